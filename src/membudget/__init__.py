@@ -1,0 +1,92 @@
+"""A memory budget that a running Python process keeps.
+
+Set a limit, or let it find the container's: caches shrink first, then what can be done without,
+and a request that cannot fit is refused before the kernel kills the process.
+
+    budget = membudget.start("400MiB")
+    prices = budget.cache("prices", max_bytes="50MiB", ttl="1h")
+
+Importing this package loads almost nothing: each name is fetched from its module at first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from membudget.bounded.cache import Cache
+    from membudget.budget.handle import Budget, start
+    from membudget.core import Level, Marks, Pressure, Reading, Rung
+    from membudget.errors import (
+        ConfigError,
+        ControlError,
+        LeaseError,
+        MembudgetError,
+        MissingExtraError,
+        OverBudgetError,
+        ProbeError,
+    )
+    from membudget.governor.loop import Governor
+    from membudget.registry import REGISTRY, Registry
+    from membudget.sizing import size_of
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "REGISTRY": "registry",
+    "Budget": "budget.handle",
+    "Cache": "bounded.cache",
+    "ConfigError": "errors",
+    "ControlError": "errors",
+    "Governor": "governor.loop",
+    "LeaseError": "errors",
+    "Level": "core",
+    "Marks": "core",
+    "MembudgetError": "errors",
+    "MissingExtraError": "errors",
+    "OverBudgetError": "errors",
+    "Pressure": "core",
+    "ProbeError": "errors",
+    "Reading": "core",
+    "Registry": "registry",
+    "Rung": "core",
+    "size_of": "sizing",
+    "start": "budget.handle",
+}
+
+__all__ = [
+    "REGISTRY",
+    "Budget",
+    "Cache",
+    "ConfigError",
+    "ControlError",
+    "Governor",
+    "LeaseError",
+    "Level",
+    "Marks",
+    "MembudgetError",
+    "MissingExtraError",
+    "OverBudgetError",
+    "Pressure",
+    "ProbeError",
+    "Reading",
+    "Registry",
+    "Rung",
+    "size_of",
+    "start",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # nothing is loaded before it is used
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

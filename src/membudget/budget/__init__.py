@@ -1,0 +1,1 @@
+"""The ready-made assembly: `start()` finds the limit, wires the parts and returns a `Budget`."""

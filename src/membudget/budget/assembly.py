@@ -1,0 +1,145 @@
+"""Which sources are read and which reclaimers asked, for given settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from membudget.bounded.sweeper import Sweeper
+from membudget.core import Rung
+from membudget.errors import ConfigError, ProbeError
+from membudget.governor.dump import dump
+from membudget.governor.loop import Governor
+from membudget.governor.protection import Protection
+from membudget.probes import allocator
+from membudget.probes.cgroup import CgroupProbe, cgroup_probe
+from membudget.probes.combine import capped, every, tightest
+from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
+from membudget.probes.system import SystemProbe
+from membudget.reclaimers.collect import YOUNG, Collect, CollectAbove, YoungCollection
+from membudget.reclaimers.exit import planned_exit
+from membudget.reclaimers.trim import trim
+from membudget.units import human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
+    from membudget.probes.portable import PortableProcessProbe
+    from membudget.registry import Registry
+    from membudget.settings.resolve import Settings
+
+SYSTEM_EVERY = 1.0
+NATIVE_EVERY = 10.0
+"""Seconds between two readings of the slower sources."""
+
+
+class Sources:
+    """What is read for a process: its own figures, its cgroup and its resource limits.
+
+    The whole system is judged only where none of these has a limit: other people's programs are
+    no reason to empty the caches of one that keeps its own.
+
+    Args:
+        settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.process: ProcessProbe | PortableProcessProbe = process_probe()
+        self.cgroup: CgroupProbe | None = None
+        self.failures: list[tuple[str, Exception]] = []
+        limit: int | None = settings["limit"]
+        own: Probe = self.process
+        sources: list[Probe] = [capped(own, limit) if limit is not None else own]
+        try:
+            self.cgroup = cgroup_probe()
+        except ProbeError as error:
+            self.failures.append(("cgroup", error))
+        limits = rlimit_probe(self.process)
+        sources += [one for one in (self.cgroup, limits) if one is not None]
+        if "native" in settings.marks().parts:
+            sources.append(every(NATIVE_EVERY, self._native))
+        if all(reading.limit is None for reading in self._first(sources)):
+            sources.append(every(SYSTEM_EVERY, SystemProbe()))
+        self.probe: Probe = tightest(*sources)
+        self._check(limit)
+
+    def _first(self, sources: list[Probe]) -> list[Reading]:
+        readings = []
+        for source in sources:
+            try:
+                readings.append(source())
+            except ProbeError as error:
+                self.failures.append(("probe", error))
+        return readings
+
+    def _native(self) -> Reading:
+        reading = self.process()
+        heap = allocator.mallinfo()
+        parts = {} if heap is None else {"native": heap.in_use + heap.mmapped}
+        return reading.replace(source="malloc", parts=parts)
+
+    def _check(self, limit: int | None) -> None:
+        held = self.process().used
+        if limit is not None and limit <= held:
+            raise ConfigError(
+                f"limit {human_bytes(limit)} is below what the process holds already "
+                f"({human_bytes(held)}): give it more, or start before loading so much"
+            )
+
+
+def build_governor(
+    settings: Settings,
+    sources: Sources,
+    registry: Registry,
+    *,
+    ladder: Iterable[Reclaimer] = (),
+    sinks: Iterable[Sink] = (),
+) -> Governor:
+    """A governor for these settings and sources, not yet started."""
+    own = sources.process.own_bytes
+    share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
+    full = Collect(time_share=share, cooldown=cooldown)
+    last = Collect(time_share=share, rung=Rung.EMERGENCY)
+    standing = [Collect(YOUNG, rung=Rung.GENTLE), full, trim(allocator.trim, own), last]
+
+    def prepare() -> Sequence[Hint]:
+        from membudget.probes.hints import kernel_hints  # on the thread's time
+
+        allocator.libc()
+        limit = governor.reading.limit if governor.reading is not None else None
+        marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
+        return kernel_hints(sources.cgroup, marks)[0]
+
+    def protection(owner: Governor) -> Protection:
+        return Protection(
+            owner.ladder.ask_everything,
+            owner.tell,
+            most=settings["emergency.max_attempts"],
+            cooldown=settings["emergency.cooldown"],
+            restart_after=settings["emergency.restart_after"],
+            dump=(lambda: dump(owner)) if settings["emergency.dump"] else None,
+            leave=planned_exit if settings["emergency.exit"] else None,
+        )
+
+    governor = Governor(
+        sources.probe,
+        settings.marks(),
+        [*ladder, *standing],
+        sinks,
+        chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
+        registry=registry,
+        own=own,
+        prepare=prepare,
+        settle=settings["cleanup.settle"],
+        snapshot_interval=settings["monitoring.snapshot_interval"],
+        window=settings["monitoring.pressure_window"],
+        interval=settings["monitoring.check_interval"],
+        is_active=settings["cleanup.auto"],
+        protection=protection if settings["emergency.protection"] else None,
+    )
+    if settings["cleanup.auto"]:
+        collect = CollectAbove(
+            settings["cleanup.gc_above"], own, governor.tell, time_share=share, cooldown=cooldown
+        )
+        governor.chores.append(collect)
+    return governor

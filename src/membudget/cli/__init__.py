@@ -1,0 +1,59 @@
+"""The command `membudget`: one file per command, each loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from membudget import __version__
+from membudget.errors import MembudgetError
+
+USAGE = 64
+"""EX_USAGE of sysexits.h: wrong usage or settings."""
+
+INTERRUPTED = 130
+"""What a shell reports for a command ended by Ctrl-C."""
+
+_COMMANDS = ("demo", "memory", "run")
+
+
+class _Commands(click.Group):
+    """The commands by name, imported when one is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"membudget.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, prog_name="membudget")
+def commands() -> None:
+    """Keep Python processes inside a memory budget."""
+
+
+def main() -> None:
+    """Run the command line and exit: 64 for wrong usage or settings, told in one line."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except MembudgetError as error:
+        _fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # The reader went away; there is nobody to tell.
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"membudget: {message}", err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,136 @@
+"""`membudget demo`: two workers that outgrow the same limit, one of them under a budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import click
+
+from membudget.errors import ProbeError
+from membudget.probes.process import process_probe
+from membudget.units import as_bytes, human_bytes, human_seconds, parse_seconds
+
+_LEAST = 60 << 20
+_POLL = 0.005
+_BAR = 24
+
+
+@click.command()
+@click.option(
+    "--for", "lasting", metavar="TIME", default="20s", show_default=True, help="How long."
+)
+@click.option("--limit", metavar="SIZE", default="200MiB", show_default=True, help="The budget.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a second and a summary.")
+def command(lasting: str, limit: str, *, as_json: bool) -> int:
+    """Run a worker whose caches would outgrow the limit, and watch it being kept inside.
+
+    Beside it runs a twin without a budget, which is stopped where a container would kill it.
+    """
+    seconds, size = parse_seconds(lasting, name="--for"), as_bytes(limit, name="--limit")
+    if size < _LEAST:
+        raise click.UsageError(f"--limit {limit} is too small for the demo: give 60MiB or more")
+    say = (lambda _: None) if as_json else click.echo
+    say(
+        f"Two workers fill caches with records that grow tenfold; the limit is {human_bytes(size)}."
+    )
+    twin = _Twin(size)
+    say(twin.verdict)
+    last = _watch(size, seconds, as_json=as_json)
+    summary = {"summary": {"kept": _is_kept(last, size), "twin": twin.figures, **last}}
+    if as_json:
+        click.echo(json.dumps(summary))
+    elif last:
+        say(_in_words(last, size))
+    return 0 if _is_kept(last, size) else 1
+
+
+class _Twin:
+    """The worker without a budget, run until it is over the limit."""
+
+    def __init__(self, limit: int) -> None:
+        began = time.monotonic()
+        worker = _start_worker("plain", limit, 30.0)
+        used = peak = 0
+        try:
+            probe = process_probe(worker.pid)
+            while worker.poll() is None and used < limit:
+                used = probe().used
+                peak = max(peak, used)
+                time.sleep(_POLL)
+        except ProbeError:
+            pass  # It ended between two looks; what was seen stands.
+        finally:
+            worker.kill()
+            worker.communicate()
+        took = time.monotonic() - began
+        self.figures = {"reached_limit": peak >= limit, "peak": peak, "took": round(took, 2)}
+        self.verdict = (
+            f"without a budget: over the limit after {human_seconds(took)} "
+            f"({human_bytes(peak)}); a container would have killed it, the demo stopped it."
+        )
+
+
+def _watch(limit: int, seconds: float, *, as_json: bool) -> dict[str, Any]:
+    """Run the worker under a budget, one line a second; its last figures."""
+    last: dict[str, Any] = {}
+    worker = _start_worker("budget", limit, seconds)
+    guard = threading.Timer(seconds + 30, worker.kill)
+    guard.daemon = True
+    guard.start()
+    try:
+        assert worker.stdout is not None  # noqa: S101  # a pipe was asked for
+        for text in worker.stdout:
+            last = json.loads(text)
+            click.echo(json.dumps(last) if as_json else _live_line(last, limit))
+        worker.wait()
+    except KeyboardInterrupt:
+        worker.send_signal(signal.SIGINT)
+        worker.wait()
+    finally:
+        guard.cancel()
+        worker.kill()
+    last["exit_code"] = worker.returncode
+    return last
+
+
+def _start_worker(kind: str, limit: int, seconds: float) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMBUDGET_")}
+    return subprocess.Popen(  # noqa: S603  # our own module
+        [sys.executable, "-m", "membudget.cli.demo_worker", kind, str(limit), str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def _live_line(figures: dict[str, Any], limit: int) -> str:
+    filled = min(_BAR, round(figures["used"] / limit * _BAR))
+    bar = "█" * filled + "·" * (_BAR - filled)
+    share = figures["used"] / limit
+    return (
+        f"{figures['seconds']:>4.0f} s  {bar} {share:>4.0%} {figures['level']:<9} "
+        f"{human_bytes(figures['used']):>8}  {figures['entries']:>7,} entries "
+        f"{figures['hit_rate']:>4.0%} hits  {human_bytes(figures['evicted']):>8} evicted"
+    )
+
+
+def _is_kept(last: dict[str, Any], limit: int) -> bool:
+    return last.get("exit_code") == 0 and last.get("peak", limit + 1) <= limit
+
+
+def _in_words(last: dict[str, Any], limit: int) -> str:
+    if "peak" not in last:
+        return f"with a budget: the worker ended early, exit code {last['exit_code']}."
+    outcome = "kept" if _is_kept(last, limit) else "NOT kept"
+    return (
+        f"with a budget: {outcome}; peak {human_bytes(last['peak'])} of {human_bytes(limit)}, "
+        f"{human_bytes(last['inserted'])} inserted, {human_bytes(last['evicted'])} evicted, "
+        f"{last['hit_rate']:.0%} hits."
+    )

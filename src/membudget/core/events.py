@@ -1,0 +1,262 @@
+"""The events: everything the governor tells, as a closed union of records.
+
+Sinks that forward use `as_dict()`; sinks that decide match on the type.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from membudget.core.nouns import Level
+from membudget.core.record import Record
+
+if TYPE_CHECKING:
+    from membudget.core.nouns import Pressure, Reading, Rung
+
+
+class Severity(IntEnum):
+    """How much an event matters to people; the numbers are those of `logging`."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+    CRITICAL = 50
+
+
+_OF_LEVEL = {
+    Level.NORMAL: Severity.INFO,
+    Level.WARNING: Severity.WARNING,
+    Level.CRITICAL: Severity.ERROR,
+    Level.EMERGENCY: Severity.CRITICAL,
+}
+
+
+class Started(Record):
+    """The governor began: which limit it keeps and where that was found."""
+
+    at: float
+    reading: Reading
+    note: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """WARNING when there is no limit to keep, else INFO."""
+        return Severity.INFO if self.reading.limit is not None else Severity.WARNING
+
+
+class Stopped(Record):
+    """The governor ended: what it saw and did (bytes; levels by name with seconds spent)."""
+
+    at: float
+    peak: int
+    limit: int | None
+    reclaimed: int
+    levels: dict[str, float]
+    lasted: float
+
+    @property
+    def severity(self) -> Severity:
+        """Always INFO."""
+        return Severity.INFO
+
+
+class Sampled(Record):
+    """A sample was taken, once every snapshot interval."""
+
+    at: float
+    reading: Reading
+    pressure: Pressure
+    governed: int
+    blocks: int | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """Always DEBUG."""
+        return Severity.DEBUG
+
+
+class PressureChanged(Record):
+    """The level changed."""
+
+    at: float
+    before: Level
+    pressure: Pressure
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of the higher of the two levels going up, INFO going down."""
+        level = self.pressure.level
+        return _OF_LEVEL[level] if level > self.before else Severity.INFO
+
+
+class Reclaimed(Record):
+    """A reclaimer was asked and answered (bytes; `took` in seconds).
+
+    Attributes:
+        claimed: What it says it let go.
+        measured: How far the judged figure fell meanwhile; negative when it rose.
+        objects: How many objects a collection freed, where that is known.
+    """
+
+    at: float
+    by: str
+    rung: Rung | None
+    asked: int
+    claimed: int
+    measured: int
+    took: float
+    objects: int | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """INFO when something was let go, else DEBUG."""
+        return Severity.INFO if self.claimed > 0 or self.measured > 0 else Severity.DEBUG
+
+
+class ProtectionTried(Record):
+    """The shutdown mark was reached and everything was asked once more.
+
+    Attributes:
+        attempt: Which attempt, from 1.
+        most: How many there are before the last resort.
+        outcome: "recovered", "not enough", "exit" or "admission shut".
+    """
+
+    at: float
+    attempt: int
+    most: int
+    outcome: str
+
+    @property
+    def severity(self) -> Severity:
+        """CRITICAL unless it recovered."""
+        return Severity.WARNING if self.outcome == "recovered" else Severity.CRITICAL
+
+
+class LeakSuspected(Record):
+    """Memory grows that nothing accounts for (bytes an hour)."""
+
+    at: float
+    rate: float
+    culprit: str
+    confidence: str
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
+class LimitExceeded(Record):
+    """A container or a part is over its own limit (`unit` is "bytes" or "items")."""
+
+    at: float
+    name: str
+    used: int
+    limit: int
+    unit: str = "bytes"
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
+class OperationGrew(Record):
+    """A span of work left more memory behind than it may (bytes; `took` in seconds)."""
+
+    at: float
+    name: str
+    grew: int
+    took: float
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
+class ComponentStopped(Record):
+    """A component that can be spared was stopped."""
+
+    at: float
+    name: str
+    reason: str
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
+class ComponentStarted(Record):
+    """A component stopped earlier runs again."""
+
+    at: float
+    name: str
+
+    @property
+    def severity(self) -> Severity:
+        """Always INFO."""
+        return Severity.INFO
+
+
+class AdmissionRefused(Record):
+    """A request for memory did not fit (bytes; `waited` in seconds)."""
+
+    at: float
+    asked: int
+    room: int
+    waited: float
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
+class Late(Record):
+    """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause."""
+
+    at: float
+    by: float
+    times: int = 1
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
+class Failed(Record):
+    """Foreign code, or a reading, raised; the loop went on."""
+
+    at: float
+    where: str
+    error: BaseException
+    times: int = 1
+
+    @property
+    def severity(self) -> Severity:
+        """Always ERROR."""
+        return Severity.ERROR
+
+
+Event: TypeAlias = (
+    Started
+    | Stopped
+    | Sampled
+    | PressureChanged
+    | Reclaimed
+    | ProtectionTried
+    | LeakSuspected
+    | LimitExceeded
+    | OperationGrew
+    | ComponentStopped
+    | ComponentStarted
+    | AdmissionRefused
+    | Late
+    | Failed
+)

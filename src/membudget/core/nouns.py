@@ -1,0 +1,171 @@
+"""The nouns: what is read, what it is held against, and what that means."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from membudget.core.record import Record
+from membudget.errors import ConfigError, ProbeError
+from membudget.units import format_bytes, format_fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class Level(IntEnum):
+    """How pressed the process is; each level is entered at its own mark."""
+
+    NORMAL = 0
+    WARNING = 1
+    CRITICAL = 2
+    EMERGENCY = 3
+
+
+class Rung(IntEnum):
+    """How much a reclaimer takes away; lower rungs are asked first."""
+
+    GENTLE = 1
+    MODERATE = 2
+    AGGRESSIVE = 3
+    EMERGENCY = 4
+
+
+class Reading(Record):
+    """What one source knows at one moment: the figure judged and the limit it is held against.
+
+    Both come from the same source, so that a cgroup's use is never held against another limit.
+
+    Attributes:
+        at: Monotonic seconds.
+        used: Bytes in use that cannot be reclaimed by the kernel: the one figure judged.
+        limit: Bytes at which this source ends, or None where it has no limit.
+        source: Which source, in words for people: "cgroup v1 /web", "configured".
+        parts: Named byte counts of the same tick: rss, anon, file, data and others.
+        errors: What could not be read beside it.
+    """
+
+    at: float
+    used: int
+    limit: int | None = None
+    source: str = ""
+    parts: Mapping[str, int] = NOTHING
+    errors: tuple[ProbeError, ...] = ()
+
+    @property
+    def fraction(self) -> float:
+        """Used ÷ limit; 0.0 without a limit."""
+        return self.used / self.limit if self.limit else 0.0
+
+
+class Marks(Record):
+    """Where each level begins, as shares of the limit (float, 0 to 1) or as bytes (int).
+
+    Attributes:
+        low: Where a cleanup is content and the level is NORMAL again.
+        warning: WARNING begins.
+        critical: CRITICAL begins.
+        emergency: EMERGENCY begins.
+        shutdown: A protection attempt begins.
+        parts: Marks of single parts of a reading, in bytes or shares of the limit, such as
+            `{"rss": {"warning": 500 * MIB}}`; the highest level reached wins.
+
+    Raises:
+        ConfigError: A share outside 0 to 1, bytes not above zero, or marks out of order.
+    """
+
+    low: float = 0.70
+    warning: float = 0.80
+    critical: float = 0.90
+    emergency: float = 0.95
+    shutdown: float = 0.98
+    parts: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+
+    def check(self) -> None:
+        """Refuse marks that are out of range or out of order."""
+        _check_order({name: getattr(self, name) for name in MARK_NAMES}, "")
+        for part, marks in self.parts.items():
+            for name in marks:
+                if name not in PART_MARKS:
+                    known = ", ".join(PART_MARKS)
+                    raise ConfigError(f"mark {part}.{name} is not known: use one of {known}")
+            ordered = {name: marks[name] for name in PART_MARKS if name in marks}
+            _check_order(ordered, f"{part}.")
+
+    def resolved(self, limit: int | None) -> tuple[float, float, float, float, float]:
+        """The five marks in bytes for this limit; a share of no limit is infinite."""
+        return (
+            in_bytes(self.low, limit),
+            in_bytes(self.warning, limit),
+            in_bytes(self.critical, limit),
+            in_bytes(self.emergency, limit),
+            in_bytes(self.shutdown, limit),
+        )
+
+
+MARK_NAMES = ("low", "warning", "critical", "emergency", "shutdown")
+PART_MARKS = ("warning", "critical", "emergency")
+
+
+class Pressure(Record):
+    """What a reading means.
+
+    Attributes:
+        level: The level, hysteresis applied.
+        used: Bytes judged.
+        limit: Bytes, or None.
+        excess: Bytes above the low mark, at least 0: what a cleanup aims to free.
+        growth: Bytes a second over the last readings; negative when shrinking.
+        seconds_left: Seconds until the limit at the growth that nobody governs, or None.
+        cause: What raised the level: a mark's name, "time", or "" at NORMAL.
+        shutdown: Whether the shutdown mark stands reached for two readings.
+        source: The source judged.
+    """
+
+    level: Level = Level.NORMAL
+    used: int = 0
+    limit: int | None = None
+    excess: int = 0
+    growth: float = 0.0
+    seconds_left: float | None = None
+    cause: str = ""
+    shutdown: bool = False
+    source: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Used ÷ limit; 0.0 without a limit."""
+        return self.used / self.limit if self.limit else 0.0
+
+
+def in_bytes(mark: float, limit: int | None) -> float:
+    """A mark in bytes: an int stands for itself, a float is a share of the limit."""
+    if isinstance(mark, int):
+        return mark
+    return mark * limit if limit is not None else float("inf")
+
+
+def _check_order(marks: Mapping[str, float], prefix: str) -> None:
+    # A share and a size can only be compared once a limit is known, so each kind by itself.
+    last: dict[bool, tuple[str, float]] = {}
+    for name, mark in marks.items():
+        if isinstance(mark, bool) or not isinstance(mark, (int, float)):
+            raise ConfigError(f'mark {prefix}{name}={mark!r} is not a share ("80%") or a size')
+        is_bytes = isinstance(mark, int)
+        if not mark > 0 or (not is_bytes and mark > 1):
+            rule = "goes above 0 and up to 1 as a share (float), or is bytes above 0 (int)"
+            raise ConfigError(f"mark {prefix}{name}={mark!r} is out of range: it {rule}")
+        below, least = last.get(is_bytes, ("", 0))
+        if mark < least:
+            raise ConfigError(
+                f"marks are out of order: {prefix}{name}={_in_words(mark)} is below "
+                f"{prefix}{below}={_in_words(least)}; raise {name} or lower {below}"
+            )
+        last[is_bytes] = (name, mark)
+
+
+def _in_words(mark: float) -> str:
+    return format_bytes(mark) if isinstance(mark, int) else format_fraction(mark)

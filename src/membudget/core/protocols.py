@@ -1,0 +1,120 @@
+"""What a part must offer to take its place: function types and protocols, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from membudget.core.events import Event
+from membudget.core.nouns import Reading, Rung
+
+Probe: TypeAlias = Callable[[], Reading]
+"""A source of readings. Quick (a few µs), called on the governor's thread; raises `ProbeError`."""
+
+Sink: TypeAlias = Callable[[Event], None]
+"""A taker of events. Quick, called on the governor's thread; slow sinks queue, bounded."""
+
+
+class Clock(Protocol):
+    """Where time comes from; tests pass one they can turn by hand."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; 0 only lets other threads run."""
+
+
+@runtime_checkable
+class Reclaimer(Protocol):
+    """Something that can let memory go when asked.
+
+    Count, then free: `reclaimable` is cheap and may be asked often, `reclaim` does the work. Both
+    run on the governor's thread, must not call the governor and must not wait for locks of the
+    program without a time limit. Source: the Linux shrinker's count_objects and scan_objects.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in events."""
+
+    @property
+    def rung(self) -> Rung:
+        """At which rung it is asked."""
+
+    def reclaimable(self) -> int | None:
+        """Bytes it could let go now; 0 means do not ask, None means not known."""
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Let go of at least `target` bytes if possible; return how many it believes went.
+
+        Args:
+            target: Bytes wanted, above 0.
+            until: Monotonic time by which to return; asked again where something remains.
+        """
+
+
+@runtime_checkable
+class Chore(Protocol):
+    """Light upkeep at its own interval, without any pressure: sweeping, a young collection."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in events."""
+
+    def due(self, now: float) -> bool:
+        """Whether its interval has passed."""
+
+    def run(self, until: float) -> int:
+        """Do a slice of the work, return the bytes let go.
+
+        Args:
+            until: Monotonic time by which to return.
+        """
+
+
+@runtime_checkable
+class Holder(Protocol):
+    """Something that holds memory and is counted: every cache and bounded container."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    def held_bytes(self) -> int:
+        """Bytes it holds now, as it counts them; O(1), takes no lock."""
+
+
+@runtime_checkable
+class ForkAware(Protocol):
+    """Something with locks or threads, which must be at rest while the process forks."""
+
+    def before_fork(self, until: float) -> None:
+        """Come to rest, holding its locks, at the latest by `until` (monotonic)."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+
+    def after_fork_in_child(self) -> None:
+        """Go on in the child, with locks and threads of its own."""
+
+
+class Hint(Protocol):
+    """A kernel wake-up: a descriptor that becomes ready when memory may be short."""
+
+    @property
+    def name(self) -> str:
+        """Where it comes from."""
+
+    @property
+    def events(self) -> int:
+        """The `select.poll` event mask to wait for."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+
+    def clear(self) -> None:
+        """Take note of the wake-up, so that it can fire again."""
+
+    def close(self) -> None:
+        """Give the descriptor back."""

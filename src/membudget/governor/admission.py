@@ -1,0 +1,232 @@
+"""Admission: a place for a big load is asked for before it is taken.
+
+A reservation counts against the limit from the moment it is granted. While the load comes in, the
+process grows by what was reserved, and counting both would refuse others for room that is there:
+so growth since the oldest standing reservation is set against the sum reserved.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from membudget.core import AdmissionRefused, SystemClock
+from membudget.errors import LeaseError, OverBudgetError
+from membudget.units import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from membudget.core import Clock, Meter
+    from membudget.governor.telling import Teller
+
+POLL = 0.01
+"""Seconds between two looks of a waiting coroutine; a waiting thread is woken by each step."""
+
+_READ_FROM = 1 << 20
+
+
+class Admission:
+    """The door: grants reservations against the meter. Any thread may ask.
+
+    Args:
+        meter: What is used and the limit.
+        tell: Takes `AdmissionRefused` events.
+        make_room: Asks the loop for so many bytes, or makes the room itself where there is no
+            loop of its own; returns whether waiting makes sense on this thread.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        tell: Teller,
+        make_room: Callable[[int], bool],
+        clock: Clock | None = None,
+    ) -> None:
+        self.mark = float("inf")
+        self.is_shut = False
+        self.wanted = 0
+        self._meter = meter
+        self._tell = tell
+        self._make_room = make_room
+        self._clock = clock or SystemClock()
+        self._reserved = 0
+        self._used_then = 0
+        self.after_fork_in_child()
+
+    @property
+    def reserved(self) -> int:
+        """Bytes granted and not yet given back."""
+        return self._reserved
+
+    def room(self) -> int:
+        """Bytes that would be granted now; at least 0."""
+        return self._room(self._meter.estimate())
+
+    def try_take(self, size: int) -> bool:
+        """Reserve, if there is room. Cost: about 0.5 µs; 2 µs from 1 MiB on, by a fresh reading."""
+        meter = self._meter
+        # A small request rides on the last figures; a big one is worth reading again.
+        used = meter.estimate() if size >= _READ_FROM else meter.used + meter.claimed
+        with self._lock:
+            if self._room(used) < size:
+                return False
+            if not self._reserved:
+                self._used_then = used
+            self._reserved += size
+            return True
+
+    def take(self, size: int, timeout: float) -> None:
+        """Reserve, waiting for room at most `timeout` seconds.
+
+        Raises:
+            OverBudgetError: There was no room; nothing is reserved.
+        """
+        if self.try_take(size):
+            return
+        began = self._clock.now()
+        may_wait = self._make_room(size) if timeout > 0 else False
+        while True:
+            if self.try_take(size):
+                return
+            left = began + timeout - self._clock.now()
+            if left <= 0 or not may_wait:
+                raise self.refusal(size, self._clock.now() - began)
+            with self._lock:
+                self.wanted = max(self.wanted, size)
+                self._stepped.wait(left)
+
+    def want(self, size: int) -> bool:
+        """Ask the loop to make room; for those who wait in their own way."""
+        self.wanted = max(self.wanted, size)
+        return self._make_room(size)
+
+    def give_back(self, size: int) -> None:
+        """End a reservation."""
+        with self._lock:
+            self._reserved = max(0, self._reserved - size)
+
+    def shortfall(self) -> int:
+        """Bytes missing for the largest request that waits; asking takes the wish."""
+        wanted, self.wanted = self.wanted, 0
+        return max(0, wanted - self.room()) if wanted else 0
+
+    def look_again(self) -> None:
+        """Wake those who wait, after a step."""
+        with self._lock:
+            self._stepped.notify_all()
+
+    def refusal(self, size: int, waited: float) -> OverBudgetError:
+        """Tell the refusal and return the error for the caller to raise."""
+        room = self.room()
+        self._tell(AdmissionRefused(at=self._clock.now(), asked=size, room=room, waited=waited))
+        why = "admission is shut" if self.is_shut else f"{human_bytes(room)} of room"
+        waiting = f" after {human_seconds(waited)}" if waited else ""
+        advice = "load less at a time, raise the limit, or wait longer with timeout="
+        return OverBudgetError(f"no room for {human_bytes(size)}: {why}{waiting}; {advice}")
+
+    def before_fork(self, until: float) -> None:
+        """Hold the lock while the process forks, if it can be had in time."""
+        self._is_held = self._lock.acquire(timeout=max(0.0, until - self._clock.now()))
+
+    def after_fork_in_parent(self) -> None:
+        """Let the lock go."""
+        if self._is_held:
+            self._is_held = False
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: the parent's reservations are not the child's."""
+        self._lock = threading.Lock()
+        self._stepped = threading.Condition(self._lock)
+        self._is_held = False
+        self._reserved = self.wanted = 0
+
+    def _room(self, used: int) -> int:
+        if self.is_shut:
+            return 0
+        top = self.mark
+        if top == float("inf"):
+            return 1 << 62
+        outstanding = max(0, self._reserved - max(0, used - self._used_then))
+        return max(0, int(top) - used - outstanding)
+
+
+class Lease:
+    """A reservation as a context manager, sync and async; reserved on entry, ended on exit.
+
+    Args:
+        admission: The door.
+        size: Bytes.
+        timeout: Seconds to wait for room.
+    """
+
+    __slots__ = ("_admission", "_is_held", "_size", "_timeout")
+
+    def __init__(self, admission: Admission, size: int, timeout: float) -> None:
+        self._admission = admission
+        self._size = size
+        self._timeout = timeout
+        self._is_held = False
+
+    def acquire(self) -> None:
+        """Reserve, waiting for room.
+
+        Raises:
+            OverBudgetError: There was no room in time; nothing is reserved.
+            LeaseError: It is held already.
+        """
+        self._check_free()
+        self._admission.take(self._size, self._timeout)
+        self._is_held = True
+
+    def release(self) -> None:
+        """End the reservation.
+
+        Raises:
+            LeaseError: It is not held.
+        """
+        if not self._is_held:
+            raise LeaseError("this reservation is not held: acquire() it first, release() it once")
+        self._is_held = False
+        self._admission.give_back(self._size)
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        import asyncio  # only async programs get here, and they have it
+
+        self._check_free()
+        admission, clock = self._admission, asyncio.get_running_loop().time
+        began = clock()
+        while not admission.try_take(self._size):
+            waited = clock() - began
+            if waited >= self._timeout:
+                raise admission.refusal(self._size, waited)
+            admission.want(self._size)
+            await asyncio.sleep(min(POLL, self._timeout - waited))
+        self._is_held = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _check_free(self) -> None:
+        if self._is_held:
+            raise LeaseError("this reservation is held already: make a second one with admit()")

@@ -1,0 +1,252 @@
+"""The ladder: who is asked to let go, in which order, for how much, and what came of it.
+
+Within a step claims are believed, between steps the meter is: freed objects often do not lower
+RSS at once, and asking again at every tick would empty every cache on one sticky figure. So what
+was claimed and has not yet shown at the meter is credit, set against the excess while it settles.
+At EMERGENCY credit lasts only as long as there is time for; from CRITICAL on, an excess that still
+stands after settling brings the AGGRESSIVE rung, which gives memory back to the kernel.
+
+Work goes in slices of at most 5 ms with a pause for the other threads after each, and a step ends
+after 100 ms at the latest, so that the meter is read again.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from membudget.core import Level, Reclaimed, Rung, SystemClock
+from membudget.reclaimers.combine import Pause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from membudget.core import Clock, Meter, Pressure, Reclaimer
+    from membudget.governor.telling import Teller
+    from membudget.registry import Registry
+
+SLICE = 0.005
+"""Seconds of work at a stretch: a clear() of 4 million entries would hold the GIL for 1.2 s."""
+
+STEP = 0.1
+"""Seconds of reclaiming before the meter is read again."""
+
+SETTLE = 5.0
+CREDIT_LASTS = 30.0
+"""Seconds that a claim counts as headroom below EMERGENCY although the meter has not shown it."""
+
+PROTECT = 1.0
+"""Seconds of reclaiming where everything is asked at once."""
+
+_NOTICEABLE = 64 << 10
+_MOST_GUESTS = 1024
+
+RUNGS = {
+    Level.NORMAL: (),
+    Level.WARNING: (Rung.GENTLE,),
+    Level.CRITICAL: (Rung.GENTLE, Rung.MODERATE),
+    Level.EMERGENCY: tuple(Rung),
+}
+"""The policy: which rungs each level asks, in order."""
+
+
+class _Seat:
+    """A reclaimer and how long it is left alone."""
+
+    __slots__ = ("pause", "reclaimer")
+
+    def __init__(self, reclaimer: Reclaimer, pause: Pause) -> None:
+        self.reclaimer = reclaimer
+        self.pause = pause
+
+
+class Ladder:
+    """Reclaimers by rung: the given ones in their order, then the register's, least worthy first.
+
+    Used by the governor's thread only, except `add` and `remove`, which any thread may call.
+
+    Args:
+        reclaimers: Asked in this order within their rung.
+        registry: Whose reclaimers (caches) are asked after them, at MODERATE by hits per byte.
+        meter: Measured before and after each round.
+        tell: Takes `Reclaimed` and `Failed` events.
+        settle: Seconds that freed memory has to show at the meter.
+    """
+
+    def __init__(
+        self,
+        reclaimers: Iterable[Reclaimer],
+        registry: Registry,
+        meter: Meter,
+        tell: Teller,
+        *,
+        settle: float = SETTLE,
+        clock: Clock | None = None,
+    ) -> None:
+        self.reclaimed = 0
+        self._clock = clock or SystemClock()
+        self._seats: list[_Seat] = []
+        self._guests: dict[int, Pause] = {}
+        self._registry = registry
+        self._meter = meter
+        self._tell = tell
+        self._settle = settle
+        self._credit = 0
+        self._credited = (float("-inf"), 0, 0)
+        self._moderate_at: float | None = None
+        for reclaimer in reclaimers:
+            self.add(reclaimer)
+
+    @property
+    def credit(self) -> int:
+        """Bytes let go that the meter has not shown yet: headroom that the allocator holds."""
+        return self._credit
+
+    def add(self, reclaimer: Reclaimer) -> Callable[[], None]:
+        """Add a reclaimer at the end of its rung; returns what removes it."""
+        seat = _Seat(reclaimer, Pause())
+        self._seats.append(seat)
+
+        def remove() -> None:
+            if seat in self._seats:
+                self._seats.remove(seat)
+
+        return remove
+
+    def relieve(self, pressure: Pressure, wanted: int = 0) -> int:
+        """Ask for what the pressure calls for; returns the bytes claimed.
+
+        Args:
+            pressure: What was just judged.
+            wanted: Bytes that somebody waits for, to be freed whatever the level.
+        """
+        now = self._clock.now()
+        self._settle_credit(pressure, now)
+        rungs = RUNGS[pressure.level]
+        if pressure.level >= Level.CRITICAL and self._is_unsettled(pressure, now):
+            # The meter has had its time: believe it, and give back to the kernel first.
+            self._credit, self._moderate_at = 0, now
+            rungs = (Rung.AGGRESSIVE, *rungs)
+        if wanted and Rung.MODERATE not in rungs:
+            rungs = (Rung.GENTLE, Rung.MODERATE)
+        target = max(pressure.excess - self._credit if pressure.level else 0, wanted)
+        return self._ask_rungs(rungs, target, now + STEP) if target > 0 else 0
+
+    def ask_everything(self) -> int:
+        """Ask every rung for all it has, pauses forgiven: a protection attempt."""
+        for pause in (*(seat.pause for seat in self._seats), *self._guests.values()):
+            pause.ends = float("-inf")
+        return self._ask_rungs(tuple(Rung), self._meter.estimate(), self._clock.now() + PROTECT)
+
+    def ask(self, rung: Rung, target: int | None = None) -> int:
+        """Ask all rungs up to this one, as a person would by hand; None asks for all there is."""
+        rungs = tuple(one for one in Rung if one <= rung)
+        wanted = self._meter.estimate() if target is None else target
+        return self._ask_rungs(rungs, wanted, self._clock.now() + PROTECT)
+
+    def _ask_rungs(self, rungs: tuple[Rung, ...], target: int, ends: float) -> int:
+        claimed, used = 0, self._meter.estimate()
+        for rung in rungs:
+            if rung is Rung.MODERATE and self._moderate_at is None:
+                self._moderate_at = self._clock.now()
+            for seat in self._at(rung):
+                if claimed >= target or self._clock.now() >= ends:
+                    break
+                claimed += self._ask(seat, rung, target - claimed, ends)
+        if claimed:
+            self.reclaimed += claimed
+            self._credit += claimed
+            self._credited = (self._clock.now(), used, self._registry.held_bytes())
+        return claimed
+
+    def _ask(self, seat: _Seat, rung: Rung, target: int, ends: float) -> int:
+        clock, meter, reclaimer = self._clock, self._meter, seat.reclaimer
+        began = clock.now()
+        if began < seat.pause.ends:
+            return 0
+        claimed, error = 0, None
+        used, held, blocks = meter.estimate(), self._registry.held_bytes(), -1
+        try:
+            if reclaimer.reclaimable() == 0:
+                return 0
+            blocks = sys.getallocatedblocks()
+            for got in self._slices(reclaimer, target, ends):
+                claimed += got
+        except (Exception, SystemExit) as caught:  # noqa: BLE001  # foreign code is fenced
+            error = caught
+        measured = used - meter.estimate()
+        fell = self._registry.held_bytes() < held or sys.getallocatedblocks() < blocks
+        effective = error is None and (claimed > 0 or measured > _NOTICEABLE or fell)
+        seat.pause.note(clock.now(), effective=effective)
+        if error is not None:
+            self._tell.failed(f"reclaimer {reclaimer.name}", error)
+        self._tell(
+            Reclaimed(
+                at=clock.now(),
+                by=reclaimer.name,
+                rung=rung,
+                asked=target,
+                claimed=claimed,
+                measured=measured,
+                took=clock.now() - began,
+                objects=getattr(reclaimer, "objects", None),
+            )
+        )
+        return claimed
+
+    def _slices(self, reclaimer: Reclaimer, target: int, ends: float) -> Iterator[int]:
+        """What each slice of work let go, with as long a pause for other threads after each.
+
+        Asked again only where it knows that something remains: a collection is not run twice.
+        """
+        while (began := self._clock.now()) < ends:
+            got = reclaimer.reclaim(target, min(began + SLICE, ends))
+            yield got
+            target -= got
+            if got <= 0 or target <= 0 or not reclaimer.reclaimable():
+                return
+            self._clock.sleep(self._clock.now() - began)
+
+    def _at(self, rung: Rung) -> list[_Seat]:
+        """Who is asked at this rung; EMERGENCY asks the register's again, for all they hold."""
+        seats = [seat for seat in tuple(self._seats) if seat.reclaimer.rung is rung]
+        found = [
+            one
+            for one in self._registry.reclaimers()
+            if one.rung is rung or (rung is Rung.EMERGENCY and one.rung is Rung.MODERATE)
+        ]
+        found.sort(key=_worth)
+        # By id, so that no reference of ours keeps a forgotten cache alive; an id used again
+        # inherits a pause of seconds at worst.
+        pauses = {id(one): self._guests.get(id(one)) or Pause() for one in found}
+        self._guests.update(pauses)
+        if len(self._guests) > _MOST_GUESTS:
+            self._guests = pauses
+        return seats + [_Seat(one, pauses[id(one)]) for one in found]
+
+    def _settle_credit(self, pressure: Pressure, now: float) -> None:
+        at, used, held = self._credited
+        if self._credit:
+            shown = max(0, used - pressure.used)
+            refilled = max(0, self._registry.held_bytes() - held)
+            lasts = self._patience(pressure) if pressure.level is Level.EMERGENCY else CREDIT_LASTS
+            rest = self._credit - shown - refilled
+            self._credit = max(0, rest) if now - at < lasts else 0
+            self._credited = (at, pressure.used, held + refilled)
+        if pressure.level < Level.CRITICAL:
+            self._moderate_at = None
+
+    def _is_unsettled(self, pressure: Pressure, now: float) -> bool:
+        if self._moderate_at is None or not pressure.excess:
+            return False
+        return now - self._moderate_at >= self._patience(pressure)
+
+    def _patience(self, pressure: Pressure) -> float:
+        left = pressure.seconds_left
+        return self._settle if left is None else min(self._settle, left / 2)
+
+
+def _worth(reclaimer: Reclaimer) -> float:
+    """Hits per byte where it counts them; what counts none is asked last."""
+    worth: Callable[[], float] | None = getattr(reclaimer, "hits_per_byte", None)
+    return worth() if worth is not None else float("inf")

@@ -1,0 +1,279 @@
+"""The governor: read, judge, reclaim, tell, over and over, and nothing retained."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Self
+
+from membudget.core import (
+    Level,
+    Meter,
+    Pressure,
+    PressureChanged,
+    Rung,
+    Sampled,
+    Started,
+    Stopped,
+    SystemClock,
+)
+from membudget.governor.admission import Admission, Lease
+from membudget.governor.ladder import SETTLE, SLICE, Ladder
+from membudget.governor.telling import Teller
+from membudget.governor.watch import Watch
+from membudget.pressure import WINDOW, Judgement, judge
+from membudget.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from membudget.core import Chore, Clock, Hint, Marks, Probe, Reading, Reclaimer, Sink
+    from membudget.governor.protection import Protection
+    from membudget.registry import Registry
+
+SNAPSHOT_INTERVAL = 300.0
+EAGER_CHORES_EVERY = 1.0
+"""Seconds between two runs of the chores brought forward above the low mark."""
+
+
+class Governor:
+    """Keeps a process inside its marks: reads, judges, asks the ladder, tells the sinks.
+
+    `step()` does this once; `with governor:` does it on one daemon thread. Only that thread
+    reclaims memory of others.
+
+    Args:
+        probe: What is read at each step.
+        marks: Where the levels begin.
+        ladder: Reclaimers, asked in this order within their rung.
+        sinks: Takers of events, in order.
+        chores: Upkeep; the registry's chores come after these.
+        registry: Whose holders are counted and asked.
+        own: Reads the bytes of this process alone in about a microsecond; for the meter.
+        prepare: Called first on the governor's thread; returns the kernel wake-ups to wait for.
+        settle: Seconds that freed memory has to show at the meter.
+        snapshot_interval: Seconds between two `Sampled` events.
+        window: Readings over which growth is taken.
+        interval: Seconds between two steps; None adapts to the pressure.
+        is_active: Whether it reclaims at all, or only reads, judges and tells.
+        protection: Makes the last resort for this governor; None has none.
+        clock: Where time comes from.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        marks: Marks,
+        ladder: Iterable[Reclaimer] = (),
+        sinks: Iterable[Sink] = (),
+        *,
+        chores: Iterable[Chore] = (),
+        registry: Registry | None = None,
+        own: Callable[[], int] | None = None,
+        prepare: Callable[[], Sequence[Hint]] | None = None,
+        settle: float = SETTLE,
+        snapshot_interval: float = SNAPSHOT_INTERVAL,
+        window: int = WINDOW,
+        interval: float | None = None,
+        is_active: bool = True,
+        protection: Callable[[Governor], Protection] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.gives_way = False
+        self.clock = clock or SystemClock()
+        self.marks = marks
+        self.meter = Meter(own)
+        self.tell = Teller(sinks, self.clock)
+        self.registry = registry if registry is not None else REGISTRY
+        self.ladder = Ladder(
+            ladder, self.registry, self.meter, self.tell, settle=settle, clock=self.clock
+        )
+        self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
+        self.chores = list(chores)
+        self.protection = protection(self) if protection is not None else None
+        self.watch = Watch(self, prepare, interval)
+        self.reading: Reading | None = None
+        self._probe = probe
+        self._window = window
+        self._is_active = is_active
+        self._snapshot_interval = snapshot_interval
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing yet: at first, and in a forked child."""
+        self._stepping = threading.Lock()
+        self._judgement: Judgement | None = None
+        self.pressure = Pressure()
+        self.peak = 0
+        self.seconds_at = dict.fromkeys(Level, 0.0)
+        self._began = self._last_step = self.clock.now()
+        self._sampled_at = float("-inf")
+        self._eager_at = float("-inf")
+
+    def step(self) -> Pressure:
+        """Read, judge, reclaim what that calls for, tell; returns the pressure judged.
+
+        A step that meets a step returns at once. Failures of parts become `Failed` events.
+        Cost: about 15 µs without pressure.
+        """
+        if not self._stepping.acquire(blocking=False):
+            return self.pressure
+        try:
+            reading = self._read()
+            if reading is not None:
+                before, self.pressure = self.pressure, self._judge(reading)
+                if self.pressure.level is not before.level:
+                    self._tell_change(before.level)
+                if self._is_active:
+                    self.ladder.relieve(self.pressure, self.admission.shortfall())
+                    if self.protection is not None:
+                        self.protection.step(self.pressure, reading.at)
+                        self.admission.is_shut = self.protection.is_shut
+                self._do_chores(reading.at)
+                self._sample(reading)
+            self.admission.look_again()
+        finally:
+            self._stepping.release()
+        return self.pressure
+
+    def admit(self, size: int, timeout: float = 0.0) -> Lease:
+        """A reservation of `size` bytes, to be entered with `with` or `async with`."""
+        return Lease(self.admission, size, timeout)
+
+    def reclaim(self, rung: Rung, target: int | None = None) -> int:
+        """Ask all rungs up to this one now; returns the bytes claimed, 0 while a step runs."""
+        if not self._stepping.acquire(timeout=SETTLE):
+            return 0
+        try:
+            return self.ladder.ask(rung, target)
+        finally:
+            self._stepping.release()
+
+    def start(self, *, thread: bool = True, note: str = "") -> None:
+        """Take the first reading and begin; with `thread=False` the program calls `step()`.
+
+        Raises:
+            ConfigError: The registry has a governor already.
+        """
+        self.registry.attach(self, self.meter)
+        self.step()
+        if self.reading is not None:
+            self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
+        if thread:
+            self.watch.start()
+
+    def stop(self) -> None:
+        """End the thread and tell the summary; a second call does nothing."""
+        self.watch.stop()
+        if self.registry.meter is self.meter:
+            self.registry.detach(self)
+            self._count_time(self.clock.now())
+            self.tell(
+                Stopped(
+                    at=self.clock.now(),
+                    peak=self.peak,
+                    limit=self.pressure.limit,
+                    reclaimed=self.ladder.reclaimed,
+                    levels={level.name: spent for level, spent in self.seconds_at.items() if spent},
+                    lasted=self.clock.now() - self._began,
+                )
+            )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def before_fork(self, until: float) -> None:
+        """End the thread, so that nothing of ours is under way in the child."""
+        self.watch.pause(until)
+        self.admission.before_fork(until)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on where the thread was running."""
+        self.admission.after_fork_in_parent()
+        self.watch.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew with the child's own figures and thread."""
+        self.admission.after_fork_in_child()
+        self._begin()
+        self.step()
+        self.watch.resume()
+
+    def _read(self) -> Reading | None:
+        try:
+            reading = self._probe()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
+            self.tell.failed("probe", error)
+            return None
+        for hidden in reading.errors:
+            self.tell.failed("probe", hidden)
+        self.reading = reading
+        self.peak = max(self.peak, reading.used)
+        return reading
+
+    def _judge(self, reading: Reading) -> Pressure:
+        governed = self.registry.held_bytes()
+        self._judgement = judge(
+            reading, self.marks, self._judgement, governed=governed, window=self._window
+        )
+        low, warning, critical, emergency, _ = self.marks.resolved(reading.limit)
+        # Caches stop between low and WARNING: a full cache is a healthy state, not a warning.
+        self.meter.rebase(reading.used, reading.limit, (low + warning) / 2, emergency)
+        self.admission.mark = critical
+        self._count_time(reading.at)
+        return self._judgement.pressure
+
+    def _count_time(self, now: float) -> None:
+        self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)
+        self._last_step = now
+
+    def _tell_change(self, before: Level) -> None:
+        self.tell(PressureChanged(at=self.clock.now(), before=before, pressure=self.pressure))
+
+    def _do_chores(self, now: float) -> None:
+        is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY
+        if is_early:
+            self._eager_at = now
+        self.maintain(now, only_due=not is_early)
+
+    def maintain(self, now: float = 0.0, *, only_due: bool = False) -> None:
+        """Run a slice of every chore, or of those that are due."""
+        for chore in (*self.chores, *self.registry.chores()):
+            try:
+                if not only_due or chore.due(now):
+                    chore.run(self.clock.now() + SLICE)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
+                self.tell.failed(f"chore {chore.name}", error)
+
+    def _sample(self, reading: Reading) -> None:
+        if reading.at - self._sampled_at < self._snapshot_interval:
+            return
+        self._sampled_at = reading.at
+        self.tell(
+            Sampled(
+                at=reading.at,
+                reading=reading,
+                pressure=self.pressure,
+                governed=self.registry.held_bytes(),
+                blocks=sys.getallocatedblocks(),
+            )
+        )
+
+    def _make_room(self, size: int) -> bool:
+        """Have somebody free what is missing; whether the caller may wait for it."""
+        if self.watch.is_running and not self.watch.is_own_thread:
+            self.watch.ring()
+            return True
+        self.admission.wanted = max(self.admission.wanted, size)
+        self.step()
+        return False

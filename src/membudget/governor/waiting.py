@@ -1,0 +1,88 @@
+"""How the loop waits: for its interval, for a ring at the door, or for a hint from the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from membudget.core import Hint
+
+
+class Doorbell:
+    """Something to wait at, that any thread may ring. One thread waits.
+
+    Uses `poll` on an eventfd and the hints' descriptors; where there is no eventfd, an ordinary
+    event, and then hints are left aside.
+    """
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self._lock = threading.Lock()
+        self._hints: dict[int, Hint] = {}
+        self._fd: int | None = None
+        self._poll: select.poll | None = None
+        if hasattr(os, "eventfd") and hasattr(select, "poll"):
+            self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLIN)
+
+    def listen(self, hints: Sequence[Hint]) -> None:
+        """Wait for these kernel wake-ups as well, from the waiting thread; closed with the bell."""
+        for hint in hints:
+            if self._poll is not None:
+                self._hints[hint.fileno()] = hint
+                self._poll.register(hint.fileno(), hint.events)
+            else:
+                hint.close()
+
+    def ring(self) -> None:
+        """Wake the waiting thread, now or at its next wait."""
+        self._rung.set()
+        # Under the lock, since a number just closed may be somebody else's file by now.
+        with self._lock, contextlib.suppress(OSError):
+            if self._fd is not None:
+                os.eventfd_write(self._fd, 1)
+
+    def wait(self, timeout: float) -> list[str]:
+        """Wait at most `timeout` seconds; returns the names of the hints that came."""
+        if self._poll is None or self._fd is None:
+            self._rung.wait(timeout)
+            self._rung.clear()
+            return []
+        came = []
+        for fd, events in self._poll.poll(max(0, round(timeout * 1000))):
+            if fd == self._fd:
+                with contextlib.suppress(OSError):
+                    os.eventfd_read(fd)
+            else:
+                came.append(self._hints[fd].name)
+                self._clear(fd, events)
+        self._rung.clear()
+        return came
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        with self._lock:
+            if self._fd is not None:
+                os.close(self._fd)
+            self._fd = self._poll = None
+        for hint in self._hints.values():
+            with contextlib.suppress(OSError):
+                hint.close()
+        self._hints = {}
+
+    def _clear(self, fd: int, events: int) -> None:
+        try:
+            self._hints[fd].clear()
+            is_broken = bool(events & (select.POLLNVAL | select.POLLHUP))
+        except OSError:
+            is_broken = True
+        # A broken hint is ready for ever: waiting on would turn into spinning.
+        if is_broken and self._poll is not None:
+            self._poll.unregister(fd)

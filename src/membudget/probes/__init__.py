@@ -1,0 +1,1 @@
+"""The probes: where readings come from, and functions that combine them."""

@@ -1,0 +1,169 @@
+"""The memory cgroup of a process: how much of the tightest limit over it is used.
+
+A limit on any group above ours ends us as surely as our own, and is shared with whoever else is
+in that group. So what is judged is the limited group with the highest fraction, its own use
+against its own limit. Which one that is, and all limits, are looked at anew every few seconds:
+containers are resized while they run. In between, one group is read.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from membudget.core import Reading
+from membudget.errors import ProbeError
+from membudget.probes.cgroup_files import Group
+from membudget.probes.cgroup_tree import membership, visible_groups
+from membudget.probes.kernel_files import figure, read_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.probes.cgroup_tree import Place
+
+LOOK = 5.0
+"""Seconds between two looks at the whole tree."""
+
+LOOK_WHEN_TIGHT = 1.0
+TIGHT = 0.8
+"""The fraction above which the tree is looked at every `LOOK_WHEN_TIGHT` seconds."""
+
+
+class CgroupProbe:
+    """What the kernel cannot take back of the group nearest to its limit, and that limit.
+
+    For one thread at a time; a child may go on with it after a fork. Where a group was removed or
+    a file cannot be read, the call raises and the next one finds anew where the process is.
+
+    Args:
+        pid: The process, or None for this one.
+        root: The folder that holds proc and sys.
+        now: Monotonic seconds.
+
+    Raises:
+        ProbeError: There is no memory controller, or a file of it cannot be read.
+    """
+
+    __slots__ = (
+        "_due", "_groups", "_limit", "_membership", "_now", "_pid", "_ram", "_root", "_watched",
+        "source",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        pid: int | None = None,
+        root: str = "/",
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pid, self._root, self._now = pid, root.rstrip("/"), now
+        meminfo = b"\n" + (read_whole(f"{self._root}/proc/meminfo") or b"")
+        ram = figure(meminfo, b"\nMemTotal:", b" kB\n")
+        self._ram = ram * 1024 if ram is not None else None
+        self._membership = b""
+        self._groups: list[Group] = []
+        self._limit: int | None = None
+        self._due = float("-inf")
+        self._look_around(now())
+
+    def __call__(self) -> Reading:
+        """Read the group nearest to its limit; without any limit, the process's own.
+
+        Cost: 12 µs, and 100 µs for each group at a look around.
+
+        Raises:
+            ProbeError: A file is gone, cannot be read, or says something else.
+        """
+        at = self._now()
+        if at >= self._due:
+            self._look_around(at)
+        try:
+            parts = self._watched.use()
+        except ProbeError:
+            self.close()
+            raise
+        used, limit = parts["cgroup"], self._limit
+        if limit is not None and used > TIGHT * limit:
+            self._due = min(self._due, at + LOOK_WHEN_TIGHT)
+        return Reading(at=at, used=used, limit=limit, source=self.source, parts=parts)
+
+    @property
+    def place(self) -> Place:
+        """The group that is read, as chosen at the last look around."""
+        return self._watched.place
+
+    def oom_kills(self) -> int | None:
+        """How often the kernel killed for want of memory in the process's own group.
+
+        Returns:
+            The count, or None where it is not told (v1 before Linux 4.13).
+
+        Raises:
+            ProbeError: The count is there and cannot be read.
+        """
+        return self._groups[0].kills() if self._groups else None
+
+    def close(self) -> None:
+        """Give the descriptors back; a later call opens the files anew."""
+        for group in self._groups:
+            group.close()
+        self._groups = []
+        self._due = float("-inf")
+
+    def _look_around(self, at: float) -> None:
+        try:
+            self._find_groups()
+            self._choose()
+        except ProbeError:
+            self.close()
+            raise
+        self._due = at + LOOK
+
+    def _find_groups(self) -> None:
+        text = membership(self._pid, self._root)
+        if self._groups and text == self._membership:
+            return
+        self.close()
+        places = visible_groups(text, self._root)
+        if not places:
+            raise ProbeError(
+                f"{self._root}/proc/self/mountinfo shows no cgroup with a memory controller: "
+                "mount it, or set a limit of your own"
+            )
+        self._groups = [Group(place, self._ram) for place in places]
+        self._membership = text
+
+    def _choose(self) -> None:
+        own, top = self._groups[0], self._groups[-1]
+        limited = [
+            (group, limit, "") for group in self._groups if (limit := group.limit()) is not None
+        ]
+        inherited = own.inherited_limit()
+        if inherited is not None and all(inherited < limit for _group, limit, _whose in limited):
+            # The group that has it cannot be seen, nor what it uses: ours is at most that.
+            limited.append((top, inherited, " (limit of a group above)"))
+        self._watched, self._limit, whose = max(limited, key=_tightness, default=(own, None, ""))
+        self.source = f"cgroup v{self.place.version} {self.place.name}{whose}"
+        for group in self._groups:
+            if group is not self._watched:
+                group.close()
+
+
+def cgroup_probe(
+    pid: int | None = None, root: str = "/", *, now: Callable[[], float] = time.monotonic
+) -> CgroupProbe | None:
+    """A probe of a process's memory cgroup, or None where no memory controller can be seen.
+
+    Raises:
+        ProbeError: There is one, and a file of it cannot be read.
+    """
+    base = root.rstrip("/")
+    if not visible_groups(membership(pid, base), base):
+        return None
+    return CgroupProbe(pid, root, now=now)
+
+
+def _tightness(candidate: tuple[Group, int, str]) -> tuple[float, int]:
+    group, limit, _whose = candidate
+    return group.use()["cgroup"] / limit, -limit

@@ -1,0 +1,207 @@
+r"""What one memory cgroup says of itself, in the words of version 1 or 2.
+
+Used is what the kernel cannot take back. Usage itself is no measure of need: it counts the page
+cache, and read 99 % of the limit for a process that held nothing and re-read a file; less
+inactive_file, as the kubelet has it, it still read 85 %.
+
+- v2: anon + shmem + sock + kernel, less slab_reclaimable. `kernel` does not contain `sock`. Before
+  Linux 5.18 there is no `kernel`, and its parts are added up.
+- v1: total_rss + total_shmem + kmem. Slab that could be reclaimed is inside kmem and told nowhere
+  in v1 (memory.kmem.slabinfo is empty since Linux 5.9), so nothing is taken off: a process that
+  walks large directory trees reads higher on v1 than on v2.
+
+Limits: v2 memory.max kills and memory.high throttles until nothing goes forward, so both count.
+v1's soft limit does neither and is left out.
+
+Sources: the kernel's admin guides to cgroup v1 and v2, and mm/memcontrol.c.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
+from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.probes.cgroup_tree import Place
+
+_ENDLESS = 1 << 60
+"""Bytes from which a limit is none: v1 writes "no limit" as the last page below 2^63."""
+
+_KERNEL_PARTS = (
+    b"\nkernel_stack ",
+    b"\npagetables ",
+    b"\nsec_pagetables ",
+    b"\npercpu ",
+    b"\nvmalloc ",
+    b"\nslab_unreclaimable ",
+)
+
+
+class _Words(Record):
+    """What one version calls things.
+
+    Attributes:
+        limits: Files with a limit each.
+        usage: The file with all bytes charged, which the root of v2 lacks.
+        kernel: The file with the kernel's own bytes, where memory.stat does not have them.
+        kills: The file that counts kills, and the key in it.
+        split: Used and page cache, from memory.stat and the kernel's own bytes.
+    """
+
+    limits: tuple[str, ...]
+    usage: str
+    kernel: str | None
+    kills: tuple[str, bytes]
+    split: Callable[[bytes, int], tuple[int, int]]
+
+
+class Group:
+    """One memory group; its files are opened at the first look and kept open.
+
+    Args:
+        place: Where it is.
+        ram: Bytes of memory that the machine has, or None: a limit above it is none.
+    """
+
+    __slots__ = ("_files", "_ram", "_words", "place")
+
+    def __init__(self, place: Place, ram: int | None) -> None:
+        self.place = place
+        self._ram = ram if ram is not None else _ENDLESS
+        self._words = _VERSIONS[place.version]
+        self._files: tuple[KernelFile, KernelFile | None, KernelFile | None] | None = None
+
+    def limit(self) -> int | None:
+        """The smallest of its own limits, or None. Cost: 10 to 20 µs.
+
+        Raises:
+            ProbeError: A limit is there and cannot be read.
+        """
+        limits = [self._limit_in(name) for name in self._words.limits]
+        return min([limit for limit in limits if limit is not None], default=None)
+
+    def inherited_limit(self) -> int | None:
+        """The smallest limit that v1 keeps on this group, those above our sight included.
+
+        v2 does not tell: None.
+
+        Raises:
+            ProbeError: memory.stat cannot be read.
+        """
+        text = read_whole(f"{self.place.folder}/memory.stat") or b""
+        return self._finite(figure(text, b"\nhierarchical_memory_limit "))
+
+    def use(self) -> dict[str, int]:
+        """What it holds now, in bytes, as parts of a reading. Cost: 10 µs.
+
+        Returns:
+            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory;
+            and, where it is told, `cgroup_usage`, all that is charged.
+
+        Raises:
+            ProbeError: A file is gone, cannot be read, or says something else.
+        """
+        stat, usage, kernel = self._files or self._open()
+        text = b"\n" + stat.read()
+        try:
+            used, file = self._words.split(text, int(kernel.read()) if kernel else 0)
+            parts = {"cgroup": used, "cgroup_file": file}
+            if usage:
+                parts["cgroup_usage"] = int(usage.read())
+        except ValueError as error:
+            raise unexpected(stat.path, text[1:], str(error)) from error
+        return parts
+
+    def kills(self) -> int | None:
+        """How often the kernel killed in it for want of memory, or None where it does not tell.
+
+        v1 counts the group alone, v2 the groups below it as well.
+
+        Raises:
+            ProbeError: The count is there and cannot be read.
+        """
+        name, key = self._words.kills
+        return figure(b"\n" + (read_whole(f"{self.place.folder}/{name}") or b""), key)
+
+    def close(self) -> None:
+        """Give the descriptors back; a later look opens the files anew."""
+        for file in self._files or ():
+            if file:
+                file.close()
+        self._files = None
+
+    def _open(self) -> tuple[KernelFile, KernelFile | None, KernelFile | None]:
+        folder, words = self.place.folder, self._words
+        self._files = (
+            KernelFile(f"{folder}/memory.stat"),
+            _opened_if_there(f"{folder}/{words.usage}"),
+            _opened_if_there(f"{folder}/{words.kernel}") if words.kernel else None,
+        )
+        return self._files
+
+    def _limit_in(self, name: str) -> int | None:
+        path = f"{self.place.folder}/{name}"
+        text = read_whole(path)
+        if text is None or text.strip() == b"max":
+            return None
+        try:
+            return self._finite(int(text))
+        except ValueError as error:
+            raise unexpected(path, text, "bytes or max are due") from error
+
+    def _finite(self, limit: int | None) -> int | None:
+        if limit is None or limit > self._ram:
+            return None
+        # memory.high may be 0 on purpose: all use is too much then, yet no share of 0 is defined.
+        return max(1, limit)
+
+
+def _opened_if_there(path: str) -> KernelFile | None:
+    return KernelFile(path) if os.access(path, os.F_OK) else None
+
+
+def _split_v1(text: bytes, kernel: int) -> tuple[int, int]:
+    shmem = figure(text, b"\ntotal_shmem ") or 0
+    used = _due(text, b"\ntotal_rss ") + shmem + kernel
+    return used, _due(text, b"\ntotal_cache ") - shmem
+
+
+def _split_v2(text: bytes, _kernel: int) -> tuple[int, int]:
+    shmem = _due(text, b"\nshmem ")
+    kernel = figure(text, b"\nkernel ")
+    if kernel is None:
+        kernel = sum([figure(text, key) or 0 for key in _KERNEL_PARTS])
+    else:
+        kernel -= figure(text, b"\nslab_reclaimable ") or 0
+    used = _due(text, b"\nanon ") + shmem + kernel + (figure(text, b"\nsock ") or 0)
+    return used, _due(text, b"\nfile ") - shmem
+
+
+def _due(text: bytes, key: bytes) -> int:
+    found = figure(text, key)
+    if found is None:
+        raise ValueError(f"a line {key.decode().strip()} is due")
+    return found
+
+
+_VERSIONS = {
+    1: _Words(
+        limits=("memory.limit_in_bytes",),
+        usage="memory.usage_in_bytes",
+        kernel="memory.kmem.usage_in_bytes",
+        kills=("memory.oom_control", b"\noom_kill "),
+        split=_split_v1,
+    ),
+    2: _Words(
+        limits=("memory.max", "memory.high"),
+        usage="memory.current",
+        kernel=None,
+        kills=("memory.events", b"\noom_kill "),
+        split=_split_v2,
+    ),
+}

@@ -1,0 +1,125 @@
+"""Probes out of probes: a source is a function, and putting sources together is too."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from membudget.core import Reading
+from membudget.errors import ConfigError, ProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Probe
+
+
+def tightest(*probes: Probe) -> Probe:
+    """A probe that reads all of these and tells the one nearest to its limit.
+
+    A source without a limit only adds its parts; where none has one, the first is told, without
+    a limit. The parts of all are united, those of the source told taking precedence. A source
+    that fails is listed in the reading's errors, and the others count.
+
+    Args:
+        probes: At least one.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not probes:
+        raise ConfigError("tightest() has no probes to choose from: give it at least one")
+
+    def read() -> Reading:
+        readings: list[Reading] = []
+        errors: list[ProbeError] = []
+        for probe in probes:
+            try:
+                reading = probe()
+            except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
+                errors.append(_as_probe_error(probe, error))
+            else:
+                readings.append(reading)
+                errors.extend(reading.errors)
+        if not readings:
+            raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
+        return _united(readings, errors)
+
+    return read
+
+
+def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
+    """A probe whose readings have at most this limit.
+
+    Args:
+        probe: What tells how much is used.
+        limit: Bytes, above 0.
+        source: What a reading is said to come from when this limit is the one that counts.
+
+    Raises:
+        ConfigError: The limit is not above 0.
+    """
+    if limit <= 0:
+        raise ConfigError(f"limit {limit!r} is not above zero: give bytes, or None for no limit")
+
+    def read() -> Reading:
+        reading = probe()
+        if reading.limit is not None and reading.limit <= limit:
+            return reading
+        return reading.replace(limit=limit, source=source)
+
+    return read
+
+
+def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotonic) -> Probe:
+    """A probe that repeats its last reading and asks a slow source only so often.
+
+    A reading told again keeps the time at which it was taken. A source that fails is asked again
+    at the next call.
+
+    Args:
+        seconds: How long a reading is told again.
+        probe: The slow source.
+        now: Monotonic seconds.
+    """
+    last: Reading | None = None
+    due = 0.0
+
+    def read() -> Reading:
+        nonlocal last, due
+        at = now()
+        if last is None or at >= due:
+            last = None
+            last = probe()
+            due = at + seconds
+        return last
+
+    return read
+
+
+def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
+    limited = [reading for reading in readings if reading.limit is not None]
+    told = max(limited, key=lambda reading: reading.fraction) if limited else readings[0]
+    parts: dict[str, int] = {}
+    for reading in reversed(readings):
+        parts.update(reading.parts)
+    parts.update(told.parts)
+    return Reading(
+        # A reading told again by `every` may be older than the one before it: time never goes back.
+        at=max([reading.at for reading in readings]),
+        used=told.used,
+        limit=told.limit,
+        source=told.source,
+        parts=parts,
+        errors=tuple(errors),
+    )
+
+
+def _as_probe_error(probe: Probe, error: Exception) -> ProbeError:
+    if isinstance(error, ProbeError):
+        return error
+    name = getattr(probe, "__qualname__", type(probe).__qualname__)
+    kind = type(error).__name__
+    wrapped = ProbeError(f"probe {name} failed ({kind}: {error}): mend it, or leave it out")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,217 @@
+r"""Kernel wake-ups: descriptors that become ready when memory may be short.
+
+A hint only makes the loop look sooner; it is never protection. Each has its blind spots: v1
+thresholds count the page cache, memory.events moves when reclaim already works, and pressure
+stall information without swap rises moments before the kill.
+
+- v1: an eventfd registered in cgroup.event_control fires when usage crosses a threshold.
+- v2: memory.events wakes with POLLPRI when its counts move: high, max, oom.
+- PSI: a trigger written to a pressure file wakes with POLLPRI. Without CAP_SYS_RESOURCE a window
+  must be a multiple of 2 s.
+- systemd: MEMORY_PRESSURE_WATCH names a pressure file, a FIFO or a socket, and
+  MEMORY_PRESSURE_WRITE what to write into it, in base64; /dev/null switches watching off.
+
+Sources: the kernel's admin guides to cgroup v1 and v2 and to PSI; systemd.io/MEMORY_PRESSURE.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+from binascii import a2b_base64
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from membudget.errors import ProbeError
+from membudget.probes.stall import PATH as PRESSURE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from membudget.core import Hint
+    from membudget.probes.cgroup import CgroupProbe
+    from membudget.probes.cgroup_tree import Place
+
+    _Attempt: TypeAlias = tuple[str, Callable[[], "KernelHint"]]
+
+_TRIGGER = b"some 150000 2000000\0"
+"""Tasks waiting 150 ms in any 2 s; systemd asks for 200 ms, GLib's lowest level for 70 ms."""
+
+_CHUNK = 4096
+_V1 = 1
+
+
+class KernelHint:
+    """One descriptor that the kernel or the service manager makes ready.
+
+    Args:
+        name: Where it comes from.
+        descriptor: What to poll; owned, and closed by `close`.
+        events: The poll mask: POLLPRI for files that are read from the start, POLLIN for queues.
+    """
+
+    __slots__ = ("_descriptor", "events", "name")
+
+    def __init__(self, name: str, descriptor: int, events: int) -> None:
+        self.name = name
+        self.events = events
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._descriptor
+
+    def clear(self) -> None:
+        """Take note of the wake-up, so that it can fire again.
+
+        Raises:
+            ProbeError: What it watched is gone and would be ready for ever: close it.
+        """
+        try:
+            if self.events & select.POLLPRI:
+                text = os.pread(self._descriptor, _CHUNK, 0)
+            else:
+                text = os.read(self._descriptor, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise ProbeError(f"hint {self.name} is gone ({error.strerror}): close it") from error
+        if not text:
+            raise ProbeError(f"hint {self.name} has ended: close it")
+
+    def close(self) -> None:
+        """Give the descriptor back; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def kernel_hints(
+    probe: CgroupProbe | None,
+    thresholds: Iterable[int],
+    *,
+    environ: Mapping[str, str] | None = None,
+    pressure: str = PRESSURE,
+) -> tuple[list[Hint], list[str]]:
+    """All wake-ups that can be had here, and why the others cannot.
+
+    Args:
+        probe: The memory cgroup, or None.
+        thresholds: Bytes of the group's usage at which v1 shall wake us.
+        environ: Environment variables, or None for this process's.
+        pressure: The machine's pressure file, for where the group has none.
+
+    Returns:
+        The hints, each to be closed by the caller, and a line for each that was left out.
+    """
+    if not hasattr(select, "POLLPRI"):
+        return [], ["kernel wake-ups: this system has no poll()"]
+    place = probe.place if probe is not None else None
+    environ = os.environ if environ is None else environ
+    hints: list[Hint] = []
+    left_out: list[str] = []
+    for name, make in (*_of_group(place, thresholds), *_of_pressure(place, environ, pressure)):
+        try:
+            hints.append(make())
+        except (OSError, ValueError) as error:
+            left_out.append(f"{name}: {error}")
+    return hints, left_out
+
+
+def _of_group(place: Place | None, thresholds: Iterable[int]) -> list[_Attempt]:
+    if place is None:
+        return []
+    if place.version == _V1:
+        return [("cgroup v1 usage", partial(_usage_thresholds, place.folder, list(thresholds)))]
+    return [("cgroup v2 memory.events", partial(_memory_events, place.folder))]
+
+
+def _of_pressure(place: Place | None, environ: Mapping[str, str], pressure: str) -> list[_Attempt]:
+    watch = environ.get("MEMORY_PRESSURE_WATCH")
+    if watch is not None:
+        trigger = environ.get("MEMORY_PRESSURE_WRITE", "")
+        return [("MEMORY_PRESSURE_WATCH", partial(_watched, watch, trigger))]
+    paths = [pressure]
+    if place is not None and place.version != _V1:
+        paths.insert(0, f"{place.folder}/memory.pressure")
+    return [("pressure", partial(_pressure, paths))]
+
+
+def _usage_thresholds(folder: str, thresholds: list[int]) -> KernelHint:
+    wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    hint = KernelHint(f"cgroup v1 usage of {folder}", wake, select.POLLIN)
+    try:
+        with _opened(f"{folder}/memory.usage_in_bytes", os.O_RDONLY) as usage:
+            for threshold in thresholds:
+                with _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control:
+                    os.write(control, f"{wake} {usage} {threshold}".encode())
+    except OSError:
+        hint.close()
+        raise
+    return hint
+
+
+def _memory_events(folder: str) -> KernelHint:
+    path = f"{folder}/memory.events"
+    hint = KernelHint(path, os.open(path, os.O_RDONLY), select.POLLPRI)
+    # The kernel counts a file that was never read as changed.
+    hint.clear()
+    return hint
+
+
+def _pressure(paths: list[str]) -> KernelHint:
+    errors = []
+    for path in paths:
+        try:
+            return _with_trigger(path, path, _TRIGGER)
+        except OSError as error:
+            errors.append(str(error))
+    raise ProbeError("; ".join(errors))
+
+
+def _watched(path: str, trigger: str) -> KernelHint:
+    """The service manager's own wake-up, by its protocol."""
+    if path in ("", "/dev/null"):
+        raise ProbeError(f"the service manager switched it off ({path!r})")
+    return _with_trigger("MEMORY_PRESSURE_WATCH", path, a2b_base64(trigger))
+
+
+def _with_trigger(name: str, path: str, trigger: bytes) -> KernelHint:
+    mode = os.O_RDWR if trigger else os.O_RDONLY
+    try:
+        descriptor = os.open(path, mode | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # A socket cannot be opened, only connected to.
+        descriptor = _connected(path)
+    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    hint = KernelHint(name, descriptor, select.POLLPRI if is_file else select.POLLIN)
+    try:
+        if trigger:
+            os.write(descriptor, trigger)
+    except OSError:
+        hint.close()
+        raise
+    return hint
+
+
+def _connected(path: str) -> int:
+    import socket  # 4 ms that only this rare case must pay
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(0)
+        connection.connect(path)
+        return connection.detach()
+
+
+@contextmanager
+def _opened(path: str, mode: int) -> Iterator[int]:
+    descriptor = os.open(path, mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

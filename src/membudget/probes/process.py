@@ -1,0 +1,193 @@
+"""The process itself: what it holds that nobody can take from it, and the limits set on it alone.
+
+The kernel tells three things at three prices (Linux 6.18): statm takes 1.3 µs and has resident,
+shared and data pages; status takes 7 µs and splits shared into files and shared memory; smaps
+takes 10 ms per resident GB and is never read here. So statm is read each time, and status only
+when the shared pages have moved.
+
+What is judged is anonymous plus shared memory: pages of files can be dropped and read again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from membudget.core import Reading
+from membudget.errors import ProbeError
+from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
+from membudget.probes.portable import PortableProcessProbe
+from membudget.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Probe
+
+_RESIDENT, _SHARED = 1, 2
+_STATM_FIELDS = 7
+_LIMITS_KEPT = 1.0
+"""Seconds that resource limits are believed; asking for one takes 0.5 µs."""
+
+
+class ProcessProbe:
+    """What one process holds, from Linux's /proc: anonymous and shared memory, without files.
+
+    Any thread may call it. Cost: 4 µs, and 30 µs more when its shared pages moved by over 1 MiB.
+    A descriptor of /proc/self still shows the parent after a fork: the child must call `reopen`.
+
+    Args:
+        pid: The process, or None for this one.
+        proc: Where /proc is.
+        now: Monotonic seconds.
+
+    Raises:
+        ProbeError: There is no such process.
+    """
+
+    __slots__ = ("_folder", "_now", "_page", "_shared_seen", "_shmem", "_stack", "_statm", "pid")
+
+    def __init__(
+        self,
+        pid: int | None = None,
+        proc: str = "/proc",
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pid = pid
+        self._folder = f"{proc}/{'self' if pid is None else pid}"
+        self._now = now
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._statm = KernelFile(f"{self._folder}/statm")
+        self._read_status(shared=0)
+
+    def __call__(self) -> Reading:
+        """Read the process.
+
+        Raises:
+            ProbeError: It has ended, or its files cannot be read.
+        """
+        size, resident, shared, data = self._pages()
+        if abs(shared - self._shared_seen) > MIB:
+            self._read_status(shared)
+        anon, shmem = resident - shared, self._shmem
+        return Reading(
+            at=self._now(),
+            used=anon + shmem,
+            source="process",
+            parts={
+                "rss": resident,
+                "anon": anon,
+                "shmem": shmem,
+                "file": max(0, shared - shmem),
+                # The kernel holds VmData against RLIMIT_DATA; statm adds the stack to it.
+                "data": max(0, data - self._stack),
+                "vms": size,
+            },
+        )
+
+    def own_bytes(self) -> int:
+        """The figure judged, as fast as it can be had, for the Meter. Cost: under 2 µs.
+
+        Shared memory counts as it stood when last read.
+
+        Raises:
+            ProbeError: The process has ended.
+        """
+        fields = self._statm.read().split(None, 3)
+        return (int(fields[_RESIDENT]) - int(fields[_SHARED])) * self._page + self._shmem
+
+    def reopen(self) -> None:
+        """Open the files anew, as a child must after a fork."""
+        self._statm.close()
+        self._statm = KernelFile(f"{self._folder}/statm")
+        self._read_status(shared=0)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._statm.close()
+
+    def _pages(self) -> tuple[int, int, int, int]:
+        text = self._statm.read()
+        fields = text.split()
+        if len(fields) != _STATM_FIELDS:
+            raise unexpected(self._statm.path, text, f"{_STATM_FIELDS} numbers are due")
+        size, resident, shared, _text, _lib, data, _dirty = map(int, fields)
+        if not size:
+            raise ProbeError(f"process {self.pid} has ended: it holds no memory; stop reading it")
+        page = self._page
+        return size * page, resident * page, shared * page, data * page
+
+    def _read_status(self, shared: int) -> None:
+        text = b"\n" + (read_whole(f"{self._folder}/status") or b"")
+        # Linux before 4.5 does not tell RssShmem; a process that is ending tells neither.
+        self._shmem = (figure(text, b"\nRssShmem:\t", b" kB\n") or 0) * 1024
+        self._stack = (figure(text, b"\nVmStk:\t", b" kB\n") or 0) * 1024
+        self._shared_seen = shared
+
+
+def process_probe(
+    pid: int | None = None, proc: str = "/proc"
+) -> ProcessProbe | PortableProcessProbe:
+    """A probe of one process: by /proc where there is one, else by psutil.
+
+    Args:
+        pid: The process, or None for this one.
+        proc: Where /proc is looked for.
+
+    Raises:
+        ProbeError: There is no such process.
+    """
+    if os.access(f"{proc}/self/statm", os.F_OK):
+        return ProcessProbe(pid, proc)
+    return PortableProcessProbe(pid)
+
+
+def rlimit_probe(process: Probe) -> Probe | None:
+    """A probe of this process against its own resource limits, or None where it has none.
+
+    RLIMIT_DATA ends its writable private memory without the stack, RLIMIT_AS its address space.
+    What is over the limit is refused, not killed: `MemoryError`, "can't start new thread". The
+    soft limits are read again once a second.
+
+    Args:
+        process: A probe of this process; one that does not tell `data` (psutil's) has no limits
+            that a kernel keeps as Linux does.
+    """
+    limits = _soft_limits() if "data" in process().parts else {}
+    if not limits:
+        return None
+    due = 0.0
+
+    def read() -> Reading:
+        nonlocal limits, due
+        reading = process()
+        if reading.at >= due:
+            limits, due = _soft_limits(), reading.at + _LIMITS_KEPT
+        if not limits:
+            return reading
+        part, (name, limit) = max(
+            limits.items(), key=lambda item: reading.parts[item[0]] / item[1][1]
+        )
+        return Reading(
+            at=reading.at,
+            used=reading.parts[part],
+            limit=limit,
+            source=name,
+            parts=reading.parts,
+        )
+
+    return read
+
+
+def _soft_limits() -> dict[str, tuple[str, int]]:
+    """The part that each limit holds, the limit's name and its bytes; unlimited ones left out."""
+    import resource  # not on Windows, where this is never called
+
+    limits = {}
+    for part, name in (("data", "RLIMIT_DATA"), ("vms", "RLIMIT_AS")):
+        soft, _hard = resource.getrlimit(getattr(resource, name))
+        if soft != resource.RLIM_INFINITY:
+            limits[part] = (name, max(1, soft))
+    return limits

@@ -1,0 +1,1 @@
+"""From arguments and environment to checked values, and where each came from."""

@@ -1,0 +1,134 @@
+"""Events as one line of text each, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from membudget.core import (
+    AdmissionRefused,
+    Failed,
+    Late,
+    LimitExceeded,
+    PressureChanged,
+    ProtectionTried,
+    Reclaimed,
+    Severity,
+    Started,
+    Stopped,
+)
+from membudget.units import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Event, Pressure, Sink
+
+
+def line_of(event: Event) -> str | None:
+    """The line that tells an event, or None for events that are not told in words."""
+    teller = _TELLERS.get(type(event))
+    return teller(event) if teller is not None else None
+
+
+def to_lines(write: Callable[[str], object], *, least: Severity = Severity.INFO) -> Sink:
+    """A sink that writes each event's line.
+
+    Args:
+        write: Takes a line without its end.
+        least: Events below this severity are left out.
+    """
+
+    def sink(event: Event) -> None:
+        if event.severity >= least and (line := line_of(event)) is not None:
+            write(line)
+
+    return sink
+
+
+def describe(pressure: Pressure) -> str:
+    """Use, limit and share in words: "324 MiB of 400 MiB (81 %)"."""
+    if pressure.limit is None:
+        return f"{human_bytes(pressure.used)}, no limit"
+    share = pressure.fraction * 100
+    return f"{human_bytes(pressure.used)} of {human_bytes(pressure.limit)} ({share:.0f} %)"
+
+
+def _started(event: Started) -> str:
+    reading = event.reading
+    note = f"; {event.note}" if event.note else ""
+    if reading.limit is None:
+        return f"no limit found, only watching; now {human_bytes(reading.used)}{note}"
+    return (
+        f"keeping {human_bytes(reading.limit)} ({reading.source}); "
+        f"now {human_bytes(reading.used)}, {reading.fraction * 100:.0f} %{note}"
+    )
+
+
+def _stopped(event: Stopped) -> str:
+    limit = f" of {human_bytes(event.limit)}" if event.limit is not None else ""
+    levels = ", ".join(f"{name} {human_seconds(spent)}" for name, spent in event.levels.items())
+    return (
+        f"peak {human_bytes(event.peak)}{limit}; reclaimed {human_bytes(event.reclaimed)}; "
+        f"levels {levels or 'NORMAL'}"
+    )
+
+
+def _pressure_changed(event: PressureChanged) -> str:
+    pressure = event.pressure
+    parts = [f"{event.before.name} → {pressure.level.name}: {describe(pressure)}"]
+    if pressure.level > event.before:
+        if pressure.cause and pressure.cause != pressure.level.name.lower():
+            parts.append(f"by {pressure.cause}")
+        if pressure.growth > 0:
+            parts.append(f"+{human_bytes(pressure.growth)}/s")
+        if pressure.seconds_left is not None:
+            parts.append(f"limit in {human_seconds(pressure.seconds_left)}")
+    return ", ".join(parts)
+
+
+def _reclaimed(event: Reclaimed) -> str:
+    rung = f" at {event.rung.name}" if event.rung is not None else ""
+    objects = f", {event.objects:,} objects" if event.objects is not None else ""
+    moved = "fell" if event.measured >= 0 else "rose"
+    return (
+        f"{event.by}{rung}: asked {human_bytes(event.asked)}, let go {human_bytes(event.claimed)}"
+        f"{objects}; the meter {moved} {human_bytes(abs(event.measured))} "
+        f"in {human_seconds(event.took)}"
+    )
+
+
+def _protection(event: ProtectionTried) -> str:
+    return f"protection attempt {event.attempt} of {event.most}: {event.outcome}"
+
+
+def _refused(event: AdmissionRefused) -> str:
+    waited = f" after {human_seconds(event.waited)}" if event.waited else ""
+    return f"refused {human_bytes(event.asked)}{waited}: {human_bytes(event.room)} of room"
+
+
+def _exceeded(event: LimitExceeded) -> str:
+    if event.unit == "bytes":
+        return f"{event.name} holds {human_bytes(event.used)}, over {human_bytes(event.limit)}"
+    return f"{event.name} holds {event.used:,} {event.unit}, over {event.limit:,}"
+
+
+def _late(event: Late) -> str:
+    return f"woke {human_seconds(event.by)} late: nobody watched meanwhile (a held GIL?)"
+
+
+def _failed(event: Failed) -> str:
+    times = f" ({event.times} times)" if event.times > 1 else ""
+    return f"{event.where} failed{times}: {type(event.error).__name__}: {event.error}"
+
+
+_TELLERS: dict[type, Callable[..., str]] = {
+    Started: _started,
+    Stopped: _stopped,
+    PressureChanged: _pressure_changed,
+    Reclaimed: _reclaimed,
+    ProtectionTried: _protection,
+    AdmissionRefused: _refused,
+    LimitExceeded: _exceeded,
+    Late: _late,
+    Failed: _failed,
+}

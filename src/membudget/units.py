@@ -1,0 +1,164 @@
+"""Text with units to plain numbers and back: "400MiB" ↔ bytes, "30s" ↔ seconds, "80%" ↔ 0.8.
+
+Inside the library bytes are `int`, time is `float` seconds and shares are 0 to 1, without units.
+Text comes from people, so a bare number is refused wherever a unit is due: whether "400" means
+bytes or megabytes is exactly what cannot be guessed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from membudget.errors import ConfigError
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+_BINARY = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1 << 40}
+_DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+# Kubernetes writes Ki, Mi, Gi; a lone M is decimal there and binary in Docker, hence refused.
+_SHORT = {name.removesuffix("B"): size for name, size in _BINARY.items()}
+_BYTES = {name.lower(): size for name, size in {"B": 1, **_BINARY, **_DECIMAL, **_SHORT}.items()}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+))\s*(?P<unit>[A-Za-z%]*)")
+
+
+def parse_bytes(text: str, *, name: str = "size") -> int:
+    """The bytes that a text such as "400MiB", "1.5 GB" or "64Mi" stands for.
+
+    Args:
+        text: A number above 0 and a unit: B, KiB to TiB (powers of 1024) or KB to TB (of 1000).
+        name: What the value is called in an error message.
+
+    Raises:
+        ConfigError: No number, no unit, an unknown or ambiguous one, or not above zero.
+    """
+    number, unit = _split(text, name, "400MiB")
+    scale = _BYTES.get(unit.lower())
+    if scale is None:
+        if not unit:
+            rule = f"has no unit: write {_plain(number)}MiB (or KiB, GiB, MB, GB)"
+        else:
+            rule = f"has an unknown unit {unit!r}: use B, KiB, MiB, GiB, TiB, KB, MB, GB or TB"
+        raise ConfigError(f"{name} {text!r} {rule}")
+    size = round(number * scale)
+    if size <= 0:
+        raise ConfigError(f'{name} {text!r} is not above zero: write a size such as "400MiB"')
+    return size
+
+
+def parse_seconds(text: str, *, name: str = "time") -> float:
+    """The seconds that a text such as "250ms", "30s", "5m", "1h" or "2d" stands for.
+
+    Raises:
+        ConfigError: No number, no unit, an unknown one, or not above zero.
+    """
+    number, unit = _split(text, name, "30s")
+    scale = _SECONDS.get(unit.lower())
+    if scale is None:
+        what = f"has an unknown unit {unit!r}" if unit else "has no unit"
+        raise ConfigError(f'{name} {text!r} {what}: use ms, s, m, h or d, as in "30s"')
+    seconds = number * scale
+    if seconds <= 0:
+        raise ConfigError(f'{name} {text!r} is not above zero: write a time such as "30s"')
+    return seconds
+
+
+def parse_fraction(text: str, *, name: str = "share") -> float:
+    """The fraction, above 0 and at most 1, that a text such as "80%" stands for.
+
+    Raises:
+        ConfigError: No number, no percent sign, or outside that range.
+    """
+    number, unit = _split(text, name, "80%")
+    if unit != "%":
+        raise ConfigError(f'{name} {text!r} has no percent sign: write it as "80%"')
+    if not 0 < number <= 100:  # noqa: PLR2004  # a percentage's own bounds
+        raise ConfigError(f"{name} {text!r} is not a share: it goes above 0% and up to 100%")
+    return number / 100
+
+
+def parse_mark(text: str, *, name: str = "mark") -> float | int:
+    """A mark from text: a share ("80%", a float) or a size ("500MiB", an int)."""
+    return parse_fraction(text, name=name) if "%" in text else parse_bytes(text, name=name)
+
+
+def as_bytes(value: int | str, *, name: str = "size") -> int:
+    """The bytes of an argument: an int is bytes already, a text needs its unit.
+
+    Raises:
+        ConfigError: The value is neither, or not above zero.
+    """
+    if isinstance(value, str):
+        return parse_bytes(value, name=name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f'{name} {value!r} is not a size: give bytes as an int, or "400MiB"')
+    if value <= 0:
+        raise ConfigError(f'{name} {value!r} is not above zero: give bytes as an int, or "400MiB"')
+    return value
+
+
+def as_seconds(value: float | str, *, name: str = "time") -> float:
+    """The seconds of an argument: a number is seconds already, a text needs its unit.
+
+    Raises:
+        ConfigError: The value is neither, or not above zero.
+    """
+    if isinstance(value, str):
+        return parse_seconds(value, name=name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f'{name} {value!r} is not a time: give seconds, or "30s"')
+    if not 0 < value < float("inf"):
+        raise ConfigError(f'{name} {value!r} is not above zero and finite: give seconds, or "30s"')
+    return float(value)
+
+
+def format_bytes(size: int) -> str:
+    """A size as exact text: `parse_bytes(format_bytes(n)) == n` for every n above 0."""
+    for unit, scale in reversed(_BINARY.items()):
+        if size and size % scale == 0:
+            return f"{size // scale}{unit}"
+    return f"{size}B"
+
+
+def human_bytes(size: float) -> str:
+    """A size for people, rounded to about three figures: "381 MiB", "1.21 GiB"."""
+    for unit, scale in reversed(_BINARY.items()):
+        if abs(size) >= scale:
+            number = size / scale
+            digits = 0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2  # noqa: PLR2004
+            return f"{number:.{digits}f} {unit}"
+    return f"{size:.0f} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """A time as exact text: `parse_seconds(format_seconds(t)) == t` for every t above 0."""
+    return f"{seconds!r}s" if seconds % 1 else f"{int(seconds)}s"
+
+
+def human_seconds(seconds: float) -> str:
+    """A time for people: "0.4 ms", "12 s", "19 min", "5.2 h", "3.1 d"."""
+    for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if abs(seconds) >= scale:
+            number = seconds / scale
+            return f"{number:.{0 if abs(number) >= 10 else 1}f} {unit}"  # noqa: PLR2004
+    return f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms"  # noqa: PLR2004
+
+
+def format_fraction(share: float) -> str:
+    """A share as text: 0.8 is "80%"."""
+    return f"{share * 100:.12g}%"
+
+
+def _split(text: str, name: str, example: str) -> tuple[float, str]:
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f'{name} {text!r} is not a number with a unit: write it as "{example}"')
+    digits = match["number"].replace("_", "")
+    # Whole numbers stay whole: a float loses bytes from 8 PiB on.
+    return float(digits) if "." in digits else int(digits), match["unit"]
+
+
+def _plain(number: float) -> str:
+    return f"{number:g}"

@@ -1,0 +1,58 @@
+"""The oracle after every test: nothing of ours stays behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from membudget.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE = 2.0
+
+
+def _open_files() -> dict[str, str]:
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:  # The listing's own descriptor.
+            continue
+    return found
+
+
+def _children() -> set[str]:
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return set(file.read().split())
+
+
+@pytest.fixture(autouse=True)
+def oracle() -> Iterator[None]:
+    """Fail a test that leaves a thread, a child, a descriptor, a holder or a governor behind."""
+    has_proc = os.path.isdir("/proc/self/fd")
+    threads = set(threading.enumerate())
+    files, children = (_open_files(), _children()) if has_proc else ({}, set())
+    yield
+    left = [one for one in threading.enumerate() if one not in threads]
+    until = time.monotonic() + _PATIENCE
+    for thread in left:
+        thread.join(max(0.0, until - time.monotonic()))
+    assert not [one.name for one in left if one.is_alive()], "threads left behind"
+    assert REGISTRY.governor is None, "a governor still runs"
+    if REGISTRY.holders():
+        gc.collect()
+    assert not [one.name for one in REGISTRY.holders()], "holders left behind"
+    if has_proc:
+        assert not _children() - children, "children left behind"
+        new = {fd: path for fd, path in _open_files().items() if fd not in files}
+        if new:  # Descriptors held only by garbage are not a leak.
+            gc.collect()
+            new = {fd: path for fd, path in _open_files().items() if fd not in files}
+        assert not new, f"descriptors left behind: {new}"

@@ -1,0 +1,183 @@
+"""The ladder: who is asked, for how much, and when it is left alone."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
+
+from membudget.core import Level, Meter, Pressure, Reclaimed, Rung
+from membudget.governor.ladder import Ladder
+from membudget.governor.telling import Teller
+from membudget.registry import Registry
+
+
+class Scene:
+    """A ladder over a fake memory of 100 MiB."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.memory = FakeMemory(self.clock)
+        self.recorder = Recorder()
+        self.registry = Registry()
+        meter = Meter(self.memory.own)
+        tell = Teller([self.recorder], self.clock)
+        self.ladder = Ladder([], self.registry, meter, tell, clock=self.clock)
+
+    def reclaimer(self, holds: int, **options: object) -> FakeReclaimer:
+        """One more reclaimer on the ladder, holding so many MiB."""
+        made = FakeReclaimer(self.memory, holds * MIB, **options)  # type: ignore[arg-type]  # passed on
+        self.ladder.add(made)
+        return made
+
+    def relieve(self, used: int, level: Level, left: float | None = None, wanted: int = 0) -> int:
+        """A step at so many MiB; the MiB claimed."""
+        self.memory.used = used * MIB
+        excess = max(0, used - 70) * MIB
+        pressure = Pressure(
+            level=level, used=used * MIB, limit=100 * MIB, excess=excess, seconds_left=left
+        )
+        return self.ladder.relieve(pressure, wanted * MIB) // MIB
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A ladder with nobody on it."""
+    return Scene()
+
+
+def test_warning_asks_only_the_gentle_rung(scene: Scene) -> None:
+    """Caches are left alone until CRITICAL."""
+    gentle = scene.reclaimer(1, rung=Rung.GENTLE)
+    moderate = scene.reclaimer(50)
+    scene.relieve(85, Level.WARNING)
+    assert len(gentle.asked) == 1
+    assert not moderate.asked
+
+
+def test_a_rung_stops_when_the_excess_is_met(scene: Scene) -> None:
+    """The second reclaimer is asked only for what the first could not give."""
+    first, second, third = scene.reclaimer(15), scene.reclaimer(50), scene.reclaimer(50)
+    assert scene.relieve(92, Level.CRITICAL) == 22
+    assert first.asked == [22 * MIB]
+    assert second.asked == [7 * MIB]
+    assert not third.asked
+
+
+def test_order_on_the_list_is_the_order_of_asking(scene: Scene) -> None:
+    """A list is the policy."""
+    scene.reclaimer(1, name="b")
+    scene.reclaimer(1, name="a")
+    scene.relieve(92, Level.CRITICAL)
+    told = [event.by for event in scene.recorder.events if isinstance(event, Reclaimed)]
+    assert told == ["b", "a"]
+
+
+def test_a_claim_the_meter_does_not_show_is_not_asked_for_again(scene: Scene) -> None:
+    """One sticky figure does not empty a cache: within its time a claim counts as headroom."""
+    sticky = scene.reclaimer(80, shows=0.0)
+    assert scene.relieve(92, Level.CRITICAL) == 22
+    for _ in range(10):
+        scene.clock.advance(0.1)
+        assert scene.relieve(92, Level.CRITICAL) == 0
+    assert sticky.holds == 58 * MIB
+    assert scene.ladder.credit == 22 * MIB
+
+
+def test_growth_beyond_the_claim_is_asked_for(scene: Scene) -> None:
+    """Credit covers what was claimed and no more."""
+    scene.reclaimer(80, shows=0.0)
+    scene.relieve(92, Level.CRITICAL)
+    scene.clock.advance(0.1)
+    assert scene.relieve(94, Level.CRITICAL) == 2
+
+
+def test_an_excess_that_stands_after_settling_brings_the_aggressive_rung(scene: Scene) -> None:
+    """The meter has the last word once it had its time."""
+    scene.reclaimer(80, shows=0.0)
+    aggressive = scene.reclaimer(5, rung=Rung.AGGRESSIVE)
+    scene.relieve(92, Level.CRITICAL)
+    scene.clock.advance(4.9)
+    scene.relieve(92, Level.CRITICAL)
+    assert not aggressive.asked
+    scene.clock.advance(0.2)
+    scene.relieve(92, Level.CRITICAL)
+    assert aggressive.asked == [22 * MIB]
+
+
+def test_with_little_time_left_settling_is_shorter(scene: Scene) -> None:
+    """Half of the seconds left is all the patience there is."""
+    scene.reclaimer(80, shows=0.0)
+    aggressive = scene.reclaimer(5, rung=Rung.AGGRESSIVE)
+    scene.relieve(92, Level.CRITICAL, left=1.0)
+    scene.clock.advance(0.6)
+    scene.relieve(92, Level.CRITICAL, left=1.0)
+    assert aggressive.asked
+
+
+def test_emergency_asks_every_rung_until_the_excess_is_met(scene: Scene) -> None:
+    """All are asked, gentle first, and the last is spared when it is enough."""
+    gentle = scene.reclaimer(3, rung=Rung.GENTLE)
+    moderate = scene.reclaimer(3)
+    last = scene.reclaimer(50, rung=Rung.EMERGENCY)
+    assert scene.relieve(96, Level.EMERGENCY) == 26
+    assert [bool(one.asked) for one in (gentle, moderate, last)] == [True, True, True]
+    assert last.asked == [20 * MIB]
+
+
+def test_twice_without_effect_is_left_alone_and_the_next_is_asked(scene: Scene) -> None:
+    """What frees nothing backs off, doubling; others are asked all the same."""
+    useless = scene.reclaimer(50, name="useless")
+    useless.error = RuntimeError("nothing to give")
+    other = scene.reclaimer(90)
+    for used in (91, 92, 93, 94):
+        scene.clock.advance(0.2)
+        scene.relieve(used, Level.CRITICAL)
+    assert len(useless.asked) == 2
+    assert len(other.asked) == 4
+    scene.clock.advance(2)
+    scene.relieve(95, Level.CRITICAL)
+    assert len(useless.asked) == 3
+
+
+def test_a_reclaimer_with_nothing_is_not_asked(scene: Scene) -> None:
+    """Count, then free: 0 means do not ask."""
+    empty = scene.reclaimer(0)
+    scene.relieve(92, Level.CRITICAL)
+    assert not empty.asked
+
+
+def test_work_goes_in_slices_with_a_pause_for_others(scene: Scene) -> None:
+    """A large clear is many short ones, and the clock sees the pauses."""
+    slow = scene.reclaimer(30, at_once=MIB)
+    scene.relieve(92, Level.CRITICAL)
+    assert len(slow.asked) == 22
+
+
+def test_room_that_somebody_waits_for_is_made_at_any_level(scene: Scene) -> None:
+    """A wish asks caches even at NORMAL."""
+    cache = scene.reclaimer(50)
+    assert scene.relieve(60, Level.NORMAL, wanted=10) == 10
+    assert cache.holds == 40 * MIB
+
+
+def test_caches_are_asked_least_worthy_first() -> None:
+    """Among the register's reclaimers hits per byte decide."""
+    scene = Scene()
+    kept, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
+    kept.hits_per_byte = lambda: 2.0  # type: ignore[attr-defined]  # optional by contract
+    given.hits_per_byte = lambda: 1.0  # type: ignore[attr-defined]
+    scene.registry.add(kept)
+    scene.registry.add(given)
+    scene.relieve(92, Level.CRITICAL)
+    assert not kept.asked
+    assert given.asked
+
+
+def test_a_forgotten_cache_is_not_kept_alive_by_the_ladder() -> None:
+    """The register is weak and so is the ladder's memory of it."""
+    scene = Scene()
+    cache = FakeReclaimer(scene.memory, 50 * MIB)
+    scene.registry.add(cache)
+    scene.relieve(92, Level.CRITICAL)
+    del cache
+    assert scene.registry.reclaimers() == []

@@ -1,0 +1,247 @@
+"""The governor's step: what is told, what is fenced, and when it looks again."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising
+
+from membudget.core import (
+    Failed,
+    Level,
+    Marks,
+    Pressure,
+    PressureChanged,
+    Sampled,
+    Started,
+    Stopped,
+)
+from membudget.errors import ConfigError, ProbeError
+from membudget.governor.loop import Governor
+from membudget.governor.watch import FAST, interval_for
+from membudget.registry import Registry
+
+
+class Chore:
+    """A chore that counts."""
+
+    name = "count"
+
+    def __init__(self, *, is_due: bool = False) -> None:
+        self.runs = 0
+        self.is_due = is_due
+
+    def due(self, now: float) -> bool:
+        """As told."""
+        return self.is_due
+
+    def run(self, until: float) -> int:
+        """Count."""
+        self.runs += 1
+        return 0
+
+
+class Scene:
+    """A governor without a thread over a fake memory of 100 MiB."""
+
+    def __init__(self, *reclaimers: FakeReclaimer, chores: tuple[Chore, ...] = ()) -> None:
+        self.clock = FakeClock()
+        self.memory = FakeMemory(self.clock, used=50 * MIB)
+        self.recorder = Recorder()
+        self.registry = Registry()
+        self.governor = Governor(
+            self.memory,
+            Marks(),
+            reclaimers,
+            [self.recorder],
+            chores=chores,
+            registry=self.registry,
+            own=self.memory.own,
+            clock=self.clock,
+        )
+
+    def at(self, used: int, steps: int = 2) -> Pressure:
+        """Step so often at so many MiB, a second apart."""
+        self.memory.used = used * MIB
+        for _ in range(steps):
+            self.clock.advance(1)
+            self.governor.step()
+        return self.governor.pressure
+
+
+def test_start_tells_the_limit_and_stop_the_summary() -> None:
+    """A user reads at the start what is kept, and at the end what it came to."""
+    scene = Scene()
+    scene.governor.start(thread=False)
+    scene.at(85)
+    scene.at(50, 5)
+    scene.governor.stop()
+    scene.governor.stop()
+    assert len(scene.recorder.of(Started)) == 1
+    (stopped,) = scene.recorder.of(Stopped)
+    assert isinstance(stopped, Stopped)
+    assert stopped.peak == 85 * MIB
+    assert set(stopped.levels) == {"NORMAL", "WARNING"}
+
+
+def test_every_change_of_level_is_told_once() -> None:
+    """Up and down again are two events."""
+    scene = Scene()
+    scene.at(85, 4)
+    scene.at(50, 6)
+    changes = [event.pressure.level for event in scene.recorder.of(PressureChanged)]  # type: ignore[union-attr]  # of() filters
+    assert changes == [Level.WARNING, Level.NORMAL]
+
+
+def test_a_failing_probe_is_told_and_the_loop_goes_on() -> None:
+    """A reading that cannot be had leaves the last judgement standing."""
+    scene = Scene()
+    scene.at(50)
+    scene.memory.error = ProbeError("memory.stat cannot be read")
+    scene.at(50)
+    scene.memory.error = None
+    assert scene.at(85).level is Level.WARNING
+    (failure,) = scene.recorder.of(Failed)
+    assert isinstance(failure, Failed)
+    assert failure.where == "probe"
+
+
+def test_a_failing_sink_is_told_to_the_others() -> None:
+    """One broken sink neither stops the loop nor hides from the rest."""
+    scene = Scene()
+    scene.governor.tell.sinks.insert(0, raising(RuntimeError("disk full")))  # type: ignore[arg-type]  # it raises
+    scene.governor.start(thread=False)
+    assert scene.recorder.of(Started)
+    (failure,) = scene.recorder.of(Failed)
+    assert isinstance(failure, Failed)
+    assert "sink" in failure.where
+    assert failure.error.__traceback__ is None
+    scene.governor.stop()
+
+
+def test_a_failing_reclaimer_does_not_keep_the_next_from_being_asked() -> None:
+    """The failure is told with the reclaimer's name."""
+    scene = Scene()
+    broken = FakeReclaimer(scene.memory, 50 * MIB, name="broken")
+    broken.error = RuntimeError("no connection")
+    working = FakeReclaimer(scene.memory, 50 * MIB)
+    scene.governor.ladder.add(broken)
+    scene.governor.ladder.add(working)
+    scene.at(92)
+    assert working.asked
+    (failure,) = scene.recorder.of(Failed)
+    assert isinstance(failure, Failed)
+    assert failure.where == "reclaimer broken"
+
+
+def test_the_same_failure_is_told_once_a_minute() -> None:
+    """A part that fails at every tick does not fill the log."""
+    scene = Scene()
+    scene.memory.error = ProbeError("gone")
+    scene.at(50, 50)
+    assert len(scene.recorder.of(Failed)) == 1
+    scene.at(50, 20)
+    told = scene.recorder.of(Failed)
+    assert len(told) == 2
+    assert isinstance(told[1], Failed)
+    assert told[1].times == 60
+
+
+def test_a_step_that_meets_a_step_returns() -> None:
+    """A reclaimer that calls the governor does not recurse, and does not wait for ever."""
+    scene = Scene()
+    levels: list[Level] = []
+
+    class Reentrant(FakeReclaimer):
+        def reclaim(self, target: int, until: float) -> int:
+            levels.append(scene.governor.step().level)
+            return super().reclaim(target, until)
+
+    scene.governor.ladder.add(Reentrant(scene.memory, 50 * MIB))
+    scene.at(92)
+    assert levels == [Level.CRITICAL]
+
+
+def test_chores_run_when_due_and_are_brought_forward_above_low() -> None:
+    """Light upkeep comes early under pressure, at most once a second."""
+    due, waiting = Chore(is_due=True), Chore()
+    scene = Scene(chores=(due, waiting))
+    scene.at(50, 3)
+    assert (due.runs, waiting.runs) == (3, 0)
+    scene.at(75, 3)
+    assert waiting.runs == 3
+
+
+def test_samples_come_at_their_interval() -> None:
+    """One at the start, one every five minutes."""
+    scene = Scene()
+    scene.at(50, 601)
+    assert len(scene.recorder.of(Sampled)) == 3
+
+
+def test_only_watching_reclaims_nothing() -> None:
+    """With cleanup turned off the level is told and nobody is asked."""
+    scene = Scene()
+    cache = FakeReclaimer(scene.memory, 50 * MIB)
+    governor = Governor(
+        scene.memory, Marks(), [cache], registry=Registry(), is_active=False, clock=scene.clock
+    )
+    scene.memory.used = 96 * MIB
+    governor.step()
+    assert governor.pressure.level is Level.EMERGENCY
+    assert not cache.asked
+
+
+def test_a_second_budget_in_a_process_is_refused_with_a_way_out() -> None:
+    """Two governors over the same holders would fight."""
+    scene = Scene()
+    scene.governor.start(thread=False)
+    other = Governor(scene.memory, Marks(), registry=scene.registry, clock=scene.clock)
+    with pytest.raises(ConfigError, match="registry="):
+        other.start(thread=False)
+    scene.governor.stop()
+    other.start(thread=False)
+    other.stop()
+
+
+def test_the_meter_stops_caches_between_low_and_warning() -> None:
+    """A full cache is a healthy state: inserting threads evict before WARNING is reached."""
+    scene = Scene()
+    scene.at(50)
+    meter = scene.governor.meter
+    assert meter.mark == 75 * MIB
+    scene.memory.used = 74 * MIB
+    assert meter.claim(meter.quantum) == 0
+    scene.memory.used = 76 * MIB
+    assert meter.claim(meter.quantum) >= meter.quantum
+
+
+def test_the_thread_starts_steps_and_ends() -> None:
+    """One daemon thread, gone after stop."""
+    registry, clock = Registry(), FakeClock()
+    memory = FakeMemory(clock, used=MIB)
+    stepped = threading.Event()
+
+    def probe() -> object:
+        if threading.current_thread().name == "membudget":
+            stepped.set()
+        return memory()
+
+    governor = Governor(probe, Marks(), registry=registry, interval=0.01)  # type: ignore[arg-type]  # a reading
+    with governor:
+        assert stepped.wait(10)
+        assert [t.daemon for t in threading.enumerate() if t.name == "membudget"] == [True]
+    assert not [t for t in threading.enumerate() if t.name == "membudget"]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "growth", "expected"),
+    [(0.3, 0, 1.0), (0.65, 0, 0.1), (0.85, 0, FAST), (0.3, 100, 0.35), (0.3, 1e9, FAST)],
+)
+def test_the_interval_shortens_with_use_and_with_haste(
+    fraction: float, growth: float, expected: float
+) -> None:
+    """1 s at rest, 100 ms warm, 10 ms hot; never more than half of the seconds left."""
+    pressure = Pressure(used=int(100 * fraction), limit=100, growth=growth)
+    assert interval_for(pressure) == pytest.approx(expected)

@@ -1,0 +1,164 @@
+"""The sinks: one line each for what a user feels, and no more lines than needed."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from fakes import MIB, Recorder
+
+from membudget.core import (
+    AdmissionRefused,
+    Failed,
+    Late,
+    Level,
+    LimitExceeded,
+    Pressure,
+    PressureChanged,
+    ProtectionTried,
+    Reading,
+    Reclaimed,
+    Rung,
+    Sampled,
+    Severity,
+    Started,
+    Stopped,
+)
+from membudget.sinks.combine import merged, only, tee
+from membudget.sinks.lines import line_of, to_lines
+from membudget.sinks.log import log_sink, stderr_sink
+from membudget.sinks.ring import Ring
+
+READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")
+PRESSED = Pressure(
+    level=Level.WARNING,
+    used=324 * MIB,
+    limit=400 * MIB,
+    growth=12.0 * MIB,
+    seconds_left=6.3,
+    cause="warning",
+)
+
+
+def round_of(at: float, claimed: int = MIB, by: str = "cache prices") -> Reclaimed:
+    """One round of a reclaimer."""
+    return Reclaimed(
+        at=at, by=by, rung=Rung.MODERATE, asked=2 * MIB, claimed=claimed, measured=MIB, took=0.012
+    )
+
+
+def test_the_decisions_a_user_feels_are_one_line_each() -> None:
+    """Start, change of level, cleanup, end: read aloud, they make sense."""
+    stopped = Stopped(
+        at=9.0,
+        peak=371 * MIB,
+        limit=400 * MIB,
+        reclaimed=1200 * MIB,
+        levels={"NORMAL": 18.0, "WARNING": 2.0},
+        lasted=20.0,
+    )
+    changed = PressureChanged(at=1.0, before=Level.NORMAL, pressure=PRESSED)
+    assert [line_of(event) for event in (Started(at=0.0, reading=READING), changed)] == [
+        "keeping 400 MiB (configured); now 24.0 MiB, 6 %",
+        "NORMAL → WARNING: 324 MiB of 400 MiB (81 %), +12.0 MiB/s, limit in 6.3 s",
+    ]
+    assert [line_of(event) for event in (round_of(1.0), stopped)] == [
+        "cache prices at MODERATE: asked 2.00 MiB, let go 1.00 MiB; the meter fell 1.00 MiB "
+        "in 12 ms",
+        "peak 371 MiB of 400 MiB; reclaimed 1.17 GiB; levels NORMAL 18 s, WARNING 2.0 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Started(at=0.0, reading=READING.replace(limit=None)),
+        ProtectionTried(at=0.0, attempt=1, most=3, outcome="not enough"),
+        AdmissionRefused(at=0.0, asked=MIB, room=0, waited=0.5),
+        LimitExceeded(at=0.0, name="trades", used=5, limit=3, unit="items"),
+        LimitExceeded(at=0.0, name="trades", used=5 * MIB, limit=3 * MIB),
+        Late(at=0.0, by=1.2),
+        Failed(at=0.0, where="probe", error=OSError("gone"), times=3),
+    ],
+)
+def test_every_other_event_has_a_line_without_breaks(event: Late) -> None:
+    """One line, and no Python in it."""
+    line = line_of(event)
+    assert line
+    assert "\n" not in line
+    assert "None" not in line
+
+
+def test_samples_are_not_told_in_words() -> None:
+    """They are for the ring and the report."""
+    assert line_of(Sampled(at=0.0, reading=READING, pressure=PRESSED, governed=0)) is None
+
+
+def test_quiet_leaves_out_what_is_not_severe() -> None:
+    """A level below CRITICAL is WARNING's severity; EMERGENCY is CRITICAL's."""
+    lines: list[str] = []
+    sink = to_lines(lines.append, least=Severity.ERROR)
+    sink(PressureChanged(at=1.0, before=Level.NORMAL, pressure=PRESSED))
+    assert not lines
+    sink(
+        PressureChanged(
+            at=1.0, before=Level.NORMAL, pressure=PRESSED.replace(level=Level.EMERGENCY)
+        )
+    )
+    assert len(lines) == 1
+
+
+def test_rounds_within_a_second_are_one_line() -> None:
+    """A hundred rounds a second are told as the first and the sum of the rest."""
+    recorder = Recorder()
+    sink = merged(recorder)
+    for step in range(150):
+        sink(round_of(step / 100))
+    sink(PressureChanged(at=2.0, before=Level.NORMAL, pressure=PRESSED))
+    rounds = [event for event in recorder.events if isinstance(event, Reclaimed)]
+    assert len(rounds) == 3
+    assert sum(event.claimed for event in rounds) == 150 * MIB
+    assert isinstance(recorder.events[-1], PressureChanged)
+
+
+def test_two_reclaimers_are_told_apart() -> None:
+    """Only rounds of the same one are summed up."""
+    recorder = Recorder()
+    sink = merged(recorder)
+    sink(round_of(0.0, by="a"))
+    sink(round_of(0.0, by="b"))
+    assert [event.by for event in recorder.events if isinstance(event, Reclaimed)] == ["a", "b"]
+
+
+def test_lines_go_to_the_programs_logging_with_the_event(caplog: pytest.LogCaptureFixture) -> None:
+    """Handlers get the severity, the line and the record itself."""
+    event = PressureChanged(at=1.0, before=Level.NORMAL, pressure=PRESSED)
+    with caplog.at_level(logging.INFO, logger="membudget"):
+        log_sink()(event)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.__dict__["event"] is event
+
+
+def test_lines_go_to_standard_error_by_the_descriptor(capfd: pytest.CaptureFixture[str]) -> None:
+    """The program may have replaced its stream objects."""
+    stderr_sink()(Started(at=0.0, reading=READING))
+    assert capfd.readouterr().err == "membudget: keeping 400 MiB (configured); now 24.0 MiB, 6 %\n"
+
+
+def test_a_ring_keeps_the_newest() -> None:
+    """Bounded, oldest first."""
+    ring = Ring(2)
+    for step in range(3):
+        ring(round_of(float(step)))
+    assert [event.at for event in ring.latest()] == [1.0, 2.0]
+    assert len(ring) == 2
+
+
+def test_sinks_compose() -> None:
+    """Some kinds only, and several takers."""
+    one, two = Recorder(), Recorder()
+    sink = tee(only(one, Late), two)
+    sink(Late(at=0.0, by=1.0))
+    sink(round_of(0.0))
+    assert (len(one.events), len(two.events)) == (1, 2)

@@ -1,0 +1,119 @@
+"""Text with units: what is read, what is refused, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from membudget.errors import ConfigError
+from membudget.units import (
+    as_bytes,
+    as_seconds,
+    format_bytes,
+    format_fraction,
+    format_seconds,
+    human_bytes,
+    human_seconds,
+    parse_bytes,
+    parse_fraction,
+    parse_mark,
+    parse_seconds,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("400MiB", 400 << 20),
+        ("1.5 GiB", 3 << 29),
+        ("64Mi", 64 << 20),
+        ("10kb", 10_000),
+        ("1_000B", 1000),
+    ],
+)
+def test_a_size_with_a_unit_is_read(text: str, size: int) -> None:
+    """Binary, decimal and Kubernetes units are all understood."""
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["400", "lots", "-5MiB", "0MiB", "4M", "", "MiB", "1e3MiB", "nanMiB"])
+def test_a_size_that_must_be_guessed_is_refused_with_a_way_out(text: str) -> None:
+    """The error names the value and shows what would be right."""
+    with pytest.raises(ConfigError) as caught:
+        parse_bytes(text, name="limit")
+    assert repr(text) in str(caught.value)
+    assert "MiB" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("5m", 300), ("1h", 3600), ("2d", 172800), ("250ms", 0.25)]
+)
+def test_a_time_with_a_unit_is_read(text: str, seconds: float) -> None:
+    """Every unit of time is understood."""
+    assert parse_seconds(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["5", "5 minutes", "-1s", "0s", "soon"])
+def test_a_time_without_a_known_unit_is_refused(text: str) -> None:
+    """A bare number of seconds or minutes cannot be told apart."""
+    with pytest.raises(ConfigError, match="time"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "0.8", "80", "-5%"])
+def test_a_share_outside_its_range_is_refused(text: str) -> None:
+    """A share needs its percent sign and lies above 0 and up to 100."""
+    with pytest.raises(ConfigError, match="share"):
+        parse_fraction(text)
+
+
+def test_a_mark_is_a_share_or_a_size() -> None:
+    """The percent sign decides which of the two a text is."""
+    assert parse_mark("80%") == pytest.approx(0.8)
+    assert parse_mark("500MiB") == 500 << 20
+
+
+@pytest.mark.parametrize("value", [True, 1.5, 0, -1, None, []])
+def test_an_argument_that_is_no_size_is_refused(value: object) -> None:
+    """A bool or a float is not quietly taken as bytes."""
+    with pytest.raises(ConfigError):
+        as_bytes(value)  # type: ignore[arg-type]  # that is the case under test
+
+
+@pytest.mark.parametrize("value", [True, 0, -1.0, float("inf"), float("nan"), None])
+def test_an_argument_that_is_no_time_is_refused(value: object) -> None:
+    """Endless and empty times are refused as well."""
+    with pytest.raises(ConfigError):
+        as_seconds(value)  # type: ignore[arg-type]  # that is the case under test
+
+
+@given(st.integers(min_value=1, max_value=1 << 60))
+def test_parsing_a_formatted_size_gives_it_back(size: int) -> None:
+    """Parse ∘ format is the identity for sizes."""
+    assert parse_bytes(format_bytes(size)) == size
+
+
+@given(st.floats(min_value=0.001, max_value=1e9))
+def test_parsing_a_formatted_time_gives_it_back(seconds: float) -> None:
+    """Parse ∘ format is the identity for times, up to a float's own precision."""
+    if "e" in repr(seconds):
+        return
+    assert parse_seconds(format_seconds(seconds)) == pytest.approx(seconds, rel=1e-12)
+
+
+@given(st.integers(min_value=1, max_value=1000).map(lambda n: n / 1000))
+def test_parsing_a_formatted_share_gives_it_back(share: float) -> None:
+    """Parse ∘ format is the identity for shares."""
+    assert parse_fraction(format_fraction(share)) == pytest.approx(share)
+
+
+def test_people_read_about_three_figures() -> None:
+    """Sizes and times for people are rounded, never scientific."""
+    assert human_bytes(381 << 20) == "381 MiB"
+    assert human_bytes(int(1.21 * (1 << 30))) == "1.21 GiB"
+    assert human_bytes(12) == "12 B"
+    assert human_seconds(0.0123) == "12 ms"
+    assert human_seconds(0.0004) == "0.4 ms"
+    assert human_seconds(19 * 3600) == "19 h"
