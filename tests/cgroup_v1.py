@@ -57,10 +57,6 @@ class LimitedGroup:
         if limit_bytes is not None:
             assert self._figure(names[0]) <= limit_bytes, f"the kernel refused {limit_bytes} bytes"
 
-    def usage(self) -> int:
-        """Bytes charged to it now, page cache included."""
-        return self._figure("memory.usage_in_bytes")
-
     def peak(self) -> int:
         """The most that was ever charged to it, in bytes."""
         return self._figure("memory.max_usage_in_bytes")

@@ -6,8 +6,9 @@ readings in a row, so that a single odd figure raises nothing. It closes after t
 a second at or below the mark beneath, or after a minute below its own mark: no state may depend
 on history for ever. The level is the highest open gate.
 
-Seconds left are judged on the growth that nobody governs. A cache that fills at 1 GB/s stops at
-the meter's mark by itself; calling that an emergency would cry wolf at every warm start. A trend
+Seconds left are judged on the growth that nobody governs, what holders took in subtracted. A cache
+that fills at 1 GB/s stops at the meter's mark by itself; calling that an emergency would cry wolf
+at every warm start. A trend
 counts only above the low mark, and only once it has been watched for a twentieth of the time it
 foretells.
 """
@@ -76,7 +77,7 @@ class Judgement(Record):
         pressure: What the governor acts on.
         gates: The three gates, WARNING first.
         shutdown_hits: Readings in a row at or above the shutdown mark.
-        window: (at, used, governed) of the last readings, oldest first.
+        window: (at, used, taken in) of the last readings, oldest first.
     """
 
     pressure: Pressure
@@ -90,7 +91,7 @@ def judge(
     marks: Marks,
     before: Judgement | None = None,
     *,
-    governed: int = 0,
+    taken_in: int = 0,
     window: int = WINDOW,
 ) -> Judgement:
     """Judge a reading in the light of those before it.
@@ -99,13 +100,14 @@ def judge(
         reading: What was just read.
         marks: Where the levels begin.
         before: The judgement of the reading before, or None at the first.
-        governed: Bytes that holders under the meter count now; their growth is not foretold.
+        taken_in: Bytes that holders under the meter took in so far; what they explain of the
+            growth is theirs to stop, and not foretold.
         window: Readings over which growth is taken, at least 2.
 
     Note:
         Cost: about 5 µs. Raising `used` never lowers the level (property-tested).
     """
-    seen = _extended(reading, before, governed, window)
+    seen = _extended(reading, before, taken_in, window)
     growth, wild = _growth(seen)
     lines = marks.resolved(reading.limit)
     left = _seconds_left(reading.used, reading.limit, wild) if reading.used > lines[0] else None
@@ -154,9 +156,9 @@ def _step_gates(
 
 
 def _extended(
-    reading: Reading, before: Judgement | None, governed: int, window: int
+    reading: Reading, before: Judgement | None, taken_in: int, window: int
 ) -> tuple[tuple[float, int, int], ...]:
-    point = (reading.at, reading.used, governed)
+    point = (reading.at, reading.used, taken_in)
     # Figures of two sources do not form a trend.
     if before is None or before.pressure.source != reading.source:
         return (point,)
@@ -178,7 +180,7 @@ def _growth(seen: tuple[tuple[float, int, int], ...]) -> tuple[float, float]:
     if not slopes:
         return 0.0, 0.0
     growth, governed = min(slopes)
-    wild = growth - governed if governed > 0 else growth
+    wild = growth - governed
     # Sizes are estimates: a rest below half of the growth is their error, not a trend.
     return growth, wild if wild >= _WILD_SHARE * growth else 0.0
 

@@ -8,10 +8,11 @@ MIB = 1 << 20
 
 
 class Process:
-    """A process whose size is set by hand, and how often it was read."""
+    """A process whose size is set by hand, how often it was read, and what its caches hold."""
 
     def __init__(self) -> None:
         self.size = 50 * MIB
+        self.held = 200 * MIB
         self.reads = 0
 
     def __call__(self) -> int:
@@ -19,12 +20,19 @@ class Process:
         self.reads += 1
         return self.size
 
+    def holds(self) -> int:
+        """What its caches hold."""
+        return self.held
+
+
+MARKS = {"mark": 300 * MIB, "brim": 320 * MIB, "ceiling": 380 * MIB}
+
 
 def at_rest() -> tuple[Meter, Process]:
-    """A meter at 50 of 400 MiB with its mark at 300 and its ceiling at 380."""
+    """A meter at 50 of 400 MiB with its mark at 300, its brim at 320 and its ceiling at 380."""
     process = Process()
-    meter = Meter(process)
-    meter.rebase(50 * MIB, 400 * MIB, 300 * MIB, 380 * MIB)
+    meter = Meter(process, process.holds)
+    meter.rebase(50 * MIB, 400 * MIB, **MARKS)
     process.reads = 0
     return meter, process
 
@@ -41,39 +49,95 @@ def test_a_small_limit_has_a_small_quantum() -> None:
     """A quarter of a percent of the limit where that is less than 1 MiB."""
     meter, _ = at_rest()
     assert meter.quantum == MIB
-    meter.rebase(MIB, 40 * MIB, 30 * MIB, 38 * MIB)
+    meter.rebase(MIB, 40 * MIB, mark=30 * MIB, brim=32 * MIB, ceiling=38 * MIB)
     assert meter.quantum == 40 * MIB // 400
 
 
-def test_above_the_mark_an_insert_pays_with_at_least_its_own_weight() -> None:
-    """At the mark one byte for one byte, steeper toward the ceiling, the rest on top beyond it."""
+def insert(meter: Meter, process: Process, size: int) -> int:
+    """One quantum comes in and the process stands at so many MiB; the bytes due are evicted."""
+    process.size = size * MIB
+    due = meter.claim(MIB)
+    process.held += MIB - due
+    return due
+
+
+def test_growth_above_the_mark_is_paid_for_the_steeper_the_higher() -> None:
+    """At the mark one byte for one byte; at the brim nine, at the ceiling twenty-five."""
     meter, process = at_rest()
-    process.size = 301 * MIB
-    at_mark = meter.claim(MIB)
-    process.size = 340 * MIB
-    midway = meter.claim(MIB)
-    process.size = 390 * MIB
-    beyond = meter.claim(MIB)
-    assert MIB <= at_mark < 2 * MIB
-    assert at_mark < midway < beyond
-    assert beyond >= 10 * MIB
+    assert insert(meter, process, 300) == 0
+    assert MIB <= insert(meter, process, 301) < 2 * MIB
+    assert insert(meter, process, 320) >= 19 * 9 * MIB
+    meter, process = at_rest()
+    process.held = 9000 * MIB
+    insert(meter, process, 379)
+    assert 24 * MIB < insert(meter, process, 380) <= 27 * MIB
+
+
+def test_a_cache_above_the_mark_does_not_empty_itself() -> None:
+    """At rest, what came in goes out and no more: new entries fill the holes of the old."""
+    meter, process = at_rest()
+    insert(meter, process, 305)
+    held = process.held
+    for _ in range(300):
+        insert(meter, process, 305)
+    assert held <= process.held <= held + 300 * MIB // 32
+
+
+def test_refilling_holes_does_not_creep_upward() -> None:
+    """After paying, a cache keeps to its allowance instead of growing into the next payment."""
+    meter, process = at_rest()
+    insert(meter, process, 305)
+    insert(meter, process, 306)
+    held = process.held
+    for _ in range(20):
+        insert(meter, process, 306)
+    assert process.held < held + 2 * MIB
+
+
+def test_above_the_brim_the_allowance_is_drained_until_the_figure_falls() -> None:
+    """A little at each insert, and all is forgotten below the mark."""
+    meter, process = at_rest()
+    insert(meter, process, 340)
+    held = process.held
+    for _ in range(320):
+        insert(meter, process, 340)
+    assert held - 12 * MIB < process.held < held - 8 * MIB
+    insert(meter, process, 299)
+    assert meter.allowance == float("inf")
+    assert meter.owed() == 0
+
+
+def test_beyond_the_ceiling_standing_high_costs_as_well() -> None:
+    """The overshoot is due and the weight inserted, growing or not."""
+    meter, process = at_rest()
+    process.held = 10 * MIB
+    insert(meter, process, 390)
+    assert insert(meter, process, 390) >= 11 * MIB
+
+
+def test_what_inserts_do_not_pay_is_owed_by_all() -> None:
+    """The rest of a debt is for the loop to collect, least worthy caches first."""
+    meter, process = at_rest()
+    process.size = 330 * MIB
+    assert meter.claim(MIB) > 0
+    assert meter.owed() > 100 * MIB
 
 
 def test_what_others_hold_counts_as_last_read() -> None:
     """A group's use at the tick, plus what this process grew since."""
     process = Process()
-    meter = Meter(process)
-    meter.rebase(250 * MIB, 400 * MIB, 300 * MIB, 380 * MIB)
+    meter = Meter(process, process.holds)
+    meter.rebase(250 * MIB, 400 * MIB, **MARKS)
     assert meter.estimate() == 250 * MIB
     process.size += 60 * MIB
     assert meter.estimate() == 310 * MIB
-    assert meter.claim(MIB) >= MIB
+    assert meter.claim(MIB) >= 10 * MIB
 
 
 def test_without_a_quick_reading_claims_are_believed() -> None:
     """On systems where nothing can be read that fast, what is claimed is added up."""
-    meter = Meter(None)
-    meter.rebase(299 * MIB, 400 * MIB, 300 * MIB, 380 * MIB)
+    meter = Meter(None, lambda: 200 * MIB)
+    meter.rebase(299 * MIB, 400 * MIB, **MARKS)
     assert meter.claim(MIB) == 0
     assert meter.claim(MIB) >= MIB
 
@@ -81,6 +145,7 @@ def test_without_a_quick_reading_claims_are_believed() -> None:
 def test_without_a_limit_nothing_is_evicted() -> None:
     """No mark is ever reached."""
     meter, process = at_rest()
-    meter.rebase(MIB, None, float("inf"), float("inf"))
+    infinite = float("inf")
+    meter.rebase(MIB, None, mark=infinite, brim=infinite, ceiling=infinite)
     process.size = 1 << 40
     assert meter.claim(10 * MIB) == 0

@@ -25,7 +25,7 @@ def judged(
     for step, used in enumerate(uses):
         reading = Reading(at=start + step * apart, used=int(used * MIB), limit=limit, source="fake")
         held = int(governed[step] * MIB) if governed is not None else 0
-        before = judge(reading, marks, before, governed=held)
+        before = judge(reading, marks, before, taken_in=held)
     assert before is not None
     return before
 

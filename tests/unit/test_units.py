@@ -37,7 +37,9 @@ def test_a_size_with_a_unit_is_read(text: str, size: int) -> None:
     assert parse_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ["400", "lots", "-5MiB", "0MiB", "4M", "", "MiB", "1e3MiB", "nanMiB"])
+@pytest.mark.parametrize(
+    "text", ["400", "lots", "-5MiB", "0MiB", "4M", "", "MiB", "1e3MiB", "nanMiB"]
+)
 def test_a_size_that_must_be_guessed_is_refused_with_a_way_out(text: str) -> None:
     """The error names the value and shows what would be right."""
     with pytest.raises(ConfigError) as caught:

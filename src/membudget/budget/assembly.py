@@ -12,10 +12,12 @@ from membudget.governor.loop import Governor
 from membudget.governor.protection import Protection
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
-from membudget.probes.combine import capped, every, tightest
+from membudget.probes.combine import capped, every, tightest, while_limited
+from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
-from membudget.probes.system import SystemProbe
+from membudget.probes.system import system_probe
 from membudget.reclaimers.collect import YOUNG, Collect, CollectAbove, YoungCollection
+from membudget.reclaimers.combine import at_rung
 from membudget.reclaimers.exit import planned_exit
 from membudget.reclaimers.trim import trim
 from membudget.units import human_bytes
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
 
+LIMITS_EVERY = 5.0
 SYSTEM_EVERY = 1.0
 NATIVE_EVERY = 10.0
 """Seconds between two readings of the slower sources."""
@@ -55,13 +58,21 @@ class Sources:
         except ProbeError as error:
             self.failures.append(("cgroup", error))
         limits = rlimit_probe(self.process)
-        sources += [one for one in (self.cgroup, limits) if one is not None]
+        if self.cgroup is not None:
+            sources.append(while_limited(self.cgroup, LIMITS_EVERY))
+        if limits is not None:
+            sources.append(limits)
         if "native" in settings.marks().parts:
             sources.append(every(NATIVE_EVERY, self._native))
         if all(reading.limit is None for reading in self._first(sources)):
-            sources.append(every(SYSTEM_EVERY, SystemProbe()))
+            sources.append(every(SYSTEM_EVERY, system_probe()))
         self.probe: Probe = tightest(*sources)
         self._check(limit)
+
+    def reopen(self) -> None:
+        """Read this process again, not its parent, in a forked child."""
+        if isinstance(self.process, ProcessProbe):
+            self.process.reopen()
 
     def _first(self, sources: list[Probe]) -> list[Reading]:
         readings = []
@@ -75,7 +86,7 @@ class Sources:
     def _native(self) -> Reading:
         reading = self.process()
         heap = allocator.mallinfo()
-        parts = {} if heap is None else {"native": heap.in_use + heap.mmapped}
+        parts = {} if heap is None else {"native": heap.in_use}
         return reading.replace(source="malloc", parts=parts)
 
     def _check(self, limit: int | None) -> None:
@@ -100,12 +111,15 @@ def build_governor(
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
     full = Collect(time_share=share, cooldown=cooldown)
     last = Collect(time_share=share, rung=Rung.EMERGENCY)
-    standing = [Collect(YOUNG, rung=Rung.GENTLE), full, trim(allocator.trim, own), last]
+    gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
+    trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
+    young = Collect(YOUNG, rung=Rung.GENTLE)
 
     def prepare() -> Sequence[Hint]:
         from membudget.probes.hints import kernel_hints  # on the thread's time
 
         allocator.libc()
+        keep_the_gil()
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
         return kernel_hints(sources.cgroup, marks)[0]
@@ -124,12 +138,13 @@ def build_governor(
     governor = Governor(
         sources.probe,
         settings.marks(),
-        [*ladder, *standing],
+        [*ladder, young, full, last, *trims],
         sinks,
         chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
         registry=registry,
         own=own,
         prepare=prepare,
+        reopen=sources.reopen,
         settle=settings["cleanup.settle"],
         snapshot_interval=settings["monitoring.snapshot_interval"],
         window=settings["monitoring.pressure_window"],

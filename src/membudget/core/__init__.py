@@ -22,6 +22,7 @@ from membudget.core.events import (
 from membudget.core.meter import Meter
 from membudget.core.nouns import (
     MARK_NAMES,
+    OWN,
     PART_MARKS,
     Level,
     Marks,
@@ -44,6 +45,7 @@ from membudget.core.record import Record
 
 __all__ = [
     "MARK_NAMES",
+    "OWN",
     "PART_MARKS",
     "AdmissionRefused",
     "Chore",

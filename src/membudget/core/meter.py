@@ -6,11 +6,21 @@ every insert adds its weight here, and after each quantum that thread itself rea
 own size (one pread of statm, 1.3 µs) and, above the mark, evicts from its own cache before it
 goes on.
 
-How much to evict: freed objects often do not lower RSS at once, so evicting the whole overshoot
-on every check would empty a cache on one sticky figure. Instead each quantum inserted pays with
-the same amount evicted at the mark, rising to `_STEEPEST + 1` times the amount at the ceiling: the
-cache then settles where what it lets go makes room for what comes in. Beyond the ceiling the
-overshoot itself is asked for as well.
+How much to evict: freed objects often do not lower RSS at once. A cache that evicts because the
+figure stands high would empty itself while new entries fill the very holes it made; one that evicts
+only as the figure rises would refill the holes and rise again, a little higher each time. So the
+meter keeps an *allowance*, the bytes that all holders together may hold while the figure stands
+above the mark, in the manner of congestion control:
+
+- below the mark there is none: hold what you like;
+- each byte that the figure rises lowers it by one byte at the mark, by `_AT_BRIM` at the brim and
+  by `_AT_CEILING` at the ceiling, from what is held at that moment;
+- where the figure rests between mark and brim it recovers slowly, since there may be holes left to
+  fill; above the brim it is drained as slowly;
+- beyond the ceiling the overshoot and the weight inserted are due in any case.
+
+Source: additive increase and multiplicative decrease (Chiu and Jain 1989), with RSS growth in the
+place of a lost packet. The slopes are the smallest that kept every cell of `bench/survival` alive.
 """
 
 from __future__ import annotations
@@ -24,7 +34,12 @@ QUANTUM = 1 << 20
 """Bytes claimed between two readings by the inserting thread, where no limit makes it smaller."""
 
 _SHARE_OF_LIMIT = 0.0025
-_STEEPEST = 8.0
+_AT_BRIM = 9.0
+_AT_CEILING = 25.0
+_RECOVERY = 1 / 32
+"""Share of the bytes inserted by which the allowance recovers, or is drained, at rest."""
+
+_INFINITE = float("inf")
 
 
 class Meter:
@@ -37,41 +52,73 @@ class Meter:
     Args:
         own: Reads the bytes of this process alone, quickly (1 to 10 µs), or None where nothing
             can be read that fast: then claims are added to the last reading.
+        held: Counts the bytes of all holders (about 1 µs), or None where there are none.
+
+    Attributes:
+        allowance: Bytes that all holders together may hold now; infinite below the mark.
+        used: Bytes judged at the last tick.
+        claimed: Bytes that holders took in since then.
+        taken_in: Bytes that holders took in since the start.
+        limit: Bytes, or None.
     """
 
     __slots__ = (
         "_base",
+        "_held",
+        "_last",
         "_own",
         "_since",
+        "allowance",
+        "brim",
         "ceiling",
         "claimed",
         "limit",
         "mark",
         "quantum",
+        "taken_in",
         "used",
     )
 
-    def __init__(self, own: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, own: Callable[[], int] | None = None, held: Callable[[], int] | None = None
+    ) -> None:
         self._own = own
+        self._held = held
         self._base = 0
         self._since = 0
+        self._last = 0
         self.used = 0
         self.claimed = 0
+        self.taken_in = 0
         self.limit: int | None = None
-        self.mark = self.ceiling = float("inf")
+        self.mark = self.brim = self.ceiling = self.allowance = _INFINITE
         self.quantum = QUANTUM
 
-    def rebase(self, used: int, limit: int | None, mark: float, ceiling: float) -> None:
+    def rebase(
+        self,
+        used: int,
+        limit: int | None,
+        *,
+        mark: float,
+        brim: float,
+        ceiling: float,
+        own: int | None = None,
+    ) -> None:
         """Set the meter right after a reading.
 
         Args:
             used: Bytes judged at this tick.
             limit: Bytes, or None.
-            mark: Bytes above which an inserting thread evicts.
-            ceiling: Bytes at which it evicts most steeply, above `mark`.
+            mark: Bytes above which an inserting thread pays for growth.
+            brim: Bytes from which it pays steeply.
+            ceiling: Bytes above which it pays for standing so high as well.
+            own: Bytes of this process alone at the same moment; None reads them.
         """
-        self._base = self._own() if self._own is not None else 0
-        self.used, self.limit, self.mark, self.ceiling = used, limit, mark, ceiling
+        if own is None:
+            own = self._own() if self._own is not None else 0
+        self._base = own
+        self.used, self.limit = used, limit
+        self.mark, self.brim, self.ceiling = mark, brim, ceiling
         self.claimed = 0
         if limit is not None:
             self.quantum = min(QUANTUM, max(1, int(limit * _SHARE_OF_LIMIT)))
@@ -87,12 +134,44 @@ class Meter:
             return 0
         self._since = 0
         self.claimed += since
-        over = self.estimate() - self.mark
-        if over <= 0:
+        self.taken_in += since
+        now, before = self.estimate(), self._last
+        self._last = now
+        if now <= self.mark:
+            self.allowance = _INFINITE
             return 0
-        depth = min(1.0, over / max(1.0, self.ceiling - self.mark))
-        beyond = max(0.0, over + self.mark - self.ceiling)
-        return int(since * (1.0 + _STEEPEST * depth) + beyond)
+        return self._due(now, before, since)
+
+    def over_brim(self) -> int:
+        """Bytes that the last reading lay above the brim."""
+        return int(max(0.0, self.used - self.brim))
+
+    def owed(self) -> int:
+        """Bytes that all holders together hold beyond the allowance."""
+        if self.allowance == _INFINITE or self._held is None:
+            return 0
+        return max(0, self._held() - int(self.allowance))
+
+    def _due(self, now: int, before: int, since: int) -> int:
+        """Bytes to pay at `now`, `since` bytes and a reading of `before` after the last check."""
+        price = max(0.0, now - max(before, self.mark)) * self._steepness(now)
+        held = self._held() if self._held is not None else 0
+        if price:
+            self.allowance = max(0.0, min(self.allowance, held) - price)
+        elif self.allowance != _INFINITE:
+            at_rest = since * _RECOVERY
+            self.allowance += at_rest if now < self.brim else -at_rest
+        # The rest of a debt is shared: by the next inserts, and by the loop, least worthy first.
+        due = min(max(0.0, held - self.allowance), price + 2 * since)
+        beyond = now - self.ceiling
+        return int(due if beyond <= 0 else max(due, since) + beyond)
+
+    def _steepness(self, now: int) -> float:
+        if now <= self.brim:
+            part = (now - self.mark) / max(1.0, self.brim - self.mark)
+            return 1.0 + (_AT_BRIM - 1.0) * part
+        part = min(1.0, (now - self.brim) / max(1.0, self.ceiling - self.brim))
+        return _AT_BRIM + (_AT_CEILING - _AT_BRIM) * part
 
     def estimate(self) -> int:
         """Bytes used now: the last reading plus what this process grew since."""

@@ -13,6 +13,9 @@ from membudget.units import format_bytes, format_fraction
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OWN = "own"
+"""The part of a reading that is the process's own judged figure, as the meter reads it."""
+
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 

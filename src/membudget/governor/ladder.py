@@ -40,6 +40,8 @@ PROTECT = 1.0
 
 _NOTICEABLE = 64 << 10
 _MOST_GUESTS = 1024
+_DEBT = 4 << 20
+"""Bytes owed from which the loop collects what inserting threads have not paid."""
 
 RUNGS = {
     Level.NORMAL: (),
@@ -130,7 +132,27 @@ class Ladder:
         if wanted and Rung.MODERATE not in rungs:
             rungs = (Rung.GENTLE, Rung.MODERATE)
         target = max(pressure.excess - self._credit if pressure.level else 0, wanted)
-        return self._ask_rungs(rungs, target, now + STEP) if target > 0 else 0
+        if target > 0:
+            return self._ask_rungs(rungs, target, now + STEP)
+        return 0 if pressure.level else self._keep_healthy(now + STEP)
+
+    def _keep_healthy(self, ends: float) -> int:
+        """Below WARNING: what lets caches keep what they hold, and pay what they owe.
+
+        Above the brim the meter drains them; pages that malloc holds free may be all it takes.
+        The least worthy pay what the threads that inserted could not.
+        """
+        claimed, owed = 0, self._meter.owed()
+        if (over := self._meter.over_brim()) > 0:
+            claimed += self._ask_rungs((Rung.GENTLE,), over, ends)
+        if owed < _DEBT:
+            return claimed
+        for seat in self._guests_at(Rung.MODERATE):
+            if claimed < owed:
+                freed = self._ask(seat, Rung.MODERATE, owed - claimed, ends)
+                claimed += freed
+                self.reclaimed += freed
+        return claimed
 
     def ask_everything(self) -> int:
         """Ask every rung for all it has, pauses forgiven: a protection attempt."""
@@ -209,7 +231,10 @@ class Ladder:
 
     def _at(self, rung: Rung) -> list[_Seat]:
         """Who is asked at this rung; EMERGENCY asks the register's again, for all they hold."""
-        seats = [seat for seat in tuple(self._seats) if seat.reclaimer.rung is rung]
+        own = [seat for seat in tuple(self._seats) if seat.reclaimer.rung is rung]
+        return own + self._guests_at(rung)
+
+    def _guests_at(self, rung: Rung) -> list[_Seat]:
         found = [
             one
             for one in self._registry.reclaimers()
@@ -222,7 +247,7 @@ class Ladder:
         self._guests.update(pauses)
         if len(self._guests) > _MOST_GUESTS:
             self._guests = pauses
-        return seats + [_Seat(one, pauses[id(one)]) for one in found]
+        return [_Seat(one, pauses[id(one)]) for one in found]
 
     def _settle_credit(self, pressure: Pressure, now: float) -> None:
         at, used, held = self._credited

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from membudget.core import (
+    OWN,
     Level,
     Meter,
     Pressure,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 SNAPSHOT_INTERVAL = 300.0
+_CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
+"""Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
+
 EAGER_CHORES_EVERY = 1.0
 """Seconds between two runs of the chores brought forward above the low mark."""
 
@@ -52,6 +56,7 @@ class Governor:
         registry: Whose holders are counted and asked.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
         prepare: Called first on the governor's thread; returns the kernel wake-ups to wait for.
+        reopen: Called in a forked child before it reads, so that it does not read its parent.
         settle: Seconds that freed memory has to show at the meter.
         snapshot_interval: Seconds between two `Sampled` events.
         window: Readings over which growth is taken.
@@ -72,6 +77,7 @@ class Governor:
         registry: Registry | None = None,
         own: Callable[[], int] | None = None,
         prepare: Callable[[], Sequence[Hint]] | None = None,
+        reopen: Callable[[], None] | None = None,
         settle: float = SETTLE,
         snapshot_interval: float = SNAPSHOT_INTERVAL,
         window: int = WINDOW,
@@ -83,9 +89,9 @@ class Governor:
         self.gives_way = False
         self.clock = clock or SystemClock()
         self.marks = marks
-        self.meter = Meter(own)
-        self.tell = Teller(sinks, self.clock)
         self.registry = registry if registry is not None else REGISTRY
+        self.meter = Meter(own, self.registry.held_bytes)
+        self.tell = Teller(sinks, self.clock)
         self.ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, settle=settle, clock=self.clock
         )
@@ -95,6 +101,7 @@ class Governor:
         self.watch = Watch(self, prepare, interval)
         self.reading: Reading | None = None
         self._probe = probe
+        self._reopen = reopen
         self._window = window
         self._is_active = is_active
         self._snapshot_interval = snapshot_interval
@@ -205,6 +212,8 @@ class Governor:
     def after_fork_in_child(self) -> None:
         """Begin anew with the child's own figures and thread."""
         self.admission.after_fork_in_child()
+        if self._reopen is not None:
+            self._reopen()
         self._begin()
         self.step()
         self.watch.resume()
@@ -222,13 +231,22 @@ class Governor:
         return reading
 
     def _judge(self, reading: Reading) -> Pressure:
-        governed = self.registry.held_bytes()
         self._judgement = judge(
-            reading, self.marks, self._judgement, governed=governed, window=self._window
+            reading,
+            self.marks,
+            self._judgement,
+            taken_in=self.meter.taken_in,
+            window=self._window,
         )
         low, warning, critical, emergency, _ = self.marks.resolved(reading.limit)
-        # Caches stop between low and WARNING: a full cache is a healthy state, not a warning.
-        self.meter.rebase(reading.used, reading.limit, (low + warning) / 2, emergency)
+        self.meter.rebase(
+            reading.used,
+            reading.limit,
+            mark=low + _CACHES_STOP * (warning - low),
+            brim=low + _CACHES_BRIM * (warning - low),
+            ceiling=emergency,
+            own=reading.parts.get(OWN),
+        )
         self.admission.mark = critical
         self._count_time(reading.at)
         return self._judgement.pressure

@@ -131,7 +131,8 @@ class Watch:
         stepped = clock.now()
         while self._bell is bell:
             interval = interval_for(governor.pressure, self._interval)
-            due = clock.now() + interval
+            # From step to step: a step that takes long watches as little as one that comes late.
+            due = stepped + interval
             bell.wait(interval)
             # However often somebody rings, other threads get their time.
             if (early := stepped + FAST - clock.now()) > 0 and self._bell is bell:

@@ -47,14 +47,12 @@ class _Words(Record):
 
     Attributes:
         limits: Files with a limit each.
-        usage: The file with all bytes charged, which the root of v2 lacks.
         kernel: The file with the kernel's own bytes, where memory.stat does not have them.
         kills: The file that counts kills, and the key in it.
         split: Used and page cache, from memory.stat and the kernel's own bytes.
     """
 
     limits: tuple[str, ...]
-    usage: str
     kernel: str | None
     kills: tuple[str, bytes]
     split: Callable[[bytes, int], tuple[int, int]]
@@ -74,7 +72,7 @@ class Group:
         self.place = place
         self._ram = ram if ram is not None else _ENDLESS
         self._words = _VERSIONS[place.version]
-        self._files: tuple[KernelFile, KernelFile | None, KernelFile | None] | None = None
+        self._files: tuple[KernelFile, KernelFile | None] | None = None
 
     def limit(self) -> int | None:
         """The smallest of its own limits, or None. Cost: 10 to 20 µs.
@@ -100,22 +98,18 @@ class Group:
         """What it holds now, in bytes, as parts of a reading. Cost: 10 µs.
 
         Returns:
-            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory;
-            and, where it is told, `cgroup_usage`, all that is charged.
+            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory.
 
         Raises:
             ProbeError: A file is gone, cannot be read, or says something else.
         """
-        stat, usage, kernel = self._files or self._open()
+        stat, kernel = self._files or self._open()
         text = b"\n" + stat.read()
         try:
             used, file = self._words.split(text, int(kernel.read()) if kernel else 0)
-            parts = {"cgroup": used, "cgroup_file": file}
-            if usage:
-                parts["cgroup_usage"] = int(usage.read())
         except ValueError as error:
             raise unexpected(stat.path, text[1:], str(error)) from error
-        return parts
+        return {"cgroup": used, "cgroup_file": file}
 
     def kills(self) -> int | None:
         """How often the kernel killed in it for want of memory, or None where it does not tell.
@@ -135,11 +129,10 @@ class Group:
                 file.close()
         self._files = None
 
-    def _open(self) -> tuple[KernelFile, KernelFile | None, KernelFile | None]:
+    def _open(self) -> tuple[KernelFile, KernelFile | None]:
         folder, words = self.place.folder, self._words
         self._files = (
             KernelFile(f"{folder}/memory.stat"),
-            _opened_if_there(f"{folder}/{words.usage}"),
             _opened_if_there(f"{folder}/{words.kernel}") if words.kernel else None,
         )
         return self._files
@@ -192,14 +185,12 @@ def _due(text: bytes, key: bytes) -> int:
 _VERSIONS = {
     1: _Words(
         limits=("memory.limit_in_bytes",),
-        usage="memory.usage_in_bytes",
         kernel="memory.kmem.usage_in_bytes",
         kills=("memory.oom_control", b"\noom_kill "),
         split=_split_v1,
     ),
     2: _Words(
         limits=("memory.max", "memory.high"),
-        usage="memory.current",
         kernel=None,
         kills=("memory.events", b"\noom_kill "),
         split=_split_v2,

@@ -19,8 +19,6 @@ from membudget.core import Record
 from membudget.probes.kernel_files import read_whole
 
 _STAT = "memory.stat"
-_FIELDS = 10
-"""How many fields a line of mountinfo has at least."""
 
 
 class Place(Record):
@@ -90,22 +88,14 @@ def _own_path(groups: bytes) -> tuple[int, str]:
 def _mounts(version: int, root: str) -> list[_Mount]:
     # Always our own mounts, also for another process: its mount points are not ours to open.
     text = os.fsdecode(read_whole(f"{root}/proc/self/mountinfo") or b"")
+    kind = "cgroup" if version == 1 else "cgroup2"
     mounts = []
     for line in text.splitlines():
-        fields = line.split(" ")
-        if len(fields) < _FIELDS:
-            continue
-        kind, _device, options = fields[fields.index("-", 6) + 1 :][:3]
-        if kind == "cgroup2":
-            shown = 2
-        elif kind == "cgroup" and "memory" in options.split(","):
-            shown = 1
-        else:
-            continue
-        if shown == version:
-            mounts.append(
-                _Mount(version=shown, root=_unescaped(fields[3]), point=_unescaped(fields[4]))
-            )
+        where, _, what = line.partition(" - ")
+        words = what.replace(",", " ").split(" ")
+        if words[0] == kind and (version != 1 or "memory" in words):
+            mounted, point = map(_unescaped, where.split(" ")[3:5])
+            mounts.append(_Mount(version=version, root=mounted, point=point))
     return mounts
 
 
@@ -130,8 +120,8 @@ def _chain(mount: _Mount, path: str, root: str) -> list[Place]:
 def _below(path: str, top: str) -> str:
     """The part of a path below a folder; "" for the folder itself and for paths outside it."""
     inner = path.removeprefix(top.rstrip("/"))
-    is_inside = inner != path or top == "/"
-    return inner.rstrip("/") if is_inside and inner.startswith("/") and "/.." not in path else ""
+    is_inside = (inner != path or top == "/") and inner.startswith("/")
+    return inner.rstrip("/") if is_inside and "/../" not in f"{path}/" else ""
 
 
 def _is_missing(folder: str) -> bool:

@@ -66,7 +66,15 @@ def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
         reading = probe()
         if reading.limit is not None and reading.limit <= limit:
             return reading
-        return reading.replace(limit=limit, source=source)
+        # Not reading.replace(): it costs 2 µs more, at every tick.
+        return Reading(
+            at=reading.at,
+            used=reading.used,
+            limit=limit,
+            source=source,
+            parts=reading.parts,
+            errors=reading.errors,
+        )
 
     return read
 
@@ -92,6 +100,29 @@ def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotoni
             last = None
             last = probe()
             due = at + seconds
+        return last
+
+    return read
+
+
+def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.monotonic) -> Probe:
+    """A probe read at every call while it has a limit, and only so often while it has none.
+
+    A cgroup without a limit costs as much to read as one with; it is looked at now and then, since
+    a limit may be set at any time.
+
+    Args:
+        probe: The source.
+        rest: Seconds for which a reading without a limit is told again.
+        now: Monotonic seconds.
+    """
+    seldom = every(rest, probe, now)
+    last: Reading | None = None
+
+    def read() -> Reading:
+        nonlocal last
+        is_limited = last is not None and last.limit is not None
+        last = probe() if is_limited else seldom()
         return last
 
     return read

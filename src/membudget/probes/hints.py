@@ -41,7 +41,6 @@ _TRIGGER = b"some 150000 2000000\0"
 """Tasks waiting 150 ms in any 2 s; systemd asks for 200 ms, GLib's lowest level for 70 ms."""
 
 _CHUNK = 4096
-_V1 = 1
 
 
 class KernelHint:
@@ -124,8 +123,8 @@ def kernel_hints(
 def _of_group(place: Place | None, thresholds: Iterable[int]) -> list[_Attempt]:
     if place is None:
         return []
-    if place.version == _V1:
-        return [("cgroup v1 usage", partial(_usage_thresholds, place.folder, list(thresholds)))]
+    if place.version == 1:
+        return [("cgroup v1 usage", partial(_usage_thresholds, place.folder, thresholds))]
     return [("cgroup v2 memory.events", partial(_memory_events, place.folder))]
 
 
@@ -135,30 +134,30 @@ def _of_pressure(place: Place | None, environ: Mapping[str, str], pressure: str)
         trigger = environ.get("MEMORY_PRESSURE_WRITE", "")
         return [("MEMORY_PRESSURE_WATCH", partial(_watched, watch, trigger))]
     paths = [pressure]
-    if place is not None and place.version != _V1:
+    if place is not None and place.version != 1:
         paths.insert(0, f"{place.folder}/memory.pressure")
     return [("pressure", partial(_pressure, paths))]
 
 
-def _usage_thresholds(folder: str, thresholds: list[int]) -> KernelHint:
+def _usage_thresholds(folder: str, thresholds: Iterable[int]) -> KernelHint:
     wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     hint = KernelHint(f"cgroup v1 usage of {folder}", wake, select.POLLIN)
-    try:
-        with _opened(f"{folder}/memory.usage_in_bytes", os.O_RDONLY) as usage:
-            for threshold in thresholds:
-                with _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control:
-                    os.write(control, f"{wake} {usage} {threshold}".encode())
-    except OSError:
-        hint.close()
-        raise
+    with (
+        _closed_on_failure(hint),
+        _opened(f"{folder}/memory.usage_in_bytes", os.O_RDONLY) as usage,
+    ):
+        for threshold in thresholds:
+            with _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control:
+                os.write(control, f"{wake} {usage} {threshold}".encode())
     return hint
 
 
 def _memory_events(folder: str) -> KernelHint:
     path = f"{folder}/memory.events"
     hint = KernelHint(path, os.open(path, os.O_RDONLY), select.POLLPRI)
-    # The kernel counts a file that was never read as changed.
-    hint.clear()
+    with _closed_on_failure(hint):
+        # The kernel counts a file that was never read as changed.
+        hint.clear()
     return hint
 
 
@@ -190,12 +189,9 @@ def _with_trigger(name: str, path: str, trigger: bytes) -> KernelHint:
         descriptor = _connected(path)
     is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
     hint = KernelHint(name, descriptor, select.POLLPRI if is_file else select.POLLIN)
-    try:
+    with _closed_on_failure(hint):
         if trigger:
             os.write(descriptor, trigger)
-    except OSError:
-        hint.close()
-        raise
     return hint
 
 
@@ -206,6 +202,15 @@ def _connected(path: str) -> int:
         connection.settimeout(0)
         connection.connect(path)
         return connection.detach()
+
+
+@contextmanager
+def _closed_on_failure(hint: KernelHint) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        hint.close()
+        raise
 
 
 @contextmanager

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from membudget.errors import ProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ctypes import Array, c_char
 
 _CHUNK = 8192
 """Bytes asked for at once: the longest of these files, a cgroup's memory.stat, has about 2 KiB."""
@@ -25,11 +30,12 @@ class KernelFile:
         ProbeError: It cannot be opened.
     """
 
-    __slots__ = ("_descriptor", "path")
+    __slots__ = ("_buffer", "_descriptor", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
+        self._buffer: Array[c_char] | None = None
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -41,6 +47,12 @@ class KernelFile:
         Raises:
             ProbeError: It is gone, or cannot be read.
         """
+        if _quick is not None:
+            if self._buffer is None:
+                self._buffer = _quick.buffer()
+            length = _quick.pread(self._descriptor, self._buffer, _CHUNK, 0)
+            if length >= 0:
+                return self._buffer.raw[:length]
         try:
             return os.pread(self._descriptor, _CHUNK, 0)
         except OSError as error:
@@ -52,8 +64,37 @@ class KernelFile:
         if descriptor >= 0:
             os.close(descriptor)
 
-    def __del__(self) -> None:
-        self.close()
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # Bound early: at the interpreter's end this module's names may be gone.
+        if self._descriptor >= 0:
+            close(self._descriptor)
+
+
+class _QuickReader:
+    """Reads through ctypes without giving up the GIL."""
+
+    def __init__(self) -> None:
+        import ctypes  # 10 ms that a start must not pay
+
+        self.buffer: Callable[[], Array[c_char]] = lambda: ctypes.create_string_buffer(_CHUNK)
+        self.pread = ctypes.PyDLL(None).pread
+        self.pread.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long]
+        self.pread.restype = ctypes.c_ssize_t
+
+
+_quick: _QuickReader | None = None
+
+
+def keep_the_gil() -> None:
+    """Read without giving up the GIL from now on.
+
+    `os.pread` lets go of it, and beside threads that compute each such read waits up to 5 ms to
+    have it back: a tick of four reads then takes 20 ms instead of 20 µs, and so does the check of
+    a thread that inserts. The kernel answers these reads from memory in 1 to 10 µs.
+    """
+    global _quick  # noqa: PLW0603  # one way of reading for the process
+    if _quick is None and os.name == "posix":
+        _quick = _QuickReader()
 
 
 def read_whole(path: str) -> bytes | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from membudget.core import Reading
+from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class PortableProcessProbe:
             ProbeError: It has ended, or may not be looked at.
         """
         rss, vms = self._figures()
-        return Reading(at=self._now(), used=rss, source="process", parts={"rss": rss, "vms": vms})
+        return Reading(
+            at=self._now(), used=rss, source="process", parts={OWN: rss, "rss": rss, "vms": vms}
+        )
 
     def own_bytes(self) -> int:
         """The figure judged, for the Meter."""

@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from membudget.core import Reading
+from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 from membudget.probes.portable import PortableProcessProbe
@@ -77,6 +77,7 @@ class ProcessProbe:
             used=anon + shmem,
             source="process",
             parts={
+                OWN: anon + shmem,
                 "rss": resident,
                 "anon": anon,
                 "shmem": shmem,
@@ -155,7 +156,7 @@ def rlimit_probe(process: Probe) -> Probe | None:
         process: A probe of this process; one that does not tell `data` (psutil's) has no limits
             that a kernel keeps as Linux does.
     """
-    limits = _soft_limits() if "data" in process().parts else {}
+    limits = _soft_limits() if "data" in process().parts else []
     if not limits:
         return None
     due = 0.0
@@ -167,27 +168,28 @@ def rlimit_probe(process: Probe) -> Probe | None:
             limits, due = _soft_limits(), reading.at + _LIMITS_KEPT
         if not limits:
             return reading
-        part, (name, limit) = max(
-            limits.items(), key=lambda item: reading.parts[item[0]] / item[1][1]
-        )
-        return Reading(
-            at=reading.at,
-            used=reading.parts[part],
-            limit=limit,
-            source=name,
-            parts=reading.parts,
-        )
+        readings = [
+            Reading(
+                at=reading.at,
+                used=reading.parts[part],
+                limit=limit,
+                source=name,
+                parts=reading.parts,
+            )
+            for part, name, limit in limits
+        ]
+        return max(readings, key=lambda held: held.fraction)
 
     return read
 
 
-def _soft_limits() -> dict[str, tuple[str, int]]:
+def _soft_limits() -> list[tuple[str, str, int]]:
     """The part that each limit holds, the limit's name and its bytes; unlimited ones left out."""
     import resource  # not on Windows, where this is never called
 
-    limits = {}
+    limits = []
     for part, name in (("data", "RLIMIT_DATA"), ("vms", "RLIMIT_AS")):
         soft, _hard = resource.getrlimit(getattr(resource, name))
         if soft != resource.RLIM_INFINITY:
-            limits[part] = (name, max(1, soft))
+            limits.append((part, name, max(1, soft)))
     return limits

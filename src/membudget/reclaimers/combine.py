@@ -101,6 +101,22 @@ class BackingOff(_Wrapped):
         return claimed
 
 
+class _AtRung(_Wrapped):
+    def __init__(self, inner: Reclaimer, rung: Rung) -> None:
+        super().__init__(inner, None)
+        self._rung = rung
+
+    @property
+    def rung(self) -> Rung:
+        """Its own."""
+        return self._rung
+
+
+def at_rung(inner: Reclaimer, rung: Rung) -> Reclaimer:
+    """The same reclaimer, asked at another rung; what it is throttled to holds for both."""
+    return _AtRung(inner, rung)
+
+
 def throttled(inner: Reclaimer, every: float, *, clock: Clock | None = None) -> Throttled:
     """The same reclaimer, asked at most once in `every` seconds."""
     return Throttled(inner, every, clock)

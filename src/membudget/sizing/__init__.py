@@ -18,7 +18,87 @@ since the caller's own variables often still refer to parts of a value while it 
 Give such values a size of their own, or `register` their type.
 """
 
-from membudget.sizing.blocks import allocated
-from membudget.sizing.walk import NODES, Size, measure, register, size_of, unregister
+from __future__ import annotations
 
-__all__ = ["NODES", "Size", "allocated", "measure", "register", "size_of", "unregister"]
+from sys import getsizeof
+from typing import TYPE_CHECKING, Any
+
+from membudget.core import Record
+from membudget.errors import ConfigError
+from membudget.sizing.blocks import ATOMS, SINGLETONS, allocated, checked
+from membudget.sizing.readers import BUILT_IN, registered
+from membudget.sizing.sample import Sample
+from membudget.sizing.walk import weigh_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NODES", "Size", "allocated", "checked", "measure", "register", "size_of", "unregister"]
+
+NODES = 10_000
+"""How many objects a walk looks at before it goes on from averages: 2 to 4 ms."""
+
+
+class Size(Record):
+    """What an object weighs.
+
+    Attributes:
+        bytes: Bytes held by it and all that it alone brings along.
+        nodes: How many objects were looked at.
+        exact: Whether these were all; if not, `bytes` is extrapolated from them.
+    """
+
+    bytes: int
+    nodes: int
+    exact: bool
+
+
+def size_of(value: object, *, nodes: int = NODES) -> int:
+    """The bytes an object holds. Cost: 0.2 µs for a number or a string, else as `measure`.
+
+    Args:
+        value: Any object.
+        nodes: How many objects to look at, at most about; more are taken from averages.
+    """
+    if id(value) in SINGLETONS:
+        return 0
+    if type(value) in ATOMS:
+        return allocated(getsizeof(value))
+    found = weigh_all(value, nodes) or Sample(nodes).weigh(value)
+    return found[0]
+
+
+def measure(value: object, nodes: int = NODES) -> Size:
+    """The bytes an object holds, and how they were found. Cost: about 0.3 µs for each object.
+
+    Args:
+        value: Any object.
+        nodes: How many objects to look at, at most about; more are taken from averages.
+    """
+    found = weigh_all(value, nodes)
+    size, looked = found or Sample(nodes).weigh(value)
+    return Size(bytes=size, nodes=looked, exact=found is not None)
+
+
+def register(kind: type[Any], weigh: Callable[[Any], int]) -> None:
+    """Let a function of the program say what objects of a type hold, parts included.
+
+    It holds for subclasses too; the nearest registered class wins. What the function raises
+    passes through `size_of`.
+
+    Args:
+        kind: The class; built-in numbers, strings and containers keep their own reckoning.
+        weigh: Takes an object and returns bytes, at least 0.
+
+    Raises:
+        ConfigError: `kind` is no class, or a built-in one.
+    """
+    given: object = kind
+    if not isinstance(given, type) or given in ATOMS or given in BUILT_IN:
+        raise ConfigError(f"{kind!r} cannot be registered: give a class of your own or a library's")
+    registered[kind] = weigh
+
+
+def unregister(kind: type[Any]) -> None:
+    """Take back what `register` said of a class; nothing happens where nothing was said."""
+    registered.pop(kind, None)

@@ -7,7 +7,6 @@ arrays they consist of; asking pandas would run its Python code and make its ind
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.sizing.blocks import allocated, own_bytes
@@ -21,16 +20,6 @@ truth; what it may only have borrowed."""
 
 Reader: TypeAlias = "Callable[[Any, int], Parts]"
 """Takes an object and how many of its parts are wanted at most."""
-
-
-def array_reader(kind: type[Any]) -> Reader | None:
-    """What reads arrays of this type, or None where it is not one."""
-    for module, name, read in _READERS:
-        # A library in the middle of its own import has not named its types yet.
-        known = getattr(sys.modules.get(module), name, None)
-        if known is not None and issubclass(kind, known):
-            return read
-    return None
 
 
 def _read_numpy(array: Any, room: int) -> Parts:
@@ -52,7 +41,7 @@ def _read_arrow(array: Any, _room: int) -> Parts:
     return own_bytes(array, type(array)) + array.nbytes, (), 0, ()
 
 
-_READERS: tuple[tuple[str, str, Reader], ...] = (
+ARRAYS: tuple[tuple[str, str, Reader], ...] = (
     ("numpy", "ndarray", _read_numpy),
     ("torch", "Tensor", _read_torch),
     ("pyarrow", "ChunkedArray", _read_arrow),
@@ -60,3 +49,4 @@ _READERS: tuple[tuple[str, str, Reader], ...] = (
     ("pyarrow", "Table", _read_arrow),
     ("pyarrow", "RecordBatch", _read_arrow),
 )
+"""Module, type and what reads objects of that type."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import sys
 from types import MethodDescriptorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from membudget.errors import ConfigError
 
-_SMALL = 512
+SMALL = 512
 _MANAGED_DICT = 1 << 4
 _VALUES_HEADER = 8 if sys.version_info >= (3, 13) else 0
 
@@ -30,7 +29,18 @@ _PREFIX = sys.getsizeof(_Plain()) - object.__sizeof__(_Plain())
 
 def allocated(size: int) -> int:
     """The bytes the allocator takes for a request of `size` bytes. Cost: 0.1 µs."""
-    return (size + 15) & ~15 if size <= _SMALL else (size + 23) & ~15
+    return (size + 15) & ~15 if size <= SMALL else (size + 23) & ~15
+
+
+def checked(size: object, name: str) -> int:
+    """A size that a function of the program returned.
+
+    Raises:
+        ConfigError: It is not an int, or below zero.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise ConfigError(f"{name} came out as {size!r}: return bytes as an int, at least 0")
+    return size
 
 
 def own_bytes(item: object, kind: type[Any]) -> int:
@@ -48,42 +58,18 @@ def values_bytes(kind: type[Any], attributes: int) -> int:
     return allocated(_VALUES_HEADER + (slots + 2 + 7) // 8 * 8 + slots * 8)
 
 
-def _of_int(value: int) -> int:
-    return 0 if -5 <= value <= 256 else (sys.getsizeof(value) + 15) & ~15  # noqa: PLR2004  # the interpreter keeps these ints
+ATOMS = frozenset({str, int, float, bytes, complex, bytearray})
+"""The exact types that refer to nothing and of which there are many."""
 
-
-def _of_str(value: str) -> int:
-    # The empty string and single Latin-1 characters exist once in the interpreter.
-    return allocated(sys.getsizeof(value)) if len(value) > 1 or value > "\xff" else 0
-
-
-def _of_bytes(value: bytes) -> int:
-    return allocated(sys.getsizeof(value)) if len(value) > 1 else 0
-
-
-def _of_number(_value: complex) -> int:
-    return 32
-
-
-def _of_buffer(value: object) -> int:
-    return allocated(sys.getsizeof(value))
-
-
-def _nothing(_value: object) -> int:
-    return 0
-
-
-ATOMS: dict[type[Any], Callable[[Any], int]] = {
-    str: _of_str,
-    int: _of_int,
-    float: _of_number,
-    bytes: _of_bytes,
-    type(None): _nothing,
-    bool: _nothing,
-    complex: _of_number,
-    bytearray: _of_buffer,
-    type: _nothing,
-    type(Ellipsis): _nothing,
-    type(NotImplemented): _nothing,
-}
-"""The exact types that refer to nothing, and what one of them weighs."""
+SINGLETONS = frozenset(
+    map(
+        id,
+        (
+            *(None, True, False, Ellipsis, NotImplemented, (), "", b""),
+            *range(-5, 257),
+            *map(chr, range(256)),
+            *(bytes((code,)) for code in range(256)),
+        ),
+    )
+)
+"""The identities of objects that exist once in the interpreter and weigh nothing."""

@@ -85,14 +85,31 @@ def test_each_layout_tells_the_group_its_limit_and_what_cannot_be_taken_back(
     assert (reading.source, reading.limit, reading.used) == (source, limit, used)
 
 
-def test_the_parts_tell_page_cache_and_usage_beside_it() -> None:
-    """What was left out of `used` is told, so that usage can be explained."""
+def test_the_parts_tell_the_page_cache_beside_it() -> None:
+    """What was left out of `used` is told."""
     parts = probe_of(LAYOUTS / "v1")().parts
     assert parts == {
         "cgroup": V1_USED,
         "cgroup_file": 50 * MIB,
-        "cgroup_usage": V1_USED + 50 * MIB,
     }
+
+
+def test_of_several_mounts_the_one_that_shows_most_groups_counts(tmp_path: Path) -> None:
+    """A mount of the container's own part beside the whole tree hides no limit above."""
+    root = copy_of("v2-nested", tmp_path)
+    mounts = root / "proc/self/mountinfo"
+    part = "34 29 0:26 /kubepods.slice/pod7/app /part rw - cgroup2 cgroup2 rw\n"
+    shutil.copytree(root / "sys/fs/cgroup/kubepods.slice/pod7/app", root / "part")
+    for text in (part + mounts.read_text(), mounts.read_text() + part):
+        mounts.write_text(text)
+        assert probe_of(root)().limit == 400 * MIB
+
+
+def test_a_limit_of_nothing_is_one_that_is_exceeded(tmp_path: Path) -> None:
+    """memory.high may be 0 to squeeze a group: then all it uses is too much."""
+    root = copy_of("v2", tmp_path)
+    (root / "sys/fs/cgroup/system.slice/web.service/memory.high").write_text("0\n")
+    assert probe_of(root)().fraction > 1
 
 
 @pytest.mark.parametrize("layout", ["without-memory", "nothing at all"])
@@ -207,12 +224,12 @@ def test_kills_that_are_not_told_are_none(tmp_path: Path) -> None:
 
 
 def test_only_the_watched_group_stays_open_and_close_gives_all_back() -> None:
-    """A probe keeps three descriptors at most, which no child inherits."""
+    """A probe keeps two descriptors at most, which no child inherits."""
     folder = LAYOUTS / "v2-nested"
     probe = probe_of(folder)
     probe()
     kept = open_files_below(folder)
-    assert len(kept) == 2
+    assert len(kept) == 1
     assert not any(os.get_inheritable(descriptor) for descriptor in kept)
     probe.close()
     assert open_files_below(folder) == []

@@ -1,0 +1,1 @@
+"""Containers that know their bytes, keep a bound, and shrink when asked."""

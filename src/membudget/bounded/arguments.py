@@ -1,0 +1,39 @@
+"""What bounded containers are given, checked."""
+
+from __future__ import annotations
+
+from membudget.errors import ConfigError
+from membudget.units import as_bytes
+
+
+def checked_name(name: object) -> str:
+    """The name of a container.
+
+    Raises:
+        ConfigError: It is not a text, or empty.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"the name {name!r} is not a text: name a container after what it holds")
+    return name
+
+
+def bytes_bound(bound: int | str | None) -> int | None:
+    """A bound in bytes, or None.
+
+    Raises:
+        ConfigError: It is neither bytes nor a text such as "50MiB", or not above zero.
+    """
+    return None if bound is None else as_bytes(bound, name="max_bytes")
+
+
+def entries_bound(bound: object) -> int | None:
+    """A bound in entries, or None.
+
+    Raises:
+        ConfigError: It is not an int above zero.
+    """
+    if bound is None:
+        return None
+    if isinstance(bound, bool) or not isinstance(bound, int) or bound <= 0:
+        raise ConfigError(f"max_entries {bound!r} is not a number above zero: give one, or None")
+    return bound

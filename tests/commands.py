@@ -1,0 +1,38 @@
+"""Running the command line as a person does: a real process, its output and its exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Result = subprocess.CompletedProcess[str]
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without settings of ours, plus some."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("MEMBUDGET_")}
+    return {**kept, **(extra or {})}
+
+
+def membudget(
+    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 60
+) -> Result:
+    """Run `membudget` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "membudget", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=clean_environment(environment),
+        check=False,
+    )
+
+
+def run_python(program: str, *options: str, environment: Mapping[str, str] | None = None) -> Result:
+    """Run a program's text under `membudget run` with these options."""
+    return membudget("run", *options, "--", sys.executable, "-c", program, environment=environment)

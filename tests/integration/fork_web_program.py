@@ -1,0 +1,44 @@
+"""A web application that starts its budget when it is loaded: before a server forks its workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import membudget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_PATIENCE = 5.0
+
+budget = membudget.start("400MiB", monitoring={"check_interval": 0.01})
+cache: Any = budget.cache("answers", max_bytes="10MiB")
+loaded_by = os.getpid()
+
+
+def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answers who it is and how its governor does."""
+    cache.set("mine", os.getpid())
+    answer = {
+        "pid": os.getpid(),
+        "loaded_by": loaded_by,
+        "steps": _steps(),
+        "threads": [thread.name for thread in threading.enumerate()].count("membudget"),
+        "cached": cache.get("mine"),
+    }
+    start_response("200 OK", [("Content-Type", "application/json"), ("Connection", "close")])
+    return [json.dumps(answer).encode()]
+
+
+def _steps() -> bool:
+    reading = budget.governor.reading
+    until = time.monotonic() + _PATIENCE
+    while budget.governor.reading is reading:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.001)
+    return True

@@ -1,0 +1,42 @@
+"""Keeps a gigabyte of answers, a tenth of which fits: in a cache under a budget, or in a dict.
+
+Run as `python survival_program.py budget|dict`; prints what is left at the end as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+_ANSWERS = 100_000
+_SIZE = 10_000
+
+
+def main(kind: str) -> None:
+    """Put all answers in, as fast as it goes."""
+    if kind == "dict":
+        plain: dict[int, Any] = {}
+        for number in range(_ANSWERS):
+            plain[number] = _answer(number)
+        return
+    import membudget
+
+    with membudget.start(sinks=[]) as budget:
+        cache: Any = budget.cache("answers")
+        for number in range(_ANSWERS):
+            cache.set(number, _answer(number))
+        figures = {
+            "limit": budget.pressure.limit,
+            "entries": len(cache),
+            "newest": cache.get(_ANSWERS - 1) == _answer(_ANSWERS - 1),
+        }
+    print(json.dumps(figures))  # noqa: T201  # its one way to speak
+
+
+def _answer(number: int) -> dict[str, Any]:
+    return {"number": number, "text": f"{number:0>{_SIZE}}"}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

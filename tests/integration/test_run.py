@@ -1,0 +1,195 @@
+"""`membudget run`: a program that knows nothing of it, as a person starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import clean_environment, membudget, run_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_program_runs_under_a_budget_and_its_output_is_its_own() -> None:
+    """Standard output is untouched; standard error tells the limit and the summary."""
+    result = run_python("print('hello')", "--limit", "400MiB")
+    assert result.stdout == "hello\n"
+    assert result.returncode == 0
+    first, last = result.stderr.splitlines()
+    assert first.startswith("membudget: keeping 400 MiB (configured); now ")
+    assert last.startswith("membudget: peak ")
+
+
+def test_quiet_says_nothing_when_all_is_well() -> None:
+    """Only failures and severe levels are told."""
+    result = run_python("print('hello')", "--limit", "400MiB", "--quiet")
+    assert (result.stdout, result.stderr) == ("hello\n", "")
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 64])
+def test_the_exit_code_is_the_programs(code: int) -> None:
+    """Also one of our own codes."""
+    assert run_python(f"raise SystemExit({code})", "--limit", "400MiB").returncode == code
+
+
+def test_a_signal_ends_the_program_as_without() -> None:
+    """The program is executed in place: the signal reaches it, and its death is by that signal."""
+    program = "import signal, sys; print('ready', flush=True); signal.pause()"
+    command = [sys.executable, "-m", "membudget", "run", "--limit", "400MiB", "--"]
+    with subprocess.Popen(
+        [*command, sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+
+
+def test_a_budget_of_the_programs_own_takes_over() -> None:
+    """`start()` in a launched program is no error: the launcher's budget gives way."""
+    program = "import membudget; b = membudget.start('300MiB'); print(b.pressure.limit); b.stop()"
+    result = run_python(program, "--limit", "400MiB", "--quiet")
+    assert result.stdout == f"{300 << 20}\n"
+    assert result.returncode == 0
+
+
+def test_a_sitecustomize_of_the_programs_own_still_runs(tmp_path: Path) -> None:
+    """Ours is first on the path and loads the one it hides."""
+    (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.own = 'seen'\n")
+    result = run_python(
+        "print(own)", "--limit", "400MiB", "--quiet", environment={"PYTHONPATH": str(tmp_path)}
+    )
+    assert (result.stdout, result.stderr) == ("seen\n", "")
+
+
+def test_arguments_of_the_program_are_not_taken_for_ours() -> None:
+    """Everything behind the command belongs to it."""
+    result = membudget(
+        "run", "--limit", "400MiB", "--quiet", sys.executable, "-c",
+        "import sys; print(sys.argv[1:])", "--limit", "x", "--json",
+    )  # fmt: skip
+    assert result.stdout == "['--limit', 'x', '--json']\n"
+
+
+def test_a_program_that_grows_past_its_marks_is_told_so() -> None:
+    """Levels go to standard error, one line each."""
+    program = textwrap.dedent("""
+        import time
+        held = [bytes(1 << 20) for _ in range(88)]
+        time.sleep(0.5)
+        del held
+        time.sleep(2)
+    """)
+    result = run_python(program, "--limit", "100MiB")
+    assert "NORMAL → " in result.stderr
+    assert " → NORMAL" in result.stderr
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--limit", "400"], "'400' has no unit"),
+        (["--limit", "lots"], "'lots' is not a number"),
+        (["--limit", "-5MiB"], "'-5MiB' is not above zero"),
+        (["--limit", "1MiB"], "below what a bare interpreter holds"),
+        (["--set", "thresholds.warning=50%"], "out of order"),
+        (["--set", "thresholds.warnig=50%"], "did you mean thresholds.warning"),
+        (["--set", "limit"], "KEY=VALUE"),
+        (["--wat"], "--wat"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_64(options: list[str], named: str) -> None:
+    """The value, the rule, the next thing to try; the program is not started."""
+    result = membudget("run", *options, "--", sys.executable, "-c", "print('started')")
+    assert result.returncode == 64
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("membudget: ")
+    assert named in line
+
+
+def test_bad_settings_in_the_environment_are_one_line_and_exit_64() -> None:
+    """Whoever set them reads which variable it was."""
+    result = run_python("print(1)", environment={"MEMBUDGET_LIMIT": "400"})
+    assert result.returncode == 64
+    assert result.stderr.count("\n") == 1
+    assert "MEMBUDGET_LIMIT '400' has no unit" in result.stderr
+
+
+def test_a_command_that_does_not_exist_is_the_shells_127() -> None:
+    """One line with the command's name and what would be right."""
+    result = membudget("run", "--limit", "400MiB", "--", "no-such-command")
+    assert result.returncode == 127
+    assert result.stderr.count("\n") == 1
+    assert "'no-such-command' was not found" in result.stderr
+
+
+def test_a_command_that_cannot_be_executed_is_the_shells_126(tmp_path: Path) -> None:
+    """A file without its executable bit is there and cannot be run."""
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    result = membudget("run", "--", str(script))
+    assert result.returncode == 126
+    assert "cannot be executed" in result.stderr
+
+
+def test_no_command_is_one_line_and_exit_64() -> None:
+    """Usage errors are no traceback."""
+    result = membudget("run", "--limit", "400MiB")
+    assert result.returncode == 64
+    assert result.stderr.count("\n") == 1
+
+
+def test_memory_shows_a_launched_process_from_outside() -> None:
+    """Use, limit and level of one's own child, in words and as JSON, with an exit code."""
+    program = "print('ready', flush=True); input()"
+    command = [sys.executable, "-m", "membudget", "run", "--limit", "123MiB", "--quiet", "--"]
+    with subprocess.Popen(
+        [*command, sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        words = membudget("memory", "--pid", str(process.pid))
+        assert words.returncode == 0
+        assert f"{process.pid}: " in words.stdout
+        assert "of 123 MiB" in words.stdout
+        assert "NORMAL" in words.stdout
+        listed = membudget("memory", "--json")
+        assert f'"pid": {process.pid}' in listed.stdout
+        process.communicate("\n")
+
+
+def test_memory_of_a_process_that_is_not_there_exits_3() -> None:
+    """Unreachable is told apart from bad."""
+    result = membudget("memory", "--pid", "4194304")
+    assert result.returncode == 3
+    assert "4194304" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_launched_budget_survives_a_broken_environment_variable(tmp_path: Path) -> None:
+    """A child that changes our variables still runs: one line, no budget."""
+    program = textwrap.dedent("""
+        import os, subprocess, sys
+        env = dict(os.environ, MEMBUDGET_LIMIT="nonsense")
+        print(subprocess.run([sys.executable, "-c", "print('child')"], env=env).returncode)
+    """)
+    result = run_python(program, "--quiet", environment={"TMPDIR": str(tmp_path)})
+    assert result.stdout == "child\n0\n"
+    assert "no budget for this process" in result.stderr
+    assert os.sep not in result.stdout
