@@ -121,11 +121,11 @@ def _mixed(key: int) -> Any:
 
 
 LOADS = {
-    "dicts x10": Load(phases=(Phase(200_000, _record), Phase(300_000, _large_record))),
+    "dicts x10": Load(phases=(Phase(200_000, _record), Phase(120_000, _large_record))),
     "1 KB str": Load(phases=(Phase(2_000_000, _text(1024)),)),
     "10 KB str": Load(phases=(Phase(400_000, _text(10_240)),)),
     "1 MB bytes": Load(phases=(Phase(4_000, _blob),)),
     "half ungoverned": Load(phases=(Phase(300_000, _text(10_240)),), ungoverned=200 * _MIB),
-    "8 threads": Load(phases=(Phase(300_000, _mixed),), threads=8),
+    "8 threads": Load(phases=(Phase(160_000, _mixed),), threads=8),
 }
-"""By name; each brings in 2 to 4 GB."""
+"""By name; each brings in 1 to 4 GB."""

@@ -10,6 +10,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
+
 from commands import clean_environment, membudget, run_python
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def test_a_program_that_grows_past_its_marks_is_told_so() -> None:
     """Levels go to standard error, one line each."""
     program = textwrap.dedent("""
         import time
-        held = [bytes(1 << 20) for _ in range(88)]
-        time.sleep(0.5)
+        held = [b"x" * (n + (1 << 20)) for n in range(88)]
+        time.sleep(1.5)
         del held
         time.sleep(2)
     """)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import Failed, Level, Marks, Rung
 from membudget.errors import OverBudgetError, ProbeError
 from membudget.governor.loop import Governor

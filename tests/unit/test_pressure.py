@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fakes import MIB
 
+from fakes import MIB
 from membudget.core import Level, Marks, Reading
 from membudget.errors import ConfigError
 from membudget.pressure import Judgement, judge

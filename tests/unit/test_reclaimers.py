@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 import pytest
-from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import Reclaimed, Rung
 from membudget.errors import ConfigError, ProbeError
 from membudget.probes import allocator
@@ -103,7 +103,12 @@ def test_a_trim_gives_freed_blocks_back_to_the_kernel() -> None:
 def test_trims_are_ten_seconds_apart() -> None:
     """A trim holds malloc's lock; it is not repeated at every tick."""
     clock, calls = FakeClock(), []
-    one = trim(lambda: bool(calls.append(1)), lambda: 0, clock=clock)
+
+    def give_back() -> bool:
+        calls.append(1)
+        return True
+
+    one = trim(give_back, lambda: 0, clock=clock)
     assert one.reclaimable() is None
     one.reclaim(1, 0.0)
     assert one.reclaimable() == 0
@@ -153,7 +158,12 @@ def test_backing_off_wraps_any_reclaimer() -> None:
 def test_a_callback_gets_the_bytes_wanted_and_returns_the_bytes_let_go() -> None:
     """A program's own function is a reclaimer; None means it does not know."""
     asked: list[int] = []
-    assert Callback("flush", lambda target: asked.append(target) or 7).reclaim(100, 0.0) == 7
+
+    def flush(target: int) -> int:
+        asked.append(target)
+        return 7
+
+    assert Callback("flush", flush).reclaim(100, 0.0) == 7
     assert asked == [100]
     assert Callback("flush", lambda _: None).reclaim(100, 0.0) == 0
 

@@ -51,7 +51,7 @@ def test_a_record_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         del point.x
     with pytest.raises(AttributeError):
-        point.other = 1  # type: ignore[attr-defined]
+        point.other = 1
 
 
 def test_records_are_equal_by_value_and_type() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer
-
 from membudget.registry import Registry
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from fakes import MIB, Recorder
 
+from fakes import MIB, Recorder
 from membudget.core import (
     AdmissionRefused,
     Failed,
@@ -62,11 +62,13 @@ def test_the_decisions_a_user_feels_are_one_line_each() -> None:
         "keeping 400 MiB (configured); now 24.0 MiB, 6 %",
         "NORMAL → WARNING: 324 MiB of 400 MiB (81 %), +12.0 MiB/s, limit in 6.3 s",
     ]
-    assert [line_of(event) for event in (round_of(1.0), stopped)] == [
-        "cache prices at MODERATE: asked 2.00 MiB, let go 1.00 MiB; the meter fell 1.00 MiB "
-        "in 12 ms",
-        "peak 371 MiB of 400 MiB; reclaimed 1.17 GiB; levels NORMAL 18 s, WARNING 2.0 s",
-    ]
+    assert line_of(round_of(1.0)) == (
+        "cache prices at MODERATE: asked 2.00 MiB, let go 1.00 MiB; "
+        "the meter fell 1.00 MiB in 12 ms"
+    )
+    assert line_of(stopped) == (
+        "peak 371 MiB of 400 MiB; reclaimed 1.17 GiB; levels NORMAL 18 s, WARNING 2.0 s"
+    )
 
 
 @pytest.mark.parametrize(

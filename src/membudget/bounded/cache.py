@@ -28,8 +28,13 @@ FORGET_EVERY = 1024
 """Sets after which the hits before count half."""
 
 ENTRY_BYTES = 200
-"""What an entry costs beside its key and value."""
+"""Bytes an entry costs beside its key and value: the entry 96, its weight 32, the time it was set
+32, its place in the index 20 to 45. Measured with tracemalloc, 1,000 to 175,000 entries with str
+keys: 181 to 204."""
+
 TIMED_BYTES = 136
+"""Bytes more for one that expires: its time 32, its deadline 96 and 9 in the heap. Measured: 129 to
+137."""
 
 _MISSING: Any = object()
 _KEEP: Any = object()
@@ -127,7 +132,6 @@ class Cache(Store[K, V]):
         with self._lock:
             ring = self._ring
             entry = ring.index.get(key)
-            gone: list[Gone[K, V]] = []
             if entry is not None:
                 # All at once, before anything can come between.
                 value, weight, expires = entry.value, entry.weight, entry.expires
@@ -135,9 +139,10 @@ class Cache(Store[K, V]):
                     ring.touch(entry)
                     self._hits += 1
                     return value
-                gone = self._take_touched(entry)
             self._misses += 1
-        self._tell(self._drop(gone))
+            gone = self._take_touched(entry) if entry is not None else None
+        if gone:
+            self._tell(self._drop(gone))
         return default
 
     @overload

@@ -14,6 +14,8 @@ is let go of takes itself apart, piece by piece.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from sys import getsizeof
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from membudget.bounded.deadlines import Deadlines
@@ -42,6 +44,9 @@ class Entry(Generic[K, V]):
 
 
 _NOTHING: Any = None
+
+_LOOSE_TABLE, _LOOSE_SLOT = 1 << 16, 512
+"""Bytes that an index may take, and for each entry: a full one takes 20 to 45."""
 
 Taken: TypeAlias = tuple[K, V, int, float | None]
 """What was taken out: key, value, weight and when it expires. Only the caller still holds it."""
@@ -72,12 +77,10 @@ class Ring(Generic[K, V]):
         """Take an entry in as the newest; returns the value it replaces, to be dropped outside."""
         held = self.index.setdefault(entry.key, entry)
         replaced = None
-        if held is not entry:
-            taken = self._unlink(held)
-            replaced = taken[1] if taken is not None else None
-            held.value, held.weight = entry.value, entry.weight
-            held.born, held.expires = entry.born, entry.expires
-        self._link(held)
+        if held is entry:
+            self._link(entry)
+        else:
+            replaced = self._renew(held, entry)
         if held.expires is not None:
             self.is_timed = True
             self.deadlines.add(held, self.count)
@@ -124,6 +127,16 @@ class Ring(Generic[K, V]):
             self.index.setdefault(found.key, found)
         return self._unlink(entry)
 
+    def fold(self) -> None:
+        """Give back the index's table where most of it is empty: a dict never shrinks by itself."""
+        if getsizeof(self.index) <= _LOOSE_TABLE + _LOOSE_SLOT * self.count:
+            return
+        newest, count = self.root.before, self.count
+        with suppress(Exception):  # A key's __eq__ that fails: the index stays as it is.
+            index = dict(self.index)
+            if self.root.before is newest and self.count == count:
+                self.index = index
+
     def live(self, now: float) -> list[tuple[K, V]]:
         """Keys and values that have not expired, least recently used first."""
         found: list[Entry[K, V]] = []
@@ -147,6 +160,23 @@ class Ring(Generic[K, V]):
         entry.before, entry.after = newest, root
         self.bytes += entry.weight
         self.count += 1
+
+    def _renew(self, held: Entry[K, V], entry: Entry[K, V]) -> V:
+        """Give an entry of the index what another one holds, and make it the newest."""
+        before, after, root = held.before, held.after, self.root
+        if before is None or after is None:
+            self.bytes += entry.weight
+            self.count += 1
+        else:
+            before.after, after.before = after, before
+            self.bytes += entry.weight - held.weight
+        newest = root.before
+        newest.after = root.before = held
+        held.before, held.after = newest, root
+        replaced = held.value
+        held.value, held.weight = entry.value, entry.weight
+        held.born, held.expires = entry.born, entry.expires
+        return replaced
 
     def _unlink(self, entry: Entry[K, V]) -> Taken[K, V] | None:
         before, after = entry.before, entry.after

@@ -35,7 +35,10 @@ DEFAULT_ENTRIES = 1000
 _BATCH = 64
 _BATCH_BYTES = 1 << 20
 """Entries and bytes let go between two looks at the clock: well below a millisecond."""
+
 Gone: TypeAlias = tuple[K, V, int, Cause]
+"""What was let go: key, value, weight and why."""
+
 _Take: TypeAlias = "Callable[[int, float], list[Gone[K, V]]]"
 """Takes out a batch under the lock, for the bytes let go so far and the time; empty at the end."""
 
@@ -193,6 +196,11 @@ class Store(Generic[K, V]):
             freed += sum([weight for _, _, weight, _ in gone])
             error = self._drop(gone)
             first = error if first is None else first
+        if freed and self._acquire(until):
+            try:
+                self._ring.fold()
+            finally:
+                self._lock.release()
         return freed, first
 
     def _acquire(self, until: float | None) -> bool:
@@ -246,11 +254,15 @@ class Store(Generic[K, V]):
 
     def _take_expired(self, most: int, now: float) -> list[Gone[K, V]]:
         gone: list[Gone[K, V]] = []
-        ring = self._ring
-        while len(gone) < most and (entry := ring.deadlines.pop_due(now)) is not None:
+        freed, ring = 0, self._ring
+        while len(gone) < most and freed < _BATCH_BYTES:
+            entry = ring.deadlines.pop_due(now)
+            if entry is None:
+                break
             taken = ring.remove(entry)
             if taken is not None:
                 gone.append(self._tally(taken, "expired", now))
+                freed += taken[2]
         return gone
 
     def _tally(self, taken: Taken[K, V], cause: Cause, now: float) -> Gone[K, V]:

@@ -20,7 +20,7 @@ above the mark, in the manner of congestion control:
 - beyond the ceiling the overshoot and the weight inserted are due in any case.
 
 Source: additive increase and multiplicative decrease (Chiu and Jain 1989), with RSS growth in the
-place of a lost packet. The slopes are the smallest that kept every cell of `bench/survival` alive.
+place of a lost packet. ADR 4 tells what was tried before.
 """
 
 from __future__ import annotations

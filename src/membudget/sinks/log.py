@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from membudget.core import Severity
@@ -16,16 +17,23 @@ STDERR = 2
 
 
 def log_sink(name: str = "membudget") -> Sink:
-    """A sink that logs each event's line on a logger, the record itself as `extra["event"]`."""
-    import logging  # 1 MB and 5 ms that only those pay who log
+    """A sink that logs each event's line on a logger, the record itself as `extra["event"]`.
 
-    logger = logging.getLogger(name)
+    Where the program has not imported logging, warnings go to standard error, as logging's own
+    handler of last resort has it, without the 1 MB and 5 ms that importing it would cost.
+    """
 
     def sink(event: Event) -> None:
         severity = int(event.severity)
+        logging = sys.modules.get("logging")
+        if logging is None:
+            last_resort(event)
+            return
+        logger = logging.getLogger(name)
         if logger.isEnabledFor(severity) and (line := line_of(event)) is not None:
             logger.log(severity, "%s", line, extra={"event": event})
 
+    last_resort = stderr_sink(least=Severity.WARNING)
     return sink
 
 

@@ -64,8 +64,7 @@ def size_of(value: object, *, nodes: int = NODES) -> int:
         return 0
     if type(value) in ATOMS:
         return allocated(getsizeof(value))
-    found = weigh_all(value, nodes) or Sample(nodes).weigh(value)
-    return found[0]
+    return measure(value, nodes).bytes
 
 
 def measure(value: object, nodes: int = NODES) -> Size:
@@ -74,7 +73,12 @@ def measure(value: object, nodes: int = NODES) -> Size:
     Args:
         value: Any object.
         nodes: How many objects to look at, at most about; more are taken from averages.
+
+    Raises:
+        ConfigError: `nodes` is not above zero.
     """
+    if nodes < 1:
+        raise ConfigError(f"nodes {nodes!r} is not above zero: let a walk look at 1 or more")
     found = weigh_all(value, nodes)
     size, looked = found or Sample(nodes).weigh(value)
     return Size(bytes=size, nodes=looked, exact=found is not None)

@@ -67,7 +67,9 @@ SINGLETONS = frozenset(
         (
             *(None, True, False, Ellipsis, NotImplemented, (), "", b""),
             *range(-5, 257),
+            # Of a character there may be two: the static one and, from a module's names, another.
             *map(chr, range(256)),
+            *map(sys.intern, map(chr, range(256))),
             *(bytes((code,)) for code in range(256)),
         ),
     )

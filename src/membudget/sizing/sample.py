@@ -11,7 +11,6 @@ from __future__ import annotations
 from sys import getrefcount, getsizeof
 from typing import TYPE_CHECKING, Any
 
-from membudget.errors import ConfigError
 from membudget.sizing.blocks import ATOMS, SINGLETONS, allocated
 from membudget.sizing.readers import BUILT_IN, reader_of
 from membudget.sizing.walk import ALONE, WORD, returned
@@ -43,8 +42,6 @@ class Sample:
     """A walk that looks at `nodes` objects at most."""
 
     def __init__(self, nodes: int) -> None:
-        if nodes < 1:
-            raise ConfigError(f"nodes {nodes!r} is not above zero: let a walk look at 1 or more")
         self._nodes = self._left = nodes
         self._weighed = 0
         self._seen: set[int] = set()

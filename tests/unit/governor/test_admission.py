@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import AdmissionRefused, Marks
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.governor.loop import Governor
@@ -45,7 +45,7 @@ def test_what_fits_below_critical_is_granted_and_given_back() -> None:
 def test_a_refusal_says_how_much_room_there_is_and_is_told() -> None:
     """The error names the size, the room and what to do; sinks hear of it."""
     scene = Scene()
-    with pytest.raises(OverBudgetError, match="no room for 60.0 MiB: 40.0 MiB of room"):
+    with pytest.raises(OverBudgetError, match=r"no room for 60\.0 MiB: 40\.0 MiB of room"):
         scene.governor.admit(60 * MIB).acquire()
     assert [event.asked for event in scene.recorder.of(AdmissionRefused)] == [60 * MIB]  # type: ignore[union-attr]  # of() filters
 

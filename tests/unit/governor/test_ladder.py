@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import Level, Meter, Pressure, Reclaimed, Rung
 from membudget.governor.ladder import Ladder
 from membudget.governor.telling import Teller

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising
 
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising
 from membudget.core import (
     Failed,
     Level,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-
 from membudget.core import Level, Marks, ProtectionTried
 from membudget.errors import OverBudgetError
 from membudget.governor.loop import Governor
