@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from membudget.core import Reading, Rung
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from membudget.core import Event
 
 MIB = 1 << 20
+E = TypeVar("E")
 
 
 class FakeClock:
@@ -103,7 +104,7 @@ class Recorder:
         """Keep it."""
         self.events.append(event)
 
-    def of(self, kind: type) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         """Those of one type, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 

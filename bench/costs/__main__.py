@@ -106,6 +106,7 @@ def _start_rows(starts: dict[str, list[Start]]) -> Iterator[Row]:
 def _call_rows(timings: dict[str, list[float]]) -> Iterator[Row]:
     micro = {name: [one * 1e6 for one in taken] for name, taken in timings.items()}
     yield Row("tick", "µs", 15.0, micro["tick"], micro["psutil reading"])
+    yield Row("tick at WARNING", "µs", 15.0, micro["tick at WARNING"], micro["psutil reading"])
     yield Row("own probe", "µs", None, micro["own probe"], micro["psutil own"])
     if "cgroup probe" in micro:
         yield Row("cgroup probe", "µs", None, micro["cgroup probe"])
@@ -127,7 +128,7 @@ def _rest_rows(rests: dict[str, list[Rest]]) -> Iterator[Row]:
         share["ours at the fast tick"],
         share["psutil each 10 ms"],
     )
-    yield Row("of a core by a process that only sleeps", "%", None, share["nothing"])
+    yield Row("of a core by sleeps of 10 ms alone", "%", None, share["only sleeps of 10 ms"])
 
 
 def _line(row: Row) -> str:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import psutil
 
 import membudget
+from membudget import Registry
 from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.process import process_probe
 
 _ROUND_SECONDS = 0.02
+_HELD = 100 << 20
+_FRACTION = 0.85
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,16 @@ class Call:
 
 def measure(repetitions: int) -> dict[str, list[float]]:
     """Seconds a call, by name, one figure a round; rounds are interleaved, the empty loop off."""
-    with membudget.start("400MiB", thread=False, sinks=[]) as budget:
+    block = b"\1" * _HELD
+    pressed_limit = int(process_probe()().used / _FRACTION)
+    with (
+        membudget.start("4GiB", thread=False, sinks=[]) as budget,
+        membudget.start(pressed_limit, thread=False, sinks=[], registry=Registry()) as pressed,
+    ):
         budget.cache("prices", max_bytes="50MiB")
+        pressed.cache("prices", max_bytes="50MiB")
         calls = _calls(budget)
+        calls["tick at WARNING"] = Call("step()", {"step": pressed.step, "block": block})
         timers = {
             name: timeit.Timer(call.statement, globals=call.names) for name, call in calls.items()
         }

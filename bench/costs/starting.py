@@ -44,7 +44,6 @@ settled, new = rss() - before, sorted(set(sys.modules) - modules)
 threads = len(os.listdir("/proc/self/task")) - 1
 import json
 print(json.dumps([took, grown, settled, threads, new]))
-os._exit(0)
 """
 
 

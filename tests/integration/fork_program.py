@@ -26,7 +26,7 @@ import membudget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 """Seconds for a child to end; one that does not is stuck, and tells where before it is killed."""
 
 _OWN = 30 << 20

@@ -160,6 +160,19 @@ def test_what_everybody_shares_weighs_nothing() -> None:
     assert size_of(shared) == size_of([None] * len(shared))
 
 
+def test_what_counts_itself_weighs_nothing() -> None:
+    """A value that refers to a cache does not weigh what the cache holds."""
+
+    class Holding:
+        def __init__(self) -> None:
+            self.values = [number * 1.5 for number in range(1000)]
+
+        def held_bytes(self) -> int:
+            return 32_000
+
+    assert size_of(Holding()) == 0
+
+
 def test_an_object_met_twice_weighs_once() -> None:
     """Ten references to one list hold one list."""
     part = [number * 1.5 for number in range(100)]

@@ -37,6 +37,7 @@ TIMED_BYTES = 136
 137."""
 
 _MISSING: Any = object()
+_ABSENT: Any = object()
 _KEEP: Any = object()
 _SWEPT_AT_A_SET = 2
 
@@ -182,7 +183,7 @@ class Cache(Store[K, V]):
         """
         entry = self._weighed(key, value, ttl, size)
         weight = entry.weight
-        gone: list[Gone[K, V]] | None = None
+        gone: list[Gone[K, V]] = []
         with self._lock:
             ring = self._ring
             if self._max_bytes is not None and weight > self._max_bytes:
@@ -193,14 +194,15 @@ class Cache(Store[K, V]):
             self._sets += 1
             if not self._sets % FORGET_EVERY:
                 self._forgotten_hits += (self._hits - self._forgotten_hits) // 2
-            if ring.is_timed or self._excess() is not None:
+            if ring.is_timed:
                 gone = self._take_expired(_SWEPT_AT_A_SET, entry.born)
+            if self._excess() is not None:
                 gone += self._take(entry.born, self._excess)
         del replaced  # Its finalizer may do anything, so it goes outside the lock.
         meter = self._registry.meter
         wanted = meter.claim(weight) if meter is not None else 0
         if gone or wanted > 0:
-            self._make_room(gone or [], wanted)
+            self._make_room(gone, wanted)
         return True
 
     @overload
@@ -228,7 +230,7 @@ class Cache(Store[K, V]):
 
     def delete(self, key: K) -> bool:
         """Forget a key; returns whether a value stood there."""
-        return self.pop(key, _MISSING) is not _MISSING
+        return self.pop(key, _ABSENT) is not _ABSENT
 
     def keys(self) -> list[K]:
         """The keys now, longest unused first."""

@@ -268,7 +268,7 @@ class Store(Generic[K, V]):
     def _tally(self, taken: Taken[K, V], cause: Cause, now: float) -> Gone[K, V]:
         """Count an entry taken out: one that had expired anyway is no eviction."""
         key, value, weight, expires = taken
-        if expires is not None and expires <= now:
+        if cause == "expired" or (expires is not None and expires <= now):
             self._expirations += 1
             return key, value, weight, "expired"
         self._evictions[cause] += 1

@@ -13,6 +13,7 @@ from membudget.governor.protection import Protection
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.combine import capped, every, tightest, while_limited
+from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
 from membudget.probes.system import system_probe
@@ -115,11 +116,12 @@ def build_governor(
     trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
     young = Collect(YOUNG, rung=Rung.GENTLE)
 
-    def prepare() -> Sequence[Hint]:
-        from membudget.probes.hints import kernel_hints  # on the thread's time
+    # Here and not on the thread: an import under way in a thread when the process forks would
+    # leave that module locked in the child for ever.
+    allocator.libc()
+    keep_the_gil()
 
-        allocator.libc()
-        keep_the_gil()
+    def hints() -> Sequence[Hint]:
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
         return kernel_hints(sources.cgroup, marks)[0]
@@ -143,7 +145,7 @@ def build_governor(
         chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
         registry=registry,
         own=own,
-        prepare=prepare,
+        hints=hints,
         reopen=sources.reopen,
         settle=settings["cleanup.settle"],
         snapshot_interval=settings["monitoring.snapshot_interval"],

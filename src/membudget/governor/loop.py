@@ -55,7 +55,7 @@ class Governor:
         chores: Upkeep; the registry's chores come after these.
         registry: Whose holders are counted and asked.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
-        prepare: Called first on the governor's thread; returns the kernel wake-ups to wait for.
+        hints: Makes the kernel wake-ups to wait for, anew on each thread; imports nothing.
         reopen: Called in a forked child before it reads, so that it does not read its parent.
         settle: Seconds that freed memory has to show at the meter.
         snapshot_interval: Seconds between two `Sampled` events.
@@ -76,7 +76,7 @@ class Governor:
         chores: Iterable[Chore] = (),
         registry: Registry | None = None,
         own: Callable[[], int] | None = None,
-        prepare: Callable[[], Sequence[Hint]] | None = None,
+        hints: Callable[[], Sequence[Hint]] | None = None,
         reopen: Callable[[], None] | None = None,
         settle: float = SETTLE,
         snapshot_interval: float = SNAPSHOT_INTERVAL,
@@ -98,7 +98,7 @@ class Governor:
         self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
         self.chores = list(chores)
         self.protection = protection(self) if protection is not None else None
-        self.watch = Watch(self, prepare, interval)
+        self.watch = Watch(self, hints, interval)
         self.reading: Reading | None = None
         self._probe = probe
         self._reopen = reopen
@@ -216,7 +216,7 @@ class Governor:
             self._reopen()
         self._begin()
         self.step()
-        self.watch.resume()
+        self.watch.resume_in_child()
 
     def _read(self) -> Reading | None:
         try:

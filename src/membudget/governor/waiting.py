@@ -24,6 +24,7 @@ class Doorbell:
     def __init__(self) -> None:
         self._rung = threading.Event()
         self._lock = threading.Lock()
+        self.is_listening = False
         self._hints: dict[int, Hint] = {}
         self._fd: int | None = None
         self._poll: select.poll | None = None
@@ -34,6 +35,7 @@ class Doorbell:
 
     def listen(self, hints: Sequence[Hint]) -> None:
         """Wait for these kernel wake-ups as well, from the waiting thread; closed with the bell."""
+        self.is_listening = True
         for hint in hints:
             if self._poll is not None:
                 self._hints[hint.fileno()] = hint
@@ -51,18 +53,19 @@ class Doorbell:
 
     def wait(self, timeout: float) -> list[str]:
         """Wait at most `timeout` seconds; returns the names of the hints that came."""
-        if self._poll is None or self._fd is None:
+        poll, door = self._poll, self._fd
+        if poll is None:
             self._rung.wait(timeout)
             self._rung.clear()
             return []
         came = []
-        for fd, events in self._poll.poll(max(0, round(timeout * 1000))):
-            if fd == self._fd:
+        for fd, events in poll.poll(max(0, round(timeout * 1000))):
+            if fd == door:
                 with contextlib.suppress(OSError):
                     os.eventfd_read(fd)
-            else:
-                came.append(self._hints[fd].name)
-                self._clear(fd, events)
+            elif (hint := self._hints.get(fd)) is not None:
+                came.append(hint.name)
+                self._clear(hint, events)
         self._rung.clear()
         return came
 
@@ -77,12 +80,12 @@ class Doorbell:
                 hint.close()
         self._hints = {}
 
-    def _clear(self, fd: int, events: int) -> None:
+    def _clear(self, hint: Hint, events: int) -> None:
         try:
-            self._hints[fd].clear()
+            hint.clear()
             is_broken = bool(events & (select.POLLNVAL | select.POLLHUP))
         except OSError:
             is_broken = True
         # A broken hint is ready for ever: waiting on would turn into spinning.
         if is_broken and self._poll is not None:
-            self._poll.unregister(fd)
+            self._poll.unregister(hint.fileno())

@@ -23,8 +23,9 @@ FAST = 0.01
 LATE = 0.25
 """Seconds of lateness worth telling: longer than any slice or collection of a moderate heap."""
 
-SETTLE_IN = 0.05
-"""Seconds before a new thread prepares what costs it milliseconds."""
+LISTEN_AFTER = 1.0
+"""Seconds before the kernel is asked for wake-ups: a pressure trigger takes it 15 to 30 ms, which
+children that only live for a moment should not pay."""
 
 STOP_PATIENCE = 5.0
 
@@ -54,24 +55,24 @@ class Watch:
 
     Args:
         governor: Whose `step` is called.
-        prepare: Called first on each new thread, for what would cost the program's start or
-            cannot be done when memory is short; returns the kernel wake-ups to wait for.
+        hints: Makes the kernel wake-ups to wait for, on each new thread; imports nothing.
         interval: Seconds between two steps, or None to adapt.
     """
 
     def __init__(
         self,
         governor: Governor,
-        prepare: Callable[[], Sequence[Hint]] | None,
+        hints: Callable[[], Sequence[Hint]] | None,
         interval: float | None,
     ) -> None:
         self.late = 0
         self.latest = 0.0
         self._governor = governor
-        self._prepare = prepare
+        self._make_hints = hints
         self._interval = interval
         self._thread: threading.Thread | None = None
         self._bell: Doorbell | None = None
+        self._late_bell: Doorbell | None = None
         self._is_paused = False
 
     @property
@@ -86,21 +87,30 @@ class Watch:
 
     def start(self) -> None:
         """Start the thread; nothing happens where it runs."""
-        if not self.is_running:
-            bell = self._bell = Doorbell()
-            self._thread = threading.Thread(
-                target=self._run, args=(bell,), name="membudget", daemon=True
-            )
-            self._thread.start()
+        if self.is_running:
+            return
+        if self._bell is None:
+            self._bell = Doorbell()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._bell,), name="membudget", daemon=True
+        )
+        self._thread.start()
 
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
-        thread, self._thread = self._thread, None
+        self._end_thread(patience)
         bell, self._bell = self._bell, None
         if bell is not None:
-            bell.ring()
+            bell.close()
+
+    def _end_thread(self, patience: float) -> None:
+        thread, self._thread = self._thread, None
+        self.ring()
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, patience))
+            if thread.is_alive():
+                # It closes its bell when it ends; the next thread waits at one of its own.
+                self._late_bell, self._bell = self._bell, None
 
     def ring(self) -> None:
         """Ask for a step soon."""
@@ -108,40 +118,47 @@ class Watch:
             bell.ring()
 
     def pause(self, until: float) -> None:
-        """Come to rest before a fork, at the latest by `until`."""
+        """Come to rest before a fork, at the latest by `until`; the kernel's wake-ups stay."""
         self._is_paused = self.is_running
         if self._is_paused:
-            self.stop(until - self._governor.clock.now())
+            self._end_thread(until - self._governor.clock.now())
 
     def resume(self) -> None:
-        """Go on after a fork, in the parent or in the child."""
+        """Go on after a fork."""
         if self._is_paused:
             self._is_paused = False
             self.start()
 
-    def _prepared(self) -> Sequence[Hint]:
-        if self._prepare is None:
+    def resume_in_child(self) -> None:
+        """Go on in the child, with wake-ups of its own: those it inherited ring the parent's."""
+        for bell in (self._bell, self._late_bell):
+            if bell is not None:
+                bell.close()
+        self._bell = self._late_bell = None
+        self.resume()
+
+    def _hints(self) -> Sequence[Hint]:
+        if self._make_hints is None:
             return ()
         try:
-            return self._prepare()
+            return self._make_hints()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the kernel's hints are extras
             self._governor.tell.failed("hints", error)
             return ()
 
     def _run(self, bell: Doorbell) -> None:
         governor, clock = self._governor, self._governor.clock
-        bell.wait(SETTLE_IN)  # The program's own start comes first.
-        bell.listen(self._prepared())
-        stepped = clock.now()
-        while self._bell is bell:
+        me = threading.current_thread()
+        born = stepped = clock.now()
+        while self._thread is me:
             interval = interval_for(governor.pressure, self._interval)
             # From step to step: a step that takes long watches as little as one that comes late.
             due = stepped + interval
             bell.wait(interval)
             # However often somebody rings, other threads get their time.
-            if (early := stepped + FAST - clock.now()) > 0 and self._bell is bell:
+            if (early := stepped + FAST - clock.now()) > 0 and self._thread is me:
                 clock.sleep(early)
-            if self._bell is not bell:
+            if self._thread is not me:
                 break
             stepped = clock.now()
             self._note_lateness(stepped - due)
@@ -150,7 +167,10 @@ class Watch:
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
                 with contextlib.suppress(Exception):
                     governor.tell.failed("step", error)
-        bell.close()
+            if not bell.is_listening and stepped - born >= LISTEN_AFTER:
+                bell.listen(self._hints())
+        if self._bell is not bell:
+            bell.close()
 
     def _note_lateness(self, by: float) -> None:
         if by >= LATE:

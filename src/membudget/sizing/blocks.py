@@ -61,17 +61,14 @@ def values_bytes(kind: type[Any], attributes: int) -> int:
 ATOMS = frozenset({str, int, float, bytes, complex, bytearray})
 """The exact types that refer to nothing and of which there are many."""
 
-SINGLETONS = frozenset(
-    map(
-        id,
-        (
-            *(None, True, False, Ellipsis, NotImplemented, (), "", b""),
-            *range(-5, 257),
-            # Of a character there may be two: the static one and, from a module's names, another.
-            *map(chr, range(256)),
-            *map(sys.intern, map(chr, range(256))),
-            *(bytes((code,)) for code in range(256)),
-        ),
-    )
+_ONCE = (
+    *(None, True, False, Ellipsis, NotImplemented, (), "", b""),
+    *range(-5, 257),
+    # Of a character there may be two: the static one and, from a module's names, another.
+    *map(chr, range(256)),
+    *map(sys.intern, map(chr, range(256))),
+    *(bytes((code,)) for code in range(256)),
 )
+
+SINGLETONS = frozenset(map(id, _ONCE))
 """The identities of objects that exist once in the interpreter and weigh nothing."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _COLLECTIONS: tuple[type[Any], ...] = (set, frozenset, deque)
 
-_LIST = getsizeof([])
+_EMPTY_LIST = getsizeof([])
+_LIST = allocated(_EMPTY_LIST)
 
 registered: dict[type[Any], Callable[[Any], int]] = {}
 """The program's own functions, by type."""
@@ -40,6 +41,8 @@ def reader_of(kind: type[Any]) -> Reader:
     for known, read in _BY_BASE:
         if issubclass(kind, known):
             return read
+    if hasattr(kind, "held_bytes"):  # A holder counts itself.
+        return _read_shared
     for module, name, read in (*_SHARED_BY_NAME, *ARRAYS):
         # A module in the middle of its own import has not named its types yet.
         named = getattr(sys.modules.get(module), name, None)
@@ -82,11 +85,12 @@ def _keys_and_values(item: dict[Any, Any], room: int) -> list[Any]:
 
 
 def _read_sequence(item: Any, room: int) -> Parts:
-    size = own_bytes(item, type(item))
-    base = tuple if issubclass(type(item), tuple) else list
-    if base is list:
-        # Its slots are a block of their own, rounded once more.
-        size = allocated(_LIST) + allocated(size - _LIST)
+    kind = type(item)
+    base = tuple if issubclass(kind, tuple) else list
+    size = own_bytes(item, kind)
+    if kind is list:
+        # Its slots are a block of their own.
+        size = _LIST + allocated(getsizeof(item) - _EMPTY_LIST)
     count = base.__len__(item)
     if count <= room:
         parts = get_referents(item)

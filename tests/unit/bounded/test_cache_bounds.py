@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from cache_oracle import check
+from fakes import FakeClock
 from membudget.bounded.cache import ENTRY_BYTES, Cache
 from membudget.bounded.store import DEFAULT_ENTRIES
 from membudget.core import Meter
@@ -14,10 +16,19 @@ from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sizing import allocated, size_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 KIB = 1 << 10
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """A register without a budget."""
+    return Registry()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock turned by hand."""
+    return FakeClock()
 
 
 def test_a_bound_in_bytes_is_kept(registry: Registry) -> None:
@@ -133,9 +144,7 @@ def test_evictions_are_told_with_their_cause(registry: Registry) -> None:
     assert told == [(0, 0, "entries")]
 
 
-def test_on_evict_may_use_the_cache(
-    registry: Registry, check: Callable[[Cache[Any, Any]], None]
-) -> None:
+def test_on_evict_may_use_the_cache(registry: Registry) -> None:
     """It runs outside the lock, when everything is in order."""
     seen: list[tuple[int, list[int]]] = []
 
@@ -152,9 +161,7 @@ def test_on_evict_may_use_the_cache(
     check(cache)
 
 
-def test_an_error_of_on_evict_comes_after_everything_is_in_order(
-    registry: Registry, check: Callable[[Cache[Any, Any]], None]
-) -> None:
+def test_an_error_of_on_evict_comes_after_everything_is_in_order(registry: Registry) -> None:
     """All evicted entries are told, the new value is in, and the first error is raised."""
     told: list[int] = []
 
@@ -172,9 +179,13 @@ def test_an_error_of_on_evict_comes_after_everything_is_in_order(
     check(cache)
 
 
-def test_an_error_of_the_size_function_changes_nothing(registry: Registry) -> None:
+def test_an_error_of_the_size_function_changes_nothing(
+    registry: Registry, clock: FakeClock
+) -> None:
     """It passes through; an answer that is no size is named."""
-    cache: Cache[str, Any] = Cache("sized", size=lambda value: 100 // value, registry=registry)
+    cache: Cache[str, Any] = Cache(
+        "sized", size=lambda value: 100 // value, registry=registry, clock=clock
+    )
     cache.set("a", 1)
     before = (cache.items(), cache.stats())
     with pytest.raises(ZeroDivisionError):

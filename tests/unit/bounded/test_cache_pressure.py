@@ -5,21 +5,23 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import MIB, FakeClock, FakeMemory
 
+from cache_oracle import check
+from fakes import MIB, FakeClock, FakeMemory
 from membudget.bounded.cache import Cache
 from membudget.core import Holder, Meter, Reclaimer, Rung
 from membudget.core.protocols import ForkAware
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.registry import Registry
+from membudget.registry import Registry
 
 FOREVER = float("inf")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """A register without a budget."""
+    return Registry()
 
 
 class Asking(Meter):
@@ -208,9 +210,7 @@ def test_a_reclaim_waits_for_no_thread_beyond_its_time(cache: Cache[int, bytes])
     assert cache.reclaim(1000, FOREVER) > 0
 
 
-def test_an_error_of_on_evict_leaves_a_reclaim_after_all_are_gone(
-    registry: Registry, check: Callable[[Cache[Any, Any]], None]
-) -> None:
+def test_an_error_of_on_evict_leaves_a_reclaim_after_all_are_gone(registry: Registry) -> None:
     """The governor makes an event of it; the memory is free all the same."""
 
     def fail(key: int, _value: int, _cause: str) -> None:

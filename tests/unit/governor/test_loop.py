@@ -90,7 +90,7 @@ def test_every_change_of_level_is_told_once() -> None:
     scene = Scene()
     scene.at(85, 4)
     scene.at(50, 6)
-    changes = [event.pressure.level for event in scene.recorder.of(PressureChanged)]  # type: ignore[union-attr]  # of() filters
+    changes = [event.pressure.level for event in scene.recorder.of(PressureChanged)]
     assert changes == [Level.WARNING, Level.NORMAL]
 
 

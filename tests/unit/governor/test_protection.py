@@ -46,7 +46,7 @@ class Scene:
 
     def outcomes(self) -> list[str]:
         """What was told of the attempts."""
-        return [event.outcome for event in self.recorder.of(ProtectionTried)]  # type: ignore[union-attr]  # of() filters
+        return [event.outcome for event in self.recorder.of(ProtectionTried)]
 
 
 def test_three_attempts_a_minute_apart_then_admission_is_shut() -> None:

@@ -1,0 +1,77 @@
+"""Laws of the sizer over values of any shape."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from membudget.sizing import allocated, measure, size_of
+
+WORDS = st.text(max_size=20)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | WORDS
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(WORDS, inner, max_size=5)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=15,
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=5))
+@settings(deadline=None)
+def test_a_whole_weighs_what_its_parts_weigh(values: list[Any]) -> None:
+    """Where they share nothing: documents parsed one by one."""
+    parts = tuple(json.loads(json.dumps(value)) for value in values)
+    assert size_of(parts) == allocated(sys.getsizeof(parts)) + sum(map(size_of, parts))
+
+
+@given(VALUES)
+@settings(deadline=None)
+def test_weighing_twice_gives_the_same(value: Any) -> None:
+    """Looking changes nothing."""
+    assert size_of(value) == size_of(value) == measure(value).bytes
+
+
+@given(st.lists(VALUES, max_size=5), VALUES)
+@settings(deadline=None)
+def test_more_never_weighs_less(values: list[Any], another: Any) -> None:
+    """An item added adds its weight, or nothing where it was there already."""
+    before = size_of([*values])
+    assert before <= size_of([*values, another]) <= before + size_of(another) + 64
+
+
+@given(VALUES, st.integers(1, 200))
+@settings(deadline=None)
+def test_a_walk_keeps_its_bound(value: Any, nodes: int) -> None:
+    """It looks at no more objects than it may, and is exact wherever that is enough."""
+    found = measure(value, nodes)
+    assert found.nodes <= nodes
+    assert found.bytes >= 0
+    if found.exact:
+        assert found.bytes == size_of(value)
+    else:
+        assert measure(value, 100_000).nodes > nodes
+
+
+@given(st.lists(st.integers(1000, 10**9), min_size=1, max_size=6), st.integers(500, 3000))
+@settings(max_examples=30, deadline=None)
+def test_equal_siblings_are_estimated_exactly(parts: list[int], count: int) -> None:
+    """From a sample of a tenth: where all siblings weigh the same, the average is the truth."""
+    value = [[part + number for part in parts] for number in range(count)]
+    whole, sampled = measure(value, 100_000), measure(value, count // 2)
+    assert whole.exact
+    assert not sampled.exact
+    assert abs(sampled.bytes - whole.bytes) <= 0.05 * whole.bytes

@@ -1,0 +1,149 @@
+"""The sweeper: expired memory is free about a second later, without a thread for each cache."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from fakes import FakeClock
+from membudget.bounded.cache import Cache
+from membudget.bounded.sweeper import Sweeper
+from membudget.core import Chore
+from membudget.errors import ConfigError
+from membudget.registry import Registry
+
+FOREVER = float("inf")
+
+
+class Ticking(FakeClock):
+    """A clock that moves on by a millisecond at each look."""
+
+    def now(self) -> float:
+        """The time, and on."""
+        self.time += 0.001
+        return self.time
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock turned by hand."""
+    return FakeClock()
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """A register without a budget."""
+    return Registry()
+
+
+def filled(name: str, registry: Registry, clock: FakeClock, entries: int) -> Cache[int, int]:
+    """A cache whose entries last a minute."""
+    cache: Cache[int, int] = Cache(name, ttl=60, max_bytes="1GiB", registry=registry, clock=clock)
+    for number in range(entries):
+        cache.set(number, number)
+    return cache
+
+
+def test_it_is_a_chore(registry: Registry) -> None:
+    """So the governor runs it without knowing of caches."""
+    assert isinstance(Sweeper(registry), Chore)
+
+
+def test_expired_entries_are_freed_within_about_a_second(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """Although nobody touches the cache, and long before the interval ends."""
+    cache = filled("idle", registry, clock, 100)
+    sweeper = Sweeper(registry, clock=clock)
+    clock.advance(59)
+    assert not sweeper.due(clock.now())
+    clock.advance(1.1)
+    assert sweeper.due(clock.now())
+    held = cache.held_bytes()
+    assert sweeper.run(clock.now() + 1) == held
+    assert len(cache) == 0
+    clock.advance(2)
+    assert not sweeper.due(clock.now())
+
+
+def test_a_round_comes_at_every_interval(registry: Registry, clock: FakeClock) -> None:
+    """Whether anything has expired or not."""
+    sweeper = Sweeper(registry, "10m", clock)
+    clock.advance(599)
+    assert not sweeper.due(clock.now())
+    clock.advance(1)
+    assert sweeper.due(clock.now())
+    assert sweeper.run(clock.now() + 1) == 0
+    assert not sweeper.due(clock.now())
+
+
+def test_a_round_goes_on_where_time_ran_out(registry: Registry) -> None:
+    """In slices, each within its time, until every cache was swept."""
+    clock = Ticking()
+    caches = [filled(f"cache {number}", registry, clock, 500) for number in range(3)]
+    sweeper = Sweeper(registry, clock=clock)
+    clock.advance(100)
+    slices = 0
+    while sweeper.due(clock.now()):
+        began = clock.time
+        sweeper.run(clock.time + 0.005)
+        assert clock.time - began < 0.02
+        slices += 1
+    assert slices > 3
+    assert [len(cache) for cache in caches] == [0, 0, 0]
+
+
+def test_it_keeps_no_cache_alive(registry: Registry, clock: FakeClock) -> None:
+    """Not even one it has not yet come to."""
+    cache = filled("dropped", registry, clock, 10)
+    sweeper = Sweeper(registry, clock=clock)
+    clock.advance(100)
+    sweeper.run(clock.now())
+    del cache
+    gc.collect()
+    assert registry.holders() == []
+    assert sweeper.run(clock.now() + 1) == 0
+
+
+def test_a_cache_that_fails_does_not_hold_up_the_others(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """Its error is the governor's to tell; the next run goes on with the rest."""
+
+    def fail(*_: Any) -> None:
+        raise ValueError("told")
+
+    caches = [
+        Cache[int, int](f"fails {number}", ttl=60, on_evict=fail, registry=registry, clock=clock)
+        for number in range(2)
+    ]
+    for cache in caches:
+        cache.set(1, 1)
+    sweeper = Sweeper(registry, clock=clock)
+    clock.advance(100)
+    for _ in caches:
+        with pytest.raises(ValueError, match="told"):
+            sweeper.run(clock.now() + 1)
+    assert [len(cache) for cache in caches] == [0, 0]
+
+
+def test_holders_without_deadlines_are_left_alone(registry: Registry, clock: FakeClock) -> None:
+    """Other containers register, too."""
+
+    class Holding:
+        name = "holding"
+
+        def held_bytes(self) -> int:
+            return 5
+
+    holder = Holding()
+    registry.add(holder)
+    assert Sweeper(registry, clock=clock).run(clock.now() + 1) == 0
+
+
+def test_an_interval_that_is_none_is_refused(registry: Registry) -> None:
+    """In words that say what is right."""
+    with pytest.raises(ConfigError, match="interval '10' has no unit"):
+        Sweeper(registry, "10")

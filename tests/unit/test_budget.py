@@ -1,0 +1,192 @@
+"""What a program holds: `start()` and the budget it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import membudget
+from fakes import MIB, Recorder
+from membudget.core import Failed, Level, Reclaimed, Rung, Started, Stopped
+from membudget.errors import ConfigError, OverBudgetError
+from membudget.registry import Registry
+
+LIMIT = 2048 * MIB
+
+
+def budget_of(recorder: Recorder) -> membudget.Budget:
+    """A budget without a thread, over a register of its own."""
+    return membudget.start(LIMIT, thread=False, sinks=[recorder], registry=Registry())
+
+
+def test_start_reads_tells_and_keeps_the_limit_given() -> None:
+    """The first reading is there at once, and the start is told with the limit's source."""
+    recorder = Recorder()
+    with budget_of(recorder) as budget:
+        assert budget.pressure.limit == LIMIT
+        assert budget.pressure.used > MIB
+        (started,) = recorder.of(Started)
+        assert isinstance(started, Started)
+        assert started.reading.source == "configured"
+    assert recorder.of(Stopped)
+
+
+def test_a_limit_below_what_the_process_holds_is_refused() -> None:
+    """The message gives both figures and what to do."""
+    with pytest.raises(ConfigError, match="below what the process holds already"):
+        membudget.start("1MiB")
+
+
+def test_a_cache_of_the_budget_is_counted_and_asked() -> None:
+    """It registers itself, appears in the figures, and gives way when asked by hand."""
+    with budget_of(Recorder()) as budget:
+        cache = budget.cache("prices", max_bytes="50MiB", ttl="1h")
+        for key in range(1000):
+            cache.set(key, "x" * 1000)
+        assert budget.stats().governed == cache.held_bytes() > 1_000_000
+        assert budget.reclaim("moderate") > 1_000_000
+        assert len(cache) == 0
+
+
+def test_a_callback_is_asked_at_its_rung_until_it_is_removed() -> None:
+    """A program's own function joins the ladder by name."""
+    recorder = Recorder()
+    asked: list[int] = []
+
+    def flush(target: int) -> int:
+        asked.append(target)
+        return MIB
+
+    with budget_of(recorder) as budget:
+        remove = budget.callback("flush", flush, rung="gentle")
+        budget.reclaim(Rung.GENTLE)
+        remove()
+        budget.reclaim(Rung.GENTLE)
+        assert len(asked) == 1
+        assert "flush" in [one.by for one in recorder.of(Reclaimed)]
+
+
+def test_an_unknown_rung_is_refused_with_the_known_ones() -> None:
+    """A typing error is not silence."""
+    with budget_of(Recorder()) as budget, pytest.raises(ConfigError, match="gentle, moderate"):
+        budget.reclaim("hard")
+
+
+def test_admission_refuses_what_cannot_fit() -> None:
+    """Text sizes and times are understood; what does not fit is an error to handle."""
+    with budget_of(Recorder()) as budget:
+        with budget.admit("1MiB"):
+            assert budget.stats().reserved == MIB
+        with pytest.raises(OverBudgetError), budget.admit("100GiB", timeout="10ms"):
+            pass
+        with pytest.raises(ConfigError):
+            budget.admit("100")
+
+
+def test_a_waiting_request_gets_the_room_that_the_loop_makes() -> None:
+    """With the thread running, a cache is shrunk for a request that waits."""
+    recorder = Recorder()
+    used = membudget.start(LIMIT, thread=False, sinks=[], registry=Registry())
+    base = used.pressure.used
+    used.stop()
+    limit = base + 300 * MIB
+    with membudget.start(limit, sinks=[recorder], registry=Registry()) as budget:
+        cache = budget.cache("frames", max_bytes="200MiB")
+        for key in range(120):
+            cache.set(key, b"x" * MIB)
+        budget.step()
+        room = budget.governor.admission.room()
+        with budget.admit(room + 40 * MIB, timeout=20):
+            assert cache.held_bytes() < 110 * MIB
+
+
+def test_a_budget_is_an_async_context_manager_too() -> None:
+    """A lifespan of a web program is one."""
+
+    async def live() -> Level:
+        async with budget_of(Recorder()) as budget:
+            return budget.pressure.level
+
+    assert asyncio.run(live()) is Level.NORMAL
+
+
+def test_two_budgets_in_one_process_are_refused_but_one_may_give_way() -> None:
+    """The second start says what to do; a launcher's budget steps aside by itself."""
+    registry = Registry()
+    first = membudget.start(LIMIT, thread=False, sinks=[], registry=registry, gives_way=True)
+    second = membudget.start(LIMIT, thread=False, sinks=[], registry=registry)
+    with pytest.raises(ConfigError, match="stop"):
+        membudget.start(LIMIT, thread=False, sinks=[], registry=registry)
+    assert registry.governor is second.governor
+    second.stop()
+    first.stop()
+
+
+def test_maintenance_runs_every_chore() -> None:
+    """Expired entries go when asked by hand."""
+    with budget_of(Recorder()) as budget:
+        cache = budget.cache("sessions", ttl=0.001)
+        cache.set("a", 1)
+        threading.Event().wait(0.01)
+        budget.maintain()
+        assert len(cache) == 0
+
+
+def test_one_thread_and_its_end() -> None:
+    """`stop()` leaves nothing behind, and a second one does nothing."""
+    before = threading.active_count()
+    budget = membudget.start(LIMIT, sinks=[], registry=Registry())
+    assert threading.active_count() == before + 1
+    budget.stop()
+    budget.stop()
+    assert threading.active_count() == before
+
+
+def test_a_failing_sink_is_no_reason_not_to_start() -> None:
+    """It never takes the host program down."""
+    recorder = Recorder()
+
+    def broken(_event: object) -> None:
+        raise RuntimeError("no disk")
+
+    with membudget.start(LIMIT, thread=False, sinks=[broken, recorder], registry=Registry()):
+        assert recorder.of(Failed)
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    """`__all__` is the promise; each name resolves on first use."""
+    for name in membudget.__all__:
+        assert getattr(membudget, name) is not None
+    assert set(membudget.__all__) <= set(dir(membudget))
+    with pytest.raises(AttributeError, match="no attribute 'Manager'"):
+        _ = membudget.Manager
+
+
+def test_importing_loads_nothing_and_starting_nothing_heavy() -> None:
+    """The watched process stays light."""
+    program = """
+import sys
+import membudget
+assert [m for m in sys.modules if m.startswith("membudget.")] == [], "loaded at import"
+budget = membudget.start("400MiB", thread=False)
+budget.cache("prices").set("a", 1)
+heavy = {"psutil", "asyncio", "ssl", "numpy", "dataclasses", "logging", "json"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_every_module_can_be_imported_by_itself() -> None:
+    """No import order is needed: each module names what it uses."""
+    program = "import sys, importlib; importlib.import_module(sys.argv[1])"
+    for name in ("core", "pressure", "registry", "governor.loop", "bounded.cache", "sinks.lines"):
+        importlib.import_module(f"membudget.{name}")
+        subprocess.run([sys.executable, "-c", program, f"membudget.{name}"], check=True)
