@@ -1,8 +1,9 @@
 """When entries expire, in order: a heap with records that may have gone stale.
 
 Taking a record out of the middle of a heap is slow, so a record stays when its entry is replaced or
-removed, and is passed over when it comes up. To keep such records from piling up, a heap grown to
-twice the entries is moved, a few records at each addition, into a new one without the stale ones.
+removed, and is passed over when it comes up. To keep such records from piling up (each holds 240
+bytes that nobody counts), a heap grown to a quarter more than the entries is moved, a few records
+at each addition, into a new one without the stale ones.
 Its last record can always go first: a heap without its last item is still a heap.
 """
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _Record: TypeAlias = "tuple[float, int, Entry[Any, Any]]"
 
-_MOVED_AT_A_TIME = 4
+_MOVED_AT_A_TIME = 8
 _SPARE = 64
 
 
@@ -42,7 +43,7 @@ class Deadlines:
         heappush(self._heap, (entry.expires, next(self._serials), entry))
         if self._leaving:
             self._move_some()
-        elif len(self._heap) > 2 * entries + _SPARE:
+        elif len(self._heap) > entries + entries // 4 + _SPARE:
             self._heap, self._leaving = self._leaving, self._heap
 
     def soonest(self) -> float | None:

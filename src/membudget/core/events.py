@@ -218,7 +218,10 @@ class AdmissionRefused(Record):
 
 
 class Late(Record):
-    """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause."""
+    """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause.
+
+    Told once a minute; `times` is how often it happened so far.
+    """
 
     at: float
     by: float

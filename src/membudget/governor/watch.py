@@ -23,6 +23,9 @@ FAST = 0.01
 LATE = 0.25
 """Seconds of lateness worth telling: longer than any slice or collection of a moderate heap."""
 
+LATE_TOLD_EVERY = 60.0
+"""Seconds between two events of lateness; in between it is counted."""
+
 LISTEN_AFTER = 1.0
 """Seconds before the kernel is asked for wake-ups: a pressure trigger takes it 15 to 30 ms, which
 children that only live for a moment should not pay."""
@@ -67,6 +70,7 @@ class Watch:
     ) -> None:
         self.late = 0
         self.latest = 0.0
+        self._late_told = float("-inf")
         self._governor = governor
         self._make_hints = hints
         self._interval = interval
@@ -173,7 +177,11 @@ class Watch:
             bell.close()
 
     def _note_lateness(self, by: float) -> None:
-        if by >= LATE:
-            self.late += 1
-            self.latest = by
-            self._governor.tell(Late(at=self._governor.clock.now(), by=by, times=self.late))
+        if by < LATE:
+            return
+        self.late += 1
+        self.latest = by
+        now = self._governor.clock.now()
+        if now - self._late_told >= LATE_TOLD_EVERY:
+            self._late_told = now
+            self._governor.tell(Late(at=now, by=by, times=self.late))

@@ -113,7 +113,9 @@ def _exceeded(event: LimitExceeded) -> str:
 
 
 def _late(event: Late) -> str:
-    return f"woke {human_seconds(event.by)} late: nobody watched meanwhile (a held GIL?)"
+    times = f", {event.times} times so far" if event.times > 1 else ""
+    late = human_seconds(event.by)
+    return f"woke {late} late{times}: nobody watched meanwhile (a held GIL, a busy machine?)"
 
 
 def _failed(event: Failed) -> str:
