@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from membudget.bounded.arguments import bytes_bound, checked_name, entries_bound
-from membudget.bounded.ring import Entry
+from membudget.bounded.entry import Entry
 from membudget.bounded.store import Cause, K, Store, V
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from membudget.bounded.ring import Entry
+    from membudget.bounded.entry import Entry
 
 _Record: TypeAlias = "tuple[float, int, Entry[Any, Any]]"
 

@@ -16,32 +16,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from sys import getsizeof
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias
 
 from membudget.bounded.deadlines import Deadlines
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Entry(Generic[K, V]):
-    """A key, its value, and its place in the ring."""
-
-    __slots__ = ("after", "before", "born", "expires", "key", "value", "weight")
-
-    def __init__(self, key: K, value: V, weight: int, born: float, expires: float | None) -> None:
-        self.key = key
-        self.value = value
-        self.weight = weight
-        self.born = born
-        self.expires = expires
-        self.before: Entry[Any, Any] | None = None
-        self.after: Entry[Any, Any] | None = None
-
-    def is_held(self) -> bool:
-        """Whether it is in the ring."""
-        return self.after is not None
-
+from membudget.bounded.entry import Entry, K, V
 
 _NOTHING: Any = None
 

@@ -11,8 +11,9 @@ import contextlib
 import threading
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias
 
+from membudget.bounded.entry import K, V
 from membudget.bounded.ring import Ring
 from membudget.bounded.stats import CacheStats
 from membudget.core import Rung
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from membudget.bounded.ring import Taken
     from membudget.registry import Registry
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 Cause: TypeAlias = Literal["bytes", "entries", "pressure", "expired"]
 """Why an entry was let go: the cache's own bounds, the budget, or its time was over."""

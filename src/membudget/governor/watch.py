@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from membudget.core import Late, Level
 from membudget.governor.waiting import Doorbell
@@ -12,8 +12,8 @@ from membudget.governor.waiting import Doorbell
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from membudget.core import Hint, Pressure
-    from membudget.governor.loop import Governor
+    from membudget.core import Clock, Hint, Pressure
+    from membudget.governor.telling import Teller
 
 AT_REST = 1.0
 WARM = 0.1
@@ -53,6 +53,17 @@ def interval_for(pressure: Pressure, pinned: float | None = None) -> float:
     return interval if left is None else max(FAST, min(interval, left / 2))
 
 
+class Stepping(Protocol):
+    """What a watch runs: a governor."""
+
+    pressure: Pressure
+    clock: Clock
+    tell: Teller
+
+    def step(self) -> object:
+        """Read, judge, act once."""
+
+
 class Watch:
     """Runs a governor's steps on a thread of its own, and brings it to rest around forks.
 
@@ -64,7 +75,7 @@ class Watch:
 
     def __init__(
         self,
-        governor: Governor,
+        governor: Stepping,
         hints: Callable[[], Sequence[Hint]] | None,
         interval: float | None,
     ) -> None:
