@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from groups import LimitedGroup
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_PATIENCE = 180.0
+_PATIENCE = 600.0
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 

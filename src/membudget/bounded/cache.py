@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from membudget.bounded.arguments import bytes_bound, checked_name, entries_bound
-from membudget.bounded.entry import Entry
-from membudget.bounded.store import Cause, K, Store, V
+from membudget.bounded.entry import Entry, K, V
+from membudget.bounded.store import Cause, Store
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of
