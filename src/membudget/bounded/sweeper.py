@@ -49,6 +49,8 @@ class Sweeper:
 
     name = "sweeper"
 
+    comes_early = True
+
     def __init__(
         self,
         registry: Registry,

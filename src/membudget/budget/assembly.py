@@ -17,7 +17,7 @@ from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
 from membudget.probes.system import system_probe
-from membudget.reclaimers.collect import YOUNG, Collect, CollectAbove, YoungCollection
+from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung
 from membudget.reclaimers.exit import planned_exit
 from membudget.reclaimers.trim import trim
@@ -114,7 +114,7 @@ def build_governor(
     last = Collect(time_share=share, rung=Rung.EMERGENCY)
     gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
     trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
-    young = Collect(YOUNG, rung=Rung.GENTLE)
+    young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
     # leave that module locked in the child for ever.

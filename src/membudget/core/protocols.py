@@ -56,7 +56,10 @@ class Reclaimer(Protocol):
 
 @runtime_checkable
 class Chore(Protocol):
-    """Light upkeep at its own interval, without any pressure: sweeping, a young collection."""
+    """Light upkeep at its own interval, without any pressure: sweeping, a young collection.
+
+    One whose attribute `comes_early` is true is brought forward above the low mark, once a second.
+    """
 
     @property
     def name(self) -> str:

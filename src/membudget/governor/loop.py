@@ -262,16 +262,20 @@ class Governor:
         is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY
         if is_early:
             self._eager_at = now
-        self.maintain(now, only_due=not is_early)
-
-    def maintain(self, now: float = 0.0, *, only_due: bool = False) -> None:
-        """Run a slice of every chore, or of those that are due."""
         for chore in (*self.chores, *self.registry.chores()):
-            try:
-                if not only_due or chore.due(now):
-                    chore.run(self.clock.now() + SLICE)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
-                self.tell.failed(f"chore {chore.name}", error)
+            self._do(chore, is_forced=is_early and getattr(chore, "comes_early", False))
+
+    def maintain(self) -> None:
+        """Run a slice of every chore, due or not."""
+        for chore in (*self.chores, *self.registry.chores()):
+            self._do(chore, is_forced=True)
+
+    def _do(self, chore: Chore, *, is_forced: bool) -> None:
+        try:
+            if is_forced or chore.due(self.clock.now()):
+                chore.run(self.clock.now() + SLICE)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
+            self.tell.failed(f"chore {chore.name}", error)
 
     def _sample(self, reading: Reading) -> None:
         if reading.at - self._sampled_at < self._snapshot_interval:

@@ -24,6 +24,9 @@ GC_TIME_SHARE = 0.05
 FULL = 2
 YOUNG = 1
 
+YOUNG_EVERY = 5.0
+"""Seconds between two young collections under pressure, as memory needs them to settle anyway."""
+
 _BLOCK = 64
 """Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512."""
 
@@ -76,6 +79,7 @@ class YoungCollection:
     """The chore of collecting young objects; never due by itself, brought forward above low."""
 
     name = "young gc"
+    comes_early = True
 
     def due(self, now: float) -> bool:  # noqa: ARG002  # the interpreter collects by itself
         """Never: without pressure the interpreter's own collections do."""
