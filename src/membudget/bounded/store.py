@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from membudget.bounded.entry import K, V
 from membudget.bounded.ring import Ring
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from membudget.bounded.ring import Taken
     from membudget.registry import Registry
+
+T = TypeVar("T")
 
 Cause: TypeAlias = Literal["bytes", "entries", "pressure", "expired"]
 """Why an entry was let go: the cache's own bounds, the budget, or its time was over."""
@@ -184,28 +187,30 @@ class Store(Generic[K, V]):
     ) -> tuple[int, Exception | None]:
         """Let go batch by batch; returns the bytes and the first error of `on_evict`."""
         freed, first = 0, None
-        while self._acquire(until):
-            try:
-                gone = take(freed, self._now())
-            finally:
-                self._lock.release()
-            if not gone:
-                break
+        while gone := self._under_lock(partial(self._taken, take, freed), until):
             freed += sum([weight for _, _, weight, _ in gone])
             error = self._drop(gone)
             first = error if first is None else first
-        if freed and self._acquire(until):
-            try:
-                self._ring.fold()
-            finally:
-                self._lock.release()
+        if freed:
+            self._under_lock(self._ring.fold, until)
         return freed, first
 
-    def _acquire(self, until: float | None) -> bool:
+    def _taken(self, take: _Take[K, V], freed: int) -> list[Gone[K, V]]:
+        return take(freed, self._now())
+
+    def _under_lock(self, action: Callable[[], T], until: float | None) -> T | None:
+        """What an action under the lock returns; None where the lock was not to be had in time."""
         if until is None:
-            return self._lock.acquire()
+            # By `with`: a signal handler that raises must not leave the lock held.
+            with self._lock:
+                return action()
         left = until - self._now()
-        return left > 0 and self._lock.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+        if left <= 0 or not self._lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+            return None
+        try:
+            return action()
+        finally:
+            self._lock.release()
 
     def _drop(self, gone: list[Gone[K, V]]) -> Exception | None:
         """Tell of entries taken out and drop them; outside the lock, since all may use the cache.

@@ -56,7 +56,7 @@ class Sources:
         sources: list[Probe] = [capped(own, limit) if limit is not None else own]
         try:
             self.cgroup = cgroup_probe()
-        except ProbeError as error:
+        except (ProbeError, ValueError) as error:
             self.failures.append(("cgroup", error))
         limits = rlimit_probe(self.process)
         if self.cgroup is not None:
@@ -68,6 +68,7 @@ class Sources:
         if all(reading.limit is None for reading in self._first(sources)):
             sources.append(every(SYSTEM_EVERY, system_probe()))
         self.probe: Probe = tightest(*sources)
+        self.limit = self.probe().limit
         self._check(limit)
 
     def reopen(self) -> None:
@@ -75,12 +76,18 @@ class Sources:
         if isinstance(self.process, ProcessProbe):
             self.process.reopen()
 
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.process.close()
+        if self.cgroup is not None:
+            self.cgroup.close()
+
     def _first(self, sources: list[Probe]) -> list[Reading]:
         readings = []
         for source in sources:
             try:
                 readings.append(source())
-            except ProbeError as error:
+            except (ProbeError, ValueError) as error:
                 self.failures.append(("probe", error))
         return readings
 

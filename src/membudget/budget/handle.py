@@ -59,8 +59,11 @@ class Budget:
     Ends with `stop()`, at the end of a `with` or `async with` block, or with the process.
     """
 
-    def __init__(self, governor: Governor, settings: Settings, samples: Ring) -> None:
+    def __init__(
+        self, governor: Governor, settings: Settings, samples: Ring, sources: Sources
+    ) -> None:
         self.governor = governor
+        self._sources = sources
         self.settings = settings
         self._samples = samples
 
@@ -142,6 +145,7 @@ class Budget:
     def stop(self) -> None:
         """End the budget and tell the summary; a second call does nothing."""
         self.governor.stop()
+        self._sources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -201,13 +205,14 @@ def start(
     governor = build_governor(
         resolved, found, holders, ladder=ladder, sinks=[only(samples, Sampled), *takers]
     )
+    governor.marks.check_for(found.limit)
     governor.gives_way = gives_way
     if isinstance(before := holders.governor, Governor) and before.gives_way:
         before.stop()
     for where, failure in found.failures:
         governor.tell.failed(where, failure)
     governor.start(thread=thread)
-    return Budget(governor, resolved, samples)
+    return Budget(governor, resolved, samples, found)
 
 
 def _as_rung(rung: Rung | str) -> Rung:

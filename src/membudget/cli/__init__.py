@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from importlib import import_module
 
@@ -49,11 +51,13 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # The reader went away; there is nobody to tell.
-        sys.exit(0)
+        os._exit(0)  # The reader went away; there is nobody to tell, nor to flush for.
+    except OSError as error:
+        _fail(f"{error.strerror or error}: check where the output goes")
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> None:
-    click.echo(f"membudget: {message}", err=True)
+    with contextlib.suppress(OSError):
+        click.echo(f"membudget: {message}", err=True)
     sys.exit(USAGE)

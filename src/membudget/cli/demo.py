@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -90,12 +89,10 @@ def _watch(limit: int, seconds: float, *, as_json: bool) -> dict[str, Any]:
             last = json.loads(text)
             click.echo(json.dumps(last) if as_json else _live_line(last, limit))
         worker.wait()
-    except KeyboardInterrupt:
-        worker.send_signal(signal.SIGINT)
-        worker.wait()
     finally:
         guard.cancel()
         worker.kill()
+        worker.communicate()
     last["exit_code"] = worker.returncode
     return last
 
@@ -107,6 +104,7 @@ def _start_worker(kind: str, limit: int, seconds: float) -> subprocess.Popen[str
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,  # Ctrl-C is for the demo, which then ends its workers.
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def command(*, pid: int | None, watch: bool, as_json: bool) -> int:
     try:
         views = [_View(one) for one in pids]
         code = _show(views, _RATE_OVER, as_json=as_json)
-        while watch:
+        while watch and views:
             code = _show(views, 1.0, as_json=as_json)
     except (MembudgetError, OSError) as error:
         click.echo(f"membudget: {error}", err=True)
@@ -66,12 +65,18 @@ class _View:
         limit = settings["limit"]
         group = cgroup_probe(pid)
         own = capped(process, limit) if limit is not None else process
+        self._process = process
         self._probe = tightest(own, group) if group is not None else own
         self._marks = settings.marks()
         self._judgement: Judgement | None = None
 
     def look(self) -> dict[str, Any]:
-        """Read and judge once more."""
+        """Read and judge once more.
+
+        Raises:
+            ProbeError: The process has ended.
+        """
+        self._process()
         reading = self._probe()
         # From outside there is one reading a look; judged twice, a mark reached is a level.
         judged = judge(reading, self._marks, self._judgement)
@@ -90,16 +95,26 @@ class _View:
 
 
 def _show(views: list[_View], apart: float, *, as_json: bool) -> int:
-    for view in views:
-        view.look()
+    _look(views)
     time.sleep(apart)
-    code = 0
-    for view in views:
-        figures = view.look()
+    shown = _look(views)
+    code = 0 if shown else UNREACHABLE
+    for figures in shown:
         click.echo(json.dumps(figures) if as_json else _line(figures))
         code = max(code, _EXIT[Level[figures["level"]]])
-    sys.stdout.flush()
     return code
+
+
+def _look(views: list[_View]) -> list[dict[str, Any]]:
+    """Look at each; one that has ended is told and leaves the list."""
+    shown = []
+    for view in tuple(views):
+        try:
+            shown.append(view.look())
+        except ProbeError as error:
+            views.remove(view)
+            click.echo(f"membudget: {error}", err=True)
+    return shown
 
 
 def _line(figures: dict[str, Any]) -> str:
@@ -120,7 +135,9 @@ def _launched() -> list[int]:
     pids = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if entry.stat().st_uid == os.getuid() and VARIABLE in _environ_of(int(entry.name)):
+            is_python = "python" in os.readlink(entry / "exe")
+            is_own = entry.stat().st_uid == os.getuid()
+            if is_python and is_own and VARIABLE in _environ_of(int(entry.name)):
                 pids.append(int(entry.name))
         except (ProbeError, OSError):
             continue
@@ -132,6 +149,7 @@ def _environ_of(pid: int) -> dict[str, str]:
         raw = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError as error:
         why = "there is none" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ProbeError(f"process {pid} cannot be looked at: {why}; check the number") from None
+        advice = "check the number" if isinstance(error, FileNotFoundError) else "run as its user"
+        raise ProbeError(f"process {pid} cannot be looked at: {why}; {advice}") from None
     pairs = (entry.partition("=") for entry in raw.decode(errors="replace").split("\0") if entry)
     return {name: value for name, _, value in pairs}

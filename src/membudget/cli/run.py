@@ -75,8 +75,9 @@ def _execute(program: tuple[str, ...], environment: dict[str, str]) -> None:
         advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
         click.echo(f"membudget: command {program[0]!r} {what}: {advice}", err=True)
         sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # A closed one is the caller's wish.
+            stream.flush()
     try:
         os.execve(path, program, environment)  # noqa: S606  # running what was asked for is the job
     except OSError as error:

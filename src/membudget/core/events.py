@@ -204,12 +204,16 @@ class ComponentStarted(Record):
 
 
 class AdmissionRefused(Record):
-    """A request for memory did not fit (bytes; `waited` in seconds)."""
+    """A request for memory did not fit (bytes; `waited` in seconds).
+
+    Told at most once a second; `times` is how many since the last one told.
+    """
 
     at: float
     asked: int
     room: int
     waited: float
+    times: int = 1
 
     @property
     def severity(self) -> Severity:

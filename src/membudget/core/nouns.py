@@ -99,14 +99,34 @@ class Marks(Record):
             _check_order(ordered, f"{part}.")
 
     def resolved(self, limit: int | None) -> tuple[float, float, float, float, float]:
-        """The five marks in bytes for this limit; a share of no limit is infinite."""
-        return (
-            in_bytes(self.low, limit),
-            in_bytes(self.warning, limit),
-            in_bytes(self.critical, limit),
-            in_bytes(self.emergency, limit),
-            in_bytes(self.shutdown, limit),
-        )
+        """The five marks in bytes for this limit; a share of no limit is infinite.
+
+        Where shares and bytes are mixed and the limit has changed, no mark lies above the next.
+        """
+        shutdown = in_bytes(self.shutdown, limit)
+        emergency = min(in_bytes(self.emergency, limit), shutdown)
+        critical = min(in_bytes(self.critical, limit), emergency)
+        warning = min(in_bytes(self.warning, limit), critical)
+        return min(in_bytes(self.low, limit), warning), warning, critical, emergency, shutdown
+
+    def check_for(self, limit: int | None) -> None:
+        """Refuse marks that are out of order once this limit is known.
+
+        Raises:
+            ConfigError: A mark in bytes lies above a share of the limit that should be higher.
+        """
+        if limit is None:
+            return
+        below, least = "", 0.0
+        for name in MARK_NAMES:
+            mark = in_bytes(getattr(self, name), limit)
+            if mark < least:
+                raise ConfigError(
+                    f"marks are out of order for a limit of {format_bytes(limit)}: {name}="
+                    f"{_in_words(getattr(self, name))} is below {below}="
+                    f"{_in_words(getattr(self, below))}; raise {name} or lower {below}"
+                )
+            below, least = name, mark
 
 
 MARK_NAMES = ("low", "warning", "critical", "emergency", "shutdown")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 POLL = 0.01
 """Seconds between two looks of a waiting coroutine; a waiting thread is woken by each step."""
 
+TOLD_EVERY = 1.0
+"""Seconds between two refusals told; in between they are counted."""
+
 _READ_FROM = 1 << 20
 
 
@@ -53,6 +56,8 @@ class Admission:
         self._clock = clock or SystemClock()
         self._reserved = 0
         self._used_then = 0
+        self._told = float("-inf")
+        self._untold = 0
         self.after_fork_in_child()
 
     @property
@@ -64,7 +69,7 @@ class Admission:
         """Bytes that would be granted now; at least 0."""
         return self._room(self._meter.estimate())
 
-    def try_take(self, size: int) -> bool:
+    def try_take(self, size: int, lease: Lease | None = None) -> bool:
         """Reserve, if there is room. Cost: about 0.5 µs; 2 µs from 1 MiB on, by a fresh reading."""
         meter = self._meter
         # A small request rides on the last figures; a big one is worth reading again.
@@ -72,30 +77,33 @@ class Admission:
         with self._lock:
             if self._room(used) < size:
                 return False
-            if not self._reserved:
-                self._used_then = used
+            # What stands and has come in stays counted as come in; growth from here on is set
+            # against all that is reserved now.
+            self._used_then = used - min(self._reserved, max(0, used - self._used_then))
             self._reserved += size
+            if lease is not None:
+                lease._is_held = True  # noqa: SLF001  # with the count, so that no signal parts them
             return True
 
-    def take(self, size: int, timeout: float) -> None:
+    def take(self, size: int, timeout: float, lease: Lease | None = None) -> None:
         """Reserve, waiting for room at most `timeout` seconds.
 
         Raises:
             OverBudgetError: There was no room; nothing is reserved.
         """
-        if self.try_take(size):
+        if self.try_take(size, lease):
             return
         began = self._clock.now()
         may_wait = self._make_room(size) if timeout > 0 else False
         while True:
-            if self.try_take(size):
+            if self.try_take(size, lease):
                 return
             left = began + timeout - self._clock.now()
             if left <= 0 or not may_wait:
                 raise self.refusal(size, self._clock.now() - began)
             with self._lock:
                 self.wanted = max(self.wanted, size)
-                self._stepped.wait(left)
+                self._stepped.wait(min(left, threading.TIMEOUT_MAX))
 
     def want(self, size: int) -> bool:
         """Ask the loop to make room; for those who wait in their own way."""
@@ -103,8 +111,10 @@ class Admission:
         return self._make_room(size)
 
     def give_back(self, size: int) -> None:
-        """End a reservation."""
+        """End a reservation, and with it as much of the growth counted as come in."""
         with self._lock:
+            used = self._meter.used + self._meter.claimed
+            self._used_then += min(size, max(0, used - self._used_then))
             self._reserved = max(0, self._reserved - size)
 
     def shortfall(self) -> int:
@@ -120,11 +130,19 @@ class Admission:
     def refusal(self, size: int, waited: float) -> OverBudgetError:
         """Tell the refusal and return the error for the caller to raise."""
         room = self.room()
-        self._tell(AdmissionRefused(at=self._clock.now(), asked=size, room=room, waited=waited))
+        self._tell_refusal(size, room, waited)
         why = "admission is shut" if self.is_shut else f"{human_bytes(room)} of room"
         waiting = f" after {human_seconds(waited)}" if waited else ""
         advice = "load less at a time, raise the limit, or wait longer with timeout="
         return OverBudgetError(f"no room for {human_bytes(size)}: {why}{waiting}; {advice}")
+
+    def _tell_refusal(self, size: int, room: int, waited: float) -> None:
+        """Tell it, at most once a second: who asks in a loop is refused 20 000 times a second."""
+        now = self._clock.now()
+        self._untold += 1
+        if now - self._told >= TOLD_EVERY:
+            times, self._untold, self._told = self._untold, 0, now
+            self._tell(AdmissionRefused(at=now, asked=size, room=room, waited=waited, times=times))
 
     def before_fork(self, until: float) -> None:
         """Hold the lock while the process forks, if it can be had in time."""
@@ -138,7 +156,7 @@ class Admission:
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's reservations are not the child's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stepped = threading.Condition(self._lock)
         self._is_held = False
         self._reserved = self.wanted = 0
@@ -162,7 +180,7 @@ class Lease:
         timeout: Seconds to wait for room.
     """
 
-    __slots__ = ("_admission", "_is_held", "_size", "_timeout")
+    __slots__ = ("__weakref__", "_admission", "_is_held", "_size", "_timeout")
 
     def __init__(self, admission: Admission, size: int, timeout: float) -> None:
         self._admission = admission
@@ -178,8 +196,7 @@ class Lease:
             LeaseError: It is held already.
         """
         self._check_free()
-        self._admission.take(self._size, self._timeout)
-        self._is_held = True
+        self._admission.take(self._size, self._timeout, self)
 
     def release(self) -> None:
         """End the reservation.
@@ -191,6 +208,10 @@ class Lease:
             raise LeaseError("this reservation is not held: acquire() it first, release() it once")
         self._is_held = False
         self._admission.give_back(self._size)
+
+    def __del__(self) -> None:
+        if self._is_held:
+            self._admission.give_back(self._size)
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -210,13 +231,12 @@ class Lease:
         self._check_free()
         admission, clock = self._admission, asyncio.get_running_loop().time
         began = clock()
-        while not admission.try_take(self._size):
+        while not admission.try_take(self._size, self):
             waited = clock() - began
             if waited >= self._timeout:
                 raise admission.refusal(self._size, waited)
             admission.want(self._size)
             await asyncio.sleep(min(POLL, self._timeout - waited))
-        self._is_held = True
         return self
 
     async def __aexit__(

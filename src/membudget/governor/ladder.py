@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from membudget.core import Level, Reclaimed, Rung, SystemClock
+from membudget.governor.telling import FOREIGN
 from membudget.reclaimers.combine import Pause
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Ladder:
             blocks = sys.getallocatedblocks()
             for got in self._slices(reclaimer, target, ends):
                 claimed += got
-        except (Exception, SystemExit) as caught:  # noqa: BLE001  # foreign code is fenced
+        except FOREIGN as caught:  # foreign code is fenced
             error = caught
         measured = used - meter.estimate()
         fell = self._registry.held_bytes() < held or sys.getallocatedblocks() < blocks

@@ -20,7 +20,7 @@ from membudget.core import (
 )
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
-from membudget.governor.telling import Teller
+from membudget.governor.telling import FOREIGN, Teller
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
 from membudget.registry import REGISTRY
@@ -110,6 +110,7 @@ class Governor:
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
         self._stepping = threading.Lock()
+        self._stepper: int | None = None
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
         self.peak = 0
@@ -126,12 +127,10 @@ class Governor:
         """
         if not self._stepping.acquire(blocking=False):
             return self.pressure
+        self._stepper = threading.get_ident()
         try:
-            reading = self._read()
+            reading = self._observe()
             if reading is not None:
-                before, self.pressure = self.pressure, self._judge(reading)
-                if self.pressure.level is not before.level:
-                    self._tell_change(before.level)
                 if self._is_active:
                     self.ladder.relieve(self.pressure, self.admission.shortfall())
                     if self.protection is not None:
@@ -141,16 +140,31 @@ class Governor:
                 self._sample(reading)
             self.admission.look_again()
         finally:
+            self._stepper = None
             self._stepping.release()
         return self.pressure
+
+    def _observe(self) -> Reading | None:
+        """Read, judge and tell a change of level; nothing is reclaimed."""
+        reading = self._read()
+        if reading is not None:
+            before, self.pressure = self.pressure, self._judge(reading)
+            if self.pressure.level is not before.level:
+                self._tell_change(before.level)
+        return reading
 
     def admit(self, size: int, timeout: float = 0.0) -> Lease:
         """A reservation of `size` bytes, to be entered with `with` or `async with`."""
         return Lease(self.admission, size, timeout)
 
     def reclaim(self, rung: Rung, target: int | None = None) -> int:
-        """Ask all rungs up to this one now; returns the bytes claimed, 0 while a step runs."""
-        if not self._stepping.acquire(timeout=SETTLE):
+        """Ask all rungs up to this one now; returns the bytes claimed.
+
+        Waits for a step under way, at most 5 s; 0 where that was in vain, and where a part that is
+        being asked asks in turn.
+        """
+        is_within = self._stepper == threading.get_ident()
+        if is_within or not self._stepping.acquire(timeout=SETTLE):
             return 0
         try:
             return self.ladder.ask(rung, target)
@@ -164,11 +178,15 @@ class Governor:
             ConfigError: The registry has a governor already.
         """
         self.registry.attach(self, self.meter)
-        self.step()
-        if self.reading is not None:
-            self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
-        if thread:
-            self.watch.start()
+        try:
+            self.step()
+            if self.reading is not None:
+                self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
+            if thread:
+                self.watch.start()
+        except BaseException:
+            self.registry.detach(self)
+            raise
 
     def stop(self) -> None:
         """End the thread and tell the summary; a second call does nothing."""
@@ -215,13 +233,14 @@ class Governor:
         if self._reopen is not None:
             self._reopen()
         self._begin()
-        self.step()
+        # Nobody is asked to let go inside the program's own fork: the child's thread does that.
+        self._observe()
         self.watch.resume_in_child()
 
     def _read(self) -> Reading | None:
         try:
             reading = self._probe()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
+        except FOREIGN as error:  # foreign code is fenced
             self.tell.failed("probe", error)
             return None
         for hidden in reading.errors:
@@ -238,12 +257,13 @@ class Governor:
             taken_in=self.meter.taken_in,
             window=self._window,
         )
-        low, warning, critical, emergency, _ = self.marks.resolved(reading.limit)
+        limit = reading.limit if self._is_active else None
+        low, warning, critical, emergency, _ = self.marks.resolved(limit)
         self.meter.rebase(
             reading.used,
             reading.limit,
-            mark=low + _CACHES_STOP * (warning - low),
-            brim=low + _CACHES_BRIM * (warning - low),
+            mark=_between(low, warning, _CACHES_STOP),
+            brim=_between(low, warning, _CACHES_BRIM),
             ceiling=emergency,
             own=reading.parts.get(OWN),
         )
@@ -274,7 +294,7 @@ class Governor:
         try:
             if is_forced or chore.due(self.clock.now()):
                 chore.run(self.clock.now() + SLICE)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
+        except FOREIGN as error:  # foreign code is fenced
             self.tell.failed(f"chore {chore.name}", error)
 
     def _sample(self, reading: Reading) -> None:
@@ -299,3 +319,8 @@ class Governor:
         self.admission.wanted = max(self.admission.wanted, size)
         self.step()
         return False
+
+
+def _between(one: float, two: float, part: float) -> float:
+    """So much of the way from one mark to another; infinite where one of them is."""
+    return one if one == two else one + part * (two - one)

@@ -70,7 +70,11 @@ class Protection:
         if not self._is_judged and (not pressure.shutdown or now - self._tried_at >= VERDICT_AFTER):
             self._judge(pressure, now)
         is_next_due = now - self._tried_at >= self._cooldown and self._is_judged
-        if pressure.shutdown and is_next_due and self.attempts < self._most:
+        if not pressure.shutdown or not is_next_due or self.is_shut:
+            return
+        if self.attempts >= self._most:
+            self._end(now)
+        else:
             self.attempts += 1
             self._tried_at, self._is_judged = now, False
             self._try(self._attempt)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Event, Sink
 
+FOREIGN = (Exception, SystemExit, GeneratorExit)
+"""What foreign code may raise without stopping the loop. An interrupt from the keyboard is the
+program's own, and reaches it where it calls `step()` itself."""
+
 REPEAT_AFTER = 60.0
 """Seconds before the same failure of the same part is told again; in between it is counted."""
 
@@ -52,7 +56,7 @@ class Teller:
         for sink in tuple(sinks):
             try:
                 sink(event)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code is fenced
+            except FOREIGN as error:  # foreign code is fenced
                 broken.append((sink, error.with_traceback(None)))
         return broken
 

@@ -8,10 +8,13 @@ import select
 import threading
 from typing import TYPE_CHECKING
 
+from membudget.probes.kernel_files import close_own, identity
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from membudget.core import Hint
+    from membudget.probes.kernel_files import Identity
 
 
 class Doorbell:
@@ -23,13 +26,15 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._rung = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.is_listening = False
         self._hints: dict[int, Hint] = {}
         self._fd: int | None = None
+        self._identity: Identity = None
         self._poll: select.poll | None = None
         if hasattr(os, "eventfd") and hasattr(select, "poll"):
             self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._identity = identity(self._fd)
             self._poll = select.poll()
             self._poll.register(self._fd, select.POLLIN)
 
@@ -48,7 +53,7 @@ class Doorbell:
         self._rung.set()
         # Under the lock, since a number just closed may be somebody else's file by now.
         with self._lock, contextlib.suppress(OSError):
-            if self._fd is not None:
+            if self._fd is not None and identity(self._fd) == self._identity:
                 os.eventfd_write(self._fd, 1)
 
     def wait(self, timeout: float) -> list[str]:
@@ -61,8 +66,7 @@ class Doorbell:
         came = []
         for fd, events in poll.poll(max(0, round(timeout * 1000))):
             if fd == door:
-                with contextlib.suppress(OSError):
-                    os.eventfd_read(fd)
+                self._answer(fd)
             elif (hint := self._hints.get(fd)) is not None:
                 came.append(hint.name)
                 self._clear(hint, events)
@@ -73,12 +77,20 @@ class Doorbell:
         """Give all descriptors back."""
         with self._lock:
             if self._fd is not None:
-                os.close(self._fd)
+                close_own(self._fd, self._identity)
             self._fd = self._poll = None
         for hint in self._hints.values():
             with contextlib.suppress(OSError):
                 hint.close()
         self._hints = {}
+
+    def _answer(self, fd: int) -> None:
+        if identity(fd) == self._identity:
+            with contextlib.suppress(OSError):
+                os.eventfd_read(fd)
+        else:
+            # The program closed the number and may use it: wait without it from now on.
+            self._fd = self._poll = None
 
     def _clear(self, hint: Hint, events: int) -> None:
         try:

@@ -23,6 +23,9 @@ FAST = 0.01
 LATE = 0.25
 """Seconds of lateness worth telling: longer than any slice or collection of a moderate heap."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds that poll can take in milliseconds, with room to spare."""
+
 LATE_TOLD_EVERY = 60.0
 """Seconds between two events of lateness; in between it is counted."""
 
@@ -113,6 +116,7 @@ class Watch:
 
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
+        self._is_paused = False
         self._end_thread(patience)
         bell, self._bell = self._bell, None
         if bell is not None:
@@ -120,7 +124,8 @@ class Watch:
 
     def _end_thread(self, patience: float) -> None:
         thread, self._thread = self._thread, None
-        self.ring()
+        if self._bell is not None:
+            self._bell.ring()
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, patience))
             if thread.is_alive():
@@ -129,20 +134,25 @@ class Watch:
 
     def ring(self) -> None:
         """Ask for a step soon."""
+        self.resume()
         if (bell := self._bell) is not None:
             bell.ring()
 
     def pause(self, until: float) -> None:
         """Come to rest before a fork, at the latest by `until`; the kernel's wake-ups stay."""
-        self._is_paused = self.is_running
-        if self._is_paused:
+        self._is_paused = self._is_paused or self.is_running
+        if self.is_running:
             self._end_thread(until - self._governor.clock.now())
 
     def resume(self) -> None:
-        """Go on after a fork."""
+        """Go on after a fork; where no thread can be had, that is told and tried again later."""
         if self._is_paused:
-            self._is_paused = False
-            self.start()
+            try:
+                self.start()
+            except (RuntimeError, OSError) as error:
+                self._governor.tell.failed("thread", error)
+            else:
+                self._is_paused = False
 
     def resume_in_child(self) -> None:
         """Go on in the child, with wake-ups of its own: those it inherited ring the parent's."""
@@ -169,7 +179,7 @@ class Watch:
             interval = interval_for(governor.pressure, self._interval)
             # From step to step: a step that takes long watches as little as one that comes late.
             due = stepped + interval
-            bell.wait(interval)
+            bell.wait(min(interval, LONGEST_WAIT))
             # However often somebody rings, other threads get their time.
             if (early := stepped + FAST - clock.now()) > 0 and self._thread is me:
                 clock.sleep(early)

@@ -19,7 +19,8 @@ def tightest(*probes: Probe) -> Probe:
 
     A source without a limit only adds its parts; where none has one, the first is told, without
     a limit. The parts of all are united, those of the source told taking precedence. A source
-    that fails is listed in the reading's errors, and the others count.
+    that fails is listed in the reading's errors; its last reading, if it had a limit, still counts,
+    since a limit does not end because it cannot be read.
 
     Args:
         probes: At least one.
@@ -30,18 +31,24 @@ def tightest(*probes: Probe) -> Probe:
     if not probes:
         raise ConfigError("tightest() has no probes to choose from: give it at least one")
 
+    last: list[Reading | None] = [None] * len(probes)
+
     def read() -> Reading:
         readings: list[Reading] = []
         errors: list[ProbeError] = []
-        for probe in probes:
+        is_any_new = False
+        for place, probe in enumerate(probes):
             try:
-                reading = probe()
+                reading = last[place] = probe()
             except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
                 errors.append(_as_probe_error(probe, error))
+                if (before := last[place]) is not None and before.limit is not None:
+                    readings.append(before)
             else:
+                is_any_new = True
                 readings.append(reading)
                 errors.extend(reading.errors)
-        if not readings:
+        if not is_any_new:
             raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
         return _united(readings, errors)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ProbeError
 
@@ -30,7 +30,7 @@ class KernelFile:
         ProbeError: It cannot be opened.
     """
 
-    __slots__ = ("_buffer", "_descriptor", "path")
+    __slots__ = ("_buffer", "_descriptor", "_identity", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -38,6 +38,7 @@ class KernelFile:
         self._buffer: Array[c_char] | None = None
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
+            self._identity = identity(self._descriptor)
         except OSError as error:
             raise unreadable(path, error) from error
 
@@ -62,12 +63,37 @@ class KernelFile:
         """Give the descriptor back; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            close_own(descriptor, self._identity)
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        # Bound early: at the interpreter's end this module's names may be gone.
-        if self._descriptor >= 0:
-            close(self._descriptor)
+    def __del__(self) -> None:
+        self.close()
+
+
+Identity: TypeAlias = "tuple[int, int] | None"
+
+
+def identity(descriptor: int) -> Identity:
+    """Which file a descriptor leads to, or None where it leads nowhere."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def close_own(
+    descriptor: int,
+    expected: Identity,
+    look: Callable[[int], Identity] = identity,
+    close: Callable[[int], None] = os.close,
+) -> None:
+    """Close a descriptor, if it still is the one that was opened.
+
+    A program that turns itself into a daemon closes every number it finds, and what it opens next
+    gets ours. The functions are bound early: at the interpreter's end names may be gone.
+    """
+    if expected is not None and look(descriptor) == expected:
+        close(descriptor)
 
 
 class _QuickReader:

@@ -110,8 +110,16 @@ class ProcessProbe:
         self._statm.close()
 
     def _pages(self) -> tuple[int, int, int, int]:
-        text = self._statm.read()
-        fields = text.split()
+        try:
+            text = self._statm.read()
+            fields = text.split()
+        except ProbeError:
+            fields = []
+        if len(fields) != _STATM_FIELDS:
+            # The program may have closed what it did not open: once more, from the path.
+            self.reopen()
+            text = self._statm.read()
+            fields = text.split()
         if len(fields) != _STATM_FIELDS:
             raise unexpected(self._statm.path, text, f"{_STATM_FIELDS} numbers are due")
         size, resident, shared, _text, _lib, data, _dirty = map(int, fields)

@@ -5,6 +5,7 @@ One row a setting; everything else (environment names, checks, explanations) fol
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import PART_MARKS, Record
@@ -12,6 +13,7 @@ from membudget.errors import ConfigError
 from membudget.units import (
     as_bytes,
     as_seconds,
+    format_fraction,
     parse_fraction,
     parse_mark,
 )
@@ -44,6 +46,9 @@ class Setting(Record):
         return PREFIX + self.key.replace(".", "_").upper()
 
 
+_BARE_SHARE = re.compile(r"0?\.\d+|1\.0*")
+
+
 def _limit(value: Any, *, name: str) -> int | None:
     if value is None or value == "auto":
         return None
@@ -52,6 +57,9 @@ def _limit(value: Any, *, name: str) -> int | None:
 
 def _mark(value: Any, *, name: str) -> float | int:
     if isinstance(value, str):
+        if _BARE_SHARE.fullmatch(value.strip()):
+            share = format_fraction(float(value))
+            raise ConfigError(f'{name} {value!r} has no unit: write a share as "{share}"')
         return parse_mark(value, name=name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f'{name} {value!r} is not a mark: give a share (0.8, "80%") or bytes')

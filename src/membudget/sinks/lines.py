@@ -103,7 +103,9 @@ def _protection(event: ProtectionTried) -> str:
 
 def _refused(event: AdmissionRefused) -> str:
     waited = f" after {human_seconds(event.waited)}" if event.waited else ""
-    return f"refused {human_bytes(event.asked)}{waited}: {human_bytes(event.room)} of room"
+    times = f" ({event.times:,} requests since)" if event.times > 1 else ""
+    room = human_bytes(event.room)
+    return f"refused {human_bytes(event.asked)}{waited}: {room} of room{times}"
 
 
 def _exceeded(event: LimitExceeded) -> str:

@@ -42,9 +42,20 @@ def stderr_sink(*, least: Severity = Severity.INFO) -> Sink:
 
     The stream object belongs to the program, which may have closed or replaced it.
     """
+    where = _identity()
 
     def write(line: str) -> None:
-        with contextlib.suppress(OSError):  # Nobody listens: the program's own matter.
-            os.write(STDERR, f"membudget: {line}\n".encode())
+        # Nobody listens, or the number is another file's by now: the program's own matter.
+        with contextlib.suppress(OSError):
+            if where is not None and _identity() == where:
+                os.write(STDERR, f"membudget: {line}\n".encode())
 
     return to_lines(write, least=least)
+
+
+def _identity() -> tuple[int, int] | None:
+    try:
+        status = os.fstat(STDERR)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
