@@ -166,6 +166,18 @@ def test_a_part_that_asks_in_turn_gets_nothing_and_does_not_wait() -> None:
     assert clock.now() - began < 1
 
 
+def test_nobody_is_asked_to_let_go_inside_the_programs_own_fork() -> None:
+    """A callback may wait for a lock that another thread held; the child's thread asks it later."""
+    governor, memory, clock, _ = governor_at(50)
+    one = FakeReclaimer(memory, 50 * MIB, rung=Rung.GENTLE)
+    governor.ladder.add(one)
+    memory.used = 299 * MIB
+    clock.advance(1)
+    governor.after_fork_in_child()
+    assert governor.pressure.used == 299 * MIB
+    assert not one.asked
+
+
 def test_marks_of_mixed_units_are_checked_once_the_limit_is_known() -> None:
     """500 MiB as the low mark of 200 MiB would mean that nothing is ever freed."""
     with pytest.raises(ConfigError, match=r"warning=80% is below low=4GiB"):
