@@ -15,7 +15,7 @@ foretells.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core import Level, Marks, Pressure, Record, in_bytes
 
@@ -40,6 +40,9 @@ _SHUTDOWN_READINGS = 2
 _LEVELS = (Level.WARNING, Level.CRITICAL, Level.EMERGENCY)
 _DOWNWARD = ((Level.EMERGENCY, 2), (Level.CRITICAL, 1), (Level.WARNING, 0))
 _WILD_SHARE = 0.5
+
+
+_Point: TypeAlias = tuple[float, int, int, str]
 
 
 class Gate(Record):
@@ -77,13 +80,13 @@ class Judgement(Record):
         pressure: What the governor acts on.
         gates: The three gates, WARNING first.
         shutdown_hits: Readings in a row at or above the shutdown mark.
-        window: (at, used, taken in) of the last readings, oldest first.
+        window: (at, used, taken in, source) of the last readings, oldest first.
     """
 
     pressure: Pressure
     gates: tuple[Gate, Gate, Gate] = _CLOSED
     shutdown_hits: int = 0
-    window: tuple[tuple[float, int, int], ...] = ()
+    window: tuple[_Point, ...] = ()
 
 
 def judge(
@@ -108,12 +111,14 @@ def judge(
         Cost: about 5 µs. Raising `used` never lowers the level (property-tested).
     """
     seen = _extended(reading, before, taken_in, window)
-    growth, wild = _growth(seen)
+    # Figures of two sources do not form a trend; two near their limits may take turns.
+    same = [point for point in seen if point[3] == reading.source]
+    growth, wild = _growth(same)
     lines = marks.resolved(reading.limit)
     left = _seconds_left(reading.used, reading.limit, wild) if reading.used > lines[0] else None
     gates, cause = before.gates if before is not None else _CLOSED, ""
     if gates is not _CLOSED or reading.used >= lines[1] or left is not None or marks.parts:
-        trend = _Trend(left=left, watched=reading.at - seen[0][0])
+        trend = _Trend(left=left, watched=reading.at - same[0][0])
         gates, cause = _step_gates(reading, marks, lines, trend, gates)
     hits = (
         (before.shutdown_hits if before is not None else 0) + 1 if reading.used >= lines[4] else 0
@@ -157,23 +162,20 @@ def _step_gates(
 
 def _extended(
     reading: Reading, before: Judgement | None, taken_in: int, window: int
-) -> tuple[tuple[float, int, int], ...]:
-    point = (reading.at, reading.used, taken_in)
-    # Figures of two sources do not form a trend.
-    if before is None or before.pressure.source != reading.source:
-        return (point,)
-    return (*before.window[1 - window :], point)
+) -> tuple[_Point, ...]:
+    point = (reading.at, reading.used, taken_in, reading.source)
+    return (point,) if before is None else (*before.window[1 - window :], point)
 
 
-def _growth(seen: tuple[tuple[float, int, int], ...]) -> tuple[float, float]:
+def _growth(seen: list[_Point]) -> tuple[float, float]:
     """Bytes a second that use grew, and the part of it that nobody governs.
 
     The smaller of the slopes from the first and from the middle reading to the last: a burst that
     is over foretells nothing.
     """
-    at, used, held = seen[-1]
+    at, used, held, _ = seen[-1]
     slopes = []
-    for then_at, then_used, then_held in (seen[0], seen[len(seen) // 2]):
+    for then_at, then_used, then_held, _ in (seen[0], seen[len(seen) // 2]):
         apart = at - then_at
         if apart > 0:
             slopes.append(((used - then_used) / apart, (held - then_held) / apart))

@@ -81,6 +81,19 @@ def test_growth_that_nobody_governs_raises_the_level_before_the_mark() -> None:
     assert pressure.cause == "time"
 
 
+def test_two_sources_that_take_turns_each_keep_their_trend() -> None:
+    """A group and a process near their limits alternate as the tightest; growth is still seen."""
+    judgement: Judgement | None = None
+    for step in range(12):
+        used = int((60 + step * 1.2) * MIB)
+        source = "process" if step % 2 else "cgroup"
+        reading = Reading(at=step * 0.25, used=used, limit=100 * MIB, source=source)
+        judgement = judge(reading, MARKS, judgement)
+    assert judgement is not None
+    assert judgement.pressure.growth == pytest.approx(4.8 * MIB, rel=0.01)
+    assert judgement.pressure.level is Level.WARNING
+
+
 def test_a_cache_that_fills_is_no_emergency() -> None:
     """Growth that holders under the meter account for is not foretold."""
     uses = (60.0, 65.0, 70.0, 72.0, 74.0, 76.0)
