@@ -10,12 +10,14 @@ from membudget.errors import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ctypes import Array, c_char
 
 _CHUNK = 8192
 """Bytes asked for at once: the longest of these files, a cgroup's memory.stat, has about 2 KiB."""
 
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
+
+
+_Buffer: TypeAlias = "tuple[int, memoryview, object]"
 
 
 class KernelFile:
@@ -35,7 +37,7 @@ class KernelFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
-        self._buffer: Array[c_char] | None = None
+        self._buffer: _Buffer | None = None
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
             self._identity = identity(self._descriptor)
@@ -51,9 +53,10 @@ class KernelFile:
         if _quick is not None:
             if self._buffer is None:
                 self._buffer = _quick.buffer()
-            length = _quick.pread(self._descriptor, self._buffer, _CHUNK, 0)
+            address, view, _ = self._buffer
+            length = _quick.pread(self._descriptor, address, _CHUNK, 0)
             if length >= 0:
-                return self._buffer.raw[:length]
+                return bytes(view[:length])
         try:
             return os.pread(self._descriptor, _CHUNK, 0)
         except OSError as error:
@@ -102,10 +105,15 @@ class _QuickReader:
     def __init__(self) -> None:
         import ctypes  # 10 ms that a start must not pay
 
-        self.buffer: Callable[[], Array[c_char]] = lambda: ctypes.create_string_buffer(_CHUNK)
         self.pread = ctypes.PyDLL(None).pread
-        self.pread.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long]
+        self.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
         self.pread.restype = ctypes.c_ssize_t
+        self._ctypes = ctypes
+
+    def buffer(self) -> _Buffer:
+        """Room for one file's text: its address, a view of it, and what keeps it."""
+        room = self._ctypes.create_string_buffer(_CHUNK)
+        return self._ctypes.addressof(room), memoryview(room).cast("B"), room
 
 
 _quick: _QuickReader | None = None

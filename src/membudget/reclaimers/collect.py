@@ -27,6 +27,9 @@ YOUNG = 1
 YOUNG_EVERY = 5.0
 """Seconds between two young collections under pressure, as memory needs them to settle anyway."""
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the size of the process."""
+
 _BLOCK = 64
 """Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512."""
 
@@ -117,10 +120,17 @@ class CollectAbove:
         self._own = own
         self._tell = tell
         self._clock = clock or SystemClock()
+        self._look_at = float("-inf")
         self._collect = Collect(FULL, time_share=time_share, cooldown=cooldown, clock=self._clock)
 
-    def due(self, now: float) -> bool:  # noqa: ARG002  # the collection keeps its own time
-        """Whether the process is above its mark and the last collection long enough ago."""
+    def due(self, now: float) -> bool:
+        """Whether the process is above its mark and the last collection long enough ago.
+
+        Looks once a second: a reading costs more than all else that a tick asks of chores.
+        """
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY
         return self._collect.reclaimable() != 0 and self._own() >= self._above
 
     def run(self, until: float) -> int:
