@@ -190,3 +190,14 @@ def test_every_module_can_be_imported_by_itself() -> None:
     for name in ("core", "pressure", "registry", "governor.loop", "bounded.cache", "sinks.lines"):
         importlib.import_module(f"membudget.{name}")
         subprocess.run([sys.executable, "-c", program, f"membudget.{name}"], check=True)
+
+
+def test_full_collections_of_all_rungs_share_one_time_share() -> None:
+    """An emergency does not collect twice in a row."""
+    recorder = Recorder()
+    with budget_of(recorder) as budget:
+        budget.reclaim("emergency")
+        budget.reclaim("emergency")
+    rounds = [event for event in recorder.of(Reclaimed) if event.by == "full gc"]
+    assert len(rounds) == 1
+    assert rounds[0].objects is not None

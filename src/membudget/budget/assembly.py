@@ -18,7 +18,7 @@ from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
 from membudget.probes.system import system_probe
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
-from membudget.reclaimers.combine import at_rung
+from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import planned_exit
 from membudget.reclaimers.trim import trim
 from membudget.units import human_bytes
@@ -117,8 +117,10 @@ def build_governor(
     """A governor for these settings and sources, not yet started."""
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
-    full = Collect(time_share=share, cooldown=cooldown)
-    last = Collect(time_share=share, rung=Rung.EMERGENCY)
+    # One collection for both rungs, so that together they keep to the share of the time; the
+    # cooldown holds below EMERGENCY only.
+    collection = Collect(time_share=share)
+    full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
     gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
     trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
     young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY)

@@ -34,6 +34,12 @@ class _Wrapped:
         """The inner reclaimer's rung."""
         return self.inner.rung
 
+    @property
+    def objects(self) -> int | None:
+        """How many objects the inner one freed last, where it counts them."""
+        objects: int | None = getattr(self.inner, "objects", None)
+        return objects
+
     def reclaimable(self) -> int | None:
         """What the inner one could let go; 0 while it is left alone."""
         return 0 if self._clock.now() < self._not_before else self.inner.reclaimable()
