@@ -157,13 +157,17 @@ def test_a_part_that_asks_in_turn_gets_nothing_and_does_not_wait() -> None:
             answers.append(governor.reclaim(Rung.MODERATE))
             return super().reclaim(target, until)
 
-    governor.ladder.add(Asking(memory, 50 * MIB))
+    asking = Asking(memory, 50 * MIB)
+    governor.ladder.add(asking)
     memory.used = 290 * MIB
     clock.advance(1)
     began = clock.now()
     governor.step()
     assert answers == [0]
     assert clock.now() - began < 1
+    asking.holds = MIB
+    assert governor.reclaim(Rung.MODERATE) == MIB
+    assert answers == [0, 0]
 
 
 def test_nobody_is_asked_to_let_go_inside_the_programs_own_fork() -> None:

@@ -275,4 +275,7 @@ class Ladder:
 def _worth(reclaimer: Reclaimer) -> float:
     """Hits per byte where it counts them; what counts none is asked last."""
     worth: Callable[[], float] | None = getattr(reclaimer, "hits_per_byte", None)
-    return worth() if worth is not None else float("inf")
+    try:
+        return worth() if worth is not None else float("inf")
+    except FOREIGN:  # What cannot tell its worth is asked last, and keeps nobody from being asked.
+        return float("inf")

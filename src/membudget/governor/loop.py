@@ -123,7 +123,7 @@ class Governor:
         """Read, judge, reclaim what that calls for, tell; returns the pressure judged.
 
         A step that meets a step returns at once. Failures of parts become `Failed` events.
-        Cost: about 15 µs without pressure.
+        Cost: about 20 µs without pressure.
         """
         if not self._stepping.acquire(blocking=False):
             return self.pressure
@@ -166,9 +166,11 @@ class Governor:
         is_within = self._stepper == threading.get_ident()
         if is_within or not self._stepping.acquire(timeout=SETTLE):
             return 0
+        self._stepper = threading.get_ident()
         try:
             return self.ladder.ask(rung, target)
         finally:
+            self._stepper = None
             self._stepping.release()
 
     def start(self, *, thread: bool = True, note: str = "") -> None:
@@ -282,13 +284,16 @@ class Governor:
         is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY
         if is_early:
             self._eager_at = now
-        for chore in (*self.chores, *self.registry.chores()):
+        for chore in self._all_chores():
             self._do(chore, is_forced=is_early and getattr(chore, "comes_early", False))
 
     def maintain(self) -> None:
         """Run a slice of every chore, due or not."""
-        for chore in (*self.chores, *self.registry.chores()):
+        for chore in self._all_chores():
             self._do(chore, is_forced=True)
+
+    def _all_chores(self) -> list[Chore]:
+        return [*self.chores, *self.registry.chores()]
 
     def _do(self, chore: Chore, *, is_forced: bool) -> None:
         try:

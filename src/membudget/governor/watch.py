@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from membudget.core import Late, Level
+from membudget.governor.telling import FOREIGN
 from membudget.governor.waiting import Doorbell
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Watch:
             return ()
         try:
             return self._make_hints()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # the kernel's hints are extras
+        except FOREIGN as error:  # the kernel's hints are extras
             self._governor.tell.failed("hints", error)
             return ()
 
@@ -191,11 +192,11 @@ class Watch:
             self._note_lateness(stepped - due)
             try:
                 governor.step()
+                if not bell.is_listening and stepped - born >= LISTEN_AFTER:
+                    bell.listen(self._hints())
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
                 with contextlib.suppress(Exception):
                     governor.tell.failed("step", error)
-            if not bell.is_listening and stepped - born >= LISTEN_AFTER:
-                bell.listen(self._hints())
         if self._bell is not bell:
             bell.close()
 

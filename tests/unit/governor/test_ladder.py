@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising
 from membudget.core import Level, Meter, Pressure, Reclaimed, Rung
 from membudget.governor.ladder import Ladder
 from membudget.governor.telling import Teller
@@ -171,6 +171,19 @@ def test_caches_are_asked_least_worthy_first() -> None:
     scene.relieve(92, Level.CRITICAL)
     assert not kept.asked
     assert given.asked
+
+
+def test_a_cache_that_cannot_tell_its_worth_keeps_nobody_from_being_asked() -> None:
+    """It is asked last."""
+    scene = Scene()
+    broken, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
+    broken.hits_per_byte = raising(RuntimeError("no figures"))  # type: ignore[attr-defined]
+    given.hits_per_byte = lambda: 1.0  # type: ignore[attr-defined]
+    scene.registry.add(broken)
+    scene.registry.add(given)
+    scene.relieve(92, Level.CRITICAL)
+    assert given.asked
+    assert not broken.asked
 
 
 def test_a_forgotten_cache_is_not_kept_alive_by_the_ladder() -> None:
