@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ProbeError,
     )
     from membudget.governor.loop import Governor
+    from membudget.reclaimers.adopted.single import adopt
     from membudget.registry import REGISTRY, Registry
     from membudget.sizing import size_of
 
@@ -50,6 +51,7 @@ _HOMES = {
     "Reading": "core",
     "Registry": "registry",
     "Rung": "core",
+    "adopt": "reclaimers.adopted.single",
     "size_of": "sizing",
     "start": "budget.handle",
 }
@@ -72,6 +74,7 @@ __all__ = [
     "Reading",
     "Registry",
     "Rung",
+    "adopt",
     "size_of",
     "start",
 ]

@@ -37,15 +37,22 @@ class Registry:
         self._members: dict[type, list[weakref.ref[Any]]] = {
             kind: [] for kind in (Holder, Reclaimer, Chore, ForkAware)
         }
+        self._kept: list[object] = []
         _registries.add(self)
 
-    def add(self, member: object) -> None:
+    def add(self, member: object, *, keep: bool = False) -> None:
         """Keep a weak reference to a holder, filed under every protocol it satisfies.
 
         The protocols are looked up once, here, since such a look costs microseconds.
+
+        Args:
+            member: The holder.
+            keep: Whether it lives on here until it is removed.
         """
         _hook_forks_once()
         with self._lock:
+            if keep:
+                self._kept.append(member)
             for kind, members in self._members.items():
                 if isinstance(member, kind):
                     members[:] = [ref for ref in members if ref() is not None]
@@ -54,6 +61,7 @@ class Registry:
     def remove(self, member: object) -> None:
         """Forget a member; nothing happens where it is not known."""
         with self._lock:
+            self._kept[:] = [one for one in self._kept if one is not member]
             for members in self._members.values():
                 members[:] = [ref for ref in members if ref() not in (None, member)]
 

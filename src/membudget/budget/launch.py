@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Severity
 from membudget.errors import MembudgetError
+from membudget.reclaimers.adopted.found import FoundCaches
+from membudget.registry import REGISTRY
 from membudget.sinks.combine import merged
 from membudget.sinks.log import STDERR, stderr_sink
 
@@ -37,4 +39,12 @@ def start_launched() -> Budget | None:
         os.write(STDERR, f"membudget: no budget for this process: {error}\n".encode())
         return None
     atexit.register(budget.stop)
+    _adopt_found()
     return budget
+
+
+def _adopt_found() -> None:
+    """Note the functools caches of the program from their making on."""
+    found = FoundCaches(lambda: REGISTRY.meter)
+    found.follow_functools()  # What stands in functools keeps it alive.
+    REGISTRY.add(found)

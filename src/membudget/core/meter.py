@@ -60,6 +60,7 @@ class Meter:
         claimed: Bytes that holders took in since then.
         taken_in: Bytes that holders took in since the start.
         limit: Bytes, or None.
+        peak: The highest use that a holder saw between two ticks.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Meter:
         "claimed",
         "limit",
         "mark",
+        "peak",
         "quantum",
         "taken_in",
         "used",
@@ -87,7 +89,7 @@ class Meter:
         self._base = 0
         self._since = 0
         self._last = 0
-        self.used = 0
+        self.used = self.peak = 0
         self.claimed = 0
         self.taken_in = 0
         self.limit: int | None = None
@@ -137,6 +139,8 @@ class Meter:
         self.taken_in += since
         now, before = self.estimate(), self._last
         self._last = now
+        if now > self.peak:
+            self.peak = now
         if now <= self.mark:
             self.allowance = _INFINITE
             return 0

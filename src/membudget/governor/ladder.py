@@ -233,7 +233,9 @@ class Ladder:
     def _at(self, rung: Rung) -> list[_Seat]:
         """Who is asked at this rung; EMERGENCY asks the register's again, for all they hold."""
         own = [seat for seat in tuple(self._seats) if seat.reclaimer.rung is rung]
-        return own + self._guests_at(rung)
+        guests = self._guests_at(rung)
+        # A collection and a trim come after what there is to collect and trim.
+        return guests + own if rung is Rung.AGGRESSIVE else own + guests
 
     def _guests_at(self, rung: Rung) -> list[_Seat]:
         found = [

@@ -113,7 +113,7 @@ class Governor:
         self._stepper: int | None = None
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
-        self.peak = 0
+        self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
         self._began = self._last_step = self.clock.now()
         self._sampled_at = float("-inf")
@@ -152,6 +152,11 @@ class Governor:
             if self.pressure.level is not before.level:
                 self._tell_change(before.level)
         return reading
+
+    @property
+    def peak(self) -> int:
+        """The highest use seen, by the loop or by a thread that inserted."""
+        return max(self._peak, self.meter.peak)
 
     def admit(self, size: int, timeout: float = 0.0) -> Lease:
         """A reservation of `size` bytes, to be entered with `with` or `async with`."""
@@ -248,7 +253,7 @@ class Governor:
         for hidden in reading.errors:
             self.tell.failed("probe", hidden)
         self.reading = reading
-        self.peak = max(self.peak, reading.used)
+        self._peak = max(self._peak, reading.used)
         return reading
 
     def _judge(self, reading: Reading) -> Pressure:

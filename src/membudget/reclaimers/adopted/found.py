@@ -1,0 +1,252 @@
+"""The functools caches of a program, found as they are made, and what may be let go of them.
+
+Entries are dropped where there are many: a cache of a handful often holds the one database engine
+or settings object of a program, and a second one would be worse than the bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from membudget.core import Record, Rung
+from membudget.reclaimers.adopted.checked import Checked, calls_itself
+from membudget.reclaimers.adopted.wrappers import WRAPPER, Kept, entries_of, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from membudget.core import Meter
+    from membudget.reclaimers.adopted.wrappers import Wrapper
+
+FEWEST = 64
+"""Entries below which a cache is left alone."""
+
+_MANY = 1000
+_LOOK_EVERY = 1.0
+"""With more caches than this, the large ones are picked out once in so many seconds."""
+
+_COUNT_EVERY = 10.0
+
+
+class FoundCache(Record):
+    """One cache as it stands (hits and misses as functools counts them).
+
+    Attributes:
+        held: Bytes it is believed to hold, or None where nobody weighed it.
+        most: The entries it may hold, or None.
+        dropped: Entries let go so far.
+        why: Why it is left alone, or an empty text where it may be shrunk.
+    """
+
+    name: str
+    entries: int
+    held: int | None
+    most: int | None
+    hits: int
+    misses: int
+    dropped: int
+    why: str
+
+
+class _Seen:
+    """A wrapper, known weakly, and its entries."""
+
+    __slots__ = ("kept", "wrapper")
+
+    def __init__(self, wrapper: weakref.ref[Wrapper], kept: Kept) -> None:
+        self.wrapper = wrapper
+        self.kept = kept
+
+
+class FoundCaches:
+    """All functools caches seen so far: a holder, a reclaimer at AGGRESSIVE, a chore.
+
+    Unbounded ones pay as our own caches do, on the thread that fills them. At AGGRESSIVE they lose
+    their oldest entries in slices, the largest first; then bounded ones are cleared. Any thread
+    may call `make` and `note`; the governor's thread does the rest.
+
+    Args:
+        meter: Finds the meter of the budget that runs, or None.
+        is_spared: Whether a cache of this name is left alone.
+        now: Monotonic seconds.
+    """
+
+    name = "functools caches"
+    rung = Rung.AGGRESSIVE
+
+    def __init__(
+        self,
+        meter: Callable[[], Meter | None],
+        is_spared: Callable[[str], bool] = lambda _: False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._meter = meter
+        self._is_spared = is_spared
+        self._now = now
+        self._seen: dict[int, _Seen] = {}
+        self._large: list[_Seen] = []
+        self._looked_at = self._counted_at = float("-inf")
+        self._held = 0
+
+    def make(self, function: Any, maxsize: int | None, *rest: Any) -> Wrapper:
+        """A wrapper as functools makes it, taken note of. Cost: 2 µs more.
+
+        Raises:
+            TypeError: As functools raises it.
+        """
+        is_plain = maxsize is not None or not callable(function) or calls_itself(function)
+        if is_plain or self._is_spared(name_of(function)):
+            return self.note(WRAPPER(function, maxsize, *rest))
+        kept = Kept()
+        wrapper = WRAPPER(Checked(function, kept, self._claim), maxsize, *rest)
+        return self.note(wrapper, kept)
+
+    def note(self, wrapper: Wrapper, kept: Kept | None = None) -> Wrapper:
+        """Take note of a wrapper, weakly; returns it."""
+        if id(wrapper) not in self._seen:
+            kept = kept if kept is not None else Kept()
+            if wrapper.cache_info().maxsize is None:
+                kept.entries = entries_of(wrapper)
+            key = id(wrapper)
+            self._seen[key] = _Seen(weakref.ref(wrapper, lambda _: self._forget(key)), kept)
+        return wrapper
+
+    def held_bytes(self) -> int:
+        """Bytes of the unbounded ones, as far as they were weighed."""
+        return self._held
+
+    def reclaimable(self) -> int | None:
+        """What the large ones hold; None where one of them has not been weighed."""
+        total = 0
+        for seen, wrapper in self._alive_large():
+            if seen.kept.weight is None:
+                return None
+            total += wrapper.cache_info().currsize * seen.kept.weight
+        return total
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Drop the oldest entries of unbounded ones; clear bounded ones where that is too little.
+
+        Returns:
+            Bytes believed to have gone: weighed for unbounded ones, measured for bounded ones.
+        """
+        freed = 0
+        for seen, wrapper in self._alive_large():
+            if freed >= target or self._now() >= until:
+                break
+            if wrapper.cache_info().maxsize is None:
+                freed += seen.kept.drop(target - freed, until, self._now)
+                self._held += seen.kept.recount()
+            else:
+                freed += self._clear(seen.kept, wrapper)
+        return freed
+
+    def due(self, now: float) -> bool:
+        """Whether what all hold should be counted anew."""
+        return now - self._counted_at >= _COUNT_EVERY
+
+    def run(self, until: float) -> int:  # noqa: ARG002  # 0.2 µs a cache
+        """Count anew what all hold: threads that count at once may lose some."""
+        self._counted_at = self._now()
+        for seen in list(self._seen.values()):
+            seen.kept.recount()
+        self._held = sum(seen.kept.counted for seen in list(self._seen.values()))
+        return 0
+
+    def contents(self) -> Iterator[FoundCache]:
+        """Every cache seen, as it stands; reading changes nothing."""
+        for seen in list(self._seen.values()):
+            if (wrapper := seen.wrapper()) is not None:
+                yield self._describe(wrapper, seen.kept)
+
+    def follow_functools(self) -> Callable[[], None]:
+        """Note every wrapper from its making on; returns what ends that.
+
+        The name `functools._lru_cache_wrapper` then stands for a class that makes the same
+        objects as before, and passes for their type.
+        """
+        before = functools._lru_cache_wrapper  # noqa: SLF001  # the one place where all are made
+        noting: Any = _passing_for_wrapper(self.make)
+        functools._lru_cache_wrapper = noting  # type: ignore[misc]  # noqa: SLF001
+
+        def end() -> None:
+            if functools._lru_cache_wrapper is noting:  # noqa: SLF001
+                functools._lru_cache_wrapper = before  # type: ignore[misc]  # noqa: SLF001
+
+        return end
+
+    def _claim(self, kept: Kept, weight: int) -> int:
+        self._held += kept.recount()
+        meter = self._meter()
+        return meter.claim(weight) if meter is not None else 0
+
+    def _clear(self, kept: Kept, wrapper: Wrapper) -> int:
+        meter, count = self._meter(), wrapper.cache_info().currsize
+        before = meter.estimate() if meter is not None else 0
+        wrapper.cache_clear()
+        fell = max(0, before - meter.estimate()) if meter is not None else 0
+        kept.dropped += count
+        kept.weight = fell // max(1, count)
+        return fell
+
+    def _alive_large(self) -> Iterator[tuple[_Seen, Wrapper]]:
+        self._look()
+        for seen in self._large:
+            wrapper = seen.wrapper()
+            if wrapper is not None and wrapper.cache_info().currsize >= FEWEST:
+                yield seen, wrapper
+
+    def _look(self) -> None:
+        """Pick out the large ones: unbounded first, the most entries first."""
+        now = self._now()
+        if len(self._seen) > _MANY and now - self._looked_at < _LOOK_EVERY:
+            return
+        self._looked_at = now
+        large = []
+        for key, seen in list(self._seen.items()):
+            if (wrapper := seen.wrapper()) is None:
+                continue
+            info = wrapper.cache_info()
+            if info.currsize >= FEWEST and not self._is_spared(name_of(wrapper)):
+                large.append((info.maxsize is not None, -info.currsize, key, seen))
+        self._large = [seen for *_, seen in sorted(large)]
+
+    def _forget(self, key: int) -> None:
+        if (seen := self._seen.pop(key, None)) is not None:
+            self._held -= seen.kept.counted
+
+    def _describe(self, wrapper: Wrapper, kept: Kept) -> FoundCache:
+        info, name = wrapper.cache_info(), name_of(wrapper)
+        why = f"fewer than {FEWEST} entries" if info.currsize < FEWEST else ""
+        return FoundCache(
+            name=name,
+            entries=info.currsize,
+            held=info.currsize * kept.weight if kept.weight is not None else None,
+            most=info.maxsize,
+            hits=info.hits,
+            misses=info.misses,
+            dropped=kept.dropped,
+            why="spared by name" if self._is_spared(name) else why,
+        )
+
+
+class _PassesForWrapper(type):
+    """Makes `isinstance(f, functools._lru_cache_wrapper)` answer as it always did."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, WRAPPER)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, WRAPPER)
+
+
+def _passing_for_wrapper(make: Callable[..., Wrapper]) -> type:
+    body = {
+        "__new__": lambda _cls, *arguments, **options: make(*arguments, **options),
+        "__doc__": WRAPPER.__doc__,
+        "__module__": WRAPPER.__module__,
+    }
+    return _PassesForWrapper(WRAPPER.__name__, (), body)

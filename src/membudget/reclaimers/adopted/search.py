@@ -1,0 +1,144 @@
+"""The search for caches that were made without us: cachetools with its locks, earlier functools.
+
+A cache of cachetools may only be changed under the lock that its program uses for it. Where
+`cachetools.cached` was given one, it tells; any other cache of that kind is listed and left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from membudget.core import Record
+from membudget.reclaimers.adopted.roots import attributes_of, lookup, visible_values
+from membudget.reclaimers.adopted.single import AdoptedCache
+from membudget.reclaimers.adopted.wrappers import WRAPPER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from membudget.core import Clock
+    from membudget.reclaimers.adopted.found import FoundCaches
+    from membudget.registry import Registry
+
+FIRST = 5.0
+"""Seconds after the start of the first search: by then a program has imported what it needs."""
+
+EVERY = 600.0
+_LOOK_AT_CLOCK = 64
+
+
+class Untouched(Record):
+    """A cache that was seen and is left alone."""
+
+    name: str
+    kind: str
+    entries: int
+    why: str
+
+
+class Search:
+    """A chore that looks through the program's modules, in slices. The governor's thread only.
+
+    Args:
+        found: Takes note of functools caches.
+        registry: Takes the caches that may be shrunk.
+        named: Caches that the owner named, as module:NAME; looked up anew each time.
+        is_spared: Whether a cache of this name is left alone.
+        clock: Where time comes from.
+    """
+
+    name = "search for caches"
+    comes_early = True
+
+    def __init__(
+        self,
+        found: FoundCaches,
+        registry: Registry,
+        clock: Clock,
+        *,
+        named: Sequence[str] = (),
+        is_spared: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.untouched: list[Untouched] = []
+        self.named = [AdoptedCache(name, _finder(name), now=clock.now) for name in named]
+        self._found = found
+        self._registry = registry
+        self._clock = clock
+        self._is_spared = is_spared
+        self._locked: dict[int, AdoptedCache] = {}
+        self._bare: dict[int, tuple[str, Any]] = {}
+        self._values: Iterator[tuple[str, Any]] | None = None
+        self._next = clock.now() + FIRST
+        for one in self.named:
+            registry.add(one)
+
+    @property
+    def adopted(self) -> list[AdoptedCache]:
+        """What may be shrunk: named by the owner, or found with a lock."""
+        return [*self.named, *self._locked.values()]
+
+    def due(self, now: float) -> bool:
+        """Whether a search is under way, or it is time for the next."""
+        return self._values is not None or now >= self._next
+
+    def run(self, until: float) -> int:
+        """Look through the next slice; 0, since nothing is let go."""
+        if not self.due(self._clock.now()):
+            return 0
+        if self._values is None:
+            self._values, self._bare = visible_values(), {}
+        for number, (name, value) in enumerate(self._values):
+            self._consider(name, value)
+            if number % _LOOK_AT_CLOCK == 0 and self._clock.now() >= until:
+                return 0
+        self._end()
+        return 0
+
+    def _consider(self, name: str, value: Any) -> None:
+        if type(value) is WRAPPER:
+            self._found.note(value)
+        elif "cachetools" not in sys.modules:
+            return
+        elif _is_cachetools(value):
+            self._bare[id(value)] = (name, value)
+        elif _is_cachetools(cache := (own := attributes_of(value)).get("cache")):
+            self._adopt(name, cache, own.get("cache_lock"))
+
+    def _adopt(self, name: str, cache: Any, lock: Any) -> None:
+        if not hasattr(lock, "acquire") or self._is_spared(name):
+            self._bare[id(cache)] = (name, cache)
+            return
+        known = self._locked.get(id(cache))
+        if known is None or known.entries is None:
+            adopted = AdoptedCache(name, weakref.ref(cache), lock, now=self._clock.now)
+            self._locked[id(cache)] = adopted
+            self._registry.add(adopted)
+
+    def _end(self) -> None:
+        self._values, self._next = None, self._clock.now() + EVERY
+        self._locked = {key: one for key, one in self._locked.items() if one.entries is not None}
+        known = {*self._locked, *(id(lookup(one.name)) for one in self.named)}
+        self.untouched = [
+            Untouched(
+                name=name,
+                kind=type(cache).__name__,
+                entries=len(cache),
+                why="spared by name"
+                if self._is_spared(name)
+                else f"no lock of its own is known: --adopt {name} says that none is needed",
+            )
+            for key, (name, cache) in self._bare.items()
+            if key not in known
+        ]
+        self._bare = {}
+
+
+def _finder(name: str) -> Callable[[], Any]:
+    return lambda: lookup(name)
+
+
+def _is_cachetools(value: object) -> bool:
+    library = sys.modules.get("cachetools")
+    return library is not None and issubclass(type(value), library.Cache)

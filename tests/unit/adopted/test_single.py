@@ -1,0 +1,211 @@
+"""Caches named by their owner, or found with their lock, and the search for them."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import types
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import cachetools
+import pytest
+
+import membudget
+from fakes import MIB, FakeClock
+from membudget.errors import ConfigError
+from membudget.reclaimers.adopted.found import FoundCaches
+from membudget.reclaimers.adopted.search import FIRST, Search
+from membudget.reclaimers.adopted.single import AdoptedCache
+from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONG = float("inf")
+VALUE = "x" * 1000
+
+
+def entries(count: int = 1000) -> dict[int, str]:
+    """So many entries of 1 KB, none like the other."""
+    return {number: VALUE + str(number) for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        entries,
+        lambda: OrderedDict(entries()),
+        lambda: _filled(cachetools.LRUCache(10_000)),
+        lambda: _filled(cachetools.TTLCache(10_000, ttl=60)),
+    ],
+)
+def test_the_oldest_entries_of_a_mapping_go(make: Any) -> None:
+    """About as much as was asked, oldest first, and the newest stay."""
+    cache = make()
+    freed = AdoptedCache("cache", lambda: cache).reclaim(500_000, LONG)
+    assert 500_000 <= freed <= 600_000
+    assert 400 <= len(cache) <= 600
+    assert 999 in cache
+    assert 0 not in cache
+
+
+def _filled(cache: Any) -> Any:
+    cache.update(entries())
+    return cache
+
+
+def test_a_lock_in_use_keeps_the_cache_whole() -> None:
+    """It is tried for a moment; then the cache is left for a later time."""
+    cache, lock = entries(), threading.Lock()
+    adopted = AdoptedCache("cache", lambda: cache, lock)
+    with lock:
+        assert adopted.reclaim(MIB, LONG) == 0
+    assert len(cache) == 1000
+    assert adopted.reclaim(MIB, LONG) > 0
+    assert not lock.locked()
+
+
+def test_the_lock_is_given_back_when_the_cache_raises() -> None:
+    """Nothing of the program's stays locked."""
+
+    class Broken(dict[int, str]):
+        def pop(self, *_: Any) -> Any:
+            raise RuntimeError("broken")
+
+    lock = threading.Lock()
+    cache = Broken(entries())
+    with pytest.raises(RuntimeError):
+        AdoptedCache("cache", lambda: cache, lock).reclaim(MIB, LONG)
+    assert not lock.locked()
+
+
+def test_adopting_by_hand_lasts_until_it_is_ended() -> None:
+    """The register keeps it; what it returns removes it."""
+    registry, cache = Registry(), entries()
+    end = membudget.adopt(cache, "prices", registry=registry)
+    (adopted,) = registry.reclaimers()
+    assert adopted.name == "prices"
+    assert adopted.reclaim(MIB // 2, LONG) > 0
+    end()
+    del adopted
+    assert registry.reclaimers() == []
+
+
+@pytest.mark.parametrize("value", [[1], {1}, "text", 7])
+def test_what_is_no_cache_is_refused(value: Any) -> None:
+    """The error names the value, the rule and what would do."""
+    with pytest.raises(ConfigError, match="cannot be shrunk as a cache: adopt a dict"):
+        membudget.adopt(value, "it")
+
+
+def test_a_lock_that_is_none_is_refused() -> None:
+    """Before anything is shrunk without it."""
+    with pytest.raises(ConfigError, match="give a threading"):
+        membudget.adopt({}, "it", lock=object())
+
+
+@pytest.fixture
+def program() -> Iterator[types.ModuleType]:
+    """A module of a program, with caches of every kind."""
+    import sys
+
+    module = types.ModuleType("adopted_program")
+    lock = threading.RLock()
+    module.LOCK = lock  # type: ignore[attr-defined]
+    module.BARE = _filled(cachetools.LRUCache(10_000))  # type: ignore[attr-defined]
+    module.PLAIN = entries()  # type: ignore[attr-defined]
+
+    @cachetools.cached(cachetools.LRUCache(10_000), lock=lock)
+    def locked(number: int) -> str:
+        return VALUE + str(number)
+
+    @cachetools.cached(cachetools.LRUCache(10_000))
+    def unlocked(number: int) -> str:
+        return VALUE + str(number)
+
+    @functools.cache
+    def early(number: int) -> str:
+        return VALUE + str(number)
+
+    class Service:
+        @staticmethod
+        @functools.cache
+        def inside(number: int) -> str:
+            return VALUE + str(number)
+
+    Service.__module__ = module.__name__
+    for number in range(1000):
+        for one in (locked, unlocked, early, Service.inside):
+            one(number)
+    module.locked, module.unlocked, module.early = locked, unlocked, early  # type: ignore[attr-defined]
+    module.Service = Service  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
+
+
+def searched(**options: Any) -> tuple[Search, FoundCaches, Registry]:
+    """A search that has looked through everything once."""
+    clock, registry = FakeClock(), Registry()
+    found = FoundCaches(lambda: None, now=clock.now)
+    search = Search(found, registry, clock, **options)
+    clock.advance(FIRST)
+    search.run(LONG)
+    return search, found, registry
+
+
+def test_earlier_functools_caches_are_found_from_modules_and_classes(
+    program: types.ModuleType,
+) -> None:
+    """Also those made before us, and shrunk like the others."""
+    _, found, _ = searched()
+    names = {one.name for one in found.contents() if "program" in one.name}
+    assert {name.rpartition(".")[2] for name in names} >= {"early", "inside"}
+    before = program.early.cache_info().currsize
+    found.reclaim(10 * MIB, LONG)
+    assert program.early.cache_info().currsize < before
+
+
+def test_a_cachetools_cache_is_shrunk_under_its_own_lock_only(program: types.ModuleType) -> None:
+    """The decorated one tells its lock; the others are listed with the reason and left alone."""
+    search, _, registry = searched()
+    (adopted,) = [one for one in registry.reclaimers() if "locked" in one.name]
+    assert adopted.name == "adopted_program:locked"
+    assert adopted.reclaim(MIB // 2, LONG) > 0
+    assert len(program.locked.cache) < 700
+    untouched = {one.name: one for one in search.untouched if "adopted_program" in one.name}
+    assert set(untouched) == {"adopted_program:BARE", "adopted_program:unlocked"}
+    assert "--adopt adopted_program:BARE" in untouched["adopted_program:BARE"].why
+    assert len(program.BARE) == len(program.unlocked.cache) == 1000
+
+
+def test_what_the_owner_names_is_shrunk(program: types.ModuleType) -> None:
+    """A dict and a bare cache, by module:NAME; then they are not listed as left alone."""
+    search, _, registry = searched(named=("adopted_program:BARE", "adopted_program:PLAIN"))
+    for one in registry.reclaimers():
+        if one.name in ("adopted_program:BARE", "adopted_program:PLAIN"):
+            one.reclaim(MIB // 2, LONG)
+    assert len(program.BARE) < 700
+    assert len(program.PLAIN) < 700
+    assert "adopted_program:BARE" not in {one.name for one in search.untouched}
+
+
+def test_a_name_that_is_not_there_yet_waits() -> None:
+    """Nothing is imported for it, nothing fails, and it can be told apart."""
+    search, _, _ = searched(named=("not_yet:CACHE",))
+    assert search.named[0].reclaimable() == 0
+    assert search.named[0].entries is None
+
+
+def test_a_search_goes_on_where_its_slice_ended() -> None:
+    """A slice of no time at all makes some way each time, and the search ends."""
+    clock = FakeClock()
+    search = Search(FoundCaches(lambda: None), Registry(), clock)
+    assert not search.due(clock.now())
+    clock.advance(FIRST)
+    slices = 0
+    while search.due(clock.now()):
+        search.run(clock.now())
+        slices += 1
+    assert slices > 10
