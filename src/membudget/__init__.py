@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from membudget.bounded.cache import Cache
-    from membudget.budget.handle import Budget, start
+    from membudget.budget.handle import Budget
+    from membudget.budget.start import start
     from membudget.core import Level, Marks, Pressure, Reading, Rung
     from membudget.errors import (
         ConfigError,
@@ -53,7 +54,7 @@ _HOMES = {
     "Rung": "core",
     "adopt": "reclaimers.adopted.single",
     "size_of": "sizing",
-    "start": "budget.handle",
+    "start": "budget.start",
 }
 
 __all__ = [

@@ -118,7 +118,7 @@ def test_a_budget_is_an_async_context_manager_too() -> None:
 def test_two_budgets_in_one_process_are_refused_but_one_may_give_way() -> None:
     """The second start says what to do; a launcher's budget steps aside by itself."""
     registry = Registry()
-    first = membudget.start(LIMIT, thread=False, sinks=[], registry=registry, gives_way=True)
+    first = membudget.start(LIMIT, thread=False, sinks=[], registry=registry, is_launched=True)
     second = membudget.start(LIMIT, thread=False, sinks=[], registry=registry)
     with pytest.raises(ConfigError, match="stop"):
         membudget.start(LIMIT, thread=False, sinks=[], registry=registry)

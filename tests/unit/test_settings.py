@@ -1,15 +1,21 @@
-"""Settings: argument over environment over default, and errors that say what would be right."""
+"""Settings: argument over environment over file over default, and errors that say what is right."""
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from membudget.core import Marks
 from membudget.errors import ConfigError
+from membudget.settings.reload import changed
 from membudget.settings.resolve import resolve
 from membudget.settings.table import SETTINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_defaults_hold_where_nobody_says_otherwise() -> None:
@@ -21,15 +27,55 @@ def test_defaults_hold_where_nobody_says_otherwise() -> None:
     assert settings.marks() == Marks()
 
 
-def test_an_argument_is_over_the_environment_is_over_the_default() -> None:
+def test_an_argument_is_over_the_environment_is_over_the_file_is_over_the_default(
+    tmp_path: Path,
+) -> None:
     """And each value knows where it came from."""
+    file = tmp_path / "membudget.yaml"
+    file.write_text("memory:\n  limit: 200MiB\n  cleanup:\n    settle: 3s\n    cooldown: 1m\n")
     environ = {"MEMBUDGET_LIMIT": "300MiB", "MEMBUDGET_CLEANUP_SETTLE": "2s", "PATH": "/bin"}
-    settings = resolve({"limit": "400MiB"}, environ)
+    settings = resolve({"limit": "400MiB"}, environ, file)
     assert settings["limit"] == 400 << 20
     assert settings["cleanup.settle"] == 2.0
+    assert settings["cleanup.cooldown"] == 60.0
     assert settings.origins["limit"] == "argument"
-    assert settings.origins["cleanup.settle"] == "environment"
+    assert settings.origins["cleanup.settle"] == "environment MEMBUDGET_CLEANUP_SETTLE"
+    assert settings.origins["cleanup.cooldown"] == f"file {file}:5"
     assert settings.origins["cleanup.auto"] == "default"
+
+
+def test_the_environment_names_the_file_and_the_caller_another(tmp_path: Path) -> None:
+    """A file that the caller gives is the only one read."""
+    named, given = tmp_path / "named.yaml", tmp_path / "given.toml"
+    named.write_text("memory: {limit: 200MiB}")
+    given.write_text('[memory]\ncleanup.settle = "2s"\n')
+    environ = {"MEMBUDGET_CONFIG": str(named)}
+    assert resolve({}, environ)["limit"] == 200 << 20
+    assert resolve({}, environ, given)["limit"] is None
+    assert resolve({}, environ, given)["cleanup.settle"] == 2.0
+    assert resolve({}, {"MEMBUDGET_CONFIG": ""})["limit"] is None
+
+
+def test_a_file_that_the_environment_names_and_is_not_there_names_the_variable() -> None:
+    """Whoever reads the line knows which of the two to mend."""
+    with pytest.raises(ConfigError, match=r"^nowhere\.yaml: .*check MEMBUDGET_CONFIG$"):
+        resolve({}, {"MEMBUDGET_CONFIG": "nowhere.yaml"})
+
+
+def test_variables_of_the_launcher_are_no_settings() -> None:
+    """It talks to the process that it starts by whatever begins so."""
+    environ = {"MEMBUDGET_LAUNCH": "lines", "MEMBUDGET_LAUNCH_DATA_LIMIT": "-1"}
+    assert set(resolve({}, environ).origins.values()) == {"default"}
+
+
+def test_without_a_file_no_parser_is_imported() -> None:
+    """A process under a budget pays for what it uses."""
+    program = (
+        "import sys; from membudget.settings.resolve import resolve; resolve({'limit': '1GiB'});"
+        "print({'yaml', 'tomllib', 'difflib', 'json', 'membudget.settings.file'} & {*sys.modules})"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert told.stdout.strip() == b"set()"
 
 
 def test_sections_may_be_nested_or_flat() -> None:
@@ -58,6 +104,12 @@ def test_sections_may_be_nested_or_flat() -> None:
         ("cleanup.gc_time_share", 5),
         ("cleanup.settle", -1),
         ("emergency.max_attempts", 2.5),
+        ("emergency.max_attempts", "9" * 60 + "."),
+        ("thresholds.low", "80"),
+        ("agent.directory", "here"),
+        ("caches.adopt", "cache"),
+        ("caches.adopt", "app:1"),
+        ("caches.adopt", 5),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: Any) -> None:
@@ -73,18 +125,48 @@ def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: Any) -> N
             resolve({}, {variable: value})
 
 
+@pytest.mark.parametrize("key", [key for key, one in SETTINGS.items() if not one.is_list])
+def test_text_of_any_length_is_read_or_refused(key: str) -> None:
+    """Also where the interpreter refuses to read so long a number."""
+    for text in ("9" * 5000, "9" * 5000 + "MiB", "9" * 400 + ".5s", "9" * 400 + "m"):
+        with pytest.raises(ConfigError) as caught:
+            resolve({}, {SETTINGS[key].variable: text})
+        assert len(str(caught.value)) < 300
+
+
+def test_names_are_read_from_lists_and_from_text_with_commas() -> None:
+    """Environment variables have no lists."""
+    environ = {"MEMBUDGET_CACHES_ADOPT": "app:cache, app.views:Page.cache"}
+    settings = resolve({"caches": {"spare": ["tmp_*", "prices"]}}, environ)
+    assert settings["caches.adopt"] == ("app:cache", "app.views:Page.cache")
+    assert settings["caches.spare"] == ("tmp_*", "prices")
+    assert resolve({}, {"MEMBUDGET_CACHES_SPARE": " "})["caches.spare"] == ()
+    with pytest.raises(ConfigError, match=r"CACHES_SPARE '' is not a name"):
+        resolve({}, {"MEMBUDGET_CACHES_SPARE": "a,,b"})
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_known() -> None:
     """A typing error does not pass for a setting."""
     with pytest.raises(ConfigError, match=r"did you mean thresholds\.warning"):
         resolve({"thresholds": {"warnig": 0.8}}, {})
     with pytest.raises(ConfigError, match="MEMBUDGET_THRESHOLDS_WARNING"):
         resolve({}, {"MEMBUDGET_THRESHOLDS_WARNIG": "80%"})
+    with pytest.raises(ConfigError, match=r"did you mean MEMBUDGET_CONFIG\?"):
+        resolve({}, {"MEMBUDGET_CONFG": "membudget.yaml"})
 
 
-def test_marks_out_of_order_are_refused_whoever_set_them() -> None:
-    """Two sources can be right by themselves and wrong together."""
-    with pytest.raises(ConfigError, match=r"out of order: critical=75% is below warning=80%"):
-        resolve({}, {"MEMBUDGET_THRESHOLDS_CRITICAL": "75%"})
+def test_marks_out_of_order_are_refused_whoever_set_them(tmp_path: Path) -> None:
+    """Two sources can be right by themselves and wrong together; each is named."""
+    environ = {"MEMBUDGET_THRESHOLDS_CRITICAL": "75%"}
+    wrong = r"^environment MEMBUDGET_THRESHOLDS_CRITICAL: marks .*: critical=75% is below warning="
+    with pytest.raises(ConfigError, match=wrong + "80%"):
+        resolve({}, environ)
+    file = tmp_path / "one.yaml"
+    file.write_text("memory:\n  thresholds:\n    low: 60%\n    warning: 85%\n")
+    with pytest.raises(ConfigError, match=r"^\S*one\.yaml:4, environment MEMBUDGET_THRESHOLDS_C"):
+        resolve({}, environ, file)
+    with pytest.raises(ConfigError, match=r"^marks are out of order: rss\.critical"):
+        resolve({"thresholds": {"rss": {"warning": "2GiB", "critical": "1GiB"}}}, {})
 
 
 @pytest.mark.parametrize(
@@ -100,3 +182,20 @@ def test_every_default_fits_its_own_rule() -> None:
     for key, setting in SETTINGS.items():
         if setting.default is not None:
             assert setting.read(setting.default, name=key) == setting.default
+
+
+def test_every_value_can_be_written_and_read_back() -> None:
+    """What is shown of a setting may be put into a file."""
+    values = {"limit": 300 << 20, "monitoring.check_interval": 0.25, "caches.adopt": ("a:b",)}
+    for key, setting in SETTINGS.items():
+        for value in (setting.default, values.get(key, setting.default)):
+            written = setting.write(value)
+            assert written is None or setting.read(written, name=key) == value
+
+
+def test_a_reload_tells_what_applies_at_once_from_what_needs_a_restart() -> None:
+    """Where a value comes from is no change."""
+    before = resolve({"limit": "300MiB", "cleanup": {"gc_above": "1GiB"}}, {})
+    after = resolve({"limit": "400MiB", "brake": True}, {"MEMBUDGET_CLEANUP_SETTLE": "5s"})
+    assert changed(before, after) == (("limit",), ("cleanup.gc_above", "brake"))
+    assert changed(before, before) == ((), ())

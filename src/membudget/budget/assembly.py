@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from membudget.bounded.sweeper import Sweeper
 from membudget.core import Rung
-from membudget.errors import ConfigError, ProbeError
+from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
 from membudget.governor.protection import Protection
@@ -17,6 +17,7 @@ from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
 from membudget.probes.system import system_probe
+from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import planned_exit
@@ -24,9 +25,10 @@ from membudget.reclaimers.trim import trim
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
+    from membudget.host.presence import Presence
     from membudget.probes.portable import PortableProcessProbe
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
@@ -45,20 +47,24 @@ class Sources:
 
     Args:
         settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
+
+    Attributes:
+        original_limit: Tells a soft limit of the process's from one that the brake has set: what
+            to judge by, or None.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.process: ProcessProbe | PortableProcessProbe = process_probe()
         self.cgroup: CgroupProbe | None = None
         self.failures: list[tuple[str, Exception]] = []
-        limit: int | None = settings["limit"]
-        own: Probe = self.process
-        sources: list[Probe] = [capped(own, limit) if limit is not None else own]
+        self.original_limit: Callable[[int], int | None] = lambda soft: soft
+        self.set_limit(settings["limit"])
+        sources: list[Probe] = [lambda: self._own()]  # noqa: PLW0108  # replaced by set_limit
         try:
             self.cgroup = cgroup_probe()
         except (ProbeError, ValueError) as error:
             self.failures.append(("cgroup", error))
-        limits = rlimit_probe(self.process)
+        limits = rlimit_probe(self.process, lambda soft: self.original_limit(soft))  # noqa: PLW0108  # set later
         if self.cgroup is not None:
             sources.append(while_limited(self.cgroup, LIMITS_EVERY))
         if limits is not None:
@@ -69,7 +75,15 @@ class Sources:
             sources.append(every(SYSTEM_EVERY, system_probe()))
         self.probe: Probe = tightest(*sources)
         self.limit = self.probe().limit
+
+    def set_limit(self, limit: int | None) -> None:
+        """Cap the process's own figure from the next reading on; None caps it no more.
+
+        Raises:
+            ConfigError: The process holds as much already.
+        """
         self._check(limit)
+        self._own: Probe = self.process if limit is None else capped(self.process, limit)
 
     def reopen(self) -> None:
         """Read this process again, not its parent, in a forked child."""
@@ -113,8 +127,18 @@ def build_governor(
     *,
     ladder: Iterable[Reclaimer] = (),
     sinks: Iterable[Sink] = (),
+    presence: Presence | None = None,
 ) -> Governor:
-    """A governor for these settings and sources, not yet started."""
+    """A governor for these settings and sources, not yet started.
+
+    Args:
+        settings: What holds.
+        sources: What is read.
+        registry: Whose holders are governed.
+        ladder: Reclaimers asked before the standing ones.
+        sinks: Takers of events.
+        presence: Where the figures are written and questions come in, once the thread listens.
+    """
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
     # One collection for both rungs, so that together they keep to the share of the time; the
@@ -124,6 +148,7 @@ def build_governor(
     gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
     trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
     young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY)
+    standard = throttled(StandardCaches(own), cooldown)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
     # leave that module locked in the child for ever.
@@ -133,35 +158,29 @@ def build_governor(
     def hints() -> Sequence[Hint]:
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
-        return kernel_hints(sources.cgroup, marks)[0]
+        return [*kernel_hints(sources.cgroup, marks)[0], *_findable(presence, governor)]
 
-    def protection(owner: Governor) -> Protection:
-        return Protection(
-            owner.ladder.ask_everything,
-            owner.tell,
-            most=settings["emergency.max_attempts"],
-            cooldown=settings["emergency.cooldown"],
-            restart_after=settings["emergency.restart_after"],
-            dump=(lambda: dump(owner)) if settings["emergency.dump"] else None,
-            leave=planned_exit if settings["emergency.exit"] else None,
-        )
+    def reopen() -> None:
+        sources.reopen()
+        if presence is not None:
+            presence.abandon_in_child()
 
     governor = Governor(
         sources.probe,
         settings.marks(),
-        [*ladder, young, full, last, *trims],
+        [*ladder, young, standard, full, last, *trims],
         sinks,
         chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
         registry=registry,
         own=own,
         hints=hints,
-        reopen=sources.reopen,
+        reopen=reopen,
         settle=settings["cleanup.settle"],
         snapshot_interval=settings["monitoring.snapshot_interval"],
         window=settings["monitoring.pressure_window"],
         interval=settings["monitoring.check_interval"],
         is_active=settings["cleanup.auto"],
-        protection=protection if settings["emergency.protection"] else None,
+        protection=lambda owner: protection(settings, owner),
     )
     if settings["cleanup.auto"]:
         collect = CollectAbove(
@@ -169,3 +188,29 @@ def build_governor(
         )
         governor.chores.append(collect)
     return governor
+
+
+def protection(settings: Settings, owner: Governor) -> Protection | None:
+    """The last resort that these settings ask for, if any."""
+    if not settings["emergency.protection"]:
+        return None
+    return Protection(
+        owner.ladder.ask_everything,
+        owner.tell,
+        most=settings["emergency.max_attempts"],
+        cooldown=settings["emergency.cooldown"],
+        restart_after=settings["emergency.restart_after"],
+        dump=(lambda: dump(owner)) if settings["emergency.dump"] else None,
+        leave=planned_exit if settings["emergency.exit"] else None,
+    )
+
+
+def _findable(presence: Presence | None, governor: Governor) -> Sequence[Hint]:
+    """The control socket, where it can be had: a budget is kept without one as well."""
+    if presence is None:
+        return ()
+    try:
+        return (presence.open(),)
+    except (MembudgetError, OSError) as error:
+        governor.tell.failed("control socket", error)
+        return ()

@@ -1,29 +1,25 @@
-"""`start()` and the `Budget` it returns: what a program holds."""
+"""The `Budget` that a program holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from membudget.budget.assembly import Sources, build_governor
-from membudget.core import Level, Pressure, Record, Rung, Sampled
+from membudget.core import Level, Pressure, Record, Rung
 from membudget.errors import ConfigError
-from membudget.governor.loop import Governor
-from membudget.registry import REGISTRY
-from membudget.settings.resolve import resolve
-from membudget.sinks.combine import merged, only
-from membudget.sinks.log import log_sink
-from membudget.sinks.ring import Ring
 from membudget.units import as_bytes, as_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
 
     from membudget.bounded.cache import Cache
+    from membudget.budget.assembly import Sources
+    from membudget.budget.foreign import ForeignCaches
     from membudget.core import Event, Reclaimer, Sink
     from membudget.governor.admission import Lease
-    from membudget.registry import Registry
+    from membudget.governor.loop import Governor
     from membudget.settings.resolve import Settings
+    from membudget.sinks.ring import Ring
 
 
 class BudgetStats(Record):
@@ -60,12 +56,18 @@ class Budget:
     """
 
     def __init__(
-        self, governor: Governor, settings: Settings, samples: Ring, sources: Sources
+        self,
+        governor: Governor,
+        settings: Settings,
+        samples: Ring,
+        sources: Sources,
+        foreign: ForeignCaches | None = None,
     ) -> None:
         self.governor = governor
-        self._sources = sources
         self.settings = settings
+        self._sources = sources
         self._samples = samples
+        self._foreign = foreign
 
     @property
     def pressure(self) -> Pressure:
@@ -145,6 +147,8 @@ class Budget:
     def stop(self) -> None:
         """End the budget and tell the summary; a second call does nothing."""
         self.governor.stop()
+        if self._foreign is not None:
+            self._foreign.leave()
         self._sources.close()
 
     def __enter__(self) -> Self:
@@ -168,51 +172,6 @@ class Budget:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def start(
-    limit: int | str | None = None,
-    *,
-    thread: bool = True,
-    sinks: Iterable[Sink] | None = None,
-    ladder: Iterable[Reclaimer] = (),
-    registry: Registry | None = None,
-    gives_way: bool = False,
-    **settings: Any,
-) -> Budget:
-    """Put this process under a budget.
-
-    Args:
-        limit: Bytes, or text such as "400MiB"; None finds the cgroup's, the resource limits, the
-            system's memory. A given limit adds to those found: the tightest rules.
-        thread: Whether a daemon thread keeps the budget; else the program calls `step()`.
-        sinks: Takers of events; by default the logger "membudget".
-        ladder: Reclaimers to ask before the standing ones.
-        registry: Whose holders are governed; by default those of the process.
-        gives_way: Whether a later `start()` in this process ends this budget instead of failing.
-        settings: By section, as in `cleanup={"settle": "2s"}`; the environment's
-            MEMBUDGET_CLEANUP_SETTLE comes second to it.
-
-    Raises:
-        ConfigError: A setting that does not fit, a limit below what the process holds, or a
-            budget that runs already.
-    """
-    resolved = resolve({"limit": limit, **settings})
-    found = Sources(resolved)
-    holders = registry if registry is not None else REGISTRY
-    samples = Ring(resolved["monitoring.history_size"])
-    takers = [merged(log_sink())] if sinks is None else list(sinks)
-    governor = build_governor(
-        resolved, found, holders, ladder=ladder, sinks=[only(samples, Sampled), *takers]
-    )
-    governor.marks.check_for(found.limit)
-    governor.gives_way = gives_way
-    if isinstance(before := holders.governor, Governor) and before.gives_way:
-        before.stop()
-    for where, failure in found.failures:
-        governor.tell.failed(where, failure)
-    governor.start(thread=thread)
-    return Budget(governor, resolved, samples, found)
 
 
 def _as_rung(rung: Rung | str) -> Rung:

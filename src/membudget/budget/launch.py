@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Severity
 from membudget.errors import MembudgetError
-from membudget.reclaimers.adopted.found import FoundCaches
-from membudget.registry import REGISTRY
 from membudget.sinks.combine import merged
 from membudget.sinks.log import STDERR, stderr_sink
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from membudget.budget.handle import Budget
 
 VARIABLE = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
+
+DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
+"""Tells it the soft RLIMIT_DATA of the launcher, where a brake may have lowered that since."""
 
 
 def start_launched() -> Budget | None:
@@ -30,21 +33,26 @@ def start_launched() -> Budget | None:
         return None
     import atexit  # only launched programs get here
 
-    from membudget.budget.handle import start
+    from membudget.budget.start import start
 
     sink = merged(stderr_sink(least=Severity.ERROR if mode == "quiet" else Severity.INFO))
     try:
-        budget = start(sinks=[sink], gives_way=True)
-    except (MembudgetError, OSError) as error:
+        if DATA_LIMIT in os.environ:
+            _unbind(os.environ)
+        budget = start(sinks=[sink], is_launched=True)
+    except (MembudgetError, OSError, ValueError) as error:
         os.write(STDERR, f"membudget: no budget for this process: {error}\n".encode())
         return None
     atexit.register(budget.stop)
-    _adopt_found()
     return budget
 
 
-def _adopt_found() -> None:
-    """Note the functools caches of the program from their making on."""
-    found = FoundCaches(lambda: REGISTRY.meter)
-    found.follow_functools()  # What stands in functools keeps it alive.
-    REGISTRY.add(found)
+def _unbind(environ: Mapping[str, str]) -> None:
+    """Leave the limit that the brake of a parent has set: it was the parent's own."""
+    import resource  # there is one where a launcher could be
+
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+        return
+    from membudget.governor.brake_children import restore_launch_limit  # where there is a brake
+
+    restore_launch_limit(environ)

@@ -18,7 +18,7 @@ USAGE = 64
 INTERRUPTED = 130
 """What a shell reports for a command ended by Ctrl-C."""
 
-_COMMANDS = ("demo", "memory", "run")
+_COMMANDS = ("config", "demo", "doctor", "memory", "run", "status")
 
 
 class _Commands(click.Group):

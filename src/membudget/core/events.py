@@ -237,6 +237,19 @@ class Late(Record):
         return Severity.WARNING
 
 
+class SettingsReloaded(Record):
+    """The settings were read anew (`waiting`: keys that only a restart applies)."""
+
+    at: float
+    applied: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def severity(self) -> Severity:
+        """WARNING where something waits, else INFO."""
+        return Severity.WARNING if self.waiting else Severity.INFO
+
+
 class Failed(Record):
     """Foreign code, or a reading, raised; the loop went on."""
 
@@ -265,5 +278,6 @@ Event: TypeAlias = (
     | ComponentStarted
     | AdmissionRefused
     | Late
+    | SettingsReloaded
     | Failed
 )

@@ -139,8 +139,7 @@ class Meter:
         self.taken_in += since
         now, before = self.estimate(), self._last
         self._last = now
-        if now > self.peak:
-            self.peak = now
+        self.peak = max(self.peak, now)
         if now <= self.mark:
             self.allowance = _INFINITE
             return 0

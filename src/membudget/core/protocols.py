@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from membudget.core.events import Event
-from membudget.core.nouns import Reading, Rung
+from membudget.core.nouns import Pressure, Reading, Rung
 
 Probe: TypeAlias = Callable[[], Reading]
 """A source of readings. Quick (a few µs), called on the governor's thread; raises `ProbeError`."""
 
 Sink: TypeAlias = Callable[[Event], None]
 """A taker of events. Quick, called on the governor's thread; slow sinks queue, bounded."""
+
+
+Follower: TypeAlias = Callable[[Reading, Pressure], object]
+"""Wants every single reading and judgement. Quick (a few µs), called on the governor's thread."""
 
 
 class Clock(Protocol):

@@ -93,7 +93,7 @@ class Ladder:
         self._registry = registry
         self._meter = meter
         self._tell = tell
-        self._settle = settle
+        self.settle = settle
         self._credit = 0
         self._credited = (float("-inf"), 0, 0)
         self._moderate_at: float | None = None
@@ -271,7 +271,7 @@ class Ladder:
 
     def _patience(self, pressure: Pressure) -> float:
         left = pressure.seconds_left
-        return self._settle if left is None else min(self._settle, left / 2)
+        return self.settle if left is None else min(self.settle, left / 2)
 
 
 def _worth(reclaimer: Reclaimer) -> float:

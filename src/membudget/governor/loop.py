@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
-    from membudget.core import Chore, Clock, Hint, Marks, Probe, Reading, Reclaimer, Sink
+    from membudget.core import (
+        Chore,
+        Clock,
+        Follower,
+        Hint,
+        Marks,
+        Probe,
+        Reading,
+        Reclaimer,
+        Sink,
+    )
     from membudget.governor.protection import Protection
     from membudget.registry import Registry
 
@@ -53,6 +63,7 @@ class Governor:
         ladder: Reclaimers, asked in this order within their rung.
         sinks: Takers of events, in order.
         chores: Upkeep; the registry's chores come after these.
+        followers: Called with each reading and what was made of it, before anything is asked for.
         registry: Whose holders are counted and asked.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
         hints: Makes the kernel wake-ups to wait for, anew on each thread; imports nothing.
@@ -74,6 +85,7 @@ class Governor:
         sinks: Iterable[Sink] = (),
         *,
         chores: Iterable[Chore] = (),
+        followers: Iterable[Follower] = (),
         registry: Registry | None = None,
         own: Callable[[], int] | None = None,
         hints: Callable[[], Sequence[Hint]] | None = None,
@@ -83,7 +95,7 @@ class Governor:
         window: int = WINDOW,
         interval: float | None = None,
         is_active: bool = True,
-        protection: Callable[[Governor], Protection] | None = None,
+        protection: Callable[[Governor], Protection | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.gives_way = False
@@ -97,6 +109,8 @@ class Governor:
         )
         self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
         self.chores = list(chores)
+        self.followers = list(followers)
+        self.at_stop: list[Callable[[], object]] = []
         self.protection = protection(self) if protection is not None else None
         self.watch = Watch(self, hints, interval)
         self.reading: Reading | None = None
@@ -131,6 +145,7 @@ class Governor:
         try:
             reading = self._observe()
             if reading is not None:
+                self._be_followed(reading)
                 if self._is_active:
                     self.ladder.relieve(self.pressure, self.admission.shortfall())
                     if self.protection is not None:
@@ -198,6 +213,11 @@ class Governor:
     def stop(self) -> None:
         """End the thread and tell the summary; a second call does nothing."""
         self.watch.stop()
+        while self.at_stop:
+            try:
+                self.at_stop.pop()()
+            except FOREIGN as error:  # the rest is ended all the same
+                self.tell.failed("stop", error)
         if self.registry.meter is self.meter:
             self.registry.detach(self)
             self._count_time(self.clock.now())
@@ -281,6 +301,13 @@ class Governor:
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)
         self._last_step = now
+
+    def _be_followed(self, reading: Reading) -> None:
+        for follower in tuple(self.followers):
+            try:
+                follower(reading, self.pressure)
+            except FOREIGN as error:  # foreign code is fenced
+                self.tell.failed("follower", error)
 
     def _tell_change(self, before: Level) -> None:
         self.tell(PressureChanged(at=self.clock.now(), before=before, pressure=self.pressure))

@@ -89,7 +89,7 @@ class Watch:
         self._late_told = float("-inf")
         self._governor = governor
         self._make_hints = hints
-        self._interval = interval
+        self.interval = interval
         self._thread: threading.Thread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
@@ -179,7 +179,7 @@ class Watch:
         me = threading.current_thread()
         born = stepped = clock.now()
         while self._thread is me:
-            interval = interval_for(governor.pressure, self._interval)
+            interval = interval_for(governor.pressure, self.interval)
             # From step to step: a step that takes long watches as little as one that comes late.
             due = stepped + interval
             bell.wait(min(interval, LONGEST_WAIT))

@@ -153,7 +153,9 @@ def process_probe(
     return PortableProcessProbe(pid)
 
 
-def rlimit_probe(process: Probe) -> Probe | None:
+def rlimit_probe(
+    process: Probe, original: Callable[[int], int | None] = lambda soft: soft
+) -> Probe | None:
     """A probe of this process against its own resource limits, or None where it has none.
 
     RLIMIT_DATA ends its writable private memory without the stack, RLIMIT_AS its address space.
@@ -163,8 +165,9 @@ def rlimit_probe(process: Probe) -> Probe | None:
     Args:
         process: A probe of this process; one that does not tell `data` (psutil's) has no limits
             that a kernel keeps as Linux does.
+        original: Takes a soft RLIMIT_DATA and returns the one to judge by: not one of the brake's.
     """
-    limits = _soft_limits() if "data" in process().parts else []
+    limits = _soft_limits(original) if "data" in process().parts else []
     if not limits:
         return None
     due = 0.0
@@ -173,7 +176,7 @@ def rlimit_probe(process: Probe) -> Probe | None:
         nonlocal limits, due
         reading = process()
         if reading.at >= due:
-            limits, due = _soft_limits(), reading.at + _LIMITS_KEPT
+            limits, due = _soft_limits(original), reading.at + _LIMITS_KEPT
         if not limits:
             return reading
         readings = [
@@ -191,13 +194,16 @@ def rlimit_probe(process: Probe) -> Probe | None:
     return read
 
 
-def _soft_limits() -> list[tuple[str, str, int]]:
+def _soft_limits(original: Callable[[int], int | None]) -> list[tuple[str, str, int]]:
     """The part that each limit holds, the limit's name and its bytes; unlimited ones left out."""
     import resource  # not on Windows, where this is never called
 
     limits = []
     for part, name in (("data", "RLIMIT_DATA"), ("vms", "RLIMIT_AS")):
-        soft, _hard = resource.getrlimit(getattr(resource, name))
-        if soft != resource.RLIM_INFINITY:
+        found, _hard = resource.getrlimit(getattr(resource, name))
+        if found == resource.RLIM_INFINITY:
+            continue
+        soft = original(found) if part == "data" else found
+        if soft is not None:
             limits.append((part, name, max(1, soft)))
     return limits

@@ -1,1 +1,1 @@
-"""From arguments and environment to checked values, and where each came from."""
+"""From arguments, environment and file to checked values, and where each came from."""

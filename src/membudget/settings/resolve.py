@@ -1,19 +1,21 @@
-"""Which value holds, and where it came from: argument over environment over default."""
+"""Which value holds, and where it came from: argument over environment over file over default."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import PART_MARKS, Marks, Record
+from membudget.core import MARK_NAMES, PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
-from membudget.settings.table import PREFIX, SETTINGS
+from membudget.settings.table import CONFIG_VARIABLE, LAUNCH_PREFIX, PREFIX, SETTINGS, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-# The launcher's own messages to the process it starts; not settings.
-LAUNCH_VARIABLES = frozenset({PREFIX + "LAUNCH"})
+    from membudget.settings.file import SettingsFile
+
+DEFAULT = "default"
+_PARTS = ("", "rss.", "native.")
 
 
 class Settings(Record):
@@ -21,7 +23,8 @@ class Settings(Record):
 
     Attributes:
         values: Every setting's value.
-        origins: "argument", "environment" or "default", by key.
+        origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
+            "default".
     """
 
     values: Mapping[str, Any]
@@ -36,26 +39,36 @@ class Settings(Record):
         Raises:
             ConfigError: They are out of order.
         """
-        named = {name: self[f"thresholds.{name}"] for name in _NAMES}
-        parts = {
-            part: own
-            for part in ("rss", "native")
-            if (
-                own := {
-                    mark: value
-                    for mark in PART_MARKS
-                    if (value := self[f"thresholds.{part}.{mark}"]) is not None
-                }
-            )
+        parts = {part[:-1]: own for part in _PARTS[1:] if (own := self._marks_of(part))}
+        return Marks(**self._marks_of(""), parts=parts)
+
+    def misplaced(self) -> Iterator[ConfigError]:
+        """What is out of order among the thresholds, one error for each part of a reading."""
+        for part in _PARTS:
+            own = self._marks_of(part)
+            try:
+                Marks(parts={part[:-1]: own}) if part else Marks(**own)
+            except ConfigError as error:
+                yield ConfigError(self._sources_of(str(error), part) + str(error))
+
+    def _marks_of(self, part: str) -> dict[str, Any]:
+        marks = {
+            name: self[f"thresholds.{part}{name}"] for name in (PART_MARKS if part else MARK_NAMES)
         }
-        return Marks(**named, parts=parts)
+        return {name: mark for name, mark in marks.items() if mark is not None}
 
-
-_NAMES = ("low", "warning", "critical", "emergency", "shutdown")
+    def _sources_of(self, message: str, part: str) -> str:
+        """Where the marks that this message names came from, as the start of a line."""
+        named = [name for name in self._marks_of(part) if f" {part}{name}=" in message]
+        origins = [self.origins[f"thresholds.{part}{name}"] for name in named]
+        sources = [one.removeprefix("file ") for one in origins if one not in {DEFAULT, "argument"}]
+        return f"{', '.join(sources)}: " if sources else ""
 
 
 def resolve(
-    arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    arguments: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: str | os.PathLike[str] | None = None,
 ) -> Settings:
     """The settings that hold.
 
@@ -63,36 +76,59 @@ def resolve(
         arguments: By key, nested by section or flat: `{"limit": "400MiB", "cleanup": {"settle":
             2}}`; None stands for not given.
         environ: The environment; by default the process's own.
+        file: A settings file, YAML or TOML by its suffix; by default the one that the
+            environment's MEMBUDGET_CONFIG names, if any.
 
     Raises:
-        ConfigError: An unknown key, a value that does not fit, or marks out of order.
+        ConfigError: A file that cannot be read, an unknown key, a value that does not fit, or
+            marks out of order; the message names where it came from.
     """
+    environ = os.environ if environ is None else environ
     values: dict[str, Any] = {key: setting.default for key, setting in SETTINGS.items()}
-    origins = dict.fromkeys(values, "default")
-    for key, text in _from_environment(os.environ if environ is None else environ).items():
+    origins = dict.fromkeys(values, DEFAULT)
+    found = _file(environ, file)
+    if found is not None:
+        for error in found.errors:
+            raise error
+        values.update(found.values)
+        origins.update(found.origins)
+    for key, text in _from_environment(environ).items():
         values[key] = SETTINGS[key].read(text, name=SETTINGS[key].variable)
-        origins[key] = "environment"
+        origins[key] = f"environment {SETTINGS[key].variable}"
     for key, value in _flat(arguments or {}).items():
         if key not in SETTINGS:
-            raise ConfigError(f"setting {key!r} is not known: {_nearest(key)}")
+            raise ConfigError(f"setting {key!r} is not known: {nearest(key, SETTINGS)}")
         values[key] = SETTINGS[key].read(value, name=key)
         origins[key] = "argument"
     settings = Settings(values=values, origins=origins)
-    settings.marks()
+    for error in settings.misplaced():
+        raise error
     return settings
+
+
+def _file(environ: Mapping[str, str], given: str | os.PathLike[str] | None) -> SettingsFile | None:
+    """The settings file, read only where one is named: most processes have none."""
+    path = given if given is not None else environ.get(CONFIG_VARIABLE) or None
+    if path is None:
+        return None
+    from membudget.settings.file import read_file
+
+    return read_file(path, source="" if given is not None else CONFIG_VARIABLE)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     by_variable = {setting.variable: key for key, setting in SETTINGS.items()}
     found = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable in LAUNCH_VARIABLES:
+        if not variable.startswith(PREFIX) or variable.startswith(LAUNCH_PREFIX):
             continue
         key = by_variable.get(variable)
-        if key is None:
-            wanted = variable.removeprefix(PREFIX).lower().replace("_", ".")
-            raise ConfigError(f"environment variable {variable} is not known: {_nearest(wanted)}")
-        found[key] = text
+        if key is not None:
+            found[key] = text
+        elif variable != CONFIG_VARIABLE:
+            known = [one.removeprefix(PREFIX) for one in (*by_variable, CONFIG_VARIABLE)]
+            advice = nearest(variable.removeprefix(PREFIX), known, PREFIX)
+            raise ConfigError(f"environment variable {variable} is not known: {advice}")
     return found
 
 
@@ -104,12 +140,3 @@ def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif value is not None:
             flat[prefix + name] = value
     return flat
-
-
-def _nearest(key: str) -> str:
-    import difflib  # only an error needs it
-
-    near = difflib.get_close_matches(key, SETTINGS, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]} ({SETTINGS[near[0]].variable})?"
-    return f"known are {', '.join(SETTINGS)}"

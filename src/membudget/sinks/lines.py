@@ -12,6 +12,7 @@ from membudget.core import (
     PressureChanged,
     ProtectionTried,
     Reclaimed,
+    SettingsReloaded,
     Severity,
     Started,
     Stopped,
@@ -120,6 +121,12 @@ def _late(event: Late) -> str:
     return f"woke {late} late{times}: nobody watched meanwhile (a held GIL, a busy machine?)"
 
 
+def _reloaded(event: SettingsReloaded) -> str:
+    applied = ", ".join(event.applied) or "nothing changed"
+    waiting = f"; only a restart applies {', '.join(event.waiting)}" if event.waiting else ""
+    return f"settings read anew: {applied}{waiting}"
+
+
 def _failed(event: Failed) -> str:
     times = f" ({event.times} times)" if event.times > 1 else ""
     return f"{event.where} failed{times}: {type(event.error).__name__}: {event.error}"
@@ -134,5 +141,6 @@ _TELLERS: dict[type, Callable[..., str]] = {
     AdmissionRefused: _refused,
     LimitExceeded: _exceeded,
     Late: _late,
+    SettingsReloaded: _reloaded,
     Failed: _failed,
 }

@@ -159,7 +159,8 @@ class FoundCaches:
     def contents(self) -> Iterator[FoundCache]:
         """Every cache seen, as it stands; reading changes nothing."""
         for seen in list(self._seen.values()):
-            if (wrapper := seen.wrapper()) is not None:
+            wrapper = seen.wrapper()
+            if wrapper is not None and not name_of(wrapper).startswith("membudget."):
                 yield self._describe(wrapper, seen.kept)
 
     def follow_functools(self) -> Callable[[], None]:

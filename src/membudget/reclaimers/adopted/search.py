@@ -46,6 +46,7 @@ class Search:
         registry: Takes the caches that may be shrunk.
         named: Caches that the owner named, as module:NAME; looked up anew each time.
         is_spared: Whether a cache of this name is left alone.
+        names_only: Whether nothing but the named caches is of interest.
         clock: Where time comes from.
     """
 
@@ -60,6 +61,7 @@ class Search:
         *,
         named: Sequence[str] = (),
         is_spared: Callable[[str], bool] = lambda _: False,
+        names_only: bool = False,
     ) -> None:
         self.untouched: list[Untouched] = []
         self.named = [AdoptedCache(name, _finder(name), now=clock.now) for name in named]
@@ -70,7 +72,7 @@ class Search:
         self._locked: dict[int, AdoptedCache] = {}
         self._bare: dict[int, tuple[str, Any]] = {}
         self._values: Iterator[tuple[str, Any]] | None = None
-        self._next = clock.now() + FIRST
+        self._next = float("inf") if names_only else clock.now() + FIRST
         for one in self.named:
             registry.add(one)
 

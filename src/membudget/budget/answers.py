@@ -1,0 +1,151 @@
+"""What a running budget answers when asked through its control socket.
+
+Each answer is made on the governor's thread, of plain values, and imports nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from membudget.probes import allocator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from membudget.budget.foreign import ForeignCaches
+    from membudget.core import Event
+    from membudget.governor.brake import Brake
+    from membudget.governor.loop import Governor
+    from membudget.host.control import Answer
+    from membudget.sinks.ring import Ring
+
+MOST_ROWS = 50
+"""Caches told one by one; the rest is only counted."""
+
+_SLOW = 0.002
+"""Seconds that asking malloc may take; once it took longer, it is not asked again."""
+
+
+_NOTHING_FOUND: Mapping[str, Any] = {"found": (), "found_count": 0, "untouched": ()}
+
+
+@runtime_checkable
+class CountsDropped(Protocol):
+    """An adopted cache, as far as it is told of."""
+
+    name: str
+    entries: int | None
+    dropped: int
+
+
+class Answers:
+    """The questions a budget knows, by command.
+
+    Args:
+        governor: Whose figures are told.
+        changes: The latest changes of level.
+        foreign: What was found in the program, if anybody looked.
+        brake: The brake, if it was asked for.
+    """
+
+    def __init__(
+        self,
+        governor: Governor,
+        changes: Ring,
+        foreign: ForeignCaches | None,
+        brake: Brake | None,
+    ) -> None:
+        self._governor = governor
+        self._changes = changes
+        self._foreign = foreign
+        self._brake = brake
+        self._mallinfo_took = 0.0
+
+    def by_command(self) -> Mapping[str, Answer]:
+        """The answers, for a control socket."""
+        return {"status": self.status, "memory": self.memory}
+
+    def status(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The figures of the latest reading."""
+        governor, pressure = self._governor, self._governor.pressure
+        return {
+            "pid": os.getpid(),
+            "used": pressure.used,
+            "limit": pressure.limit,
+            "source": pressure.source,
+            "level": pressure.level.name,
+            "cause": pressure.cause,
+            "rate": pressure.growth,
+            "seconds_left": pressure.seconds_left,
+            "peak": governor.peak,
+            "governed": governor.registry.held_bytes(),
+            "reclaimed": governor.ladder.reclaimed,
+        }
+
+    def memory(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Everything there is to tell: parts, caches, collector, allocator, changes of level."""
+        governor = self._governor
+        reading = governor.reading
+        return {
+            **self.status({}),
+            "parts": dict(reading.parts) if reading is not None else {},
+            "held_free": governor.ladder.credit,
+            "reserved": governor.admission.reserved,
+            "attempts": governor.protection.attempts if governor.protection is not None else 0,
+            "late": {"times": governor.watch.late, "latest": governor.watch.latest},
+            "seconds_at": {level.name: spent for level, spent in governor.seconds_at.items()},
+            "caches": self._caches(),
+            "adopted": self._adopted(),
+            **(self._foreign.rows(MOST_ROWS) if self._foreign is not None else _NOTHING_FOUND),
+            "gc": {
+                "counts": gc.get_count(),
+                "thresholds": gc.get_threshold(),
+                "collections": [one["collections"] for one in gc.get_stats()],
+                "frozen": gc.get_freeze_count(),
+                "is_enabled": gc.isenabled(),
+            },
+            "allocator": self._allocator(),
+            "threads": threading.active_count(),
+            "brake": self._brake.state.as_dict() if self._brake is not None else None,
+            "changes": [_told(event) for event in self._changes.latest()],
+        }
+
+    def _caches(self) -> list[Mapping[str, Any]]:
+        stats = [
+            holder.stats().as_dict()
+            for holder in self._governor.registry.holders()
+            if hasattr(holder, "stats")
+        ]
+        stats.sort(key=lambda one: -one["bytes"])
+        return stats[:MOST_ROWS]
+
+    def _adopted(self) -> list[dict[str, Any]]:
+        return [
+            {"name": one.name, "entries": one.entries, "dropped": one.dropped}
+            for one in self._governor.registry.reclaimers()
+            if isinstance(one, CountsDropped)
+        ][:MOST_ROWS]
+
+    def _allocator(self) -> Mapping[str, Any]:
+        told: dict[str, Any] = {"blocks": sys.getallocatedblocks()}
+        if self._mallinfo_took < _SLOW and (heap := allocator.mallinfo()) is not None:
+            self._mallinfo_took = heap.took
+            told |= {"malloc_in_use": heap.in_use, "malloc_free": heap.free}
+        return told
+
+
+def _told(event: Event) -> dict[str, Any]:
+    """A change of level: when, from where, to where."""
+    pressure = event.pressure  # type: ignore[union-attr]  # the ring keeps these alone
+    return {
+        "at": event.at,
+        "before": event.before.name,  # type: ignore[union-attr]
+        "level": pressure.level.name,
+        "used": pressure.used,
+        "limit": pressure.limit,
+        "cause": pressure.cause,
+    }

@@ -1,0 +1,75 @@
+"""The caches of a program that is not ours: which are taken in, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from membudget.reclaimers.adopted.found import FoundCaches
+from membudget.reclaimers.adopted.search import Search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from membudget.governor.loop import Governor
+    from membudget.registry import Registry
+    from membudget.settings.resolve import Settings
+
+
+class ForeignCaches:
+    """What a budget may shrink in a program that knows nothing of it, and what it leaves alone.
+
+    Args:
+        settings: `caches.adopt` and `caches.spare`.
+        registry: Takes the caches.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._registry = registry
+        self._named: tuple[str, ...] = settings["caches.adopt"]
+        self._is_spared = _matcher(settings["caches.spare"])
+        self.found = FoundCaches(lambda: registry.meter, self._is_spared)
+        self.search: Search | None = None
+        self._unfollow: Callable[[], None] | None = None
+
+    def adopt(self, governor: Governor, *, is_launched: bool) -> None:
+        """Take in what the owner named and, in a launched program, what is found."""
+        self.search = Search(
+            self.found,
+            self._registry,
+            governor.clock,
+            named=self._named,
+            is_spared=self._is_spared,
+            names_only=not is_launched,
+        )
+        governor.chores.append(self.search)
+        if is_launched:
+            # The register keeps it: a budget that the program starts by itself takes it over.
+            self._registry.add(self.found, keep=True)
+            self._unfollow = self.found.follow_functools()
+
+    def leave(self) -> None:
+        """End what `adopt` began; a second call does nothing."""
+        if self._unfollow is not None:
+            self._unfollow()
+        self._unfollow = self.search = None
+        self._registry.remove(self.found)
+
+    def rows(self, most: int) -> Mapping[str, Any]:
+        """Found and untouched caches, the largest first, at most so many of each."""
+        found = sorted(self.found.contents(), key=lambda one: -one.entries)
+        untouched = self.search.untouched if self.search is not None else []
+        return {
+            "found": [one.as_dict() for one in found[:most]],
+            "found_count": len(found),
+            "untouched": [one.as_dict() for one in untouched[:most]],
+        }
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    if not patterns:
+        return lambda _: False
+    from fnmatch import translate  # only for who spares something
+    from re import compile as compiled
+
+    wanted = compiled("|".join(translate(pattern) for pattern in patterns))
+    return lambda name: wanted.match(name) is not None

@@ -1,0 +1,192 @@
+"""`start()`: from settings to a budget that runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from membudget.budget.answers import Answers
+from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.handle import Budget
+from membudget.core import PressureChanged, Sampled
+from membudget.errors import MembudgetError
+from membudget.governor.loop import Governor
+from membudget.registry import REGISTRY
+from membudget.settings.resolve import resolve
+from membudget.settings.table import CONFIG_VARIABLE
+from membudget.sinks.combine import merged, only
+from membudget.sinks.log import log_sink
+from membudget.sinks.ring import Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from membudget.budget.foreign import ForeignCaches
+    from membudget.core import Follower, Reclaimer, Sink
+    from membudget.governor.brake import Brake
+    from membudget.host.presence import Presence
+    from membudget.registry import Registry
+    from membudget.settings.resolve import Settings
+
+CHANGES_KEPT = 50
+"""Changes of level that are kept for whoever asks."""
+
+
+def start(
+    limit: int | str | None = None,
+    *,
+    config: str | os.PathLike[str] | None = None,
+    thread: bool = True,
+    sinks: Iterable[Sink] | None = None,
+    ladder: Iterable[Reclaimer] = (),
+    registry: Registry | None = None,
+    is_launched: bool = False,
+    **settings: Any,
+) -> Budget:
+    """Put this process under a budget.
+
+    Args:
+        limit: Bytes, or text such as "400MiB"; None finds the cgroup's, the resource limits, the
+            system's memory. A given limit adds to those found: the tightest rules.
+        config: A settings file, YAML or TOML; by default the one that MEMBUDGET_CONFIG names.
+        thread: Whether a daemon thread keeps the budget; else the program calls `step()`.
+        sinks: Takers of events; by default the logger "membudget".
+        ladder: Reclaimers to ask before the standing ones.
+        registry: Whose holders are governed; by default those of the process.
+        is_launched: Whether the program knows nothing of it: then a later `start()` in this
+            process ends this budget instead of failing, and caches found in it may be shrunk.
+        settings: By section, as in `cleanup={"settle": "2s"}`; the environment's
+            MEMBUDGET_CLEANUP_SETTLE comes second to it, the file third.
+
+    Raises:
+        ConfigError: A setting that does not fit, a limit below what the process holds, or a
+            budget that runs already.
+    """
+    given = {"limit": limit, **settings}
+    resolved = resolve(given, file=config)
+    found = Sources(resolved)
+    holders = registry if registry is not None else REGISTRY
+    samples, changes = Ring(resolved["monitoring.history_size"]), Ring(CHANGES_KEPT)
+    takers = [merged(log_sink())] if sinks is None else list(sinks)
+    foreign = _foreign(resolved, holders) if is_launched or resolved["caches.adopt"] else None
+    answers: dict[str, Any] = {}
+    presence = _presence(resolved, answers) if thread else None
+    governor = build_governor(
+        resolved,
+        found,
+        holders,
+        ladder=ladder,
+        sinks=[only(samples, Sampled), only(changes, PressureChanged), *takers],
+        presence=presence,
+    )
+    governor.marks.check_for(found.limit)
+    governor.gives_way = is_launched
+    if isinstance(before := holders.governor, Governor) and before.gives_way:
+        before.stop()
+    for where, failure in found.failures:
+        governor.tell.failed(where, failure)
+    if presence is not None:
+        governor.followers.append(_publisher(presence, governor))
+        governor.at_stop.append(presence.close)
+    brake, note = _brake(resolved, found, governor)
+    answers.update(Answers(governor, changes, foreign, brake).by_command())
+    if config is not None or os.environ.get(CONFIG_VARIABLE):
+        _reload_on_hangup(governor, found, resolved, given, config)
+    if foreign is not None:
+        foreign.adopt(governor, is_launched=is_launched)
+    try:
+        governor.start(thread=thread, note=note)
+    except BaseException:
+        if foreign is not None:
+            foreign.leave()
+        governor.stop()
+        raise
+    return Budget(governor, resolved, samples, found, foreign)
+
+
+def _foreign(settings: Settings, registry: Registry) -> ForeignCaches:
+    from membudget.budget.foreign import ForeignCaches  # only where there may be any
+
+    return ForeignCaches(settings, registry)
+
+
+def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
+    """What makes this process findable, where it may be and the system has what it takes."""
+    directory = settings["agent.directory"]
+    if directory == "none" or sys.platform != "linux":
+        return None
+    from membudget.host.presence import Presence  # Linux only
+
+    return Presence(None if directory == "auto" else directory, program_name(), answers)
+
+
+def _publisher(presence: Presence, governor: Governor) -> Follower:
+    """Writes each judgement into the process's slot. Cost: 3 µs."""
+
+    def publish(_reading: object, _pressure: object) -> None:
+        pressure = governor.pressure
+        presence.write(
+            used=pressure.used,
+            limit=pressure.limit,
+            source=pressure.source,
+            level=pressure.level.name,
+            growth=pressure.growth,
+            seconds_left=pressure.seconds_left,
+            peak=governor.peak,
+            governed=governor.registry.held_bytes(),
+            reclaimed=governor.ladder.reclaimed,
+            wall=time.time(),
+        )
+
+    return publish
+
+
+def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Brake | None, str]:
+    """The brake where it was asked for and can be armed, and what to say about it."""
+    if not settings["brake"]:
+        return None, ""
+    from membudget.governor.brake import Brake  # only for those who ask for it
+
+    try:
+        brake = Brake(tell=governor.tell, registry=governor.registry, wake=governor.watch.ring)
+        note = brake.arm(sources.probe())
+    except (MembudgetError, OSError, ValueError) as error:
+        return None, f"no brake: {error}"
+    sources.original_limit = brake.original
+    governor.followers.append(brake.follow)
+    governor.at_stop.append(brake.disarm)
+    return brake, note
+
+
+def _reload_on_hangup(
+    governor: Governor,
+    sources: Sources,
+    settings: Settings,
+    given: dict[str, Any],
+    config: str | os.PathLike[str] | None,
+) -> None:
+    """Read the file again at SIGHUP, where nobody else handles it."""
+    import signal  # only for those with a file
+    import threading
+
+    from membudget.budget.reload import HangupHandler
+
+    handler = HangupHandler(governor, sources, settings, given, config)
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, handler)
+        governor.at_stop.append(handler.remove)
+
+
+def program_name() -> str:
+    """What runs, for people: the script's name, or the module's after -m."""
+    for position, word in enumerate(words := sys.orig_argv[1:]):
+        if word == "-c":
+            return "python -c"
+        if word == "-m" and position + 1 < len(words):
+            return words[position + 1]
+        if not word.startswith("-"):
+            return os.path.basename(word)
+    return "python"

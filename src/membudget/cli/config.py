@@ -1,0 +1,104 @@
+"""`membudget config`: what is wrong with a settings file, what may stand there, what holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from membudget.cli import USAGE
+from membudget.settings.file import read_file
+from membudget.settings.resolve import Settings, resolve
+from membudget.settings.schema import schema as make_schema
+from membudget.settings.table import CONFIG_VARIABLE, SETTINGS, nearest
+
+if TYPE_CHECKING:
+    from membudget.errors import ConfigError
+    from membudget.settings.file import SettingsFile
+
+
+@click.group()
+def command() -> None:
+    """Check settings, describe them, and show where each came from."""
+
+
+@command.command()
+@click.argument("file", required=False, metavar="[FILE]")
+def check(file: str | None) -> int:
+    """Tell all that is wrong with FILE, by default the one that MEMBUDGET_CONFIG names.
+
+    Exits 0 when all is well and 64 otherwise, with a line for each error.
+    """
+    path = file or os.environ.get(CONFIG_VARIABLE)
+    if not path:
+        raise click.UsageError(f"no file to check: name one, or set {CONFIG_VARIABLE}")
+    found = read_file(path, source="" if file else CONFIG_VARIABLE)
+    errors = [*found.errors, *_misplaced(found)]
+    for error in errors:
+        click.echo(str(error), err=True)
+    if errors:
+        return USAGE
+    count = len(found.values)
+    click.echo(f"{found.name}: {count} setting{'' if count == 1 else 's'}, all good")
+    return 0
+
+
+@command.command()
+@click.option("--json", is_flag=True, expose_value=False, help="It always is JSON.")
+def schema() -> None:
+    """Print the JSON Schema of a settings file, for editors that check and complete."""
+    click.echo(json.dumps(make_schema(), indent=2))
+
+
+@command.command()
+@click.argument("key", required=False)
+@click.option("--config", "file", metavar="FILE", help="A settings file, YAML or TOML.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with all of them.")
+def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
+    """Show each setting's value and where it came from, or only KEY's, which may be a section."""
+    settings = resolve({}, None, file)
+    keys = [one for one in SETTINGS if key is None or f"{one}.".startswith(f"{key}.")]
+    if not keys:
+        raise click.UsageError(f"setting {key!r} is not known: {nearest(str(key), SETTINGS)}")
+    if as_json:
+        click.echo(json.dumps({one: _explained(settings, one) for one in keys}, indent=2))
+        return
+    rows = [(one, _in_words(settings, one), settings.origins[one]) for one in keys]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, value, origin in rows:
+        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+    if key in SETTINGS:
+        setting = SETTINGS[keys[0]]
+        click.echo(f"{setting.meaning}; give {setting.form}, here or as {setting.variable}")
+
+
+def _misplaced(file: SettingsFile) -> list[ConfigError]:
+    """Marks of the file that are out of order, where each by itself is right."""
+    if any(key.startswith("thresholds.") for key in file.refused):
+        return []
+    others = resolve({}, {})
+    values, origins = {**others.values, **file.values}, {**others.origins, **file.origins}
+    return list(Settings(values=values, origins=origins).misplaced())
+
+
+def _explained(settings: Settings, key: str) -> dict[str, Any]:
+    setting = SETTINGS[key]
+    return {
+        "value": setting.write(settings[key]),
+        "origin": settings.origins[key],
+        "meaning": setting.meaning,
+        "form": setting.form,
+        "variable": setting.variable,
+        "live": setting.is_live,
+    }
+
+
+def _in_words(settings: Settings, key: str) -> str:
+    value = SETTINGS[key].write(settings[key])
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(value) if isinstance(value, list) else str(value)

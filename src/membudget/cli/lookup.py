@@ -1,0 +1,110 @@
+"""The processes that can be found: by their slots, or by their number."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from membudget.cli.outside import OutsideView, environ_of, launched
+from membudget.core import Level, Record
+from membudget.errors import MembudgetError, ProbeError
+from membudget.host.client import ask
+from membudget.host.folder import default_folder
+from membudget.host.identity import Identity, identity_of
+from membudget.host.slot import Figures, living
+from membudget.settings.resolve import resolve
+from membudget.settings.table import SETTINGS
+
+UNREACHABLE = 3
+NOBODY = (
+    "no process of yours runs under a budget: start one with `membudget run -- CMD`, or name one "
+    "with --pid"
+)
+_EXIT = {Level.NORMAL: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.EMERGENCY: 2}
+_DIRECTORY = SETTINGS["agent.directory"]
+
+
+class Found(Record):
+    """One process: who it is, where its slot lies, and its latest figures.
+
+    Attributes:
+        identity: Its own number may be one of another pid namespace.
+        folder: Where its slot and socket are.
+        figures: What its slot tells.
+    """
+
+    identity: Identity
+    folder: str
+    figures: Figures
+
+    def as_row(self) -> dict[str, Any]:
+        """Its figures under the names of the command line's JSON."""
+        told = self.figures.as_dict()
+        told["rate"] = told.pop("growth")
+        is_here = self.identity.namespace == _own_namespace()
+        return {"pid": self.identity.pid, **told, **({} if is_here else {"namespace": "other"})}
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """The process's own answer.
+
+        Raises:
+            ControlError: It cannot be reached, or did not answer.
+        """
+        return ask(self.identity, command, folder=self.folder)
+
+
+def find(pid: int | None = None) -> list[Found]:
+    """The living processes of this user that have a slot, or the one named.
+
+    Raises:
+        ProbeError: There is no such process, or it is another user's.
+        ConfigError: MEMBUDGET_AGENT_DIRECTORY is no place.
+    """
+    folder = folder_of(pid)
+    wanted = identity_of(pid) if pid is not None else None
+    if not os.path.isdir(folder):
+        return []
+    return [
+        Found(identity=identity, folder=folder, figures=figures)
+        for identity, figures in living(folder)
+        if wanted is None or identity == wanted
+    ]
+
+
+def folder_of(pid: int | None) -> str:
+    """Where a process's slot lies: as it says itself, else where its user's slots are.
+
+    Raises:
+        ProbeError: There is no such process.
+        ConfigError: The setting is no place.
+    """
+    environ = os.environ if pid is None else environ_of(pid)
+    directory: str = resolve({}, environ)["agent.directory"]
+    if directory not in ("auto", "none"):
+        return directory
+    try:
+        return default_folder(None if pid is None else os.stat(f"/proc/{pid}").st_uid)
+    except FileNotFoundError:
+        raise ProbeError(f"process {pid} has ended: check the number") from None
+
+
+def without_slot(known: list[Found]) -> list[OutsideView]:
+    """Launched processes that nobody has a slot of, seen from outside."""
+    numbers = {one.identity.pid for one in known if one.identity.namespace == _own_namespace()}
+    views = []
+    for pid in launched():
+        if pid not in numbers:
+            try:
+                views.append(OutsideView(pid))
+            except (MembudgetError, OSError):  # It ended meanwhile, or is not what it seemed.
+                continue
+    return views
+
+
+def exit_code(level: str) -> int:
+    """What a check reports for a level: 0 well, 1 warning, 2 critical or emergency."""
+    return _EXIT[Level[level]]
+
+
+def _own_namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino

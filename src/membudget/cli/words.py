@@ -1,0 +1,122 @@
+"""The figures of a process in words."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from membudget.units import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SILENT = 10.0
+"""Seconds without a new figure that are worth telling: at rest there is one each second."""
+
+_ROWS = 12
+"""Caches shown of each kind; JSON has more."""
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """One process in one line."""
+    used, limit = row["used"], row["limit"]
+    who = f"{row['pid']} {row.get('name') or ''}".strip()
+    if "namespace" in row:
+        who += " (in another pid namespace)"
+    size = human_bytes(used)
+    if limit is not None:
+        size += f" of {human_bytes(limit)} ({used / limit:.0%}, {row['source']})"
+    sign = "-" if row["rate"] < 0 else "+"
+    parts = [f"{who}: {size} {row['level']} {sign}{human_bytes(abs(row['rate']))}/s"]
+    if row["seconds_left"] is not None:
+        parts.append(f"limit in {human_seconds(row['seconds_left'])}")
+    silent = time.time() - row["at"] if "at" in row else 0.0
+    if silent > SILENT:
+        parts.append(f"silent for {human_seconds(silent)}")
+    return ", ".join(parts)
+
+
+def details(row: Mapping[str, Any]) -> Iterator[str]:
+    """What a process answers beyond that, a line each; nothing where it was not asked."""
+    if "parts" in row:
+        sizes = ", ".join(f"{name} {human_bytes(size)}" for name, size in row["parts"].items())
+        yield f"  parts      {sizes}"
+    if "caches" not in row:
+        return
+    yield (
+        f"  use        peak {human_bytes(row['peak'])}; caches {human_bytes(row['governed'])}; "
+        f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
+        f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
+    )
+    spent = ", ".join(f"{name} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at)
+    yield f"  levels     {spent}; late {row['late']['times']} times"
+    yield from _rows("cache", row["caches"], _cache)
+    yield from _rows("lru_cache", row["found"], _found, row["found_count"])
+    yield from _rows("adopted", row["adopted"], _adopted)
+    yield from _rows("untouched", row["untouched"], _untouched)
+    yield f"  gc         {_collector(row['gc'])}"
+    yield f"  allocator  {_allocator(row['allocator'])}; {row['threads']} threads"
+    if (brake := row["brake"]) is not None:
+        yield f"  brake      {_brake(brake)}"
+    yield from _rows("changes", row["changes"][::-1], _change)
+
+
+def _rows(title: str, rows: list[Any], tell: Any, count: int | None = None) -> Iterator[str]:
+    for row in rows[:_ROWS]:
+        yield f"  {title:<10} {tell(row)}"
+    rest = (len(rows) if count is None else count) - _ROWS
+    if rest > 0:
+        yield f"  {title:<10} and {rest} more"
+
+
+def _cache(row: Mapping[str, Any]) -> str:
+    limit = f" of {human_bytes(row['max_bytes'])}" if row["max_bytes"] is not None else ""
+    return (
+        f"{row['name']}: {row['entries']:,} entries, {human_bytes(row['bytes'])}{limit}, "
+        f"{row['hit_rate']:.0%} hits, {sum(row['evictions'].values()):,} evicted"
+    )
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    held = f", about {human_bytes(row['held'])}" if row["held"] is not None else ""
+    bound = "unbounded" if row["most"] is None else f"of {row['most']:,}"
+    lookups = row["hits"] + row["misses"]
+    hits = f", {row['hits'] / lookups:.0%} hits" if lookups else ""
+    why = f"; left alone: {row['why']}" if row["why"] else ""
+    dropped = f", {row['dropped']:,} dropped" if row["dropped"] else ""
+    return f"{row['name']}: {row['entries']:,} entries {bound}{held}{hits}{dropped}{why}"
+
+
+def _adopted(row: Mapping[str, Any]) -> str:
+    entries = "not there (yet)" if row["entries"] is None else f"{row['entries']:,} entries"
+    return f"{row['name']}: {entries}, {row['dropped']:,} dropped"
+
+
+def _untouched(row: Mapping[str, Any]) -> str:
+    return f"{row['name']}: {row['kind']} of {row['entries']:,} entries; {row['why']}"
+
+
+def _collector(row: Mapping[str, Any]) -> str:
+    state = "on" if row["is_enabled"] else "off"
+    counts = "/".join(map(str, row["counts"]))
+    collections = "/".join(map(str, row["collections"]))
+    return f"{state}, pending {counts}, collections {collections}, {row['frozen']:,} objects frozen"
+
+
+def _allocator(row: Mapping[str, Any]) -> str:
+    told = f"{row['blocks']:,} live blocks"
+    if "malloc_free" in row:
+        used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
+        told += f", malloc {used} in use, {free} kept free"
+    return told
+
+
+def _brake(row: Mapping[str, Any]) -> str:
+    if not row["is_armed"]:
+        return "not armed"
+    return f"{human_bytes(row['room'])} may still be mapped, {row['hits']:,} refusals"
+
+
+def _change(row: Mapping[str, Any]) -> str:
+    limit = f" of {human_bytes(row['limit'])}" if row["limit"] is not None else ""
+    return f"{row['before']} → {row['level']} at {human_bytes(row['used'])}{limit} ({row['cause']})"

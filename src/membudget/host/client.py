@@ -1,0 +1,152 @@
+"""Asking a process through its control socket; runs in the command line, never in that process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import time
+from typing import TYPE_CHECKING, Any
+
+from membudget.errors import ControlError
+from membudget.host.files import SLOT, SOCKET
+from membudget.host.folder import sweep
+from membudget.host.slot import is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from membudget.host.identity import Identity
+
+_CHUNK = 64 << 10
+
+
+def ask(
+    identity: Identity,
+    command: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    folder: str,
+    timeout: float = 5.0,
+) -> dict[str, Any]:
+    """The answer of a running process to a command.
+
+    Args:
+        identity: The process.
+        command: What to ask for.
+        arguments: What goes with it, as JSON has it.
+        folder: Where its socket lies.
+        timeout: Seconds to wait, all in all.
+
+    Raises:
+        ControlError: It cannot be reached, does not answer in time, or answers with an error.
+    """
+    path = f"{folder}/{identity.stem}{SOCKET}"
+    _check(path, identity)
+    question = json.dumps({"command": command, "arguments": dict(arguments or {})})
+    until = time.monotonic() + timeout
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            _connect(connection, path, until)
+            reply = _exchange(connection, question.encode() + b"\n", until)
+        except TimeoutError:
+            raise ControlError(
+                f"process {identity.pid} gave no answer within {timeout:g} s: it is stopped, or "
+                "code that holds the GIL keeps it busy; its slot can still be read"
+            ) from None
+        except ConnectionRefusedError:
+            raise _refused(path, folder, identity) from None
+        except (BrokenPipeError, ConnectionResetError):
+            reply = b""
+        except OSError as error:
+            raise _unreachable(path, identity, error) from error
+    return _result(reply, identity)
+
+
+def _check(path: str, identity: Identity) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError as error:
+        raise _unreachable(path, identity, error) from error
+    if not stat.S_ISSOCK(mode):
+        raise ControlError(f"{path} is no socket: remove it, and start process {identity.pid} anew")
+
+
+def _connect(connection: socket.socket, path: str, until: float) -> None:
+    while True:
+        connection.settimeout(_left(until))
+        try:
+            connection.connect(path)
+        except BlockingIOError:
+            time.sleep(0.01)  # As many wait already as may.
+        else:
+            return
+
+
+def _exchange(connection: socket.socket, question: bytes, until: float) -> bytes:
+    """Everything the process sends until it closes."""
+    connection.settimeout(_left(until))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(question)  # One that is refused midway has its answer ready.
+    got = bytearray()
+    while True:
+        connection.settimeout(_left(until))
+        chunk = connection.recv(_CHUNK)
+        got += chunk
+        if not chunk or chunk.endswith(b"\n"):
+            return bytes(got)
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _result(reply: bytes, identity: Identity) -> dict[str, Any]:
+    if not reply:
+        raise ControlError(
+            f"process {identity.pid} closed without an answer: it answers its own user and root, "
+            "and only questions that come at once; ask again"
+        )
+    try:
+        answer = json.loads(reply)
+        is_ok = answer["ok"]
+        result = answer["result"] if is_ok else answer["error"]
+    except (ValueError, TypeError, KeyError):
+        result = None
+    if isinstance(result, dict):
+        return result
+    if isinstance(result, str):
+        raise ControlError(" ".join(result.split()))
+    raise ControlError(
+        f"process {identity.pid} gave an answer that is not understood ({reply[:40]!r}): "
+        "use the same version of membudget on both sides"
+    )
+
+
+def _refused(path: str, folder: str, identity: Identity) -> ControlError:
+    sweep(folder)
+    if not os.path.lexists(path):
+        return ControlError(
+            f"process {identity.pid} is gone: it left a dead socket {path}; it was removed"
+        )
+    if is_alive(path.removesuffix(SOCKET) + SLOT):
+        why = "though the process seems to live: ask again in a second"
+    else:
+        why = "and is not surely dead: remove it if the process is gone"
+    return ControlError(f"{path} takes no connections, {why}")
+
+
+def _unreachable(path: str, identity: Identity, error: OSError) -> ControlError:
+    if isinstance(error, PermissionError):
+        return ControlError(f"{path} belongs to another user: ask as that user or as root")
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return ControlError(
+            f"process {identity.pid} has no control socket {path}: a budget opens it about 1 s "
+            "after its start; check that one runs and that both use the same agent.directory"
+        )
+    return ControlError(f"{path} cannot be reached ({error}): set agent.directory to a shorter one")

@@ -1,0 +1,205 @@
+"""A process's control socket: questions from outside, answered by the process itself.
+
+One question a connection, one line of JSON each way:
+
+    {"command": "status", "arguments": {}}
+    {"ok": true, "result": {...}}   or   {"ok": false, "error": "one line"}
+
+The governor's thread answers between its steps, so no client may keep it: each has 20 ms to ask
+and 20 ms to take the answer, one that keeps silent ends the round, and only this user and root are
+heard. The module is loaded before the thread needs it: an import under way during a fork would
+stay locked in the child for ever.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import errno
+import json
+import os
+import select
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from membudget.errors import ControlError
+from membudget.host.files import SOCKET, identity_at
+from membudget.host.wire import adopted, received, sent
+from membudget.probes.kernel_files import close_own
+from membudget.probes.kernel_files import identity as file_identity
+
+if TYPE_CHECKING:
+    from membudget.host.identity import Identity
+
+Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Takes a question's arguments and returns what can be written as JSON. Runs on the governor's
+thread and should be quick; what it raises is told to the client."""
+
+LONGEST_PATH = 107
+"""Bytes that a socket's path may have: unix(7)."""
+
+_AT_ONCE = 8
+"""Clients answered in one round; the others wait for the next."""
+
+_WAITING = 16
+_PEER = struct.Struct("iII")
+_FOREIGN = (Exception, SystemExit, GeneratorExit)
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
+
+
+class ControlSocket:
+    """A hint that is ready when somebody asks, and answers in `clear`.
+
+    Args:
+        folder: A folder that `claim_folder` has approved.
+        identity: This process.
+        answers: What can be asked, by command.
+
+    Raises:
+        ControlError: It cannot be made; the message says why.
+    """
+
+    name = "control socket"
+    events = select.POLLIN
+
+    def __init__(self, folder: str, identity: Identity, answers: Mapping[str, Answer]) -> None:
+        self.path = f"{folder}/{identity.stem}{SOCKET}"
+        self._answers = answers
+        if (length := len(os.fsencode(self.path))) > LONGEST_PATH:
+            raise ControlError(
+                f"a socket's path may have {LONGEST_PATH} bytes and {self.path} has {length}: "
+                "set agent.directory to a shorter one"
+            )
+        try:
+            self._descriptor = _listening(self.path)
+        except OSError as error:
+            raise ControlError(
+                f"cannot make {self.path} ({error.strerror}): let this user write there, or set "
+                "agent.directory to a folder of your own"
+            ) from error
+        self._own = file_identity(self._descriptor)
+        self._file = identity_at(self.path)
+
+    def fileno(self) -> int:
+        """The descriptor to wait on; -1 once closed."""
+        return self._descriptor
+
+    def is_in_place(self) -> bool:
+        """Whether clients can still reach it: neither its path nor its descriptor is gone."""
+        is_listening = file_identity(self._descriptor) == self._own
+        return is_listening and identity_at(self.path) == self._file
+
+    def clear(self) -> None:
+        """Answer those who wait, at most 8 of them. On the governor's thread.
+
+        Raises:
+            ControlError: The program closed the socket's descriptor; nobody can ask any more.
+        """
+        for _ in range(_AT_ONCE):
+            if self._descriptor < 0:
+                return
+            client = self._accept()
+            if client is None:
+                return
+            try:
+                is_served = self._serve(client)
+            except _FOREIGN:
+                continue  # The client went away; nothing of it may end the governor's thread.
+            finally:
+                client.close()
+            if not is_served:
+                return
+
+    def close(self) -> None:
+        """Take no more questions and remove the path; a second call does nothing."""
+        if self._descriptor >= 0 and identity_at(self.path) == self._file:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of it without removing the path: in a forked child, where it is the parent's."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            close_own(descriptor, self._own)
+
+    def _accept(self) -> _socket.socket | None:
+        """The next client, or None where nobody waits."""
+        # The program may have closed the number and opened something else there.
+        if file_identity(self._descriptor) != self._own:
+            raise ControlError(
+                f"{self.path} takes no more questions: the program closed all its descriptors; "
+                "start the budget after that"
+            )
+        listener = adopted(self._descriptor)
+        try:
+            # What socket.socket.accept calls, without the 4 ms that importing socket takes.
+            number, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        except OSError as error:
+            if isinstance(error, BlockingIOError) or error.errno in _PASSING:
+                return None
+            raise
+        finally:
+            listener.detach()
+        return adopted(number)
+
+    def _serve(self, client: _socket.socket) -> bool:
+        """Hear and answer one client; false where it kept us waiting for nothing."""
+        peer = client.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _PEER.size)
+        _, uid, _ = _PEER.unpack(peer)
+        if uid not in (0, os.geteuid()):
+            return True
+        try:
+            line = received(client)
+            if line is None:
+                return False
+            reply = {"ok": True, "result": dict(self._answer(line))}
+            text = json.dumps(reply)
+        except _FOREIGN as error:  # told to the client; the loop goes on
+            text = json.dumps({"ok": False, "error": _in_one_line(error)})
+        return sent(client, text.encode() + b"\n")
+
+    def _answer(self, line: bytes) -> Mapping[str, Any]:
+        command, arguments = _understood(line)
+        answer = self._answers.get(command)
+        if answer is None:
+            known = ", ".join(sorted(self._answers))
+            raise ControlError(f"command {command!r} is not known: use one of {known}")
+        return answer(arguments)
+
+
+def _listening(path: str) -> int:
+    """A descriptor that listens at a path, whatever a dead process of the same name left there."""
+    kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    listener = _socket.socket(_socket.AF_UNIX, kind)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        # The umask belongs to all threads; until the mode is set, the folder keeps others out.
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(_WAITING)
+    except OSError:
+        listener.close()
+        raise
+    return listener.detach()
+
+
+def _understood(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    """The command and the arguments that a line asks for."""
+    try:
+        question = json.loads(line)
+        command, arguments = question["command"], question.get("arguments") or {}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        command = arguments = None
+    if not isinstance(command, str) or not isinstance(arguments, dict):
+        raise ControlError(
+            'the question is not understood: send one line such as {"command": "status", '
+            '"arguments": {}}'
+        )
+    return command, arguments
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

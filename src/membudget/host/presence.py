@@ -1,0 +1,154 @@
+"""What makes a process findable on its host: its slot and its control socket.
+
+The governor's thread rests around every fork and closes what it waited for. The slot and the
+socket stay meanwhile, so that a program that forks often is always there to be found: what is
+handed out to wait for is only a view of the socket.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from membudget.host.control import ControlSocket
+from membudget.host.folder import claim_folder, default_folder, sweep
+from membudget.host.identity import identity_of
+from membudget.host.slot import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypedDict, Unpack
+
+    from membudget.core import Hint
+    from membudget.host.control import Answer
+
+    class _Written(TypedDict):
+        """The arguments of `Slot.write`."""
+
+        used: int
+        limit: int | None
+        source: str
+        level: str
+        growth: float
+        seconds_left: float | None
+        peak: int
+        governed: int
+        reclaimed: int
+        wall: float
+
+
+class Presence:
+    """A process's slot and socket, kept for its whole life and made anew in a forked child.
+
+    Any thread may call any method.
+
+    Args:
+        folder: Where they lie, or None for the user's default, looked up at each opening, since a
+            program may change its user.
+        name: What runs, for people.
+        answers: What can be asked, by command.
+    """
+
+    def __init__(self, folder: str | None, name: str, answers: Mapping[str, Answer]) -> None:
+        # The program may change its directory before the first opening.
+        self._folder = None if folder is None else os.path.abspath(folder)
+        self._name = name
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._slot: Slot | None = None
+        self._socket: ControlSocket | None = None
+
+    def open(self) -> Hint:
+        """Be findable from now on; returns what to wait for, whose `close` only ends the waiting.
+
+        May be called again at any time: what still stands is used on, at 15 µs. The first call
+        sweeps the folder as well and costs about 0.5 ms.
+
+        Raises:
+            ControlError: The folder cannot be used, or the slot or the socket cannot be made; a
+                slot that was made stays.
+            ProbeError: This process cannot be identified.
+        """
+        with self._lock:
+            if self._pid != os.getpid():
+                self._abandon()
+            socket = self._socket
+            if not (self._slot and self._slot.is_in_place() and socket and socket.is_in_place()):
+                socket = self._make()
+            return _Waiting(socket)
+
+    def write(self, **figures: Unpack[_Written]) -> None:
+        """Put the latest figures into the slot; nothing happens where there is none."""
+        slot = self._slot
+        if slot is not None:
+            slot.write(**figures)
+
+    def close(self) -> None:
+        """Be findable no more and remove what was made; a second call does nothing."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._abandon()
+            slot, self._slot = self._slot, None
+            socket, self._socket = self._socket, None
+            # The socket first: one without a slot is taken for a dead process's.
+            if socket is not None:
+                socket.close()
+            if slot is not None:
+                slot.close()
+
+    def abandon_in_child(self) -> None:
+        """Let go of what belongs to the parent, which lives on with it; called after a fork."""
+        self._lock = threading.Lock()  # Another thread may have held it, and is not here.
+        self._abandon()
+
+    def _make(self) -> ControlSocket:
+        """Whatever is missing, under the identity of this process."""
+        folder = claim_folder(self._folder or default_folder())
+        identity = identity_of()
+        self._pid = os.getpid()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._slot is None or not self._slot.is_in_place():
+            if self._slot is not None:
+                self._slot.close()
+                self._slot = None
+            sweep(folder)
+            self._slot = Slot(folder, identity, self._name)
+        self._socket = ControlSocket(folder, identity, self._answers)
+        return self._socket
+
+    def _abandon(self) -> None:
+        slot, self._slot = self._slot, None
+        socket, self._socket = self._socket, None
+        if slot is not None:
+            slot.abandon()
+        if socket is not None:
+            socket.abandon()
+
+
+class _Waiting:
+    """The socket as something to wait for; many may come and go while it stays open."""
+
+    def __init__(self, socket: ControlSocket) -> None:
+        self.name = socket.name
+        self.events = socket.events
+        self._socket = socket
+        self._descriptor = socket.fileno()
+
+    def fileno(self) -> int:
+        """The descriptor to wait on; the same number even once closed, to be forgotten by."""
+        return self._descriptor
+
+    def clear(self) -> None:
+        """Answer those who wait.
+
+        Raises:
+            ControlError: Nobody can ask any more.
+        """
+        self._socket.clear()
+
+    def close(self) -> None:
+        """Wait no more; the socket itself stays until the presence is closed."""

@@ -1,0 +1,104 @@
+"""Is present in a folder and answers until its input ends.
+
+    python presence_program.py FOLDER [serve|fork|exec|daemon]
+
+Prints the stem of each process that is present. With `fork` a child is present as well and stays
+until its own input ends, with `exec` the program replaces itself once, with `daemon` it closes all
+descriptors that are not standard ones and tells what became of the next ones.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from membudget.host.identity import identity_of
+from membudget.host.presence import Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from membudget.core import Hint
+
+
+def echo(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked, and by whom it is answered."""
+    return {**arguments, "pid": os.getpid()}
+
+
+def be_present(presence: Presence) -> Hint:
+    """Open, write, and say so."""
+    hint = presence.open()
+    write(presence)
+    sys.stdout.write(identity_of().stem + "\n")
+    sys.stdout.flush()
+    return hint
+
+
+def write(presence: Presence) -> None:
+    """The figures of this process."""
+    presence.write(
+        used=os.getpid(),
+        limit=None,
+        source="process",
+        level="NORMAL",
+        growth=0.0,
+        seconds_left=None,
+        peak=0,
+        governed=0,
+        reclaimed=0,
+        wall=time.time(),
+    )
+
+
+def serve(hint: Hint) -> None:
+    """Answer until the input ends."""
+    poll = select.poll()
+    poll.register(hint.fileno(), hint.events)
+    poll.register(sys.stdin.fileno(), select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == sys.stdin.fileno():
+                return
+            hint.clear()
+
+
+def live_as_daemon(presence: Presence, hint: Hint, folder: str) -> None:
+    """Close everything, open files of its own, go on being present, end, and look at the files."""
+    os.closerange(3, 1024)
+    opened = [os.open(f"{folder}/../log{number}", os.O_RDWR | os.O_CREAT) for number in range(16)]
+    write(presence)
+    try:
+        hint.clear()
+    except OSError as error:
+        sys.stdout.write(f"{error}\n")
+        sys.stdout.flush()
+    sys.stdin.read(1)
+    write(presence)
+    presence.close()
+    intact = sum(os.write(one, b"line\n") == 5 and os.fstat(one).st_size == 5 for one in opened)
+    sys.stdout.write(f"{intact} of {len(opened)} files intact\n")
+
+
+def main(folder: str, way: str = "serve") -> None:
+    """Be present in one of the ways."""
+    presence = Presence(folder, "program", {"echo": echo})
+    hint = be_present(presence)
+    if way == "fork":
+        os.register_at_fork(after_in_child=presence.abandon_in_child)
+        if os.fork() == 0:
+            hint = be_present(presence)
+    elif way == "exec":
+        os.execv(sys.executable, [sys.executable, __file__, folder])  # noqa: S606  # that is the point
+    elif way == "daemon":
+        live_as_daemon(presence, hint, folder)
+        return
+    serve(hint)
+    presence.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,106 @@
+"""`membudget config`: a real process, what it prints and how it exits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from commands import membudget
+from membudget.settings.schema import schema
+from membudget.settings.table import SETTINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BAD = """memory:
+  limit: 400
+  thresholds:
+    warnin: 80%
+    rss: {warning: 2GiB, critical: 1GiB}
+  cleanup: {auto: maybe}
+"""
+
+
+def test_a_good_file_is_told_in_one_line(tmp_path: Path) -> None:
+    """Named by argument or by the environment."""
+    file = tmp_path / "membudget.toml"
+    file.write_text('[memory]\nlimit = "400MiB"\nbrake = true\n')
+    for result in (
+        membudget("config", "check", str(file)),
+        membudget("config", "check", environment={"MEMBUDGET_CONFIG": str(file)}),
+    ):
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == f"{file}: 2 settings, all good\n"
+
+
+def test_all_that_is_wrong_is_told_a_line_each(tmp_path: Path) -> None:
+    """In the form that editors turn into links, with the exit code for wrong settings."""
+    file = tmp_path / "membudget.yaml"
+    file.write_text(BAD)
+    result = membudget("config", "check", str(file))
+    assert (result.returncode, result.stdout) == (64, "")
+    told = [line.removeprefix(f"{file}:") for line in result.stderr.splitlines()]
+    assert told[0].startswith("2: limit '400' has no unit")
+    assert told[1].startswith("4: thresholds.warnin is not known")
+    assert told[2].startswith("6: cleanup.auto 'maybe' is not a switch")
+    assert "marks are out of order: rss.critical=1GiB is below rss.warning=2GiB" in told[3]
+    assert len(told) == 4
+
+
+def test_marks_are_not_said_to_be_out_of_order_where_one_cannot_be_read(tmp_path: Path) -> None:
+    """The default that stands in for it was never meant."""
+    file = tmp_path / "a.yaml"
+    file.write_text("memory:\n  thresholds: {low: 85%, warning: 0.9}\n")
+    told = membudget("config", "check", str(file)).stderr.splitlines()
+    assert len(told) == 1
+    assert 'write a share as "90%"' in told[0]
+
+
+def test_no_file_to_check_is_told_in_one_line() -> None:
+    """Named by nobody, or not there."""
+    for result in (
+        membudget("config", "check"),
+        membudget("config", "check", "nowhere.yaml"),
+        membudget("config", "explain", "--config", "nowhere.yaml"),
+        membudget("config", "explain", "limi"),
+    ):
+        assert (result.returncode, result.stdout) == (64, "")
+        assert result.stderr.count("\n") == 1
+
+
+def test_explain_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
+    """In aligned columns, in the form in which a file would say it."""
+    file = tmp_path / "membudget.yaml"
+    file.write_text("memory:\n  limit: 1024MiB\n")
+    environment = {"MEMBUDGET_CLEANUP_SETTLE": "90s", "MEMBUDGET_CONFIG": str(file)}
+    result = membudget("config", "explain", environment=environment)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(SETTINGS)
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
+    assert rows["limit"] == ["1GiB", f"file {file}:2"]
+    assert rows["cleanup.settle"] == ["90s", "environment MEMBUDGET_CLEANUP_SETTLE"]
+    assert rows["thresholds.low"] == ["70%", "default"]
+    assert len({line.index(line.split(maxsplit=2)[2]) for line in lines}) == 1
+
+
+def test_explain_shows_one_setting_or_a_section() -> None:
+    """One comes with its meaning and its variable."""
+    one = membudget("config", "explain", "brake").stdout.splitlines()
+    assert one[0].split() == ["brake", "false", "default"]
+    assert "MEMBUDGET_BRAKE" in one[1]
+    section = membudget("config", "explain", "thresholds.rss").stdout.splitlines()
+    assert [line.split()[0].rpartition(".")[2] for line in section] == [
+        "warning",
+        "critical",
+        "emergency",
+    ]
+    told = json.loads(membudget("config", "explain", "caches", "--json").stdout)
+    assert told["caches.adopt"]["value"] == []
+    assert told["caches.adopt"]["origin"] == "default"
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    """With and without being asked for it."""
+    for options in ((), ("--json",)):
+        assert json.loads(membudget("config", "schema", *options).stdout) == schema()
