@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -108,6 +110,8 @@ def test_a_program_that_grows_past_its_marks_is_told_so() -> None:
         (["--set", "thresholds.warnig=50%"], "did you mean thresholds.warning"),
         (["--set", "limit"], "KEY=VALUE"),
         (["--wat"], "--wat"),
+        (["--restart", "--restart-delay", "5"], "--restart-delay '5' has no unit"),
+        (["--config", "/no/such.toml"], "/no/such.toml"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_64(options: list[str], named: str) -> None:
@@ -167,7 +171,7 @@ def test_memory_shows_a_launched_process_from_outside() -> None:
         process.stdout.readline()
         words = membudget("memory", "--pid", str(process.pid))
         assert words.returncode == 0
-        assert f"{process.pid}: " in words.stdout
+        assert words.stdout.startswith(f"{process.pid} ")
         assert "of 123 MiB" in words.stdout
         assert "NORMAL" in words.stdout
         listed = membudget("memory", "--json")
@@ -181,6 +185,104 @@ def test_memory_of_a_process_that_is_not_there_exits_3() -> None:
     assert result.returncode == 3
     assert "4194304" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def _dry_run(
+    *options: str, environment: dict[str, str] | None = None
+) -> tuple[str, dict[str, str]]:
+    """The command that would be run, and the variables that would be set."""
+    result = membudget(
+        "run", "--dry-run", *options, "--", "python3", "a b.py", environment=environment
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    command, *lines = result.stdout.splitlines()
+    return command, dict(shlex.split(line)[0].split("=", 1) for line in lines)
+
+
+def test_a_dry_run_prints_the_command_and_each_variable_and_starts_nothing() -> None:
+    """One a line, as a shell would read them."""
+    command, variables = _dry_run("--limit", "400MiB", "--set", "cleanup.settle=2s", "--brake")
+    assert command == "python3 'a b.py'"
+    assert variables["MEMBUDGET_LIMIT"] == "400MiB"
+    assert variables["MEMBUDGET_CLEANUP_SETTLE"] == "2s"
+    assert variables["MEMBUDGET_BRAKE"] == "true"
+    assert variables["MEMBUDGET_LAUNCH"] == "lines"
+    assert variables["PYTHONPATH"].endswith("_shim")
+
+
+def test_a_dry_run_with_restart_shows_the_supervisor_and_opts_into_the_exit() -> None:
+    """What stays is a bare interpreter; what somebody set is left as it is."""
+    command, variables = _dry_run("--restart", "--restart-delay", "3s")
+    assert " -I -S " in command
+    assert " 3.0 0.7 " in command
+    assert variables["MEMBUDGET_EMERGENCY_EXIT"] == "true"
+    _, variables = _dry_run("--restart", "--set", "emergency.exit=false")
+    assert variables["MEMBUDGET_EMERGENCY_EXIT"] == "false"
+    _, variables = _dry_run("--restart", environment={"MEMBUDGET_EMERGENCY_EXIT": "false"})
+    assert "MEMBUDGET_EMERGENCY_EXIT" not in variables
+
+
+def test_caches_named_on_the_command_line_reach_the_program_as_settings() -> None:
+    """Options that repeat become one list."""
+    _, variables = _dry_run("--adopt", "app:PRICES", "--adopt", "app:NAMES", "--spare", "lib.*")
+    assert variables["MEMBUDGET_CACHES_ADOPT"] == "app:PRICES,app:NAMES"
+    assert variables["MEMBUDGET_CACHES_SPARE"] == "lib.*"
+
+
+def test_malloc_sets_arenas_alone_and_leaves_what_is_set() -> None:
+    """No threshold: a fixed one makes arrays slow; the user's own figure stays."""
+    _, variables = _dry_run("--malloc")
+    assert {name for name in variables if name.startswith("MALLOC")} == {"MALLOC_ARENA_MAX"}
+    _, variables = _dry_run("--malloc", environment={"MALLOC_ARENA_MAX": "7"})
+    assert "MALLOC_ARENA_MAX" not in variables
+    _, variables = _dry_run()
+    assert "MALLOC_ARENA_MAX" not in variables
+
+
+def test_a_settings_file_is_checked_and_passed_on_by_its_whole_path(tmp_path: Path) -> None:
+    """The program may change its folder before it reads the file."""
+    (tmp_path / "budget.toml").write_text('[memory]\nlimit = "321MiB"\n')
+    file = os.path.relpath(tmp_path / "budget.toml")
+    _, variables = _dry_run("--config", file)
+    assert variables["MEMBUDGET_CONFIG"] == str(tmp_path / "budget.toml")
+    result = run_python("import os; os.chdir('/')", "--config", file)
+    assert result.stderr.startswith("membudget: keeping 321 MiB (configured)")
+
+
+def test_a_bad_settings_file_is_one_line_and_exit_64(tmp_path: Path) -> None:
+    """Found before the program starts, with the file's name."""
+    file = tmp_path / "budget.toml"
+    for text in ('[memory]\nlimit = "400"\n', None):
+        file.unlink(missing_ok=True) if text is None else file.write_text(text)
+        result = run_python("print('started')", "--config", str(file))
+        assert (result.returncode, result.stdout) == (64, "")
+        (line,) = result.stderr.splitlines()
+        assert "budget.toml" in line
+
+
+def test_the_program_is_told_the_data_limit_it_came_with() -> None:
+    """A brake lowers it for the program; children get this one back."""
+    _, variables = _dry_run()
+    soft, _hard = resource.getrlimit(resource.RLIMIT_DATA)
+    assert variables["MEMBUDGET_LAUNCH_DATA_LIMIT"] == (
+        "none" if soft == resource.RLIM_INFINITY else str(soft)
+    )
+    command = [sys.executable, "-m", "membudget", "run", "--dry-run", "--", "true"]
+    limited = f"ulimit -S -d {8 << 20} && exec {shlex.join(command)}"
+    told = subprocess.run(
+        ["/bin/sh", "-c", limited],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=True,
+    ).stdout
+    assert f"MEMBUDGET_LAUNCH_DATA_LIMIT={8 << 30}\n" in told
+
+
+def test_signals_that_python_ignores_are_not_ignored_for_the_program() -> None:
+    """A shell's pipeline ends by SIGPIPE as it does without us."""
+    result = membudget("run", "--quiet", "--", "sh", "-c", "kill -PIPE $$; echo ignored")
+    assert (result.returncode, result.stdout) == (-signal.SIGPIPE, "")
 
 
 def test_the_launched_budget_survives_a_broken_environment_variable(tmp_path: Path) -> None:

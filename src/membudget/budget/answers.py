@@ -115,8 +115,8 @@ class Answers:
         }
 
     def _caches(self) -> list[Mapping[str, Any]]:
-        stats = [
-            holder.stats().as_dict()
+        stats: list[Mapping[str, Any]] = [
+            {**(figures := holder.stats().as_dict()), "evictions": dict(figures["evictions"])}
             for holder in self._governor.registry.holders()
             if hasattr(holder, "stats")
         ]

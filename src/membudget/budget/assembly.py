@@ -20,7 +20,7 @@ from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
-from membudget.reclaimers.exit import planned_exit
+from membudget.reclaimers.exit import PlannedExit
 from membudget.reclaimers.trim import trim
 from membudget.units import human_bytes
 
@@ -194,6 +194,13 @@ def protection(settings: Settings, owner: Governor) -> Protection | None:
     """The last resort that these settings ask for, if any."""
     if not settings["emergency.protection"]:
         return None
+    leave = None
+    if settings["emergency.exit"]:
+        import atexit  # only for those who opted in
+
+        planned = PlannedExit()
+        atexit.register(planned.end)  # Early, so that it comes after the program's own.
+        leave = planned.begin
     return Protection(
         owner.ladder.ask_everything,
         owner.tell,
@@ -201,7 +208,7 @@ def protection(settings: Settings, owner: Governor) -> Protection | None:
         cooldown=settings["emergency.cooldown"],
         restart_after=settings["emergency.restart_after"],
         dump=(lambda: dump(owner)) if settings["emergency.dump"] else None,
-        leave=planned_exit if settings["emergency.exit"] else None,
+        leave=leave,
     )
 
 
@@ -210,7 +217,9 @@ def _findable(presence: Presence | None, governor: Governor) -> Sequence[Hint]:
     if presence is None:
         return ()
     try:
-        return (presence.open(),)
+        hint = presence.open()
     except (MembudgetError, OSError) as error:
         governor.tell.failed("control socket", error)
         return ()
+    governor.watch.ring()  # Its slot gets its first figures now, not after an interval.
+    return (hint,)

@@ -21,7 +21,7 @@ from membudget.sinks.log import log_sink
 from membudget.sinks.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from membudget.budget.foreign import ForeignCaches
     from membudget.core import Follower, Reclaimer, Sink
@@ -119,7 +119,9 @@ def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
         return None
     from membudget.host.presence import Presence  # Linux only
 
-    return Presence(None if directory == "auto" else directory, program_name(), answers)
+    return Presence(
+        None if directory == "auto" else directory, program_name(sys.orig_argv), answers
+    )
 
 
 def _publisher(presence: Presence, governor: Governor) -> Follower:
@@ -180,9 +182,9 @@ def _reload_on_hangup(
         governor.at_stop.append(handler.remove)
 
 
-def program_name() -> str:
-    """What runs, for people: the script's name, or the module's after -m."""
-    for position, word in enumerate(words := sys.orig_argv[1:]):
+def program_name(words: Sequence[str]) -> str:
+    """What a Python's command line runs, for people: the script's name, or the module's."""
+    for position, word in enumerate(words[1:], 1):
         if word == "-c":
             return "python -c"
         if word == "-m" and position + 1 < len(words):

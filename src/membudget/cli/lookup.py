@@ -7,7 +7,7 @@ from typing import Any
 
 from membudget.cli.outside import OutsideView, environ_of, launched
 from membudget.core import Level, Record
-from membudget.errors import MembudgetError, ProbeError
+from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host.client import ask
 from membudget.host.folder import default_folder
 from membudget.host.identity import Identity, identity_of
@@ -58,7 +58,7 @@ def find(pid: int | None = None) -> list[Found]:
 
     Raises:
         ProbeError: There is no such process, or it is another user's.
-        ConfigError: MEMBUDGET_AGENT_DIRECTORY is no place.
+        ConfigError: Our own settings do not fit.
     """
     folder = folder_of(pid)
     wanted = identity_of(pid) if pid is not None else None
@@ -76,10 +76,17 @@ def folder_of(pid: int | None) -> str:
 
     Raises:
         ProbeError: There is no such process.
-        ConfigError: The setting is no place.
+        ConfigError: Our own settings do not fit.
     """
-    environ = os.environ if pid is None else environ_of(pid)
-    directory: str = resolve({}, environ)["agent.directory"]
+    directory: str
+    if pid is None:
+        directory = resolve({})["agent.directory"]
+    else:
+        environ = environ_of(pid)
+        try:
+            directory = resolve({}, environ)["agent.directory"]
+        except ConfigError:  # Its file may be broken by now; what it started with is not told.
+            directory = environ.get(_DIRECTORY.variable, "auto")
     if directory not in ("auto", "none"):
         return directory
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from membudget.budget.launch import VARIABLE
+from membudget.budget.start import program_name
 from membudget.errors import ProbeError
 from membudget.pressure import judge
 from membudget.probes.cgroup import cgroup_probe
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from membudget.pressure import Judgement
+
+_SUPERVISOR = b"/membudget/cli/restart\0"
+"""Stands in the command line of our own supervisor, which carries its program's environment."""
 
 APART = 0.5
 """Seconds between the two readings that give a rate."""
@@ -78,7 +82,9 @@ def launched() -> list[int]:
         try:
             is_python = "python" in os.readlink(entry / "exe")
             is_own = entry.stat().st_uid == os.getuid()
-            if is_python and is_own and VARIABLE in environ_of(int(entry.name)):
+            if not (is_python and is_own) or _SUPERVISOR in (entry / "cmdline").read_bytes():
+                continue
+            if VARIABLE in environ_of(int(entry.name)):
                 pids.append(int(entry.name))
         except (ProbeError, OSError):
             continue
@@ -118,5 +124,4 @@ def command_of(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    named = [word for word in words[1:] if word and not word.startswith("-")]
-    return os.path.basename(named[0] if named else words[0])[:40]
+    return program_name([word for word in words if word])

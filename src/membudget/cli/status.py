@@ -9,6 +9,7 @@ import click
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
 from membudget.cli.words import line
 from membudget.core import Level
+from membudget.errors import ProbeError
 
 
 @click.command()
@@ -21,10 +22,13 @@ def command(*, pid: int | None, quiet: bool, as_json: bool) -> int:
     Nobody is asked, so a process that hangs is seen as well. Exits 0 when all is well, 1 at
     WARNING, 2 at CRITICAL or EMERGENCY, 3 when there is none.
     """
-    rows = [one.as_row() for one in find(pid)]
+    try:
+        rows, why = [one.as_row() for one in find(pid)], NOBODY
+    except ProbeError as error:
+        rows, why = [], str(error)
     if not rows:
         if not quiet:
-            click.echo(f"membudget: {NOBODY}", err=True)
+            click.echo(f"membudget: {why}", err=True)
         return UNREACHABLE
     worst = max(rows, key=lambda row: (Level[row["level"]], row["used"] / (row["limit"] or 1e18)))
     if as_json:

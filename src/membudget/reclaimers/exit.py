@@ -1,12 +1,11 @@
 """The planned exit: the last resort, only where the program's owner has asked for it.
 
 A process that is about to be killed does better to end by itself, with its own handlers run and an
-exit code that a supervisor can tell from a crash.
+exit code that a supervisor can tell from a crash, and from a program that came to its end.
 """
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -24,37 +23,56 @@ DEADLINE = 10.0
 """Seconds that the program's own shutdown has."""
 
 
-def planned_exit(
-    deadline: float = DEADLINE,
-    *,
-    code: int = EXIT_CODE,
-    kill: Callable[[int], None] = os._exit,
-) -> None:
-    """Ask the program to end by itself, and end it after the deadline.
-
-    Raises SIGTERM where the program handles it, else KeyboardInterrupt in the main thread. A
-    watchdog thread ends the process with `code` when that has not happened in time.
+class PlannedExit:
+    """Asks the program to end by itself, and ends it after a deadline.
 
     Args:
         deadline: Seconds.
-        code: The exit code after the deadline.
+        code: The exit code, however the program ends once it was asked.
         kill: What ends the process; for tests.
     """
-    threading.Thread(
-        target=_end_after, args=(deadline, code, kill), name="membudget-exit", daemon=True
-    ).start()
-    handler = signal.getsignal(signal.SIGTERM)
-    if callable(handler):
-        os.kill(os.getpid(), signal.SIGTERM)
-    else:
-        _thread.interrupt_main()
 
+    def __init__(
+        self,
+        deadline: float = DEADLINE,
+        *,
+        code: int = EXIT_CODE,
+        kill: Callable[[int], None] = os._exit,
+    ) -> None:
+        self._deadline = deadline
+        self._code = code
+        self._kill = kill
+        self._has_begun = False
 
-def _end_after(deadline: float, code: int, kill: Callable[[int], None]) -> None:
-    time.sleep(deadline)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):  # A closed or full stream must not keep the process.
-            continue
-    kill(code)
+    def begin(self) -> None:
+        """Raise SIGTERM where the program handles it, else KeyboardInterrupt in the main thread.
+
+        A watchdog thread ends the process when that has not helped in time.
+        """
+        self._has_begun = True
+        threading.Thread(target=self._watch, name="membudget-exit", daemon=True).start()
+        number = signal.SIGTERM if callable(signal.getsignal(signal.SIGTERM)) else signal.SIGINT
+        main = threading.main_thread().ident
+        if callable(signal.getsignal(number)) and main is not None:
+            # A real signal also wakes a main thread that waits in a call.
+            signal.pthread_kill(main, number)
+
+    def end(self) -> None:
+        """Leave with our code where the exit had begun: the last of the program's exit handlers.
+
+        A program that ends well after SIGTERM would be taken for one that came to its end.
+        """
+        if self._has_begun:
+            self._leave()
+
+    def _watch(self) -> None:
+        time.sleep(self._deadline)
+        self._leave()
+
+    def _leave(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):  # A closed or full stream keeps nobody.
+                continue
+        self._kill(self._code)

@@ -1,0 +1,129 @@
+"""What the end of a program was, in words, and what follows from it. Pure."""
+
+from __future__ import annotations
+
+import signal
+
+from membudget.core import Record
+from membudget.units import human_seconds
+
+LADDERS_EXIT = 75
+"""What the ladder's planned exit leaves with: EX_TEMPFAIL of sysexits.h."""
+
+USAGE = 64
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+_WRONG = {
+    USAGE: "wrong usage",
+    NOT_EXECUTABLE: "cannot be executed",
+    NOT_FOUND: "not found",
+}
+"""Exit codes that tell what no restart mends."""
+
+MOST = 60
+"""How many first waits the longest wait is: 1 s grows to 60 s."""
+
+SETTLED = 60.0
+"""Seconds of life after which the wait is the first one again."""
+
+_SIGNALLED = 128
+"""What a shell adds to a signal's number to report a death by it."""
+
+
+class Kills(Record):
+    """How often the kernel has killed for want of memory.
+
+    Attributes:
+        where: What is counted: "group" for the memory group, "machine" for all there is.
+        count: So far.
+    """
+
+    where: str
+    count: int
+
+
+class Death(Record):
+    """The end of one life of the program.
+
+    Attributes:
+        code: Its exit code, or the number of the signal that ended it, negative.
+        before: The kernel's kills at its start, or None where they are not told.
+        after: The kernel's kills at its end, or None.
+    """
+
+    code: int
+    before: Kills | None
+    after: Kills | None
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell would report of it."""
+        return self.code if self.code >= 0 else _SIGNALLED - self.code
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no restart would help: all went well, or the command itself is wrong."""
+        return self.code == 0 or self.code in _WRONG
+
+    @property
+    def kills(self) -> str | None:
+        """The kills during this life, as in "group oom_kill 3 → 4", or None without any."""
+        before, after = self.before, self.after
+        if before is None or after is None or before.where != after.where:
+            return None
+        if after.count <= before.count:
+            return None
+        return f"{after.where} oom_kill {before.count} → {after.count}"
+
+    @property
+    def reason(self) -> str:
+        """What ended it, to stand behind "program"."""
+        kills = self.kills
+        if self.code == -signal.SIGKILL:
+            return self._killed(kills)
+        meanwhile = f"; meanwhile the kernel killed another process ({kills})" if kills else ""
+        if self.code < 0:
+            return f"ended by {_named(-self.code)}{meanwhile}"
+        if self.code == LADDERS_EXIT:
+            return f"left by the ladder's exit ({LADDERS_EXIT}){meanwhile}"
+        wrong = f" ({_WRONG[self.code]})" if self.code in _WRONG else ""
+        return f"ended by itself with exit code {self.code}{wrong}{meanwhile}"
+
+    def _killed(self, kills: str | None) -> str:
+        if kills is not None:
+            return f"killed by the kernel for want of memory ({kills})"
+        named = _named(signal.SIGKILL)
+        if self.after is None:
+            return f"killed by {named}; nothing tells whether for want of memory"
+        return f"killed by somebody with {named}; {self.after.where} oom_kill is no higher"
+
+
+class Backoff:
+    """How long to wait before the next start: doubling, and short again after a long life.
+
+    Args:
+        first: Seconds.
+    """
+
+    __slots__ = ("_first", "_next")
+
+    def __init__(self, first: float) -> None:
+        self._first = self._next = first
+
+    def after(self, lived: float) -> float:
+        """Seconds to wait after a life of that many seconds."""
+        wait = self._first if lived >= SETTLED else self._next
+        self._next = min(2 * wait, MOST * self._first)
+        return wait
+
+
+def told_restart(reason: str, wait: float, number: int) -> str:
+    """The line that tells a death and the start to come."""
+    return f"program {reason}; starting it again in {human_seconds(wait)} (restart {number})"
+
+
+def _named(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:  # A real-time signal has no name.
+        return f"signal {number}"

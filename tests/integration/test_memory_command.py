@@ -1,0 +1,221 @@
+"""`memory` and `status`: what people and checks learn of processes under a budget."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from commands import Result, clean_environment, membudget
+from waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+AS_NOBODY = """
+    import os, sys
+    import difflib, json, membudget.cli, membudget.cli.memory  # before they are out of reach
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    sys.argv[0] = "membudget"
+    membudget.cli.main()
+"""
+
+HOLD = """
+    import functools, sys, time
+
+    @functools.cache
+    def load(number):
+        return "x" * 1000 + str(number)
+
+    for number in range(5000):
+        load(number)
+    ballast = b"x" * (int(sys.argv[1]) << 20)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Program:
+    """A program under `membudget run`, with a folder of its own to meet in."""
+
+    def __init__(self, process: subprocess.Popen[str], environment: Mapping[str, str]) -> None:
+        self.process = process
+        self.environment = environment
+
+    def ask(self, *arguments: str) -> Result:
+        """Run a command of ours that looks where this program can be found."""
+        return membudget(*arguments, environment=self.environment)
+
+    def rows(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `memory --json` tells, once the program has a slot."""
+        out = self.ask("memory", "--pid", str(self.process.pid), "--json", *arguments).stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, *options: str, ballast: int = 0, text: str = HOLD, **extra: str
+) -> Iterator[Program]:
+    """The program, ready and with a slot."""
+    environment = {"MEMBUDGET_AGENT_DIRECTORY": str(folder / "meet"), **extra}
+    command = [sys.executable, "-m", "membudget", "run", *options, "--"]
+    with subprocess.Popen(
+        [*command, sys.executable, "-c", textwrap.dedent(text), str(ballast)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(environment),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        program = Program(process, environment)
+        eventually(lambda: list((folder / "meet").glob(f"*-{process.pid}-*.sock")))
+        yield program
+        process.kill()
+
+
+def test_a_process_is_found_and_told_in_one_line(tmp_path: Path) -> None:
+    """Who, how much of which limit, the level; and a check is content."""
+    with running(tmp_path, "--limit", "400MiB") as program:
+        result = program.ask("memory")
+        assert result.returncode == 0
+        assert result.stdout.startswith(f"{program.process.pid} python -c: ")
+        assert "of 400 MiB (" in result.stdout
+        assert ", configured) NORMAL" in result.stdout
+        status = program.ask("status")
+        assert status.returncode == 0
+        assert status.stdout.startswith("NORMAL, 1 process; the fullest: ")
+        assert program.ask("status", "-q").stdout == ""
+
+
+def test_what_the_process_answers_has_its_caches(tmp_path: Path) -> None:
+    """A functools cache of a program that knows nothing of us, by its name and entries."""
+    with running(tmp_path, "--limit", "400MiB") as program:
+        (row,) = program.rows("-v")
+        (load,) = [one for one in row["found"] if one["name"] == "__main__.load"]
+        assert load["entries"] == 5000
+        assert load["why"] == ""
+        assert 5_000_000 < load["held"] < 8_000_000
+        assert row["gc"]["is_enabled"] is True
+        assert row["brake"] is None
+        told = program.ask("memory", "-v").stdout
+        assert "lru_cache  __main__.load: 5,000 entries unbounded" in told
+
+
+def test_a_full_process_is_critical_for_checks(tmp_path: Path) -> None:
+    """Exit 2 of `memory` and of `status`, and the change of level is in the history."""
+    options = ("--limit", "100MiB", "--set", "emergency.protection=false", "--quiet")
+    with running(tmp_path, *options, ballast=80) as program:
+        eventually(lambda: program.rows()[0]["level"] in ("CRITICAL", "EMERGENCY"))
+        assert program.ask("memory").returncode == 2
+        assert program.ask("status").returncode == 2
+        assert program.rows("-v")[0]["changes"]
+
+
+def test_a_stopped_process_is_seen_and_does_not_answer(tmp_path: Path) -> None:
+    """Its slot tells the last figures; asking it ends in a clear line and exit 3."""
+    with running(tmp_path, "--limit", "400MiB") as program:
+        program.process.send_signal(signal.SIGSTOP)
+        assert program.ask("memory").returncode == 0
+        result = program.ask("memory", "-v")
+        program.process.send_signal(signal.SIGCONT)
+        assert result.returncode == 3
+        assert f"process {program.process.pid}" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_nobody_to_be_found_is_told(tmp_path: Path) -> None:
+    """One line and exit 3; a number that is nobody's as well."""
+    where = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path)}
+    for arguments in (("status",), ("memory", "--pid", "4000000"), ("status", "--pid", "4000000")):
+        result = membudget(*arguments, environment=where)
+        assert (result.returncode, result.stdout) == (3, "")
+        assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only the superuser may run as somebody else")
+def test_another_user_gets_nothing(tmp_path: Path) -> None:
+    """Neither figures nor an answer, and the process goes on."""
+    tmp_path.chmod(0o755)
+    with running(tmp_path, "--limit", "400MiB") as program:
+        for arguments in (("memory",), ("memory", "-v", "--pid", str(program.process.pid))):
+            result = subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(AS_NOBODY), *arguments],
+                capture_output=True,
+                text=True,
+                env=clean_environment(program.environment),
+                timeout=30,
+                check=False,
+            )
+            assert (result.returncode, result.stdout) == (3, ""), result
+            assert len(result.stderr.splitlines()) == 1
+        assert program.rows("-v")[0]["level"] == "NORMAL"
+
+
+def test_settings_are_read_anew_at_a_hangup(tmp_path: Path) -> None:
+    """A new limit holds at once; a broken file is told and changes nothing."""
+    file = tmp_path / "membudget.yaml"
+    file.write_text("memory:\n  limit: 400MiB\n")
+    with running(tmp_path, "--config", str(file)) as program:
+        assert program.rows()[0]["limit"] == 400 << 20
+        file.write_text("memory:\n  limit: 500MiB\n  caches:\n    cleanup_interval: 1h\n")
+        program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: program.rows()[0]["limit"] == 500 << 20)
+        file.write_text("memory:\n  limit: lots\n")
+        program.process.send_signal(signal.SIGHUP)
+        assert program.process.stderr is not None
+        lines = iter(program.process.stderr.readline, "")
+        told = next(line for line in lines if "settings read anew" in line)
+        assert "limit; only a restart applies caches.cleanup_interval" in told
+        failed = next(line for line in lines if "reload failed" in line)
+        assert "membudget.yaml:2: limit 'lots'" in failed
+        assert program.rows()[0]["limit"] == 500 << 20
+
+
+def test_a_programs_own_hangup_handler_stays_its_own(tmp_path: Path) -> None:
+    """Also where there is a settings file."""
+    file = tmp_path / "membudget.toml"
+    file.write_text('[memory]\nlimit = "400MiB"\n')
+    text = """
+        import signal, sys
+        signal.signal(signal.SIGHUP, lambda *_: print("mine", flush=True))
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with running(tmp_path, "--config", str(file), text=text) as program:
+        program.process.send_signal(signal.SIGHUP)
+        assert program.process.stdout is not None
+        assert program.process.stdout.readline() == "mine\n"
+
+
+def test_without_a_settings_file_a_hangup_ends_the_program(tmp_path: Path) -> None:
+    """As it does without us."""
+    with running(tmp_path, "--limit", "400MiB") as program:
+        program.process.send_signal(signal.SIGHUP)
+        assert program.process.wait(20) == -signal.SIGHUP
+
+
+def test_a_budget_of_the_programs_own_is_found_as_well(tmp_path: Path) -> None:
+    """It takes over slot and socket from the launcher's."""
+    text = """
+        import membudget, sys
+        budget = membudget.start("300MiB")
+        cache = budget.cache("prices")
+        cache.set("one", "x" * 1000)
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    with running(tmp_path, "--limit", "400MiB", text=text) as program:
+        eventually(lambda: program.rows("-v")[0].get("caches"))
+        (row,) = program.rows("-v")
+        assert row["limit"] == 300 << 20
+        assert [one["name"] for one in row["caches"]] == ["prices"]

@@ -1,0 +1,157 @@
+"""`membudget run --restart`: real programs that die, in real memory groups."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cgroup_v1 import limited_group, unavailable
+from commands import clean_environment, membudget
+from dying import REASONS, starts
+from supervised import python_text, state, supervised, supervisor_of, wait_until
+
+PROGRAM = Path(__file__).parents[1] / "dying.py"
+LIMIT = 120 << 20
+needs_group = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+
+DEATHS = re.compile(r"membudget: program (?P<reason>.*); starting it again in .* \(restart (\d+)\)")
+
+
+@needs_group
+def test_every_death_is_told_with_its_reason_and_answered_by_a_start(tmp_path: Path) -> None:
+    """Kernel, signals, errors, the ladder's code: each is told apart, counted, and survived."""
+    ways = ["oom", "error", "kill", "left", "other", "fault", "term", "orphan", "oom", "kill"]
+    counter = tmp_path / "lives"
+    command = supervisor_of(sys.executable, "-S", str(PROGRAM), ",".join(ways), str(counter))
+    with limited_group(LIMIT) as group:
+        result = group.run(command, env=clean_environment(), timeout=60)
+        left = (group.path / "cgroup.procs").read_text()
+    told = DEATHS.findall(result.stderr)
+    assert [number for _, number in told] == [str(n + 1) for n in range(len(ways))]
+    for way, (reason, _) in zip(ways, told, strict=True):
+        assert REASONS[way] in reason
+    assert len(starts(counter)) == len(ways) + 1
+    assert result.returncode == 0
+    assert left == ""
+
+
+def test_the_programs_input_output_and_code_are_its_own() -> None:
+    """The supervisor reads nothing, writes only to standard error, and says nothing of success."""
+    text = "import sys; print(sys.stdin.read().upper(), end='')"
+    result = subprocess.run(
+        supervisor_of(*python_text(text)),
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=30,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "HELLO\n", "")
+
+
+@pytest.mark.parametrize("code", [64, 126, 127])
+def test_wrong_usage_is_told_and_not_tried_again(code: int) -> None:
+    """No restart mends a wrong command line."""
+    result = membudget("run", "--restart", "--quiet", "--", "sh", "-c", f"exit {code}")
+    assert result.returncode == code
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"membudget: program ended by itself with exit code {code} (")
+    assert line.endswith("not starting it again")
+
+
+def test_orphans_of_a_running_program_are_reaped() -> None:
+    """Whatever is re-parented to the supervisor leaves no zombie."""
+    text = """
+        import signal, subprocess
+        print("ready", flush=True)
+        subprocess.run(["sh", "-c", "sleep 0.05 & echo $!"])
+        signal.pause()
+    """
+    with supervised(text) as process:
+        assert process.stdout is not None
+        orphan = int(process.stdout.readline())
+        wait_until(lambda: state(orphan) is None)
+        process.terminate()
+        assert process.wait(20) == 143
+
+
+def test_what_the_program_leaves_behind_is_gone_before_the_next_start(tmp_path: Path) -> None:
+    """Asked first; what ignores that is killed ten seconds later, its own children too."""
+    text = """
+        import subprocess, sys
+        from pathlib import Path
+        pids = Path(sys.argv[1])
+        if pids.exists():
+            left = [pid for pid in pids.read_text().split() if Path("/proc", pid).exists()]
+            print("left:", left, flush=True)
+            raise SystemExit
+        deaf = "trap '' TERM; sleep 1000 & echo $$ $!; wait"
+        child = subprocess.Popen(["sh", "-c", deaf], stdout=subprocess.PIPE, text=True)
+        pids.write_text(child.stdout.readline())
+        raise SystemExit(1)
+    """
+    began = time.monotonic()
+    result = subprocess.run(
+        [*supervisor_of(*python_text(text)), str(tmp_path / "pids")],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "left: []\n")
+    assert time.monotonic() - began >= 10
+
+
+@needs_group
+def test_a_start_waits_until_there_is_room() -> None:
+    """While others fill the group it is told why nothing runs; their end lets the program start."""
+    hold = "import time; held = b'x' * (150 << 20); print('holding', flush=True); time.sleep(1000)"
+    with limited_group(200 << 20) as group:
+        text = "print('ready', flush=True); raise SystemExit(input() != 'end')"
+        with (
+            supervised(text, group=group) as process,
+            group.start(python_text(hold), stdout=subprocess.PIPE) as other,
+        ):
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert other.stdout is not None
+            other.stdout.readline()
+            process.stdin.write("die\n")
+            process.stdin.flush()
+            assert "exit code 1" in process.stderr.readline()
+            waiting = "waiting for room .* holds 15. MiB of 200 MiB without it, above 70%"
+            assert re.search(waiting, process.stderr.readline())
+            other.kill()
+            assert process.stdout.readline() == "ready\n"
+            process.stdin.write("end\n")
+            process.stdin.flush()
+            assert process.wait(20) == 0
+
+
+def test_the_ladders_exit_is_opted_in_unless_somebody_set_it() -> None:
+    """With somebody there to start it again, ending in good order is the better end."""
+    text = "import os; print(os.environ['MEMBUDGET_EMERGENCY_EXIT'])"
+    for environment, seen in (({}, "true"), ({"MEMBUDGET_EMERGENCY_EXIT": "no"}, "no")):
+        command = ["--restart", "--quiet", "--", *python_text(text)]
+        assert membudget("run", *command, environment=environment).stdout == f"{seen}\n"
+
+
+def test_a_program_above_its_limit_for_good_leaves_by_the_ladder(tmp_path: Path) -> None:
+    """What nothing can free is ended in good order, told so, and started anew."""
+    ladder = {"COOLDOWN": "10ms", "MAX_ATTEMPTS": "1", "DUMP": "false"}
+    result = membudget(
+        *("run", "--restart", "--restart-delay", "2ms", "--limit", "64MiB", "--quiet"),
+        *("--", sys.executable, str(PROGRAM), "asked", str(tmp_path / "lives")),
+        environment={f"MEMBUDGET_EMERGENCY_{name}": text for name, text in ladder.items()},
+    )
+    ((reason, _),) = DEATHS.findall(result.stderr)
+    assert reason == "left by the ladder's exit (75)"
+    assert result.returncode == 0

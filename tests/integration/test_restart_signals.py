@@ -1,0 +1,169 @@
+"""Signals and terminals under `membudget run --restart`: whose they are, and who ends when."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from commands import clean_environment
+from supervised import children, python_text, state, supervised, supervisor_of, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.mark.parametrize(
+    ("handler", "code"),
+    [("", 143), ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", 7)],
+)
+def test_sigterm_ends_both_with_the_programs_code(handler: str, code: int) -> None:
+    """128 + 15 where the program has no handler, else its own code; it is not started again."""
+    text = f"import signal, sys; {handler}\nprint('ready', flush=True)\nsignal.pause()"
+    with supervised(text) as process:
+        (program,) = children(process.pid)
+        process.terminate()
+        assert process.wait(20) == code
+        assert state(program) is None
+
+
+def test_a_program_that_ignores_sigterm_is_not_taken_from() -> None:
+    """The supervisor waits as long as the program; a second signal still reaches it."""
+    text = """
+        import signal
+        signal.signal(signal.SIGTERM, lambda *_: print("heard", flush=True))
+        print("ready", flush=True)
+        while True:
+            signal.pause()
+    """
+    with supervised(text) as process:
+        assert process.stdout is not None
+        process.terminate()
+        assert process.stdout.readline() == "heard\n"
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(20) == 128 + signal.SIGQUIT
+
+
+def test_signals_that_end_nothing_are_passed_on() -> None:
+    """Reload and the user's own signals reach the program; a death later is answered by a start."""
+    text = """
+        import signal, sys
+        signal.signal(signal.SIGUSR1, lambda *_: print("usr1", flush=True))
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(5))
+        print("ready", flush=True)
+        while True:
+            signal.pause()
+    """
+    with supervised(text) as process:
+        assert process.stdout is not None
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == "usr1\n"
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.wait(20) == 143
+
+
+def test_a_supervisor_that_is_killed_takes_the_program_along() -> None:
+    """Nobody is left who would start it again, so nobody is left running."""
+    with supervised("import signal; print('ready', flush=True); signal.pause()") as process:
+        (program,) = children(process.pid)
+        process.kill()
+        process.wait(20)
+        wait_until(lambda: state(program) in (None, "Z"))
+
+
+def test_a_signal_during_the_wait_ends_it_at_once() -> None:
+    """There is no program to ask; the code tells the signal."""
+    with supervised("print('ready', flush=True); raise SystemExit(1)", delay="1h") as process:
+        assert process.stderr is not None
+        assert "in 1.0 h (restart 1)" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(20) == 143
+
+
+@contextlib.contextmanager
+def _at_a_terminal(*command: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A command at a terminal of its own that has said "ready", and what types into it."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        ["/usr/bin/setsid", "--ctty", *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=clean_environment(),
+    ) as process:
+        os.close(theirs)
+        try:
+            _read_until(ours, b"ready")
+            yield process, ours
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def _read_until(descriptor: int, text: bytes) -> None:
+    read = b""
+    while text not in read:
+        assert select.select([descriptor], [], [], 20)[0], f"{text!r} did not come: {read!r}"
+        read += os.read(descriptor, 4096)
+
+
+def test_ctrl_c_reaches_the_program_once() -> None:
+    """The terminal has told the whole group already; what kill sends is passed on."""
+    text = """
+        import signal, sys, time
+        seen = []
+        signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+        print("ready", flush=True)
+        while not seen:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        sys.exit(10 + len(seen))
+    """
+    with _at_a_terminal(*supervisor_of(*python_text(text))) as (process, terminal):
+        os.write(terminal, b"\x03")
+        assert process.wait(20) == 11
+    with _at_a_terminal(*supervisor_of(*python_text(text))) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 11
+
+
+def test_ctrl_z_stops_both_and_the_shell_continues_both() -> None:
+    """The shell sees its job stop, and gets it back to the foreground."""
+    text = """
+        import signal, sys
+        signal.signal(signal.SIGCONT, lambda *_: sys.exit(0))
+        print("ready", flush=True)
+        while True:
+            signal.pause()
+    """
+    job = f"{shlex.join(supervisor_of(*python_text(text)))}; echo job $?; fg; exit $?"
+    with _at_a_terminal("bash", "-mc", job) as (process, terminal):
+        os.write(terminal, b"\x1a")
+        _read_until(terminal, f"job {128 + signal.SIGTSTP}".encode())
+        assert process.wait(20) == 0
+
+
+def test_the_program_starts_with_the_signals_it_would_have_without() -> None:
+    """What the supervisor blocks is free again; what its caller ignores stays ignored."""
+    text = "print(*[one for one in open('/proc/self/status') if one.startswith('Sig')][2:], sep='')"
+    shown = [
+        subprocess.run(
+            ["/bin/sh", "-c", f"trap '' HUP USR2; exec {shlex.join(command)}"],
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+            timeout=30,
+            check=True,
+        ).stdout
+        for command in (python_text(text), supervisor_of(*python_text(text)))
+    ]
+    assert "SigBlk" in shown[0]
+    assert shown[0] == shown[1]

@@ -1,0 +1,96 @@
+"""What an end was, in words, and how long to wait: pure."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from membudget.cli.restart.deaths import MOST, SETTLED, Backoff, Death, Kills, told_restart
+
+
+def _death(code: int, before: int | None = 3, after: int | None = 3) -> Death:
+    kills = [
+        None if count is None else Kills(where="group", count=count) for count in (before, after)
+    ]
+    return Death(code=code, before=kills[0], after=kills[1])
+
+
+@pytest.mark.parametrize(
+    ("death", "reason"),
+    [
+        (_death(-9, 3, 4), "killed by the kernel for want of memory (group oom_kill 3 → 4)"),
+        (_death(-9), "killed by somebody with signal 9 (SIGKILL); group oom_kill is no higher"),
+        (
+            _death(-9, None, None),
+            "killed by signal 9 (SIGKILL); nothing tells whether for want of memory",
+        ),
+        (_death(-15), "ended by signal 15 (SIGTERM)"),
+        (_death(-40), "ended by signal 40"),
+        (_death(75), "left by the ladder's exit (75)"),
+        (_death(1), "ended by itself with exit code 1"),
+        (_death(64), "ended by itself with exit code 64 (wrong usage)"),
+    ],
+)
+def test_a_death_is_told_by_what_caused_it(death: Death, reason: str) -> None:
+    """A kill is the kernel's only where its own count rose."""
+    assert death.reason == reason
+
+
+def test_a_kill_beside_a_death_of_another_kind_is_told_too() -> None:
+    """A worker that the kernel took is often why its parent left."""
+    told = "; meanwhile the kernel killed another process (group oom_kill 3 → 5)"
+    assert _death(1, 3, 5).reason == f"ended by itself with exit code 1{told}"
+
+
+def test_counts_of_different_things_are_not_compared() -> None:
+    """A program moved out of sight of its group is not said to have been killed for memory."""
+    before, after = Kills(where="group", count=0), Kills(where="machine", count=7)
+    assert Death(code=-9, before=before, after=after).kills is None
+
+
+@pytest.mark.parametrize(("code", "reported"), [(0, 0), (7, 7), (255, 255), (-9, 137), (-15, 143)])
+def test_the_exit_code_is_what_a_shell_reports(code: int, reported: int) -> None:
+    """128 + n for signal n."""
+    assert _death(code).exit_code == reported
+
+
+@pytest.mark.parametrize("code", [0, 64, 126, 127])
+def test_what_no_restart_mends_is_final(code: int) -> None:
+    """All went well, or the command itself is wrong."""
+    assert _death(code).is_final
+
+
+@given(st.integers(-64, 255).filter(lambda code: code not in (0, 64, 126, 127)))
+def test_everything_else_is_tried_again(code: int) -> None:
+    """An error, a signal, the ladder's exit."""
+    assert not _death(code).is_final
+
+
+def test_waits_double_up_to_sixty_times_the_first() -> None:
+    """1 s grows to 60 s and stays there."""
+    backoff = Backoff(1.0)
+    assert [backoff.after(0.1) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_life_of_a_minute_makes_the_wait_short_again() -> None:
+    """Yesterday's deaths do not slow down today's restart."""
+    backoff = Backoff(1.0)
+    for _ in range(5):
+        backoff.after(SETTLED - 1)
+    assert backoff.after(SETTLED) == 1
+    assert backoff.after(0.1) == 2
+
+
+@given(st.floats(0.001, 100), st.lists(st.floats(0, 200), max_size=30))
+def test_every_wait_is_bounded(first: float, lives: list[float]) -> None:
+    """Never shorter than the first, never above its sixtyfold."""
+    backoff = Backoff(first)
+    for lived in lives:
+        assert first <= backoff.after(lived) <= MOST * first
+
+
+def test_the_line_tells_the_reason_the_wait_and_the_count() -> None:
+    """One line with all that somebody needs who reads the log next morning."""
+    line = told_restart(_death(-15).reason, 1.0, 4)
+    assert line == "program ended by signal 15 (SIGTERM); starting it again in 1.0 s (restart 4)"

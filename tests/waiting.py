@@ -1,0 +1,24 @@
+"""Waiting for something that another process does: until it is so, or a deadline."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], seconds: float = 20.0) -> T:
+    """What `look` returns, once that is true.
+
+    Raises:
+        AssertionError: It never was within so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < until, f"not so within {seconds} s"
+        time.sleep(0.02)
+    return seen
