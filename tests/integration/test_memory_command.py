@@ -219,3 +219,25 @@ def test_a_budget_of_the_programs_own_is_found_as_well(tmp_path: Path) -> None:
         (row,) = program.rows("-v")
         assert row["limit"] == 300 << 20
         assert [one["name"] for one in row["caches"]] == ["prices"]
+
+
+def test_a_program_that_closes_all_descriptors_can_still_be_asked(tmp_path: Path) -> None:
+    """As daemons do: at their start, and here once more later on."""
+    text = """
+        import os, sys
+        os.closerange(3, 256)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        os.closerange(3, 256)
+        print("again", flush=True)
+        sys.stdin.read()
+    """
+    with running(tmp_path, "--limit", "400MiB", text=text) as program:
+        eventually(lambda: "gc" in program.rows("-v")[0])
+        assert program.process.stdin is not None
+        assert program.process.stdout is not None
+        program.process.stdin.write("\n")
+        program.process.stdin.flush()
+        assert program.process.stdout.readline() == "again\n"
+        eventually(lambda: "gc" in program.rows("-v")[0])
+        assert program.process.poll() is None

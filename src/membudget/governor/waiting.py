@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from membudget.probes.kernel_files import Identity
 
 
+_CAN_POLL = hasattr(os, "eventfd") and hasattr(select, "poll")
+
+
 class Doorbell:
     """Something to wait at, that any thread may ring. One thread waits.
 
@@ -32,7 +35,7 @@ class Doorbell:
         self._fd: int | None = None
         self._identity: Identity = None
         self._poll: select.poll | None = None
-        if hasattr(os, "eventfd") and hasattr(select, "poll"):
+        if _CAN_POLL:
             self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._identity = identity(self._fd)
             self._poll = select.poll()
@@ -48,6 +51,10 @@ class Doorbell:
             else:
                 hint.close()
 
+    def is_whole(self) -> bool:
+        """Whether its descriptor is still its own: a daemon closes every number it finds."""
+        return self._poll is not None or not _CAN_POLL
+
     def ring(self) -> None:
         """Wake the waiting thread, now or at its next wait."""
         self._rung.set()
@@ -59,6 +66,9 @@ class Doorbell:
     def wait(self, timeout: float) -> list[str]:
         """Wait at most `timeout` seconds; returns the names of the hints that came."""
         poll, door = self._poll, self._fd
+        if poll is not None and door is not None and identity(door) != self._identity:
+            # The program closed the number and may use it: wait without it from now on.
+            self._fd = self._poll = poll = None
         if poll is None:
             self._rung.wait(timeout)
             self._rung.clear()
@@ -66,7 +76,8 @@ class Doorbell:
         came = []
         for fd, events in poll.poll(max(0, round(timeout * 1000))):
             if fd == door:
-                self._answer(fd)
+                with contextlib.suppress(OSError):
+                    os.eventfd_read(fd)
             elif (hint := self._hints.get(fd)) is not None:
                 came.append(hint.name)
                 self._clear(hint, events)
@@ -83,14 +94,6 @@ class Doorbell:
             with contextlib.suppress(OSError):
                 hint.close()
         self._hints = {}
-
-    def _answer(self, fd: int) -> None:
-        if identity(fd) == self._identity:
-            with contextlib.suppress(OSError):
-                os.eventfd_read(fd)
-        else:
-            # The program closed the number and may use it: wait without it from now on.
-            self._fd = self._poll = None
 
     def _clear(self, hint: Hint, events: int) -> None:
         try:

@@ -165,6 +165,14 @@ class Watch:
         self._bell = self._late_bell = None
         self.resume()
 
+    def _renew(self, bell: Doorbell) -> Doorbell:
+        """Another bell in the place of one whose descriptor was closed by the program."""
+        fresh = Doorbell()
+        if self._bell is bell:
+            self._bell = fresh
+        bell.close()
+        return fresh
+
     def _hints(self) -> Sequence[Hint]:
         if self._make_hints is None:
             return ()
@@ -179,6 +187,8 @@ class Watch:
         me = threading.current_thread()
         born = stepped = clock.now()
         while self._thread is me:
+            if not bell.is_whole():
+                bell = self._renew(bell)
             interval = interval_for(governor.pressure, self.interval)
             # From step to step: a step that takes long watches as little as one that comes late.
             due = stepped + interval
