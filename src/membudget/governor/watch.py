@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from membudget.core import Late, Level
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 AT_REST = 1.0
 WARM = 0.1
 FAST = 0.02
-"""Seconds between steps below 60 %, below 80 %, and above."""
+"""Seconds between steps below 60 %, below 80 % or while the process computes, and above."""
+
+BUSY = 0.25
+"""Share of one processor from which a process computes: at 200 MB/s it may gain 20 MB unseen in
+0.1 s, and 200 MB in the second that is enough at rest."""
 
 LATE = 0.25
 """Seconds of lateness worth telling: longer than any slice or collection of a moderate heap."""
@@ -38,19 +43,22 @@ children that only live for a moment should not pay."""
 STOP_PATIENCE = 5.0
 
 
-def interval_for(pressure: Pressure, pinned: float | None = None) -> float:
+def interval_for(
+    pressure: Pressure, pinned: float | None = None, *, is_busy: bool = False
+) -> float:
     """Seconds until the next step: never more than half of the seconds left.
 
     Args:
         pressure: What was just judged.
         pinned: The interval asked for by a setting; only haste shortens it.
+        is_busy: Whether the process computes: one that sleeps does not grow.
     """
     if pinned is not None:
         interval = pinned
     elif pressure.level > Level.NORMAL or pressure.fraction >= 0.8:  # noqa: PLR2004  # the design's bands
         interval = FAST
     else:
-        interval = AT_REST if pressure.fraction < 0.6 else WARM  # noqa: PLR2004
+        interval = AT_REST if pressure.fraction < 0.6 and not is_busy else WARM  # noqa: PLR2004
     left = pressure.seconds_left
     if left is None and pressure.limit is not None and pressure.growth > 0:
         # All growth counts here, governed or not: looking more often costs little.
@@ -186,10 +194,11 @@ class Watch:
         governor, clock = self._governor, self._governor.clock
         me = threading.current_thread()
         born = stepped = clock.now()
+        spent, is_busy = time.process_time(), True  # Whatever begins computes.
         while self._thread is me:
             if not bell.is_whole():
                 bell = self._renew(bell)
-            interval = interval_for(governor.pressure, self.interval)
+            interval = interval_for(governor.pressure, self.interval, is_busy=is_busy)
             # From step to step: a step that takes long watches as little as one that comes late.
             due = stepped + interval
             bell.wait(min(interval, LONGEST_WAIT))
@@ -198,8 +207,10 @@ class Watch:
                 clock.sleep(early)
             if self._thread is not me:
                 break
-            stepped = clock.now()
+            passed, stepped = clock.now() - stepped, clock.now()
             self._note_lateness(stepped - due)
+            before, spent = spent, time.process_time()
+            is_busy = spent - before > BUSY * passed
             try:
                 governor.step()
                 if not bell.is_listening and stepped - born >= LISTEN_AFTER:

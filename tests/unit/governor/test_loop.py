@@ -251,3 +251,10 @@ def test_the_interval_shortens_with_use_and_with_haste(
     """1 s at rest, 100 ms warm, 10 ms hot; never more than half of the seconds left."""
     pressure = Pressure(used=int(100 * fraction), limit=100, growth=growth)
     assert interval_for(pressure) == pytest.approx(expected)
+
+
+def test_a_process_that_computes_is_looked_at_more_often() -> None:
+    """One that sleeps does not grow."""
+    pressure = Pressure(used=30, limit=100)
+    assert interval_for(pressure, is_busy=True) == pytest.approx(0.1)
+    assert interval_for(pressure, 5.0, is_busy=True) == pytest.approx(5.0)
