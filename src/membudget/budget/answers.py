@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from membudget.probes import allocator
 
@@ -31,15 +31,6 @@ _SLOW = 0.002
 
 
 _NOTHING_FOUND: Mapping[str, Any] = {"found": (), "found_count": 0, "untouched": ()}
-
-
-@runtime_checkable
-class CountsDropped(Protocol):
-    """An adopted cache, as far as it is told of."""
-
-    name: str
-    entries: int | None
-    dropped: int
 
 
 class Answers:
@@ -124,10 +115,11 @@ class Answers:
         return stats[:MOST_ROWS]
 
     def _adopted(self) -> list[dict[str, Any]]:
+        members: list[Any] = [*self._governor.registry.reclaimers()]
         return [
             {"name": one.name, "entries": one.entries, "dropped": one.dropped}
-            for one in self._governor.registry.reclaimers()
-            if isinstance(one, CountsDropped)
+            for one in members
+            if hasattr(one, "dropped")
         ][:MOST_ROWS]
 
     def _allocator(self) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from membudget.budget.foreign import ForeignCaches
     from membudget.core import Event, Reclaimer, Sink
     from membudget.governor.admission import Lease
+    from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
     from membudget.settings.resolve import Settings
     from membudget.sinks.ring import Ring
@@ -53,6 +54,11 @@ class Budget:
     """A running budget. Any thread may use it.
 
     Ends with `stop()`, at the end of a `with` or `async with` block, or with the process.
+
+    Attributes:
+        governor: What keeps it.
+        settings: What holds, and where each came from.
+        brake: The brake, or None where it is not armed.
     """
 
     def __init__(
@@ -61,10 +67,13 @@ class Budget:
         settings: Settings,
         samples: Ring,
         sources: Sources,
+        *,
         foreign: ForeignCaches | None = None,
+        brake: Brake | None = None,
     ) -> None:
         self.governor = governor
         self.settings = settings
+        self.brake = brake
         self._sources = sources
         self._samples = samples
         self._foreign = foreign

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 VARIABLE = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
 
-DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
-"""Tells it the soft RLIMIT_DATA of the launcher, where a brake may have lowered that since."""
-
 
 def start_launched() -> Budget | None:
     """Start the budget that the launcher asked for, told on standard error.
@@ -37,8 +34,7 @@ def start_launched() -> Budget | None:
 
     sink = merged(stderr_sink(least=Severity.ERROR if mode == "quiet" else Severity.INFO))
     try:
-        if DATA_LIMIT in os.environ:
-            _unbind(os.environ)
+        _unbind(os.environ)
         budget = start(sinks=[sink], is_launched=True)
     except (MembudgetError, OSError, ValueError) as error:
         os.write(STDERR, f"membudget: no budget for this process: {error}\n".encode())

@@ -103,7 +103,7 @@ def start(
             foreign.leave()
         governor.stop()
         raise
-    return Budget(governor, resolved, samples, found, foreign)
+    return Budget(governor, resolved, samples, found, foreign=foreign, brake=brake)
 
 
 def _foreign(settings: Settings, registry: Registry) -> ForeignCaches:

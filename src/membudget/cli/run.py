@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.budget.launch import DATA_LIMIT, VARIABLE
+from membudget.budget.launch import VARIABLE
 from membudget.cli.restart.deaths import MOST, NOT_EXECUTABLE, NOT_FOUND
 from membudget.errors import ConfigError
+from membudget.governor.brake_children import note_launch_limit
 from membudget.probes.process import process_probe
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
@@ -136,17 +137,10 @@ def _variables(
     if options["malloc"]:
         variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
     variables[VARIABLE] = "quiet" if options["quiet"] else "lines"
-    variables[DATA_LIMIT] = _data_limit()
+    note_launch_limit(variables)
     paths = [str(SHIM), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables["PYTHONPATH"] = os.pathsep.join(paths)
     return variables
-
-
-def _data_limit() -> str:
-    import resource  # not on every system; run itself is
-
-    soft, _hard = resource.getrlimit(resource.RLIMIT_DATA)
-    return "none" if soft == resource.RLIM_INFINITY else str(soft)
 
 
 def _supervised(delay: float, low: float, path: str, program: tuple[str, ...]) -> tuple[str, ...]:

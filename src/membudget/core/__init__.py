@@ -3,6 +3,7 @@
 from membudget.core.clock import SystemClock
 from membudget.core.events import (
     AdmissionRefused,
+    BrakeHit,
     ComponentStarted,
     ComponentStopped,
     Event,
@@ -50,6 +51,7 @@ __all__ = [
     "OWN",
     "PART_MARKS",
     "AdmissionRefused",
+    "BrakeHit",
     "Chore",
     "Clock",
     "ComponentStarted",

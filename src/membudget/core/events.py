@@ -221,6 +221,23 @@ class AdmissionRefused(Record):
         return Severity.WARNING
 
 
+class BrakeHit(Record):
+    """The brake refused memory, as far as that can be seen (bytes; `mapped` of `limit`).
+
+    Told at most once a second; `times` is how often so far.
+    """
+
+    at: float
+    mapped: int
+    limit: int
+    times: int = 1
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
 class Late(Record):
     """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause.
 
@@ -277,6 +294,7 @@ Event: TypeAlias = (
     | ComponentStopped
     | ComponentStarted
     | AdmissionRefused
+    | BrakeHit
     | Late
     | SettingsReloaded
     | Failed

@@ -66,6 +66,23 @@ def interval_for(
     return interval if left is None else max(FAST, min(interval, left / 2))
 
 
+class _Pace:
+    """When a thread was born and stepped last, and whether the process computed since."""
+
+    __slots__ = ("_spent", "born", "is_busy", "stepped")
+
+    def __init__(self, now: float) -> None:
+        self.born = self.stepped = now
+        self._spent = time.process_time()
+        self.is_busy = True  # Whatever begins computes.
+
+    def note(self, now: float) -> None:
+        """A step begins."""
+        spent = time.process_time()
+        self.is_busy = spent - self._spent > BUSY * (now - self.stepped)
+        self._spent, self.stepped = spent, now
+
+
 class Stepping(Protocol):
     """What a watch runs: a governor."""
 
@@ -191,35 +208,37 @@ class Watch:
             return ()
 
     def _run(self, bell: Doorbell) -> None:
-        governor, clock = self._governor, self._governor.clock
-        me = threading.current_thread()
-        born = stepped = clock.now()
-        spent, is_busy = time.process_time(), True  # Whatever begins computes.
+        me, pace = threading.current_thread(), _Pace(self._governor.clock.now())
         while self._thread is me:
-            if not bell.is_whole():
-                bell = self._renew(bell)
-            interval = interval_for(governor.pressure, self.interval, is_busy=is_busy)
-            # From step to step: a step that takes long watches as little as one that comes late.
-            due = stepped + interval
-            bell.wait(min(interval, LONGEST_WAIT))
-            # However often somebody rings, other threads get their time.
-            if (early := stepped + FAST - clock.now()) > 0 and self._thread is me:
-                clock.sleep(early)
-            if self._thread is not me:
-                break
-            passed, stepped = clock.now() - stepped, clock.now()
-            self._note_lateness(stepped - due)
-            before, spent = spent, time.process_time()
-            is_busy = spent - before > BUSY * passed
             try:
-                governor.step()
-                if not bell.is_listening and stepped - born >= LISTEN_AFTER:
+                if not bell.is_whole():
+                    bell = self._renew(bell)
+                self._go_round(bell, me, pace)
+                if not bell.is_listening and pace.stepped - pace.born >= LISTEN_AFTER:
                     bell.listen(self._hints())
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
-                with contextlib.suppress(Exception):
-                    governor.tell.failed("step", error)
+                # With memory short, telling it and even waiting may fail as well.
+                with contextlib.suppress(BaseException):
+                    self._governor.tell.failed("step", error)
+                    self._governor.clock.sleep(FAST)
         if self._bell is not bell:
             bell.close()
+
+    def _go_round(self, bell: Doorbell, me: threading.Thread, pace: _Pace) -> None:
+        """Wait and step once."""
+        governor, clock = self._governor, self._governor.clock
+        interval = interval_for(governor.pressure, self.interval, is_busy=pace.is_busy)
+        # From step to step: a step that takes long watches as little as one that comes late.
+        due = pace.stepped + interval
+        bell.wait(min(interval, LONGEST_WAIT))
+        # However often somebody rings, other threads get their time.
+        if (early := pace.stepped + FAST - clock.now()) > 0 and self._thread is me:
+            clock.sleep(early)
+        if self._thread is not me:
+            return
+        pace.note(clock.now())
+        self._note_lateness(pace.stepped - due)
+        governor.step()
 
     def _note_lateness(self, by: float) -> None:
         if by < LATE:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import (
     AdmissionRefused,
+    BrakeHit,
     Failed,
     Late,
     LimitExceeded,
@@ -109,6 +110,14 @@ def _refused(event: AdmissionRefused) -> str:
     return f"refused {human_bytes(event.asked)}{waited}: {room} of room{times}"
 
 
+def _braked(event: BrakeHit) -> str:
+    times = f", {event.times:,} times so far" if event.times > 1 else ""
+    return (
+        f"the brake refused memory{times}: {human_bytes(event.mapped)} mapped, "
+        f"{human_bytes(event.limit)} allowed"
+    )
+
+
 def _exceeded(event: LimitExceeded) -> str:
     if event.unit == "bytes":
         return f"{event.name} holds {human_bytes(event.used)}, over {human_bytes(event.limit)}"
@@ -139,6 +148,7 @@ _TELLERS: dict[type, Callable[..., str]] = {
     Reclaimed: _reclaimed,
     ProtectionTried: _protection,
     AdmissionRefused: _refused,
+    BrakeHit: _braked,
     LimitExceeded: _exceeded,
     Late: _late,
     SettingsReloaded: _reloaded,

@@ -1,0 +1,293 @@
+"""The brake: a soft RLIMIT_DATA kept so that what would be killed becomes a MemoryError.
+
+No thread of Python runs while one C call maps a gigabyte (`b"x" * n`, `json.loads`, `np.ones`):
+neither the loop nor an inserting thread sees it in time. The kernel does, if a limit stands at what
+is mapped and what may still be had:
+
+    soft limit = VmData + max(0, headroom - margin - slack - reserve)
+
+- headroom: limit less used of the reading judged, which may be a whole group's;
+- margin: what is charged without being mapped here: page tables, the kernel's memory, sockets;
+- slack: mapped and not touched, so that it can be had without asking (`brake_room`);
+- reserve: held back, let go at the first hit, so that those who handle the error have some.
+
+It is refreshed at each tick. Between two ticks it stays right, since growth of anonymous memory
+beyond the slack needs new mappings. Two things are not bounded by it: pages shared with a parent
+that are copied when written to, and other processes of the same group. ADR 11 has the figures.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from membudget.core import BrakeHit, SystemClock
+from membudget.errors import ConfigError
+from membudget.governor.brake_children import Children
+from membudget.governor.brake_hits import BrakeState, Hits
+from membudget.governor.brake_hooks import LostErrors, ignore, listen
+from membudget.governor.brake_limit import KernelDataLimits, OwnLimit
+from membudget.governor.brake_room import (
+    Libraries,
+    Room,
+    Stacks,
+    default_stack_size,
+    reserve_of,
+    soft_limit,
+)
+from membudget.registry import REGISTRY
+from membudget.units import MIB, human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Clock, Pressure, Reading
+    from membudget.governor.brake_limit import DataLimits
+    from membudget.governor.telling import Teller
+    from membudget.registry import Registry
+
+EASED = 0.005
+"""Seconds between the event that tells of a child, or a thread, and its birth."""
+
+SETTLED = 1.0
+"""Seconds of a forked child's life before it is braked."""
+
+_TEST = 64 * MIB
+"""Bytes asked for beyond the limit, to see whether the kernel refuses them."""
+
+
+class Brake:
+    """Keeps the soft limit of this process's private memory just above what it may have.
+
+    One a process. `follow` runs on the governor's thread; the hooks on any.
+
+    Args:
+        tell: Told of hits, once a second, from `follow`.
+        registry: Which tells it of forks; by default the process's.
+        limits: The limits of processes; tests pass their own.
+        margin: Bytes kept free for what is charged without being mapped; None takes 8 MiB, or 3 %
+            of the limit if that is more.
+        wake: Asks for a tick soon, from any thread; None waits for the next one.
+        room: What may still be mapped; tests pass their own.
+        children: Those who must not be bound; tests pass their own.
+        clock: Where time comes from.
+
+    Raises:
+        ConfigError: This system has no such limits.
+    """
+
+    def __init__(
+        self,
+        *,
+        tell: Teller,
+        registry: Registry | None = None,
+        limits: DataLimits | None = None,
+        margin: int | None = None,
+        wake: Callable[[], object] | None = None,
+        room: Room | None = None,
+        children: Children | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if sys.platform != "linux":
+            raise ConfigError(
+                f"the brake does not work on {sys.platform}: only Linux holds all private memory "
+                "against RLIMIT_DATA; leave it off here"
+            )
+        if sys.version_info >= (3, 13):
+            import traceback  # noqa: F401  # Python shows errors by it, and memory is short then
+        self._tell = tell
+        self._registry = registry if registry is not None else REGISTRY
+        self._limits: DataLimits = limits or KernelDataLimits()
+        self._limit = OwnLimit(self._limits)
+        self._children = children or Children(self._limits)
+        self._room = room or Room(margin, Stacks(default_stack_size()), Libraries())
+        self._wake = wake
+        self._clock = clock or SystemClock()
+        self._lost = LostErrors(self)
+        self._hits = Hits()
+        self._is_armed = False
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of this process yet: at first, and in a forked child."""
+        # Reentrant: a signal's handler may start a child while its own thread is in here.
+        self._lock = threading.RLock()
+        self._limit.forget()
+        self._hits.forget()
+        self._base = self._free = 0
+        self._eased_until = self._granted_until = float("-inf")
+        self._settles_at: float | None = None
+
+    @property
+    def own_limit(self) -> int | None:
+        """The soft limit set last by the brake, or None where none is."""
+        return self._limit.stands if self._is_armed else None
+
+    def original(self, soft: int) -> int | None:
+        """The limit to judge this process by where `soft` stands: never one of the brake's."""
+        return self._limit.original(soft) if self._is_armed else soft
+
+    @property
+    def state(self) -> BrakeState:
+        """The figures now."""
+        return BrakeState(
+            is_armed=self._is_armed,
+            limit=self.own_limit,
+            room=self._free,
+            never_touched=self._room.never_touched.size,
+            hits=self._hits.count,
+            last_hit=self._hits.last,
+            is_reserve_released=self._hits.is_reserve_released,
+        )
+
+    def arm(self, reading: Reading) -> str:
+        """Measure, set the limit, and begin to listen; returns a line that tells so.
+
+        Args:
+            reading: The latest one.
+
+        Raises:
+            ConfigError: There is no limit to keep, or no room for the brake to leave.
+        """
+        with self._lock:
+            if self._is_armed:
+                raise ConfigError("the brake is armed already: disarm() it first")
+            self._begin(reading)
+            if not self._limits.binds(self._free + _TEST):
+                self._limit.give_back()
+                raise ConfigError(
+                    "this kernel does not hold all private memory against RLIMIT_DATA, so the "
+                    "brake would do nothing: leave it off here"
+                )
+            self._is_armed = True
+        self._registry.add(self)
+        self._lost.install()
+        listen(self)
+        never = human_bytes(self._room.never_touched.size)
+        return (
+            f"brake armed: {human_bytes(self._free)} may still be mapped; "
+            f"{never} never touched is left out"
+        )
+
+    def disarm(self) -> None:
+        """Give the old limit back and listen no more; a second call does nothing."""
+        with self._lock:
+            if not self._is_armed:
+                return
+            self._is_armed = False
+            self._limit.give_back()
+            self._forget()
+        ignore(self)
+        self._lost.remove()
+        self._registry.remove(self)
+
+    def follow(self, reading: Reading, _pressure: Pressure) -> None:
+        """Keep the limit where the reading says. Cost: 10 µs.
+
+        Raises:
+            ConfigError: In a forked child: there is no room for it.
+            OSError, ValueError: The limit cannot be set.
+        """
+        with self._lock:
+            if not self._is_armed:
+                return
+            now = self._clock.now()
+            if self._settles_at is not None:
+                if now >= self._settles_at:
+                    self._settles_at = float("inf")  # Where there is no room, it stays unbound.
+                    self._begin(reading)
+                    self._settles_at = None
+            elif now < self._eased_until:
+                self._ask_for_a_tick()
+            else:
+                self._refresh(reading, now)
+        self._children.look(self._limit.recent, self._limit.before)
+        stands = self._limit.stands
+        if stands is not None and self._hits.are_due(now):
+            mapped = reading.parts["data"]
+            self._tell(BrakeHit(at=now, mapped=mapped, limit=stands, times=self._hits.count))
+
+    def before_child(self) -> None:
+        """Give the old limit back for a moment: a child takes over what stands at its birth."""
+        with self._lock:
+            if self._is_armed and self._settles_at is None:
+                self._eased_until = self._clock.now() + EASED
+                self._limit.give_back()
+                self._ask_for_a_tick()
+
+    def before_thread(self) -> None:
+        """Let the stack of a thread about to start be mapped beyond the room: it is not touched."""
+        with self._lock:
+            now = self._clock.now()
+            if self._is_armed and self._settles_at is None and now >= self._eased_until:
+                self._granted_until = now + EASED
+                self._limit.raise_to(self._base + self._room.stacks.for_one_more())
+
+    def on_memory_error(self) -> None:
+        """Let the reserve go at once: the error is about to be formatted."""
+        with self._lock:
+            if self._is_armed and self._settles_at is None:
+                freed = self._hits.note(self._clock.now())
+                if self._limit.stands is not None:
+                    self._limit.raise_to(self._limit.stands + freed)
+
+    def before_fork(self, until: float) -> None:
+        """Nothing has to rest."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing rested."""
+
+    def after_fork_in_child(self) -> None:
+        """Leave the child unbound; it is braked anew once it has lived for a while."""
+        self._forget()
+        if self._is_armed:
+            self._settles_at = self._clock.now() + SETTLED
+            self._limit.give_back()
+
+    def _begin(self, reading: Reading) -> None:
+        """Measure what is never touched and set the first limit."""
+        limit = reading.limit
+        if limit is None:
+            raise ConfigError(
+                'the brake has no limit to keep: give one, as in limit="400MiB", or leave it off'
+            )
+        data = reading.parts.get("data")
+        if data is None:
+            raise ConfigError(
+                "the brake cannot see what this process has mapped: /proc tells it; mount that, "
+                "or leave the brake off"
+            )
+        ceiling = self._limit.begin()
+        if ceiling is not None and ceiling <= data:
+            raise ConfigError(
+                f"RLIMIT_DATA stands at {human_bytes(ceiling)} and {human_bytes(data)} is mapped: "
+                "raise it (ulimit -d), or leave the brake off"
+            )
+        self._hits.reserve = reserve_of(limit)
+        free = self._room.begin(reading, limit) - self._hits.reserve
+        if free <= 0:
+            raise ConfigError(
+                f"the brake would leave no room: {human_bytes(reading.used)} of "
+                f"{human_bytes(limit)} is used and {human_bytes(self._room.slack)} more is mapped "
+                "and not touched; raise the limit, set less aside, or leave the brake off"
+            )
+        self._free, self._base = free, soft_limit(data, free)
+        self._limit.set(self._base)
+
+    def _refresh(self, reading: Reading, now: float) -> None:
+        limit, data = reading.limit, reading.parts["data"]
+        if limit is None:
+            self._limit.give_back()
+            return
+        allowed = self._room.allowed(reading, limit)
+        held_back = self._hits.look(data, self._limit.stands, allowed, reserve_of(limit), now)
+        self._free = max(0, allowed - held_back)
+        self._base = soft_limit(data, self._free)
+        # A thread may be on its way between its event and its stack.
+        coming = 2 * self._room.stacks.size_of_next() if now < self._granted_until else 0
+        self._limit.set(self._base + coming)
+
+    def _ask_for_a_tick(self) -> None:
+        if self._wake is not None:
+            self._wake()

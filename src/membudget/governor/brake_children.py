@@ -1,0 +1,106 @@
+"""Children and the brake: a limit set on this process is inherited, and they must not be bound.
+
+A child gets its parent's limits at the fork and keeps them through exec. Most are caught before
+that: `os.fork` by its hooks, subprocess and its like by audit events. What raises none (the
+children of multiprocessing's spawn and forkserver) is found among the children, once a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from membudget.governor.brake_limit import KernelDataLimits, least
+from membudget.probes.kernel_files import read_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+
+    from membudget.governor.brake_limit import DataLimits
+
+LAUNCH_DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
+"""Tells a launched Python the soft limit its launcher had: bytes in decimal, or "none"."""
+
+_EVERY = 1.0
+_SHARE = 0.001
+"""Seconds between two looks at the children, and the share of the time they may take."""
+
+
+class Children:
+    """Gives children that were born with a limit of ours the old one.
+
+    Args:
+        limits: Theirs and ours.
+        proc: Where /proc is.
+        now: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        limits: DataLimits,
+        proc: str = "/proc",
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self._proc = proc
+        self._now = now
+        self._known: frozenset[int] = frozenset()
+        self._due = float("-inf")
+
+    def look(self, ours: Collection[int], old: int | None) -> None:
+        """Look for new children, if a look is due.
+
+        Cost: 10 µs a thread and 3 µs a new child, at most a thousandth of the time.
+
+        Args:
+            ours: The limits that were ever set by us while they may have been born.
+            old: The limit to give back.
+        """
+        began = self._now()
+        if began < self._due:
+            return
+        children = frozenset(children_of("self", self._proc))
+        for pid in children - self._known:
+            self._release(pid, ours, old)
+        self._known = children
+        now = self._now()
+        self._due = now + max(_EVERY, (now - began) / _SHARE)
+
+    def _release(self, pid: int, ours: Collection[int], old: int | None) -> None:
+        # It may have ended, or belong to another user: then it is not ours to help.
+        with contextlib.suppress(OSError, ValueError):
+            soft, hard = self._limits.get(pid)
+            if soft is not None and soft in ours:
+                self._limits.set(least(old, hard), hard, pid)
+                for grandchild in children_of(pid, self._proc):
+                    self._release(grandchild, ours, old)
+
+
+def children_of(pid: int | str, proc: str = "/proc") -> Iterator[int]:
+    """The children of all threads of a process; none where the kernel does not list them."""
+    folder = f"{proc}/{pid}/task"
+    for thread in os.listdir(folder):
+        yield from map(int, (read_whole(f"{folder}/{thread}/children") or b"").split())
+
+
+def note_launch_limit(environ: MutableMapping[str, str], limits: DataLimits | None = None) -> None:
+    """Note the present soft limit for the Pythons that are launched from here."""
+    soft, _hard = (limits or KernelDataLimits()).get()
+    environ[LAUNCH_DATA_LIMIT] = "none" if soft is None else str(soft)
+
+
+def restore_launch_limit(environ: Mapping[str, str], limits: DataLimits | None = None) -> None:
+    """Give this process the soft limit of its launch back, if a brake of a parent lowered it.
+
+    Never lowers, and never above the hard limit. Nothing happens where no launcher noted one.
+    """
+    noted = environ.get(LAUNCH_DATA_LIMIT, "")
+    if noted != "none" and not noted.isdecimal():
+        return
+    limits = limits or KernelDataLimits()
+    soft, hard = limits.get()
+    wanted = least(None if noted == "none" else int(noted), hard)
+    if soft is not None and (wanted is None or wanted > soft):
+        limits.set(wanted, hard)

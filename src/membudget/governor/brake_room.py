@@ -1,0 +1,247 @@
+"""How much a process may still map: the figures behind the brake's one number.
+
+The kernel holds VmData, all private writable memory, against RLIMIT_DATA when something is mapped,
+not when it is touched. So memory that is mapped and not touched, the slack, can be used without
+asking again, and has to be taken off the room. Two kinds of it are left out, since nobody will
+touch them: the far ends of thread stacks (8 MiB each, of which Python touches 20 to 100 KiB), and
+what libraries set aside when they are loaded (numpy's OpenBLAS: 66 MiB on two cores).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from membudget.core import OWN
+from membudget.probes.kernel_files import figure, read_whole
+from membudget.units import KIB, MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Reading
+
+_MARGIN, _MARGIN_SHARE = 8 * MIB, 0.03
+"""Bytes, or share of the limit if that is more, for what is charged without being mapped."""
+
+_RESERVE, _RESERVE_SHARE = 8 * MIB, 1 / 16
+"""Bytes, or share of the limit if that is less, held back for those who handle the error."""
+
+NEVER_TOUCHED_SHARE = 0.25
+"""Share of the limit that may be taken as mapped and never to be touched."""
+
+_STACK = 8 * MIB
+_STACK_UNLIMITED = 2 * MIB
+"""What glibc gives a thread where RLIMIT_STACK has no end (ARCH_STACK_DEFAULT_SIZE)."""
+
+_STACKS_KEPT = 40 * MIB
+"""Stacks of ended threads that glibc keeps for new ones (nptl's stack cache)."""
+
+_TOUCHED = 128 * KIB
+"""What a thread is taken to touch of its stack."""
+
+_LIBRARY = 4 * MIB
+"""Code mapped anew that makes a library a large one; extension modules of Python are smaller."""
+
+_LOADING = 1.0
+"""Seconds after its code that a library has set aside what it sets aside."""
+
+
+def soft_limit(data: int, allowed: int) -> int:
+    """The limit to set: what is mapped, and what may still be mapped, if anything.
+
+    Never below what is mapped: memory freed inside the process must stay usable.
+
+    Args:
+        data: VmData, bytes.
+        allowed: Bytes that may still be mapped; below zero counts as none.
+    """
+    return data + max(0, allowed)
+
+
+class Room:
+    """What of a reading may still be mapped, after margin and slack.
+
+    Args:
+        margin: Bytes for what is charged without being mapped; None takes 8 MiB, or 3 % of the
+            limit if that is more.
+        stacks: How much of the thread stacks is not touched.
+        libraries: When libraries were loaded.
+    """
+
+    def __init__(self, margin: int | None, stacks: Stacks, libraries: Libraries) -> None:
+        self.slack = 0
+        self.stacks = stacks
+        self.never_touched = NeverTouched(libraries.are_loading)
+        self._margin = margin
+        self._last: tuple[int, int, int] | None = None
+
+    def begin(self, reading: Reading, limit: int) -> int:
+        """Take what is untouched now as never to be touched; returns what may be mapped."""
+        most = int(limit * NEVER_TOUCHED_SHARE)
+        self._last = None
+        self.slack = self.never_touched.begin(self._untouched(reading), most, reading.at)
+        return self._allowed(reading, limit)
+
+    def allowed(self, reading: Reading, limit: int) -> int:
+        """Bytes that may still be mapped, a reserve included; negative beyond the margin."""
+        most = int(limit * NEVER_TOUCHED_SHARE)
+        self.slack = self.never_touched.slack(self._untouched(reading), most, reading.at)
+        return self._allowed(reading, limit)
+
+    def _untouched(self, reading: Reading) -> int:
+        parts = reading.parts
+        return max(0, parts["data"] - parts["anon"] - self.stacks.untouched())
+
+    def _allowed(self, reading: Reading, limit: int) -> int:
+        own = reading.parts.get(OWN, 0)
+        if self._last is None or self._last[:2] != (reading.used, limit):
+            self._last = reading.used, limit, own
+        # A slow source tells its last reading again while the process grows.
+        grown = max(0, own - self._last[2])
+        margin = self._margin if self._margin is not None else margin_of(limit)
+        return limit - reading.used - grown - margin - self.slack
+
+
+def margin_of(limit: int) -> int:
+    """Bytes kept free below a limit where nobody says how many."""
+    return max(_MARGIN, int(limit * _MARGIN_SHARE))
+
+
+def reserve_of(limit: int) -> int:
+    """Bytes held back below a limit for those who handle the error."""
+    return min(_RESERVE, int(limit * _RESERVE_SHARE))
+
+
+class Stacks:
+    """The thread stacks of this process: how many, and how much of them nobody touched.
+
+    Args:
+        size: Bytes of a stack that is not asked for otherwise, or None where that is not known.
+        count: Tells how many threads there are, foreign ones too.
+    """
+
+    def __init__(self, size: int | None = None, count: Callable[[], int] | None = None) -> None:
+        self._count = count or count_threads
+        self._size = size or 0
+        self._spare = size or _STACK
+        self._kept = _STACKS_KEPT // (self._size + 4 * KIB)
+        self._mapped = 0
+        self._expected = 0
+
+    def untouched(self) -> int:
+        """Bytes of stacks that are mapped and not touched. Cost: 4 µs. Once a tick."""
+        others = self._count() - 1
+        seen = max(self._mapped, self._expected)
+        self._mapped = max(others, min(seen, others + self._kept))
+        self._expected = 0
+        # Python's threads may have another size than a library's: the smaller one is safe.
+        size = min(self._size, threading.stack_size() or self._size)
+        return self._mapped * max(0, size - _TOUCHED)
+
+    def for_one_more(self) -> int:
+        """Bytes that stacks need beyond those of the last tick if one more thread starts."""
+        others = self._count() - 1
+        self._expected = max(self._expected, others + 1)
+        # One more than that, for a thread that is just being started elsewhere.
+        return max(0, others + 2 - self._mapped) * self.size_of_next()
+
+    def size_of_next(self) -> int:
+        """Bytes of the next Python thread's stack."""
+        return threading.stack_size() or self._spare
+
+
+class NeverTouched:
+    """The untouched memory that is left out of the slack: a baseline that only libraries raise.
+
+    Bytes once touched no longer belong to it. What it holds is the most by which the brake's
+    promise can be broken, so it is bounded.
+
+    Args:
+        is_loading: Whether a library was being loaded at this time.
+    """
+
+    def __init__(self, is_loading: Callable[[float], bool]) -> None:
+        self.size = 0
+        self._is_loading = is_loading
+        self._before = 0
+
+    def begin(self, untouched: int, most: int, at: float) -> int:
+        """Take what is untouched now as never to be touched, up to `most`; returns the slack."""
+        self._is_loading(at)
+        self._before = untouched
+        self.size = min(untouched, most)
+        return untouched - self.size
+
+    def slack(self, untouched: int, most: int, at: float) -> int:
+        """The bytes that may be touched without being mapped.
+
+        Args:
+            untouched: Mapped and not touched, without stacks.
+            most: What may be left out at the most.
+            at: Monotonic seconds.
+        """
+        grown = untouched - self._before
+        if self._is_loading(at) and grown > 0:
+            self.size += grown
+        # Two readings: one alone may fall between a new thread and its stack.
+        self.size = min(self.size, max(untouched, self._before), most)
+        self._before = untouched
+        return max(0, untouched - self.size)
+
+
+class Libraries:
+    """Notes when large libraries are loaded, by the code that is mapped.
+
+    Args:
+        code: Reads the bytes of mapped library code.
+        modules: Counts Python's modules: only where that changed the code is looked at.
+    """
+
+    def __init__(
+        self, code: Callable[[], int] | None = None, modules: Callable[[], int] | None = None
+    ) -> None:
+        self._code = code or library_code
+        self._modules = modules or sys.modules.__len__
+        self._seen: tuple[int, int] | None = None
+        self._until = float("-inf")
+
+    def are_loading(self, at: float) -> bool:
+        """Whether one was loaded within the last second. Cost: 0.2 µs, 20 µs amid imports."""
+        modules, seen = self._modules(), self._seen
+        if seen is None or modules != seen[0]:
+            code = self._code()
+            if seen is not None and code - seen[1] >= _LIBRARY:
+                self._until = at + _LOADING
+            self._seen = modules, code
+        return at <= self._until
+
+
+def count_threads() -> int:
+    """How many threads this process has, those of libraries included. Cost: 4 µs."""
+    return os.stat("/proc/self/task").st_nlink - 2
+
+
+def library_code() -> int:
+    """Bytes of mapped library code (VmLib). Cost: 20 µs."""
+    text = b"\n" + (read_whole("/proc/self/status") or b"")
+    return (figure(text, b"\nVmLib:\t", b" kB\n") or 0) * KIB
+
+
+def default_stack_size() -> int | None:
+    """Bytes of a thread's stack where nobody asks for another; None where it is not known.
+
+    glibc takes the soft RLIMIT_STACK from the start of the process; others have rules of their own.
+    """
+    import resource  # Linux only, where this is called
+
+    try:
+        is_glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError):
+        is_glibc = False
+    if not is_glibc:
+        return None
+    soft, _hard = resource.getrlimit(resource.RLIMIT_STACK)
+    return _STACK_UNLIMITED if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,93 @@
+"""The brake under limits that the kernel enforces: what would be killed gets a MemoryError."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cgroup_v1 import LimitedGroup, limited_group, unavailable
+from membudget.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REASON = unavailable()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+
+PROGRAM = str(Path(__file__).parent / "brake_program.py")
+LIMIT = 100 * MIB
+LOADS = ["one_call", "many_objects", "touched_late"]
+UNBRAKED = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import brake_program
+getattr(brake_program, sys.argv[1])()
+"""
+
+
+@pytest.fixture
+def group() -> Iterator[LimitedGroup]:
+    """A group of 100 MiB."""
+    with limited_group(LIMIT) as made:
+        yield made
+
+
+def run(group: LimitedGroup, what: str) -> dict[str, Any]:
+    """All that the program says, once it has ended well and unkilled."""
+    done = group.run([sys.executable, PROGRAM, what], timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert group.oom_kills() == 0
+    said: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        said |= json.loads(line)
+    return said
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_what_would_be_killed_is_a_memory_error_in_its_caller(
+    group: LimitedGroup, load: str
+) -> None:
+    """The traceback can be told, the threads beside it live, and small requests go on."""
+    said = run(group, load)
+    assert said["ended"] == "MemoryError"
+    assert load in said["told"]
+    assert said["threads_lived"] == 4
+    assert said["goes_on"]
+    assert said["afterwards"] == -1
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_without_the_brake_the_same_load_is_killed(group: LimitedGroup, load: str) -> None:
+    """The twin shows that the limit is real."""
+    done = group.run([sys.executable, "-c", UNBRAKED, load], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert group.oom_kills() == 1
+
+
+def test_no_child_is_bound(group: LimitedGroup) -> None:
+    """Whatever way a child is made, it has the old limit, and the parent its brake again."""
+    said = run(group, "children")
+    own = said.pop("own")
+    assert 0 < own < LIMIT + 64 * MIB
+    said.pop("released_after")
+    assert set(said.values()) == {-1}, said
+
+
+def test_a_forked_worker_is_braked_for_itself_after_a_while(group: LimitedGroup) -> None:
+    """Born free, since it may exec at once; then it has a limit of its own, which works."""
+    said = run(group, "forked")
+    assert said["born"] == -1
+    assert 0 < said["later"] == said["state"]
+    assert said["ended"] == "MemoryError"
+
+
+def test_threads_can_be_started_with_the_memory_full(group: LimitedGroup) -> None:
+    """Their stacks count as mapped, 8 MiB each, and are hardly ever touched."""
+    said = run(group, "threads")
+    assert said["room"] < 8 * MIB
+    assert said["started"] == 20
