@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -42,6 +43,10 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command line and exit: 64 for wrong usage or settings, told in one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal without arrows is no reason to say nothing.
+            stream.reconfigure(errors="replace")
     try:
         code = commands.main(standalone_mode=False)
     except click.ClickException as error:
