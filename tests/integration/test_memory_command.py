@@ -241,3 +241,20 @@ def test_a_program_that_closes_all_descriptors_can_still_be_asked(tmp_path: Path
         assert program.process.stdout.readline() == "again\n"
         eventually(lambda: "gc" in program.rows("-v")[0])
         assert program.process.poll() is None
+
+
+def test_a_program_that_forks_all_the_time_can_be_asked(tmp_path: Path) -> None:
+    """The thread rests around each fork, and listens again at once."""
+    text = """
+        import os, time
+        time.sleep(2)
+        print("ready", flush=True)
+        while True:
+            if (child := os.fork()) == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+            time.sleep(0.1)
+    """
+    with running(tmp_path, "--limit", "400MiB", text=text) as program:
+        for _ in range(5):
+            assert "gc" in program.rows("-v")[0]

@@ -155,7 +155,10 @@ def build_governor(
     allocator.libc()
     keep_the_gil()
 
-    def hints() -> Sequence[Hint]:
+    def hints(is_early: bool) -> Sequence[Hint]:  # noqa: FBT001  # a function type's only argument
+        if is_early:
+            # A program that forks often is still to be found: its thread is young each time.
+            return _findable(presence, governor) if presence and presence.is_open else ()
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
         return [*kernel_hints(sources.cgroup, marks)[0], *_findable(presence, governor)]

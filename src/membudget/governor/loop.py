@@ -66,7 +66,8 @@ class Governor:
         followers: Called with each reading and what was made of it, before anything is asked for.
         registry: Whose holders are counted and asked.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
-        hints: Makes the kernel wake-ups to wait for, anew on each thread; imports nothing.
+        hints: Makes the kernel wake-ups to wait for, anew on each thread; imports nothing. Given
+            true, only those that cost microseconds.
         reopen: Called in a forked child before it reads, so that it does not read its parent.
         settle: Seconds that freed memory has to show at the meter.
         snapshot_interval: Seconds between two `Sampled` events.
@@ -88,7 +89,7 @@ class Governor:
         followers: Iterable[Follower] = (),
         registry: Registry | None = None,
         own: Callable[[], int] | None = None,
-        hints: Callable[[], Sequence[Hint]] | None = None,
+        hints: Callable[[bool], Sequence[Hint]] | None = None,
         reopen: Callable[[], None] | None = None,
         settle: float = SETTLE,
         snapshot_interval: float = SNAPSHOT_INTERVAL,

@@ -30,7 +30,7 @@ class Doorbell:
     def __init__(self) -> None:
         self._rung = threading.Event()
         self._lock = threading.RLock()
-        self.is_listening = False
+        self.is_listening = False  # Set by whoever has all hints.
         self._hints: dict[int, Hint] = {}
         self._fd: int | None = None
         self._identity: Identity = None
@@ -43,7 +43,6 @@ class Doorbell:
 
     def listen(self, hints: Sequence[Hint]) -> None:
         """Wait for these kernel wake-ups as well, from the waiting thread; closed with the bell."""
-        self.is_listening = True
         for hint in hints:
             if self._poll is not None:
                 self._hints[hint.fileno()] = hint

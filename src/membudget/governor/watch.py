@@ -69,12 +69,18 @@ def interval_for(
 class _Pace:
     """When a thread was born and stepped last, and whether the process computed since."""
 
-    __slots__ = ("_spent", "born", "is_busy", "stepped")
+    __slots__ = ("_bell", "_spent", "born", "is_busy", "stepped")
 
     def __init__(self, now: float) -> None:
         self.born = self.stepped = now
         self._spent = time.process_time()
         self.is_busy = True  # Whatever begins computes.
+        self._bell: Doorbell | None = None
+
+    def is_first(self, bell: Doorbell) -> bool:
+        """Whether nobody has waited at this bell before."""
+        before, self._bell = self._bell, bell
+        return before is not bell
 
     def note(self, now: float) -> None:
         """A step begins."""
@@ -99,14 +105,15 @@ class Watch:
 
     Args:
         governor: Whose `step` is called.
-        hints: Makes the kernel wake-ups to wait for, on each new thread; imports nothing.
+        hints: Makes the kernel wake-ups to wait for, on each new thread; imports nothing. Given
+            true, only those that cost microseconds.
         interval: Seconds between two steps, or None to adapt.
     """
 
     def __init__(
         self,
         governor: Stepping,
-        hints: Callable[[], Sequence[Hint]] | None,
+        hints: Callable[[bool], Sequence[Hint]] | None,
         interval: float | None,
     ) -> None:
         self.late = 0
@@ -198,11 +205,11 @@ class Watch:
         bell.close()
         return fresh
 
-    def _hints(self) -> Sequence[Hint]:
+    def _hints(self, *, is_early: bool) -> Sequence[Hint]:
         if self._make_hints is None:
             return ()
         try:
-            return self._make_hints()
+            return self._make_hints(is_early)
         except FOREIGN as error:  # the kernel's hints are extras
             self._governor.tell.failed("hints", error)
             return ()
@@ -213,9 +220,12 @@ class Watch:
             try:
                 if not bell.is_whole():
                     bell = self._renew(bell)
+                if pace.is_first(bell):
+                    bell.listen(self._hints(is_early=True))
                 self._go_round(bell, me, pace)
                 if not bell.is_listening and pace.stepped - pace.born >= LISTEN_AFTER:
-                    bell.listen(self._hints())
+                    bell.listen(self._hints(is_early=False))
+                    bell.is_listening = True
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
                 # With memory short, telling it and even waiting may fail as well.
                 with contextlib.suppress(BaseException):

@@ -79,6 +79,11 @@ class Presence:
                 socket = self._make()
             return _Waiting(socket)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this very process can be found already."""
+        return self._socket is not None and self._pid == os.getpid()
+
     def write(self, **figures: Unpack[_Written]) -> None:
         """Put the latest figures into the slot; nothing happens where there is none."""
         slot = self._slot
