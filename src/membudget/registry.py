@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Chore, ForkAware, Holder, Reclaimer
+from membudget.core.native import RLock
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.meter: Meter | None = None
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._governor: weakref.ref[ForkAware] | None = None
         self._members: dict[type, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}
         self._kept: list[object] = []
@@ -142,7 +142,7 @@ class Registry:
                 member.after_fork_in_parent()
 
     def _after_fork_in_child(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         for member in reversed(self._fork_aware()):
             with contextlib.suppress(Exception):
                 member.after_fork_in_child()

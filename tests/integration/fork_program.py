@@ -21,7 +21,10 @@ import warnings
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
 import membudget
+from own_threads import own_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,8 +167,7 @@ def _steps(budget: Any) -> bool:
     """Whether a thread of this process's own takes readings."""
     at = budget.governor.reading.at
     is_stepping = _wait_until(lambda: budget.governor.reading.at > at)
-    names = [thread.name for thread in threading.enumerate()]
-    return is_stepping and names.count("membudget") == 1
+    return is_stepping and own_threads() == 1
 
 
 def _wait_until(condition: Callable[[], bool]) -> bool:

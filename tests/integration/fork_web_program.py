@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
 import membudget
+from own_threads import own_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +30,7 @@ def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         "pid": os.getpid(),
         "loaded_by": loaded_by,
         "steps": _steps(),
-        "threads": [thread.name for thread in threading.enumerate()].count("membudget"),
+        "threads": own_threads(),
         "cached": cache.get("mine"),
     }
     start_response("200 OK", [("Content-Type", "application/json"), ("Connection", "close")])

@@ -15,6 +15,8 @@ from fakes import MIB, Recorder
 from membudget.core import Failed, Level, Reclaimed, Rung, Started, Stopped
 from membudget.errors import ConfigError, OverBudgetError
 from membudget.registry import Registry
+from own_threads import own_threads
+from waiting import eventually
 
 LIMIT = 2048 * MIB
 
@@ -139,12 +141,11 @@ def test_maintenance_runs_every_chore() -> None:
 
 def test_one_thread_and_its_end() -> None:
     """`stop()` leaves nothing behind, and a second one does nothing."""
-    before = threading.active_count()
     budget = membudget.start(LIMIT, sinks=[], registry=Registry())
-    assert threading.active_count() == before + 1
+    eventually(lambda: own_threads() == 1)
     budget.stop()
     budget.stop()
-    assert threading.active_count() == before
+    eventually(lambda: own_threads() == 0)
 
 
 def test_a_failing_sink_is_no_reason_not_to_start() -> None:

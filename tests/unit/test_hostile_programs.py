@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 
@@ -11,24 +12,31 @@ import pytest
 import membudget
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import AdmissionRefused, Failed, Marks, Rung
-from membudget.errors import ConfigError, OverBudgetError
+from membudget.core.native import NativeThread
+from membudget.errors import ConfigError, OverBudgetError, ProbeError
 from membudget.governor.loop import Governor
 from membudget.governor.waiting import Doorbell
+from membudget.probes.hints import KernelHint
 from membudget.probes.kernel_files import KernelFile
 from membudget.registry import Registry
+from own_threads import own_threads
+from waiting import eventually
 
 
-def test_a_number_that_is_somebody_elses_by_now_is_neither_read_nor_closed() -> None:
+@pytest.mark.parametrize("end", [0, 1])
+def test_a_number_that_is_somebody_elses_by_now_is_neither_read_nor_closed(end: int) -> None:
     """A program that turns into a daemon closes all numbers, and its next files get ours."""
     bell = Doorbell()
-    assert bell._fd is not None
     mine, others = socket.socketpair()
-    taken = os.dup2(mine.fileno(), bell._fd)
+    taken = os.dup2(mine.fileno(), bell._ends[end])
     others.send(b"8 bytes!")
     bell.wait(0.01)
     bell.ring()
     bell.close()
     assert os.read(taken, 100) == b"8 bytes!"
+    others.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        others.recv(1)  # Nothing was written to it.
     os.close(taken)
     mine.close()
     others.close()
@@ -201,8 +209,7 @@ def test_a_very_long_interval_and_timeout_do_no_harm() -> None:
     ) as budget:
         with budget.admit("1MiB", timeout="200000d"):
             pass
-        names = [one.name for one in threading.enumerate()]
-        assert "membudget" in names
+        eventually(lambda: own_threads() == 1)
     assert not recorder.of(Failed)
 
 
@@ -233,3 +240,28 @@ def test_protection_that_recovered_three_times_still_ends() -> None:
         governor.step()
         clock.advance(1)
     assert governor.admission.is_shut
+
+
+def test_a_hint_neither_reads_nor_closes_what_is_somebody_elses_by_now() -> None:
+    """Two eventfds look alike to fstat: the kernel's own number tells them apart."""
+    hint = KernelHint("usage", os.eventfd(0, os.EFD_NONBLOCK), select.POLLIN)
+    others = os.eventfd(7, os.EFD_NONBLOCK)
+    number = os.dup2(others, hint.fileno())
+    with pytest.raises(ProbeError, match="closed by the program"):
+        hint.clear()
+    hint.close()
+    assert os.eventfd_read(number) == 7
+    os.close(number)
+    os.close(others)
+
+
+def test_a_thread_of_ours_is_not_listed_even_if_it_logs() -> None:
+    """A program that joins all it finds would wait for it for ever."""
+    before = threading.enumerate()
+    names: list[str] = []
+    thread = NativeThread(lambda: names.append(threading.current_thread().name), "membudget")
+    thread.start()
+    thread.join(10)
+    assert names
+    assert not thread.is_alive()
+    assert threading.enumerate() == before

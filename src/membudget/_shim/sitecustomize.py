@@ -2,35 +2,27 @@
 
 Found through PYTHONPATH by every Python that the launched command starts. Where membudget cannot
 be imported (another interpreter, another environment) it stays silent: the program is not ours.
+
+It then leaves the import system as it would be without it: off the path, and the sitecustomize
+that it hid imported in its place. Where there is none, the error of that import is the one that
+`site` expects. Written in what every Python understands.
 """
 
 import os
 import sys
 
-
-def _load_next() -> None:
-    """Load the sitecustomize that this one hides, if the program's environment has one."""
-    from importlib.machinery import PathFinder
-    from importlib.util import module_from_spec
-
-    here = os.path.dirname(os.path.abspath(__file__))
-    elsewhere = [entry for entry in sys.path if os.path.abspath(entry) != here]
-    spec = PathFinder.find_spec("sitecustomize", elsewhere)
-    if spec is not None and spec.loader is not None:
-        module = module_from_spec(spec)
-        sys.modules["sitecustomize"] = module
-        spec.loader.exec_module(module)
-
-
-def _launch() -> None:
-    try:
-        from membudget.budget.launch import start_launched
-    except ImportError:
-        return
-    start_launched()
-
-
+_self = sys.modules.pop(__name__, None)  # Kept, since Python 2 empties a module that nobody holds.
+_here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _here]
 try:
-    _launch()
-finally:
-    _load_next()
+    from membudget.budget.launch import start_launched
+except (ImportError, SyntaxError):
+    pass
+else:
+    try:
+        start_launched()
+    except Exception as error:  # noqa: BLE001  # whatever goes wrong, the program is not to suffer
+        if sys.stderr is not None:
+            sys.stderr.write("membudget: no budget for this process: " + repr(error) + "\n")
+
+__import__("sitecustomize")

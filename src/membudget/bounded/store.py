@@ -18,6 +18,7 @@ from membudget.bounded.entry import K, V
 from membudget.bounded.ring import Ring
 from membudget.bounded.stats import CacheStats
 from membudget.core import Rung
+from membudget.core.native import RLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,7 @@ class Store(Generic[K, V]):
         self._on_evict = on_evict
         self._registry = registry
         self._now = now
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._ring: Ring[K, V] = Ring()
         self._hits = self._misses = self._sets = self._refused = 0
         self._forgotten_hits = 0
@@ -180,7 +181,7 @@ class Store(Generic[K, V]):
             self._lock.release()
         except RuntimeError:
             self._ring = Ring()
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def _let_go(
         self, take: _Take[K, V], until: float | None = None

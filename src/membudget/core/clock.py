@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+from membudget.core.native import sleep
+
 
 class SystemClock:
     """Monotonic time and real waiting."""
 
     now = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
+    sleep = staticmethod(sleep)

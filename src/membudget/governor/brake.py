@@ -19,10 +19,10 @@ that are copied when written to, and other processes of the same group. ADR 11 h
 from __future__ import annotations
 
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 from membudget.core import BrakeHit, SystemClock
+from membudget.core.native import RLock
 from membudget.errors import ConfigError
 from membudget.governor.brake_children import Children
 from membudget.governor.brake_hits import BrakeState, Hits
@@ -112,7 +112,7 @@ class Brake:
     def _forget(self) -> None:
         """Know nothing of this process yet: at first, and in a forked child."""
         # Reentrant: a signal's handler may start a child while its own thread is in here.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._limit.forget()
         self._hits.forget()
         self._base = self._free = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from typing import TYPE_CHECKING, Self
 
 from membudget.core import (
@@ -18,6 +17,7 @@ from membudget.core import (
     Stopped,
     SystemClock,
 )
+from membudget.core.native import Lock, get_ident
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
 from membudget.governor.telling import FOREIGN, Teller
@@ -124,7 +124,7 @@ class Governor:
 
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
-        self._stepping = threading.Lock()
+        self._stepping = Lock()
         self._stepper: int | None = None
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
@@ -142,7 +142,7 @@ class Governor:
         """
         if not self._stepping.acquire(blocking=False):
             return self.pressure
-        self._stepper = threading.get_ident()
+        self._stepper = get_ident()
         try:
             reading = self._observe()
             if reading is not None:
@@ -184,10 +184,10 @@ class Governor:
         Waits for a step under way, at most 5 s; 0 where that was in vain, and where a part that is
         being asked asks in turn.
         """
-        is_within = self._stepper == threading.get_ident()
+        is_within = self._stepper == get_ident()
         if is_within or not self._stepping.acquire(timeout=SETTLE):
             return 0
-        self._stepper = threading.get_ident()
+        self._stepper = get_ident()
         try:
             return self.ladder.ask(rung, target)
         finally:

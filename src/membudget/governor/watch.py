@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from membudget.core import Late, Level
+from membudget.core.native import NativeThread
 from membudget.governor.telling import FOREIGN
 from membudget.governor.waiting import Doorbell
 
@@ -122,7 +122,7 @@ class Watch:
         self._governor = governor
         self._make_hints = hints
         self.interval = interval
-        self._thread: threading.Thread | None = None
+        self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
         self._is_paused = False
@@ -135,7 +135,7 @@ class Watch:
     @property
     def is_own_thread(self) -> bool:
         """Whether the caller is that thread."""
-        return self._thread is threading.current_thread()
+        return self._thread is not None and self._thread.is_current()
 
     def start(self) -> None:
         """Start the thread; nothing happens where it runs."""
@@ -143,10 +143,10 @@ class Watch:
             return
         if self._bell is None:
             self._bell = Doorbell()
-        self._thread = threading.Thread(
-            target=self._run, args=(self._bell,), name="membudget", daemon=True
-        )
-        self._thread.start()
+        bell = self._bell
+        thread: NativeThread = NativeThread(lambda: self._run(bell, thread), "membudget")
+        self._thread = thread
+        thread.start()
 
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
@@ -160,7 +160,7 @@ class Watch:
         thread, self._thread = self._thread, None
         if self._bell is not None:
             self._bell.ring()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and not thread.is_current():
             thread.join(max(0.0, patience))
             if thread.is_alive():
                 # It closes its bell when it ends; the next thread waits at one of its own.
@@ -214,8 +214,8 @@ class Watch:
             self._governor.tell.failed("hints", error)
             return ()
 
-    def _run(self, bell: Doorbell) -> None:
-        me, pace = threading.current_thread(), _Pace(self._governor.clock.now())
+    def _run(self, bell: Doorbell, me: NativeThread) -> None:
+        pace = _Pace(self._governor.clock.now())
         while self._thread is me:
             try:
                 if not bell.is_whole():
@@ -234,7 +234,7 @@ class Watch:
         if self._bell is not bell:
             bell.close()
 
-    def _go_round(self, bell: Doorbell, me: threading.Thread, pace: _Pace) -> None:
+    def _go_round(self, bell: Doorbell, me: NativeThread, pace: _Pace) -> None:
         """Wait and step once."""
         governor, clock = self._governor, self._governor.clock
         interval = interval_for(governor.pressure, self.interval, is_busy=pace.is_busy)
@@ -261,7 +261,7 @@ class Watch:
             self._governor.tell(Late(at=now, by=by, times=self.late))
 
 
-def _await_exit(thread: threading.Thread, until: float, clock: Clock) -> None:
+def _await_exit(thread: NativeThread, until: float, clock: Clock) -> None:
     """Wait until the kernel, too, has forgotten a thread.
 
     `join` returns a moment earlier, and a fork in that moment counts it as running.

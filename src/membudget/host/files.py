@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from typing import TYPE_CHECKING
 
+from membudget.core.native import sleep
 from membudget.errors import ControlError
 from membudget.probes.kernel_files import identity
 
@@ -57,7 +57,7 @@ def make_locked(path: str) -> int:
         if lock(descriptor) and identity_at(path) == identity(descriptor):
             return descriptor
         os.close(descriptor)
-        time.sleep(0.001)
+        sleep(0.001)
     raise ControlError(
         f"{path} is held already: a process tells its figures once; stop() its other budget"
     )

@@ -8,9 +8,9 @@ handed out to wait for is only a view of the socket.
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
+from membudget.core.native import Lock
 from membudget.host.control import ControlSocket
 from membudget.host.folder import claim_folder, default_folder, sweep
 from membudget.host.identity import identity_of
@@ -55,7 +55,7 @@ class Presence:
         self._folder = None if folder is None else os.path.abspath(folder)
         self._name = name
         self._answers = answers
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pid = 0
         self._slot: Slot | None = None
         self._socket: ControlSocket | None = None
@@ -105,7 +105,7 @@ class Presence:
 
     def abandon_in_child(self) -> None:
         """Let go of what belongs to the parent, which lives on with it; called after a fork."""
-        self._lock = threading.Lock()  # Another thread may have held it, and is not here.
+        self._lock = Lock()  # Another thread may have held it, and is not here.
         self._abandon()
 
     def _make(self) -> ControlSocket:

@@ -6,6 +6,7 @@ import _socket
 import select
 import time
 
+from membudget.core.native import poll as make_poll
 from membudget.errors import ControlError
 
 PATIENCE = 0.02
@@ -69,6 +70,6 @@ def _is_ready(client: _socket.socket, events: int, until: float) -> bool:
     left = until - time.monotonic()
     if left <= 0:
         return False
-    poll = select.poll()
+    poll = make_poll()
     poll.register(client.fileno(), events)
     return bool(poll.poll(left * 1000))

@@ -85,8 +85,10 @@ class CgroupProbe:
         try:
             parts = self._watched.use()
         except ProbeError:
+            # Gone, or closed by the program, which may close what it did not open: once more.
             self.close()
-            raise
+            self._look_around(at)
+            parts = self._watched.use()
         used, limit = parts["cgroup"], self._limit
         if limit is not None and used > TIGHT * limit:
             self._due = min(self._due, at + LOOK_WHEN_TIGHT)

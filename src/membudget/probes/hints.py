@@ -26,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ProbeError
+from membudget.probes.kernel_files import eventfd_id, identity
 from membudget.probes.stall import PATH as PRESSURE
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from membudget.core import Hint
     from membudget.probes.cgroup import CgroupProbe
     from membudget.probes.cgroup_tree import Place
+    from membudget.probes.kernel_files import Identity
 
     _Attempt: TypeAlias = tuple[str, Callable[[], "KernelHint"]]
 
@@ -52,12 +54,13 @@ class KernelHint:
         events: The poll mask: POLLPRI for files that are read from the start, POLLIN for queues.
     """
 
-    __slots__ = ("_descriptor", "events", "name")
+    __slots__ = ("_descriptor", "_identity", "events", "name")
 
     def __init__(self, name: str, descriptor: int, events: int) -> None:
         self.name = name
         self.events = events
         self._descriptor = descriptor
+        self._identity = _mark_of(descriptor)
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -69,6 +72,8 @@ class KernelHint:
         Raises:
             ProbeError: What it watched is gone and would be ready for ever: close it.
         """
+        if _mark_of(self._descriptor) != self._identity:
+            raise ProbeError(f"hint {self.name} was closed by the program: close it")
         try:
             if self.events & select.POLLPRI:
                 text = os.pread(self._descriptor, _CHUNK, 0)
@@ -84,7 +89,8 @@ class KernelHint:
     def close(self) -> None:
         """Give the descriptor back; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        # A program that closes all descriptors may use the number for something else by now.
+        if descriptor >= 0 and _mark_of(descriptor) == self._identity:
             os.close(descriptor)
 
 
@@ -118,6 +124,10 @@ def kernel_hints(
         except (OSError, ValueError) as error:
             left_out.append(f"{name}: {error}")
     return hints, left_out
+
+
+def _mark_of(descriptor: int) -> tuple[Identity, bytes | None]:
+    return identity(descriptor), eventfd_id(descriptor)
 
 
 def _of_group(place: Place | None, thresholds: Iterable[int]) -> list[_Attempt]:

@@ -84,6 +84,16 @@ def identity(descriptor: int) -> Identity:
     return status.st_dev, status.st_ino
 
 
+def eventfd_id(descriptor: int) -> bytes | None:
+    """What tells an eventfd from others, which look alike to `identity`; Linux 5.2 and later."""
+    try:
+        text = read_whole(f"/proc/self/fdinfo/{descriptor}")
+    except ProbeError:
+        return None
+    found = text and next((line for line in text.splitlines() if b"eventfd-id" in line), None)
+    return found or None
+
+
 def close_own(
     descriptor: int,
     expected: Identity,

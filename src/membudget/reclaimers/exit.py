@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 from typing import TYPE_CHECKING
+
+from membudget.core.native import NativeThread, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,12 +50,11 @@ class PlannedExit:
         A watchdog thread ends the process when that has not helped in time.
         """
         self._has_begun = True
-        threading.Thread(target=self._watch, name="membudget-exit", daemon=True).start()
+        NativeThread(self._watch, "membudget-exit").start()
         number = signal.SIGTERM if callable(signal.getsignal(signal.SIGTERM)) else signal.SIGINT
-        main = threading.main_thread().ident
-        if callable(signal.getsignal(number)) and main is not None:
-            # A real signal also wakes a main thread that waits in a call.
-            signal.pthread_kill(main, number)
+        if callable(signal.getsignal(number)):
+            # A real signal, which the kernel gives to the main thread, also out of a call.
+            os.kill(os.getpid(), number)
 
     def end(self) -> None:
         """Leave with our code where the exit had begun: the last of the program's exit handlers.
@@ -66,7 +65,7 @@ class PlannedExit:
             self._leave()
 
     def _watch(self) -> None:
-        time.sleep(self._deadline)
+        sleep(self._deadline)
         self._leave()
 
     def _leave(self) -> None:

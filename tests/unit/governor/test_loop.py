@@ -21,6 +21,8 @@ from membudget.errors import ConfigError, ProbeError
 from membudget.governor.loop import Governor
 from membudget.governor.watch import FAST, interval_for
 from membudget.registry import Registry
+from own_threads import own_threads
+from waiting import eventually
 
 
 class Chore:
@@ -230,15 +232,17 @@ def test_the_thread_starts_steps_and_ends() -> None:
     stepped = threading.Event()
 
     def probe() -> object:
-        if threading.current_thread().name == "membudget":
+        if governor.watch.is_own_thread:
             stepped.set()
         return memory()
 
+    listed = threading.active_count()
     governor = Governor(probe, Marks(), registry=registry, interval=0.01)  # type: ignore[arg-type]  # a reading
     with governor:
         assert stepped.wait(10)
-        assert [t.daemon for t in threading.enumerate() if t.name == "membudget"] == [True]
-    assert not [t for t in threading.enumerate() if t.name == "membudget"]
+        assert own_threads() == 1
+        assert threading.active_count() == listed
+    eventually(lambda: own_threads() == 0)
 
 
 @pytest.mark.parametrize(

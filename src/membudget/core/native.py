@@ -1,0 +1,104 @@
+"""The system's own threads, locks and waits, also where gevent or eventlet put theirs in place.
+
+A thread of ours that became a greenlet would hold up the program instead of watching it. Under
+`membudget run` this module is loaded before the program can exchange anything; later on, whoever
+did the exchange is asked for the originals.
+"""
+
+from __future__ import annotations
+
+import _thread
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _original(module: Any, name: str) -> Any:
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched(module.__name__):
+        return gevent.get_original(module.__name__, name)
+    if eventlet is not None:
+        return getattr(eventlet.original(module.__name__), name, None)
+    return getattr(module, name, None)
+
+
+start_new_thread = _original(_thread, "start_new_thread")
+Lock = _original(_thread, "allocate_lock")
+RLock = _original(_thread, "RLock")
+get_ident = _original(_thread, "get_ident")
+get_native_id = getattr(_thread, "get_native_id", get_ident)
+sleep = _original(time, "sleep")
+poll = _original(select, "poll")
+"""None where the system has none."""
+
+
+class NativeThread:
+    """A thread that `threading` does not list: a program that joins all it finds would wait for it.
+
+    Ends with the process, like a daemon thread.
+
+    Args:
+        run: What it does; must not raise.
+        name: What the system calls it, in at most 15 letters.
+    """
+
+    def __init__(self, run: Callable[[], object], name: str) -> None:
+        self.ident: int | None = None
+        self.native_id: int | None = None
+        self._run = run
+        self._name = name
+        self._running = Lock()
+
+    def start(self) -> None:
+        """Begin.
+
+        Raises:
+            RuntimeError: No thread is to be had.
+        """
+        self._running.acquire()
+        try:
+            start_new_thread(self._main, ())
+        except BaseException:
+            self._running.release()
+            raise
+
+    def is_alive(self) -> bool:
+        """Whether it runs; in a child that was forked meanwhile, whether it ran."""
+        return bool(self._running.locked())
+
+    def is_current(self) -> bool:
+        """Whether the caller is this thread."""
+        return bool(self.ident == get_ident())
+
+    def join(self, patience: float) -> None:
+        """Wait until it ends, at most so many seconds."""
+        if self._running.acquire(timeout=patience):
+            self._running.release()
+
+    def _main(self) -> None:
+        self.ident, self.native_id = get_ident(), get_native_id()
+        try:
+            _name_thread(self.native_id, self._name)
+            self._run()
+        finally:
+            _leave_threading(self.ident)
+            self._running.release()
+
+
+def _leave_threading(ident: int) -> None:
+    """Take out what `threading` noted of us when a sink asked for the current thread's name."""
+    listed = getattr(sys.modules.get("threading"), "_active", {})
+    if type(listed.get(ident)).__name__ == "_DummyThread":
+        listed.pop(ident, None)
+
+
+def _name_thread(native_id: int, name: str) -> None:
+    try:
+        with open(f"/proc/self/task/{native_id}/comm", "wb", buffering=0) as file:
+            file.write(name.encode())
+    except OSError:  # Not Linux; then it has the process's name.
+        return

@@ -1,0 +1,21 @@
+"""A web application as people write it with Flask; it knows nothing of a budget."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask, Response, jsonify
+
+app = Flask(__name__)
+
+
+@app.get("/pid")
+def tell_pid() -> str:
+    """Which worker answers."""
+    return str(os.getpid())
+
+
+@app.get("/orders/<int:count>")
+def list_orders(count: int) -> Response:
+    """So many orders as JSON."""
+    return jsonify([{"id": number, "price": number * 1.5} for number in range(count)])

@@ -1,0 +1,123 @@
+"""Starts a program without and with a budget, and sees how it ends and what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from commands import clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+FOREIGN = Path(__file__).parent
+# Isolated, so that what stands on PYTHONPATH is loaded by the program alone.
+RUN = (sys.executable, "-I", "-m", "membudget", "run", "--limit", "400MiB", "--quiet", "--")
+WAYS: dict[str, tuple[str, ...]] = {"without": (), "with": RUN}
+PATIENCE = 30.0
+POLL = 0.01
+
+T = TypeVar("T")
+
+
+class Outcome(NamedTuple):
+    """How a program ended and what it said."""
+
+    code: int
+    output: str
+    errors: str
+
+    def general(self) -> tuple[int, set[str], set[str]]:
+        """Without numbers, and each line once: ids, ports, times and repetitions may differ."""
+        return self.code, _general(self.output), _general(self.errors)
+
+
+def _general(text: str) -> set[str]:
+    return {re.sub(r"0x[0-9a-f]+|\d+", "0", line) for line in text.splitlines()}
+
+
+class Program:
+    """A program under test, in a session of its own, its streams in files."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process = process
+        self._folder = folder
+
+    def told(self, pattern: str) -> re.Match[str]:
+        """What it said on either stream, as soon as it has."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            said = self._read("stdout") + self._read("stderr")
+            if (found := re.search(pattern, said)) is not None:
+                return found
+            assert self.process.poll() is None, said
+            assert time.monotonic() < until, said
+            time.sleep(POLL)
+
+    def goes_on(self) -> None:
+        """Let it read the end of a line, and then the end of its input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.close()
+
+    def end(self, by: signal.Signals | None = None) -> Outcome:
+        """Its outcome, after a signal to its first process where one is given."""
+        if by is not None:
+            self.process.send_signal(by)
+        code = self.process.wait(PATIENCE)
+        return Outcome(code, self._read("stdout"), self._read("stderr"))
+
+    def _read(self, stream: str) -> str:
+        return (self._folder / stream).read_text().replace(str(self._folder), "")
+
+
+@contextlib.contextmanager
+def running(
+    way: str,
+    *arguments: str,
+    streams: Path,
+    cwd: Path = FOREIGN,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Program]:
+    """Python with these arguments, started without or with a budget; nothing of it is left."""
+    folder = streams / way
+    folder.mkdir()
+    with (folder / "stdout").open("wb") as output, (folder / "stderr").open("wb") as errors:
+        process = subprocess.Popen(
+            [*WAYS[way], python, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+            text=True,
+            cwd=cwd,
+            env=clean_environment(environment),
+            start_new_session=True,
+        )
+    try:
+        yield Program(process, folder)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def both(see: Callable[[str], T]) -> tuple[T, T]:
+    """What is seen without and with a budget, looked at side by side."""
+    with ThreadPoolExecutor() as pool:
+        without, under = pool.map(see, WAYS)
+    return without, under
+
+
+def whole_run(way: str, *arguments: str, streams: Path, **options: Any) -> Outcome:
+    """The outcome of a program that ends by itself."""
+    with running(way, *arguments, streams=streams, **options) as program:
+        return program.end()

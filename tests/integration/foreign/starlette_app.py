@@ -1,0 +1,27 @@
+"""A web application as people write it with Starlette; it knows nothing of a budget."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+async def tell_pid(_: Request) -> PlainTextResponse:
+    """Which worker answers."""
+    return PlainTextResponse(str(os.getpid()))
+
+
+async def list_orders(request: Request) -> JSONResponse:
+    """So many orders as JSON."""
+    count: int = request.path_params["count"]
+    return JSONResponse([{"id": number, "price": number * 1.5} for number in range(count)])
+
+
+app = Starlette(routes=[Route("/pid", tell_pid), Route("/orders/{count:int}", list_orders)])

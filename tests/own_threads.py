@@ -1,0 +1,15 @@
+"""Our own threads, which `threading` does not list: told by the name the system has for them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+
+def own_threads() -> int:
+    """How many threads of this process are a governor's."""
+    count = 0
+    for comm in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # It ended meanwhile.
+            count += comm.read_text() == "membudget\n"
+    return count
