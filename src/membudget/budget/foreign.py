@@ -72,4 +72,5 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     from re import compile as compiled
 
     wanted = compiled("|".join(translate(pattern) for pattern in patterns))
-    return lambda name: wanted.match(name) is not None
+    # Found caches are told as module:NAME, functions as module.NAME.
+    return lambda name: bool(wanted.match(name) or wanted.match(name.replace(":", ".")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 import types
@@ -13,6 +14,7 @@ import pytest
 
 import membudget
 from fakes import MIB, FakeClock
+from membudget.budget.foreign import _matcher
 from membudget.errors import ConfigError
 from membudget.reclaimers.adopted.found import FoundCaches
 from membudget.reclaimers.adopted.search import FIRST, Search
@@ -90,6 +92,12 @@ def test_adopting_by_hand_lasts_until_it_is_ended() -> None:
     end()
     del adopted
     assert registry.reclaimers() == []
+
+
+def test_an_asyncio_lock_is_refused() -> None:
+    """It cannot be had from the governor's thread."""
+    with pytest.raises(ConfigError, match="give a threading"):
+        membudget.adopt({}, "it", lock=asyncio.Lock())
 
 
 @pytest.mark.parametrize("value", [[1], {1}, "text", 7])
@@ -189,6 +197,36 @@ def test_what_the_owner_names_is_shrunk(program: types.ModuleType) -> None:
     assert len(program.BARE) < 700
     assert len(program.PLAIN) < 700
     assert "adopted_program:BARE" not in {one.name for one in search.untouched}
+
+
+def test_looking_at_a_cache_expires_nothing(program: types.ModuleType) -> None:
+    """A TTLCache's own length changes it, and we may be without its lock."""
+    clock = FakeClock()
+    cache: Any = cachetools.TTLCache(100, ttl=10, timer=clock.now)
+    cache["old"] = 1
+    vars(program)["BARE"] = cache
+    clock.advance(20)
+    search, _, _ = searched(named=("adopted_program:PLAIN",))
+    (bare,) = [one for one in search.untouched if one.name == "adopted_program:BARE"]
+    assert bare.entries == 1
+    assert AdoptedCache("bare", lambda: cache).entries == 1
+    assert cachetools.Cache.__len__(cache) == 1
+
+
+def test_a_dead_cache_leaves_nothing_in_the_register() -> None:
+    """Programs make caches by the thousand."""
+    registry = Registry()
+    for _ in range(100):
+        membudget.adopt(_filled(cachetools.LRUCache(10_000)), "it", registry=registry)
+    assert registry.reclaimers() == []
+
+
+def test_sparing_by_name_holds_for_both_kinds_of_names() -> None:
+    """Functions are told as module.NAME, caches as module:NAME; one pattern is meant for both."""
+    spares = _matcher(("app.*",))
+    assert spares("app.load")
+    assert spares("app:PRICES")
+    assert not spares("other:PRICES")
 
 
 def test_a_name_that_is_not_there_yet_waits() -> None:

@@ -9,14 +9,18 @@ the same cache.
 The object is called through a property: the interpreter asks for `__call__`, our check runs and
 ends, and what it returns is the function itself. So no frame of ours is on the stack while the
 program's function runs: tracebacks show nothing, and on 3.13 recursion goes as deep as before. On
-3.11 and 3.12 it goes a third less deep, so a function that calls itself is left to the loop.
+3.11 and 3.12 it would go a third less deep. There a `partial` stands in between, which counts for
+nothing and can be turned to the function itself: at the first miss, where that comes back to
+itself, and its cache is left to the loop.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from membudget.reclaimers.adopted import recursion
 from membudget.reclaimers.adopted.wrappers import ENTRY
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ class Checked:
         claim: Takes the bytes that came and returns the bytes to drop, as a meter does.
     """
 
-    __slots__ = ("_between", "_claim", "_function", "_is_busy", "_kept", "_left")
+    __slots__ = ("_between", "_claim", "_function", "_is_busy", "_kept", "_left", "_way")
 
     def __init__(
         self, function: Callable[..., Any], kept: Kept, claim: Callable[[Kept, int], int]
@@ -53,6 +57,14 @@ class Checked:
         self._claim = claim
         self._left = self._between = 1
         self._is_busy = False
+        self._way: partial[Any] | None = None
+
+    def way(self) -> Callable[..., Any]:
+        """What a cache should call: this, by a way around it where recursion matters."""
+        if not recursion.MATTERS:
+            return self
+        self._way = partial(self)
+        return self._way
 
     @property
     def __call__(self) -> Callable[..., Any]:
@@ -66,6 +78,12 @@ class Checked:
         # A destructor that calls the cached function again must not come back here.
         self._is_busy = True
         try:
+            if self._way is not None:
+                way, self._way = self._way, None
+                if recursion.comes_back(self._function):
+                    # The way keeps this object no longer.
+                    way.__setstate__((self._function, (), {}, None))  # type: ignore[attr-defined]  # what pickle calls
+                    return
             came, newest = self._between, self._kept.weigh_newest()
             self._between = max(1, min(2 * came, _MOST_BETWEEN, _PER_LOOK // max(newest, ENTRY)))
             due = self._claim(self._kept, came * newest)
@@ -76,9 +94,3 @@ class Checked:
         finally:
             self._left = self._between
             self._is_busy = False
-
-
-def calls_itself(function: object) -> bool:
-    """Whether a function's code mentions its own name."""
-    code, name = getattr(function, "__code__", None), getattr(function, "__name__", None)
-    return code is not None and name in (*code.co_names, *code.co_freevars)

@@ -9,20 +9,18 @@ from __future__ import annotations
 import functools
 import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record, Rung
-from membudget.reclaimers.adopted.checked import Checked, calls_itself
-from membudget.reclaimers.adopted.wrappers import WRAPPER, Kept, entries_of, name_of
+from membudget.reclaimers.adopted.checked import Checked
+from membudget.reclaimers.adopted.wrappers import FEWEST, WRAPPER, Kept, entries_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from membudget.core import Meter
     from membudget.reclaimers.adopted.wrappers import Wrapper
-
-FEWEST = 64
-"""Entries below which a cache is left alone."""
 
 _MANY = 1000
 _LOOK_EVERY = 1.0
@@ -91,28 +89,40 @@ class FoundCaches:
         self._looked_at = self._counted_at = float("-inf")
         self._held = 0
 
-    def make(self, function: Any, maxsize: int | None, *rest: Any) -> Wrapper:
-        """A wrapper as functools makes it, taken note of. Cost: 2 µs more.
+    def make(self, function: Any, *, typed: bool = False) -> Wrapper:
+        """An unbounded wrapper as functools makes it, looked after.
+
+        Cost: 3 µs more.
 
         Raises:
             TypeError: As functools raises it.
         """
-        is_plain = maxsize is not None or not callable(function) or calls_itself(function)
-        if is_plain or self._is_spared(name_of(function)):
-            return self.note(WRAPPER(function, maxsize, *rest))
-        kept = Kept()
-        wrapper = WRAPPER(Checked(function, kept, self._claim), maxsize, *rest)
+        wrapper: Wrapper
+        kept, called = Kept(), function
+        if self._is_looked_after(function):
+            called = Checked(function, kept, self._claim).way()
+        wrapper = WRAPPER(called, None, typed, functools._CacheInfo)  # noqa: SLF001  # as functools does
+        parameters = {"maxsize": None, "typed": typed}
+        wrapper.cache_parameters = parameters.copy  # type: ignore[method-assign, assignment]
+        functools.update_wrapper(wrapper, function)
         return self.note(wrapper, kept)
 
     def note(self, wrapper: Wrapper, kept: Kept | None = None) -> Wrapper:
         """Take note of a wrapper, weakly; returns it."""
-        if id(wrapper) not in self._seen:
+        key = id(wrapper)
+        if key not in self._seen:
             kept = kept if kept is not None else Kept()
+            reference = weakref.ref(wrapper, lambda _: self._forget(key))
             if wrapper.cache_info().maxsize is None:
-                kept.entries = entries_of(wrapper)
-            key = id(wrapper)
-            self._seen[key] = _Seen(weakref.ref(wrapper, lambda _: self._forget(key)), kept)
+                kept.follow(lambda: entries_of(reference()), FEWEST)
+            self._seen[key] = _Seen(reference, kept)
         return wrapper
+
+    def _is_looked_after(self, function: Any) -> bool:
+        try:
+            return callable(function) and not self._is_spared(name_of(function))
+        except Exception:  # noqa: BLE001  # the program's object, which may answer as it likes
+            return False
 
     def held_bytes(self) -> int:
         """Bytes of the unbounded ones, as far as they were weighed."""
@@ -166,16 +176,23 @@ class FoundCaches:
     def follow_functools(self) -> Callable[[], None]:
         """Note every wrapper from its making on; returns what ends that.
 
-        The name `functools._lru_cache_wrapper` then stands for a class that makes the same
-        objects as before, and passes for their type.
+        `functools.lru_cache` is exchanged, which `functools.cache` calls by name; the wrappers
+        themselves stay what they were.
         """
-        before = functools._lru_cache_wrapper  # noqa: SLF001  # the one place where all are made
-        noting: Any = _passing_for_wrapper(self.make)
-        functools._lru_cache_wrapper = noting  # type: ignore[misc]  # noqa: SLF001
+        before = functools.lru_cache
+
+        @functools.wraps(before)
+        def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:  # noqa: FBT001, FBT002  # functools' own signature
+            if maxsize is None:
+                return partial(self.make, typed=typed)
+            made = before(maxsize, typed)
+            return self.note(made) if type(made) is WRAPPER else lambda one: self.note(made(one))
+
+        functools.lru_cache = lru_cache
 
         def end() -> None:
-            if functools._lru_cache_wrapper is noting:  # noqa: SLF001
-                functools._lru_cache_wrapper = before  # type: ignore[misc]  # noqa: SLF001
+            if functools.lru_cache is lru_cache:
+                functools.lru_cache = before
 
         return end
 
@@ -197,7 +214,7 @@ class FoundCaches:
         self._look()
         for seen in self._large:
             wrapper = seen.wrapper()
-            if wrapper is not None and wrapper.cache_info().currsize >= FEWEST:
+            if wrapper is not None and _is_large(wrapper, seen.kept):
                 yield seen, wrapper
 
     def _look(self) -> None:
@@ -211,7 +228,7 @@ class FoundCaches:
             if (wrapper := seen.wrapper()) is None:
                 continue
             info = wrapper.cache_info()
-            if info.currsize >= FEWEST and not self._is_spared(name_of(wrapper)):
+            if _is_large(wrapper, seen.kept) and not self._is_spared(name_of(wrapper)):
                 large.append((info.maxsize is not None, -info.currsize, key, seen))
         self._large = [seen for *_, seen in sorted(large)]
 
@@ -221,7 +238,7 @@ class FoundCaches:
 
     def _describe(self, wrapper: Wrapper, kept: Kept) -> FoundCache:
         info, name = wrapper.cache_info(), name_of(wrapper)
-        why = f"fewer than {FEWEST} entries" if info.currsize < FEWEST else ""
+        why = "" if _is_large(wrapper, kept) else "a handful of entries"
         return FoundCache(
             name=name,
             entries=info.currsize,
@@ -234,20 +251,6 @@ class FoundCaches:
         )
 
 
-class _PassesForWrapper(type):
-    """Makes `isinstance(f, functools._lru_cache_wrapper)` answer as it always did."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, WRAPPER)
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, WRAPPER)
-
-
-def _passing_for_wrapper(make: Callable[..., Wrapper]) -> type:
-    body = {
-        "__new__": lambda _cls, *arguments, **options: make(*arguments, **options),
-        "__doc__": WRAPPER.__doc__,
-        "__module__": WRAPPER.__module__,
-    }
-    return _PassesForWrapper(WRAPPER.__name__, (), body)
+def _is_large(wrapper: Wrapper, kept: Kept) -> bool:
+    info = wrapper.cache_info()
+    return info.currsize >= (FEWEST if info.maxsize is not None else kept.staying() + 1)

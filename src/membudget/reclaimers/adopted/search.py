@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.reclaimers.adopted.roots import attributes_of, lookup, visible_values
-from membudget.reclaimers.adopted.single import AdoptedCache
+from membudget.reclaimers.adopted.single import AdoptedCache, length_of
 from membudget.reclaimers.adopted.wrappers import WRAPPER
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Search:
             Untouched(
                 name=name,
                 kind=type(cache).__name__,
-                entries=len(cache),
+                entries=length_of(cache) or 0,
                 why="spared by name"
                 if self._is_spared(name)
                 else f"no lock of its own is known: --adopt {name} says that none is needed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from collections import OrderedDict
@@ -57,7 +58,7 @@ class AdoptedCache:
     @property
     def entries(self) -> int | None:
         """How many there are, or None where the cache is not there or does not say."""
-        return _length(self._find())
+        return length_of(self._find())
 
     def reclaimable(self) -> int | None:
         """Entries times the weight of an average one; None before one was weighed."""
@@ -85,10 +86,10 @@ class AdoptedCache:
         return self.lock is None or bool(self.lock.acquire(timeout=LOCK_PATIENCE))
 
     def _shrink(self, cache: Any, target: int, until: float) -> int:
-        before = _length(cache) or 0
+        before = length_of(cache) or 0
         plain = _plain(cache)
         if plain is not None:
-            kept = Kept(plain)
+            kept = Kept(lambda: plain)
             freed = kept.drop(target, until, self._now)
             self._weight = kept.weight
         elif hasattr(cache, "popitem"):
@@ -96,7 +97,7 @@ class AdoptedCache:
         else:
             freed = before * (self._weight or 0)
             cache.cache_clear()
-        self.dropped += max(0, before - (_length(cache) or 0))
+        self.dropped += max(0, before - (length_of(cache) or 0))
         return freed
 
     def _pop(self, cache: Any, target: int, until: float) -> int:
@@ -133,19 +134,29 @@ def adopt(
             f"{called} is a {type(cache).__name__}, which cannot be shrunk as a cache: adopt a "
             "dict, a mapping with popitem(), or a function with cache_clear()"
         )
-    if lock is not None and not (hasattr(lock, "acquire") and hasattr(lock, "release")):
+    if lock is not None and not _is_lock(lock):
         raise ConfigError(
             f"lock {lock!r} of {called} cannot be acquired: give a threading.Lock or RLock"
         )
-    adopted = AdoptedCache(called, _weakly(cache), lock)
     holders = registry if registry is not None else REGISTRY
+
+    def end(_: object = None) -> None:
+        holders.remove(adopted)
+
+    adopted = AdoptedCache(called, _weakly(cache, end), lock)
     holders.add(adopted, keep=True)
-    return lambda: holders.remove(adopted)
+    return end
 
 
-def _weakly(cache: Any) -> Callable[[], Any]:
+def _is_lock(lock: Any) -> bool:
+    """Whether it is one for threads: an asyncio lock cannot be had from another thread."""
+    has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
+    return has_both and not type(lock).__module__.startswith("asyncio")
+
+
+def _weakly(cache: Any, at_its_end: Callable[[object], None]) -> Callable[[], Any]:
     try:
-        return weakref.ref(cache)
+        return weakref.ref(cache, at_its_end)
     except TypeError:  # A plain dict: whoever adopts it keeps it.
         return lambda: cache
 
@@ -158,10 +169,15 @@ def _plain(cache: Any) -> dict[Any, Any] | None:
     return entries_of(cache) if is_unbounded else None
 
 
-def _length(cache: Any) -> int | None:
-    if cache is None:
-        return None
-    if hasattr(cache, "cache_info"):
-        count: int = cache.cache_info().currsize
-        return count
-    return len(cache) if hasattr(cache, "__len__") else None
+def length_of(cache: Any) -> int | None:
+    """How many entries a cache has, without changing it; None where it does not say."""
+    library = sys.modules.get("cachetools")
+    count: int | None = None
+    if library is not None and isinstance(cache, library.Cache):
+        # A TTLCache's own length expires entries first, and we may be without its lock.
+        count = library.Cache.__len__(cache)
+    elif hasattr(cache, "cache_info"):
+        count = cache.cache_info().currsize
+    elif hasattr(cache, "__len__"):
+        count = len(cache)
+    return count
