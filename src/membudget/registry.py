@@ -106,13 +106,22 @@ class Registry:
         """
         _hook_forks_once()
         with self._lock:
-            if self.governor not in (None, governor):
-                raise ConfigError(
-                    "a budget is running already in this process: stop() it first, or give the "
-                    "second one a registry=membudget.Registry() of its own"
-                )
+            if self.governor is not governor:
+                self.check_free()
             self._governor = weakref.ref(governor)
             self.meter = meter
+
+    def check_free(self) -> None:
+        """Refuse where a governor watches already.
+
+        Raises:
+            ConfigError: One does.
+        """
+        if self.governor is not None:
+            raise ConfigError(
+                "a budget is running already in this process: stop() it first, or give the "
+                "second one a registry=membudget.Registry() of its own"
+            )
 
     def detach(self, governor: ForkAware) -> None:
         """End what `attach` began; nothing happens for a governor that is not attached."""

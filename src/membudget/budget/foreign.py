@@ -21,29 +21,35 @@ class ForeignCaches:
     Args:
         settings: `caches.adopt` and `caches.spare`.
         registry: Takes the caches.
+        is_launched: Whether caches are looked for, or only those taken that the owner named.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, *, is_launched: bool) -> None:
         self._registry = registry
+        self._is_launched = is_launched
         self._named: tuple[str, ...] = settings["caches.adopt"]
         self._is_spared = _matcher(settings["caches.spare"])
         self.found = FoundCaches(lambda: registry.meter, self._is_spared)
         self.search: Search | None = None
         self._unfollow: Callable[[], None] | None = None
 
-    def adopt(self, governor: Governor, *, is_launched: bool) -> None:
-        """Take in what the owner named and, in a launched program, what is found."""
+    def adopt(self, governor: Governor) -> None:
+        """Take in what is due; another governor, whose place this one takes, may have begun."""
+        if self.search is not None:
+            governor.chores.append(self.search)
+            return
         self.search = Search(
             self.found,
             self._registry,
             governor.clock,
             named=self._named,
             is_spared=self._is_spared,
-            names_only=not is_launched,
+            names_only=not self._is_launched,
         )
         governor.chores.append(self.search)
-        if is_launched:
+        if self._is_launched:
             # The register keeps it: a budget that the program starts by itself takes it over.
+            self.found.foreign = self
             self._registry.add(self.found, keep=True)
             self._unfollow = self.found.follow_functools()
 
@@ -51,7 +57,7 @@ class ForeignCaches:
         """End what `adopt` began; a second call does nothing."""
         if self._unfollow is not None:
             self._unfollow()
-        self._unfollow = self.search = None
+        self._unfollow = self.search = self.found.foreign = None
         self._registry.remove(self.found)
 
     def rows(self, most: int) -> Mapping[str, Any]:

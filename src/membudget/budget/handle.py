@@ -108,6 +108,10 @@ class Budget:
         seconds = 0.0 if timeout == 0 else as_seconds(timeout, name="timeout")
         return self.governor.admit(as_bytes(size), seconds)
 
+    def take_settings(self, settings: Settings) -> None:
+        """Note what holds from now on; for whoever has applied it."""
+        self.settings = settings
+
     def add(self, reclaimer: Reclaimer) -> Callable[[], None]:
         """Add a reclaimer at the end of its rung; returns what removes it."""
         return self.governor.ladder.add(reclaimer)

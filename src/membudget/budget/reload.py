@@ -18,7 +18,7 @@ from membudget.settings.reload import changed
 from membudget.settings.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from membudget.budget.assembly import Sources
     from membudget.governor.loop import Governor
@@ -27,19 +27,31 @@ if TYPE_CHECKING:
 
 def reload(
     governor: Governor, sources: Sources, before: Settings, after: Settings
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
     """Apply what can be applied while running.
 
+    A limit that is taken away waits for a restart: what rules then has to be looked for.
+
     Returns:
-        The keys that were applied, and those that wait for a restart.
+        What holds now, the keys that were applied, and those that wait.
 
     Raises:
-        ConfigError: The new limit is below what the process holds; nothing was applied.
+        ConfigError: The new limit is below what the process holds, or marks do not fit it; then
+            nothing was applied.
     """
-    applied, waiting = changed(before, after)
+    if after["limit"] is None and before["limit"] is not None:
+        waiting: tuple[str, ...] = ("limit",)
+        after = after.replace(values={**after.values, "limit": before["limit"]})
+    else:
+        waiting = ()
+    applied, later = changed(before, after)
     marks = after.marks()
-    if "limit" in applied:
-        sources.set_limit(after["limit"])
+    sources.set_limit(after["limit"])
+    try:
+        marks.check_for(sources.probe().limit)
+    except MembudgetError:
+        sources.set_limit(before["limit"])
+        raise
     governor.marks = marks
     governor.watch.interval = after["monitoring.check_interval"]
     governor.ladder.settle = after["cleanup.settle"]
@@ -47,18 +59,23 @@ def reload(
         governor.protection = protection(after, governor)
         governor.admission.is_shut = False
     governor.watch.ring()
-    return applied, waiting
+    return after, applied, (*waiting, *later)
 
 
 class HangupHandler:
     """Reads the settings again at SIGHUP; runs on the main thread, between two instructions.
+
+    Nothing of it reaches the program: what fails is told.
 
     Args:
         governor: Whose settings change.
         sources: What it reads.
         settings: What holds now.
         given: The arguments of `start()`, which stay above the file.
-        config: The file, or None for the environment's.
+        config: The file.
+
+    Attributes:
+        on_reload: Takes the settings that hold from now on.
     """
 
     def __init__(
@@ -67,33 +84,43 @@ class HangupHandler:
         sources: Sources,
         settings: Settings,
         given: Mapping[str, Any],
-        config: str | os.PathLike[str] | None,
+        config: str | os.PathLike[str],
     ) -> None:
+        self.on_reload: Callable[[Settings], object] = lambda _: None
         self._governor = governor
         self._sources = sources
         self._settings = settings
         self._given = given
-        self._config = None if config is None else os.path.abspath(config)
+        # The program may change its directory.
+        self._config = os.path.abspath(config)
         self._has_terminal = _has_terminal()
+        self._is_busy = self._is_ended = False
 
     def __call__(self, number: int, _frame: object) -> None:
-        """Reload; where the terminal hung up, end as without a handler."""
-        if self._has_terminal and not _has_terminal():
+        """Reload; where the terminal hung up, or the budget ended, end as without a handler."""
+        if self._is_ended or (self._has_terminal and not _has_terminal()):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        try:
-            after = resolve(self._given, file=self._config)
-            applied, waiting = reload(self._governor, self._sources, self._settings, after)
-        except (MembudgetError, OSError) as error:
-            self._governor.tell.failed("reload", error)
+        if self._is_busy:  # Another one came while this one is at it.
             return
-        self._settings = after
-        self._governor.tell(
-            SettingsReloaded(at=self._governor.clock.now(), applied=applied, waiting=waiting)
-        )
+        self._is_busy = True
+        try:
+            self._reload()
+        except Exception as error:  # noqa: BLE001  # the program did nothing wrong
+            self._governor.tell.failed("reload", error)
+        finally:
+            self._is_busy = False
+
+    def _reload(self) -> None:
+        after = resolve(self._given, file=self._config)
+        governor = self._governor
+        self._settings, applied, waiting = reload(governor, self._sources, self._settings, after)
+        self.on_reload(self._settings)
+        governor.tell(SettingsReloaded(at=governor.clock.now(), applied=applied, waiting=waiting))
 
     def remove(self) -> None:
-        """Give the signal back, if it still is ours; from the main thread only."""
+        """Give the signal back, if it still is ours; off the main thread, at the next signal."""
+        self._is_ended = True
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGHUP) is self:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from membudget.budget.foreign import ForeignCaches
-    from membudget.core import Follower, Reclaimer, Sink
+    from membudget.budget.reload import HangupHandler
+    from membudget.core import Follower, Pressure, Reading, Reclaimer, Sink
     from membudget.governor.brake import Brake
     from membudget.host.presence import Presence
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
+
+PRESENT_EVERY = 10.0
+"""Seconds between two looks whether slot and socket are where they were put."""
 
 CHANGES_KEPT = 50
 """Changes of level that are kept for whoever asks."""
@@ -65,12 +69,16 @@ def start(
             budget that runs already.
     """
     given = {"limit": limit, **settings}
+    config = config or os.environ.get(CONFIG_VARIABLE) or None
     resolved = resolve(given, file=config)
-    found = Sources(resolved)
     holders = registry if registry is not None else REGISTRY
+    before = holders.governor
+    if not isinstance(before, Governor) or not before.gives_way:
+        holders.check_free()
+    found = Sources(resolved)
     samples, changes = Ring(resolved["monitoring.history_size"]), Ring(CHANGES_KEPT)
     takers = [merged(log_sink())] if sinks is None else list(sinks)
-    foreign = _foreign(resolved, holders) if is_launched or resolved["caches.adopt"] else None
+    foreign = _foreign(resolved, holders, is_launched=is_launched)
     answers: dict[str, Any] = {}
     presence = _presence(resolved, answers) if thread else None
     governor = build_governor(
@@ -83,7 +91,7 @@ def start(
     )
     governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
-    if isinstance(before := holders.governor, Governor) and before.gives_way:
+    if isinstance(before, Governor):
         before.stop()
     for where, failure in found.failures:
         governor.tell.failed(where, failure)
@@ -92,10 +100,11 @@ def start(
         governor.at_stop.append(presence.close)
     brake, note = _brake(resolved, found, governor)
     answers.update(Answers(governor, changes, foreign, brake).by_command())
-    if config is not None or os.environ.get(CONFIG_VARIABLE):
-        _reload_on_hangup(governor, found, resolved, given, config)
+    handler = None
+    if config is not None:
+        handler = _reload_on_hangup(governor, found, resolved, given, config)
     if foreign is not None:
-        foreign.adopt(governor, is_launched=is_launched)
+        foreign.adopt(governor)
     try:
         governor.start(thread=thread, note=note)
     except BaseException:
@@ -103,13 +112,23 @@ def start(
             foreign.leave()
         governor.stop()
         raise
-    return Budget(governor, resolved, samples, found, foreign=foreign, brake=brake)
+    budget = Budget(governor, resolved, samples, found, foreign=foreign, brake=brake)
+    if handler is not None:
+        handler.on_reload = budget.take_settings
+    return budget
 
 
-def _foreign(settings: Settings, registry: Registry) -> ForeignCaches:
+def _foreign(settings: Settings, registry: Registry, *, is_launched: bool) -> ForeignCaches | None:
+    """What is adopted: taken over from a launcher's budget, or found anew, or nothing."""
+    for one in registry.reclaimers():
+        taken_over: ForeignCaches | None = getattr(one, "foreign", None)
+        if taken_over is not None:
+            return taken_over
+    if not is_launched and not settings["caches.adopt"]:
+        return None
     from membudget.budget.foreign import ForeignCaches  # only where there may be any
 
-    return ForeignCaches(settings, registry)
+    return ForeignCaches(settings, registry, is_launched=is_launched)
 
 
 def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
@@ -126,9 +145,14 @@ def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
 
 def _publisher(presence: Presence, governor: Governor) -> Follower:
     """Writes each judgement into the process's slot. Cost: 3 µs."""
+    looked_at = time.monotonic()
 
-    def publish(_reading: object, _pressure: object) -> None:
-        pressure = governor.pressure
+    def publish(reading: Reading, pressure: Pressure) -> None:
+        nonlocal looked_at
+        if reading.at - looked_at > PRESENT_EVERY:
+            looked_at = reading.at
+            if not presence.touch():
+                governor.watch.listen_anew()
         presence.write(
             used=pressure.used,
             limit=pressure.limit,
@@ -167,8 +191,8 @@ def _reload_on_hangup(
     sources: Sources,
     settings: Settings,
     given: dict[str, Any],
-    config: str | os.PathLike[str] | None,
-) -> None:
+    config: str | os.PathLike[str],
+) -> HangupHandler:
     """Read the file again at SIGHUP, where nobody else handles it."""
     import signal  # only for those with a file
     import threading
@@ -180,6 +204,7 @@ def _reload_on_hangup(
     if is_main and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, handler)
         governor.at_stop.append(handler.remove)
+    return handler
 
 
 def program_name(words: Sequence[str]) -> str:
@@ -189,6 +214,8 @@ def program_name(words: Sequence[str]) -> str:
             return "python -c"
         if word == "-m" and position + 1 < len(words):
             return words[position + 1]
+        if words[position - 1] in ("-X", "-W"):
+            continue
         if not word.startswith("-"):
             return os.path.basename(word)
     return "python"

@@ -130,8 +130,9 @@ def _variables(
 ) -> dict[str, str]:
     """What the program finds in its environment besides what is there."""
     variables = {SETTINGS[key].variable: text for key, text in given.items()}
-    if options["config"] is not None:
-        variables[CONFIG_VARIABLE] = os.path.abspath(options["config"])
+    # The program, or what it starts, may run somewhere else.
+    if config := options["config"] or os.environ.get(CONFIG_VARIABLE):
+        variables[CONFIG_VARIABLE] = os.path.abspath(config)
     if options["restart"] and settings.origins[EXIT_KEY] == "default":
         variables[SETTINGS[EXIT_KEY].variable] = "true"
     if options["malloc"]:

@@ -125,7 +125,7 @@ class Watch:
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
-        self._is_paused = False
+        self._is_paused = self._is_bell_stale = False
 
     @property
     def is_running(self) -> bool:
@@ -172,6 +172,10 @@ class Watch:
         if (bell := self._bell) is not None:
             bell.ring()
 
+    def listen_anew(self) -> None:
+        """Make all hints anew, after the one or other was lost."""
+        self._is_bell_stale = True
+
     def pause(self, until: float) -> None:
         """Come to rest before a fork, at the latest by `until`; the kernel's wake-ups stay."""
         self._is_paused = self._is_paused or self.is_running
@@ -200,6 +204,7 @@ class Watch:
     def _renew(self, bell: Doorbell) -> Doorbell:
         """Another bell in the place of one whose descriptor was closed by the program."""
         fresh = Doorbell()
+        self._is_bell_stale = False
         if self._bell is bell:
             self._bell = fresh
         bell.close()
@@ -218,7 +223,7 @@ class Watch:
         pace = _Pace(self._governor.clock.now())
         while self._thread is me:
             try:
-                if not bell.is_whole():
+                if self._is_bell_stale or not bell.is_whole():
                     bell = self._renew(bell)
                 if pace.is_first(bell):
                     bell.listen(self._hints(is_early=True))

@@ -7,6 +7,7 @@ handed out to wait for is only a view of the socket.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,19 @@ class Presence:
             if not (self._slot and self._slot.is_in_place() and socket and socket.is_in_place()):
                 socket = self._make()
             return _Waiting(socket)
+
+    def touch(self) -> bool:
+        """Show that the slot is in use; whether all is where it was put. Cost: 10 µs.
+
+        Folders of temporary files are swept by age, and a mapped file does not grow younger.
+        """
+        slot, socket = self._slot, self._socket
+        if slot is None or socket is None or not (slot.is_in_place() and socket.is_in_place()):
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(slot.path)
+            os.utime(socket.path)
+        return True
 
     @property
     def is_open(self) -> bool:

@@ -70,6 +70,9 @@ class FoundCaches:
         meter: Finds the meter of the budget that runs, or None.
         is_spared: Whether a cache of this name is left alone.
         now: Monotonic seconds.
+
+    Attributes:
+        foreign: Whoever keeps this in a register, for the budget that comes next.
     """
 
     name = "functools caches"
@@ -81,6 +84,7 @@ class FoundCaches:
         is_spared: Callable[[str], bool] = lambda _: False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.foreign: Any = None
         self._meter = meter
         self._is_spared = is_spared
         self._now = now
