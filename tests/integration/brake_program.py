@@ -1,7 +1,7 @@
 """A process under the brake: what it asks for, what came of it, and what its children may have.
 
-Run as `python brake_program.py LOAD|children|forked|threads`, inside a memory group; prints lines
-of JSON.
+Run as `python brake_program.py LOAD|children|forked|threads|put_back`, inside a memory group;
+prints lines of JSON.
 """
 
 from __future__ import annotations
@@ -190,11 +190,31 @@ def start_threads_when_full(brake: Brake) -> dict[str, int]:
     return {"room": room, "started": started}
 
 
+def lower_and_put_back(brake: Brake) -> dict[str, int]:
+    """Do with the limit what a library may do, and arm a second brake in a register of its own."""
+    read, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (read - 10 * MIB, hard))
+    wait_until(lambda: brake.own_limit == read - 10 * MIB)
+    lowered = _own_limit()
+    resource.setrlimit(resource.RLIMIT_DATA, (read, hard))
+    with membudget.start(
+        sinks=[], brake=True, registry=membudget.Registry(), agent={"directory": "none"}
+    ) as second:
+        refused = second.brake is None
+        wait_until(lambda: (brake.own_limit or 0) > lowered)
+    return {"read": read, "lowered": lowered, "second": refused}
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for that, but not for ever."""
+    until = time.monotonic() + _PATIENCE
+    while not is_so() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def wait_until_braked() -> int:
     """The soft limit, once there is one again."""
-    until = time.monotonic() + _PATIENCE
-    while _own_limit() == resource.RLIM_INFINITY and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: _own_limit() != resource.RLIM_INFINITY)
     return _own_limit()
 
 
@@ -216,6 +236,8 @@ def main(what: str) -> None:
             print_limits_of_forked(brake)
         elif what == "threads":
             _say(start_threads_when_full(brake))
+        elif what == "put_back":
+            _say(lower_and_put_back(brake))
         else:
             loads = {load.__name__: load for load in (one_call, many_objects, touched_late)}
             _say(outcome_of(loads[what]))

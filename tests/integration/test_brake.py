@@ -86,6 +86,14 @@ def test_a_forked_worker_is_braked_for_itself_after_a_while(group: LimitedGroup)
     assert said["ended"] == "MemoryError"
 
 
+def test_a_second_budget_and_a_limit_put_back_leave_no_limit_behind(group: LimitedGroup) -> None:
+    """Neither a refused second brake's limit nor one that a library put back is the program's."""
+    said = run(group, "put_back")
+    assert said["second"] == 1
+    assert said["lowered"] == said["read"] - 10 * MIB
+    assert said["afterwards"] == -1
+
+
 def test_threads_can_be_started_with_the_memory_full(group: LimitedGroup) -> None:
     """Their stacks count as mapped, 8 MiB each, and are hardly ever touched."""
     said = run(group, "threads")

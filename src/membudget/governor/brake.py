@@ -37,7 +37,7 @@ from membudget.governor.brake_room import (
     soft_limit,
 )
 from membudget.registry import REGISTRY
-from membudget.units import MIB, human_bytes
+from membudget.units import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +52,6 @@ EASED = 0.005
 
 SETTLED = 1.0
 """Seconds of a forked child's life before it is braked."""
-
-_TEST = 64 * MIB
-"""Bytes asked for beyond the limit, to see whether the kernel refuses them."""
 
 
 class Brake:
@@ -98,9 +95,9 @@ class Brake:
             import traceback  # noqa: F401  # Python shows errors by it, and memory is short then
         self._tell = tell
         self._registry = registry if registry is not None else REGISTRY
-        self._limits: DataLimits = limits or KernelDataLimits()
-        self._limit = OwnLimit(self._limits)
-        self._children = children or Children(self._limits)
+        limits = limits or KernelDataLimits()
+        self._limit = OwnLimit(limits)
+        self._children = children or Children(limits)
         self._room = room or Room(margin, Stacks(default_stack_size()), Libraries())
         self._wake = wake
         self._clock = clock or SystemClock()
@@ -113,7 +110,6 @@ class Brake:
         """Know nothing of this process yet: at first, and in a forked child."""
         # Reentrant: a signal's handler may start a child while its own thread is in here.
         self._lock = RLock()
-        self._limit.forget()
         self._hits.forget()
         self._base = self._free = 0
         self._eased_until = self._granted_until = float("-inf")
@@ -148,22 +144,21 @@ class Brake:
             reading: The latest one.
 
         Raises:
-            ConfigError: There is no limit to keep, or no room for the brake to leave.
+            ConfigError: There is no limit to keep, no room for the brake to leave, or one armed.
         """
         with self._lock:
             if self._is_armed:
                 raise ConfigError("the brake is armed already: disarm() it first")
-            self._begin(reading)
-            if not self._limits.binds(self._free + _TEST):
-                self._limit.give_back()
-                raise ConfigError(
-                    "this kernel does not hold all private memory against RLIMIT_DATA, so the "
-                    "brake would do nothing: leave it off here"
-                )
+            try:
+                self._registry.add(self)
+                listen(self)
+                self._begin(reading)
+                self._limit.check(self._free)
+                self._lost.install()
+            except BaseException:
+                self._leave()
+                raise
             self._is_armed = True
-        self._registry.add(self)
-        self._lost.install()
-        listen(self)
         never = human_bytes(self._room.never_touched.size)
         return (
             f"brake armed: {human_bytes(self._free)} may still be mapped; "
@@ -176,11 +171,7 @@ class Brake:
             if not self._is_armed:
                 return
             self._is_armed = False
-            self._limit.give_back()
-            self._forget()
-        ignore(self)
-        self._lost.remove()
-        self._registry.remove(self)
+            self._leave()
 
     def follow(self, reading: Reading, _pressure: Pressure) -> None:
         """Keep the limit where the reading says. Cost: 10 µs.
@@ -244,6 +235,8 @@ class Brake:
         if self._is_armed:
             self._settles_at = self._clock.now() + SETTLED
             self._limit.give_back()
+        else:
+            self._leave()  # The thread that was arming it, or disarming, is not here.
 
     def _begin(self, reading: Reading) -> None:
         """Measure what is never touched and set the first limit."""
@@ -264,7 +257,7 @@ class Brake:
                 f"RLIMIT_DATA stands at {human_bytes(ceiling)} and {human_bytes(data)} is mapped: "
                 "raise it (ulimit -d), or leave the brake off"
             )
-        self._hits.reserve = reserve_of(limit)
+        self._hits.begin(data, reserve_of(limit))
         free = self._room.begin(reading, limit) - self._hits.reserve
         if free <= 0:
             raise ConfigError(
@@ -274,6 +267,16 @@ class Brake:
             )
         self._free, self._base = free, soft_limit(data, free)
         self._limit.set(self._base)
+
+    def _leave(self) -> None:
+        """Undo what `arm` did, as far as it came."""
+        self._lost.remove()
+        self._registry.remove(self)
+        try:
+            self._limit.end()
+        finally:
+            ignore(self)
+            self._forget()
 
     def _refresh(self, reading: Reading, now: float) -> None:
         limit, data = reading.limit, reading.parts["data"]

@@ -56,7 +56,11 @@ class Hits:
         """Begin anew with another limit; the count goes on."""
         self.is_reserve_released = self._is_near = False
         self._untold = 0
-        self.reserve = 0
+        self.begin(0, 0)
+
+    def begin(self, mapped: int, reserve: int) -> None:
+        """Take note of what is mapped at first, and what is to be held back."""
+        self._mapped, self.reserve = mapped, reserve
 
     def note(self, now: float) -> int:
         """Count one and let the reserve go; returns the bytes that this frees."""
@@ -68,9 +72,11 @@ class Hits:
         return freed
 
     def look(self, mapped: int, stands: int | None, allowed: int, reserve: int, now: float) -> int:
-        """Count one where the limit was just come near to; returns what is to be held back.
+        """Count one where growth just came near the limit; returns what is to be held back.
 
-        The reserve comes back once there is room for it twice: else it would be a hit at once.
+        A limit that came near by itself, as where a group shrinks, has refused nothing yet: that
+        lets the reserve go and is no hit. The reserve comes back once there is room for it twice:
+        else it would be a hit at once.
 
         Args:
             mapped: VmData, bytes.
@@ -82,11 +88,15 @@ class Hits:
         self.reserve = reserve
         # Once near, it has to go further away to come near again.
         distance = 2 * NEAR if self._is_near else NEAR
-        was_near, self._is_near = self._is_near, stands is not None and mapped >= stands - distance
+        is_near = stands is not None and mapped >= stands - distance
+        has_grown, self._mapped = mapped > self._mapped, mapped
+        was_near, self._is_near = self._is_near, is_near and (self._is_near or has_grown)
         if self._is_near and not was_near:
             self.note(now)
         elif allowed >= 2 * reserve:
             self.is_reserve_released = False
+        elif is_near:
+            self.is_reserve_released = True
         return 0 if self.is_reserve_released else reserve
 
     def are_due(self, now: float) -> bool:

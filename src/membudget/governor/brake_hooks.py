@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from membudget.errors import OverBudgetError
+from membudget.errors import ConfigError, OverBudgetError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,18 +37,29 @@ class Listener(Protocol):
         """A MemoryError ended a thread."""
 
 
-_listeners: tuple[Listener, ...] = ()
+_LISTENER = "listener"
+
+_listening: dict[str, Listener] = {}
+"""The one who listens, if any: a dict, since its `setdefault` needs no lock that a fork breaks."""
+
 _is_hooked = False
 
 
 def listen(listener: Listener) -> None:
-    """Tell this listener from now on.
+    """Tell this listener from now on, and nobody else: a process has one limit to be kept.
 
     Audit hooks cannot be removed: the one added here, at first use, stays for the life of the
     process and costs 0.3 µs an event.
+
+    Raises:
+        ConfigError: Another one listens.
     """
-    global _listeners, _is_hooked  # noqa: PLW0603  # the interpreter keeps such a hook for ever
-    _listeners = (*_listeners, listener)
+    global _is_hooked  # noqa: PLW0603  # the interpreter keeps such a hook for ever
+    if _listening.setdefault(_LISTENER, listener) is not listener:
+        raise ConfigError(
+            "the brake is armed already in this process by another budget: stop() that one first, "
+            "or leave the brake off here"
+        )
     if not _is_hooked:
         _is_hooked = True
         sys.addaudithook(_on_event)
@@ -57,20 +68,17 @@ def listen(listener: Listener) -> None:
 
 
 def ignore(listener: Listener) -> None:
-    """Tell this listener no more."""
-    global _listeners  # noqa: PLW0603
-    _listeners = tuple(one for one in _listeners if one is not listener)
+    """Tell this listener no more; nothing happens for one that does not listen."""
+    if _listening.get(_LISTENER) is listener:
+        del _listening[_LISTENER]
 
 
 def _on_event(event: str, _arguments: object) -> None:
     kind = _KINDS.get(event)
-    if kind is None:
+    if kind is None or (listener := _listening.get(_LISTENER)) is None:
         return
-    for listener in _listeners:
-        try:
-            listener.before_child() if kind is _CHILD else listener.before_thread()
-        except Exception:  # noqa: BLE001, S112  # raising would forbid what the program is doing
-            continue
+    with contextlib.suppress(Exception):  # Raising would forbid what the program is doing.
+        listener.before_child() if kind is _CHILD else listener.before_thread()
 
 
 def _raise_event_of_threads() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
-from membudget.units import KIB
+from membudget.errors import ConfigError
+from membudget.units import KIB, MIB
 
 STEP = 256 * KIB
 """How far the limit may lag behind when it could rise."""
 
 _REMEMBERED = 256
+
+_TEST = 64 * MIB
+"""Bytes asked for beyond the limit, to see whether the kernel refuses them."""
 
 
 class DataLimits(Protocol):
@@ -77,26 +80,37 @@ class OwnLimit:
     Attributes:
         stands: What was set last, or None for no limit.
         before: What stood before, or what somebody else set meanwhile; None is no limit.
-        recent: What was set of late, without `before`: children may have been born under it.
+        recent: What was set of late, oldest first, each with its `before`: children may have been
+            born under it, and who has read it may set it again.
     """
 
     def __init__(self, limits: DataLimits) -> None:
         self._limits = limits
-        self.before: int | None = None
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew in a forked child; what stood before the parent's is kept."""
         self.stands: int | None = None
-        self.recent: deque[int] = deque(maxlen=_REMEMBERED)
+        self.before: int | None = None
+        self.recent: dict[int, int | None] = {}
         self._is_ours = False
 
     def begin(self) -> int | None:
-        """Take note of what stands; returns how high it may be set."""
+        """Take note of what stands, unless that is ours; returns how high it may be set."""
         soft, hard = self._limits.get()
         if not self._is_ours:
-            self.before = soft
+            self.stands = self.before = soft
+            self.recent.clear()
+            self._is_ours = True
         return least(self.before, hard)
+
+    def check(self, free: int) -> None:
+        """See that the kernel keeps it, with so many bytes free below it.
+
+        Raises:
+            ConfigError: It does not.
+        """
+        if not self._limits.binds(free + _TEST):
+            raise ConfigError(
+                "this kernel does not hold all private memory against RLIMIT_DATA, so the brake "
+                "would do nothing: leave it off here"
+            )
 
     def set(self, soft: int | None) -> None:
         """Set it. Cost: 2 µs, 1 µs where it would hardly rise.
@@ -105,17 +119,18 @@ class OwnLimit:
             OSError, ValueError: The kernel refuses.
         """
         now, hard = self._limits.get()
-        if self._is_ours and now != self.stands:
-            # Somebody else set it meanwhile: from now on that is the program's own.
-            self.before = now
+        if now != self.stands:
+            # Somebody else set it meanwhile: from now on that is the program's own. One of ours is
+            # not: who lowered it for a while puts back what was read, and means what stood before.
+            self.before = now if now is None else self.recent.get(now, now)
         soft = least(least(soft, self.before), hard)
         if soft is not None and now is not None and now == self.stands and 0 < soft - now < STEP:
             return
+        if soft is not None and soft != self.before:
+            self._remember(soft)  # First: a child forked meanwhile must know whose it is.
         if soft != now:
             self._limits.set(soft, hard)
-        self.stands, self._is_ours = soft, True
-        if soft is not None and soft != self.before:
-            self.recent.append(soft)
+        self.stands = soft
 
     def raise_to(self, soft: int) -> None:
         """Set it, unless it stands higher."""
@@ -123,12 +138,26 @@ class OwnLimit:
             self.set(soft)
 
     def give_back(self) -> None:
-        """Set what stood before."""
-        self.set(None)
+        """Set what stood before; nothing happens before `begin`."""
+        if self._is_ours:
+            self.set(None)
+
+    def end(self) -> None:
+        """Give back and keep it no longer."""
+        try:
+            self.give_back()
+        finally:
+            self._is_ours = False
 
     def original(self, soft: int) -> int | None:
         """What to judge this process by where `soft` stands: what stood before, if that is ours."""
-        return self.before if soft in self.recent else soft
+        return self.recent.get(soft, soft)
+
+    def _remember(self, soft: int) -> None:
+        self.recent.pop(soft, None)
+        self.recent[soft] = self.before
+        if len(self.recent) > _REMEMBERED:
+            del self.recent[next(iter(self.recent))]
 
 
 def least(one: int | None, two: int | None) -> int | None:

@@ -35,7 +35,7 @@ from membudget.governor.telling import Teller
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the brake is Linux's")
@@ -53,6 +53,8 @@ class FakeLimits:
         self.limits: dict[int, tuple[int | None, int | None]] = {0: (soft, hard)}
         self.sets = 0
         self.is_kept = True
+        self.at_binds: Callable[[], object] = bool
+        self.error: Exception | None = None
 
     def get(self, pid: int = 0) -> tuple[int | None, int | None]:
         """As set."""
@@ -63,11 +65,14 @@ class FakeLimits:
     def set(self, soft: int | None, hard: int | None, pid: int = 0) -> None:
         """Keep them."""
         assert hard is None or (soft is not None and soft <= hard), "above the hard limit"
+        if self.error is not None:
+            raise self.error
         self.limits[pid] = (soft, hard)
         self.sets += 1
 
     def binds(self, beyond: int) -> bool:
         """As told."""
+        self.at_binds()
         return self.is_kept
 
     @property
@@ -76,18 +81,38 @@ class FakeLimits:
         return self.limits[0][0]
 
 
+class OpenRegistry(Registry):
+    """A register that shows its members."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members: list[object] = []
+
+    def add(self, member: object, *, keep: bool = False) -> None:
+        """Note it."""
+        super().add(member, keep=keep)
+        self.members.append(member)
+
+    def remove(self, member: object) -> None:
+        """Forget it."""
+        super().remove(member)
+        self.members = [one for one in self.members if one is not member]
+
+
 class Machine:
     """A process with a brake whose memory, threads and libraries are set by hand."""
 
-    def __init__(self, soft: int | None = None, hard: int | None = None) -> None:
+    def __init__(
+        self, soft: int | None = None, hard: int | None = None, limits: FakeLimits | None = None
+    ) -> None:
         self.clock = FakeClock()
         self.used, self.data, self.anon = 50 * MIB, 60 * MIB, 50 * MIB
         self.limit: int | None = LIMIT
         self.threads, self.modules, self.code = 1, 100, 4 * MIB
-        self.limits = FakeLimits(soft, hard)
+        self.limits = limits or FakeLimits(soft, hard)
         self.recorder = Recorder()
         self.wakes = 0
-        self.registry = Registry()
+        self.registry = OpenRegistry()
         libraries = Libraries(lambda: self.code, lambda: self.modules)
         room = Room(None, Stacks(STACK, lambda: self.threads), libraries)
         self.brake = Brake(
@@ -285,6 +310,91 @@ def test_a_limit_that_the_program_sets_itself_is_never_exceeded(machine: Machine
     assert machine.limits.soft == 100 * MIB
 
 
+def test_a_limit_lowered_for_a_while_and_put_back_is_not_taken_for_the_programs_own(
+    machine: Machine,
+) -> None:
+    """What a library reads and puts back is the brake's: what stood before comes back with it."""
+    machine.arm()
+    read = machine.limits.limits[0]
+    machine.limits.limits[0] = (100 * MIB, None)
+    machine.tick()
+    machine.limits.limits[0] = read
+    assert read[0] is not None
+    assert machine.brake.original(read[0]) is None
+    machine.grow(20 * MIB)
+    machine.tick()
+    assert machine.limits.soft == read[0]
+    machine.brake.disarm()
+    assert machine.limits.soft is None
+
+
+def test_a_child_forked_amid_that_has_its_old_limit_back_too(machine: Machine) -> None:
+    """It knows the parent's limits: one that is put back there is not the program's own either."""
+    machine.arm()
+    read = machine.limits.limits[0]
+    machine.limits.limits[0] = (100 * MIB, None)
+    machine.brake.after_fork_in_child()
+    assert machine.limits.soft == 100 * MIB
+    machine.limits.limits[0] = read
+    machine.tick(SETTLED)
+    machine.brake.disarm()
+    assert machine.limits.soft is None
+
+
+def test_a_second_brake_is_refused_and_changes_nothing(machine: Machine) -> None:
+    """Each would take the other's limit for the program's own; after the first one it may."""
+    machine.arm()
+    second = Machine(limits=machine.limits)
+    hooks, limits = (sys.excepthook, threading.excepthook), dict(machine.limits.limits)
+    with pytest.raises(ConfigError, match="armed already in this process") as caught:
+        second.arm()
+    assert "\n" not in str(caught.value)
+    assert machine.limits.limits == limits
+    assert (sys.excepthook, threading.excepthook) == hooks
+    assert second.registry.members == []
+    sys.audit("subprocess.Popen", "program", [], None, None)
+    assert (machine.wakes, second.wakes) == (1, 0)
+    machine.brake.disarm()
+    second.arm()
+    second.brake.disarm()
+    assert machine.limits.soft is None
+
+
+def test_a_forked_child_may_end_the_brake_and_arm_another(machine: Machine) -> None:
+    """It takes over its parent's, as the one that is armed."""
+    machine.arm()
+    machine.brake.after_fork_in_child()
+    second = Machine()
+    with pytest.raises(ConfigError, match="armed already"):
+        second.arm()
+    machine.brake.disarm()
+    second.arm()
+    second.brake.disarm()
+
+
+def test_a_child_forked_while_another_thread_arms_is_unbound(machine: Machine) -> None:
+    """That thread is not in the child, and what it had begun is undone there."""
+    machine.limits.at_binds = lambda: _fork_and_see(machine)
+    machine.arm()
+
+
+def _fork_and_see(machine: Machine) -> None:
+    bound = machine.limits.soft
+    machine.brake.after_fork_in_child()
+    assert (bound is None, machine.limits.soft) == (False, None)
+    _assert_nothing_is_left(machine)
+
+
+def _assert_nothing_is_left(machine: Machine) -> None:
+    """No member of the register, and nobody who listens: another one can be armed."""
+    assert machine.registry.members == []
+    other = Machine()
+    other.arm()
+    assert other.registry.members == [other.brake]
+    other.brake.disarm()
+    assert other.registry.members == []
+
+
 def test_the_hard_limit_is_kept() -> None:
     """A soft limit above it would be refused; below it nothing changes."""
     machine = Machine(soft=150 * MIB, hard=200 * MIB)
@@ -307,9 +417,10 @@ def test_the_hard_limit_is_kept() -> None:
 def test_where_it_cannot_help_it_says_so_and_changes_nothing(
     change: dict[str, int | None], says: str
 ) -> None:
-    """One line, and the limit that was there before."""
+    """One line, and the limit that was there before; no hook stays, and no place is taken."""
+    change = dict(change)
     machine = Machine(soft=change.pop("soft", None))
-    before = machine.limits.soft
+    before, hooks = machine.limits.soft, (sys.excepthook, threading.excepthook)
     for name, value in change.items():
         setattr(machine.limits if name == "is_kept" else machine, name, value)
     with pytest.raises(ConfigError, match=says) as caught:
@@ -317,6 +428,42 @@ def test_where_it_cannot_help_it_says_so_and_changes_nothing(
     assert "\n" not in str(caught.value)
     assert machine.limits.soft == before
     assert not machine.brake.state.is_armed
+    assert (sys.excepthook, threading.excepthook) == hooks
+    _assert_nothing_is_left(machine)
+
+
+def test_armed_at_a_later_try_it_keeps_what_stands_by_then(machine: Machine) -> None:
+    """What a refused one had read is not given back in the end."""
+    machine.limits.is_kept = False
+    with pytest.raises(ConfigError):
+        machine.arm()
+    machine.limits.is_kept = True
+    machine.limits.limits[0] = (300 * MIB, None)
+    machine.arm()
+    assert machine.limits.soft == 300 * MIB
+    machine.brake.disarm()
+    assert machine.limits.soft == 300 * MIB
+
+
+def test_want_of_memory_while_arming_leaves_nothing_behind(machine: Machine) -> None:
+    """The limit that was set by then is gone, too."""
+
+    def fail() -> None:
+        raise MemoryError
+
+    machine.limits.at_binds = fail
+    with pytest.raises(MemoryError):
+        machine.arm()
+    assert machine.limits.soft is None
+    _assert_nothing_is_left(machine)
+
+
+def test_a_limit_that_the_kernel_refuses_to_set_leaves_nothing_behind(machine: Machine) -> None:
+    """Its error comes through, for whoever armed the brake."""
+    machine.limits.error = OSError("not permitted")
+    with pytest.raises(OSError, match="not permitted"):
+        machine.arm()
+    _assert_nothing_is_left(machine)
 
 
 def test_coming_near_the_limit_is_a_hit_told_once_and_lets_the_reserve_go(
@@ -336,6 +483,36 @@ def test_coming_near_the_limit_is_a_hit_told_once_and_lets_the_reserve_go(
     machine.grow(-100 * MIB)
     machine.tick()
     assert machine.room() == LIMIT - machine.used - KEPT_FREE
+
+
+def test_a_limit_that_comes_near_a_sleeper_is_no_hit(machine: Machine) -> None:
+    """A group that shrinks has refused nothing yet; what then grows up to it meets it."""
+    machine.arm()
+    machine.limit = machine.used + margin_of(0) + 3 * MIB
+    for _ in range(3):
+        machine.tick()
+    assert machine.room() == 3 * MIB
+    assert machine.recorder.of(BrakeHit) == []
+    assert machine.brake.state.hits == 0
+    assert machine.brake.state.is_reserve_released
+    machine.grow(2 * MIB)
+    machine.tick()
+    assert machine.brake.state.hits == 1
+
+
+def test_a_memory_error_that_ends_a_sleeper_is_a_hit(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is proof enough, whether anything has grown or not."""
+    monkeypatch.setattr(sys, "excepthook", lambda *_error: None)
+    machine.arm()
+    machine.limit = machine.used
+    machine.tick()
+    machine.tick()
+    sys.excepthook(MemoryError, MemoryError(), None)
+    machine.tick()
+    assert [told.times for told in machine.recorder.of(BrakeHit)] == [1]
+    machine.brake.disarm()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
