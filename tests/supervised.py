@@ -37,8 +37,15 @@ def supervised(
 ) -> Iterator[subprocess.Popen[str]]:
     """A supervisor of a program that has said "ready"; killed at the end if it still runs."""
     command = supervisor_of(*python_text(text), delay=delay)
+    with started(group.enter_command(command) if group else command) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command that has said "ready"; killed with its children at the end if it still runs."""
     with subprocess.Popen(
-        group.enter_command(command) if group else command,
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

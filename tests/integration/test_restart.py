@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -107,6 +111,54 @@ def test_what_the_program_leaves_behind_is_gone_before_the_next_start(tmp_path: 
     )
     assert (result.returncode, result.stdout) == (0, "left: []\n")
     assert time.monotonic() - began >= 10
+
+
+def test_what_ran_before_the_supervisor_is_left_alone(tmp_path: Path) -> None:
+    """A container's entry point starts a sidecar and becomes the supervisor by exec."""
+    program = [sys.executable, "-S", str(PROGRAM), "code,error", str(tmp_path / "lives")]
+    pids = tmp_path / "pids"
+    script = f"""
+        (sleep 1000 & echo $BASHPID $!; wait) >{pids} 2>/dev/null &
+        until [ -s {pids} ]; do :; done
+        exec {shlex.join(supervisor_of(*program))}
+    """
+    result = subprocess.run(
+        ["/bin/bash", "-c", script],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=30,
+        check=False,
+    )
+    sidecar, child = map(int, pids.read_text().split())
+    try:
+        assert (result.returncode, len(DEATHS.findall(result.stderr))) == (0, 2)
+        assert (state(sidecar), state(child)) == ("S", "S")
+        assert "left behind" not in result.stderr
+    finally:
+        for pid in (child, sidecar):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_ended_is_told_by_its_name() -> None:
+    """A program that makes itself a daemon learns where it went."""
+    text = """
+        import subprocess
+        daemon = subprocess.Popen(["setsid", "sleep", "1000"])
+        while open(f"/proc/{daemon.pid}/comm").read() != "sleep\\n": pass
+        print(daemon.pid)
+    """
+    result = subprocess.run(
+        supervisor_of(*python_text(text)),
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=30,
+        check=False,
+    )
+    ended = f"ended 1 process that the program left behind: {result.stdout.strip()} sleep"
+    assert (result.returncode, result.stderr) == (0, f"membudget: {ended}\n")
 
 
 @needs_group

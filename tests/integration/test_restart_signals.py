@@ -8,15 +8,31 @@ import select
 import shlex
 import signal
 import subprocess
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
 from commands import clean_environment
-from supervised import children, python_text, state, supervised, supervisor_of, wait_until
+from supervised import (
+    children,
+    python_text,
+    started,
+    state,
+    supervised,
+    supervisor_of,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_FAULTS = {
+    signal.Signals[f"SIG{name}"] for name in ("SEGV", "BUS", "FPE", "ILL", "TRAP", "ABRT", "SYS")
+}
+HANDLED = signal.valid_signals() - _FAULTS - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +82,55 @@ def test_signals_that_end_nothing_are_passed_on() -> None:
         assert process.stdout.readline() == "usr1\n"
         process.send_signal(signal.SIGHUP)
         assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.wait(20) == 143
+
+
+def test_every_signal_that_can_be_handled_is_the_programs() -> None:
+    """None ends or stops the supervisor where the program lives on, real-time ones included."""
+    text = f"""
+        import os, signal
+        for number in {sorted(map(int, HANDLED))}:
+            signal.signal(number, lambda *seen: os.write(1, b"%d\\n" % seen[0]))
+        print("ready", flush=True)
+        while True:
+            signal.pause()
+    """
+    with supervised(text) as process:
+        assert process.stdout is not None
+        for number in HANDLED:
+            process.send_signal(number)
+            assert process.stdout.readline() == f"{number:d}\n"
+            assert state(process.pid) != "T"
+
+
+def test_an_end_long_after_a_signal_that_the_program_outlived_is_answered_by_a_start() -> None:
+    """A Ctrl-C of this morning says nothing of a kill in the evening."""
+    program = """
+        import os, signal
+        signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+        print("life", os.getpid(), flush=True)
+        while True:
+            signal.pause()
+    """
+    at_a_million_times_the_speed = f"""
+        import signal, sys, time
+        from membudget.cli.restart import deaths, processes, room, signals, supervisor
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.TAKEN)
+        program = processes.Program(sys.executable, {python_text(program)!r}, mask)
+        now = lambda: 1e6 * time.monotonic()
+        parts = program, room.Room(1.0), deaths.Backoff(0.001), now
+        print("ready", flush=True)
+        sys.exit(supervisor.Supervisor(*parts).run())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(at_a_million_times_the_speed)]
+    with started(command) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline().split()[1])
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "heard\n"
+        os.kill(pid, signal.SIGKILL)
+        assert int(process.stdout.readline().split()[1]) != pid
         process.terminate()
         assert process.wait(20) == 143
 
@@ -135,19 +200,50 @@ def test_ctrl_c_reaches_the_program_once() -> None:
         assert process.wait(20) == 11
 
 
-def test_ctrl_z_stops_both_and_the_shell_continues_both() -> None:
+_CONTINUED = """
+    import os, signal, sys
+    signal.signal(signal.SIGCONT, lambda *_: sys.exit(0))
+    print("ready", flush=True)
+    {}
+    while True:
+        signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("doing", "typed", "number"),
+    [
+        ("", b"\x1a", signal.SIGTSTP),
+        ("os.kill(0, signal.SIGTSTP)", b"", signal.SIGTSTP),
+        ("sys.stdin.read(1)", b"", signal.SIGTTIN),
+    ],
+    ids=["typed", "an editor's own", "a read in the background"],
+)
+def test_a_stop_stops_both_and_the_shell_continues_both(
+    doing: str, typed: bytes, number: int
+) -> None:
     """The shell sees its job stop, and gets it back to the foreground."""
+    job = shlex.join(supervisor_of(*python_text(_CONTINUED.format(doing))))
+    wait = "& wait $!" if number == signal.SIGTTIN else ""
+    script = f"{job} {wait}\necho job $?; fg; exit $?"
+    with _at_a_terminal("bash", "-mc", script) as (process, terminal):
+        os.write(terminal, typed)
+        _read_until(terminal, f"job {128 + number}".encode())
+        assert process.wait(20) == 0
+
+
+def test_a_program_that_does_not_stop_keeps_the_supervisor_at_work() -> None:
+    """Where Ctrl-Z means something else to the program, the shell sees no stop."""
     text = """
         import signal, sys
-        signal.signal(signal.SIGCONT, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGTSTP, lambda *_: sys.exit(0))
         print("ready", flush=True)
         while True:
             signal.pause()
     """
-    job = f"{shlex.join(supervisor_of(*python_text(text)))}; echo job $?; fg; exit $?"
-    with _at_a_terminal("bash", "-mc", job) as (process, terminal):
+    job = shlex.join(supervisor_of(*python_text(text)))
+    with _at_a_terminal("bash", "-mc", f"{job}; exit $?") as (process, terminal):
         os.write(terminal, b"\x1a")
-        _read_until(terminal, f"job {128 + signal.SIGTSTP}".encode())
         assert process.wait(20) == 0
 
 

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.cli.restart.deaths import MOST, SETTLED, Backoff, Death, Kills, told_restart
+from membudget.cli.restart.deaths import (
+    HEEDED,
+    MOST,
+    SETTLED,
+    Backoff,
+    Death,
+    Kills,
+    Request,
+    told_restart,
+)
 
 
 def _death(code: int, before: int | None = 3, after: int | None = 3) -> Death:
@@ -94,3 +103,17 @@ def test_the_line_tells_the_reason_the_wait_and_the_count() -> None:
     """One line with all that somebody needs who reads the log next morning."""
     line = told_restart(_death(-15).reason, 1.0, 4)
     assert line == "program ended by signal 15 (SIGTERM); starting it again in 1.0 s (restart 4)"
+
+
+@pytest.mark.parametrize("code", [-15, 143])
+def test_a_request_is_obeyed_by_the_end_that_its_signal_brings(code: int) -> None:
+    """By the signal itself, or by what a shell reports of it."""
+    assert Request(number=15, at=0.0).is_obeyed_by(code)
+    assert not Request(number=2, at=0.0).is_obeyed_by(code)
+
+
+def test_a_request_is_forgotten_when_the_program_has_lived_on() -> None:
+    """An end ten seconds after the signal may still follow from it, a later one does not."""
+    request = Request(number=2, at=100.0)
+    assert request.is_recent(100.0 + HEEDED)
+    assert not request.is_recent(100.1 + HEEDED)

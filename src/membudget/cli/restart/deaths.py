@@ -26,8 +26,31 @@ MOST = 60
 SETTLED = 60.0
 """Seconds of life after which the wait is the first one again."""
 
+HEEDED = 10.0
+"""Seconds of life after a signal which show that the program has not done what it asks for."""
+
 _SIGNALLED = 128
 """What a shell adds to a signal's number to report a death by it."""
+
+
+class Request(Record):
+    """A signal that asked the program to end, or to stop.
+
+    Attributes:
+        number: The signal's.
+        at: When it came, in monotonic seconds.
+    """
+
+    number: int
+    at: float
+
+    def is_obeyed_by(self, code: int) -> bool:
+        """Whether that end is what the signal does, or what a shell reports of it."""
+        return code in (-self.number, _SIGNALLED + self.number)
+
+    def is_recent(self, at: float) -> bool:
+        """Whether what the program does at that time may follow from it."""
+        return at - self.at <= HEEDED
 
 
 class Kills(Record):

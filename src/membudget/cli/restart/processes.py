@@ -1,6 +1,6 @@
-"""Starting the program, and finding what it left behind. Linux only.
+"""Starting the program, and becoming the parent of what it leaves behind. Linux only.
 
-Sources: prctl(2), PR_SET_CHILD_SUBREAPER and PR_SET_PDEATHSIG; proc_tid_children(5).
+Source: prctl(2), PR_SET_CHILD_SUBREAPER and PR_SET_PDEATHSIG.
 """
 
 from __future__ import annotations
@@ -76,28 +76,6 @@ def adopt_orphans() -> None:
     if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         error = os.strerror(ctypes.get_errno())
         tell(f"what the program leaves behind cannot be found ({error}): look for it by yourself")
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below one, parents before their children. Cost: 20 µs each."""
-    found: list[int] = []
-    level = [pid]
-    while level:
-        level = [child for parent in level for child in _children(parent)]
-        found += level
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(OSError):  # It has ended meanwhile.
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with (
-                contextlib.suppress(OSError),
-                open(f"/proc/{pid}/task/{thread}/children", "rb") as file,
-            ):
-                found += map(int, file.read().split())
-    return found
 
 
 def tell(message: str) -> None:

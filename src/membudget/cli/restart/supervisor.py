@@ -10,25 +10,14 @@ from typing import TYPE_CHECKING
 
 from membudget.units import human_seconds
 
-from .deaths import Backoff, Death, told_restart
-from .processes import Program, adopt_orphans, descendants, tell
+from .deaths import Backoff, Death, Request, told_restart
+from .leftovers import Leftovers, name, told_ended
+from .processes import Program, adopt_orphans, tell
 from .room import Room
+from .signals import ENDING, STOPPING, TAKEN, is_from_terminal, stop_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
-"""Signals after which the end of the program is the end."""
-
-PASSED_ON = ENDING | {
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGWINCH,
-    signal.SIGCONT,
-    signal.SIGTSTP,
-}
-TAKEN = PASSED_ON | {signal.SIGCHLD}
 
 PATIENCE = 10.0
 """Seconds that what the program left behind has to end, and again to be gone once killed."""
@@ -42,12 +31,11 @@ TELL_EVERY = 60.0
 _SWEEP = 0.1
 """Seconds between two looks for what is left: the end of a child's child sends us no signal."""
 
-_BY_KERNEL = 0x80
-"""si_code of a signal that a terminal sent to its foreground group: SI_KERNEL in signal(7)."""
-
 
 class Supervisor:
     """Keeps a program running; one thread, with `TAKEN` blocked.
+
+    What is below its process already is none of the program's.
 
     Args:
         program: What is started.
@@ -64,10 +52,13 @@ class Supervisor:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._program, self._room, self._backoff, self._now = program, room, backoff, now
+        self._leftovers = Leftovers()
         self._pid: int | None = None
         self._status = 0
-        self._asked: int | None = None
+        self._asked: Request | None = None
         self._is_hung_up = False
+        self._stop: Request | None = None
+        self._is_stopped = False
 
     def run(self) -> int:
         """Start the program and start it again until it is done.
@@ -91,12 +82,13 @@ class Supervisor:
             self._rest(until)
             self._wait_for_room()
             if self._asked is not None:
-                return 128 + self._asked
+                return 128 + self._asked.number
 
     def _live(self) -> Death:
         """One life of the program, from its start to its end."""
         before = self._room.kills()
-        self._is_hung_up = False
+        self._is_hung_up = self._is_stopped = False
+        self._stop = None
         try:
             self._pid = self._program.start()
         except OSError as error:
@@ -108,13 +100,17 @@ class Supervisor:
         return Death(code=code, before=before, after=self._room.kills())
 
     def _is_last(self, death: Death) -> bool:
+        asked = self._asked
+        if asked and not (asked.is_obeyed_by(death.code) or asked.is_recent(self._now())):
+            self._asked = None
         has_hung_up = self._is_hung_up and death.code == -signal.SIGHUP
         return self._asked is not None or death.is_final or has_hung_up
 
     def _tell_last(self, death: Death) -> None:
         """Tell a failure; that a signal did what it was sent for is none."""
-        asked = self._asked or (signal.SIGHUP if self._is_hung_up else 0)
-        if death.code and death.code not in (-asked, 128 + asked):
+        did_as_asked = self._asked is not None and self._asked.is_obeyed_by(death.code)
+        has_hung_up = self._is_hung_up and death.exit_code == 128 + signal.SIGHUP
+        if death.code and not did_as_asked and not has_hung_up:
             tell(f"program {death.reason}; not starting it again")
 
     def _take(self, taken: signal.struct_siginfo) -> None:
@@ -122,45 +118,62 @@ class Supervisor:
         number = taken.si_signo
         if number == signal.SIGCHLD:
             self._reap()
-            return
-        if number in ENDING or (number == signal.SIGHUP and self._pid is None):
-            self._asked = self._asked or number
-        if self._pid is not None:
+        elif self._pid is not None:
             self._is_hung_up |= number == signal.SIGHUP
-            self._pass_on(self._pid, number, taken.si_code)
-        if number == signal.SIGTSTP:
-            _stop()
+            self._pass_on(self._pid, taken)
+        elif number in STOPPING and is_from_terminal(taken):
+            stop_by(number)
+        if number in ENDING or (number == signal.SIGHUP and self._pid is None):
+            self._asked = Request(number=number, at=self._now())
+        if self._stop and self._is_stopped and self._stop.is_recent(self._now()):
+            stop_by(self._stop.number)
+            self._stop, self._is_stopped = None, False
 
-    def _pass_on(self, pid: int, number: int, code: int) -> None:
+    def _pass_on(self, pid: int, taken: signal.struct_siginfo) -> None:
+        number = taken.si_signo
+        if taken.si_pid == os.getpid():  # A failed write of our own.
+            return
+        if number in STOPPING:
+            self._stop = Request(number=number, at=self._now())
+        elif number == signal.SIGCONT:
+            self._stop = None
         # What a terminal sends reaches the whole group: the program has had it already.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if code != _BY_KERNEL or os.getpgid(pid) != os.getpgrp():
+            if not is_from_terminal(taken) or os.getpgid(pid) != os.getpgrp():
                 os.kill(pid, number)
 
     def _reap(self) -> None:
-        """Take the status of every child that has ended: one signal may stand for many."""
+        """Take the news of every child: one signal may stand for many."""
+        news = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
         with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == self._pid:
-                    self._pid, self._status = None, ended[1]
+            while (told := os.waitpid(-1, news))[0]:
+                pid, status = told
+                if pid != self._pid:
+                    continue
+                self._is_stopped = os.WIFSTOPPED(status)
+                if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+                    self._pid, self._status = None, status
 
     def _clear(self) -> None:
         """End what the program left behind: asked first, then killed."""
-        asked: set[int] = set()
+        asked: dict[int, str | None] = {}
         began = self._now()
-        while left := descendants(os.getpid()):
+        while left := self._leftovers.find():
             passed = self._now() - began
             if passed >= 2 * PATIENCE:
                 tell(f"what the program left behind cannot be ended: {left}")
-                return
+                break
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     if passed >= PATIENCE:
                         os.kill(pid, signal.SIGKILL)
                     elif pid not in asked:
+                        asked[pid] = name(pid)
                         os.kill(pid, signal.SIGTERM)
-            asked.update(left)
             self._look(_SWEEP)
+        ended = {pid: short for pid, short in asked.items() if short and pid not in left}
+        if ended:
+            tell(told_ended(ended))
 
     def _rest(self, until: float) -> None:
         while self._asked is None and (left := until - self._now()) > 0:
@@ -180,13 +193,6 @@ class Supervisor:
         taken = signal.sigtimedwait(TAKEN, max(0.0, seconds))
         if taken is not None:
             self._take(taken)
-
-
-def _stop() -> None:
-    """Stop as the program does, until somebody continues the group."""
-    os.kill(os.getpid(), signal.SIGTSTP)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTSTP,))
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTSTP,))
 
 
 def main(arguments: Sequence[str]) -> int:
