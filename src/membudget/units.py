@@ -8,12 +8,24 @@ bytes or megabytes is exactly what cannot be guessed.
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 from membudget.errors import ConfigError
 
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
+
+MOST_BYTES = (1 << 63) - 1
+"""The largest size: what the kernel and a slot can write down."""
+
+MOST_SECONDS = 1000 * 365.25 * 86400
+"""The longest time: a thousand years."""
+
+N = TypeVar("N", int, float)
+
+_LONGEST_TEXT = 100
+_LONGEST_SHOWN = 60
 
 _BINARY = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1 << 40}
 _DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -32,7 +44,7 @@ def parse_bytes(text: str, *, name: str = "size") -> int:
         name: What the value is called in an error message.
 
     Raises:
-        ConfigError: No number, no unit, an unknown or ambiguous one, or not above zero.
+        ConfigError: No number, no unit, an unknown or ambiguous one, not above zero, or 8 EiB.
     """
     number, unit = _split(text, name, "400MiB")
     scale = _BYTES.get(unit.lower())
@@ -41,10 +53,12 @@ def parse_bytes(text: str, *, name: str = "size") -> int:
             rule = f"has no unit: write {_plain(number)}MiB (or KiB, GiB, MB, GB)"
         else:
             rule = f"has an unknown unit {unit!r}: use B, KiB, MiB, GiB, TiB, KB, MB, GB or TB"
-        raise ConfigError(f"{name} {text!r} {rule}")
+        raise ConfigError(f"{name} {_shown(text)} {rule}")
     size = round(number * scale)
     if size <= 0:
-        raise ConfigError(f'{name} {text!r} is not above zero: write a size such as "400MiB"')
+        raise ConfigError(f'{name} {_shown(text)} is not above zero: write a size such as "400MiB"')
+    if size > MOST_BYTES:
+        raise ConfigError(f'{name} {_shown(text)} is not below 8 EiB: write one such as "400MiB"')
     return size
 
 
@@ -52,16 +66,18 @@ def parse_seconds(text: str, *, name: str = "time") -> float:
     """The seconds that a text such as "250ms", "30s", "5m", "1h" or "2d" stands for.
 
     Raises:
-        ConfigError: No number, no unit, an unknown one, or not above zero.
+        ConfigError: No number, no unit, an unknown one, not above zero, or over 1000 years.
     """
     number, unit = _split(text, name, "30s")
     scale = _SECONDS.get(unit.lower())
     if scale is None:
         what = f"has an unknown unit {unit!r}" if unit else "has no unit"
-        raise ConfigError(f'{name} {text!r} {what}: use ms, s, m, h or d, as in "30s"')
+        raise ConfigError(f'{name} {_shown(text)} {what}: use ms, s, m, h or d, as in "30s"')
     seconds = number * scale
     if seconds <= 0:
-        raise ConfigError(f'{name} {text!r} is not above zero: write a time such as "30s"')
+        raise ConfigError(f'{name} {_shown(text)} is not above zero: write a time such as "30s"')
+    if seconds > MOST_SECONDS:
+        raise ConfigError(f'{name} {_shown(text)} is over 1000 years: write a time such as "30s"')
     return seconds
 
 
@@ -73,9 +89,9 @@ def parse_fraction(text: str, *, name: str = "share") -> float:
     """
     number, unit = _split(text, name, "80%")
     if unit != "%":
-        raise ConfigError(f'{name} {text!r} has no percent sign: write it as "80%"')
+        raise ConfigError(f'{name} {_shown(text)} has no percent sign: write it as "80%"')
     if not 0 < number <= 100:  # noqa: PLR2004  # a percentage's own bounds
-        raise ConfigError(f"{name} {text!r} is not a share: it goes above 0% and up to 100%")
+        raise ConfigError(f"{name} {_shown(text)} is not a share: it goes above 0% and up to 100%")
     return number / 100
 
 
@@ -88,14 +104,19 @@ def as_bytes(value: int | str, *, name: str = "size") -> int:
     """The bytes of an argument: an int is bytes already, a text needs its unit.
 
     Raises:
-        ConfigError: The value is neither, or not above zero.
+        ConfigError: The value is neither, not above zero, or 8 EiB.
     """
     if isinstance(value, str):
         return parse_bytes(value, name=name)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f'{name} {value!r} is not a size: give bytes as an int, or "400MiB"')
-    if value <= 0:
-        raise ConfigError(f'{name} {value!r} is not above zero: give bytes as an int, or "400MiB"')
+        raise ConfigError(
+            f'{name} {_shown(value)} is not a size: give bytes as an int, or "400MiB"'
+        )
+    if not 0 < value <= MOST_BYTES:
+        rule = "above zero" if value <= 0 else "below 8 EiB"
+        raise ConfigError(
+            f'{name} {_shown(value)} is not {rule}: give bytes as an int, or "400MiB"'
+        )
     return value
 
 
@@ -103,19 +124,21 @@ def as_seconds(value: float | str, *, name: str = "time") -> float:
     """The seconds of an argument: a number is seconds already, a text needs its unit.
 
     Raises:
-        ConfigError: The value is neither, or not above zero.
+        ConfigError: The value is neither, not above zero, or over 1000 years.
     """
     if isinstance(value, str):
         return parse_seconds(value, name=name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f'{name} {value!r} is not a time: give seconds, or "30s"')
-    if not 0 < value < float("inf"):
-        raise ConfigError(f'{name} {value!r} is not above zero and finite: give seconds, or "30s"')
+        raise ConfigError(f'{name} {_shown(value)} is not a time: give seconds, or "30s"')
+    if not 0 < value <= MOST_SECONDS:
+        rule = "is over 1000 years" if value > 0 else "is not above zero"
+        raise ConfigError(f'{name} {_shown(value)} {rule}: give seconds, or "30s"')
     return float(value)
 
 
 def format_bytes(size: int) -> str:
-    """A size as exact text: `parse_bytes(format_bytes(n)) == n` for every n above 0."""
+    """A size as exact text: `parse_bytes(format_bytes(n)) == n` for every n it can read."""
+    size = _within(size, MOST_BYTES)
     for unit, scale in reversed(_BINARY.items()):
         if size and size % scale == 0:
             return f"{size // scale}{unit}"
@@ -124,6 +147,7 @@ def format_bytes(size: int) -> str:
 
 def human_bytes(size: float) -> str:
     """A size for people, rounded to about three figures: "381 MiB", "1.21 GiB"."""
+    size = _within(size, MOST_BYTES)
     for unit, scale in reversed(_BINARY.items()):
         if abs(size) >= scale:
             number = size / scale
@@ -133,12 +157,14 @@ def human_bytes(size: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """A time as exact text: `parse_seconds(format_seconds(t)) == t` for every t above 0."""
+    """A time as exact text: `parse_seconds(format_seconds(t)) == t` for every t it can read."""
+    seconds = _within(seconds, MOST_SECONDS)
     return f"{seconds!r}s" if seconds % 1 else f"{int(seconds)}s"
 
 
 def human_seconds(seconds: float) -> str:
     """A time for people: "0.4 ms", "12 s", "19 min", "5.2 h", "3.1 d"."""
+    seconds = _within(seconds, MOST_SECONDS)
     for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if abs(seconds) >= scale:
             number = seconds / scale
@@ -152,9 +178,11 @@ def format_fraction(share: float) -> str:
 
 
 def _split(text: str, name: str, example: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(text.strip())
+    match = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST_TEXT else None
     if match is None:
-        raise ConfigError(f'{name} {text!r} is not a number with a unit: write it as "{example}"')
+        raise ConfigError(
+            f'{name} {_shown(text)} is not a number with a unit: write it as "{example}"'
+        )
     digits = match["number"].replace("_", "")
     # Whole numbers stay whole: a float loses bytes from 8 PiB on.
     return float(digits) if "." in digits else int(digits), match["unit"]
@@ -162,3 +190,16 @@ def _split(text: str, name: str, example: str) -> tuple[float, str]:
 
 def _plain(number: float) -> str:
     return f"{number:g}"
+
+
+def _within(number: N, most: N) -> N:
+    return max(-most, min(number, most))
+
+
+def _shown(value: object) -> str:
+    """A value as it stands in an error: one line, and not long."""
+    try:
+        words = repr(value).replace("\n", " ")
+    except ValueError:  # An int of more digits than Python writes.
+        return f"of type {type(value).__name__} with thousands of digits"
+    return words if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]}..."

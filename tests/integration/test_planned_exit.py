@@ -58,3 +58,68 @@ def test_a_deaf_program_is_ended_after_the_deadline() -> None:
     """With the same code."""
     code, output, _ = leave("is deaf", deadline=0.5)
     assert (code, output) == (75, "ready\n")
+
+
+STUCK = """
+    import signal, sys, threading
+    from membudget.reclaimers.exit import PlannedExit
+
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    planned = PlannedExit(0.2)
+    threading.Timer(0.2, planned.begin).start()
+    while True:
+        print("x" * 1000)
+"""
+
+
+def test_a_program_stuck_in_a_print_that_nobody_reads_is_ended_as_well() -> None:
+    """It holds its stream's lock, for which a flush of ours would wait with it."""
+    environment = clean_environment()
+    environment.pop("PYTHONUNBUFFERED", None)  # Without a buffer there is no such lock.
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(STUCK)], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        try:
+            assert process.wait(20) == 75
+        finally:
+            process.kill()
+
+
+NO_THREADS = """
+    import resource, signal, sys, threading
+    from membudget.core import native
+    from membudget.reclaimers.exit import PlannedExit
+
+    signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+
+    def begin():
+        go.wait()
+        planned.begin()
+
+    go, planned = threading.Event(), PlannedExit(0.2)
+    governor = threading.Thread(target=begin)
+    governor.start()
+    room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    threading.stack_size(1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (room + (64 << 20), resource.RLIM_INFINITY))
+    try:
+        native.start_new_thread(print, ())
+        sys.exit("a thread was to be had")
+    except RuntimeError:
+        go.set()
+    while True:
+        signal.pause()
+"""
+
+
+def test_where_no_thread_is_to_be_had_a_program_is_asked_and_ended_all_the_same() -> None:
+    """Memory is what is short at that moment, and a thread takes some."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(NO_THREADS)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(),
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (75, "asked\n", "")

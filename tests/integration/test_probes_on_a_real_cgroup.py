@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
-from membudget.errors import ProbeError
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.units import MIB
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
+import sys
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +24,10 @@ from membudget.probes.kernel_files import KernelFile
 from membudget.registry import Registry
 from own_threads import own_threads
 from waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 
 @pytest.mark.parametrize("end", [0, 1])
@@ -51,6 +58,33 @@ def test_a_kernel_file_closes_only_what_it_opened() -> None:
     file.close()
     os.fstat(number)
     os.close(number)
+
+
+@pytest.mark.parametrize("place", ["__init__", "identity"])
+def test_a_signal_within_the_opening_of_a_kernel_file_leaves_no_noise(place: str) -> None:
+    """A handler's SystemExit may land anywhere; the half-made file is thrown away in silence."""
+    noise: list[object] = []
+
+    def interrupt(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == place:
+            sys.setprofile(None)
+            raise SystemExit
+
+    kept, sys.unraisablehook = sys.unraisablehook, noise.append
+    try:
+        with pytest.raises(SystemExit):
+            open_under(interrupt)
+        gc.collect()
+    finally:
+        sys.setprofile(None)
+        sys.unraisablehook = kept
+    assert not noise
+
+
+def open_under(profile: Callable[[FrameType, str, object], None]) -> None:
+    """Open a kernel file with this profile function in place."""
+    sys.setprofile(profile)
+    KernelFile("/proc/self/statm")
 
 
 def test_a_holder_that_raises_breaks_neither_start_nor_inserts() -> None:

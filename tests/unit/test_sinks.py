@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,8 +33,11 @@ from membudget.core import (
 )
 from membudget.sinks.combine import merged, only, tee
 from membudget.sinks.lines import line_of, to_lines
-from membudget.sinks.log import log_sink, stderr_sink
+from membudget.sinks.log import STDERR, StandardError, log_sink, stderr_sink
 from membudget.sinks.ring import Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")
 PRESSED = Pressure(
@@ -164,3 +174,140 @@ def test_sinks_compose() -> None:
     sink(Late(at=0.0, by=1.0))
     sink(round_of(0.0))
     assert (len(one.events), len(two.events)) == (1, 2)
+
+
+@contextlib.contextmanager
+def unread_standard_error() -> Iterator[int]:
+    """The reading end of a pipe that is standard error meanwhile.
+
+    Not a fixture: between set-up and test the capture of output changes the descriptor.
+    """
+    source, target = os.pipe()
+    kept = os.dup(STDERR)
+    os.dup2(target, STDERR)
+    os.close(target)
+    try:
+        yield source
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        os.close(source)
+
+
+def fill_standard_error() -> int:
+    """Fill the pipe to its last byte, and tell how many there are."""
+    os.set_blocking(STDERR, False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while filled < 1 << 24:
+            filled += os.write(STDERR, bytes(4096))
+    os.set_blocking(STDERR, True)
+    return filled
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody_and_the_loss_is_told_once() -> None:
+    """Lines are left out while it is full; the first that goes through says how many."""
+    with unread_standard_error() as unread:
+        out = StandardError()
+        filled = fill_standard_error()
+        out.write("lost")
+        out.write("lost as well")
+        assert os.get_blocking(STDERR), "the mode is other processes' too"
+        while filled:
+            filled -= len(os.read(unread, filled))
+        out.write("told")
+        out.write("told again")
+        assert os.read(unread, 4096) == (
+            b"membudget: 2 lines lost while nobody read standard error\ntold\ntold again\n"
+        )
+
+
+def test_a_line_longer_than_a_pipe_takes_at_once_is_cut() -> None:
+    """At a character; the rest would wait for a reader."""
+    with unread_standard_error() as unread:
+        StandardError().write("→" * 100_000)
+        written = os.read(unread, 1 << 16)
+        assert len(written) <= 4096
+        assert set(written.decode()) == {"→", "\n"}
+
+
+def test_a_pipe_whose_reader_has_gone_is_not_written_to() -> None:
+    """A program with the system's own handling of SIGPIPE would be ended by our line."""
+    with unread_standard_error():
+        source, target = os.pipe()
+        os.dup2(target, STDERR)
+        os.close(target)
+        os.close(source)
+        out = StandardError()
+        pid = os.fork()
+        if pid == 0:  # pragma: no cover  # in the child
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            out.write("to nobody")
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_another_file_under_the_number_gets_no_lines() -> None:
+    """A program that closes standard error may have its data under that number."""
+    with unread_standard_error():
+        out = StandardError()
+        source, target = os.pipe()
+        os.dup2(target, STDERR)
+        out.write("text of ours")
+        os.set_blocking(source, False)
+        with pytest.raises(BlockingIOError) as caught:
+            os.read(source, 1)
+        assert caught.value.errno == errno.EAGAIN
+        for end in (source, target):
+            os.close(end)
+
+
+def test_a_forked_child_tells_its_lines_whatever_the_parent_was_writing() -> None:
+    """The lock may have been taken by a thread that the child does not have."""
+    with unread_standard_error() as unread:
+        out = StandardError()
+        out._lock.acquire()
+        pid = os.fork()
+        if pid == 0:  # pragma: no cover  # in the child
+            out.write("child")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        out._lock.release()
+        os.set_blocking(unread, False)
+        assert os.read(unread, 100) == b"child\n"
+
+
+def test_rounds_told_by_many_threads_lose_nothing_and_raise_nothing() -> None:
+    """Refusals are told on the program's threads, beside the rounds of the governor."""
+    told: list[int] = []
+    failed: list[Exception] = []
+
+    def count(event: object) -> None:
+        if isinstance(event, Reclaimed):
+            told.append(event.claimed)
+
+    sink = merged(count)
+
+    def tell(number: int) -> None:
+        try:
+            for step in range(3000):
+                if number:
+                    sink(round_of(step / 1000, claimed=1, by=f"cache {step % 5}"))
+                else:
+                    sink(Late(at=0.0, by=1.0))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it fails the test below
+            failed.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=tell, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    sink(Late(at=9.0, by=1.0))
+    assert not failed
+    assert sum(told) == 9000

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from membudget.errors import ConfigError
 from membudget.units import (
+    MOST_BYTES,
+    MOST_SECONDS,
     as_bytes,
     as_seconds,
     format_bytes,
@@ -109,6 +111,42 @@ def test_parsing_a_formatted_time_gives_it_back(seconds: float) -> None:
 def test_parsing_a_formatted_share_gives_it_back(share: float) -> None:
     """Parse ∘ format is the identity for shares."""
     assert parse_fraction(format_fraction(share)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**63, 10**400, 10**5000, "8388608TiB", "9" * 60 + "B", "9" * 5000 + "B", "0" * 5000 + "1B"],
+    ids=range(7),
+)
+def test_a_size_beyond_all_machines_is_refused_in_a_short_line(value: int | str) -> None:
+    """An overflow deep inside would not say which setting it was."""
+    with pytest.raises(ConfigError, match="limit") as caught:
+        as_bytes(value, name="limit")
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, 10**5000, "9" * 60 + "s", "9" * 5000 + ".5d", 1e300], ids=range(5)
+)
+def test_a_time_beyond_a_thousand_years_is_refused_in_a_short_line(value: float | str) -> None:
+    """Python's own conversions would raise something else."""
+    with pytest.raises(ConfigError, match="delay") as caught:
+        as_seconds(value, name="delay")
+    assert len(str(caught.value)) < 200
+
+
+def test_the_largest_size_and_time_are_accepted() -> None:
+    """The bounds themselves are within, and go through text."""
+    assert as_bytes(MOST_BYTES) == parse_bytes(format_bytes(MOST_BYTES)) == 2**63 - 1
+    assert as_seconds("365250d") == as_seconds(MOST_SECONDS) == MOST_SECONDS
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**5000, 1 << 64], ids=range(4))
+def test_no_figure_is_too_large_to_be_written(number: int) -> None:
+    """A line that cannot be told would hide the event that it is about."""
+    for write in (format_bytes, format_seconds, human_bytes, human_seconds):
+        assert 0 < len(write(number)) < 30
 
 
 def test_people_read_about_three_figures() -> None:

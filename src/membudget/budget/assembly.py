@@ -22,6 +22,7 @@ from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbo
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
 from membudget.reclaimers.trim import trim
+from membudget.sinks.log import StandardError
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
@@ -197,20 +198,26 @@ def protection(settings: Settings, owner: Governor) -> Protection | None:
     """The last resort that these settings ask for, if any."""
     if not settings["emergency.protection"]:
         return None
-    leave = None
+    leave, out = None, StandardError()
     if settings["emergency.exit"]:
         import atexit  # only for those who opted in
 
         planned = PlannedExit()
         atexit.register(planned.end)  # Early, so that it comes after the program's own.
         leave = planned.begin
+
+        def forget() -> None:
+            if not planned.has_begun:
+                atexit.unregister(planned.end)
+
+        owner.at_stop.append(forget)
     return Protection(
         owner.ladder.ask_everything,
         owner.tell,
         most=settings["emergency.max_attempts"],
         cooldown=settings["emergency.cooldown"],
         restart_after=settings["emergency.restart_after"],
-        dump=(lambda: dump(owner)) if settings["emergency.dump"] else None,
+        dump=(lambda: dump(owner, out)) if settings["emergency.dump"] else None,
         leave=leave,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from membudget.core import Severity
 from membudget.errors import MembudgetError
 from membudget.sinks.combine import merged
-from membudget.sinks.log import STDERR, stderr_sink
+from membudget.sinks.log import StandardError, stderr_sink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def start_launched() -> Budget | None:
         _unbind(os.environ)
         budget = start(sinks=[sink], is_launched=True)
     except (MembudgetError, OSError, ValueError) as error:
-        os.write(STDERR, f"membudget: no budget for this process: {error}\n".encode())
+        StandardError().write(f"membudget: no budget for this process: {error}")
         return None
     atexit.register(budget.stop)
     return budget

@@ -110,7 +110,7 @@ def without_slot(known: list[Found]) -> list[OutsideView]:
 
 def exit_code(level: str) -> int:
     """What a check reports for a level: 0 well, 1 warning, 2 critical or emergency."""
-    return _EXIT[Level[level]]
+    return _EXIT[Level[level]] if level in Level.__members__ else UNREACHABLE
 
 
 def _own_namespace() -> int:

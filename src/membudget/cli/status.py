@@ -8,7 +8,6 @@ import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
 from membudget.cli.words import line
-from membudget.core import Level
 from membudget.errors import ProbeError
 
 
@@ -30,7 +29,9 @@ def command(*, pid: int | None, quiet: bool, as_json: bool) -> int:
         if not quiet:
             click.echo(f"membudget: {why}", err=True)
         return UNREACHABLE
-    worst = max(rows, key=lambda row: (Level[row["level"]], row["used"] / (row["limit"] or 1e18)))
+    worst = max(
+        rows, key=lambda row: (exit_code(row["level"]), row["used"] / (row["limit"] or 1e18))
+    )
     if as_json:
         click.echo(json.dumps({"processes": len(rows), "worst": worst}))
     elif not quiet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from membudget.settings.located import one_line
 from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
@@ -16,18 +17,20 @@ SILENT = 10.0
 _ROWS = 12
 """Caches shown of each kind; JSON has more."""
 
+_LONGEST_NAME = 200
+
 
 def line(row: Mapping[str, Any]) -> str:
     """One process in one line."""
     used, limit = row["used"], row["limit"]
-    who = f"{row['pid']} {row.get('name') or ''}".strip()
+    who = f"{row['pid']} {_plain(row.get('name') or '')}".strip()
     if "namespace" in row:
         who += " (in another pid namespace)"
     size = human_bytes(used)
     if limit is not None:
-        size += f" of {human_bytes(limit)} ({used / limit:.0%}, {row['source']})"
+        size += f" of {human_bytes(limit)} ({used / limit:.0%}, {_plain(row['source'])})"
     sign = "-" if row["rate"] < 0 else "+"
-    parts = [f"{who}: {size} {row['level']} {sign}{human_bytes(abs(row['rate']))}/s"]
+    parts = [f"{who}: {size} {_plain(row['level'])} {sign}{human_bytes(abs(row['rate']))}/s"]
     if row["seconds_left"] is not None:
         parts.append(f"limit in {human_seconds(row['seconds_left'])}")
     silent = time.time() - row["at"] if "at" in row else 0.0
@@ -39,7 +42,9 @@ def line(row: Mapping[str, Any]) -> str:
 def details(row: Mapping[str, Any]) -> Iterator[str]:
     """What a process answers beyond that, a line each; nothing where it was not asked."""
     if "parts" in row:
-        sizes = ", ".join(f"{name} {human_bytes(size)}" for name, size in row["parts"].items())
+        sizes = ", ".join(
+            f"{_plain(name)} {human_bytes(size)}" for name, size in row["parts"].items()
+        )
         yield f"  parts      {sizes}"
     if "caches" not in row:
         return
@@ -48,7 +53,9 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
         f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
     )
-    spent = ", ".join(f"{name} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at)
+    spent = ", ".join(
+        f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
+    )
     yield f"  levels     {spent}; late {row['late']['times']} times"
     yield from _rows("cache", row["caches"], _cache)
     yield from _rows("lru_cache", row["found"], _found, row["found_count"])
@@ -72,7 +79,7 @@ def _rows(title: str, rows: list[Any], tell: Any, count: int | None = None) -> I
 def _cache(row: Mapping[str, Any]) -> str:
     limit = f" of {human_bytes(row['max_bytes'])}" if row["max_bytes"] is not None else ""
     return (
-        f"{row['name']}: {row['entries']:,} entries, {human_bytes(row['bytes'])}{limit}, "
+        f"{_plain(row['name'])}: {row['entries']:,} entries, {human_bytes(row['bytes'])}{limit}, "
         f"{row['hit_rate']:.0%} hits, {sum(row['evictions'].values()):,} evicted"
     )
 
@@ -82,18 +89,19 @@ def _found(row: Mapping[str, Any]) -> str:
     bound = "unbounded" if row["most"] is None else f"of {row['most']:,}"
     lookups = row["hits"] + row["misses"]
     hits = f", {row['hits'] / lookups:.0%} hits" if lookups else ""
-    why = f"; left alone: {row['why']}" if row["why"] else ""
+    why = f"; left alone: {_plain(row['why'])}" if row["why"] else ""
     dropped = f", {row['dropped']:,} dropped" if row["dropped"] else ""
-    return f"{row['name']}: {row['entries']:,} entries {bound}{held}{hits}{dropped}{why}"
+    return f"{_plain(row['name'])}: {row['entries']:,} entries {bound}{held}{hits}{dropped}{why}"
 
 
 def _adopted(row: Mapping[str, Any]) -> str:
     entries = "not there (yet)" if row["entries"] is None else f"{row['entries']:,} entries"
-    return f"{row['name']}: {entries}, {row['dropped']:,} dropped"
+    return f"{_plain(row['name'])}: {entries}, {row['dropped']:,} dropped"
 
 
 def _untouched(row: Mapping[str, Any]) -> str:
-    return f"{row['name']}: {row['kind']} of {row['entries']:,} entries; {row['why']}"
+    name, kind, why = (_plain(row[key]) for key in ("name", "kind", "why"))
+    return f"{name}: {kind} of {row['entries']:,} entries; {why}"
 
 
 def _collector(row: Mapping[str, Any]) -> str:
@@ -119,4 +127,10 @@ def _brake(row: Mapping[str, Any]) -> str:
 
 def _change(row: Mapping[str, Any]) -> str:
     limit = f" of {human_bytes(row['limit'])}" if row["limit"] is not None else ""
-    return f"{row['before']} → {row['level']} at {human_bytes(row['used'])}{limit} ({row['cause']})"
+    before, level, cause = (_plain(row[key]) for key in ("before", "level", "cause"))
+    return f"{before} → {level} at {human_bytes(row['used'])}{limit} ({cause})"
+
+
+def _plain(text: str) -> str:
+    """A name from another process, which may hold anything, fit for a terminal."""
+    return one_line(text, _LONGEST_NAME)

@@ -27,6 +27,7 @@ from membudget.core import Record
 from membudget.errors import ControlError
 from membudget.host.files import SLOT, identity_at, lock, make_locked, open_to_read
 from membudget.host.identity import parse_stem
+from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
     from membudget.host.identity import Identity
@@ -145,17 +146,17 @@ class Slot:
         figures = _FIGURES.pack(
             wall,
             self._name,
-            used,
+            _writable(used),
             limit is not None,
-            limit or 0,
+            _writable(limit or 0),
             source.encode("utf-8", "replace"),
             level.encode(),
             growth,
             seconds_left is not None,
             seconds_left or 0.0,
-            peak,
-            governed,
-            reclaimed,
+            _writable(peak),
+            _writable(governed),
+            _writable(reclaimed),
         )
         try:
             self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
@@ -234,6 +235,11 @@ def living(folder: str) -> list[tuple[Identity, Figures]]:
         if (figures := read_slot(path)) is not None:
             found.append((identity, figures))
     return sorted(found, key=lambda one: (one[0].pid, one[0].namespace))
+
+
+def _writable(size: int) -> int:
+    """A size cut to what a slot can hold."""
+    return max(-MOST_BYTES, min(size, MOST_BYTES))
 
 
 def _parsed(record: bytes) -> Figures | None:

@@ -35,14 +35,18 @@ class KernelFile:
     __slots__ = ("_buffer", "_descriptor", "_identity", "path")
 
     def __init__(self, path: str) -> None:
-        self.path = path
         self._descriptor = -1
+        self._identity: Identity = None
+        self.path = path
         self._buffer: _Buffer | None = None
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
             self._identity = identity(self._descriptor)
         except OSError as error:
             raise unreadable(path, error) from error
+        except BaseException:  # A signal's: what is open by now is closed with this object.
+            self._identity = identity(self._descriptor)
+            raise
 
     def read(self) -> bytes:
         """The file's text as it is now. Cost: 1 µs and what the kernel takes to write it.
@@ -69,7 +73,9 @@ class KernelFile:
             close_own(descriptor, self._identity)
 
     def __del__(self) -> None:
-        self.close()
+        # A signal's exception may come before anything is set.
+        if getattr(self, "_descriptor", -1) >= 0:
+            self.close()
 
 
 Identity: TypeAlias = "tuple[int, int] | None"

@@ -6,6 +6,7 @@ exit code that a supervisor can tell from a crash, and from a program that came 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ EXIT_CODE = 75
 DEADLINE = 10.0
 """Seconds that the program's own shutdown has."""
 
+_FLUSH_WITHIN = 1.0
+"""Seconds that the program's buffered output has; behind a pipe nobody reads it is lost."""
+
 
 class PlannedExit:
     """Asks the program to end by itself, and ends it after a deadline.
@@ -30,6 +34,9 @@ class PlannedExit:
         deadline: Seconds.
         code: The exit code, however the program ends once it was asked.
         kill: What ends the process; for tests.
+
+    Attributes:
+        has_begun: Whether the program was asked.
     """
 
     def __init__(
@@ -42,26 +49,32 @@ class PlannedExit:
         self._deadline = deadline
         self._code = code
         self._kill = kill
-        self._has_begun = False
+        self.has_begun = False
 
     def begin(self) -> None:
         """Raise SIGTERM where the program handles it, else KeyboardInterrupt in the main thread.
 
-        A watchdog thread ends the process when that has not helped in time.
+        A watchdog thread ends the process when that has not helped in time; where no thread is to
+        be had, the caller's own waits for it.
         """
-        self._has_begun = True
-        NativeThread(self._watch, "membudget-exit").start()
+        self.has_begun = True
+        is_watched = False
+        with contextlib.suppress(RuntimeError):
+            NativeThread(self._watch, "membudget-exit").start()
+            is_watched = True
         number = signal.SIGTERM if callable(signal.getsignal(signal.SIGTERM)) else signal.SIGINT
         if callable(signal.getsignal(number)):
             # A real signal, which the kernel gives to the main thread, also out of a call.
             os.kill(os.getpid(), number)
+        if not is_watched:
+            self._watch()
 
     def end(self) -> None:
         """Leave with our code where the exit had begun: the last of the program's exit handlers.
 
         A program that ends well after SIGTERM would be taken for one that came to its end.
         """
-        if self._has_begun:
+        if self.has_begun:
             self._leave()
 
     def _watch(self) -> None:
@@ -69,9 +82,15 @@ class PlannedExit:
         self._leave()
 
     def _leave(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (AttributeError, OSError, ValueError):  # A closed or full stream keeps nobody.
-                continue
+        # A thread stuck in a print() holds its stream's lock, so another one has to ask for it.
+        flushing = NativeThread(_flush, "membudget-flush")
+        with contextlib.suppress(RuntimeError):
+            flushing.start()
+            flushing.join(_FLUSH_WITHIN)
         self._kill(self._code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # It is the program's own, and may be anything.
+            stream.flush()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 MERGE_WITHIN = 1.0
 """Seconds within which the rounds of one reclaimer become one event."""
 
+_NEVER = float("-inf")
+
 
 def only(sink: Sink, *kinds: type) -> Sink:
     """The same sink for events of these types alone."""
@@ -43,11 +45,15 @@ def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
     told: dict[str, float] = {}
     held: dict[str, Reclaimed] = {}
 
+    # Events come on any thread, and in signal handlers. Each event is put in and taken out by one
+    # operation of a dict, which is whole by itself: no lock that a forked child could find taken.
     def flush(now: float | None = None) -> None:
-        for by in [by for by in held if now is None or now - told[by] >= within]:
-            event = held.pop(by)
-            told[by] = event.at
-            sink(event)
+        for by in list(held):
+            if now is None or now - told.get(by, _NEVER) >= within:
+                event = held.pop(by, None)
+                if event is not None:
+                    told[by] = event.at
+                    sink(event)
 
     def merge(event: Event) -> None:
         if not isinstance(event, Reclaimed):
@@ -55,16 +61,20 @@ def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
             sink(event)
             return
         flush(event.at)
-        before = held.get(event.by)
-        if before is not None:
-            held[event.by] = _sum(before, event)
-        elif event.at - told.get(event.by, float("-inf")) < within:
-            held[event.by] = event
+        if event.by in held or event.at - told.get(event.by, _NEVER) < within:
+            _hold(held, event)
         else:
             told[event.by] = event.at
             sink(event)
 
     return merge
+
+
+def _hold(held: dict[str, Reclaimed], event: Reclaimed) -> None:
+    while held.setdefault(event.by, event) is not event:
+        before = held.pop(event.by, None)
+        if before is not None:
+            event = _sum(before, event)
 
 
 def _sum(one: Reclaimed, two: Reclaimed) -> Reclaimed:

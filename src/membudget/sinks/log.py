@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
 from membudget.core import Severity
+from membudget.core.native import Lock, poll
 from membudget.sinks.lines import line_of, to_lines
 
 if TYPE_CHECKING:
     from membudget.core import Event, Sink
 
 STDERR = 2
+
+_MOST: int = getattr(select, "PIPE_BUF", 512)
+"""Bytes that a pipe takes at once where it takes any: POSIX has at least 512, Linux 4096."""
+
+_PATIENCE = 0.05
+"""Seconds to wait for another thread's line, which takes microseconds."""
 
 
 def log_sink(name: str = "membudget") -> Sink:
@@ -38,19 +45,71 @@ def log_sink(name: str = "membudget") -> Sink:
 
 
 def stderr_sink(*, least: Severity = Severity.INFO) -> Sink:
-    """A sink that writes lines to standard error, by the descriptor.
+    """A sink that writes lines to standard error as it is now, by the descriptor."""
+    out = StandardError()
+    return to_lines(lambda line: out.write(f"membudget: {line}"), least=least)
 
-    The stream object belongs to the program, which may have closed or replaced it.
+
+class StandardError:
+    """Descriptor 2, as long as it leads where it led when this was made, and never waited for.
+
+    The stream object belongs to the program, which may have closed or replaced it; so may the
+    number, and then it can be a file of data. A pipe that nobody reads takes 64 KiB and then holds
+    up whoever writes: lines are left out meanwhile, and counted. The descriptor's own mode stays,
+    since other processes share it.
     """
-    where = _identity()
 
-    def write(line: str) -> None:
-        # Nobody listens, or the number is another file's by now: the program's own matter.
-        with contextlib.suppress(OSError):
-            if where is not None and _identity() == where:
-                os.write(STDERR, f"membudget: {line}\n".encode())
+    def __init__(self) -> None:
+        self._file = _identity()
+        self._lost = 0
+        self._lock = Lock()
+        self._process = os.getpid()
 
-    return to_lines(write, least=least)
+    def is_in_place(self) -> bool:
+        """Whether the number still leads there."""
+        return self._file is not None and _identity() == self._file
+
+    def write(self, line: str) -> None:
+        """Write a line, given without its end, or count it as lost. Any thread; cost: 5 µs."""
+        if not self.is_in_place():
+            return  # The program's own matter.
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), Lock()  # It may be taken by a thread left.
+        lock = self._lock  # Without it two lines might go where there is room for one.
+        if not lock.acquire(timeout=_PATIENCE):
+            self._lost += 1
+            return
+        try:
+            self._put_after_note(line)
+        finally:
+            lock.release()
+
+    def _put_after_note(self, line: str) -> None:
+        if self._lost:
+            lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
+            if _put(f"membudget: {lines} lost while nobody read standard error"):
+                self._lost = 0
+        if not _put(line):
+            self._lost += 1
+
+
+def _put(line: str) -> bool:
+    text = line.encode(errors="backslashreplace")
+    if len(text) >= _MOST:
+        text = text[: _MOST - 1].decode(errors="ignore").encode()
+    try:
+        return _is_ready() and os.write(STDERR, text + b"\n") > 0
+    except OSError:
+        return False
+
+
+def _is_ready() -> bool:
+    """Whether a write goes through at once; to a pipe without a reader it would be a signal."""
+    if poll is None:
+        return True
+    ready = poll()
+    ready.register(STDERR, select.POLLOUT)
+    return any(not state & (select.POLLERR | select.POLLHUP) for _, state in ready.poll(0))
 
 
 def _identity() -> tuple[int, int] | None:

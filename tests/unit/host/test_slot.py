@@ -69,6 +69,19 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, **som
         slot.close()
 
 
+def test_figures_beyond_64_bits_are_cut_and_no_limit_stays_none(slot: Slot) -> None:
+    """A limit far above every machine must not end the writing."""
+    most = 2**63 - 1
+    for limit in (2**63, 10**400, None):
+        slot.write(
+            **figures(used=10**30, limit=limit, peak=2**63, governed=-(10**30), reclaimed=2**64)
+        )
+        told = read_slot(slot.path)
+        assert told is not None
+        assert told.limit == (None if limit is None else most)
+        assert (told.used, told.peak, told.governed, told.reclaimed) == (most, most, -most, most)
+
+
 def test_long_texts_are_cut_at_a_character(tmp_path: Path) -> None:
     """A name in any script, and even one that is no valid text, is told as far as it goes."""
     slot = Slot(str(tmp_path), OWN, "ж" * 100)

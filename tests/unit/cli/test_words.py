@@ -1,0 +1,58 @@
+"""The figures of a process in words, fit for a terminal whatever it calls itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from membudget.cli.words import details, line
+
+HOSTILE = "a\x1b[2Jb\nc\r\u202ed" + "e" * 10_000
+COUNTS = {"entries": 1, "dropped": 1, "hits": 1, "misses": 1, "most": None, "held": None}
+
+
+def row(text: str) -> dict[str, Any]:
+    """A process that says this wherever it can say something."""
+    named = {"name": text, "why": text, "kind": text}
+    cache = {"name": text, "entries": 1, "bytes": 1, "max_bytes": 9, "hit_rate": 1, "evictions": {}}
+    change = {"before": text, "level": text, "used": 1, "limit": 2, "cause": text}
+    sizes = dict.fromkeys(("peak", "governed", "reclaimed", "held_free", "reserved"), 1)
+    return {
+        **sizes,
+        "pid": 7,
+        "name": text,
+        "used": 1,
+        "limit": 2,
+        "source": text,
+        "level": text,
+        "rate": 0.0,
+        "seconds_left": None,
+        "parts": {text: 1},
+        "caches": [cache],
+        "seconds_at": {text: 1.0},
+        "late": {"times": 0},
+        "found": [{**COUNTS, **named}],
+        "found_count": 1,
+        "adopted": [{**COUNTS, **named}],
+        "untouched": [{**COUNTS, **named}],
+        "gc": {"is_enabled": True, "counts": [0], "collections": [0], "frozen": 0},
+        "allocator": {"blocks": 1},
+        "threads": 1,
+        "brake": None,
+        "changes": [change],
+    }
+
+
+@pytest.mark.parametrize("index", range(11))
+def test_no_name_of_another_process_steers_the_terminal(index: int) -> None:
+    """Each line is one printable line of bounded length, with what it is about still in it."""
+    told = [line(row(HOSTILE)), *details(row(HOSTILE))]
+    assert len(told) == 11
+    assert told[index].isprintable()
+    assert len(told[index]) < 3000
+
+
+def test_plain_names_are_told_as_they_are() -> None:
+    """Also in other scripts."""
+    assert "цены цены" in line({**row("цены цены"), "level": "NORMAL"})

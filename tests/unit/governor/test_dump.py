@@ -1,0 +1,105 @@
+"""The dump: on standard error where that still is one, and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fakes import MIB, FakeClock, FakeMemory
+from membudget.core import Marks
+from membudget.governor.dump import dump
+from membudget.governor.loop import Governor
+from membudget.registry import Registry
+from membudget.sinks.log import STDERR, StandardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def governor() -> Governor:
+    """One that has read once."""
+    clock = FakeClock()
+    memory = FakeMemory(clock, used=90 * MIB)
+    memory.parts = {"anon": 80 * MIB}
+    governor = Governor(memory, Marks(), sinks=[], registry=Registry(), own=memory.own, clock=clock)
+    governor.step()
+    return governor
+
+
+@contextlib.contextmanager
+def unread_standard_error() -> Iterator[int]:
+    """The reading end of a pipe that is standard error meanwhile.
+
+    Not a fixture: between set-up and test the capture of output changes the descriptor.
+    """
+    source, target = os.pipe()
+    kept = os.dup(STDERR)
+    os.dup2(target, STDERR)
+    os.close(target)
+    stderr_sink()  # As a start does.
+    try:
+        yield source
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        stderr_sink()
+        os.close(source)
+
+
+def test_the_state_and_every_threads_stack_are_told(governor: Governor) -> None:
+    """Who holds how much, and what each thread does."""
+    with unread_standard_error() as pipe:
+        done = threading.Event()
+
+        def wait_in_this_function() -> None:
+            done.wait()
+
+        thread = threading.Thread(target=wait_in_this_function)
+        thread.start()
+        dump(governor)
+        done.set()
+        thread.join()
+        told = os.read(pipe, 1 << 16).decode()
+        assert told.startswith("membudget: state at NORMAL: used 90.0 MiB of 100 MiB (fake)\n")
+        assert "membudget:   anon: 80.0 MiB\n" in told
+        assert "in wait_in_this_function" in told
+        assert "in test_the_state_and_every_threads_stack_are_told" in told
+
+
+def test_a_file_that_took_the_number_of_standard_error_is_left_alone(governor: Governor) -> None:
+    """A program that closed it and opened a file has its data there."""
+    with unread_standard_error():
+        out = StandardError()
+        source, target = os.pipe()
+        os.dup2(target, STDERR)
+        os.close(target)
+        dump(governor, out)
+        os.set_blocking(source, False)
+        with pytest.raises(BlockingIOError):
+            os.read(source, 1)
+        os.close(source)
+
+
+def fill_standard_error() -> int:
+    """Fill the pipe to its last byte, and tell how many there are."""
+    os.set_blocking(STDERR, False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while filled < 1 << 24:
+            filled += os.write(STDERR, bytes(4096))
+    os.set_blocking(STDERR, True)
+    return filled
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_that_nobody_reads_does_not_hold_up_the_dump(governor: Governor) -> None:
+    """It would hold up the planned exit that comes after it."""
+    with unread_standard_error() as pipe:
+        filled = fill_standard_error()
+        dump(governor)
+        assert os.read(pipe, 1 << 24) == bytes(filled)
