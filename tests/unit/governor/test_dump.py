@@ -41,13 +41,11 @@ def unread_standard_error() -> Iterator[int]:
     kept = os.dup(STDERR)
     os.dup2(target, STDERR)
     os.close(target)
-    stderr_sink()  # As a start does.
     try:
         yield source
     finally:
         os.dup2(kept, STDERR)
         os.close(kept)
-        stderr_sink()
         os.close(source)
 
 
