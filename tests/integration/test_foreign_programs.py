@@ -19,6 +19,7 @@ import pytest
 
 import membudget as membudget_package
 from commands import clean_environment, membudget
+from fork_warnings import warned_too_late
 from integration.foreign.program import (
     FOREIGN,
     PATIENCE,
@@ -164,6 +165,8 @@ def test_a_celery_worker_does_its_tasks_as_without(pool: str, workers: int, tmp_
 
 def test_the_tests_of_a_package_pass_as_without(tmp_path: Path) -> None:
     """A test suite is a program as well: toolz runs its own, warnings and counts included."""
+    if (why := warned_too_late()) is not None:
+        pytest.skip(why)
     arguments = ("-m", "pytest", "--pyargs", "toolz", "-p", "no:cacheprovider", "-q")
     outcomes = both(lambda way: whole_run(way, *arguments, streams=tmp_path, cwd=tmp_path))
     without, under = (

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fork_warnings import warned_too_late
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -27,17 +29,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 FORKS = int(os.environ.get("FORKS", "50"))
 HERE = Path(__file__).parent
 PATIENCE = 20.0
-
-STARTS_A_THREAD_AFTERWARDS = """
-import os, threading
-wait = threading.Event().wait
-start = threading.Thread(target=wait, daemon=True).start
-os.register_at_fork(after_in_parent=start)
-pid = os.fork()
-if pid == 0:
-    os._exit(0)
-os.waitpid(pid, 0)
-"""
 
 
 def fork(way: str, forks: int, threads: int) -> dict[str, Any]:
@@ -64,10 +55,8 @@ def test_every_child_of_a_busy_process_governs_itself(way: str) -> None:
 def test_a_program_with_one_thread_is_not_warned_of_threads_when_it_forks() -> None:
     """Python from 3.12 on warns of forks with threads; the governor's must not be the cause."""
     # As an error the warning is swallowed by os.fork() itself, so it has to be shown.
-    argv = [sys.executable, "-W", "always", "-c", STARTS_A_THREAD_AFTERWARDS]
-    bare = subprocess.run(argv, check=True, capture_output=True, text=True)
-    if "multi-threaded" in bare.stderr:
-        pytest.skip("this Python warns of threads started after the fork (CPython gh-137109)")
+    if (why := warned_too_late()) is not None:
+        pytest.skip(why)
     summary = fork("os", FORKS, threads=0)
     assert summary["codes"] == {"0": FORKS}
     assert summary["warnings"] == 0, summary["warning"]

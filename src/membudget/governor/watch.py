@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from membudget.governor.telling import Teller
 
 AT_REST = 1.0
+QUICK = 0.25
 WARM = 0.1
 FAST = 0.02
-"""Seconds between steps below 60 %, below 80 % or while the process computes, and above."""
+"""Seconds between steps below 60 % at rest and while the process computes, below 80 %, above."""
 
 BUSY = 0.25
-"""Share of one processor from which a process computes: at 200 MB/s it may gain 20 MB unseen in
-0.1 s, and 200 MB in the second that is enough at rest."""
+"""Share of one processor from which a process computes: at 200 MB/s it may gain 200 MB unseen in
+the second that is enough at rest."""
 
 LATE = 0.25
 """Seconds of lateness worth telling: longer than any slice or collection of a moderate heap."""
@@ -58,7 +59,8 @@ def interval_for(
     elif pressure.level > Level.NORMAL or pressure.fraction >= 0.8:  # noqa: PLR2004  # the design's bands
         interval = FAST
     else:
-        interval = AT_REST if pressure.fraction < 0.6 and not is_busy else WARM  # noqa: PLR2004
+        at_rest = QUICK if is_busy else AT_REST
+        interval = at_rest if pressure.fraction < 0.6 else WARM  # noqa: PLR2004
     left = pressure.seconds_left
     if left is None and pressure.limit is not None and pressure.growth > 0:
         # All growth counts here, governed or not: looking more often costs little.

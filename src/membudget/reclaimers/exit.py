@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from membudget.core.native import NativeThread, sleep
@@ -64,8 +65,7 @@ class PlannedExit:
             is_watched = True
         number = signal.SIGTERM if callable(signal.getsignal(signal.SIGTERM)) else signal.SIGINT
         if callable(signal.getsignal(number)):
-            # A real signal, which the kernel gives to the main thread, also out of a call.
-            os.kill(os.getpid(), number)
+            _signal_main(number)
         if not is_watched:
             self._watch()
 
@@ -88,6 +88,17 @@ class PlannedExit:
             flushing.start()
             flushing.join(_FLUSH_WITHIN)
         self._kill(self._code)
+
+
+def _signal_main(number: int) -> None:
+    """Send the main thread a real signal, which also wakes it out of a call."""
+    if "gevent" in sys.modules or "eventlet" in sys.modules:
+        os.kill(os.getpid(), number)  # `threading` would give the number of a greenlet.
+        return
+    # To the thread: a signal to the process may be taken by another one, and main sleeps on.
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, number)
 
 
 def _flush() -> None:

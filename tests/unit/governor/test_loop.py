@@ -260,5 +260,5 @@ def test_the_interval_shortens_with_use_and_with_haste(
 def test_a_process_that_computes_is_looked_at_more_often() -> None:
     """One that sleeps does not grow."""
     pressure = Pressure(used=30, limit=100)
-    assert interval_for(pressure, is_busy=True) == pytest.approx(0.1)
+    assert interval_for(pressure, is_busy=True) == pytest.approx(0.25)
     assert interval_for(pressure, 5.0, is_busy=True) == pytest.approx(5.0)
