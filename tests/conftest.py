@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATIENCE = 2.0
+
+for _signal in (signal.SIGINT, signal.SIGHUP):
+    # Whoever runs the tests in the background may have them ignored, and programs inherit that.
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        default = signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL
+        signal.signal(_signal, default)
 
 
 def _open_files() -> dict[str, str]:
