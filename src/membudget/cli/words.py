@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from membudget.reclaimers.adopted.found import HANDFUL
 from membudget.settings.located import one_line
 from membudget.units import human_bytes, human_seconds
 
@@ -58,7 +59,12 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"  levels     {spent}; late {row['late']['times']} times"
     yield from _rows("cache", row["caches"], _cache)
-    yield from _rows("lru_cache", row["found"], _found, row["found_count"])
+    large = [one for one in row["found"] if one["why"] != HANDFUL]
+    yield from _rows("lru_cache", large, _found)
+    if (more := row["found_count"] - len(large)) > 0:
+        # The process tells its largest only; where those are all large, the rest may be, too.
+        why = f", left alone: {HANDFUL} each" if len(large) < len(row["found"]) else ""
+        yield f"  lru_cache  {more} more{why}"
     yield from _rows("adopted", row["adopted"], _adopted)
     yield from _rows("untouched", row["untouched"], _untouched)
     yield f"  gc         {_collector(row['gc'])}"
@@ -68,12 +74,11 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield from _rows("changes", row["changes"][::-1], _change)
 
 
-def _rows(title: str, rows: list[Any], tell: Any, count: int | None = None) -> Iterator[str]:
+def _rows(title: str, rows: list[Any], tell: Any) -> Iterator[str]:
     for row in rows[:_ROWS]:
         yield f"  {title:<10} {tell(row)}"
-    rest = (len(rows) if count is None else count) - _ROWS
-    if rest > 0:
-        yield f"  {title:<10} and {rest} more"
+    if len(rows) > _ROWS:
+        yield f"  {title:<10} and {len(rows) - _ROWS} more"
 
 
 def _cache(row: Mapping[str, Any]) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from membudget.core import Meter
     from membudget.reclaimers.adopted.wrappers import Wrapper
 
+HANDFUL = "a handful of entries"
+"""Why most caches are left alone."""
+
 _MANY = 1000
 _LOOK_EVERY = 1.0
 """With more caches than this, the large ones are picked out once in so many seconds."""
@@ -242,7 +245,7 @@ class FoundCaches:
 
     def _describe(self, wrapper: Wrapper, kept: Kept) -> FoundCache:
         info, name = wrapper.cache_info(), name_of(wrapper)
-        why = "" if _is_large(wrapper, kept) else "a handful of entries"
+        why = "" if _is_large(wrapper, kept) else HANDFUL
         return FoundCache(
             name=name,
             entries=info.currsize,
