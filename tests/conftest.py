@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 2.0
 
-for _signal in (signal.SIGINT, signal.SIGHUP):
+for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     # Whoever runs the tests in the background may have them ignored, and programs inherit that.
     if signal.getsignal(_signal) is signal.SIG_IGN:
         default = signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL
