@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -35,9 +33,7 @@ from membudget.sinks.combine import merged, only, tee
 from membudget.sinks.lines import line_of, to_lines
 from membudget.sinks.log import STDERR, StandardError, log_sink, stderr_sink
 from membudget.sinks.ring import Ring
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from unread import fill_standard_error, unread_standard_error
 
 READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")
 PRESSED = Pressure(
@@ -174,35 +170,6 @@ def test_sinks_compose() -> None:
     sink(Late(at=0.0, by=1.0))
     sink(round_of(0.0))
     assert (len(one.events), len(two.events)) == (1, 2)
-
-
-@contextlib.contextmanager
-def unread_standard_error() -> Iterator[int]:
-    """The reading end of a pipe that is standard error meanwhile.
-
-    Not a fixture: between set-up and test the capture of output changes the descriptor.
-    """
-    source, target = os.pipe()
-    kept = os.dup(STDERR)
-    os.dup2(target, STDERR)
-    os.close(target)
-    try:
-        yield source
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
-        os.close(source)
-
-
-def fill_standard_error() -> int:
-    """Fill the pipe to its last byte, and tell how many there are."""
-    os.set_blocking(STDERR, False)
-    filled = 0
-    with contextlib.suppress(BlockingIOError):
-        while filled < 1 << 24:
-            filled += os.write(STDERR, bytes(4096))
-    os.set_blocking(STDERR, True)
-    return filled
 
 
 def test_a_pipe_that_nobody_reads_holds_up_nobody_and_the_loss_is_told_once() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +13,7 @@ from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
 from membudget.registry import Registry
 from membudget.sinks.log import STDERR, StandardError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from unread import fill_standard_error, unread_standard_error
 
 
 @pytest.fixture
@@ -29,24 +25,6 @@ def governor() -> Governor:
     governor = Governor(memory, Marks(), sinks=[], registry=Registry(), own=memory.own, clock=clock)
     governor.step()
     return governor
-
-
-@contextlib.contextmanager
-def unread_standard_error() -> Iterator[int]:
-    """The reading end of a pipe that is standard error meanwhile.
-
-    Not a fixture: between set-up and test the capture of output changes the descriptor.
-    """
-    source, target = os.pipe()
-    kept = os.dup(STDERR)
-    os.dup2(target, STDERR)
-    os.close(target)
-    try:
-        yield source
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
-        os.close(source)
 
 
 def test_the_state_and_every_threads_stack_are_told(governor: Governor) -> None:
@@ -81,17 +59,6 @@ def test_a_file_that_took_the_number_of_standard_error_is_left_alone(governor: G
         with pytest.raises(BlockingIOError):
             os.read(source, 1)
         os.close(source)
-
-
-def fill_standard_error() -> int:
-    """Fill the pipe to its last byte, and tell how many there are."""
-    os.set_blocking(STDERR, False)
-    filled = 0
-    with contextlib.suppress(BlockingIOError):
-        while filled < 1 << 24:
-            filled += os.write(STDERR, bytes(4096))
-    os.set_blocking(STDERR, True)
-    return filled
 
 
 @pytest.mark.timeout(30)
