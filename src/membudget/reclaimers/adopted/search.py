@@ -76,11 +76,6 @@ class Search:
         for one in self.named:
             registry.add(one)
 
-    @property
-    def adopted(self) -> list[AdoptedCache]:
-        """What may be shrunk: named by the owner, or found with a lock."""
-        return [*self.named, *self._locked.values()]
-
     def due(self, now: float) -> bool:
         """Whether a search is under way, or it is time for the next."""
         return self._values is not None or now >= self._next

@@ -40,11 +40,6 @@ class StandardCaches:
         return max(0, before - self._own())
 
 
-def loaded() -> list[str]:
-    """The modules whose caches would be cleared now."""
-    return [name for name in _CLEARED if name in sys.modules]
-
-
 def _drop_source_lines(linecache: Any) -> None:
     """Drop lines that can be read again from their file; notebooks put cells there, too."""
     for path, entry in list(linecache.cache.items()):
