@@ -6,10 +6,16 @@ import json
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from membudget.sizing import allocated, measure, size_of
+from membudget import _native
+from membudget.sizing import NODES, allocated, entry_bytes, measure, size_of
+from membudget.sizing.entry import weigh_entry
+from membudget.sizing.walk import weigh_all
+
+CORE: Any = _native.core
 
 WORDS = st.text(max_size=20)
 SCALARS = (
@@ -75,3 +81,37 @@ def test_equal_siblings_are_estimated_exactly(parts: list[int], count: int) -> N
     assert whole.exact
     assert not sampled.exact
     assert abs(sampled.bytes - whole.bytes) <= 0.05 * whole.bytes
+
+
+@given(VALUES)
+@settings(deadline=None)
+def test_what_nobody_else_holds_is_charged_what_it_weighs(value: Any) -> None:
+    """A document just parsed: dropping it frees all of it."""
+    document = json.loads(json.dumps(value))
+    assert abs(entry_bytes(None, document) - size_of(document)) <= 0.03 * size_of(document)
+
+
+@given(VALUES)
+@settings(deadline=None)
+def test_plain_python_tells_the_same(value: Any) -> None:
+    """But for the rounding of a dict's two blocks, which it takes for one."""
+    whole = [json.loads(json.dumps(value))]
+    plain = weigh_all(whole, NODES)
+    assert plain is not None
+    assert abs(plain[0] - size_of(whole)) <= 16 + 0.10 * plain[0]
+    assert abs(weigh_entry([whole], NODES) - entry_bytes(None, whole)) <= 16 + 0.10 * plain[0]
+
+
+@pytest.mark.skipif(CORE is None, reason="the compiled core was not built")
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_entries_together_are_charged_what_they_hold_together(chosen: list[list[int]]) -> None:
+    """Values that share parts nobody else holds, weighed once more when all are in the table."""
+    parts = [[number * 1.5 + 1000 * part for number in range(20)] for part in range(6)]
+    values = [[parts[part] for part in one] for one in chosen]
+    parts.clear()
+    shares = CORE.new_shares()
+    for _ in range(2):
+        charged = sum(CORE.entry(None, value, shares) for value in values)
+    held = size_of(values) - size_of([None] * len(values))
+    assert abs(charged - held) <= 64 + 0.01 * held

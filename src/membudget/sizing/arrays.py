@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from membudget.sizing.blocks import allocated, own_bytes
+from membudget.sizing.blocks import allocated, malloced, own_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +23,13 @@ Reader: TypeAlias = "Callable[[Any, int], Parts]"
 
 
 def _read_numpy(array: Any, room: int) -> Parts:
+    # Shape and strides, and the data where they are its own, are blocks that malloc gave.
+    size = allocated(type(array).__basicsize__) + malloced(16 * array.ndim)
+    if not array.flags.owndata:
+        # The items of a view belong to what it looks at.
+        return size, (), 0, () if array.base is None else (array.base,)
     items = array.flat[:room].tolist() if array.dtype == object else ()
-    borrowed = () if array.base is None else (array.base,)
-    return own_bytes(array, type(array)), items, array.size if items else 0, borrowed
+    return size + malloced(array.nbytes), items, array.size if items else 0, ()
 
 
 def _read_torch(tensor: Any, _room: int) -> Parts:

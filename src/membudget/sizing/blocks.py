@@ -32,6 +32,11 @@ def allocated(size: int) -> int:
     return (size + 15) & ~15 if size <= SMALL else (size + 23) & ~15
 
 
+def malloced(size: int) -> int:
+    """The bytes glibc's malloc takes for a request of `size` bytes of a library's own; 0 for 0."""
+    return max(32, (size + 23) & ~15) if size else 0
+
+
 def checked(size: object, name: str) -> int:
     """A size that a function of the program returned.
 

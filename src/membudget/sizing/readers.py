@@ -19,14 +19,31 @@ from membudget.sizing.arrays import ARRAYS
 from membudget.sizing.blocks import allocated, checked, own_bytes, values_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from membudget.sizing.arrays import Parts, Reader
 
 _COLLECTIONS: tuple[type[Any], ...] = (set, frozenset, deque)
 
+SHARED_TYPES = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, FrameType)
+"""What everybody shares."""
+
+SHARED_BY_NAME = (
+    ("enum", "Enum"),
+    ("logging", "Logger"),
+    ("datetime", "tzinfo"),
+    ("threading", "Thread"),
+    ("asyncio", "AbstractEventLoop"),
+    ("numpy", "dtype"),
+)
+"""The same, where the program has imported them: module and type."""
+
 _EMPTY_LIST = getsizeof([])
 _LIST = allocated(_EMPTY_LIST)
+
+# A metaclass may answer for its classes with code of its own; these do not ask it.
+bases_of: Callable[[type[Any]], tuple[type[Any], ...]] = type.__dict__["__mro__"].__get__
+names_of: Callable[[type[Any]], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
 
 registered: dict[type[Any], Callable[[Any], int]] = {}
 """The program's own functions, by type."""
@@ -34,21 +51,41 @@ registered: dict[type[Any], Callable[[Any], int]] = {}
 
 def reader_of(kind: type[Any]) -> Reader:
     """What reads objects of this type. Cost: about 2 µs, so a walk asks once for each type."""
-    if registered:
-        for base in kind.__mro__:
-            if base in registered:
-                return _reader_by(registered[base])
+    weigh = registered_for(kind)
+    if weigh is not None:
+        return _reader_by(weigh)
     for known, read in _BY_BASE:
         if issubclass(kind, known):
             return read
-    if hasattr(kind, "held_bytes"):  # A holder counts itself.
+    if is_holder(kind) or is_named(kind, SHARED_BY_NAME):
         return _read_shared
-    for module, name, read in (*_SHARED_BY_NAME, *ARRAYS):
+    for module, name, read in ARRAYS:
+        if is_named(kind, ((module, name),)):
+            return read
+    return _read_instance
+
+
+def registered_for(kind: type[Any]) -> Callable[[Any], int] | None:
+    """The program's function for a type: that of the nearest registered class."""
+    for base in bases_of(kind) if registered else ():
+        if base in registered:
+            return registered[base]
+    return None
+
+
+def is_holder(kind: type[Any]) -> bool:
+    """Whether its objects count what they hold themselves, as caches do."""
+    return any("held_bytes" in names_of(base) for base in bases_of(kind))
+
+
+def is_named(kind: type[Any], names: Iterable[tuple[str, str]]) -> bool:
+    """Whether a type is, or derives from, one that an imported module has under such a name."""
+    for module, name in names:
         # A module in the middle of its own import has not named its types yet.
         named = getattr(sys.modules.get(module), name, None)
         if named is not None and issubclass(kind, named):
-            return read
-    return _read_instance
+            return True
+    return False
 
 
 def _reader_by(weigh: Callable[[Any], int]) -> Reader:
@@ -141,16 +178,5 @@ _BY_BASE: tuple[tuple[type[Any] | tuple[type[Any], ...], Reader], ...] = (
     ((list, tuple), _read_sequence),
     (_COLLECTIONS, _read_collection),
     (memoryview, _read_view),
-    (
-        (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, FrameType),
-        _read_shared,
-    ),
-)
-
-_SHARED_BY_NAME: tuple[tuple[str, str, Reader], ...] = (
-    ("enum", "Enum", _read_shared),
-    ("logging", "Logger", _read_shared),
-    ("datetime", "tzinfo", _read_shared),
-    ("threading", "Thread", _read_shared),
-    ("asyncio", "AbstractEventLoop", _read_shared),
+    (SHARED_TYPES, _read_shared),
 )

@@ -1,0 +1,31 @@
+"""The compiled core, which is optional: where it cannot be built, the plain twin is used.
+
+Environment:
+    MEMBUDGET_NO_NATIVE: "1" leaves it out.
+    MEMBUDGET_REQUIRE_NATIVE: "1" makes a failure to build it an error, as for a wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from glob import glob
+
+from setuptools import Extension, setup
+
+NATIVE = os.path.join("src", "membudget", "_native")
+
+
+def core() -> Extension:
+    """The extension. No flag ties it to the machine it is built on."""
+    flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden"]
+    return Extension(
+        "membudget._native._core",
+        sources=sorted(glob(os.path.join(NATIVE, "*.c"))),
+        depends=sorted(glob(os.path.join(NATIVE, "*.h"))),
+        extra_compile_args=flags,
+        optional=os.environ.get("MEMBUDGET_REQUIRE_NATIVE") != "1",
+    )
+
+
+setup(ext_modules=[] if os.environ.get("MEMBUDGET_NO_NATIVE") == "1" else [core()])

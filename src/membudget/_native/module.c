@@ -1,0 +1,33 @@
+/* The compiled core: the table that a cache is built on, and the sizer that weighs its entries.
+
+   It keeps types and functions of the program in variables of its own, so it serves the main
+   interpreter alone. */
+
+#include "table.h"
+
+static int
+core_exec(PyObject *module)
+{
+    return table_add(module) < 0 || sizer_add(module) < 0 ? -1 : 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)core_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_core",
+    .m_doc = "The compiled core of membudget.",
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,48 @@
+/* How many bytes objects hold, read without running their code.
+
+   The caller holds the GIL and strong references to what it hands in. Nothing here takes a
+   reference that outlives a call, except to types (weakly) and to the program's own functions. */
+
+#ifndef MEMBUDGET_SIZER_H
+#define MEMBUDGET_SIZER_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Names stay inside the module, whatever the process has loaded. */
+#if defined(__GNUC__)
+#pragma GCC visibility push(hidden)
+#endif
+
+/* What one table knows of parts that several of its entries refer to. */
+typedef struct Shares Shares;
+
+Shares *shares_new(void);
+void shares_free(Shares *shares);
+
+enum { WEIGH_NEW = 0, WEIGH_AGAIN = 1 };
+
+/* Bytes that dropping key and value together would free; -1 with an exception. May run Python
+   code on first sight of a type and for types the program registered. `is_atomic` becomes 1 where
+   the value cannot change its size, else 0. `shares` may be NULL: nothing is known of others. */
+Py_ssize_t sizer_entry(Shares *shares, PyObject *key, PyObject *value, int mode, int *is_atomic);
+
+/* To be told before an entry's references are dropped: what it was known to share is forgotten.
+   Runs no Python code and cannot fail; next to nothing where the table shares nothing. */
+void sizer_gone(Shares *shares, PyObject *key, PyObject *value);
+
+/* Deep bytes of one object on its own; -1 with an exception. */
+Py_ssize_t sizer_alone(PyObject *value);
+
+/* In which MiB of the address space most small parts of a value lie; runs no Python code. */
+size_t sizer_place(PyObject *value);
+
+/* Adds what membudget.sizing calls to the module (the list is at the end of sizer.c); 0, or -1
+   with an exception. */
+int sizer_add(PyObject *module);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+
+#endif

@@ -1,0 +1,283 @@
+/* Which entries to evict so that whole arenas become free.
+
+   The allocator of small objects gives memory back to the system in whole arenas of 1 MiB, and one
+   survivor keeps an arena. What goes in order of use lies scattered, so that often nothing is given
+   back at all; what lies together leaves together. Hence a plan, made in steps: each entry is put down
+   to the MiB in which most of its value's parts lie, of all runs of neighbours that hold enough the
+   one is chosen that serves least, by hits for a byte, and it is evicted, one arena after the other.
+
+   A plan goes by the entries' numbers. An entry set since then has not the flag PLANNED at its number
+   and is passed by; `_fold` and `clear` drop the plan. */
+
+#include "table.h"
+#include <stdlib.h>
+
+/* An arena is worth emptying where entries weigh so much in it: of one that others fill, nothing would
+   be given back. */
+#define WORTH ((uint64_t)1 << 18)
+
+typedef struct {
+    size_t place;      /* which MiB of the address space */
+    uint64_t weight;   /* of its entries, bytes */
+    uint64_t score;    /* of its entries: hits, and one for each that has proven itself */
+    Id first;          /* of its entries; NONE for none */
+} Arena;
+
+struct Plan {
+    Id *next;          /* by an entry's number: the next one of its arena, or NONE */
+    size_t room;       /* numbers there is room for */
+    Arena *arenas;
+    uint32_t *chains;  /* 1 + index of the arena, by its place; open addressing */
+    size_t count, size; /* arenas; places in both arrays, a power of two */
+    size_t at, end;    /* the one being emptied, and the end of those to empty; 0 until chosen */
+};
+
+static void
+free_arenas(Plan *plan)
+{
+    block_free(plan->arenas, plan->size * sizeof(Arena));
+    block_free(plan->chains, plan->size * sizeof(uint32_t));
+}
+
+void
+plan_free(Plan *plan)
+{
+    if (plan != NULL) {
+        block_free(plan->next, plan->room * sizeof(Id));
+        free_arenas(plan);
+        PyMem_RawFree(plan);
+    }
+}
+
+static Plan *
+plan_new(size_t room)
+{
+    Plan *plan = PyMem_RawCalloc(1, sizeof(Plan));
+    if (plan == NULL) {
+        return NULL;
+    }
+    plan->room = room;
+    plan->size = 256;
+    plan->next = block_new(room * sizeof(Id));
+    plan->arenas = block_new(plan->size * sizeof(Arena));
+    plan->chains = block_new(plan->size * sizeof(uint32_t));
+    if (plan->next == NULL || plan->arenas == NULL || plan->chains == NULL) {
+        plan_free(plan);
+        return NULL;
+    }
+    return plan;
+}
+
+static uint32_t *
+chain_of(uint32_t *chains, size_t size, const Arena *arenas, size_t place)
+{
+    size_t at = (size_t)(((uint64_t)place * 0x9E3779B97F4A7C15u) >> 32) & (size - 1);
+    while (chains[at] != 0 && arenas[chains[at] - 1].place != place) {
+        at = (at + 1) & (size - 1);
+    }
+    return &chains[at];
+}
+
+static int
+grow(Plan *plan)
+{
+    size_t size = 4 * plan->size;
+    Arena *arenas = block_new(size * sizeof(Arena));
+    uint32_t *chains = block_new(size * sizeof(uint32_t));
+    if (arenas == NULL || chains == NULL) {
+        block_free(arenas, size * sizeof(Arena));
+        block_free(chains, size * sizeof(uint32_t));
+        return -1;
+    }
+    memcpy(arenas, plan->arenas, plan->count * sizeof(Arena));
+    for (size_t at = 0; at < plan->count; at++) {
+        *chain_of(chains, size, arenas, arenas[at].place) = (uint32_t)at + 1;
+    }
+    free_arenas(plan);
+    plan->arenas = arenas;
+    plan->chains = chains;
+    plan->size = size;
+    return 0;
+}
+
+/* The arena for a place; NULL without an exception where there is no memory. */
+static Arena *
+arena_at(Plan *plan, size_t place)
+{
+    if (plan->count * 2 >= plan->size && grow(plan) < 0) {
+        return NULL;
+    }
+    uint32_t *chain = chain_of(plan->chains, plan->size, plan->arenas, place);
+    if (*chain == 0) {
+        plan->arenas[plan->count] = (Arena){.place = place, .first = NONE};
+        *chain = (uint32_t)++plan->count;
+    }
+    return &plan->arenas[*chain - 1];
+}
+
+/* Plans the entries with the numbers from `start` on, so many numbers; returns where to go on, 0 at
+   the end, -1 with an exception. */
+static int64_t
+plan_some(Table *table, int64_t start, int64_t count)
+{
+    Contents *contents = &table->contents;
+    Id end = entries_end(contents);
+    if (start == 0) {
+        plan_free(table->plan);
+        table->plan = end != 0 ? plan_new(end) : NULL;
+        if (end != 0 && table->plan == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    Plan *plan = table->plan;
+    if (plan == NULL || plan->end != 0) {
+        return 0;
+    }
+    if ((size_t)end > plan->room) { /* What came since the beginning is not planned. */
+        end = (Id)plan->room;
+    }
+    Id stop = start + count < (int64_t)end ? (Id)(start + count) : end;
+    for (Id id = (Id)start; id < stop; id++) {
+        if (!entries_has(contents, id)) {
+            continue;
+        }
+        Entry *entry = entry_at(contents, id);
+        Arena *arena = arena_at(plan, sizer_place(entry->value));
+        if (arena == NULL) {
+            continue;
+        }
+        arena->weight += (uint64_t)entry->weight;
+        arena->score += (uint64_t)entry->freq + (entry->queue == MAIN);
+        entry->flags |= PLANNED;
+        plan->next[id] = arena->first;
+        arena->first = id;
+    }
+    return stop < end ? (int64_t)stop : 0;
+}
+
+static int
+compare_places(const void *one, const void *other)
+{
+    const Arena *a = one, *b = other;
+    return a->place < b->place ? -1 : a->place > b->place;
+}
+
+/* Chooses neighbours until their entries weigh so much, the run of them that serves least; returns
+   what they weigh. Neighbours, since a value's parts often reach into the next arena: of those chosen
+   here and there nearly none would become free. */
+static int64_t
+choose(Plan *plan, int64_t target)
+{
+    if (plan == NULL || plan->end != 0 || target <= 0) {
+        return 0;
+    }
+    size_t count = 0;
+    for (size_t at = 0; at < plan->count; at++) {
+        if (plan->arenas[at].weight >= WORTH) {
+            plan->arenas[count++] = plan->arenas[at];
+        }
+    }
+    qsort(plan->arenas, count, sizeof(Arena), compare_places);
+    plan->count = plan->end = count; /* All, where all together weigh less. */
+    uint64_t weight = 0, score = 0, best_weight = 0;
+    double least = Py_HUGE_VAL;
+    for (size_t first = 0, end = 0; end < count;) {
+        weight += plan->arenas[end].weight;
+        score += plan->arenas[end++].score;
+        while (weight - plan->arenas[first].weight >= (uint64_t)target) {
+            weight -= plan->arenas[first].weight;
+            score -= plan->arenas[first++].score;
+        }
+        double serves = (double)score / (double)weight;
+        if (weight >= (uint64_t)target && serves < least) {
+            least = serves;
+            best_weight = weight;
+            plan->at = first;
+            plan->end = end;
+        }
+    }
+    return (int64_t)(least == Py_HUGE_VAL ? weight : best_weight);
+}
+
+/* Evicts a batch of what is chosen; returns the bytes freed. */
+static int64_t
+evict_some(Table *table, int64_t most, double now, Batch *batch)
+{
+    Contents *contents = &table->contents;
+    Plan *plan = table->plan;
+    int64_t freed = 0;
+    while (plan != NULL && batch->count < BATCH && freed < BATCH_BYTES && freed < most) {
+        while (plan->at < plan->end && plan->arenas[plan->at].first == NONE) {
+            plan->at++;
+        }
+        if (plan->at >= plan->end) {
+            break;
+        }
+        Arena *arena = &plan->arenas[plan->at];
+        Id id = arena->first;
+        arena->first = plan->next[id];
+        if (entries_has(contents, id) && (entry_at(contents, id)->flags & PLANNED)
+            && id != contents->fresh) {
+            freed += let_go(table, id, CAUSE_PRESSURE, now, batch);
+        }
+    }
+    if (batch->count == 0) {
+        plan_free(plan);
+        table->plan = NULL;
+    }
+    return freed;
+}
+
+PyObject *
+table_plan_arenas(Table *table, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_plan_arenas takes where to begin and how many");
+        return NULL;
+    }
+    int64_t start = PyLong_AsLongLong(arguments[0]), most = PyLong_AsLongLong(arguments[1]), next;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (start < 0 || start >= NONE || most < 1 || most > NONE) {
+        PyErr_SetString(PyExc_ValueError, "_plan_arenas takes a start from 0 and a count from 1");
+        return NULL;
+    }
+    LOCKED(table, next = plan_some(table, start, most));
+    if (next < 0) {
+        return NULL;
+    }
+    return next == 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(next);
+}
+
+PyObject *
+table_choose_arenas(Table *table, PyObject *target)
+{
+    int is_over;
+    int64_t bytes = PyLong_AsLongLongAndOverflow(target, &is_over), total;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    LOCKED(table, total = choose(table->plan, is_over > 0 ? INT64_MAX : bytes));
+    return PyLong_FromLongLong(total);
+}
+
+PyObject *
+table_evict_arenas(Table *table, PyObject *most)
+{
+    int is_over;
+    int64_t bytes = PyLong_AsLongLongAndOverflow(most, &is_over);
+    double now;
+    if (PyErr_Occurred() || table_check(table) < 0 || table_now(table, &now) < 0) {
+        return NULL;
+    }
+    PyObject *answer;
+    LOCKED(table, {
+        Batch batch;
+        batch.count = 0;
+        int64_t freed = evict_some(table, is_over > 0 ? INT64_MAX : bytes, now, &batch);
+        answer = step_result(table, freed, &batch);
+    });
+    return answer;
+}

@@ -1,0 +1,170 @@
+/* Weighing entries again.
+
+   At `set` the caller's own variables still hold parts of a value, which then seem to be somebody
+   else's and are charged little; and lists grow after they were put in. So a set of a value that may
+   change weighs again the one set sixteen such sets earlier, when its makers have let go of it. Where
+   that hardly ever changes anything it is done for each eighth only. A hand that goes around all
+   entries finds what changed later. */
+
+#include "table.h"
+
+#define RECENT 16
+#define JUDGED 64    /* weighings after which it is decided how many are needed */
+#define SELDOM 8
+#define AT_A_TIME 16 /* entries weighed in one step */
+#define LOOKED_AT 512 /* entries passed by in one step, at most */
+
+struct Recent {
+    struct {
+        PyObject *key, *value; /* to recognise the entry by; not owned, never followed */
+        Id id;
+    } items[RECENT];
+    uint8_t at, seen, changed, every, skipped;
+};
+
+Py_ssize_t
+weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *is_atomic)
+{
+    table->weighing++;
+    Py_ssize_t bytes = sizer_entry(table->shares, key, value, mode, is_atomic);
+    table->weighing--;
+    return bytes;
+}
+
+/* Weighs an entry again that holds this key and this value; 1 and by how many bytes it changed, 0
+   where it is gone, -1 with an exception. */
+static int
+weigh_again(Table *table, Id id, int64_t *change)
+{
+    Entry *entry = entry_at(&table->contents, id);
+    PyObject *key = Py_NewRef(entry->key), *value = Py_NewRef(entry->value);
+    int is_atomic, done = 0;
+    Py_ssize_t bytes = weigh_entry(table, key, value, WEIGH_AGAIN, &is_atomic);
+    if (bytes < 0) {
+        done = -1;
+    }
+    else if (entries_has(&table->contents, id)
+             && (entry = entry_at(&table->contents, id))->key == key && entry->value == value
+             && (entry->flags & LOOSE)) {
+        *change = (int64_t)bytes + table->entry_bytes - entry->weight;
+        entry->weight += *change;
+        policy_reweighed(table, id, entry, entry->weight - *change);
+        done = 1;
+    }
+    else {
+        sizer_gone(table->shares, key, value);
+    }
+    Py_DECREF(key);
+    Py_DECREF(value);
+    return done;
+}
+
+int
+recent_weigh(Table *table)
+{
+    Recent *recent = table->recent;
+    if (recent == NULL) {
+        return 0;
+    }
+    Id id = recent->items[recent->at].id;
+    PyObject *key = recent->items[recent->at].key, *value = recent->items[recent->at].value;
+    if (key == NULL || ++recent->skipped < recent->every) {
+        return 0;
+    }
+    recent->skipped = 0;
+    recent->items[recent->at].key = NULL;
+    if (!entries_has(&table->contents, id)) {
+        return 0;
+    }
+    const Entry *entry = entry_at(&table->contents, id);
+    if (entry->key != key || entry->value != value || !(entry->flags & LOOSE)) {
+        return 0;
+    }
+    int64_t before = entry->weight, change = 0;
+    int done = weigh_again(table, id, &change);
+    if (done < 0) {
+        /* What weighs it is the program's own, and was right once. */
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    if (done > 0 && (recent = table->recent) != NULL) {
+        int has_changed = (change < 0 ? -change : change) * 100 >= before;
+        recent->changed |= (uint8_t)has_changed;
+        if (has_changed) {
+            recent->every = 1;
+        }
+        if (++recent->seen >= JUDGED) {
+            recent->every = recent->changed ? 1 : SELDOM;
+            recent->seen = recent->changed = 0;
+        }
+    }
+    return 0;
+}
+
+void
+recent_note(Table *table, Id id)
+{
+    Recent *recent = table->recent;
+    if (recent == NULL) {
+        recent = table->recent = PyMem_RawCalloc(1, sizeof(Recent));
+        if (recent == NULL) {
+            return; /* The hand comes by. */
+        }
+        recent->every = 1;
+    }
+    const Entry *entry = entry_at(&table->contents, id);
+    recent->items[recent->at].key = entry->key;
+    recent->items[recent->at].value = entry->value;
+    recent->items[recent->at].id = id;
+    recent->at = (recent->at + 1) % RECENT;
+}
+
+static int
+reweigh(Table *table, int64_t *total)
+{
+    *total = 0;
+    int weighed = 0;
+    for (int looked = 0; weighed < AT_A_TIME && looked < LOOKED_AT; looked++) {
+        Contents *contents = &table->contents;
+        if (contents->loose == 0) {
+            break;
+        }
+        Id id = contents->hand;
+        if ((id & (CHUNK_ENTRIES - 1)) >= CHUNK_ENTRIES - 1
+            || id >= entries_end(contents)) {
+            contents->hand = ((id >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
+        }
+        else {
+            contents->hand++;
+        }
+        if (contents->hand >= entries_end(contents)) {
+            contents->hand = 0;
+        }
+        if (!entries_has(contents, id) || !(entry_at(contents, id)->flags & LOOSE)) {
+            continue;
+        }
+        int64_t change = 0;
+        weighed++;
+        if (weigh_again(table, id, &change) < 0) {
+            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+                return -1;
+            }
+            PyErr_Clear();
+        }
+        *total += change;
+    }
+    return 0;
+}
+
+PyObject *
+table_reweigh(Table *table, PyObject *nothing)
+{
+    (void)nothing;
+    int64_t total;
+    int failed;
+    LOCKED(table, failed = reweigh(table, &total));
+    return failed < 0 ? NULL : PyLong_FromLongLong(total);
+}
