@@ -1,4 +1,4 @@
-"""The cache against a plain model: same answers, same order, and sums that stay within bounds.
+"""The cache against a naive model: same answers, same order, and sums that stay within bounds.
 
 The model knows no sweeping: what has expired is gone from it at once. That the cache answers the
 same shows that expired entries, however long it holds them, cost no live entry its place.
@@ -20,13 +20,14 @@ from hypothesis.stateful import (
 
 from cache_oracle import check
 from fakes import FakeClock
-from membudget.bounded.cache import ENTRY_BYTES, TIMED_BYTES, Cache
+from membudget.bounded.cache import Cache
+from membudget.bounded.plain.ghost import tag_of
 from membudget.core import Meter
 from membudget.registry import Registry
 
 FOREVER = float("inf")
 KEYS = st.integers(0, 12)
-BOUNDS = st.none() | st.integers(1_000, 6_000)
+BOUNDS = st.none() | st.integers(1_000, 8_000)
 ENTRIES = st.none() | st.integers(1, 8)
 TTLS = st.none() | st.integers(1, 20)
 SIZES = st.integers(1, 2_500)
@@ -44,45 +45,90 @@ class Asking(Meter):
         return wanted
 
 
-class Model:
-    """What a cache should be: a dict in order of use, with weights and times."""
+class Row:
+    """One entry of the model."""
 
-    def __init__(self, max_bytes: int | None, max_entries: int | None, ttl: int | None) -> None:
+    def __init__(self, value: int, weight: int, ends: float) -> None:
+        self.value, self.weight, self.ends = value, weight, ends
+        self.hits = 0
+
+
+class Model:
+    """What a cache should be: dicts in order, with weights, times and a short memory."""
+
+    def __init__(
+        self, policy: str, max_bytes: int | None, max_entries: int | None, ttl: int | None
+    ) -> None:
+        self.is_lru = policy == "lru"
         self.max_bytes, self.max_entries, self.ttl = max_bytes, max_entries, ttl
-        self.rows: dict[int, tuple[int, int, float]] = {}
+        self.small: dict[int, Row] = {}
+        self.main: dict[int, Row] = {}
+        self.fresh: int | None = None
+        self.ghost: dict[int, tuple[int, int]] = {}
+        self.ghosts = self.ghost_hits = 0
         self.evicted: list[tuple[int, int, str]] = []
         self.hits = self.misses = self.sets = self.refused = 0
 
     @property
+    def rows(self) -> dict[int, Row]:
+        """All rows in order."""
+        return {**self.small, **self.main}
+
+    @property
     def bytes(self) -> int:
         """What all rows weigh."""
-        return sum(weight for _, weight, _ in self.rows.values())
+        return sum(row.weight for row in self.rows.values())
 
     def expire(self, now: float) -> None:
         """Drop what has expired."""
-        self.rows = {key: row for key, row in self.rows.items() if row[2] > now}
+        for key, row in self.rows.items():
+            if row.ends <= now:
+                self.drop(key)
+
+    def drop(self, key: int) -> Row | None:
+        """Take a row out."""
+        if self.fresh == key:
+            self.fresh = None
+        return self.small.pop(key, None) or self.main.pop(key, None)
 
     def set(self, key: int, value: int, size: int, ttl: int | None, now: float) -> bool:
         """Take in or refuse."""
         lasts = self.ttl if ttl is None else ttl
-        weight = size + ENTRY_BYTES + (0 if lasts is None else TIMED_BYTES)
-        self.rows.pop(key, None)
+        weight = size + Cache.ENTRY_BYTES
         if self.max_bytes is not None and weight > self.max_bytes:
             self.refused += 1
+            self.drop(key)
             return False
         self.sets += 1
-        self.rows[key] = (value, weight, FOREVER if lasts is None else now + lasts)
+        ends = FOREVER if lasts is None else now + lasts
+        row = self.rows.get(key)
+        if row is not None:
+            row.value, row.weight, row.ends = value, weight, ends
+            self.touch(key)
+        else:
+            is_known = self.is_known(key)
+            self.ghost_hits += is_known
+            queue = self.main if is_known or self.is_lru else self.small
+            queue[key] = Row(value, weight, ends)
+        self.fresh = key
         self.keep_bounds()
         return True
 
     def get(self, key: int) -> int | None:
-        """Find and make the last used."""
+        """Find and touch."""
         if key not in self.rows:
             self.misses += 1
             return None
         self.hits += 1
-        self.rows[key] = self.rows.pop(key)
-        return self.rows[key][0]
+        self.touch(key)
+        return self.rows[key].value
+
+    def touch(self, key: int) -> None:
+        """Note a use."""
+        if self.is_lru:
+            self.main[key] = self.main.pop(key)
+        row = self.rows[key]
+        row.hits = min(3, row.hits + 1)
 
     def keep_bounds(self) -> None:
         """Evict what is beyond them."""
@@ -99,16 +145,62 @@ class Model:
         return before - self.bytes
 
     def evict(self, cause: str) -> None:
-        """Evict the longest unused."""
-        key = next(iter(self.rows))
-        self.evicted.append((key, self.rows.pop(key)[0], cause))
+        """Evict what goes first."""
+        key = self.victim()
+        if self.is_lru or key in self.small:
+            self.ghosts += 1
+            self.ghost[tag_of(hash(key)) % 64] = key, self.ghosts
+        row = self.drop(key)
+        assert row is not None
+        self.evicted.append((key, row.value, cause))
+
+    def victim(self) -> int:
+        """What goes first: the one last set only where it is alone."""
+        while True:
+            queue = self.small if self.is_small_next() else self.main
+            key = next(iter(queue))
+            row = queue[key]
+            if len(self.rows) == 1:
+                return key
+            if key == self.fresh:
+                queue[key] = queue.pop(key)
+            elif self.is_lru or row.hits == 0 or (queue is self.small and row.hits == 1):
+                return key
+            else:
+                row.hits = 0 if queue is self.small else row.hits - 1
+                self.main[key] = queue.pop(key)
+
+    def is_small_next(self) -> bool:
+        """Whether the small queue is looked at."""
+        if not self.small or not self.main:
+            return bool(self.small)
+        if list(self.small) == [self.fresh]:
+            return False
+        if list(self.main) == [self.fresh]:
+            return True
+        if self.max_bytes is None and self.max_entries is not None:
+            return len(self.small) * 10 >= len(self.rows)
+        return sum(row.weight for row in self.small.values()) * 10 >= self.bytes
+
+    def is_known(self, key: int) -> bool:
+        """Whether it was among the last sixteen evicted, unless another took its slot."""
+        slot = tag_of(hash(key)) % 64
+        known, serial = self.ghost.get(slot, (None, 0))
+        if known != key or self.ghosts - serial >= 16:
+            return False
+        del self.ghost[slot]
+        return True
 
 
 class CacheMachine(RuleBasedStateMachine):
     """Anything a program may do to a cache, in any order."""
 
-    @initialize(max_bytes=BOUNDS, max_entries=ENTRIES, ttl=TTLS)
-    def make(self, max_bytes: int | None, max_entries: int | None, ttl: int | None) -> None:
+    @initialize(
+        policy=st.sampled_from(["s3fifo", "lru"]), max_bytes=BOUNDS, max_entries=ENTRIES, ttl=TTLS
+    )
+    def make(
+        self, policy: str, max_bytes: int | None, max_entries: int | None, ttl: int | None
+    ) -> None:
         """Begin with an empty cache under a budget."""
         self.clock = FakeClock()
         self.registry = Registry()
@@ -119,15 +211,19 @@ class CacheMachine(RuleBasedStateMachine):
             max_bytes=max_bytes,
             max_entries=max_entries,
             ttl=ttl,
+            policy=policy,
             on_evict=lambda *what: self.told.append(what),
             registry=self.registry,
             clock=self.clock,
         )
-        self.model = Model(max_bytes, max_entries, ttl)
+        self.cache.claim_quantum = 1
+        self.model = Model(policy, max_bytes, max_entries, ttl)
         self.serial = 0
 
     def _set(self, key: int, size: int, ttl: int | None) -> None:
         self.serial += 1
+        if key not in self.model.rows and not self.model.is_lru:
+            self.cache.sweep(FOREVER)  # Else what has expired under the key keeps its place.
         taken = self.cache.set(key, self.serial, ttl=ttl, size=size)
         assert taken == self.model.set(key, self.serial, size, ttl, self.clock.now())
 
@@ -156,19 +252,19 @@ class CacheMachine(RuleBasedStateMachine):
     def look(self, key: int) -> None:
         """Look without touching."""
         row = self.model.rows.get(key)
-        assert self.cache.peek(key, None) == (None if row is None else row[0])
+        assert self.cache.peek(key, None) == (None if row is None else row.value)
         assert (key in self.cache) == (row is not None)
 
     @rule(key=KEYS)
     def pop(self, key: int) -> None:
         """Take one out."""
-        row = self.model.rows.pop(key, None)
-        assert self.cache.pop(key, None) == (None if row is None else row[0])
+        row = self.model.drop(key)
+        assert self.cache.pop(key, None) == (None if row is None else row.value)
 
     @rule(key=KEYS)
     def delete(self, key: int) -> None:
         """Forget one."""
-        assert self.cache.delete(key) == (self.model.rows.pop(key, None) is not None)
+        assert self.cache.delete(key) == (self.model.drop(key) is not None)
 
     @rule(seconds=st.integers(1, 15))
     def wait(self, seconds: int) -> None:
@@ -202,12 +298,15 @@ class CacheMachine(RuleBasedStateMachine):
     def clear(self) -> None:
         """Forget everything."""
         self.cache.clear()
-        self.model.rows.clear()
+        self.model.small.clear()
+        self.model.main.clear()
+        self.model.ghost.clear()
+        self.model.ghosts, self.model.fresh = 0, None
 
     @invariant()
     def it_answers_as_the_model_does(self) -> None:
         """Same entries, in the same order."""
-        expected = [(key, row[0]) for key, row in self.model.rows.items()]
+        expected = [(key, row.value) for key, row in self.model.rows.items()]
         assert self.cache.items() == expected
         assert self.cache.keys() == list(self.cache) == [key for key, _ in expected]
 
@@ -239,6 +338,7 @@ class CacheMachine(RuleBasedStateMachine):
         )
         causes = [cause for _, _, cause in model.evicted]
         assert all(stats.evictions[cause] == causes.count(cause) for cause in stats.evictions)
+        assert stats.ghost_hits == model.ghost_hits
         assert stats.expirations == len(self.told) - len(causes)
         assert stats == self.cache.stats()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from membudget.errors import ConfigError
 from membudget.units import as_bytes
 
+POLICIES = ("gdsf", "s3fifo", "lru")
+"""The orders of eviction; the first is that of a cache that names none."""
+
 
 def checked_name(name: object) -> str:
     """The name of a container.
@@ -37,3 +40,16 @@ def entries_bound(bound: object) -> int | None:
     if isinstance(bound, bool) or not isinstance(bound, int) or bound <= 0:
         raise ConfigError(f"max_entries {bound!r} is not a number above zero: give one, or None")
     return bound
+
+
+def checked_policy(policy: object) -> str:
+    """The name of an order of eviction; None is the one by worth.
+
+    Raises:
+        ConfigError: It is none of `POLICIES`.
+    """
+    if policy is None:
+        return POLICIES[0]
+    if policy not in POLICIES:
+        raise ConfigError(f"policy {policy!r} is not known: use one of {', '.join(POLICIES)}")
+    return str(policy)

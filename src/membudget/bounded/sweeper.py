@@ -1,4 +1,8 @@
-"""The sweeper: frees expired entries of all caches, so that an idle process lets go of them too."""
+"""The sweeper: frees expired entries of all caches, so that an idle process lets go of them too.
+
+It also weighs values again that may have changed: a list grows after it was set, and parts that the
+caller still held then are the cache's alone by now.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,15 @@ if TYPE_CHECKING:
         def sweep(self, until: float) -> int:
             """Let go of expired entries until time is up; returns the bytes."""
 
+    class Changing(Protocol):
+        """A holder of values that may weigh something else by now."""
+
+        def may_change(self) -> bool:
+            """Whether it holds any now."""
+
+        def reweigh(self, until: float) -> int:
+            """Weigh some again until time is up; returns by how many bytes they were wrong."""
+
 
 INTERVAL = 600.0
 """Seconds between two rounds through all caches."""
@@ -31,12 +44,20 @@ LOOK_EVERY = 1.0
 """Seconds between two looks for expired entries: a look costs 0.3 µs a cache."""
 
 
+WEIGH_FOR = 0.002
+"""Seconds of weighing again at a time, all caches together: a thousand values or so."""
+
+WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0
+"""Seconds between two times: the more the longer nothing was found changed."""
+
+
 class Sweeper:
     """The one chore that frees what has expired, in all caches of a register.
 
     Once a second it looks whether any cache holds an expired entry, and then goes through all, in
     slices; so expired memory is free about a second after its time. Every `interval` seconds it
-    goes through them anyway. It keeps no cache alive. Runs on the governor's thread.
+    goes through them anyway. Where caches hold values that may change, it weighs some again, 2 ms
+    in a second at most. It keeps no cache alive. Runs on the governor's thread.
 
     Args:
         registry: Where the caches are.
@@ -61,16 +82,19 @@ class Sweeper:
         self._interval = as_seconds(interval, name="interval")
         self._now = time.monotonic if clock is None else clock.now
         self._waiting: list[weakref.ref[Sweepable]] = []
-        self._swept_at = self._looked_at = self._now()
+        self._swept_at = self._looked_at = self._weighed_at = self._now()
+        self._weigh_every = WEIGH_AT_MOST_EVERY
 
     def due(self, now: float) -> bool:
-        """Whether a round is under way, its time has come, or an expired entry waits."""
+        """Whether a round is under way or due, an expired entry waits, or it is time to weigh."""
         if self._waiting or now - self._swept_at >= self._interval:
             return True
         if now - self._looked_at < LOOK_EVERY:
             return False
         self._looked_at = now
-        return any(one.has_expired(now) for one in self._sweepable())
+        if any(one.has_expired(now) for one in self._sweepable()):
+            return True
+        return now - self._weighed_at >= self._weigh_every and bool(self._changing())
 
     def run(self, until: float) -> int:
         """Sweep the caches in turn; where time runs out, the next run goes on from there.
@@ -96,7 +120,25 @@ class Sweeper:
                     self._waiting.append(swept)  # There may be more.
         if not self._waiting:
             self._swept_at = self._now()
+            self._weigh(until)
         return freed
+
+    def _weigh(self, until: float) -> None:
+        """Weigh some values of each cache again, where it is time for that."""
+        now = self._now()
+        if now - self._weighed_at < self._weigh_every:
+            return
+        self._weighed_at, changed = now, 0
+        changing = self._changing()
+        for number, one in enumerate(changing, 1):
+            ends = now + WEIGH_FOR * number / len(changing)
+            changed += one.reweigh(min(ends, until))
+        longer = min(2 * self._weigh_every, WEIGH_AT_LEAST_EVERY)
+        self._weigh_every = WEIGH_AT_MOST_EVERY if changed else longer
+
+    def _changing(self) -> list[Changing]:
+        holders: list[Any] = self._registry.holders()
+        return [one for one in holders if hasattr(one, "reweigh") and one.may_change()]
 
     def _sweepable(self) -> list[Sweepable]:
         holders: list[Any] = self._registry.holders()

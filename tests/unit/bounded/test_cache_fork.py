@@ -14,6 +14,7 @@ import pytest
 
 from cache_oracle import check
 from membudget.bounded.cache import Cache
+from membudget.bounded.table import IS_COMPILED
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def test_a_child_goes_on_with_what_was_there(cache: Cache[Any, int]) -> None:
     cache.set("parent", 1)
 
 
+@pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
 def test_a_fork_in_the_middle_of_a_change_by_the_same_thread(cache: Cache[Any, int]) -> None:
     """As a key's `__eq__` may do: neither process waits for itself."""
 
@@ -84,6 +86,7 @@ def test_a_fork_in_the_middle_of_a_change_by_the_same_thread(cache: Cache[Any, i
     assert not threads[0].is_alive(), "the lock was not given back"
 
 
+@pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
 def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Cache[Any, int]) -> None:
     """What another thread was changing may be half done: a cache may forget, it may not lie."""
     held, done = threading.Event(), threading.Event()
@@ -109,6 +112,7 @@ def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Cache[Any,
     assert cache.keys() == list(range(10))
 
 
+@pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
 def test_hooks_around_hooks_give_back_every_lock(cache: Cache[Any, int]) -> None:
     """A program's own at-fork hook may fork again."""
     until = time.monotonic() + 1

@@ -147,3 +147,60 @@ def test_an_interval_that_is_none_is_refused(registry: Registry) -> None:
     """In words that say what is right."""
     with pytest.raises(ConfigError, match="interval '10' has no unit"):
         Sweeper(registry, "10")
+
+
+def test_a_value_that_grew_is_weighed_again(registry: Registry, clock: FakeClock) -> None:
+    """And what is beyond the bound then is evicted."""
+    cache: Cache[int, list[bytes]] = Cache(
+        "grows", max_bytes="200KiB", registry=registry, clock=clock
+    )
+    for number in range(10):
+        cache.set(number, [])
+    sweeper = Sweeper(registry, clock=clock)
+    before = cache.held_bytes()
+    for number in range(10):
+        cache.get(number, []).append(bytes(50_000))
+    clock.advance(1)
+    assert sweeper.due(clock.now())
+    sweeper.run(clock.now() + 1)
+    assert before < cache.held_bytes() <= 200 << 10
+    assert 0 < len(cache) <= 4
+    assert cache.stats().evictions["bytes"] == 10 - len(cache)
+
+
+def test_values_that_do_not_change_are_weighed_ever_less_often(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """And at once more often when one does."""
+    cache: Cache[int, list[int]] = Cache("still", registry=registry, clock=clock)
+    value: list[int] = []
+    cache.set(1, value)
+    sweeper = Sweeper(registry, clock=clock)
+    del value
+
+    def weighings(seconds: int) -> int:
+        times = 0
+        for _ in range(seconds):
+            clock.advance(1)
+            if sweeper.due(clock.now()):
+                times += 1
+                sweeper.run(clock.now() + 1)
+        return times
+
+    assert weighings(100) < 12
+    assert weighings(32) <= 3
+    cache.get(1, []).extend(range(1000, 2000))
+    assert weighings(32) >= 4
+
+
+def test_numbers_and_texts_are_not_weighed_again(registry: Registry, clock: FakeClock) -> None:
+    """They cannot change; nor can a size that was given."""
+    cache: Cache[str, object] = Cache("fixed", registry=registry, clock=clock)
+    for value in (1, "text", b"bytes", 1.5, None):
+        cache.set(str(value), value)
+    cache.set("given", [], size=100)
+    assert not cache.may_change()
+    cache.set("list", [])
+    assert cache.may_change()
+    cache.delete("list")
+    assert not cache.may_change()

@@ -1,0 +1,29 @@
+"""The table that caches are built on: the compiled one where there is one, else its plain twin.
+
+Both give the same answers in the same order. MEMBUDGET_PURE=1 asks for the plain one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from membudget.bounded.plain.entry import K, V
+from membudget.bounded.plain.steps import DEFAULT_ENTRIES, Cause, Gone, Step
+
+if TYPE_CHECKING:
+    from membudget.bounded.plain.table import Table
+
+    IS_COMPILED: bool
+else:
+    import os
+
+    IS_COMPILED = os.environ.get("MEMBUDGET_PURE") != "1"
+    if IS_COMPILED:
+        try:
+            from membudget._native._core import Table
+        except ImportError:  # It could not be built here.
+            IS_COMPILED = False
+    if not IS_COMPILED:
+        from membudget.bounded.plain.table import Table
+
+__all__ = ["DEFAULT_ENTRIES", "IS_COMPILED", "Cause", "Gone", "K", "Step", "Table", "V"]

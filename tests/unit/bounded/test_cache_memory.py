@@ -1,0 +1,39 @@
+"""What a cache weighs is what a process grows by, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from membudget import Cache
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+count, ttl = int(sys.argv[1]), sys.argv[2] or None
+small = Cache("small", ttl=ttl)
+small.set("a", 1.5)
+before = resident()
+cache = Cache("true", max_bytes="4GiB", ttl=ttl)
+for number in range(count):
+    cache.set(f"key number {number}", number * 1.5)
+assert len(cache) == count
+print(cache.held_bytes(), resident() - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="this system has no /proc")
+@pytest.mark.parametrize("ttl", ["", "1h"])
+@pytest.mark.parametrize("entries", [60_000, 170_000])
+def test_the_weight_is_what_the_process_grows_by(ttl: str, entries: int) -> None:
+    """The cache's own cost included, within 15 %: the index grows in steps."""
+    command = [sys.executable, "-c", PROGRAM, str(entries), ttl]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # our own
+    held, grown = map(int, told.split())
+    assert held == pytest.approx(grown, rel=0.15)

@@ -1,0 +1,183 @@
+"""Shrinking by hand, and giving memory back to the system."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cache_oracle import check
+from fakes import FakeClock
+from membudget.bounded.cache import Cache
+from membudget.bounded.give_back import GiveBack
+from membudget.core import Meter, Reclaimer, Rung
+from membudget.errors import ConfigError
+from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from membudget.bounded.table import Step
+
+MIB = 1 << 20
+
+
+class Ticking(FakeClock):
+    """A clock that moves on by a millisecond at each look."""
+
+    def now(self) -> float:
+        """The time, and on."""
+        self.time += 0.001
+        return self.time
+
+
+def filled(name: str, registry: Registry, count: int, **options: Any) -> Cache[int, bytes]:
+    """A cache of values of a thousand bytes."""
+    cache: Cache[int, bytes] = Cache(name, max_bytes="1GiB", registry=registry, **options)
+    for number in range(count):
+        cache.set(number, bytes(1000))
+    return cache
+
+
+@pytest.mark.parametrize("gives_back", [False, True])
+def test_a_shrink_tells_what_came_of_it(gives_back: bool) -> None:  # noqa: FBT001  # a parameter
+    """At least so many bytes, by the weights; and what the process shrank by, as it measures."""
+    registry = Registry()
+    registry.meter = Meter()
+    cache = filled("shrunk", registry, 2_000)
+    before = cache.held_bytes()
+    shrunk = cache.shrink("1MiB", give_back=gives_back)
+    assert MIB <= shrunk.freed == before - cache.held_bytes()
+    assert shrunk.entries == 2_000 - len(cache)
+    assert shrunk.measured == 0
+    assert 0 <= shrunk.took < 60
+    assert cache.stats().evictions["pressure"] == shrunk.entries
+    check(cache)
+
+
+def test_without_a_budget_the_process_itself_is_measured() -> None:
+    """Blocks so large leave it at once, whatever malloc is set to."""
+    cache: Cache[int, bytes] = Cache("large", max_bytes="1GiB", registry=Registry())
+    for number in range(3):
+        cache.set(number, b"x" * (40 * MIB + number))
+    shrunk = cache.shrink(30 * MIB)
+    assert 40 * MIB <= shrunk.freed < 41 * MIB
+    assert shrunk.measured > 30 * MIB
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    """And nothing let go."""
+    cache = filled("kept", Registry(), 10)
+    for size in (0, -5, "5", None):
+        with pytest.raises(ConfigError):
+            cache.shrink(size)  # type: ignore[arg-type]  # what is tested
+    assert len(cache) == 10
+
+
+def test_memory_is_given_back_by_the_largest_cache_first() -> None:
+    """As much as is asked for, at the rung for what has not shown."""
+    registry = Registry()
+    small, large = filled("small", registry, 50), filled("large", registry, 2_000)
+    reclaimer = GiveBack(registry)
+    assert isinstance(reclaimer, Reclaimer)
+    assert reclaimer.rung is Rung.AGGRESSIVE
+    before = reclaimer.reclaimable()
+    assert before == small.held_bytes() + large.held_bytes()
+    freed = reclaimer.reclaim(MIB, time.monotonic() + 60)
+    assert freed >= MIB
+    assert reclaimer.reclaimable() == before - freed
+    assert len(small) == 50
+
+
+def test_all_caches_give_back_where_one_is_not_enough() -> None:
+    """And then there is nothing left to ask for."""
+    registry = Registry()
+    caches = [filled(str(number), registry, 100 * number) for number in (1, 2, 3)]
+    reclaimer = GiveBack(registry)
+    held = reclaimer.reclaimable()
+    assert reclaimer.reclaim(1 << 40, time.monotonic() + 60) == held
+    assert [len(cache) for cache in caches] == [0, 0, 0]
+    assert reclaimer.reclaimable() == reclaimer.reclaim(1, time.monotonic() + 60) == 0
+
+
+def test_giving_back_goes_on_where_time_ran_out() -> None:
+    """In slices, until the target is met."""
+    registry = Registry()
+    cache = filled("sliced", registry, 20_000)
+    reclaimer = GiveBack(registry)
+    target, slices = cache.held_bytes() // 2, 0
+    assert reclaimer.reclaim(target, time.monotonic() - 1) == 0
+    while target > 0 and slices < 10_000:
+        target -= reclaimer.reclaim(target, time.monotonic() + 0.002)
+        slices += 1
+    assert target <= 0
+    assert 0 < len(cache) < 12_000
+    check(cache)
+
+
+def test_giving_back_keeps_no_cache_alive() -> None:
+    """Not even one it is in the middle of."""
+    registry = Registry()
+    cache = filled("dropped", registry, 20_000)
+    reclaimer = GiveBack(registry)
+    reclaimer.reclaim(10 * MIB, time.monotonic() + 0.001)
+    del cache
+    gc.collect()
+    assert registry.holders() == []
+    assert reclaimer.reclaim(MIB, time.monotonic() + 1) == 0
+
+
+class Lying(Cache[int, bytes]):
+    """A cache that knows where its entries lie: half of what is asked for lies together."""
+
+    __slots__ = ("looked", "together")
+
+    looked: list[int]
+    together: int
+
+    def _plan_arenas(self, start: int, count: int) -> int | None:
+        self.looked.append(start)
+        return start + count if start < 2 * count else None
+
+    def _choose_arenas(self, target: int) -> int:
+        self.together = 0
+        return target // 2
+
+    def _evict_arenas(self, most: int) -> Step[int, bytes]:
+        freed, gone = self._evict(most, "pressure")
+        self.together += freed
+        return freed, gone
+
+
+def lying(registry: Registry, clock: FakeClock | None = None) -> Lying:
+    """A cache of twenty thousand values."""
+    cache = Lying("lying", max_bytes="1GiB", registry=registry, clock=clock)
+    cache.looked = []
+    for number in range(20_000):
+        cache.set(number, bytes(1000))
+    return cache
+
+
+def test_what_lies_together_is_let_go_together() -> None:
+    """After a look at where everything lies; the rest goes in the cache's own order."""
+    cache = lying(Registry())
+    shrunk = cache.shrink("4MiB", give_back=True)
+    assert len(cache.looked) == 3
+    assert 2 * MIB <= cache.together < 3 * MIB
+    assert 4 * MIB <= shrunk.freed < 5 * MIB
+
+
+def test_a_look_at_where_all_lies_goes_on_where_time_ran_out() -> None:
+    """It is not begun anew in each slice, and nothing is let go before its end."""
+    clock = Ticking()
+    registry = Registry()
+    cache = lying(registry, clock)
+    reclaimer = GiveBack(registry, clock)
+    assert reclaimer.reclaim(4 * MIB, clock.time + 0.004) == 0
+    freed = slices = 0
+    while freed < 4 * MIB and slices < 1_000:
+        freed += reclaimer.reclaim(4 * MIB - freed, clock.time + 0.004)
+        slices += 1
+    assert freed >= 4 * MIB
+    assert slices > 1
+    assert len(set(cache.looked)) == len(cache.looked) == 3
