@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from membudget.bounded.cache import Cache
+    from membudget.bounded.cached import cached
+    from membudget.bounded.deque import BoundedDeque
+    from membudget.bounded.list import BoundedList
+    from membudget.bounded.mapping import BoundedDict
+    from membudget.bounded.metrics import MetricsCollector
+    from membudget.bounded.set import BoundedSet
+    from membudget.bounded.weak import WeakCache
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
     from membudget.core import Level, Marks, Pressure, Reading, Rung
@@ -30,11 +37,18 @@ if TYPE_CHECKING:
     from membudget.governor.loop import Governor
     from membudget.reclaimers.adopted.single import adopt
     from membudget.registry import REGISTRY, Registry
+    from membudget.singletons import Singleton, SingletonABC
     from membudget.sizing import size_of
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "WeakCache": "bounded.weak",
+    "MetricsCollector": "bounded.metrics",
+    "BoundedSet": "bounded.set",
+    "BoundedList": "bounded.list",
+    "BoundedDict": "bounded.mapping",
+    "BoundedDeque": "bounded.deque",
     "REGISTRY": "registry",
     "Budget": "budget.handle",
     "Cache": "bounded.cache",
@@ -52,13 +66,20 @@ _HOMES = {
     "Reading": "core",
     "Registry": "registry",
     "Rung": "core",
+    "Singleton": "singletons",
+    "SingletonABC": "singletons",
     "adopt": "reclaimers.adopted.single",
+    "cached": "bounded.cached",
     "size_of": "sizing",
     "start": "budget.start",
 }
 
 __all__ = [
     "REGISTRY",
+    "BoundedDeque",
+    "BoundedDict",
+    "BoundedList",
+    "BoundedSet",
     "Budget",
     "Cache",
     "ConfigError",
@@ -68,6 +89,7 @@ __all__ = [
     "Level",
     "Marks",
     "MembudgetError",
+    "MetricsCollector",
     "MissingExtraError",
     "OverBudgetError",
     "Pressure",
@@ -75,7 +97,11 @@ __all__ = [
     "Reading",
     "Registry",
     "Rung",
+    "Singleton",
+    "SingletonABC",
+    "WeakCache",
     "adopt",
+    "cached",
     "size_of",
     "start",
 ]

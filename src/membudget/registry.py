@@ -70,7 +70,8 @@ class Registry:
         with self._lock:
             self._kept[:] = [one for one in self._kept if one is not member]
             for members in self._members.values():
-                members[:] = [ref for ref in members if ref() not in (None, member)]
+                # By identity: containers are equal by what they hold.
+                members[:] = [ref for ref in members if _is_other(ref(), member)]
 
     def holders(self) -> list[Holder]:
         """Everything whose bytes are counted."""
@@ -155,6 +156,10 @@ class Registry:
         for member in reversed(self._fork_aware()):
             with contextlib.suppress(Exception):
                 member.after_fork_in_child()
+
+
+def _is_other(one: object, member: object) -> bool:
+    return one is not None and one is not member
 
 
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()

@@ -199,3 +199,35 @@ def test_a_reload_tells_what_applies_at_once_from_what_needs_a_restart() -> None
     after = resolve({"limit": "400MiB", "brake": True}, {"MEMBUDGET_CLEANUP_SETTLE": "5s"})
     assert changed(before, after) == (("limit",), ("cleanup.gc_above", "brake"))
     assert changed(before, before) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("components", "why"),
+    [
+        ({"book": 5}, "components.book' is not known: write components.NAME with max_items and"),
+        ({"book": {"size": 5}}, "components.book.size' is not known: write components.NAME"),
+        ({"book": {"max_items": 0}}, "components.book.max_items 0 is not a count"),
+        ({"book": {"max_bytes": "20"}}, "components.book.max_bytes '20' has no unit"),
+    ],
+)
+def test_what_is_no_limit_of_a_component_is_refused(components: Any, why: str) -> None:
+    """By its whole key, with what may stand there."""
+    with pytest.raises(ConfigError) as caught:
+        resolve({"components": components}, {})
+    assert why in str(caught.value)
+
+
+def test_a_variable_cannot_name_a_component() -> None:
+    """It could not tell an upper from a lower letter, nor a dot from a line."""
+    with pytest.raises(ConfigError, match=r"set it in a file or in start\(components=...\)"):
+        resolve({}, {"MEMBUDGET_COMPONENTS_BOOK_MAX_ITEMS": "5"})
+
+
+def test_a_components_limit_that_changes_applies_at_once() -> None:
+    """Also one that was not there, and one that is no more."""
+    before = resolve({"components": {"a": {"max_items": 1}, "b": {"max_items": 1}}}, {})
+    after = resolve({"components": {"a": {"max_items": 2}, "c": {"max_bytes": 9}}}, {})
+    applied, waiting = changed(before, after)
+    keys = {"components.a.max_items", "components.b.max_items", "components.c.max_bytes"}
+    assert set(applied) == keys
+    assert waiting == ()

@@ -88,6 +88,32 @@ def test_a_file_sets_what_stands_under_memory(tmp_path: Path, suffix: str, text:
     assert found.origins["monitoring.check_interval"] == "default"
 
 
+COMPONENTS = {
+    "yaml": "memory:\n  components:\n    book: {max_items: 5000}\n    a.b: {max_bytes: 2MiB}\n",
+    "toml": (
+        "[memory.components.book]\nmax_items = 5000\n\n"
+        '[memory.components]\n"a.b" = { max_bytes = "2MiB" }\n'
+    ),
+}
+
+
+@pytest.mark.parametrize(("suffix", "line"), [("yaml", 3), ("toml", 2)])
+def test_a_component_takes_what_stands_under_its_name(
+    tmp_path: Path, suffix: str, line: int
+) -> None:
+    """Names are the program's, also with dots; an argument is over the file."""
+    file = tmp_path / f"membudget.{suffix}"
+    file.write_text(COMPONENTS[suffix])
+    found = resolve({"components": {"a.b": {"max_items": 7}}}, {}, file)
+    assert found.component("book") == {"max_items": 5000}
+    assert found.component("a.b") == {"max_items": 7, "max_bytes": 2 << 20}
+    assert found.component("b") == {}
+    assert found.origins["components.book.max_items"] == f"file {file}:{line}"
+    assert found.origins["components.a.b.max_items"] == "argument"
+    over = resolve({"components": {"book": {"max_items": 6}}}, {}, file)
+    assert over.component("book") == {"max_items": 6}
+
+
 @pytest.mark.parametrize(
     "text", ["memory:\n", "memory: {}", "memory: ~\nother: 1", "\ufeffmemory:"]
 )
@@ -132,6 +158,32 @@ WRONG_YAML = {
     "memory:\n  caches: {adopt: [[a]]}": "a.yaml:2: caches.adopt {} is not a name",
     "memory:\n  caches: {spare: *}": "a.yaml:2: is not YAML: ",
     "memory:\n  agent: {directory: run}": "a.yaml:2: agent.directory 'run' is not a place",
+    "memory:\n  components: 5": "a.yaml:2: components is a section: put keys and values under it",
+    "memory:\n  components: {book: 5}": "a.yaml:2: components.book is a section: put keys",
+    "memory:\n  components: {max_items: 5}": "a.yaml:2: components.max_items is a section",
+    "memory:\n  components:\n    book:\n      max_items: 0": (
+        "a.yaml:4: components.book.max_items '0' is not a count: give a whole number >= 1"
+    ),
+    "memory:\n  components:\n    a.b:\n      max_bytes: 20": (
+        "a.yaml:4: components.a.b.max_bytes '20' has no unit: write "
+    ),
+    "memory:\n  components: {book: {max_bytes: [1MiB]}}": (
+        "a.yaml:2: components.book.max_bytes takes no list: give a size such as 400MiB"
+    ),
+    "memory:\n  components:\n    book: {size: 5}": (
+        "a.yaml:3: components.book.size is not known: write components.NAME with max_items and "
+        "max_bytes under it"
+    ),
+    "memory:\n  components: {'': {max_items: 5}}": "a.yaml:2: components..max_items is not known",
+    'memory:\n  components: {"a\\eb": {max_items: 5}}': (
+        "a.yaml:2: 'components.a\\x1bb.max_items' is not known"
+    ),
+    "memory:\n  components.book.max_items: 5": (
+        "a.yaml:2: components.book.max_items is one key with a dot: write it nested"
+    ),
+    "memory:\n  component: {book: {max_items: 5}}": (
+        "a.yaml:2: component is not known: did you mean components?"
+    ),
     "memory:\n  limit: 1GiB\n  limit: 2GiB": "a.yaml:3: limit stands here and in line 2: keep one",
     "memory:\nmemory:": "a.yaml:2: memory stands here and in line 1: keep one",
     "a: &a 1GiB\nmemory:\n  limit: *a": "a.yaml:3: has an alias (*): write the value out",

@@ -36,7 +36,8 @@ def _values(key: str) -> st.SearchStrategy[Any]:
 _SECTIONS = st.fixed_dictionaries(
     {},
     optional={key: _values(key) for key in SETTINGS if not key.startswith("thresholds")}
-    | {"thresholds.low": st.sampled_from(["60%", "1%"]), "thresholds.rss.warning": _TEXTS["size"]},
+    | {"thresholds.low": st.sampled_from(["60%", "1%"]), "thresholds.rss.warning": _TEXTS["size"]}
+    | {"components.book.max_items": _TEXTS["whole"], "components.5.max_bytes": _TEXTS["size"]},
 )
 
 
@@ -117,7 +118,8 @@ def test_no_text_raises_anything_but_one_line(tmp_path: Path, text: str, head: s
 
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates()
-_KEYS = st.sampled_from([*SETTINGS, "thresholds", "caches", "rss", "low", "adopt"]) | st.text()
+_WORDS = [*SETTINGS, "thresholds", "caches", "rss", "low", "adopt", "components", "max_items"]
+_KEYS = st.sampled_from(_WORDS) | st.text()
 _TREES = st.recursive(
     _LEAVES,
     lambda inner: st.lists(inner) | st.dictionaries(_KEYS | st.integers(), inner),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from membudget.errors import ConfigError
 from membudget.settings.schema import DIALECT, schema
-from membudget.settings.table import SETTINGS
+from membudget.settings.table import OF_COMPONENTS, SETTINGS
 
 TYPES = {
     "null": type(None),
@@ -37,6 +37,7 @@ def _fits(value: Any, rule: dict[str, Any]) -> bool:
     items = value if isinstance(value, list) else []
     known = rule.get("properties", {})
     keys = value if isinstance(value, dict) else {}
+    others = rule.get("additionalProperties", True)
     return (
         any(isinstance(value, TYPES[kind]) and (kind != "integer" or is_number) for kind in kinds)
         and ("enum" not in rule or (is_number and value in rule["enum"]))
@@ -45,7 +46,8 @@ def _fits(value: Any, rule: dict[str, Any]) -> bool:
         and ("anyOf" not in rule or any(_fits(value, one) for one in rule["anyOf"]))
         and all(_fits(item, rule.get("items", {})) for item in items)
         and all(_fits(one, known[key]) for key, one in keys.items() if key in known)
-        and (rule.get("additionalProperties", True) or not set(keys) - set(known))
+        and (others is not False or not set(keys) - set(known))
+        and (not isinstance(others, dict) or all(_fits(one, others) for one in keys.values()))
         and set(rule.get("required", ())) <= set(keys)
     )
 
@@ -63,6 +65,7 @@ def test_every_setting_stands_in_the_schema_with_its_default_and_its_meaning() -
     assert json.loads(json.dumps(made)) == made
     assert made["$schema"] == DIALECT
     found = set()
+    components = made["properties"]["memory"]["properties"].pop("components")
 
     def visit(rule: dict[str, Any], prefix: str) -> None:
         assert rule["additionalProperties"] is False
@@ -74,6 +77,8 @@ def test_every_setting_stands_in_the_schema_with_its_default_and_its_meaning() -
 
     visit(made["properties"]["memory"], "")
     assert found == set(SETTINGS)
+    assert set(components["additionalProperties"]["properties"]) == set(OF_COMPONENTS)
+    assert components["additionalProperties"]["additionalProperties"] is False
     for key, setting in SETTINGS.items():
         rule = _rule(key)
         assert setting.meaning in rule["description"]
@@ -94,6 +99,7 @@ def test_a_good_file_fits_and_the_programs_own_keys_do_no_harm() -> None:
         "cleanup": {"auto": False, "gc_time_share": "5 %"},
         "emergency": {"exit": "on"},
         "agent": {"directory": "/run/x"},
+        "components": {"order book": {"max_items": 5000, "max_bytes": "20MiB"}, "x.y": None},
         "brake": True,
     }
     assert _fits({"memory": memory, "logging": {"level": "info"}}, schema())
@@ -127,6 +133,21 @@ def test_a_good_file_fits_and_the_programs_own_keys_do_no_harm() -> None:
 def test_what_a_reader_refuses_in_a_file_does_not_fit(key: str, value: Any) -> None:
     """The editor tells before the program does."""
     assert not _fits(value, _rule(key))
+
+
+@pytest.mark.parametrize(
+    "components",
+    [
+        5,
+        {"book": 5},
+        {"book": {"max_items": 0}},
+        {"book": {"max_bytes": 5}},
+        {"book": {"max_item": 5}},
+    ],
+)
+def test_a_component_that_a_reader_refuses_does_not_fit(components: Any) -> None:
+    """Whatever its name."""
+    assert not _fits({"memory": {"components": components}}, schema())
 
 
 QUANTITY = r"[ +]?[0-9._]{0,5} ?([KMGTkmgt]?[Ii]?[Bb]?|[MmSsHhDd]{1,2}|%)"

@@ -5,6 +5,7 @@ Each answer is made on the governor's thread, of plain values, and imports nothi
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -90,7 +91,9 @@ class Answers:
             "late": {"times": governor.watch.late, "latest": governor.watch.latest},
             "seconds_at": {level.name: spent for level, spent in governor.seconds_at.items()},
             "caches": self._caches(),
+            "containers": self._containers(),
             "adopted": self._adopted(),
+            "watched": self._watched(),
             **(self._foreign.rows(MOST_ROWS) if self._foreign is not None else _NOTHING_FOUND),
             "gc": {
                 "counts": gc.get_count(),
@@ -106,21 +109,48 @@ class Answers:
         }
 
     def _caches(self) -> list[Mapping[str, Any]]:
+        holders: list[Any] = [*self._governor.registry.holders()]
         stats: list[Mapping[str, Any]] = [
             {**(figures := holder.stats().as_dict()), "evictions": dict(figures["evictions"])}
-            for holder in self._governor.registry.holders()
-            if hasattr(holder, "stats")
+            for holder in holders
+            if hasattr(holder, "hits_per_byte")
         ]
         stats.sort(key=lambda one: -one["bytes"])
         return stats[:MOST_ROWS]
 
+    def _containers(self) -> list[Mapping[str, Any]]:
+        """The other holders of ours."""
+        holders: list[Any] = [*self._governor.registry.holders()]
+        rows: list[Mapping[str, Any]] = [
+            {"name": holder.name, "bytes": holder.held_bytes(), "items": len(holder)}
+            for holder in holders
+            if hasattr(holder, "__len__") and not hasattr(holder, "hits_per_byte")
+        ]
+        rows.sort(key=lambda one: -one["bytes"])
+        return rows[:MOST_ROWS]
+
     def _adopted(self) -> list[dict[str, Any]]:
         members: list[Any] = [*self._governor.registry.reclaimers()]
         return [
-            {"name": one.name, "entries": one.entries, "dropped": one.dropped}
+            {
+                "name": one.name,
+                "entries": one.entries,
+                "held": getattr(one, "held", None),
+                "dropped": one.dropped,
+            }
             for one in members
             if hasattr(one, "dropped")
         ][:MOST_ROWS]
+
+    def _watched(self) -> list[dict[str, Any]]:
+        members: list[Any] = [*self._governor.registry.chores()]
+        rows = []
+        for one in members:
+            if hasattr(one, "trimmed"):
+                # Its length is the program's own code.
+                with contextlib.suppress(Exception):
+                    rows.append(one.stats().as_dict())
+        return rows[:MOST_ROWS]
 
     def _allocator(self) -> Mapping[str, Any]:
         told: dict[str, Any] = {"blocks": sys.getallocatedblocks()}

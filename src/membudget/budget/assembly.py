@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.core import Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
@@ -172,7 +173,7 @@ def build_governor(
     governor = Governor(
         sources.probe,
         settings.marks(),
-        [*ladder, young, standard, full, last, *trims],
+        [*ladder, young, GiveBack(registry), standard, full, last, *trims],
         sinks,
         chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
         registry=registry,

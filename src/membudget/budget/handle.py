@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from membudget.core import Level, Pressure, Record, Rung
 from membudget.errors import ConfigError
 from membudget.units import as_bytes, as_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from membudget.bounded.cache import Cache
+    from membudget.bounded.deque import BoundedDeque
+    from membudget.bounded.list import BoundedList
+    from membudget.bounded.mapping import BoundedDict
+    from membudget.bounded.set import BoundedSet
     from membudget.budget.assembly import Sources
     from membudget.budget.foreign import ForeignCaches
+    from membudget.budget.watching import Watched
     from membudget.core import Event, Reclaimer, Sink
     from membudget.governor.admission import Lease
     from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
     from membudget.settings.resolve import Settings
     from membudget.sinks.ring import Ring
+    from membudget.watched.container import WatchedContainer
+
+_Events: TypeAlias = "list[Event]"  # Within the class, list is the maker of one.
 
 
 class BudgetStats(Record):
@@ -77,6 +85,7 @@ class Budget:
         self._sources = sources
         self._samples = samples
         self._foreign = foreign
+        self._watched: Watched | None = None
 
     @property
     def pressure(self) -> Pressure:
@@ -84,15 +93,99 @@ class Budget:
         return self.governor.pressure
 
     @property
-    def samples(self) -> list[Event]:
+    def samples(self) -> _Events:
         """The samples kept, oldest first."""
         return self._samples.latest()
 
     def cache(self, name: str, **options: Any) -> Cache[Any, Any]:
-        """A `Cache` under this budget; options are those of `membudget.Cache`."""
+        """A `Cache` under this budget; options are those of `membudget.Cache`.
+
+        Settings give what options leave open: `caches.max_entries` where there is no bound,
+        `caches.ttl` where there is no time.
+        """
         from membudget.bounded.cache import Cache  # only for those who cache
 
+        if options.get("max_bytes") is None:
+            options.setdefault("max_entries", self.settings["caches.max_entries"])
+        options.setdefault("ttl", self.settings["caches.ttl"])
         return Cache(name, registry=self.governor.registry, **options)
+
+    def deque(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedDeque[Any]:
+        """A `BoundedDeque` under this budget; `maxlen`, `max_bytes` and its other options."""
+        from membudget.bounded.deque import BoundedDeque  # only for those who have one
+
+        return BoundedDeque(name, iterable, registry=self.governor.registry, **options)
+
+    def list(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedList[Any]:
+        """A `BoundedList` under this budget; `max_items`, `max_bytes` and its other options."""
+        from membudget.bounded.list import BoundedList  # only for those who have one
+
+        return BoundedList(name, iterable, registry=self.governor.registry, **options)
+
+    def dict(self, name: str, items: Any = (), **options: Any) -> BoundedDict[Any, Any]:
+        """A `BoundedDict` under this budget; `max_items`, `max_bytes` and its other options."""
+        from membudget.bounded.mapping import BoundedDict  # only for those who have one
+
+        return BoundedDict(name, items, registry=self.governor.registry, **options)
+
+    def set(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedSet[Any]:
+        """A `BoundedSet` under this budget; `max_items`, `max_bytes` and its other options."""
+        from membudget.bounded.set import BoundedSet  # only for those who have one
+
+        return BoundedSet(name, iterable, registry=self.governor.registry, **options)
+
+    def watch(
+        self,
+        name: str,
+        container: Any,
+        *,
+        max_items: int | None = None,
+        max_bytes: int | str | None = None,
+        trim: bool = False,
+        resize: bool | tuple[int, int] = False,
+        lock: Any = None,
+        every: float | str = 1.0,
+    ) -> WatchedContainer:
+        """Keep an eye on a container of the program's own: told when over its limits.
+
+        Settings under `components.NAME` give the limits that are not given here.
+
+        Args:
+            name: What it is called in events and settings.
+            container: A dict, list, deque, set, queue or anything with a length, or a function that
+                returns it, as in `lambda: self.book`. Where it cannot be held weakly, as plain
+                dicts, lists and sets, it is kept until `stop()`.
+            max_items: The limit in items.
+            max_bytes: The limit in bytes, or text such as "20MiB"; held against an estimate.
+            trim: Whether memory pressure (MODERATE) may take the oldest items out, down to the
+                limits, or where there are none, as many as are asked for.
+            resize: Whether `max_items` follows use: `(least, most)`, or True for a tenth of it up
+                to it.
+            lock: A `threading.Lock` or `RLock` that the program holds while it uses the container;
+                None says that none is needed to take items out.
+            every: Seconds between two looks, or text such as "5s".
+
+        Returns:
+            What tells `stats()` and `advice()`, and ends with `stop()` or with the budget.
+
+        Raises:
+            ConfigError: An argument that cannot be used as given.
+        """
+        if self._watched is None:
+            from membudget.budget.watching import Watched  # only for those who watch
+
+            self._watched = Watched(self.governor)
+        return self._watched.add(
+            self.settings,
+            name,
+            container,
+            max_items=max_items,
+            max_bytes=max_bytes,
+            trim=trim,
+            resize=resize,
+            lock=lock,
+            every=every,
+        )
 
     def admit(self, size: int | str, timeout: float | str = 0.0) -> Lease:
         """Room for a big load, reserved on entering `with` or `async with`.
@@ -111,6 +204,8 @@ class Budget:
     def take_settings(self, settings: Settings) -> None:
         """Note what holds from now on; for whoever has applied it."""
         self.settings = settings
+        if self._watched is not None:
+            self._watched.take_settings(settings)
 
     def add(self, reclaimer: Reclaimer) -> Callable[[], None]:
         """Add a reclaimer at the end of its rung; returns what removes it."""

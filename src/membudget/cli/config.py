@@ -12,7 +12,7 @@ from membudget.cli import USAGE
 from membudget.settings.file import read_file
 from membudget.settings.resolve import Settings, resolve
 from membudget.settings.schema import schema as make_schema
-from membudget.settings.table import CONFIG_VARIABLE, SETTINGS, nearest
+from membudget.settings.table import CONFIG_VARIABLE, SETTINGS, Setting, advice_for, setting_of
 
 if TYPE_CHECKING:
     from membudget.errors import ConfigError
@@ -59,9 +59,10 @@ def schema() -> None:
 def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     """Show each setting's value and where it came from, or only KEY's, which may be a section."""
     settings = resolve({}, None, file)
-    keys = [one for one in SETTINGS if key is None or f"{one}.".startswith(f"{key}.")]
+    known = [*SETTINGS, *(one for one in settings.values if one not in SETTINGS)]
+    keys = [one for one in known if key is None or f"{one}.".startswith(f"{key}.")]
     if not keys:
-        raise click.UsageError(f"setting {key!r} is not known: {nearest(str(key), SETTINGS)}")
+        raise click.UsageError(f"setting {key!r} is not known: {advice_for(str(key))}")
     if as_json:
         click.echo(json.dumps({one: _explained(settings, one) for one in keys}, indent=2))
         return
@@ -69,9 +70,10 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
-    if key in SETTINGS:
-        setting = SETTINGS[keys[0]]
-        click.echo(f"{setting.meaning}; give {setting.form}, here or as {setting.variable}")
+    if key in keys:
+        setting = _setting(keys[0])
+        also = f", here or as {setting.variable}" if setting.variable else ""
+        click.echo(f"{setting.meaning}; give {setting.form}{also}")
 
 
 def _misplaced(file: SettingsFile) -> list[ConfigError]:
@@ -83,8 +85,12 @@ def _misplaced(file: SettingsFile) -> list[ConfigError]:
     return list(Settings(values=values, origins=origins).misplaced())
 
 
+def _setting(key: str) -> Setting:
+    return setting_of(key) or SETTINGS[key]
+
+
 def _explained(settings: Settings, key: str) -> dict[str, Any]:
-    setting = SETTINGS[key]
+    setting = _setting(key)
     return {
         "value": setting.write(settings[key]),
         "origin": settings.origins[key],
@@ -96,7 +102,7 @@ def _explained(settings: Settings, key: str) -> dict[str, Any]:
 
 
 def _in_words(settings: Settings, key: str) -> str:
-    value = SETTINGS[key].write(settings[key])
+    value = _setting(key).write(settings[key])
     if value is None or value == []:
         return "none"
     if isinstance(value, bool):

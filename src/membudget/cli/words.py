@@ -65,7 +65,9 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         # The process tells its largest only; where those are all large, the rest may be, too.
         why = f", left alone: {HANDFUL} each" if len(large) < len(row["found"]) else ""
         yield f"  lru_cache  {more} more{why}"
+    yield from _rows("container", row.get("containers", []), _container)
     yield from _rows("adopted", row["adopted"], _adopted)
+    yield from _rows("watched", row.get("watched", []), _watched)
     yield from _rows("untouched", row["untouched"], _untouched)
     yield f"  gc         {_collector(row['gc'])}"
     yield f"  allocator  {_allocator(row['allocator'])}; {row['threads']} threads"
@@ -89,6 +91,10 @@ def _cache(row: Mapping[str, Any]) -> str:
     )
 
 
+def _container(row: Mapping[str, Any]) -> str:
+    return f"{_plain(row['name'])}: {row['items']:,} items, {human_bytes(row['bytes'])}"
+
+
 def _found(row: Mapping[str, Any]) -> str:
     held = f", about {human_bytes(row['held'])}" if row["held"] is not None else ""
     bound = "unbounded" if row["most"] is None else f"of {row['most']:,}"
@@ -101,7 +107,20 @@ def _found(row: Mapping[str, Any]) -> str:
 
 def _adopted(row: Mapping[str, Any]) -> str:
     entries = "not there (yet)" if row["entries"] is None else f"{row['entries']:,} entries"
-    return f"{_plain(row['name'])}: {entries}, {row['dropped']:,} dropped"
+    held = f", about {human_bytes(row['held'])}" if row["held"] is not None else ""
+    return f"{_plain(row['name'])}: {entries}{held}, {row['dropped']:,} dropped"
+
+
+def _watched(row: Mapping[str, Any]) -> str:
+    if row["items"] is None:
+        return f"{_plain(row['name'])}: not there (yet)"
+    bound = row["max_items"] if row["max_items"] is not None else row["maxlen"]
+    items = f"{row['items']:,} items" + (f" of {bound:,}" if bound is not None else "")
+    limit = f" of {human_bytes(row['max_bytes'])}" if row["max_bytes"] is not None else ""
+    held = f", about {human_bytes(row['bytes'])}{limit}" if row["bytes"] is not None else ""
+    told = f", {row['exceeded']:,} times over" if row["exceeded"] else ""
+    trimmed = f", {row['trimmed']:,} trimmed" if row["trimmed"] else ""
+    return f"{_plain(row['name'])}: {items}{held}, peak {row['peak']:,}{told}{trimmed}"
 
 
 def _untouched(row: Mapping[str, Any]) -> str:

@@ -150,7 +150,10 @@ class LeakSuspected(Record):
 
 
 class LimitExceeded(Record):
-    """A container or a part is over its own limit (`unit` is "bytes" or "items")."""
+    """A container or a part is over its own limit (`unit` is "bytes" or "items").
+
+    With the unit "maxlen" it is a deque that has none, and `limit` is what would do.
+    """
 
     at: float
     name: str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.settings.located import Findings, Located, one_line
-from membudget.settings.table import SETTINGS, nearest
+from membudget.settings.table import COMPONENTS, SETTINGS, advice_for, setting_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ SECTIONS: frozenset[str] = frozenset(
     ".".join(parts[:depth])
     for parts in (key.split(".") for key in SETTINGS)
     for depth in range(1, len(parts))
-)
+) | {COMPONENTS[:-1]}
 """What settings stand under: "thresholds", "thresholds.rss" and so on."""
 
 
@@ -65,8 +65,9 @@ def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
     origins: dict[str, str] = {}
     refused: list[str] = []
     for key, (value, line) in _settings(given, source, findings).items():
+        setting = setting_of(key)
         try:
-            values[key] = SETTINGS[key].read(value, name=key)
+            values[key] = setting.read(value, name=one_line(key)) if setting else value
         except ConfigError as error:
             findings.add(line, str(error))
             refused.append(key)
@@ -167,16 +168,20 @@ def _flatten(
     """Gather a section's settings; null stands for not set."""
     for name, located in section.items():
         key, value = prefix + name, located.value
-        if key in SECTIONS and "." not in name:
+        setting = setting_of(key)
+        # A component may have dots in its name.
+        is_named = prefix == COMPONENTS
+        if is_named or (key in SECTIONS and "." not in name):
             if isinstance(value, dict):
                 _flatten(value, f"{key}.", found, findings)
             elif value is not None:
-                findings.add(located.line, f"{key} is a section: put keys and values under it")
-        elif key not in SETTINGS or "." in name:
+                told = one_line(key)
+                findings.add(located.line, f"{told} is a section: put keys and values under it")
+        elif setting is None or "." in name:
             findings.add(located.line, _unknown(key))
-        elif isinstance(value, dict) or (isinstance(value, list) and not SETTINGS[key].is_list):
+        elif isinstance(value, dict) or (isinstance(value, list) and not setting.is_list):
             what = "keys under it" if isinstance(value, dict) else "list"
-            findings.add(located.line, f"{key} takes no {what}: give {SETTINGS[key].form}")
+            findings.add(located.line, f"{one_line(key)} takes no {what}: give {setting.form}")
         elif isinstance(value, list):
             found[key] = [_name(one.value) for one in value], located.line
         elif value is not None:
@@ -184,9 +189,9 @@ def _flatten(
 
 
 def _unknown(key: str) -> str:
-    if key in SETTINGS or key in SECTIONS:
+    if setting_of(key) is not None or key in SECTIONS:
         return f"{key} is one key with a dot: write it nested, each part under the one before"
-    return f"{one_line(key)} is not known: {nearest(key, [*SETTINGS, *sorted(SECTIONS)])}"
+    return f"{one_line(key)} is not known: {advice_for(key, sorted(SECTIONS))}"
 
 
 def _name(value: Any) -> Any:

@@ -131,6 +131,10 @@ def _mark_text(value: float | None) -> str | None:
     return format_bytes(value) if isinstance(value, int) else format_fraction(value)
 
 
+def _size_text(value: int | None) -> str | None:
+    return None if value is None else format_bytes(value)
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -173,7 +177,7 @@ def count(least: int) -> Kind:
 
 
 SIZE = Kind(
-    form="a size such as 400MiB", read=as_bytes, write=format_bytes, schema=_text_like(_SIZE_TEXT)
+    form="a size such as 400MiB", read=as_bytes, write=_size_text, schema=_text_like(_SIZE_TEXT)
 )
 LIMIT = Kind(
     form="a size such as 400MiB, or auto",
@@ -192,6 +196,10 @@ SHARE = Kind(
 )
 TIME = Kind(
     form="a time such as 30s", read=as_seconds, write=format_seconds, schema=_text_like(_TIME_TEXT)
+)
+LIFETIME = TIME.replace(
+    form="a time such as 5m, or null",
+    write=lambda value: None if value is None else format_seconds(value),
 )
 INTERVAL = Kind(
     form="a time such as 30s, or adaptive",

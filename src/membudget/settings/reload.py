@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.settings.table import SETTINGS
+from membudget.settings.table import SETTINGS, setting_of
 
 if TYPE_CHECKING:
     from membudget.settings.resolve import Settings
@@ -15,6 +15,8 @@ def changed(before: Settings, after: Settings) -> tuple[tuple[str, ...], tuple[s
 
     Where a value came from makes no difference.
     """
-    keys = [key for key in SETTINGS if before[key] != after[key]]
-    live = tuple(key for key in keys if SETTINGS[key].is_live)
-    return live, tuple(key for key in keys if not SETTINGS[key].is_live)
+    # Of what the program named, one may know what the other does not.
+    known = dict.fromkeys([*SETTINGS, *before.values, *after.values])
+    keys = [key for key in known if before.values.get(key) != after.values.get(key)]
+    live = tuple(key for key in keys if (setting := setting_of(key)) and setting.is_live)
+    return live, tuple(key for key in keys if key not in live)

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import MARK_NAMES, PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
-from membudget.settings.table import CONFIG_VARIABLE, LAUNCH_PREFIX, PREFIX, SETTINGS, nearest
+from membudget.settings.located import one_line
+from membudget.settings.table import (
+    COMPONENTS,
+    CONFIG_VARIABLE,
+    LAUNCH_PREFIX,
+    OF_COMPONENTS,
+    PREFIX,
+    SETTINGS,
+    advice_for,
+    nearest,
+    setting_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +33,7 @@ class Settings(Record):
     """Checked values by key, and where each came from.
 
     Attributes:
-        values: Every setting's value.
+        values: Every setting's value, and those of the components that somebody set.
         origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
             "default".
     """
@@ -32,6 +43,11 @@ class Settings(Record):
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
+
+    def component(self, name: str) -> dict[str, Any]:
+        """What was set for a component of the program, by word: {"max_items": 5000}."""
+        keys = {word: f"{COMPONENTS}{name}.{word}" for word in OF_COMPONENTS}
+        return {word: self.values[key] for word, key in keys.items() if key in self.values}
 
     def marks(self) -> Marks:
         """The thresholds as marks.
@@ -96,9 +112,10 @@ def resolve(
         values[key] = SETTINGS[key].read(text, name=SETTINGS[key].variable)
         origins[key] = f"environment {SETTINGS[key].variable}"
     for key, value in _flat(arguments or {}).items():
-        if key not in SETTINGS:
-            raise ConfigError(f"setting {key!r} is not known: {nearest(key, SETTINGS)}")
-        values[key] = SETTINGS[key].read(value, name=key)
+        setting = setting_of(key)
+        if setting is None:
+            raise ConfigError(f"setting {key!r:.120} is not known: {advice_for(key)}")
+        values[key] = setting.read(value, name=one_line(key))
         origins[key] = "argument"
     settings = Settings(values=values, origins=origins)
     for error in settings.misplaced():
@@ -126,6 +143,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if key is not None:
             found[key] = text
         elif variable != CONFIG_VARIABLE:
+            if variable.startswith(f"{PREFIX}COMPONENTS"):
+                raise ConfigError(
+                    f"environment variable {variable} is not known: a variable cannot tell a "
+                    "component's name, so set it in a file or in start(components=...)"
+                )
             known = [one.removeprefix(PREFIX) for one in (*by_variable, CONFIG_VARIABLE)]
             advice = nearest(variable.removeprefix(PREFIX), known, PREFIX)
             raise ConfigError(f"environment variable {variable} is not known: {advice}")

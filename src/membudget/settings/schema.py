@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from membudget.settings.file import SECTION
-from membudget.settings.table import SETTINGS, Setting
+from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS, Setting
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,6 +20,7 @@ def schema() -> dict[str, Any]:
             title = f"{'.'.join(parents[: depth + 1])}: settings, or null for the defaults."
             place = place["properties"].setdefault(parent, _section(title))
         place["properties"][name] = _property(setting)
+    section["properties"][COMPONENTS[:-1]] = _components()
     return {
         "$schema": DIALECT,
         "title": "Settings of membudget",
@@ -35,6 +36,17 @@ def _section(description: str) -> dict[str, Any]:
         "type": ["object", "null"],
         "properties": {},
         "additionalProperties": False,
+    }
+
+
+def _components() -> dict[str, Any]:
+    """A section whose keys the program names."""
+    one = _section("Limits of the watched container of this name, or null for none.")
+    one["properties"] = {word: _property(setting) for word, setting in OF_COMPONENTS.items()}
+    return {
+        "description": "Watched containers by the names that the program gave them.",
+        "type": ["object", "null"],
+        "additionalProperties": one,
     }
 
 

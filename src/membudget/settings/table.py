@@ -1,6 +1,8 @@
 """Every setting: its key, how its text is read, its default, and what it is.
 
-One row a setting; everything else (environment names, checks, explanations) follows from it.
+One row a setting; everything else (environment names, checks, explanations) follows from it. What
+stands under `components` is named by the program: `components.order_book.max_items`. These keys
+have a row for what comes after the name, and no environment names, which could not tell it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from membudget.errors import ConfigError
 from membudget.settings.kinds import (
     DIRECTORY,
     INTERVAL,
+    LIFETIME,
     LIMIT,
     MARK,
     PATTERNS,
@@ -33,6 +36,9 @@ CONFIG_VARIABLE = PREFIX + "CONFIG"
 LAUNCH_PREFIX = PREFIX + "LAUNCH"
 """Variables that start so are the launcher's own messages to the process it starts."""
 
+COMPONENTS = "components."
+"""The section whose keys begin with a name that the program gave: a watched container's."""
+
 
 class Setting(Record):
     """One setting.
@@ -53,7 +59,9 @@ class Setting(Record):
 
     @property
     def variable(self) -> str:
-        """Its environment variable: MEMBUDGET_THRESHOLDS_LOW."""
+        """Its environment variable: MEMBUDGET_THRESHOLDS_LOW; empty for what the program names."""
+        if self.key.startswith(COMPONENTS):
+            return ""
         return PREFIX + self.key.replace(".", "_").upper()
 
     @property
@@ -125,6 +133,9 @@ SETTINGS: dict[str, Setting] = dict(
         _row("monitoring.snapshot_interval", 300.0, TIME, "between two samples kept"),
         _row("monitoring.history_size", 288, count(1), "samples kept"),
         _row("monitoring.pressure_window", 10, count(2), "readings over which growth is taken"),
+        _row("caches.size_limit", None, MARK, "all caches together; else what is left"),
+        _row("caches.max_entries", None, count(1), "of a budget.cache() that is given no bound"),
+        _row("caches.ttl", None, LIFETIME, "of a budget.cache() that is given none"),
         _row("caches.cleanup_interval", 600.0, TIME, "between two sweeps of the expired"),
         _row("caches.adopt", (), PLACES, "caches of the program to shrink as well"),
         _row("caches.spare", (), PATTERNS, "caches found in the program never to touch; * is all"),
@@ -143,3 +154,32 @@ SETTINGS: dict[str, Setting] = dict(
         _row("agent.directory", "auto", DIRECTORY, "where the processes of one host meet"),
     )
 )
+
+OF_COMPONENTS: dict[str, Setting] = dict(
+    (
+        _live("max_items", None, count(1), "the most items of a watched container"),
+        _live("max_bytes", None, SIZE, "the most bytes of a watched container"),
+    )
+)
+"""What may be set for each component, by the word after its name."""
+
+
+def setting_of(key: str) -> Setting | None:
+    """The setting of this key, also of a component's; None where there is none."""
+    name, _, word = key.removeprefix(COMPONENTS).rpartition(".")
+    is_name = bool(name.strip()) and name.isprintable()
+    if key.startswith(COMPONENTS) and is_name and word in OF_COMPONENTS:
+        return OF_COMPONENTS[word].replace(key=key)
+    return SETTINGS.get(key)
+
+
+def advice_for(key: str, known: Iterable[str] = ()) -> str:
+    """What would be right in the place of a key that `setting_of` does not know.
+
+    Args:
+        key: As it was given.
+        known: What may stand there beside the settings.
+    """
+    if f"{key}.".startswith(COMPONENTS):
+        return f"write {COMPONENTS}NAME with {' and '.join(OF_COMPONENTS)} under it"
+    return nearest(key, [*SETTINGS, *known])

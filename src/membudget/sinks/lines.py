@@ -121,6 +121,8 @@ def _braked(event: BrakeHit) -> str:
 def _exceeded(event: LimitExceeded) -> str:
     if event.unit == "bytes":
         return f"{event.name} holds {human_bytes(event.used)}, over {human_bytes(event.limit)}"
+    if event.unit == "maxlen":  # A deque that has none; the limit is what would do.
+        return f"{event.name} holds {event.used:,} items without a maxlen: {event.limit:,} would do"
     return f"{event.name} holds {event.used:,} {event.unit}, over {event.limit:,}"
 
 

@@ -1,4 +1,9 @@
-"""One cache of the program's own, named by its owner or found together with its lock."""
+"""One cache of the program's own, named by its owner or found together with its lock.
+
+`adopt` takes one in by hand. Its keys and whoever uses them stay as they are: nothing is wrapped or
+copied, entries only go. It is no holder, whose bytes inserting threads are made to give up: nobody
+inserts here through us.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
-from membudget.reclaimers.adopted.wrappers import WRAPPER, Kept, entries_of
+from membudget.reclaimers.adopted.shape import checked_bounds, is_lock, plain_dict, take_oldest
+from membudget.reclaimers.adopted.wrappers import Kept
 from membudget.registry import REGISTRY
 from membudget.sizing import size_of
+from membudget.sizing.estimate import Weighing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +28,15 @@ if TYPE_CHECKING:
 
 LOCK_PATIENCE = 0.02
 """Seconds to wait for a cache's own lock; a cache in use is asked again later."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at a cache that is kept to a bound."""
+
+BATCH = 1024
+"""Entries taken out under the lock at a stretch, 0.1 to 0.5 ms; of a long dict more, since what was
+at its front is skipped anew each time."""
+
+_LONGEST_BATCH = 4096
 
 _NODES = 200
 _WEIGH_EACH = 16
@@ -56,6 +72,12 @@ class AdoptedCache:
         self._weight: int | None = None
 
     @property
+    def held(self) -> int | None:
+        """Bytes it holds, about; None before an entry was weighed."""
+        entries = self.entries
+        return None if entries is None or self._weight is None else entries * self._weight
+
+    @property
     def entries(self) -> int | None:
         """How many there are, or None where the cache is not there or does not say."""
         return length_of(self._find())
@@ -87,7 +109,7 @@ class AdoptedCache:
 
     def _shrink(self, cache: Any, target: int, until: float) -> int:
         before = length_of(cache) or 0
-        plain = _plain(cache)
+        plain = plain_dict(cache)
         if plain is not None:
             kept = Kept(lambda: plain)
             freed = kept.drop(target, until, self._now)
@@ -112,21 +134,114 @@ class AdoptedCache:
         return freed
 
 
-def adopt(
-    cache: Any, name: str | None = None, *, lock: Any = None, registry: Registry | None = None
-) -> Callable[[], None]:
-    """Let a budget shrink a cache of the program's own; returns what ends that.
+class BoundedAdoption(AdoptedCache):
+    """An adopted cache that is kept to a bound: its oldest entries go as soon as it is over.
 
     Args:
-        cache: A dict (its oldest entries go), a mapping with `popitem` such as cachetools', or a
-            function with `cache_clear`.
+        name: What it is called in events.
+        find: Returns the cache, or None where it is gone.
+        lock: Held while entries go, a batch of them at a time.
+        max_items: The bound in entries, or None.
+        max_bytes: The bound in bytes, or None; held against an estimate.
+        now: Monotonic seconds.
+    """
+
+    comes_early = True
+
+    def __init__(
+        self,
+        name: str,
+        find: Callable[[], Any],
+        lock: Any = None,
+        *,
+        max_items: int | None,
+        max_bytes: int | None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name, find, lock, now)
+        self.max_items = max_items
+        self.max_bytes = max_bytes
+        self._weighing = Weighing()
+        self._looked_at = float("-inf")
+        self._is_behind = False
+
+    @property
+    def held(self) -> int | None:
+        """Bytes it holds, about; None before it was weighed."""
+        return self._weighing.bytes_of(self.entries or 0)
+
+    def due(self, now: float) -> bool:
+        """Whether a second has passed, or the last look ended before it was done."""
+        return self._is_behind or now - self._looked_at >= LOOK_EVERY
+
+    def run(self, until: float) -> int:
+        """Let the oldest entries go until it is within its bound; returns the bytes they held.
+
+        Raises:
+            Exception: What the cache raised.
+        """
+        self._looked_at = self._now()
+        self._is_behind, freed = False, 0
+        while (cache := self._content()) is not None:
+            length = length_of(cache) or 0
+            self._weighing.follow(cache, length, self._looked_at)
+            over = self._weighing.over(length, self.max_items, self.max_bytes)
+            if not over:
+                break
+            gone = self._take(cache, min(over, _LONGEST_BATCH, max(BATCH, length >> 8)))
+            if not gone:
+                break  # Its lock is in use; there is another look in a second.
+            self.dropped += len(gone)
+            freed += self._weighing.bytes_of(len(gone)) or 0
+            gone.clear()  # Finalizers may do anything, so they run outside the lock.
+            if over > len(gone) and self._now() >= until:
+                self._is_behind = True
+                break
+        return freed
+
+    def _content(self) -> Any:
+        cache = self._find()
+        return cache if hasattr(cache, "popitem") else plain_dict(cache)
+
+    def _take(self, cache: Any, count: int) -> list[Any]:
+        if not self._acquire():
+            return []
+        try:
+            return take_oldest(cache, count)
+        finally:
+            if self.lock is not None:
+                self.lock.release()
+
+
+def adopt(
+    cache: Any,
+    name: str | None = None,
+    *,
+    lock: Any = None,
+    max_items: int | None = None,
+    max_bytes: int | str | None = None,
+    registry: Registry | None = None,
+) -> Callable[[], None]:
+    """Let a budget manage a cache of the program's own; returns what ends that.
+
+    Under memory pressure (the AGGRESSIVE rung) its oldest entries go. With a bound it is kept to
+    that at all times, looked at once a second while a budget runs. The program goes on using the
+    cache itself, by the same keys; an entry that went is missing, as after any eviction.
+
+    Args:
+        cache: A dict (its oldest entries go, which are those longest in it), a mapping with
+            `popitem` such as cachetools', or a function with `cache_clear`.
         name: What it is called in events; by default its type's name.
         lock: What the program holds while it uses the cache; None says that none is needed, as
             for a dict whose users bear that an entry is gone.
+        max_items: The bound in entries; not for a function, unless `functools.cache` made it.
+        max_bytes: The bound in bytes, or text such as "20MiB", of keys and values; held against an
+            estimate from a sample.
         registry: Whose budget may ask; by default that of the process.
 
     Raises:
-        ConfigError: Something else than a cache, or a lock that cannot be acquired with a timeout.
+        ConfigError: Something else than a cache, a lock that cannot be acquired with a timeout, or
+            a bound that is none or cannot be kept.
     """
     called = name or type(cache).__name__
     if not (isinstance(cache, dict) or hasattr(cache, "popitem") or hasattr(cache, "cache_clear")):
@@ -134,7 +249,7 @@ def adopt(
             f"{called} is a {type(cache).__name__}, which cannot be shrunk as a cache: adopt a "
             "dict, a mapping with popitem(), or a function with cache_clear()"
         )
-    if lock is not None and not _is_lock(lock):
+    if lock is not None and not is_lock(lock):
         raise ConfigError(
             f"lock {lock!r} of {called} cannot be acquired: give a threading.Lock or RLock"
         )
@@ -143,15 +258,15 @@ def adopt(
     def end(_: object = None) -> None:
         holders.remove(adopted)
 
-    adopted = AdoptedCache(called, _weakly(cache, end), lock)
+    find = _weakly(cache, end)
+    adopted: AdoptedCache
+    if max_items is None and max_bytes is None:
+        adopted = AdoptedCache(called, find, lock)
+    else:
+        bounds = checked_bounds(cache, called, max_items, max_bytes)
+        adopted = BoundedAdoption(called, find, lock, max_items=bounds[0], max_bytes=bounds[1])
     holders.add(adopted, keep=True)
     return end
-
-
-def _is_lock(lock: Any) -> bool:
-    """Whether it is one for threads: an asyncio lock cannot be had from another thread."""
-    has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
-    return has_both and not type(lock).__module__.startswith("asyncio")
 
 
 def _weakly(cache: Any, at_its_end: Callable[[object], None]) -> Callable[[], Any]:
@@ -159,14 +274,6 @@ def _weakly(cache: Any, at_its_end: Callable[[object], None]) -> Callable[[], An
         return weakref.ref(cache, at_its_end)
     except TypeError:  # A plain dict: whoever adopts it keeps it.
         return lambda: cache
-
-
-def _plain(cache: Any) -> dict[Any, Any] | None:
-    """The dict to take the oldest entries from, where there is one."""
-    if isinstance(cache, dict):
-        return None if isinstance(cache, OrderedDict) else cache
-    is_unbounded = type(cache) is WRAPPER and cache.cache_info().maxsize is None
-    return entries_of(cache) if is_unbounded else None
 
 
 def length_of(cache: Any) -> int | None:

@@ -1,0 +1,277 @@
+"""One container of the program's own, watched: told when over its limits, shortened if allowed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from membudget.core import LimitExceeded, Rung
+from membudget.registry import REGISTRY
+from membudget.sizing.estimate import Weighing
+from membudget.units import as_bytes, as_seconds
+from membudget.watched.advice import Advice, advise, enough_for, is_worth_more
+from membudget.watched.alarm import Alarm
+from membudget.watched.arguments import (
+    check_trim,
+    checked_bounds,
+    checked_items,
+    checked_lock,
+    checked_name,
+)
+from membudget.watched.history import History
+from membudget.watched.observed import Observed, Reads
+from membudget.watched.shape import (
+    batch_of,
+    finder,
+    is_endless,
+    length_of,
+    maxlen_of,
+    take_oldest,
+)
+from membudget.watched.stats import WatchedStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Clock, Event
+    from membudget.registry import Registry
+
+EVERY = 1.0
+"""Seconds between two looks at the length."""
+
+ADVISE_AFTER = 60.0
+"""Seconds of looking before a deque without maxlen is told with the maxlen it needs."""
+
+RESIZE_EVERY = 300.0
+"""Seconds between two changes of a limit that follows use."""
+
+MAXLEN = "maxlen"
+"""The unit by which a deque that may grow for ever is told: its limit is what would do."""
+
+
+class WatchedContainer:
+    """A container that is not ours, under a limit: a chore that looks, a reclaimer if allowed.
+
+    A look is O(1): length and maxlen. What it holds is weighed by a sample, at most once a minute,
+    or when the length has changed by half; 2 ms at most. A limit that is crossed is told as
+    `LimitExceeded`, once a crossing; nothing is taken out without pressure (`membudget.adopt` keeps
+    a bound at all times). With `trim`, memory pressure (the MODERATE rung) takes the oldest items
+    out, down to its limits; where it has none, as many as are asked for. The first keys of a dict,
+    the front of a list, the left end of a deque, any of a set.
+
+    It is no holder: what the meter counts as held is what inserting threads are made to give up,
+    and nobody inserts here through us. A weighing that comes out higher would be charged to the
+    caches. Growth of the container is growth of the process, which the meter sees in any case.
+
+    Looks and trims run on the governor's thread; any thread may call the rest.
+
+    Args:
+        name: What it is called in events, and in settings under `components`.
+        container: Anything with a length: held weakly where it can be, else kept until `stop()`;
+            or a function that returns it, for an attribute that is exchanged.
+        max_items: The limit in items.
+        max_bytes: The limit in bytes, or text such as "20MiB".
+        trim: Whether its oldest items may be taken out.
+        resize: Whether `max_items` follows use, every five minutes: between two given numbers, or
+            from a tenth of `max_items` up to it. A deque's own maxlen cannot change.
+        lock: Held while items are taken out, waited for 20 ms; None says that none is needed.
+        every: Seconds between two looks, or text such as "5s".
+        tell: Takes `LimitExceeded`; None tells nobody.
+        registry: Where it registers; None is the process's own.
+        clock: Where time comes from; None is the monotonic clock.
+
+    Raises:
+        ConfigError: An argument that cannot be used as given.
+    """
+
+    rung = Rung.MODERATE
+
+    def __init__(
+        self,
+        name: str,
+        container: Any,
+        *,
+        max_items: int | None = None,
+        max_bytes: int | str | None = None,
+        trim: bool = False,
+        resize: bool | tuple[int, int] = False,
+        lock: Any = None,
+        every: float | str = EVERY,
+        tell: Callable[[Event], object] | None = None,
+        registry: Registry | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = checked_name(name)
+        self.trimmed = self.exceeded = 0
+        self._find = finder(container, self.stop)
+        self._trims = trim
+        self._lock = checked_lock(lock, name)
+        self._every = as_seconds(every, name="every")
+        self._tell = tell if tell is not None else lambda _: None
+        self._registry = registry if registry is not None else REGISTRY
+        self._now = time.monotonic if clock is None else clock.now
+        self._bounds: tuple[int, int] | None = None
+        self.limit(max_items=max_items, max_bytes=max_bytes)
+        self._bounds = checked_bounds(resize, self._max_items, name)
+        self._history = History(self._every)
+        self._reads: Reads | None = None
+        self._alarms = {"items": Alarm(), "bytes": Alarm()}
+        self._weighing = Weighing()
+        self._began = self._resized_at = self._now()
+        self._looked_at = float("-inf")
+        self._is_told_endless = False
+        if trim and (there := self._find()) is not None:
+            check_trim(there, name)
+        self._registry.add(self, keep=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self._length() or 0} items)"
+
+    def limit(self, *, max_items: int | None = None, max_bytes: int | str | None = None) -> None:
+        """Set both limits anew; None is no limit.
+
+        Raises:
+            ConfigError: A limit that is none.
+        """
+        self._max_items = checked_items(max_items, self.name)
+        self._max_bytes = None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
+        if self._bounds is not None and max_items is not None:
+            self._bounds = (min(self._bounds[0], max_items), max(self._bounds[1], max_items))
+
+    def stop(self, _gone: object = None) -> None:
+        """Watch it no longer, and let go of it; a second call does nothing."""
+        self._registry.remove(self)
+        self._find = lambda: None
+
+    def stats(self) -> WatchedStats:
+        """The figures now."""
+        container, length = self._find(), self._length()
+        return WatchedStats(
+            name=self.name,
+            items=length,
+            bytes=self._weighing.bytes_of(length or 0),
+            max_items=self._max_items,
+            max_bytes=self._max_bytes,
+            maxlen=maxlen_of(container),
+            peak=self._history.peak,
+            exceeded=self.exceeded,
+            trimmed=self.trimmed,
+        )
+
+    def advice(self) -> Advice:
+        """What its use so far says about its bound: how full, how old, how much of it is read."""
+        container = self._find()
+        own = maxlen_of(container)
+        return advise(
+            self.name,
+            container,
+            self._history,
+            self._now(),
+            length=self._length() or 0,
+            limit=own if own is not None else self._max_items,
+            is_endless=is_endless(container),
+            reads=self._reads,
+        )
+
+    def observed(self) -> Observed:
+        """The container to read through, so that advice and `resize` know what is read of it."""
+        if self._reads is None:
+            self._reads = Reads()
+        return Observed(lambda: self._find(), self._reads)  # noqa: PLW0108  # replaced by stop
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for a look."""
+        return now - self._looked_at >= self._every
+
+    def run(self, until: float) -> int:  # noqa: ARG002  # 2 ms at most
+        """Look: note the length, weigh now and then, tell what is over its limit.
+
+        Raises:
+            Exception: What the container, or the function that finds it, raised.
+        """
+        now = self._looked_at = self._now()
+        container = self._find()
+        if container is None:
+            return 0
+        length = length_of(container)
+        self._history.note(now, length)
+        try:
+            self._weighing.follow(container, length, now)
+        finally:  # A registered function that fails is no reason to keep silent.
+            self._tell_excess(length, now)
+        if is_endless(container):
+            self._tell_endless(length, now)
+        if self._bounds is not None and now - self._resized_at >= RESIZE_EVERY:
+            self._resize(container, self._bounds, now)
+        return 0
+
+    def reclaimable(self) -> int | None:
+        """Bytes it could let go now: 0 where it may not be trimmed, None before it was weighed."""
+        length = self._length() if self._trims else 0
+        if not length or self._weighing.each is None:
+            return None if length else 0
+        return int(self._spare(length) * self._weighing.each)
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Take the oldest items out under the container's lock; what they hold goes after it.
+
+        Raises:
+            Exception: What the container raised.
+        """
+        container, freed = self._find(), 0
+        while self._trims and container is not None and freed < target:
+            length = length_of(container)
+            if self._weighing.each is None:
+                self._weighing.follow(container, length, self._now())
+            each = max(1.0, self._weighing.each or 1.0)
+            wanted = min(self._spare(length), max(1, -int(-(target - freed) // each)))
+            if wanted <= 0:
+                break
+            gone = take_oldest(container, batch_of(container, length, wanted, each), self._lock)
+            if not gone:
+                break
+            self.trimmed += len(gone)
+            freed += int(len(gone) * each)
+            gone.clear()  # Finalizers may do anything, so they run outside the lock.
+            if self._now() >= until:
+                break
+        return freed
+
+    def _length(self) -> int | None:
+        container = self._find()
+        return None if container is None else length_of(container)
+
+    def _spare(self, length: int) -> int:
+        """How many items may go: those over its limits, or all where it has none."""
+        if self._max_items is None and self._max_bytes is None:
+            return length
+        return self._weighing.over(length, self._max_items, self._max_bytes)
+
+    def _tell_excess(self, length: int, now: float) -> None:
+        held = self._weighing.bytes_of(length)
+        for unit, used, limit in (
+            ("items", length, self._max_items),
+            ("bytes", held, self._max_bytes),
+        ):
+            if used is None or limit is None or not self._alarms[unit].is_due(now, used, limit):
+                continue
+            self.exceeded += 1
+            self._tell(LimitExceeded(at=now, name=self.name, used=used, limit=limit, unit=unit))
+
+    def _tell_endless(self, length: int, now: float) -> None:
+        """Tell once that a deque has no bound, its own or one of ours, and what would do."""
+        has_limit = self._max_items is not None or self._max_bytes is not None
+        enough = enough_for(self._history.mostly())
+        if has_limit or self._is_told_endless or enough is None or now - self._began < ADVISE_AFTER:
+            return
+        self._is_told_endless = True
+        self._tell(LimitExceeded(at=now, name=self.name, used=length, limit=enough, unit=MAXLEN))
+
+    def _resize(self, container: Any, bounds: tuple[int, int], now: float) -> None:
+        self._resized_at = now
+        found, limit = self.advice(), self._max_items
+        if found.enough is None or limit is None or maxlen_of(container) is not None:
+            return
+        if found.enough > limit and not is_worth_more(found.mostly, limit, found.hit_rate):
+            return
+        self._max_items = max(bounds[0], min(bounds[1], found.enough))

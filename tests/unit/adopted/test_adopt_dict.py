@@ -1,0 +1,206 @@
+"""`membudget.adopt(existing_dict)`: its content is managed, its keys go on working."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import cachetools
+import pytest
+
+import membudget
+from fakes import MIB, FakeClock, FakeMemory
+from membudget.core import Marks
+from membudget.errors import ConfigError
+from membudget.governor.loop import Governor
+from membudget.reclaimers.adopted.single import BATCH, LOOK_EVERY, BoundedAdoption
+from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONG = float("inf")
+VALUE = "x" * 1000
+
+
+def pairs(count: int = 1000) -> dict[int, str]:
+    """So many entries of 1 KB, none like the other."""
+    return {number: VALUE + str(number) for number in range(count)}
+
+
+def adopted(cache: Any, **options: Any) -> tuple[Any, Registry]:
+    """What the register keeps of it."""
+    registry = Registry()
+    membudget.adopt(cache, "cache", registry=registry, **options)
+    (one,) = registry.reclaimers()
+    return one, registry
+
+
+def _lru(content: dict[int, str]) -> Any:
+    cache: Any = cachetools.LRUCache(100_000)
+    cache.update(content)
+    return cache
+
+
+@pytest.mark.parametrize("make", [pairs, lambda: OrderedDict(pairs()), lambda: _lru(pairs())])
+def test_a_bound_is_kept_and_the_oldest_go(make: Callable[[], Any]) -> None:
+    """The keys that stay find what they found before."""
+    cache = make()
+    one, registry = adopted(cache, max_items=400)
+    assert registry.chores() == [one]
+    freed = one.run(LONG)
+    assert set(cache) == set(range(600, 1000))
+    assert cache[999] == VALUE + "999"
+    assert one.dropped == 600
+    assert 600_000 < freed < 800_000
+    cache["new"] = 1
+    one.run(LONG)
+    assert len(cache) == 400
+    assert 600 not in cache
+    assert "new" in cache
+
+
+def test_a_bound_in_bytes_is_kept_as_estimated() -> None:
+    """And what it holds is told."""
+    cache = pairs()
+    one, _ = adopted(cache, max_bytes="500KiB")
+    one.run(LONG)
+    assert one.held is not None
+    assert one.held <= 512_000
+    assert 350 < len(cache) < 480
+    assert membudget.size_of(cache) == pytest.approx(one.held, rel=0.2)
+
+
+def test_looking_at_a_cache_within_its_bound_expires_nothing() -> None:
+    """A TTLCache's own length changes it, and nothing is taken out yet."""
+    clock = FakeClock()
+    cache: Any = cachetools.TTLCache(100, ttl=10, timer=clock.now)
+    cache["old"] = 1
+    one, _ = adopted(cache, max_items=5, max_bytes="1MiB")
+    clock.advance(20)
+    one.run(LONG)
+    assert cachetools.Cache.__len__(cache) == 1
+
+
+def test_below_its_bound_nothing_goes() -> None:
+    """At it, neither."""
+    cache = pairs()
+    one, _ = adopted(cache, max_items=1000, max_bytes="10MiB")
+    assert one.run(LONG) == 0
+    assert len(cache) == 1000
+
+
+def test_with_a_bound_it_is_still_asked_under_pressure() -> None:
+    """At AGGRESSIVE, like any adopted cache."""
+    cache = pairs()
+    one, _ = adopted(cache, max_items=5000)
+    assert one.reclaim(500_000, LONG) >= 500_000
+    assert len(cache) < 600
+    assert 999 in cache
+
+
+def test_without_a_bound_there_is_no_upkeep() -> None:
+    """Only pressure shortens it."""
+    _, registry = adopted(pairs())
+    assert registry.chores() == []
+
+
+def test_it_is_no_holder() -> None:
+    """Inserting threads are not made to give up what nobody inserts through us."""
+    _, registry = adopted(pairs(), max_items=5)
+    assert registry.holders() == []
+
+
+def test_a_look_that_runs_out_of_time_goes_on_at_the_next_step() -> None:
+    """Without waiting for its second."""
+    clock, cache = FakeClock(), pairs(10 * BATCH)
+    one = BoundedAdoption("it", lambda: cache, max_items=10, max_bytes=None, now=clock.now)
+    one.run(clock.now())
+    assert len(cache) == 9 * BATCH
+    assert one.due(clock.now())
+    while one.due(clock.now()):
+        one.run(clock.now())
+    assert len(cache) == 10
+    clock.advance(LOOK_EVERY)
+    assert one.due(clock.now())
+
+
+def test_a_lock_in_use_is_waited_for_a_moment_only() -> None:
+    """Then the bound is kept a second later, and finalizers run without the lock."""
+    lock, cache = threading.Lock(), {}
+
+    class Value:
+        were_locked: list[bool] = []  # noqa: RUF012  # filled by instances
+
+        def __del__(self) -> None:
+            self.were_locked.append(lock.locked())
+
+    for number in range(10):
+        cache[number] = Value()
+    one, _ = adopted(cache, max_items=5, lock=lock)
+    with lock:
+        one.run(LONG)
+        assert len(cache) == 10
+    one.run(LONG)
+    assert len(cache) == 5
+    assert Value.were_locked == [False] * 5
+    assert not lock.locked()
+
+
+def test_an_unbounded_functools_cache_can_be_kept_to_a_bound() -> None:
+    """What went is computed anew; a bounded one keeps its own maxsize."""
+
+    @functools.cache
+    def text(number: int) -> str:
+        return VALUE + str(number)
+
+    @functools.lru_cache(maxsize=100)
+    def bounded(number: int) -> str:
+        return str(number)
+
+    for number in range(100):
+        text(number)
+    one, _ = adopted(text, max_items=30)
+    one.run(LONG)
+    assert text.cache_info().currsize == 30
+    assert text(0) == VALUE + "0"
+    with pytest.raises(ConfigError, match="can only be cleared as a whole"):
+        membudget.adopt(bounded, max_items=30)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        ({"max_items": 0}, "max_items 0 of dict is not a count: give a whole number >= 1"),
+        ({"max_items": True}, "max_items True of dict is not a count"),
+        ({"max_bytes": "20"}, "max_bytes '20' has no unit"),
+        ({"max_bytes": -1}, "max_bytes -1"),
+    ],
+)
+def test_a_bound_that_is_none_is_refused(bounds: Any, why: str) -> None:
+    """Nothing is adopted then."""
+    registry = Registry()
+    with pytest.raises(ConfigError, match=why):
+        membudget.adopt({}, registry=registry, **bounds)
+    assert registry.reclaimers() == []
+
+
+def test_while_a_budget_runs_the_program_finds_its_bound_kept() -> None:
+    """By the governor's steps, and no longer once it is ended."""
+    clock, registry = FakeClock(), Registry()
+    governor = Governor(FakeMemory(clock, used=MIB), Marks(), registry=registry, clock=clock)
+    cache: dict[int, str] = {}
+    end = membudget.adopt(cache, max_items=10, registry=registry)
+    governor.start(thread=False)
+    try:
+        cache.update(pairs(20))
+        governor.maintain()
+        assert list(cache) == list(range(10, 20))
+        end()
+        cache.update(pairs(20))
+        governor.maintain()
+        assert len(cache) == 20
+    finally:
+        governor.stop()

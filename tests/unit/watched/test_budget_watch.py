@@ -1,0 +1,95 @@
+"""`budget.watch`: limits from arguments and settings, events to the sinks, and an end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import membudget
+from fakes import Recorder
+from membudget.core import LimitExceeded, SettingsReloaded
+from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def start(recorder: Recorder, **settings: Any) -> membudget.Budget:
+    """A budget without a thread, with a register of its own."""
+    return membudget.start(
+        "64GiB", thread=False, sinks=[recorder], registry=Registry(), brake=False, **settings
+    )
+
+
+def test_what_is_over_its_limit_is_told_to_the_sinks() -> None:
+    """At the next step, like every event."""
+    told = Recorder()
+    with start(told) as budget:
+        budget.watch("order_book", dict.fromkeys(range(11)), max_items=10)
+        budget.step()
+    (event,) = told.of(LimitExceeded)
+    assert (event.name, event.used, event.limit, event.unit) == ("order_book", 11, 10, "items")
+
+
+def test_limits_come_from_the_settings_of_its_name_and_arguments_are_over_them() -> None:
+    """Each by itself; another name has none of them."""
+    components = {"book": {"max_items": 10, "max_bytes": "1MiB"}}
+    with start(Recorder(), components=components) as budget:
+        book, other = budget.watch("book", [1], max_items=20), budget.watch("other", [1])
+        assert (book.stats().max_items, book.stats().max_bytes) == (20, 1 << 20)
+        assert (other.stats().max_items, other.stats().max_bytes) == (None, None)
+
+
+def test_the_end_of_the_budget_is_the_end_of_watching() -> None:
+    """Nothing stays in the register, and the next budget looks at nothing of the last."""
+    budget = start(Recorder())
+    registry = budget.governor.registry
+    book = budget.watch("book", {1: 2})
+    early = budget.watch("early", {1: 2})
+    early.stop()
+    assert registry.chores() == [book]
+    budget.stop()
+    assert registry.chores() == []
+    assert book.stats().items is None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no hangup here")
+def test_a_reload_gives_new_limits_to_what_is_watched(tmp_path: Path) -> None:
+    """At once, and what was given as an argument stays."""
+    file, told = tmp_path / "membudget.yaml", Recorder()
+    file.write_text("memory:\n  components:\n    a: {max_items: 5}\n    b: {max_items: 5}\n")
+    with start(told, config=file) as budget:
+        first, second = budget.watch("a", [1]), budget.watch("b", [1], max_bytes="1MiB")
+        file.write_text("memory:\n  components:\n    a: {max_items: 7, max_bytes: 2MiB}\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert (first.stats().max_items, first.stats().max_bytes) == (7, 2 << 20)
+        assert (second.stats().max_items, second.stats().max_bytes) == (None, 1 << 20)
+    (event,) = told.of(SettingsReloaded)
+    assert set(event.applied) == {
+        "components.a.max_items",
+        "components.a.max_bytes",
+        "components.b.max_items",
+    }
+    assert event.waiting == ()
+
+
+def test_a_container_that_raises_is_told_and_stops_nothing() -> None:
+    """It is the program's own."""
+
+    class Broken:
+        def __len__(self) -> int:
+            raise OSError("gone")
+
+    told, broken = Recorder(), Broken()
+    with start(told) as budget:
+        budget.watch("broken", broken)
+        fine = budget.watch("fine", [1, 2], max_items=1)
+        budget.step()
+        budget.maintain()
+    assert [one.name for one in told.of(LimitExceeded)] == ["fine"]
+    (failure,) = told.of(membudget.core.Failed)
+    assert failure.where == "chore broken"
+    assert fine.stats().exceeded == 1
