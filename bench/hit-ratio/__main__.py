@@ -20,7 +20,7 @@ from traces import DATA, DISTRIBUTIONS, KNOWN, ZIPF, found
 
 _SHARES, _QUICK_SHARES = (0.005, 0.02, 0.05, 0.10, 0.25), (0.02, 0.10)
 _LIMIT, _QUICK_LIMIT = 1_000_000, 60_000
-_ENVIRONMENT = "MEMBUDGET_TRACES"
+_ENVIRONMENT = "BENCH_TRACES"
 _TITLES = {
     ENTRIES: "Bounded in entries: hits, percent of requests",
     BYTES: "Bounded in bytes: hits, percent of requests / percent of bytes",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from membudget.bounded.mapping import BoundedDict
     from membudget.bounded.metrics import MetricsCollector
     from membudget.bounded.set import BoundedSet
+    from membudget.bounded.spill import Spill
     from membudget.bounded.weak import WeakCache
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
@@ -67,6 +68,7 @@ _HOMES = {
     "Registry": "registry",
     "Rung": "core",
     "Singleton": "singletons",
+    "Spill": "bounded.spill",
     "SingletonABC": "singletons",
     "adopt": "reclaimers.adopted.single",
     "cached": "bounded.cached",
@@ -99,6 +101,7 @@ __all__ = [
     "Rung",
     "Singleton",
     "SingletonABC",
+    "Spill",
     "WeakCache",
     "adopt",
     "cached",

@@ -18,6 +18,8 @@ from membudget.core.native import RLock
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from membudget.core import Meter
 
 FORK_PATIENCE = 0.05
@@ -37,10 +39,15 @@ class Registry:
     """Weak references to holders, by what they can do, and the governor that watches them.
 
     Any thread may call any method.
+
+    Attributes:
+        meter: That of the governor, or None.
+        newcomer: Called with each member once it was added, or None.
     """
 
     def __init__(self) -> None:
         self.meter: Meter | None = None
+        self.newcomer: Callable[[object], None] | None = None
         self._lock = RLock()
         self._governor: weakref.ref[ForkAware] | None = None
         self._members: dict[type, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}
@@ -64,6 +71,8 @@ class Registry:
                 if all(hasattr(member, part) for part in _PARTS[kind]):
                     members[:] = [ref for ref in members if ref() is not None]
                     members.append(weakref.ref(member))
+        if self.newcomer is not None:
+            self.newcomer(member)
 
     def remove(self, member: object) -> None:
         """Forget a member; nothing happens where it is not known."""

@@ -1,6 +1,6 @@
 """The compiled table and its plain twin: no sequence of calls tells them apart.
 
-MEMBUDGET_TWIN_EXAMPLES and MEMBUDGET_TWIN_STEPS ask for more than the few examples of every day;
+TWIN_EXAMPLES and TWIN_STEPS ask for more than the few examples of every day;
 `tests/twin_driver.py` goes on for millions of steps by chance alone.
 """
 
@@ -20,8 +20,8 @@ from membudget.bounded.plain.table import Table
 from membudget.core import Meter
 from twin_driver import COMPILED, TICK, Driver, Twins, fold
 
-EXAMPLES = int(os.environ.get("MEMBUDGET_TWIN_EXAMPLES", "50"))
-STEPS = int(os.environ.get("MEMBUDGET_TWIN_STEPS", "50"))
+EXAMPLES = int(os.environ.get("TWIN_EXAMPLES", "50"))
+STEPS = int(os.environ.get("TWIN_STEPS", "50"))
 
 NUMBERS = st.integers(-3, 20)
 KEYS = NUMBERS | NUMBERS.map(str) | NUMBERS.map(lambda number: (number, "pair"))

@@ -1,15 +1,19 @@
-"""The compiled core, where there is one: a wheel has it, a source tree without a compiler has not."""
+"""The compiled core, where there is one: a wheel has it, a tree without a compiler has not.
+
+MEMBUDGET_PURE=1 asks to do without.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-try:
-    from membudget._native import _core
-except ImportError:
-    core: ModuleType | None = None
-else:
-    core = _core
+core: ModuleType | None = None
+if os.environ.get("MEMBUDGET_PURE") != "1":
+    try:
+        import membudget._native._core as core
+    except ImportError:  # It could not be built here.
+        core = None

@@ -5,6 +5,30 @@
 
 #include "table.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+/* Gives back whole pages that malloc holds free. It walks all of its heaps, so others run. */
+static PyObject *
+trim(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    int done = 0;
+#ifdef __GLIBC__
+    Py_BEGIN_ALLOW_THREADS
+    done = malloc_trim(0);
+    Py_END_ALLOW_THREADS
+#endif
+    return PyBool_FromLong(done);
+}
+
+static PyMethodDef functions[] = {
+    {"trim", trim, METH_NOARGS, "Give back pages that malloc holds free; whether there were any."},
+    {NULL, NULL, 0, NULL},
+};
+
 static int
 core_exec(PyObject *module)
 {
@@ -23,6 +47,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_core",
     .m_doc = "The compiled core of membudget.",
+    .m_methods = functions,
     .m_slots = slots,
 };
 

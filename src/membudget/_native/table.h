@@ -388,6 +388,11 @@ typedef struct {
 } Reason;
 
 extern PyObject *cause_names[CAUSES];
+/* Names of methods and attributes. A name made anew for each call would be kept by the interpreter's
+   cache of methods, a few hundred of them all over the arenas, which then never become free. */
+extern struct Names {
+    PyObject *told, *claim, *meter, *name, *keys, *items;
+} names_of;
 int table_check(Table *table);             /* -1 with an exception where it was never made */
 int table_now(Table *table, double *now);  /* may run the program's clock */
 int ask_most_entries(Table *table, int64_t *most);
@@ -422,6 +427,7 @@ PyObject *batch_close(Table *table, Batch *batch);
 int batch_tell(Table *table, Batch *batch); /* drops it, and tells it; -1 with an exception */
 void gone_drop(Gone *gone);
 int table_clear_contents(Table *table, int is_patient);
+void contents_free(Contents *contents, int is_patient);
 PyObject *table_evict(Table *, PyObject *const *, Py_ssize_t);
 PyObject *table_enforce(Table *, PyObject *);
 PyObject *table_sweep(Table *, PyObject *);

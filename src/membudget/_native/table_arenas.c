@@ -1,15 +1,17 @@
 /* Which entries to evict so that whole arenas become free.
 
    The allocator of small objects gives memory back to the system in whole arenas of 1 MiB, and one
-   survivor keeps an arena. What goes in order of use lies scattered, so that often nothing is given
+   part that stays keeps an arena. What goes in order of use lies scattered, so that nothing is given
    back at all; what lies together leaves together. Hence a plan, made in steps: each entry is put down
-   to the MiB in which most of its value's parts lie, of all runs of neighbours that hold enough the
-   one is chosen that serves least, by hits for a byte, and it is evicted, one arena after the other.
+   to the MiB in which most of its parts lie, and noted for each other one that it reaches into. Of all
+   runs of neighbours that hold enough the one is chosen that serves least, by hits for a byte, and all
+   entries noted there are evicted, one MiB after the other.
 
    A plan goes by the entries' numbers. An entry set since then has not the flag PLANNED at its number
    and is passed by; `_fold` and `clear` drop the plan. */
 
 #include "table.h"
+#include "sizer_reach.h"
 #include <stdlib.h>
 
 /* An arena is worth emptying where entries weigh so much in it: of one that others fill, nothing would
@@ -18,14 +20,24 @@
 
 typedef struct {
     size_t place;      /* which MiB of the address space */
-    uint64_t weight;   /* of its entries, bytes */
-    uint64_t score;    /* of its entries: hits, and one for each that has proven itself */
-    Id first;          /* of its entries; NONE for none */
+    uint64_t weight;   /* of the entries put down to it, bytes */
+    uint64_t score;    /* of these: hits, and one for each that has proven itself */
+    uint32_t notes;    /* the first of its notes; NONE for none */
 } Arena;
 
+typedef struct {
+    Id id;
+    uint32_t next;
+} Note;
+
+#define NOTES ((uint32_t)1 << 13) /* in one block */
+#define LARGEST_SMALL 512 /* bytes that come from an arena */
+
 struct Plan {
-    Id *next;          /* by an entry's number: the next one of its arena, or NONE */
-    size_t room;       /* numbers there is room for */
+    Note **notes;      /* blocks */
+    uint32_t note_count;
+    uint32_t note_room; /* blocks there is room for */
+    Id planned_to;     /* entries from this number on came later */
     Arena *arenas;
     uint32_t *chains;  /* 1 + index of the arena, by its place; open addressing */
     size_t count, size; /* arenas; places in both arrays, a power of two */
@@ -43,29 +55,55 @@ void
 plan_free(Plan *plan)
 {
     if (plan != NULL) {
-        block_free(plan->next, plan->room * sizeof(Id));
+        for (uint32_t at = 0; at < plan->note_room && plan->notes[at] != NULL; at++) {
+            block_free(plan->notes[at], NOTES * sizeof(Note));
+        }
+        block_free(plan->notes, plan->note_room * sizeof(Note *));
         free_arenas(plan);
         PyMem_RawFree(plan);
     }
 }
 
 static Plan *
-plan_new(size_t room)
+plan_new(Id planned_to)
 {
     Plan *plan = PyMem_RawCalloc(1, sizeof(Plan));
     if (plan == NULL) {
         return NULL;
     }
-    plan->room = room;
+    plan->planned_to = planned_to;
+    plan->note_room = planned_to / (NOTES / 4) + 16; /* At most four for an entry, on average. */
+    plan->notes = block_new(plan->note_room * sizeof(Note *));
     plan->size = 256;
-    plan->next = block_new(room * sizeof(Id));
     plan->arenas = block_new(plan->size * sizeof(Arena));
     plan->chains = block_new(plan->size * sizeof(uint32_t));
-    if (plan->next == NULL || plan->arenas == NULL || plan->chains == NULL) {
+    if (plan->notes == NULL || plan->arenas == NULL || plan->chains == NULL) {
+        plan->note_room = plan->notes == NULL ? 0 : plan->note_room;
         plan_free(plan);
         return NULL;
     }
     return plan;
+}
+
+static Note *
+note_at(Plan *plan, uint32_t number)
+{
+    return &plan->notes[number / NOTES][number % NOTES];
+}
+
+/* Notes an entry for an arena; without room it is left out. */
+static void
+note(Plan *plan, Arena *arena, Id id)
+{
+    uint32_t number = plan->note_count, block = number / NOTES;
+    if (block == plan->note_room
+        || (plan->notes[block] == NULL
+            && (plan->notes[block] = block_new(NOTES * sizeof(Note))) == NULL)) {
+        return;
+    }
+    plan->note_count++;
+    *note_at(plan, number) = (Note){id, arena->notes};
+    arena->notes = number;
 }
 
 static uint32_t *
@@ -109,10 +147,54 @@ arena_at(Plan *plan, size_t place)
     }
     uint32_t *chain = chain_of(plan->chains, plan->size, plan->arenas, place);
     if (*chain == 0) {
-        plan->arenas[plan->count] = (Arena){.place = place, .first = NONE};
+        plan->arenas[plan->count] = (Arena){.place = place, .notes = NONE};
         *chain = (uint32_t)++plan->count;
     }
     return &plan->arenas[*chain - 1];
+}
+
+/* How often an entry proved itself. */
+static uint64_t
+score_of(const Entry *entry)
+{
+    unsigned rank = entry->queue >= FIRST_RANKED ? (entry->queue - FIRST_RANKED) % RANKS
+                                                 : entry->queue == MAIN;
+    return (uint64_t)entry->freq + rank;
+}
+
+/* Most of what is large is malloc's, which gives back whole pages: it lies where the value does, and
+   that its key is among the small ones is no reason to let it go. */
+static void
+reach_of(const Entry *entry, Reach *reach)
+{
+    sizer_reach(entry->key, entry->value, reach);
+    int64_t parts = 0;
+    for (int at = 0; at < reach->count; at++) {
+        parts += reach->parts[at];
+    }
+    if (parts * 2 * LARGEST_SMALL < entry->weight) {
+        reach->count = 1;
+        reach->places[0] = (size_t)(uintptr_t)entry->value >> 20;
+    }
+}
+
+static void
+plan_entry(Plan *plan, Entry *entry, Id id)
+{
+    Reach reach;
+    reach_of(entry, &reach);
+    for (int at = 0; at < reach.count; at++) {
+        Arena *arena = arena_at(plan, reach.places[at]);
+        if (arena == NULL) {
+            continue;
+        }
+        if (at == 0) {
+            arena->weight += (uint64_t)entry->weight;
+            arena->score += score_of(entry);
+        }
+        note(plan, arena, id);
+    }
+    entry->flags |= PLANNED;
 }
 
 /* Plans the entries with the numbers from `start` on, so many numbers; returns where to go on, 0 at
@@ -134,24 +216,14 @@ plan_some(Table *table, int64_t start, int64_t count)
     if (plan == NULL || plan->end != 0) {
         return 0;
     }
-    if ((size_t)end > plan->room) { /* What came since the beginning is not planned. */
-        end = (Id)plan->room;
+    if (end > plan->planned_to) { /* What came since the beginning is not planned. */
+        end = plan->planned_to;
     }
     Id stop = start + count < (int64_t)end ? (Id)(start + count) : end;
     for (Id id = (Id)start; id < stop; id++) {
-        if (!entries_has(contents, id)) {
-            continue;
+        if (entries_has(contents, id)) {
+            plan_entry(plan, entry_at(contents, id), id);
         }
-        Entry *entry = entry_at(contents, id);
-        Arena *arena = arena_at(plan, sizer_place(entry->value));
-        if (arena == NULL) {
-            continue;
-        }
-        arena->weight += (uint64_t)entry->weight;
-        arena->score += (uint64_t)entry->freq + (entry->queue == MAIN);
-        entry->flags |= PLANNED;
-        plan->next[id] = arena->first;
-        arena->first = id;
     }
     return stop < end ? (int64_t)stop : 0;
 }
@@ -208,15 +280,16 @@ evict_some(Table *table, int64_t most, double now, Batch *batch)
     Plan *plan = table->plan;
     int64_t freed = 0;
     while (plan != NULL && batch->count < BATCH && freed < BATCH_BYTES && freed < most) {
-        while (plan->at < plan->end && plan->arenas[plan->at].first == NONE) {
+        while (plan->at < plan->end && plan->arenas[plan->at].notes == NONE) {
             plan->at++;
         }
         if (plan->at >= plan->end) {
             break;
         }
         Arena *arena = &plan->arenas[plan->at];
-        Id id = arena->first;
-        arena->first = plan->next[id];
+        const Note *one = note_at(plan, arena->notes);
+        Id id = one->id;
+        arena->notes = one->next;
         if (entries_has(contents, id) && (entry_at(contents, id)->flags & PLANNED)
             && id != contents->fresh) {
             freed += let_go(table, id, CAUSE_PRESSURE, now, batch);

@@ -142,8 +142,17 @@ ghost_fold(Ghost *ghost, uint32_t entries)
             slots[(size_t)(slot >> 32) & (fit - 1)] = slot;
         }
     }
-    block_free(ghost->slots, ghost->size * sizeof(uint64_t));
+    uint64_t *old = ghost->slots;
+    size_t size = ghost->size;
     ghost->slots = slots;
     ghost->size = fit;
+    if (size <= LARGE) {
+        block_free(old, size * sizeof(uint64_t));
+        return 1;
+    }
+    /* All is in order; the system takes a while for so many pages. */
+    Py_BEGIN_ALLOW_THREADS
+    block_free(old, size * sizeof(uint64_t));
+    Py_END_ALLOW_THREADS
     return 1;
 }

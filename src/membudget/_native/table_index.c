@@ -82,7 +82,9 @@ move(Index *index, size_t buckets)
         left--;
         if ((at & (FORGOTTEN_AT - 1)) == 0 && index->old_mask >= FORGOTTEN_AT) {
             size_t from = ((at - 1) & index->old_mask) & ~(FORGOTTEN_AT - 1);
-            block_forget(old + from, FORGOTTEN_AT * sizeof(Bucket));
+            if (from >= index->old_first) {
+                block_forget(old + from, FORGOTTEN_AT * sizeof(Bucket));
+            }
         }
         if (buckets > 0) {
             buckets--;
@@ -135,7 +137,7 @@ exchange(Table *table, size_t size)
     while (places_with(&index->old[gap], 0) == 0) {
         gap++;
     }
-    index->old_at = (gap + 1) & index->old_mask;
+    index->old_first = index->old_at = (gap + 1) & index->old_mask;
     index->old_left = index->old_mask + 1;
     if (index->old_mask < AT_ONCE) {
         move(index, SIZE_MAX);

@@ -30,6 +30,7 @@ typedef struct {
     size_t mask;
     Bucket *old;       /* what is still to be moved over, a piece at each set; or NULL */
     size_t old_mask;
+    size_t old_first;  /* the bucket that was moved first: what is before it comes last */
     size_t old_at;     /* the next bucket to move */
     size_t old_left;   /* buckets to look at */
 } Index;

@@ -9,6 +9,7 @@
 #define NO_TABLE "this table was never made: call super().__init__(...) first"
 
 PyObject *cause_names[CAUSES];
+struct Names names_of;
 
 int
 table_check(Table *table)
@@ -45,7 +46,7 @@ ask_most_entries(Table *table, int64_t *most)
         return 0;
     }
     PyObject *registry = Py_NewRef(table->registry);
-    PyObject *meter = PyObject_GetAttrString(registry, "meter");
+    PyObject *meter = PyObject_GetAttr(registry, names_of.meter);
     Py_DECREF(registry);
     if (meter == NULL) {
         return -1;
@@ -170,15 +171,16 @@ batch_tell(Table *table, Batch *batch)
     if (told == NULL) {
         return table->listens ? -1 : 0;
     }
-    PyObject *answer = PyObject_CallMethod((PyObject *)table, "_told", "O", told);
+    PyObject *answer = PyObject_CallMethodOneArg((PyObject *)table, names_of.told, told);
     Py_DECREF(told);
     Py_XDECREF(answer);
     return answer == NULL ? -1 : 0;
 }
 
-/* Frees what was detached. A patient caller lets other threads run in between. */
-static void
-free_contents(Contents *old, int is_patient)
+/* Frees what was detached, or what nobody can reach any more. A patient caller lets other threads run
+   in between. */
+void
+contents_free(Contents *old, int is_patient)
 {
     Slice slice;
     slice_begin(&slice);
@@ -225,7 +227,7 @@ table_clear_contents(Table *table, int is_patient)
         shares_free(table->shares);
         table->shares = table->is_ready ? shares_new() : NULL; /* NULL: of others nothing is known. */
     }
-    free_contents(&old, is_patient);
+    contents_free(&old, is_patient);
     return 0;
 }
 

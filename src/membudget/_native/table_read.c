@@ -392,7 +392,7 @@ PyObject *
 table_iter(Table *table)
 {
     /* Through the method, which a subclass may have changed. */
-    PyObject *keys = PyObject_CallMethod((PyObject *)table, "keys", NULL);
+    PyObject *keys = PyObject_CallMethodNoArgs((PyObject *)table, names_of.keys);
     if (keys == NULL) {
         return NULL;
     }

@@ -30,7 +30,9 @@ call_units(const char *function, PyObject *argument, const char *name)
     if (units == NULL) {
         return NULL;
     }
-    PyObject *asked = PyObject_GetAttrString(units, function), *answer = NULL;
+    PyObject *interned = PyUnicode_InternFromString(function), *answer = NULL; /* See Names. */
+    PyObject *asked = interned != NULL ? PyObject_GetAttr(units, interned) : NULL;
+    Py_XDECREF(interned);
     Py_DECREF(units);
     if (asked != NULL) {
         PyObject *arguments = PyTuple_Pack(1, argument);
@@ -117,7 +119,7 @@ ask_size(Table *table, PyObject *value)
     PyObject *sizing = PyImport_ImportModule("membudget.sizing"), *answer = NULL;
     PyObject *name = NULL, *words = NULL;
     if (sizing != NULL) {
-        name = PyObject_GetAttrString((PyObject *)table, "name");
+        name = PyObject_GetAttr((PyObject *)table, names_of.name);
         if (name == NULL) {
             PyErr_Clear();
             name = PyUnicode_FromString("");
@@ -252,6 +254,7 @@ insert(Table *table, const Coming *coming)
     entry->later = NONE;
     entry->flags = coming->flags;
     contents->loose += coming->flags & LOOSE;
+    table->version++; /* A search under way, whose `__eq__` led here, begins anew. */
     policy_insert(table, id);
     index_insert(&contents->index, coming->tag, id);
     return id;
@@ -363,7 +366,11 @@ settle(Table *table, Batch *batch)
     if (table->claimed >= table->claim_quantum) {
         long long claimed = table->claimed;
         table->claimed = 0;
-        PyObject *answer = PyObject_CallMethod((PyObject *)table, "_claim", "L", claimed);
+        PyObject *weight = PyLong_FromLongLong(claimed), *answer = NULL;
+        if (weight != NULL) {
+            answer = PyObject_CallMethodOneArg((PyObject *)table, names_of.claim, weight);
+            Py_DECREF(weight);
+        }
         if (answer == NULL) {
             keep_error(&error);
         }
@@ -518,8 +525,8 @@ table_set_many(Table *table, PyObject *const *arguments, Py_ssize_t count, PyObj
         return NULL;
     }
     PyObject *ttl = named == 1 ? arguments[1] : NULL, *pairs = NULL;
-    if (PyObject_HasAttrString(arguments[0], "items")) {
-        pairs = PyObject_CallMethod(arguments[0], "items", NULL);
+    if (PyObject_HasAttr(arguments[0], names_of.items)) {
+        pairs = PyObject_CallMethodNoArgs(arguments[0], names_of.items);
     }
     else {
         pairs = Py_NewRef(arguments[0]);

@@ -13,9 +13,6 @@
 #define CLAIM_QUANTUM (1 << 14)
 #define MOST_IDLE ((double)(1 << 25)) /* A year in seconds: ticks of 32 bits tell one of two. */
 
-#ifndef T_OBJECT_EX
-#error "structmember.h is not what it was"
-#endif
 
 /* A bound from an argument: an int, or -1 for None; -2 with an exception. */
 static int64_t
@@ -139,6 +136,15 @@ table_init(Table *table, PyObject *arguments, PyObject *names)
     if (table_now(table, &epoch) < 0) {
         return -1;
     }
+    if (table->size == NULL) {
+        /* What the first weighing will ask: now, since a finalizer that ran within a set's import
+           and weighed something itself would find it half done. */
+        PyObject *kinds = PyImport_ImportModule("membudget.sizing.kinds");
+        if (kinds == NULL) {
+            return -1;
+        }
+        Py_DECREF(kinds);
+    }
     table->epoch = epoch;
     if (table->shares == NULL) {
         table->shares = shares_new(); /* NULL: of others nothing is known. */
@@ -181,9 +187,14 @@ table_dealloc(Table *table)
 {
     PyObject_GC_UnTrack(table);
     Py_TRASHCAN_BEGIN(table, table_dealloc)
-    table->is_ready = 0;
-    table_tp_clear(table);
+    /* In place: tables within tables go deep, and each level takes from the stack. */
+    contents_free(&table->contents, 0);
+    plan_free(table->plan);
+    shares_free(table->shares);
     PyMem_RawFree(table->recent);
+    Py_XDECREF(table->size);
+    Py_XDECREF(table->now);
+    Py_XDECREF(table->registry);
     Py_TYPE(table)->tp_free((PyObject *)table);
     Py_TRASHCAN_END
 }
@@ -237,18 +248,18 @@ table_set_bounds(Table *table, PyObject *const *arguments, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
-/* When the eldest of the queues' oldest entries was set; None where there is none. */
+/* When the eldest of the queues' oldest entries was set, two years ago at most; None where there is
+   none. */
 static PyObject *
-oldest_born(const Table *table)
+oldest_born(const Table *table, int64_t now)
 {
     const Contents *contents = &table->contents;
-    uint32_t now = (uint32_t)contents->wheel.tick;
     int64_t oldest = INT64_MAX;
     for (unsigned number = 0; number < QUEUES; number++) {
         const Queue *queue = queue_at(contents, number);
         Id id = queue != NULL ? queue->oldest : NONE;
         if (id != NONE) {
-            int64_t born = contents->wheel.tick + (int32_t)(entry_at(contents, id)->used - now);
+            int64_t born = now - (uint32_t)((uint32_t)now - entry_at(contents, id)->used);
             oldest = born < oldest ? born : oldest;
         }
     }
@@ -257,8 +268,12 @@ oldest_born(const Table *table)
 }
 
 static PyObject *
-counts(const Table *table)
+counts(Table *table)
 {
+    double now;
+    if (table_now(table, &now) < 0) {
+        return NULL;
+    }
     const Contents *contents = &table->contents;
     uint32_t entries = entry_count(contents);
     uint64_t held = held_bytes(contents), known = ghost_known(&contents->ghost, entries);
@@ -278,7 +293,7 @@ counts(const Table *table)
         (unsigned long long)table->ghost_hits, "ghost_bytes",
         /* known * held / entries, within 64 bits */
         (unsigned long long)(entries ? known * average + known * rest / entries : 0),
-        "oldest_born", oldest_born(table));
+        "oldest_born", oldest_born(table, tick_of(table, now)));
 }
 
 static PyObject *
@@ -342,6 +357,8 @@ static PyGetSetDef attributes[] = {
 
 static PyMemberDef members[] = {
     {"hits", T_ULONGLONG, offsetof(Table, hits), READONLY, "Lookups that found a value."},
+    {"ghost_hits", T_ULONGLONG, offsetof(Table, ghost_hits), READONLY,
+     "Values taken in whose keys had been evicted shortly before."},
     {"forgotten_hits", T_ULONGLONG, offsetof(Table, forgotten_hits), READONLY,
      "Hits of long ago, which do not count any more."},
     {"claim_quantum", T_LONGLONG, offsetof(Table, claim_quantum), 0,
@@ -428,6 +445,22 @@ PyTypeObject Table_Type = {
     .tp_members = members,
 };
 
+static int
+start_names(void)
+{
+    struct {
+        PyObject **name;
+        const char *words;
+    } all[] = {{&names_of.told, "_told"}, {&names_of.claim, "_claim"}, {&names_of.meter, "meter"},
+               {&names_of.name, "name"},  {&names_of.keys, "keys"},    {&names_of.items, "items"}};
+    for (size_t at = 0; at < sizeof(all) / sizeof(all[0]); at++) {
+        if (*all[at].name == NULL && (*all[at].name = PyUnicode_InternFromString(all[at].words)) == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int
 table_add(PyObject *module)
 {
@@ -439,6 +472,9 @@ table_add(PyObject *module)
         if (cause_names[cause] == NULL) {
             return -1;
         }
+    }
+    if (start_names() < 0) {
+        return -1;
     }
     if (PyType_Ready(&Table_Type) < 0) {
         return -1;

@@ -9,12 +9,14 @@ from membudget.bounded.arguments import bytes_bound, checked_name, checked_polic
 from membudget.bounded.governed import Governed
 from membudget.bounded.stats import stats_of
 from membudget.bounded.table import DEFAULT_ENTRIES, IS_COMPILED, K, V
+from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.units import as_bytes, as_seconds, human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from membudget.bounded.spill import Spill
     from membudget.bounded.stats import CacheStats, Shrunk
     from membudget.bounded.table import Cause
     from membudget.core import Clock
@@ -53,12 +55,26 @@ class Cache(Governed[K, V]):
             "expired".
         registry: Where it registers and finds the budget; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
+        spill: A folder, or a `Spill`, that takes evicted values and gives them back on a hit: then
+            it is a `SpilledCache`.
 
     Raises:
         ConfigError: An argument that cannot be used as given.
+        MissingExtraError: With `spill`: diskcache is not installed.
     """
 
     __slots__ = ("__weakref__", "_flights", "policy")
+
+    def __new__(cls, *_: object, spill: object = None, **__: object) -> Any:
+        """A cache of this class, or with `spill` a `SpilledCache`."""
+        if spill is not None:
+            from membudget.bounded.spilled import SpilledCache  # only for those who spill
+
+            if not issubclass(cls, SpilledCache):
+                if cls is not Cache:
+                    raise ConfigError(f"{cls.__name__} takes no spill: derive it from SpilledCache")
+                return super().__new__(SpilledCache)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -73,7 +89,9 @@ class Cache(Governed[K, V]):
         on_evict: Callable[[K, V, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        spill: Spill | str | None = None,
     ) -> None:
+        del spill  # Where it is given, this is a SpilledCache, which has taken it.
         name, policy = checked_name(name), checked_policy(policy)
         registry = REGISTRY if registry is None else registry
         super().__init__(

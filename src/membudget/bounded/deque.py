@@ -102,8 +102,7 @@ class BoundedDeque(BoundedSequence[T]):
 
     def extendleft(self, values: Iterable[T]) -> None:
         """Put items at the left, one after the other; what is too much goes from the right."""
-        for items, weights in self._pieces(values):
-            self._put(items, weights, self._extendleft)
+        self._take_all(values, lambda *piece: self._put(*piece, self._extendleft))
 
     def popleft(self) -> T:
         """Take out the leftmost item.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 
-_LOOKED_AT = 4096
+_LOOKED_AT = 256
 """Entries looked at between two looks at the clock: well below a millisecond."""
 
 

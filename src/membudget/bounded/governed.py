@@ -84,6 +84,17 @@ class Governed(Table[K, V]):
             step = lambda _: self._sweep(until)  # noqa: E731
         return self._repeat(step, until, is_sweep=True)
 
+    def enforce(self, until: float) -> int:
+        """Evict what is beyond the bounds and the share, until time is up; returns the bytes.
+
+        Args:
+            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
+
+        Raises:
+            Exception: What `on_evict` raised first, after all of them were let go.
+        """
+        return self._repeat(lambda _: self._enforce(), until)
+
     def reweigh(self, until: float) -> int:
         """Weigh entries again whose values may have changed, in turn, until time is up.
 
@@ -105,7 +116,7 @@ class Governed(Table[K, V]):
             more = self._reweigh()
             changed, grown = changed + abs(more), grown + more
         if grown > 0:
-            self._repeat(lambda _: self._enforce(), until)
+            self.enforce(until)
         return changed
 
     def may_change(self) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from membudget.bounded.chain import LINK_BYTES, Chain
 from membudget.bounded.held import CLAIM_EVERY, INT_BYTES, SMALL
 from membudget.bounded.linked import Linked
+from membudget.bounded.pieces import take_in
 from membudget.bounded.views import Ordered
 from membudget.sizing import checked, size_of
 
@@ -26,7 +26,6 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 _MISSING: Any = object()
-_PIECE = 1024
 
 
 class BoundedDict(Linked, Ordered[K, V]):
@@ -142,8 +141,10 @@ class BoundedDict(Linked, Ordered[K, V]):
         """A dict of the same name and bounds with the same items in the same order."""
         made = self._like()
         with self._lock:
-            items = [(link.key, link.value, link.weight) for link in self._chain]
-        made._store(items)  # noqa: SLF001  # one of our own
+            links = list(self._chain)
+            pairs = [(link.key, link.value) for link in links]
+            weights = [link.weight for link in links]
+        made._store(pairs, weights)  # noqa: SLF001  # one of our own
         return made  # type: ignore[no-any-return]
 
     def pairs(self) -> list[tuple[K, V]]:
@@ -239,19 +240,29 @@ class BoundedDict(Linked, Ordered[K, V]):
         return default
 
     def update(self, items: Any = (), /, **more: Any) -> None:
-        """Put in a mapping or pairs. All at once where they are in memory, else in pieces."""
-        if isinstance(items, BoundedDict):
-            items = items.pairs()
-        if isinstance(items, Mapping):
-            items = list(items.items())
+        """Put in a mapping or pairs: a dict, list or tuple at once, all else in pieces.
+
+        Where an iterator raises, what came before is in.
+        """
+        pairs: Any = items
+        if isinstance(items, Ordered):
+            pairs = items.pairs()
+        elif isinstance(items, dict):
+            pairs = list(items.items())
+        elif isinstance(items, Mapping):
+            pairs = items.items()
         elif hasattr(items, "keys"):
-            items = [(key, items[key]) for key in items.keys()]  # noqa: SIM118  # no mapping
-        is_whole = isinstance(items, (list, tuple, dict))
-        rest, most = iter(items), None if is_whole else _PIECE
-        while piece := list(islice(rest, most)):
-            self._store([(key, value, self._weigh_pair(key, value)) for key, value in piece])
+            pairs = ((key, items[key]) for key in items.keys())  # noqa: SIM118  # no mapping
+        if isinstance(pairs, (list, tuple)):
+            pairs = [(key, value) for key, value in pairs]  # each may be any two
+            self._store(pairs, [self._weigh_pair(key, value) for key, value in pairs])
+        else:
+            take_in(((key, value) for key, value in pairs), self._weigh_one, self._store)
         if more:
             self.update(more)
+
+    def _weigh_one(self, pair: tuple[K, V]) -> int:
+        return self._weigh_pair(*pair)
 
     def _weigh_pair(self, key: K, value: V) -> int:
         weight = size_of(key) + LINK_BYTES
@@ -261,12 +272,12 @@ class BoundedDict(Linked, Ordered[K, V]):
             weight += checked(self._size(value), f"the size of a value in {self.name!r}")
         return weight if weight <= SMALL else weight + INT_BYTES
 
-    def _store(self, items: list[tuple[K, V, int]]) -> None:
+    def _store(self, pairs: list[tuple[K, V]], weights: list[int]) -> None:
         """Put in weighed items, all at once."""
         gone: list[tuple[Any, ...]] = []
         replaced = []
         with self._lock:
-            for key, value, weight in items:
+            for (key, value), weight in zip(pairs, weights, strict=True):
                 replaced.append(self._set(key, value, weight))
             if self._is_over():
                 self._take_excess(gone)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import MutableSequence
-from itertools import islice
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from membudget.bounded.held import CLAIM_EVERY, INT_BYTES, SMALL, Bounded
+from membudget.bounded.pieces import PIECE, take_in
 from membudget.sizing import size_of
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 SLOT_BYTES = 16
 """Bytes that a place costs: a pointer to the item and one to its weight."""
-
-PIECE = 1024
-"""Items of an iterator that are taken in at a time, and freed at a time."""
 
 _WHOLE = (list, tuple, deque, set, frozenset, dict, Bounded)
 """What is in memory already, and so is taken in at once."""
@@ -177,9 +174,11 @@ class BoundedSequence(Bounded, MutableSequence[T], Generic[T]):
             self._finish(gone)
 
     def extend(self, values: Iterable[T]) -> None:
-        """Take in items at the end. All at once where their number is known, else in pieces."""
-        for items, weights in self._pieces(values):
-            self._take_in(items, weights)
+        """Take in items at the end: at once where they are in memory, else in pieces.
+
+        Where an iterator raises, what came before is in.
+        """
+        self._take_all(values, self._take_in)
 
     def clear(self) -> None:
         """Forget all items at once, then free them in steps. They do not count as dropped."""
@@ -207,16 +206,21 @@ class BoundedSequence(Bounded, MutableSequence[T], Generic[T]):
     def _take_at(self, index: int) -> T:
         raise NotImplementedError
 
-    def _pieces(self, values: Iterable[T]) -> Iterator[tuple[list[T], list[int]]]:
-        """Items and weights of what may be taken in, in pieces where it might be endless."""
-        is_whole = isinstance(values, _WHOLE)
-        rest, most = iter(list(values) if is_whole else values), None if is_whole else PIECE
-        while items := list(islice(rest, most)):
-            yield self._weighed(items)
+    def _take_all(
+        self, values: Iterable[T], put: Callable[[list[T], list[int]], object]
+    ) -> None:
+        """Put in what is in memory at once; what is drawn, in pieces: it may be endless."""
+        if isinstance(values, _WHOLE):
+            put(*self._weighed(list(values)))
+        else:
+            take_in(values, self._weigh, lambda *piece: put(*self._fitting(*piece)))
 
     def _weighed(self, items: list[T]) -> tuple[list[T], list[int]]:
         """Items with their weights, without those that are refused."""
-        weights = [self._weigh(item) for item in items]
+        return self._fitting(items, [self._weigh(item) for item in items])
+
+    def _fitting(self, items: list[T], weights: list[int]) -> tuple[list[T], list[int]]:
+        """Those that are not refused."""
         if weights and max(weights) > self._most_bytes:
             fit = [not self._is_refused(weight) for weight in weights]
             items = [item for item, fits in zip(items, fit, strict=True) if fits]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from membudget.bounded.algebra import SetAlgebra
 from membudget.bounded.chain import LINK_BYTES, Chain
 from membudget.bounded.held import CLAIM_EVERY, Bounded
 from membudget.bounded.linked import Linked
+from membudget.bounded.pieces import take_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PIECE = 1024
 _WHOLE = (list, tuple, set, frozenset, dict, Bounded)
 
 
@@ -111,8 +110,9 @@ class BoundedSet(Linked, SetAlgebra[T]):
         """A set of the same name and bounds with the same items."""
         made = self._like()
         with self._lock:
-            items = [(link.key, link.weight) for link in self._chain]
-        made._store(items)  # noqa: SLF001  # one of our own
+            links = list(self._chain)
+            items, weights = [link.key for link in links], [link.weight for link in links]
+        made._store(items, weights)  # noqa: SLF001  # one of our own
         return made  # type: ignore[no-any-return]
 
     def add(self, value: T) -> None:
@@ -120,7 +120,7 @@ class BoundedSet(Linked, SetAlgebra[T]):
         with self._lock:
             if self._chain.get(value) is not None:
                 return
-        self._store([(value, self._weigh(value))])
+        self._store([value], [self._weigh(value)])
 
     def discard(self, value: T) -> None:
         """Take an item out where it is there."""
@@ -152,12 +152,16 @@ class BoundedSet(Linked, SetAlgebra[T]):
         return taken[0]
 
     def update(self, *others: Iterable[T]) -> None:
-        """Put items in. All of an argument at once where they are in memory, else in pieces."""
+        """Put items in: those of an argument in memory at once, else in pieces.
+
+        Where an iterator raises, what came before is in.
+        """
         for other in others:
-            is_whole = isinstance(other, _WHOLE)
-            rest, most = iter(list(other) if is_whole else other), None if is_whole else _PIECE
-            while piece := list(islice(rest, most)):
-                self._store([(item, self._weigh(item)) for item in piece])
+            if isinstance(other, _WHOLE):
+                items = list(other)
+                self._store(items, [self._weigh(item) for item in items])
+            else:
+                take_in(other, self._weigh, self._store)
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Take out all items of others."""
@@ -187,11 +191,11 @@ class BoundedSet(Linked, SetAlgebra[T]):
         del taken
         self._finish(gone)
 
-    def _store(self, items: list[tuple[T, int]]) -> None:
+    def _store(self, items: list[T], weights: list[int]) -> None:
         """Put in weighed items, all at once."""
         gone: list[tuple[Any, ...]] = []
         with self._lock:
-            for item, weight in items:
+            for item, weight in zip(items, weights, strict=True):
                 self._put(item, weight)
             if self._is_over():
                 self._take_excess(gone)

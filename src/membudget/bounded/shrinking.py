@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from membudget._native import core
 from membudget.bounded.give_back import Giving
 from membudget.bounded.stats import Shrunk
 
@@ -21,6 +22,8 @@ def shrink(cache: Cache[Any, Any], size: int, *, give_back: bool) -> Shrunk:
     forever = float("inf")
     if give_back:
         freed = Giving(cache, size, time.monotonic).go_on(forever)
+        if core is not None:
+            core.trim()  # Larger blocks are malloc's, which keeps them too.
     else:
         freed = cache.reclaim(size, forever)
     return Shrunk(

@@ -15,15 +15,12 @@ if TYPE_CHECKING:
 
     IS_COMPILED: bool
 else:
-    import os
+    from membudget._native import core
 
-    IS_COMPILED = os.environ.get("MEMBUDGET_PURE") != "1"
+    IS_COMPILED = core is not None
     if IS_COMPILED:
-        try:
-            from membudget._native._core import Table
-        except ImportError:  # It could not be built here.
-            IS_COMPILED = False
-    if not IS_COMPILED:
+        Table = core.Table
+    else:
         from membudget.bounded.plain.table import Table
 
 __all__ = ["DEFAULT_ENTRIES", "IS_COMPILED", "Cause", "Gone", "K", "Step", "Table", "V"]

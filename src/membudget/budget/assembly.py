@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.core import Rung
@@ -188,11 +189,34 @@ def build_governor(
         protection=lambda owner: protection(settings, owner),
     )
     if settings["cleanup.auto"]:
+        divide_among_caches(governor, settings)
         collect = CollectAbove(
             settings["cleanup.gc_above"], own, governor.tell, time_share=share, cooldown=cooldown
         )
         governor.chores.append(collect)
     return governor
+
+
+def divide_among_caches(governor: Governor, settings: Settings) -> None:
+    """Let one budget for all caches be divided among them while the governor runs."""
+    registry, given = governor.registry, settings["caches.size_limit"]
+
+    def whole() -> int | None:
+        if given is None or isinstance(given, int):
+            return given
+        reading = governor.reading
+        limit = reading.limit if reading is not None else None
+        return None if limit is None else int(limit * given)
+
+    division = Division(registry, whole)
+    governor.chores.append(division)
+    registry.newcomer = division.welcome
+
+    def end() -> None:
+        registry.newcomer = None
+        division.lift()
+
+    governor.at_stop.append(end)
 
 
 def protection(settings: Settings, owner: Governor) -> Protection | None:

@@ -14,6 +14,7 @@ from membudget.settings.table import (
     LAUNCH_PREFIX,
     OF_COMPONENTS,
     PREFIX,
+    PURE_VARIABLE,
     SETTINGS,
     advice_for,
     nearest,
@@ -142,7 +143,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
         key = by_variable.get(variable)
         if key is not None:
             found[key] = text
-        elif variable != CONFIG_VARIABLE:
+        elif variable not in (CONFIG_VARIABLE, PURE_VARIABLE):
             if variable.startswith(f"{PREFIX}COMPONENTS"):
                 raise ConfigError(
                     f"environment variable {variable} is not known: a variable cannot tell a "

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PREFIX = "MEMBUDGET_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 """Names the settings file."""
+PURE_VARIABLE = PREFIX + "PURE"
+"""Asks for the plain twin of the compiled core; no setting, since it is read before there are any."""
 LAUNCH_PREFIX = PREFIX + "LAUNCH"
 """Variables that start so are the launcher's own messages to the process it starts."""
 

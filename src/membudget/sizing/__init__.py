@@ -58,8 +58,7 @@ NODES = 10_000
 """How many objects a walk looks at before it goes on from averages: 0.3 to 1 ms compiled, 5 to
 12 ms in plain Python."""
 
-_core: Any = _native.core
-_compiled: Any = None if os.environ.get("MEMBUDGET_PURE") == "1" else _core
+_compiled: Any = _native.core
 
 IS_COMPILED: bool = _compiled is not None
 """Whether the compiled sizer answers."""
@@ -180,5 +179,5 @@ def unregister(kind: type[Any]) -> None:
 
 def _forget_types() -> None:
     """Let the compiled sizer, which a cache may use whatever the environment says, look again."""
-    if _core is not None:
-        _core.forget_types()
+    if _compiled is not None:
+        _compiled.forget_types()

@@ -119,6 +119,11 @@ class Store(Locked, Generic[K, V]):
         del old  # It takes itself apart here, outside the lock.
 
     @property
+    def ghost_hits(self) -> int:
+        """Values taken in whose keys had been evicted shortly before. Takes no lock."""
+        return self._contents.ghost_hits
+
+    @property
     def _is_behind(self) -> bool:
         """Whether there may be more to sweep although the last step found none."""
         return self._contents.wheel.is_behind

@@ -121,8 +121,8 @@ class Table(Weighing[K, V]):
         with self._lock:
             contents = self._contents
             if self.max_bytes is not None and weight > self.max_bytes:
-                self._refused += 1
                 replaced: Any = contents.take(key)
+                self._refused += 1
                 return False
             replaced = contents.put(entry, entry.born)
             self._sets += 1
@@ -171,10 +171,12 @@ class Table(Weighing[K, V]):
             KeyError: There is none, or it has expired, and no default is given.
         """
         with self._lock:
+            wheel = self._contents.wheel
+            now = self._now() if wheel.count else 0.0  # First: it may raise.
             taken = self._contents.take(key)
             has_ended = False
-            if taken is not None and (taken[3] is not None):
-                has_ended = self._contents.wheel.has_ended(taken[3], taken[4], self._now())
+            if taken is not None and taken[3] is not None:
+                has_ended = wheel.has_ended(taken[3], taken[4], now)
                 self._expirations += has_ended
         if taken is not None:
             if not has_ended:

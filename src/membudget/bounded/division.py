@@ -1,0 +1,193 @@
+"""One budget for all caches: the chore that divides it, and carries that out.
+
+What a cache loses it lets go of first, in pieces, and only what is free then is given to others. So
+the caches never hold more than the whole together, and no thread that inserts pays for a decision.
+What each is to have: see `shares`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from membudget.bounded.shares import FLOOR, Part, fit, move
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.bounded.cache import Cache
+    from membudget.core import Clock
+    from membudget.registry import Registry
+
+INTERVAL = 1.0
+"""Seconds between two decisions."""
+
+SCARCE, PLENTY = 0.9, 0.8
+"""Without a limit of their own caches are divided once they hold so much of the room there is, and
+no longer when they hold so much less: below the mark nobody needs to be kept small."""
+
+_NEWCOMERS, _RESERVE = 16, 1024
+"""Caches that may come between two decisions, and the part of the whole that each starts on."""
+
+_PIECE, _PIECES = 64 << 10, 1024
+"""Bytes, or else part of a cache, that are let go of at a time: a thread that inserts meanwhile
+evicts no more than that."""
+
+
+class Division:
+    """The chore that divides one budget among the caches of a register.
+
+    The shares never sum to more than the whole, and a cache never holds more than its share. Its
+    own `max_bytes` holds too; what it cannot use others get. Runs on the governor's thread, except
+    `welcome`. A decision costs about 10 µs a cache.
+
+    Args:
+        registry: Where the caches are.
+        limit: Bytes for all caches together, or None; asked each time. With None, they are divided
+            only where room is scarce, and only among two or more.
+        clock: Where time comes from; None is the monotonic clock.
+    """
+
+    name = "division"
+
+    def __init__(
+        self,
+        registry: Registry,
+        limit: Callable[[], int | None] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._registry = registry
+        self._limit = limit
+        self._now = time.monotonic if clock is None else clock.now
+        self._parts: WeakKeyDictionary[Cache[Any, Any], Part] = WeakKeyDictionary()
+        self._first: list[int] = []
+        self._is_dividing = self._is_under_way = False
+        self._divided_at = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for a decision, or the last one is still to be carried out."""
+        return self._is_under_way or now - self._divided_at >= INTERVAL
+
+    def welcome(self, cache: object) -> None:
+        """Give a new cache a little to start on, so that the sum keeps from its first moment.
+
+        Any thread may call it, once the cache is in the register; no lock.
+        """
+        if self._is_dividing and hasattr(cache, "share"):
+            try:
+                cache.share = self._first.pop()
+            except IndexError:  # Many at once: the rest wait for the decision, which is due.
+                cache.share = 0
+            self._is_under_way = True
+
+    def run(self, until: float) -> int:
+        """Decide, where it is time, and carry out as much of it as time allows.
+
+        Args:
+            until: Monotonic time to stop at; what is left is done by the next runs.
+
+        Returns:
+            Bytes let go.
+
+        Raises:
+            Exception: What a cache's `on_evict` raised first; all is in order then.
+        """
+        # In this order: a newcomer that got of the old pieces is among the holders.
+        self._first, is_dividing = [], self._is_dividing
+        caches: list[Any] = [one for one in self._registry.holders() if hasattr(one, "share")]
+        whole = self._whole(caches)
+        if whole is None or not caches:
+            self._is_dividing = whole is not None
+            self._first = self._pieces(whole or 0, 1)
+            if is_dividing:
+                self._lift(caches)
+            return 0
+        self._is_dividing = True
+        first = self._pieces(whole, len(caches))
+        parts = self._decide(caches, whole - sum(first))
+        freed, error = self._lower(parts, until)
+        self._raise(parts, whole - sum(first))
+        self._first = first
+        if error is not None:
+            raise error
+        return freed
+
+    def lift(self) -> None:
+        """Divide no longer: take the share from each cache, as when the budget stops."""
+        self._is_dividing = False
+        self._lift([one for one in self._registry.holders() if hasattr(one, "share")])
+
+    def _lift(self, caches: list[Any]) -> None:
+        self._parts.clear()
+        self._is_under_way = False
+        for one in caches:
+            one.share = None
+
+    def _whole(self, caches: list[Any]) -> int | None:
+        """Bytes for all caches together; None where there is room enough not to divide."""
+        given = self._limit()
+        if given is not None:
+            return given
+        meter = self._registry.meter
+        if len(caches) < 2 or meter is None or meter.limit is None:  # noqa: PLR2004  # one is none
+            return None
+        held = sum(one.held_bytes() for one in caches)
+        room = int(min(held + max(0.0, meter.mark - meter.estimate()), meter.allowance))
+        return room if held > room * (PLENTY if self._is_dividing else SCARCE) else None
+
+    @staticmethod
+    def _pieces(whole: int, count: int) -> list[int]:
+        """What newcomers start on until the next decision: no more than it gives them at least."""
+        return [int(min(whole / _RESERVE, whole * FLOOR / (count + _NEWCOMERS)))] * _NEWCOMERS
+
+    def _decide(self, caches: list[Any], whole: int) -> list[Part]:
+        """What each cache is to have."""
+        known, now = self._parts, self._now()
+        for one in caches:
+            if one not in known:
+                # What the others do not use of that; the floor, where they use all.
+                known[one] = Part(one, max(one.held_bytes(), whole // len(caches)))
+        parts = [known[one] for one in caches]
+        fit(parts, whole)
+        if now - self._divided_at >= INTERVAL:
+            self._divided_at = now
+            move(parts, whole)
+            fit(parts, whole)
+        return parts
+
+    def _lower(self, parts: list[Part], until: float) -> tuple[int, Exception | None]:
+        """Let go of what is beyond the shares; returns the bytes and the first error."""
+        freed, error = 0, None
+        for part in parts:
+            try:
+                freed += self._lower_one(part.cache, part.share, until)
+            except Exception as raised:  # noqa: BLE001  # raised at the end
+                error = raised if error is None else error
+        return freed, error
+
+    def _lower_one(self, one: Any, share: int, until: float) -> int:
+        """Bring a cache down to its share, piece by piece; returns the bytes let go."""
+        freed, held = 0, one.held_bytes()
+        if one.share is None or one.share > held:
+            one.share = held if one.share is None else max(held, min(one.share, share))
+        while one.share > share and self._now() < until:
+            piece = max(_PIECE, one.share // _PIECES)
+            one.share = max(share, one.share - piece)
+            freed += one.enforce(until)
+        if one.held_bytes() > one.share:  # It grew in place, or while the share was set.
+            freed += one.enforce(until)
+        return freed
+
+    def _raise(self, parts: list[Part], whole: int) -> None:
+        """Give what is free to those that are to have more."""
+        free = whole - sum(max(part.cache.share, part.cache.held_bytes()) for part in parts)
+        is_under_way = False
+        for part in parts:
+            one = part.cache
+            more = min(part.share - one.share, free)
+            if more > 0:
+                one.share += more
+                free -= more
+            is_under_way |= one.share != part.share or one.held_bytes() > one.share
+        self._is_under_way = is_under_way
