@@ -51,11 +51,11 @@ keeps_its_size(PyObject *value, Py_ssize_t own)
 }
 
 Py_ssize_t
-sizer_entry(Shares *shares, PyObject *key, PyObject *value, int mode, int *is_atomic)
+sizer_entry(Shares *shares, PyObject *key, PyObject *value, int mode, int *traits)
 {
     (void)mode; /* What an entry contributed is remembered, so both are reckoned alike. */
     Py_ssize_t of_key = root_atom_bytes(key), of_value = root_atom_bytes(value);
-    *is_atomic = keeps_its_size(value, of_value);
+    *traits = keeps_its_size(value, of_value) ? ATOMIC : 0;
     if (of_key >= 0 && of_value >= 0) {
         shares_forget(shares, key);
         return of_key + of_value;
@@ -72,6 +72,7 @@ sizer_entry(Shares *shares, PyObject *key, PyObject *value, int mode, int *is_at
     if (weigh(roots, count, NODES, EXCLUSIVE, shares, name_of(key, value), &weight) < 0) {
         return -1;
     }
+    *traits |= weight.withheld ? WITHHELD : 0;
     return weight.bytes + (of_key > 0 ? of_key : 0) + (of_value > 0 ? of_value : 0);
 }
 
@@ -264,11 +265,11 @@ py_entry(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)module;
     Shares *shares;
-    int is_atomic;
+    int traits;
     if (read_entry(arguments, count, &shares) < 0) {
         return NULL;
     }
-    Py_ssize_t bytes = sizer_entry(shares, arguments[0], arguments[1], WEIGH_AGAIN, &is_atomic);
+    Py_ssize_t bytes = sizer_entry(shares, arguments[0], arguments[1], WEIGH_AGAIN, &traits);
     return bytes < 0 ? NULL : PyLong_FromSsize_t(bytes);
 }
 

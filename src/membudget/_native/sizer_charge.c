@@ -15,12 +15,17 @@
 
 /* What portion of a part with more references than were met is charged. */
 static float
-portion(const Node *node, Shares *shares, const void *entry)
+portion(Walk *walk, const Node *node, Shares *shares, const void *entry)
 {
     Py_ssize_t held = references(node), seen = node->seen;
     if (node->own > SMALL_PART) {
-        Py_ssize_t known = shares == NULL ? seen : shares_note(shares, entry, node->item, seen);
+        Py_ssize_t known = seen;
+        if (shares != NULL) {
+            known = shares_note(shares, entry, node->item, seen);
+            walk->links++;
+        }
         if (known < held) {
+            walk->withheld = 1;
             return 0.0f;
         }
     }
@@ -37,7 +42,7 @@ see_others(Walk *walk, Shares *shares, const void *entry)
         if ((node->flags & ROOT) || references(node) <= (Py_ssize_t)node->seen) {
             continue;
         }
-        node->share = portion(node, shares, entry);
+        node->share = portion(walk, node, shares, entry);
         walk->total -= (double)node->own * (1.0 - (double)node->share);
         leads_further |= !(node->flags & LEAF);
     }

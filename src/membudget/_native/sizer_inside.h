@@ -86,6 +86,7 @@ typedef struct {
     Py_ssize_t bytes;
     Py_ssize_t nodes;
     int exact;
+    int withheld; /* a part was charged to nobody */
 } Weight;
 
 enum { DEEP, EXCLUSIVE };

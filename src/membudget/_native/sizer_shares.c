@@ -8,13 +8,14 @@
    Two hash tables with chains over arrays: parts by address, and links (entry, part, references)
    by the entry's address. The addresses are never followed. An entry that is weighed again first
    takes its links back; so does one that comes to lie where a forgotten one lay. When there are
-   too many everything is forgotten, and known again as the entries are weighed again. */
+   too many, of new ones nothing is known: each pays its portion, as if the table held the part
+   alone. */
 
 #include "sizer_inside.h"
 #include <string.h>
 
-/* Bounds the memory to about 2.5 MB. */
-#define MOST 65536
+/* Bounds the memory to some 180 MB, of which an entry is charged its own links. */
+#define MOST ((size_t)1 << 22)
 
 typedef struct {
     const void *name;    /* the part's address, or the entry's */
@@ -165,8 +166,7 @@ Py_ssize_t
 shares_note(Shares *shares, const void *entry, const void *name, Py_ssize_t seen)
 {
     if (shares->links.count >= MOST) {
-        index_clear(&shares->links);
-        index_clear(&shares->parts);
+        return PY_SSIZE_T_MAX;
     }
     Item *link = index_add(&shares->links, entry);
     if (link == NULL) {

@@ -112,7 +112,7 @@ walk_reset(Walk *walk, Py_ssize_t limit)
     walk->total = 0;
     walk->factor = 1;
     walk->stop = GOES_ON;
-    walk->has_words = walk->has_lent = 0;
+    walk->has_words = walk->has_lent = walk->withheld = walk->links = 0;
 }
 
 int
@@ -451,9 +451,11 @@ weigh(PyObject *const *roots, Py_ssize_t count, Py_ssize_t nodes, int rule, Shar
         again = settle(walk, round);
         round += walk->answered > asked;
     } while (again > 0);
+    walk->total += (double)walk->links * LINK_BYTES;
     *weight = (Weight){.bytes = (Py_ssize_t)(walk->total + 0.5),
                        .nodes = walk->looked,
-                       .exact = exact};
+                       .exact = exact,
+                       .withheld = walk->withheld};
     walk_give(walk);
     return again;
 }

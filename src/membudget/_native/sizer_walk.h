@@ -39,6 +39,9 @@ typedef struct {
 
 typedef enum { GOES_ON, OVER, NEW_TYPE, NO_MEMORY } Stop;
 
+/* What a link to a part costs the table that notes it. */
+#define LINK_BYTES 44
+
 typedef struct Walk {
     Node *nodes;
     size_t node_count, node_room;
@@ -55,7 +58,7 @@ typedef struct Walk {
     double factor;
     PyTypeObject *unknown;
     Stop stop;
-    int has_words, has_lent;
+    int has_words, has_lent, withheld, links;
 } Walk;
 
 #if defined(__GNUC__)

@@ -238,7 +238,6 @@ void block_forget(void *block, size_t bytes); /* its pages may go; they read as 
 double clock_precise(void);
 double clock_coarse(void);                 /* at most COARSE seconds behind */
 #define COARSE 0.02
-void let_others_run(void);
 /* Lets them run where that is due; call it only while the structure is closed. */
 typedef struct {
     double since;
@@ -442,9 +441,10 @@ PyObject *table_set_many(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 
 /* table_reweigh.c */
 /* What the sizer says of an entry, which may run code; -1 with an exception. */
-Py_ssize_t weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *is_atomic);
+Py_ssize_t weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *traits);
 int recent_weigh(Table *table);            /* before a set is opened; -1 with an exception */
 void recent_note(Table *table, Id id);
+void recent_free(Recent *recent);
 PyObject *table_reweigh(Table *, PyObject *);
 
 /* table_fold.c */

@@ -342,6 +342,9 @@ snapshot(Table *table, int what)
     Py_ssize_t count;
     LOCKED(table, count = picture(table, what, &references));
     PyObject *list = count < 0 ? NULL : PyList_New(count);
+    if (list != NULL) { /* Whoever walks the collector's objects must not find it half filled. */
+        PyObject_GC_UnTrack(list);
+    }
     Py_ssize_t at = 0, width = what == ITEMS ? 2 : 1;
     Slice slice;
     slice_begin(&slice);
@@ -364,6 +367,9 @@ snapshot(Table *table, int what)
         Py_DECREF(references[at]);
     }
     PyMem_RawFree(references);
+    if (list != NULL) {
+        PyObject_GC_Track(list);
+    }
     return list;
 }
 

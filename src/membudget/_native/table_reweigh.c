@@ -3,8 +3,9 @@
    At `set` the caller's own variables still hold parts of a value, which then seem to be somebody
    else's and are charged little; and lists grow after they were put in. So a set of a value that may
    change weighs again the one set sixteen such sets earlier, when its makers have let go of it. Where
-   that hardly ever changes anything it is done for each eighth only. A hand that goes around all
-   entries finds what changed later. */
+   that hardly ever changes anything it is done for each eighth only. One a part of which somebody
+   still held then gets another try, hundreds of sets later: its makers may make several entries of
+   one part. A hand that goes around all entries finds what changed later. */
 
 #include "table.h"
 
@@ -14,19 +15,34 @@
 #define AT_A_TIME 16 /* entries weighed in one step */
 #define LOOKED_AT 512 /* entries passed by in one step, at most */
 
+#define LATER 512
+
+typedef struct {
+    PyObject *key, *value; /* to recognise the entry by; not owned, never followed */
+    Id id;
+} Noted;
+
 struct Recent {
-    struct {
-        PyObject *key, *value; /* to recognise the entry by; not owned, never followed */
-        Id id;
-    } items[RECENT];
+    Noted items[RECENT];
+    Noted *later; /* LATER of them, made when one is needed */
+    uint16_t later_at;
     uint8_t at, seen, changed, every, skipped;
 };
 
+void
+recent_free(Recent *recent)
+{
+    if (recent != NULL) {
+        PyMem_RawFree(recent->later);
+        PyMem_RawFree(recent);
+    }
+}
+
 Py_ssize_t
-weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *is_atomic)
+weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *traits)
 {
     table->weighing++;
-    Py_ssize_t bytes = sizer_entry(table->shares, key, value, mode, is_atomic);
+    Py_ssize_t bytes = sizer_entry(table->shares, key, value, mode, traits);
     table->weighing--;
     return bytes;
 }
@@ -34,12 +50,12 @@ weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *is_atom
 /* Weighs an entry again that holds this key and this value; 1 and by how many bytes it changed, 0
    where it is gone, -1 with an exception. */
 static int
-weigh_again(Table *table, Id id, int64_t *change)
+weigh_again(Table *table, Id id, int64_t *change, int *traits)
 {
     Entry *entry = entry_at(&table->contents, id);
     PyObject *key = Py_NewRef(entry->key), *value = Py_NewRef(entry->value);
-    int is_atomic, done = 0;
-    Py_ssize_t bytes = weigh_entry(table, key, value, WEIGH_AGAIN, &is_atomic);
+    int done = 0;
+    Py_ssize_t bytes = weigh_entry(table, key, value, WEIGH_AGAIN, traits);
     if (bytes < 0) {
         done = -1;
     }
@@ -59,6 +75,47 @@ weigh_again(Table *table, Id id, int64_t *change)
     return done;
 }
 
+/* The same for one noted earlier, if it is still what it was; what the program's own code raised is
+   passed over: the weight was right once. */
+static int
+weigh_noted(Table *table, Noted noted, int64_t *before, int64_t *change, int *traits)
+{
+    if (noted.key == NULL || !entries_has(&table->contents, noted.id)) {
+        return 0;
+    }
+    const Entry *entry = entry_at(&table->contents, noted.id);
+    if (entry->key != noted.key || entry->value != noted.value || !(entry->flags & LOOSE)) {
+        return 0;
+    }
+    *before = entry->weight;
+    int done = weigh_again(table, noted.id, change, traits);
+    if (done < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+        done = 0;
+    }
+    return done;
+}
+
+/* Notes an entry a part of which somebody still held: it gets another try, hundreds of sets later, in
+   the place of one noted so long ago. */
+static int
+try_later(Table *table, Noted noted)
+{
+    Recent *recent = table->recent;
+    if (recent->later == NULL) {
+        recent->later = PyMem_RawCalloc(LATER, sizeof(Noted));
+        if (recent->later == NULL) {
+            return 0; /* The hand comes by. */
+        }
+    }
+    Noted due = recent->later[recent->later_at];
+    recent->later[recent->later_at] = noted;
+    recent->later_at = (uint16_t)((recent->later_at + 1) % LATER);
+    int64_t before, change = 0;
+    int traits;
+    return weigh_noted(table, due, &before, &change, &traits) < 0 ? -1 : 0;
+}
+
 int
 recent_weigh(Table *table)
 {
@@ -66,42 +123,27 @@ recent_weigh(Table *table)
     if (recent == NULL) {
         return 0;
     }
-    Id id = recent->items[recent->at].id;
-    PyObject *key = recent->items[recent->at].key, *value = recent->items[recent->at].value;
-    if (key == NULL || ++recent->skipped < recent->every) {
+    Noted noted = recent->items[recent->at];
+    if (noted.key == NULL || ++recent->skipped < recent->every) {
         return 0;
     }
     recent->skipped = 0;
     recent->items[recent->at].key = NULL;
-    if (!entries_has(&table->contents, id)) {
-        return 0;
+    int64_t before = 0, change = 0;
+    int traits = 0, done = weigh_noted(table, noted, &before, &change, &traits);
+    if (done <= 0 || (recent = table->recent) == NULL) {
+        return done < 0 ? -1 : 0;
     }
-    const Entry *entry = entry_at(&table->contents, id);
-    if (entry->key != key || entry->value != value || !(entry->flags & LOOSE)) {
-        return 0;
+    int has_changed = (change < 0 ? -change : change) * 100 >= before;
+    recent->changed |= (uint8_t)has_changed;
+    if (has_changed) {
+        recent->every = 1;
     }
-    int64_t before = entry->weight, change = 0;
-    int done = weigh_again(table, id, &change);
-    if (done < 0) {
-        /* What weighs it is the program's own, and was right once. */
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return -1;
-        }
-        PyErr_Clear();
-        return 0;
+    if (++recent->seen >= JUDGED) {
+        recent->every = recent->changed ? 1 : SELDOM;
+        recent->seen = recent->changed = 0;
     }
-    if (done > 0 && (recent = table->recent) != NULL) {
-        int has_changed = (change < 0 ? -change : change) * 100 >= before;
-        recent->changed |= (uint8_t)has_changed;
-        if (has_changed) {
-            recent->every = 1;
-        }
-        if (++recent->seen >= JUDGED) {
-            recent->every = recent->changed ? 1 : SELDOM;
-            recent->seen = recent->changed = 0;
-        }
-    }
-    return 0;
+    return traits & WITHHELD ? try_later(table, noted) : 0;
 }
 
 void
@@ -147,8 +189,9 @@ reweigh(Table *table, int64_t *total)
             continue;
         }
         int64_t change = 0;
+        int traits;
         weighed++;
-        if (weigh_again(table, id, &change) < 0) {
+        if (weigh_again(table, id, &change, &traits) < 0) {
             if (!PyErr_ExceptionMatches(PyExc_Exception)) {
                 return -1;
             }

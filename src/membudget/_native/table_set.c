@@ -149,12 +149,12 @@ weigh_coming(Table *table, Coming *coming, PyObject *size)
     int64_t bytes;
     coming->flags = 0;
     if ((size == NULL || size == Py_None) && table->size == NULL) {
-        int is_atomic;
-        bytes = weigh_entry(table, coming->key, coming->value, WEIGH_NEW, &is_atomic);
+        int traits;
+        bytes = weigh_entry(table, coming->key, coming->value, WEIGH_NEW, &traits);
         if (bytes < 0) {
             return -1;
         }
-        coming->flags = is_atomic ? (is_quiet(coming->key) ? 0 : NOTED) : LOOSE | NOTED;
+        coming->flags = traits & ATOMIC ? (is_quiet(coming->key) ? 0 : NOTED) : LOOSE | NOTED;
     }
     else {
         bytes = size == NULL || size == Py_None ? ask_size(table, coming->value) : read_size(size);

@@ -16,6 +16,8 @@
 #endif
 
 #define LINE ((size_t)64)
+#define SLICE 0.001
+#define PIECE ((size_t)4 << 20)
 #define MAPPED ((size_t)128 << 10) /* from so many bytes on */
 
 void *
@@ -49,7 +51,10 @@ block_free(void *block, size_t bytes)
     }
     if (bytes >= MAPPED) {
 #if !defined(_WIN32)
-        munmap(block, bytes);
+        /* In pieces: meanwhile no other thread of the process can get memory from the system. */
+        for (size_t at = 0; at < bytes; at += PIECE) {
+            munmap((char *)block + at, bytes - at < PIECE ? bytes - at : PIECE);
+        }
 #else
         VirtualFree(block, 0, MEM_RELEASE);
 #endif
@@ -108,10 +113,18 @@ clock_coarse(void)
 #endif
 }
 
-void
+/* A thread that waits for the GIL is woken when it is released, and waits anew where it comes too late;
+   only a wait that lasts undisturbed makes the interpreter hand it over. So a release without a nap,
+   once a millisecond, would keep all others out for as long as it goes on. */
+static void
 let_others_run(void)
 {
     Py_BEGIN_ALLOW_THREADS
+#if defined(_WIN32)
+    SwitchToThread();
+#else
+    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+#endif
     Py_END_ALLOW_THREADS
 }
 
@@ -124,7 +137,7 @@ slice_begin(Slice *slice)
 void
 slice_check(Slice *slice)
 {
-    if (clock_precise() - slice->since >= 0.001) {
+    if (clock_precise() - slice->since >= SLICE) {
         let_others_run();
         slice->since = clock_precise();
     }

@@ -191,7 +191,7 @@ table_dealloc(Table *table)
     contents_free(&table->contents, 0);
     plan_free(table->plan);
     shares_free(table->shares);
-    PyMem_RawFree(table->recent);
+    recent_free(table->recent);
     Py_XDECREF(table->size);
     Py_XDECREF(table->now);
     Py_XDECREF(table->registry);

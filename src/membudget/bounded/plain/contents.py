@@ -28,6 +28,8 @@ _LOOSE_TABLE, _LOOSE_SLOT = 1 << 16, 512
 
 _NOTHING: Any = None
 
+_LOOKS = 4
+
 Taken: TypeAlias = tuple[K, V, int, float | None, int]
 """What was taken out: key, value, weight, when it expires and its last use. Only the caller holds
 it still."""
@@ -109,10 +111,12 @@ class Contents(Queues[K, V]):
 
     def live(self, now: float) -> list[Entry[K, V]]:
         """The entries that have not expired, queue after queue, the oldest first in each."""
-        while True:
+        for _ in range(_LOOKS):
             found = [one for ring in self.rings() for one in _linked(ring)]
             if len(found) == self.count:
                 break  # Else a finalizer came in between and used the table: look again.
+        else:  # Memory was short in the middle of a change: what is linked counts.
+            self.recount(found)
         if not self.wheel.count:
             return found
         ended = self.wheel.has_ended

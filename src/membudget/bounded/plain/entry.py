@@ -28,7 +28,7 @@ class Ring:
     def take_apart(self) -> None:
         """Undo the circle, entry by entry, for the collector need not find it then."""
         one = self.after
-        self.before = self.after = None
+        self.before = self.after = self
         while one is not self and one is not None:
             following = one.after
             one.before = one.after = None
@@ -47,7 +47,7 @@ class Slot:
     def take_apart(self) -> None:
         """Undo the circle, entry by entry."""
         one = self.later
-        self.sooner = self.later = None
+        self.sooner = self.later = self
         while one is not self and one is not None:
             following = one.later
             one.sooner = one.later = None

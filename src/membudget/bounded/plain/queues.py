@@ -71,11 +71,12 @@ class Queues(Generic[K, V]):
         self.hand: Any = self.small
 
     def take_apart(self) -> None:
-        """Undo all circles."""
+        """Undo all circles; what is left is empty and in order: a finalizer may still use it."""
+        self.bytes = self.count = self.small_bytes = self.small_count = self.loose = 0
+        self.fresh, self.hand = None, self.small
         for ring in self.rings():
             ring.take_apart()
         self.wheel.take_apart()
-        self.fresh = self.hand = None
 
     def settle(self, entry: Entry[K, V]) -> None:
         """Put an entry whose weight has changed where it belongs."""
@@ -151,6 +152,13 @@ class Queues(Generic[K, V]):
             self.small_bytes += change
         self.settle(entry)
         return change
+
+    def recount(self, linked: list[Entry[K, V]]) -> None:
+        """Make the sums those of the entries that are linked."""
+        small = [one for one in linked if one.ring is self.small]
+        self.count, self.bytes = len(linked), sum([one.weight for one in linked])
+        self.small_count, self.small_bytes = len(small), sum([one.weight for one in small])
+        self.loose = sum([one.is_loose for one in linked])
 
     def rings(self) -> list[Ring]:
         """All queues, in their order."""

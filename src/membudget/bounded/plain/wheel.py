@@ -70,6 +70,7 @@ class Wheel:
 
     def take_apart(self) -> None:
         """Undo all circles."""
+        self.count, self._bits = 0, [0] * _LEVELS
         for slot in (self._due, self._pending, self._overflow, *self._slots):
             if slot is not None:
                 slot.take_apart()
