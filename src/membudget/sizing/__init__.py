@@ -25,7 +25,6 @@ environment does not say MEMBUDGET_PURE=1, and in plain Python.
 
 from __future__ import annotations
 
-import os
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
