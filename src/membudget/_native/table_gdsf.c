@@ -40,11 +40,16 @@ class_of(const Table *table, int64_t weight)
     if (table->max_bytes < 0 && table->max_entries >= 0) {
         return 0;
     }
+    uint64_t rest = weight > 0 ? (uint64_t)weight : 1;
+#if defined(__GNUC__) || defined(__clang__)
+    unsigned class = 63u - (unsigned)__builtin_clzll(rest);
+#else
     unsigned class = 0;
-    for (uint64_t rest = (uint64_t)weight >> 1; rest != 0 && class < CLASSES - 1; rest >>= 1) {
+    while ((rest >>= 1) != 0) {
         class++;
     }
-    return class;
+#endif
+    return class < CLASSES ? class : CLASSES - 1;
 }
 
 void
