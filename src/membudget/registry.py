@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FORK_PATIENCE = 0.05
 """Seconds that a fork may wait for our own locks, all together."""
 
+_SPARE = 16
+"""Members of a kind before a sweep is worth its while."""
 
 _PARTS: dict[type, tuple[str, ...]] = {
     Holder: ("name", "held_bytes"),
@@ -51,13 +53,16 @@ class Registry:
         self._lock = RLock()
         self._governor: weakref.ref[ForkAware] | None = None
         self._members: dict[type, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}
+        self._sweep_at = dict.fromkeys(_PARTS, _SPARE)
         self._kept: list[object] = []
         _registries.add(self)
 
     def add(self, member: object, *, keep: bool = False) -> None:
         """Keep a weak reference to a holder, filed under every protocol it satisfies.
 
-        The protocols are looked up once, here, since such a look costs microseconds.
+        The protocols are looked up once, here, since such a look costs microseconds. Those that
+        are gone are swept when there may be as many of them as of the others, so that the cost
+        does not grow with the members.
 
         Args:
             member: The holder.
@@ -69,7 +74,9 @@ class Registry:
                 self._kept.append(member)
             for kind, members in self._members.items():
                 if all(hasattr(member, part) for part in _PARTS[kind]):
-                    members[:] = [ref for ref in members if ref() is not None]
+                    if len(members) >= self._sweep_at[kind]:
+                        members[:] = [ref for ref in members if ref() is not None]
+                        self._sweep_at[kind] = max(_SPARE, 2 * len(members))
                     members.append(weakref.ref(member))
         if self.newcomer is not None:
             self.newcomer(member)

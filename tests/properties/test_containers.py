@@ -143,6 +143,7 @@ def run_sequence(made: Callable[..., Any], model: Any, bounds: tuple[Any, Any], 
         got = outcome(tested, name, args)
         if name == "__imul__":
             does = ("extend", (list(model) * (args[0] - 1),)) if args[0] > 0 else ("clear", ())
+            leftward = leftward and (args[0] <= 1 or not model)
         elif name in ("extend", "__iadd__", "extendleft", "append", "appendleft") and does:
             leftward = name.endswith("left") if does[1][0] != [] else leftward
         expected: tuple[str, Any] = ("value", None)
@@ -150,7 +151,7 @@ def run_sequence(made: Callable[..., Any], model: Any, bounds: tuple[Any, Any], 
             expected = outcome(model, *does)
         total += bound_by_hand(model, items, most, leftward=leftward and is_deque)
         if name in ("__imul__", "__iadd__"):
-            leftward, expected = False, ("value", list(model))
+            expected = ("value", list(model))
         if name == "__add__" and is_deque and items != float("inf"):
             expected = ("value", list(deque(expected[1], int(items))))
         assert got == expected, op

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer
+from membudget.core import Holder
 from membudget.registry import Registry
+from steps import steps
 
 
 class Holding:
@@ -94,3 +96,24 @@ def test_a_member_that_fails_does_not_stop_a_fork() -> None:
     registry.add(fine)
     registry._before_fork(0.0)
     assert log == ["fine before"]
+
+
+def test_adding_costs_the_same_among_many() -> None:
+    """Twice as many members are twice the work, and those that are gone are not kept."""
+
+    def work(count: int) -> int:
+        registry = Registry()
+        living = [Holding() for _ in range(count)]
+
+        def add() -> None:
+            for one in living:
+                registry.add(one)
+
+        cost = steps(add)
+        assert len(registry.holders()) == count
+        for _ in range(20 * count):
+            registry.add(Holding())
+        assert len(registry._members[Holder]) <= 2 * count + 32
+        return cost
+
+    assert work(400) < 2.5 * work(200)

@@ -1,4 +1,8 @@
-"""What a set can be compared and combined with: each time on a copy, and the result is plain."""
+"""What a set can be compared and combined with: the result is plain.
+
+Where the other is smaller, its items are looked up; else, or where all of this set is in the
+result, it is done on a copy.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,24 @@ T = TypeVar("T")
 
 
 class SetAlgebra(MutableSet[T]):
-    """The operators of `set` and the methods behind them, over a copy made by iterating.
+    """The operators of `set` and the methods behind them.
 
     Operators take sets of any kind on either side, methods any iterables. What changes the set
     itself is left to `update`, `intersection_update` and the like.
     """
 
     __hash__ = None  # type: ignore[assignment]  # as any set
+
+    def _held(self, items: set[Any]) -> set[Any]:
+        """Those items that are here, at one moment."""
+        raise NotImplementedError
+
+    def _common(self, items: set[Any]) -> set[Any]:
+        """The same, by looking up the smaller of both in the other."""
+        return self._held(items) if len(items) < len(self) else items.intersection(set(self))
+
+    def _has_all(self, items: set[Any]) -> bool:
+        return len(items) <= len(self) and len(self._held(items)) == len(items)
 
     def update(self, *others: Iterable[T]) -> None:
         """Put items in."""
@@ -38,22 +53,28 @@ class SetAlgebra(MutableSet[T]):
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
-        return set(self) == set(other) if isinstance(other, AbstractSet) else NotImplemented
+        if not isinstance(other, AbstractSet):
+            return NotImplemented
+        return len(self) == len(other) and set(self) == set(other)
 
     def __le__(self, other: Any) -> bool:
-        return set(self) <= set(other) if isinstance(other, AbstractSet) else NotImplemented
+        return self.issubset(other) if isinstance(other, AbstractSet) else NotImplemented
 
     def __lt__(self, other: Any) -> bool:
-        return set(self) < set(other) if isinstance(other, AbstractSet) else NotImplemented
+        if not isinstance(other, AbstractSet):
+            return NotImplemented
+        return len(self) < len(other) and set(self) < set(other)
 
     def __ge__(self, other: Any) -> bool:
-        return set(self) >= set(other) if isinstance(other, AbstractSet) else NotImplemented
+        return self.issuperset(other) if isinstance(other, AbstractSet) else NotImplemented
 
     def __gt__(self, other: Any) -> bool:
-        return set(self) > set(other) if isinstance(other, AbstractSet) else NotImplemented
+        if not isinstance(other, AbstractSet):
+            return NotImplemented
+        return len(self) > len(other) and self._has_all(set(other))
 
     def __and__(self, other: Any) -> Any:
-        return set(self) & set(other) if isinstance(other, AbstractSet) else NotImplemented
+        return self._common(set(other)) if isinstance(other, AbstractSet) else NotImplemented
 
     def __or__(self, other: Any) -> Any:
         return set(self) | set(other) if isinstance(other, AbstractSet) else NotImplemented
@@ -67,7 +88,10 @@ class SetAlgebra(MutableSet[T]):
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __rsub__(self, other: Any) -> Any:
-        return set(other) - set(self) if isinstance(other, AbstractSet) else NotImplemented
+        if not isinstance(other, AbstractSet):
+            return NotImplemented
+        theirs = set(other)
+        return theirs - self._common(theirs)
 
     def __ior__(self, other: Any) -> Any:
         return self._changed(other, self.update)
@@ -93,7 +117,9 @@ class SetAlgebra(MutableSet[T]):
 
     def intersection(self, *others: Iterable[Any]) -> set[T]:
         """A plain set of what is here and in all others."""
-        return set(self).intersection(*others)
+        if not others:
+            return set(self)
+        return self._common(set(others[0]).intersection(*others[1:]))
 
     def difference(self, *others: Iterable[Any]) -> set[T]:
         """A plain set of what is here and in no other."""
@@ -105,12 +131,13 @@ class SetAlgebra(MutableSet[T]):
 
     def issubset(self, other: Iterable[Any]) -> bool:
         """Whether all items are in the other."""
-        return set(self).issubset(other)
+        theirs = set(other)
+        return len(self) <= len(theirs) and set(self) <= theirs
 
     def issuperset(self, other: Iterable[Any]) -> bool:
         """Whether all of the other's items are here."""
-        return set(self).issuperset(other)
+        return self._has_all(set(other))
 
     def isdisjoint(self, other: Iterable[Any]) -> bool:
         """Whether no item is in both."""
-        return set(self).isdisjoint(other)
+        return not self._common(set(other))

@@ -11,7 +11,7 @@ from membudget.bounded.cache import Cache
 from membudget.bounded.flights import abandon, flights_of
 from membudget.bounded.freshness import Lifetime, Shelf
 from membudget.bounded.loading import Loading
-from membudget.bounded.owners import Owners
+from membudget.bounded.owners import MethodCache, Owners
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 
@@ -135,8 +135,9 @@ def _decorated(
     _check(function)
     is_coroutine = keys.is_coroutine_function(function)
     name = keys.name_of(function) if name is None else name
-    owners = Owners(name) if key is None and keys.has_self(function) else None
-    cache: Cache[Any, Any] = Cache(
+    owners = Owners(name, clock) if key is None and keys.has_self(function) else None
+    kind: type[Cache[Any, Any]] = Cache if owners is None else MethodCache
+    cache = kind(
         name,
         ttl=lifetime.ttl if lifetime.is_plain() else None,
         on_evict=None if owners is None else owners.forget,
@@ -149,7 +150,7 @@ def _decorated(
         shelf = Shelf(name, cache, lifetime, time.monotonic if clock is None else clock.now)
         registry.add(shelf)
     if owners is not None:
-        owners.cache = cache
+        owners.join_cache(cache)
         registry.add(owners)
     loading = _loading(function, cache, lifetime, shelf, owners)
     parts = keys.parts_by(function)
@@ -167,7 +168,7 @@ def _decorated(
     )
     update_wrapper(wrapper, function)
     parameters = {**bounds, **lifetime.as_dict(), "typed": is_typed}
-    _add_functions(wrapper, cache, owners, parameters)
+    _add_functions(wrapper, cache, parameters)
     return wrapper
 
 
@@ -240,9 +241,7 @@ def _loading(
     )
 
 
-def _add_functions(
-    wrapper: Any, cache: Cache[Any, Any], owners: Owners | None, parameters: dict[str, Any]
-) -> None:
+def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, Any]) -> None:
     """What the standard library's has too."""
     before = [0, 0]
 
@@ -260,8 +259,6 @@ def _add_functions(
         """Forget all; a load under way reaches those who wait for it, but is not kept."""
         abandon(cache)
         cache.clear()
-        if owners is not None:
-            owners.forget_all()
         figures = cache.stats()
         before[:] = figures.hits, figures.misses
 

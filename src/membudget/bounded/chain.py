@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from membudget.bounded.index import SPLIT_AT, Index
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,6 +23,7 @@ LINK_BYTES = 114
 tracemalloc, 1,000 to 100,000 links: 106 to 118."""
 
 _SPARE = 64
+_TIDY_EVERY = 16
 
 
 class Link(Generic[K, V]):
@@ -47,11 +50,12 @@ class Chain(Generic[K, V]):
         root: Stands before the oldest and after the newest.
     """
 
-    __slots__ = ("bytes", "count", "index", "root")
+    __slots__ = ("_taken", "bytes", "count", "index", "root")
 
     def __init__(self) -> None:
         self.bytes = self.count = 0
-        self.index: dict[K, Link[K, V]] = {}
+        self.index: Index[K, Link[K, V]] = Index()
+        self._taken = 0
         root: Any = Link(None, None, 0)
         root.before = root.after = root
         self.root: Any = root
@@ -63,19 +67,36 @@ class Chain(Generic[K, V]):
             yield link
             link = link.after
 
+    def links(self) -> list[Link[K, V]]:
+        """All links now. Half the time of going through them one by one."""
+        found: list[Link[K, V]] = []
+        root = self.root
+        link = root.after
+        while link is not root and link is not None:
+            found.append(link)
+            link = link.after
+        return found
+
     def __del__(self) -> None:
         self.free()
         self.root.before = self.root.after = None
 
     def get(self, key: Any) -> Link[K, V] | None:
         """The link of a key, if it is held."""
-        link = self.index.get(key)
+        index = self.index
+        parts = index.parts
+        link = (parts[0] if len(parts) == 1 else index.part(key)).get(key)
         return None if link is None or link.after is None else link
 
     def put(self, key: K, value: V, weight: int) -> tuple[V] | None:
         """Hold a value as the newest; returns the one it replaces, in a tuple."""
         fresh: Link[K, V] = Link(key, value, weight)
-        link: Any = self.index.setdefault(key, fresh)
+        index = self.index
+        parts = index.parts
+        part, is_one = parts[0], len(parts) == 1
+        link: Any = part.setdefault(key, fresh) if is_one and len(part) < SPLIT_AT else None
+        if link is None or index.parts[0] is not part:  # As `file`, in half the time.
+            link = index.file(key, fresh)
         root = self.root
         replaced = None
         if link.after is not None:
@@ -111,8 +132,13 @@ class Chain(Generic[K, V]):
 
     def take(self, key: Any) -> Link[K, V] | None:
         """Take out the link of a key; None where it is not held."""
-        link = self.index.pop(key, None)
-        return link if link is not None and self._unlink(link) else None
+        link = self.index.get(key)
+        if link is None or not self._unlink(link):
+            return None
+        # After it, and not before: what is out but found is passed over, what is in but not found
+        # would be there twice.
+        self._unfind(link)
+        return link
 
     def take_end(self, *, newest: bool = False) -> Link[K, V] | None:
         """Take out the oldest link, or the newest; None where there is none.
@@ -125,11 +151,7 @@ class Chain(Generic[K, V]):
         if link is root:
             return None
         self._unlink(link)
-        key, index = link.key, self.index
-        if index.get(key) is link:
-            index.pop(key, None)
-        if len(index) > 2 * self.count + _SPARE:  # Keys that cannot be found any more.
-            self.index = {one.key: one for one in self}
+        self._unfind(link)
         return link  # type: ignore[no-any-return]
 
     def free(self) -> None:
@@ -138,7 +160,7 @@ class Chain(Generic[K, V]):
         first = root.after
         self.bytes = self.count = 0
         root.before = root.after = root
-        self.index = {}
+        self.index.clear()
         while first is not None and first is not root:
             link, first = first, first.after
             link.before = link.after = None
@@ -147,6 +169,19 @@ class Chain(Generic[K, V]):
         """Count anew."""
         held = list(self)
         self.bytes, self.count = sum([link.weight for link in held]), len(held)
+
+    def _unfind(self, link: Link[K, V]) -> None:
+        """Take a link that is out of the chain out of the index."""
+        index, key = self.index, link.key
+        parts = index.parts
+        part = parts[0] if len(parts) == 1 else index.part(key)
+        if part.get(key) is link and link.after is None:  # Else it was put in again by a key.
+            part.pop(key, None)
+        self._taken = taken = self._taken + 1
+        if not taken % _TIDY_EVERY:
+            index.tidy()
+            if len(index) > 2 * self.count + _SPARE:  # Keys that cannot be found any more.
+                index.keep([(one.key, one) for one in self])
 
     def _unlink(self, link: Any) -> bool:
         if link.after is None:

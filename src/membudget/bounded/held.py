@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.arguments import bytes_bound, checked_name
 from membudget.bounded.bounds import DEFAULT_ITEMS, KEEP, ContainerStats, items_bound
+from membudget.bounded.copies import attributes_of, remade
 from membudget.bounded.locked import Locked
 from membudget.core import Rung
-from membudget.registry import REGISTRY
+from membudget.registry import REGISTRY, Registry
 from membudget.sizing import checked, size_of
 from membudget.units import human_bytes
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from membudget.bounded.bounds import Cause
     from membudget.core import Clock
-    from membudget.registry import Registry
 
 CLAIM_EVERY = 1 << 14
 """Bytes taken in between two questions to the budget, a 64th of what it looks at by itself."""
@@ -177,15 +177,17 @@ class Bounded(Locked):
         }
 
     def _like(self) -> Any:
-        """An empty container of the same name and bounds."""
-        kind: Any = type(self)
-        return kind(self.name, **self._settings())
+        """An empty container of the same kind, name, bounds and attributes."""
+        made = remade(type(self), self.name, self._settings())
+        vars(made).update(attributes_of(self, made))
+        return made
 
     def _remake(self) -> tuple[Any, ...]:
-        """What pickle makes an empty one from; in the process's own register."""
+        """What pickle makes an empty one from, in the process's own register; its attributes."""
         settings = self._settings()
         del settings["registry"], settings["clock"]
-        return _remade, (type(self), self.name, settings)
+        empty = remade(type(self), self.name, {**settings, "registry": Registry()})
+        return remade, (type(self), self.name, settings), attributes_of(self, empty) or None
 
     def _weigh(self, item: Any) -> int:
         weight = self._slot
@@ -212,8 +214,15 @@ class Bounded(Locked):
         return None if self._is_lifted() else "items"
 
     def _is_lifted(self) -> bool:
-        """Whether it was given no bound in items, and lives under a budget."""
-        return self._max_items is None and self._registry.meter is not None
+        """Whether it was given no bound in items, and lives under a budget.
+
+        Then what it holds becomes the bound for when the budget has ended: what it let it have is
+        not dropped for that.
+        """
+        if self._max_items is not None or self._registry.meter is None:
+            return False
+        self._most_items = max(DEFAULT_ITEMS, self._count())
+        return True
 
     def _take_excess(self, gone: list[tuple[Any, ...]]) -> None:
         """Take out what is beyond the bounds; under the lock."""
@@ -231,6 +240,8 @@ class Bounded(Locked):
             with self._lock:
                 claimed, self._unclaimed = self._unclaimed, 0
             meter = self._registry.meter
+            if self._max_items is self._max_bytes is None:
+                self._is_lifted()  # It may hold less by now.
             wanted = meter.claim(claimed) if meter is not None and claimed else 0
             if wanted > 0:
                 later = self._let_go(wanted)[1]
@@ -243,15 +254,14 @@ class Bounded(Locked):
         """Drop so many bytes, or with None what is beyond the bounds, batch by batch."""
         freed, first = 0, None
         gone: list[tuple[Any, ...]] = []
-        while self._enter(until):
-            try:
-                before = self.held_bytes()
-                self._take_batch(gone, None if target is None else target - freed)
-                freed += before - self.held_bytes()
-            finally:
-                self._lock.release()
-            if not gone:
-                break
+
+        def take() -> None:
+            nonlocal freed
+            before = self.held_bytes()
+            self._take_batch(gone, None if target is None else target - freed)
+            freed += before - self.held_bytes()
+
+        while self._under_lock(until, take) and gone:
             error = self._drop(gone)
             first = error if first is None else first
         return freed, first
@@ -285,7 +295,3 @@ class Bounded(Locked):
         """Raise what `on_drop` raised, now that everything is in order."""
         if error is not None:
             raise error
-
-
-def _remade(kind: type[Any], name: str, settings: dict[str, Any]) -> Any:
-    return kind(name, **settings)

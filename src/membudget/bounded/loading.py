@@ -5,7 +5,8 @@ or its very exception, which is kept nowhere: the next call tries again. A leade
 or interrupted gives nothing to its followers: one of them leads next. A load that asks for its own
 key runs the loader again, as a plain function would call itself.
 
-Each level of a recursion costs two frames here, so that it goes nearly as deep as without.
+Each level of a recursion costs two frames more here: under the usual limit of 1000 frames it
+goes 330 levels deep, where the standard library's cache, in C, lets it go 500.
 """
 
 from __future__ import annotations

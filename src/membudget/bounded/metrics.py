@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.arguments import bytes_bound
 from membudget.bounded.bounds import KEEP, items_bound
-from membudget.bounded.series import MetricsStats, Summary, summarize
-from membudget.bounded.series_store import SeriesStore, samples_bound
+from membudget.bounded.series import LEAST, MetricsStats, Summary, summarize
+from membudget.bounded.series_store import SeriesStore, Widths, samples_bound
 from membudget.core import Rung
+from membudget.errors import ConfigError
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
@@ -87,40 +88,33 @@ class MetricsCollector(SeriesStore):
         Args:
             series: What is measured.
             value: A number.
-            at: When, in seconds of the collector's clock; None is now.
+            at: When, in seconds of the collector's clock, which is the monotonic one where it was
+                given none; None is now.
 
         Returns:
             False where it was not taken in, but counted: the value is no number (NaN), or a series
             is heavier than `max_bytes`.
 
         Raises:
-            ConfigError: A series without a text for a name.
+            ConfigError: A series without a text for a name; a time further ahead than `ttl`.
         """
-        value = float(value)
-        grown = 0
+        value, when = float(value), None if at is None else float(at)
+        if not isinstance(series, str):
+            raise ConfigError(
+                f"the series {series!r} is not a text: name it after what it measures"
+            )
         with self._lock:
-            when = self._now() if at is None else at
-            if value != value:  # noqa: PLR0124  # only NaN is not itself
-                self._refused += 1
-                return False
-            one = self._series.get(series)
-            if one is None:
-                one = self._begin(series)
-                if one is None:
-                    self._refused += 1
-                    return False
-                grown = one.bytes
-            else:
-                self._series.move_to_end(series)
-            if self._ttl is not None:
-                self._dropped["expired"] += one.prune(when - self._ttl)
-            if one.is_full():
-                grown += self._grow(one)
-            self._dropped["samples"] += one.add(value, when)
-            self._added += 1
+            now = self._now()
+            when = now if when is None else self._checked_time(when, now)
+            try:
+                grown = None if value != value else self._take_in(series, value, when)  # noqa: PLR0124  # only NaN is not itself
+            except BaseException:  # By a signal's handler, in the middle of this.
+                self._mend()
+                raise
+            self._refused += grown is None
         if grown:
             self._settle(grown)
-        return True
+        return grown is not None
 
     def names(self) -> list[str]:
         """The series, the longest without a new sample first."""
@@ -148,15 +142,21 @@ class MetricsCollector(SeriesStore):
     def discard(self, series: str) -> bool:
         """Forget a series; returns whether there was one."""
         with self._lock:
-            one = self._series.pop(series, None)
-            self._bytes -= 0 if one is None else one.bytes
+            try:
+                one = self._series.pop(series, None)
+                if one is not None:
+                    self._forget(series, one)
+            except BaseException:
+                self._mend()
+                raise
             return one is not None
 
     def clear(self) -> None:
         """Forget all series."""
         fresh: OrderedDict[str, Any] = OrderedDict()
+        widths = Widths()
         with self._lock:
-            old, self._series, self._bytes = self._series, fresh, 0
+            old, self._series, self._bytes, self._widths = self._series, fresh, 0, widths
         old.clear()
 
     def resize(
@@ -176,9 +176,14 @@ class MetricsCollector(SeriesStore):
         size = self._max_bytes if max_bytes is KEEP else bytes_bound(max_bytes)
         with self._lock:
             self._max_samples, self._max_series, self._max_bytes = samples, series, size
-            for one in self._series.values():
-                self._cut(one, samples, "samples")
-            self._shed()
+            try:
+                for name, one in self._series.items():
+                    if one.capacity > samples:
+                        self._dropped["samples"] += self._fit(name, one, samples)
+                self._shed()
+            except BaseException:
+                self._mend()
+                raise
 
     def held_bytes(self) -> int:
         """The bytes of all series. Cost: 0.1 µs, no lock."""
@@ -198,15 +203,21 @@ class MetricsCollector(SeriesStore):
         Returns:
             Bytes let go.
         """
-        if not self._enter(until):
-            return 0
-        before = self._bytes
-        try:
-            while before - self._bytes < target and self._series and self._now() < until:
-                self._shrink()
-            return before - self._bytes
-        finally:
-            self._lock.release()
+        freed = 0
+
+        def shrink() -> None:
+            nonlocal freed
+            before = self._bytes
+            try:
+                while before - self._bytes < target and self._series and self._now() < until:
+                    self._shrink("pressure")
+            except BaseException:
+                self._mend()
+                raise
+            freed = before - self._bytes
+
+        self._under_lock(until, shrink)
+        return freed
 
     def has_expired(self, now: float) -> bool:
         """Whether a series has only samples that are too old. Cost: 0.5 µs."""
@@ -246,6 +257,35 @@ class MetricsCollector(SeriesStore):
                 refused=self._refused,
                 oldest_age=self._now() - min(born) if born else None,
             )
+
+    def _take_in(self, series: str, value: float, when: float) -> int | None:
+        """Take in a sample, under the lock; returns the bytes it grew by, or None: refused."""
+        one, grown = self._series.get(series), 0
+        if one is None:
+            one = self._begin(series)
+            if one is None:
+                return None
+            grown = one.bytes
+        else:
+            self._series.move_to_end(series)
+            if one.capacity > LEAST:
+                self._widths.renew(series, one.capacity)
+        if self._ttl is not None:
+            self._dropped["expired"] += one.prune(when - self._ttl)
+        if one.is_full():
+            grown += self._grow(series, one)
+        self._dropped["samples"] += one.add(value, when)
+        self._added += 1
+        return grown
+
+    def _checked_time(self, when: float, now: float) -> float:
+        if self._ttl is not None and not when <= now + self._ttl:
+            raise ConfigError(
+                f"at={when!r} is {when - now:.0f} s ahead of the clock of {self.name!r}, so the "
+                "sample would never be too old: give seconds of time.monotonic(), or the "
+                "collector a clock= of its own"
+            )
+        return when
 
     def _settle(self, grown: int) -> None:
         """Tell the budget of what was taken in, and let go of what it asks for."""

@@ -104,7 +104,7 @@ class BoundedSequence(Bounded, MutableSequence[T], Generic[T]):
         return made  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return *self._remake(), None, iter(self)
+        return *self._remake(), iter(self)
 
     def copy(self) -> Self:
         """A container of the same name and bounds with the same items."""
@@ -206,12 +206,11 @@ class BoundedSequence(Bounded, MutableSequence[T], Generic[T]):
     def _take_at(self, index: int) -> T:
         raise NotImplementedError
 
-    def _take_all(
-        self, values: Iterable[T], put: Callable[[list[T], list[int]], object]
-    ) -> None:
+    def _take_all(self, values: Iterable[T], put: Callable[[list[T], list[int]], object]) -> None:
         """Put in what is in memory at once; what is drawn, in pieces: it may be endless."""
         if isinstance(values, _WHOLE):
-            put(*self._weighed(list(values)))
+            if items := list(values):
+                put(*self._weighed(items))
         else:
             take_in(values, self._weigh, lambda *piece: put(*self._fitting(*piece)))
 

@@ -44,14 +44,11 @@ class SeriesStore(Locked):
         self._now = time.monotonic if clock is None else clock.now
         # In the order of the last sample, the longest silent first.
         self._series: OrderedDict[str, Series] = OrderedDict()
+        self._widths = Widths()
         self._bytes = self._added = self._refused = 0
         self._dropped = dict.fromkeys(("samples", "series", "bytes", "expired", "pressure"), 0)
 
     def _begin(self, series: str) -> Series | None:
-        if not isinstance(series, str):
-            raise ConfigError(
-                f"the series {series!r} is not a text: name it after what it measures"
-            )
         one = Series(SERIES_BYTES + size_of(series), min(LEAST, self._max_samples))
         if self._max_bytes is not None and one.bytes > self._max_bytes:
             return None
@@ -60,7 +57,7 @@ class SeriesStore(Locked):
         self._shed()
         return one
 
-    def _grow(self, one: Series) -> int:
+    def _grow(self, series: str, one: Series) -> int:
         """Make a full series larger where the bounds leave room; returns the bytes."""
         capacity = min(2 * one.capacity, self._max_samples)
         if self._max_bytes is not None:
@@ -68,40 +65,47 @@ class SeriesStore(Locked):
             capacity = min(capacity, one.capacity + room)
         grown = SAMPLE_BYTES * (capacity - one.capacity)
         if grown > 0:
-            one.fit(capacity)
-            self._bytes += grown
+            self._fit(series, one, capacity)
         return max(0, grown)
 
     def _shed(self) -> None:
-        """Let go of what is beyond the bounds: of bytes first the older half of a wide window."""
+        """Let go of what is beyond the bounds."""
         while self._max_series is not None and len(self._series) > self._max_series:
             self._take_series("series")
         while self._max_bytes is not None and self._bytes > self._max_bytes:
-            widest = max(self._series.values(), key=_capacity)
-            if widest.capacity > LEAST:
-                self._cut(widest, max(LEAST, widest.capacity // 2), "bytes")
-            else:
-                self._take_series("bytes")
+            self._shrink("bytes")
 
-    def _shrink(self) -> None:
-        """Cut the window to half that was longest without a sample; of small ones, let one go."""
-        for one in self._series.values():
-            if one.capacity > LEAST:
-                self._cut(one, max(LEAST, one.capacity // 2), "pressure")
-                return
-        self._take_series("pressure")
+    def _shrink(self, cause: str) -> None:
+        """Cut the widest window to half, of such the one longest silent; with none, take a series.
+
+        Cost: a window's; it does not depend on how many series there are.
+        """
+        series = self._widths.widest()
+        if series is None:
+            self._take_series(cause)
+        else:
+            one = self._series[series]
+            self._dropped[cause] += self._fit(series, one, max(LEAST, one.capacity // 2))
 
     def _take_series(self, cause: str) -> int:
-        _, one = self._series.popitem(last=False)
-        self._bytes -= one.bytes
+        series, one = self._series.popitem(last=False)
+        self._forget(series, one)
         self._dropped[cause] += one.count
         return one.bytes
 
-    def _cut(self, one: Series, capacity: int, cause: str) -> None:
-        if capacity < one.capacity:
-            before = one.bytes
-            self._dropped[cause] += one.fit(capacity)
-            self._bytes -= before - one.bytes
+    def _forget(self, series: str, one: Series) -> None:
+        """Count a series no longer, which was taken out."""
+        self._bytes -= one.bytes
+        self._widths.forget(series, one.capacity)
+
+    def _fit(self, series: str, one: Series, capacity: int) -> int:
+        """Give a series another capacity; returns how many samples went."""
+        before, narrower = one.bytes, one.capacity
+        lost = one.fit(capacity)
+        self._bytes += one.bytes - before
+        self._widths.forget(series, narrower)
+        self._widths.note(series, capacity)
+        return lost
 
     def _window(self, series: str) -> Any:
         one = self._series.get(series)
@@ -111,10 +115,44 @@ class SeriesStore(Locked):
 
     def _mend(self) -> None:
         self._bytes = sum([one.bytes for one in self._series.values()])
+        self._widths = Widths()
+        for series, one in self._series.items():
+            self._widths.note(series, one.capacity)
 
 
-def _capacity(one: Series) -> int:
-    return one.capacity
+class Widths:
+    """Which series have wide windows, so that the widest is found at once. Under the lock.
+
+    They are filed by powers of two, in each file the one longest without a sample first.
+    """
+
+    __slots__ = ("_files",)
+
+    def __init__(self) -> None:
+        self._files: dict[int, OrderedDict[str, None]] = {}
+
+    def note(self, series: str, capacity: int) -> None:
+        """File a series that is not there yet as the one last heard of."""
+        if capacity > LEAST:
+            self._files.setdefault(capacity.bit_length(), OrderedDict())[series] = None
+
+    def renew(self, series: str, capacity: int) -> None:
+        """Make a series the one last heard of."""
+        file = self._files.get(capacity.bit_length())
+        if file is not None and series in file:
+            file.move_to_end(series)
+
+    def forget(self, series: str, capacity: int) -> None:
+        """Take a series of that capacity out."""
+        file = self._files.get(capacity.bit_length())
+        if file is not None:
+            file.pop(series, None)
+            if not file:
+                del self._files[capacity.bit_length()]
+
+    def widest(self) -> str | None:
+        """The widest to within half, of such the one longest silent; None without a wide one."""
+        return next(iter(self._files[max(self._files)])) if self._files else None
 
 
 def samples_bound(bound: object) -> int:

@@ -37,14 +37,15 @@ class BoundedSet(Linked, SetAlgebra[T]):
     did it. What it raises reaches that thread once everything is in order. What is popped, removed
     or cleared was not dropped.
 
-    Cost: 2 to 2.5 µs for `add`, and what weighing the item takes.
+    Cost: 2 to 3 µs for `add`, and what weighing the item takes; to iterate, even to the first item
+    only, copies all: 0.05 to 0.1 µs each.
 
     Args:
         name: What it is called in reports, events and settings.
         iterable: What to begin with.
         max_items: The bound in items.
         max_bytes: The bound in bytes, or text such as "50MiB". With neither, it lives under the
-            running budget, and on 10,000 items while there is none.
+            running budget; while there is none, on 10,000 items, or what the last one let it have.
         size: What an item holds, in bytes; None weighs it with `size_of`.
         on_drop: Called with the item and the cause: "items", "bytes" or "pressure".
         registry: Where it registers and finds the budget; None is the process's own.
@@ -90,7 +91,7 @@ class BoundedSet(Linked, SetAlgebra[T]):
 
     def __iter__(self) -> Iterator[T]:
         with self._lock:
-            return iter([link.key for link in self._chain])
+            return iter([link.key for link in self._chain.links()])
 
     def __copy__(self) -> Self:
         return self.copy()
@@ -101,16 +102,19 @@ class BoundedSet(Linked, SetAlgebra[T]):
         return made  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return *self._remake(), list(self)
+        make, what, attributes = self._remake()
+        return make, what, (list(self), attributes)
 
-    def __setstate__(self, items: list[T]) -> None:
+    def __setstate__(self, state: tuple[list[T], dict[str, Any] | None]) -> None:
+        items, attributes = state
+        self.__dict__.update(attributes or {})
         self.update(items)
 
     def copy(self) -> Self:
         """A set of the same name and bounds with the same items."""
         made = self._like()
         with self._lock:
-            links = list(self._chain)
+            links = self._chain.links()
             items, weights = [link.key for link in links], [link.weight for link in links]
         made._store(items, weights)  # noqa: SLF001  # one of our own
         return made  # type: ignore[no-any-return]
@@ -120,7 +124,15 @@ class BoundedSet(Linked, SetAlgebra[T]):
         with self._lock:
             if self._chain.get(value) is not None:
                 return
-        self._store([value], [self._weigh(value)])
+        weight = self._weigh(value)
+        gone: list[tuple[Any, ...]] = []
+        with self._lock:
+            self._put(value, weight)
+            if self._is_over():
+                self._take_excess(gone)
+            unclaimed = self._unclaimed
+        if unclaimed >= CLAIM_EVERY or gone:
+            self._finish(gone)
 
     def discard(self, value: T) -> None:
         """Take an item out where it is there."""
@@ -167,7 +179,9 @@ class BoundedSet(Linked, SetAlgebra[T]):
         """Take out all items of others."""
         unwanted: set[Any] = set().union(*others)
         with self._lock:
-            taken = [self._chain.take(item) for item in self if item in unwanted]
+            if len(unwanted) > len(self):
+                unwanted.intersection_update(list(self))
+            taken = [self._chain.take(item) for item in unwanted]
         del taken
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
@@ -202,6 +216,10 @@ class BoundedSet(Linked, SetAlgebra[T]):
             unclaimed = self._unclaimed
         if unclaimed >= CLAIM_EVERY or gone:
             self._finish(gone)
+
+    def _held(self, items: set[Any]) -> set[Any]:
+        with self._lock:
+            return {item for item in items if self._chain.get(item) is not None}
 
     def _put(self, item: T, weight: int) -> None:
         """Put in one item where it is not there, or refuse it; under the lock."""

@@ -132,3 +132,16 @@ class Ordered(MutableMapping[K, V], Generic[K, V]):
     def items(self) -> SnapshotItems[K, V]:
         """Keys and values, longest unused first; iterating goes over a copy, changing nothing."""
         return SnapshotItems(self)
+
+
+def pairs_of(items: Any) -> Any:
+    """What a dict can be updated with, as pairs: in a list where they are in memory already."""
+    if isinstance(items, Ordered):
+        return items.pairs()
+    if isinstance(items, dict):
+        return list(items.items())
+    if isinstance(items, Mapping):
+        return items.items()
+    if hasattr(items, "keys"):
+        return ((key, items[key]) for key in items.keys())  # noqa: SIM118  # no mapping
+    return items

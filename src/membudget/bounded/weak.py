@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from membudget.bounded.arguments import bytes_bound
 from membudget.bounded.bounds import KEEP
 from membudget.bounded.chain import Chain
-from membudget.bounded.strong import Kept, Ref, WeakCacheStats, strong_bound
+from membudget.bounded.strong import Kept, WeakCacheStats, strong_bound
 from membudget.bounded.weak_store import MISSING, SWEPT_AT_A_TIME, WeakStore
 from membudget.sizing import size_of
 from membudget.units import human_bytes
@@ -143,7 +143,7 @@ class WeakCache(WeakStore, Generic[K, V]):
             try:
                 self._sweep(SWEPT_AT_A_TIME)
                 gone.append(self._forget(key))
-                self._entries[key] = entry
+                self._entries.put(key, entry)
                 self._index_bytes += entry.index
                 self._sets += 1
                 gone.append(self._hold(entry, value))
@@ -190,10 +190,9 @@ class WeakCache(WeakStore, Generic[K, V]):
 
     def clear(self) -> None:
         """Forget everything."""
-        entries: dict[K, Ref | Kept] = {}
         chain: Chain[Any, Any] = Chain()
         with self._lock:
-            old, self._entries = self._entries, entries
+            old = self._entries.clear()
             held, self._strong.chain = self._strong.chain, chain
             self._index_bytes = 0
         held.free()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.arguments import bytes_bound, checked_name
 from membudget.bounded.chain import LINK_BYTES
+from membudget.bounded.index import Index
 from membudget.bounded.locked import Locked
 from membudget.bounded.strong import Kept, Ref, Strong, strong_bound
 from membudget.core import Rung
@@ -25,6 +26,7 @@ MISSING: Any = object()
 """Instead of a value that is not there."""
 
 _BATCH = 64
+_TIDY_EVERY = 16
 SWEPT_AT_A_TIME = 64
 """Values that died whose entries one operation sweeps at most."""
 
@@ -53,7 +55,8 @@ class WeakStore(Locked):
         self._size = size
         self._registry = REGISTRY if registry is None else registry
         self._now = time.monotonic if clock is None else clock.now
-        self._entries: dict[Any, Ref | Kept] = {}
+        self._entries: Index[Any, Ref | Kept] = Index()
+        self._forgotten = 0
         self._dead: deque[Ref] = deque()
         self._index_bytes = 0
         self._hits = self._misses = self._sets = self._died = 0
@@ -78,17 +81,18 @@ class WeakStore(Locked):
         """
         freed, strong = 0, self._strong
         gone: list[Any] = []
-        while freed < target and strong.chain.count and self._enter(until):
+
+        def release() -> None:
+            nonlocal freed
             before = self.held_bytes()
-            try:
-                while len(gone) < _BATCH and freed + before - self.held_bytes() < target:
-                    link = strong.release()
-                    if link is None:
-                        break
-                    gone.append(self._released([link]))
-                freed += before - self.held_bytes()
-            finally:
-                self._lock.release()
+            while len(gone) < _BATCH and freed + before - self.held_bytes() < target:
+                link = strong.release()
+                if link is None:
+                    break
+                gone.append(self._released([link]))
+            freed += before - self.held_bytes()
+
+        while freed < target and strong.chain.count and self._under_lock(until, release):
             gone.clear()
         return freed
 
@@ -99,13 +103,15 @@ class WeakStore(Locked):
     def run(self, until: float) -> int:
         """Forget the entries of values that have died; returns the bytes."""
         freed = 0
-        while self._dead and self._enter(until):
+
+        def sweep() -> None:
+            nonlocal freed
             before = self._index_bytes
-            try:
-                self._sweep(SWEPT_AT_A_TIME)
-                freed += max(0, before - self._index_bytes)
-            finally:
-                self._lock.release()
+            self._sweep(SWEPT_AT_A_TIME)
+            freed += max(0, before - self._index_bytes)
+
+        while self._dead and self._under_lock(until, sweep):
+            pass
         return freed
 
     def _weigh(self, value: Any) -> int | None:
@@ -146,9 +152,12 @@ class WeakStore(Locked):
 
     def _forget(self, key: Any) -> object:
         """Take out an entry and what is kept alive of it; under the lock."""
-        entry = self._entries.pop(key, None)
+        entry = self._entries.pop(key)
         if entry is not None:
             self._index_bytes -= entry.index
+            self._forgotten = forgotten = self._forgotten + 1
+            if not forgotten % _TIDY_EVERY:
+                self._entries.tidy()
         return entry, self._strong.chain.take(key)
 
     def _sweep(self, most: int | None = None) -> None:
@@ -163,5 +172,5 @@ class WeakStore(Locked):
                 self._died += 1
 
     def _mend(self) -> None:
-        self._index_bytes = sum([entry.index for entry in list(self._entries.values())])
+        self._index_bytes = sum([entry.index for entry in self._entries.values()])
         self._strong.chain.mend()

@@ -148,7 +148,8 @@ class Budget:
     ) -> WatchedContainer:
         """Keep an eye on a container of the program's own: told when over its limits.
 
-        Settings under `components.NAME` give the limits that are not given here.
+        Settings under `components.NAME` give the limits that are not given here. The same name takes
+        the place of an earlier watch.
 
         Args:
             name: What it is called in events and settings.
@@ -169,7 +170,7 @@ class Budget:
             What tells `stats()` and `advice()`, and ends with `stop()` or with the budget.
 
         Raises:
-            ConfigError: An argument that cannot be used as given.
+            ConfigError: An argument that cannot be used as given, or the budget has stopped.
         """
         if self._watched is None:
             from membudget.budget.watching import Watched  # only for those who watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from membudget.errors import ConfigError
 from membudget.watched.container import WatchedContainer
 
 if TYPE_CHECKING:
@@ -35,11 +36,15 @@ class Watched:
         max_bytes: int | str | None,
         **options: Any,
     ) -> WatchedContainer:
-        """Watch one; an argument is over a setting.
+        """Watch one, and whatever had that name no longer; an argument is over a setting.
 
         Raises:
-            ConfigError: An argument that cannot be used as given.
+            ConfigError: An argument that cannot be used as given, or the budget has stopped.
         """
+        if self._governor.registry.governor is not self._governor:
+            raise ConfigError(
+                f"{name!r:.80} cannot be watched, since this budget has stopped: call start() again"
+            )
         limits = {"max_items": max_items, "max_bytes": max_bytes}
         given = {word: value for word, value in limits.items() if value is not None}
         governor = self._governor
@@ -52,6 +57,9 @@ class Watched:
             registry=governor.registry,
             clock=governor.clock,
         )
+        for earlier in [one for one in self._given if one.name == watched.name]:
+            earlier.stop()
+            del self._given[earlier]
         self._given[watched] = given
         return watched
 

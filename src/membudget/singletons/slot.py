@@ -69,13 +69,15 @@ class Slot:
             ConfigError: This thread is making it already.
             BaseException: What the constructor raised.
         """
-        lock = self.enter()
-        try:
+        found: list[tuple[Any, bool]] = []
+
+        def make() -> None:
             if self.instance is not ABSENT:
-                return self.instance, False
+                found.append((self.instance, False))
+                return
             self.builder = threading.get_ident()
             try:
-                made = construct(*given[0], **given[1])
+                found.append((construct(*given[0], **given[1]), True))
             except BaseException:
                 self.failed += 1
                 raise
@@ -83,37 +85,48 @@ class Slot:
                 self.builder = None
             self.arguments = given
             self.made += 1
-            self.instance = made
-            return made, True
-        finally:
-            lock.release()
+            self.instance = found[0][0]
+
+        self._under_lock(make)
+        return found[0]
 
     def forget(self) -> None:
         """Let go of the instance, outside the lock: its finalizer may do anything."""
-        lock = self.enter()
-        gone = self.instance, self.arguments
-        self.instance, self.arguments = ABSENT, ((), {})
-        lock.release()
-        del gone
+        gone: list[Any] = []
 
-    def enter(self) -> threading.RLock:
-        """Take the lock and return it: the slot's own may be another one after a fork.
+        def forget() -> None:
+            gone.extend((self.instance, self.arguments))
+            self.instance, self.arguments = ABSENT, ((), {})
+
+        self._under_lock(forget)
+
+    def _under_lock(self, work: Callable[[], object]) -> None:
+        """Do something under the lock, which is another one after a fork.
+
+        An exception from a signal's handler may come after any call, so also between taking the
+        lock and saying so: then it is given back all the same. Where it is not this thread's, to
+        give it back is refused.
 
         Raises:
             ConfigError: A constructor under way would wait for itself.
         """
         me, lock = threading.get_ident(), self.lock
-        if not lock.acquire(blocking=False):
-            _waiting[me] = self
-            try:
-                while not lock.acquire(timeout=_LOOK_EVERY):
-                    self._check_circle(me)
-            finally:
-                del _waiting[me]
         if self.builder == me:
-            lock.release()
             raise ConfigError(self._circle())
-        return lock
+        try:
+            if not lock.acquire(blocking=False):
+                _waiting[me] = self
+                try:
+                    while not lock.acquire(timeout=_LOOK_EVERY):
+                        self._check_circle(me)
+                finally:
+                    del _waiting[me]
+            work()
+        finally:
+            try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
+                lock.release()
+            except RuntimeError:
+                pass
 
     def _check_circle(self, me: int) -> None:
         slot: Slot | None = self

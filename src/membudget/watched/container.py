@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import LimitExceeded, Rung
+from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes, as_seconds
@@ -23,6 +24,7 @@ from membudget.watched.observed import Observed, Reads
 from membudget.watched.shape import (
     batch_of,
     finder,
+    has_length,
     is_endless,
     length_of,
     maxlen_of,
@@ -104,6 +106,7 @@ class WatchedContainer:
         self.name = checked_name(name)
         self.trimmed = self.exceeded = 0
         self._find = finder(container, self.stop)
+        self._is_exchanged = not has_length(container)
         self._trims = trim
         self._lock = checked_lock(lock, name)
         self._every = as_seconds(every, name="every")
@@ -174,10 +177,21 @@ class WatchedContainer:
         )
 
     def observed(self) -> Observed:
-        """The container to read through, so that advice and `resize` know what is read of it."""
+        """The container to read through, so that advice and `resize` know what is read of it.
+
+        It is the readers' own: it keeps the container, and serves them when watching has ended.
+
+        Raises:
+            ConfigError: Watching has ended, or the container is gone.
+        """
+        found = self._find()
+        if found is None:
+            raise ConfigError(
+                f"{self.name} is watched no longer, or is gone: read the container itself"
+            )
         if self._reads is None:
             self._reads = Reads()
-        return Observed(lambda: self._find(), self._reads)  # noqa: PLW0108  # replaced by stop
+        return Observed(self._find if self._is_exchanged else lambda: found, self._reads)
 
     def due(self, now: float) -> bool:
         """Whether it is time for a look."""

@@ -185,7 +185,7 @@ def test_an_item_too_heavy_is_refused_without_an_error(kind: Any) -> None:
 
 
 def test_without_a_bound_it_keeps_ten_thousand(kind: Any) -> None:
-    """As long as no budget runs; one attached later lifts that, and its end brings it back."""
+    """As long as no budget runs; one attached later lifts that, and its end brings a bound back."""
     registry = Registry()
     one = made(kind, registry=registry)
     put_many(one, range(DEFAULT_ITEMS + 500))
@@ -194,9 +194,9 @@ def test_without_a_bound_it_keeps_ten_thousand(kind: Any) -> None:
     registry.meter = Meter()
     put_many(one, range(DEFAULT_ITEMS, 2 * DEFAULT_ITEMS))
     assert len(one) > DEFAULT_ITEMS + 500
-    registry.meter = None
+    registry.meter, most = None, len(one)
     put(one, -1)
-    assert len(one) == DEFAULT_ITEMS
+    assert len(one) == most
     assert list(one)[-1] == -1
 
 
@@ -547,3 +547,158 @@ def test_a_child_goes_on_with_what_was_there(kind: Any) -> None:
     assert went_well
     put(one, 10)
     assert len(one) == 11
+
+
+def interrupted_everywhere(act: Callable[[], object], check: Callable[[], None]) -> None:
+    """Do something again and again, each time cut short at a later call, and check after each."""
+    limit, is_cut = 0, True
+    while is_cut:
+        limit, is_cut, seen = limit + 1, False, 0
+
+        def look(frame: Any, event: str, _arg: Any) -> None:
+            nonlocal seen, is_cut
+            if event in ("call", "c_return") and "/bounded/" in frame.f_code.co_filename:
+                seen += "/unit/" not in frame.f_code.co_filename
+                if seen == limit and not is_cut:  # noqa: B023  # used up within the round
+                    is_cut = True
+                    raise Interrupted
+
+        sys.setprofile(look)
+        try:
+            act()
+        except Interrupted:
+            pass
+        finally:
+            sys.setprofile(None)
+        check()
+    assert limit > 5
+
+
+def taken_out(one: Any) -> None:
+    """Take the middle one of three out."""
+    if isinstance(one, BoundedDict):
+        one.pop(1)
+    elif isinstance(one, BoundedSet):
+        one.discard(1)
+    else:
+        one.remove(1)
+
+
+def test_what_a_signal_cuts_short_leaves_nothing_that_is_not_found(kind: Any) -> None:
+    """An item is there for every way of asking, or for none."""
+    one = made(kind)
+    put_many(one, [0, 1, 2])
+
+    def check() -> None:
+        assert [item for item in one if item not in one] == []
+        if 1 not in one:
+            put(one, 1)
+        assert sorted(one) == [0, 1, 2]
+        assert weights(one) == one.held_bytes()
+
+    interrupted_everywhere(lambda: taken_out(one), check)
+
+
+@pytest.mark.parametrize("until", [FOREVER, 2000.0])
+def test_what_a_signal_cuts_short_leaves_no_lock_held(kind: Any, until: float) -> None:
+    """Whether a reclaim may take its time or not; another thread gets the lock at once."""
+    one = made(kind, clock=FakeClock())
+
+    def check() -> None:
+        def ask() -> None:
+            free.append(one._lock.acquire(timeout=1))
+            one._lock.release()
+
+        free: list[bool] = []
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        assert free == [True]
+        put_many(one, range(5))
+
+    def act() -> None:
+        one.reclaim(1, until)
+        one.resize(max_bytes="1KiB")
+
+    check()
+    interrupted_everywhere(act, check)
+
+
+def test_the_end_of_a_budget_drops_nothing(kind: Any) -> None:
+    """What it let the container have stays the bound; what went meanwhile is not come back to."""
+    registry = Registry()
+    one = made(kind, registry=registry)
+    registry.meter = Meter()
+    put_many(one, range(2 * DEFAULT_ITEMS))
+    put(one, -1)
+    registry.meter = None
+    put(one, -2)
+    put_many(one, [-3, -4, -5])
+    assert len(one) == 2 * DEFAULT_ITEMS + 1
+    assert one.stats().dropped["items"] == 4
+    registry.meter = Meter()
+    one.reclaim(one.held_bytes() // 4 * 3, FOREVER)
+    put_many(one, range(10**6, 10**6 + 2000))
+    registry.meter = None
+    put_many(one, range(2 * 10**6, 2 * 10**6 + 2 * DEFAULT_ITEMS))
+    assert len(one) == DEFAULT_ITEMS
+
+
+class _Own:
+    """A subclass with a constructor and attributes of its own."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"own {topic}", max_bytes="1MiB")  # type: ignore[call-arg]
+        self.topic = topic
+
+
+class OwnList(_Own, BoundedList[Any]):
+    """A list of a program."""
+
+
+class OwnDeque(_Own, BoundedDeque[Any]):
+    """A deque of a program."""
+
+
+class OwnDict(_Own, BoundedDict[Any, Any]):
+    """A dict of a program, with an answer for what is missing."""
+
+    def __missing__(self, key: Any) -> str:
+        """Say so."""
+        return f"no {key} in {self.topic}"
+
+
+class OwnSet(_Own, BoundedSet[Any]):
+    """A set of a program."""
+
+
+def pickled(one: Any) -> Any:
+    """What comes back from a pickle."""
+    return pickle.loads(pickle.dumps(one))  # noqa: S301  # our own
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickled])
+def test_a_subclass_is_copied_with_what_it_has_of_its_own(
+    kind: Any, again: Callable[[Any], Any]
+) -> None:
+    """As those of the builtins are: without its constructor, which may take anything."""
+    own: Any = {
+        BoundedList: OwnList,
+        BoundedDeque: OwnDeque,
+        BoundedDict: OwnDict,
+        BoundedSet: OwnSet,
+    }
+    one = own[kind]("trades")
+    put_many(one, [1, 2, 3])
+    one.later = "noted"
+    made_again = again(one)
+    assert type(made_again) is type(one)
+    assert made_again == one
+    assert (made_again.topic, made_again.later) == ("trades", "noted")
+    assert (made_again.name, made_again.stats().max_bytes) == ("own trades", 1 << 20)
+    assert weights(made_again) == made_again.held_bytes() == one.held_bytes()
+    put(made_again, 4)
+    assert len(one) == 3
+    if kind is BoundedDict:
+        assert made_again[9] == "no 9 in trades"
+        assert 9 not in made_again

@@ -13,6 +13,7 @@ from membudget.bounded.mapping import BoundedDict
 from membudget.bounded.set import BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry
+from steps import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,3 +282,35 @@ def test_a_size_of_a_value_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="dict"):
         one["a"] = -1
     assert one.peek("a") == 1
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda one: one.isdisjoint([-1]),
+        lambda one: one.issuperset([1]),
+        lambda one: one >= {1},
+        lambda one: one > {1, 2},
+        lambda one: one == {1},
+        lambda one: one <= {1},
+        lambda one: one < {1},
+        lambda one: one & {1, -1},
+        lambda one: {1, -1} & one,
+        lambda one: {1, -1} - one,
+        lambda one: one.intersection([1, 2], [2]),
+        lambda one: one.difference_update([1]),
+        lambda one: one.__isub__({2}),
+        lambda one: one.issubset([1]),
+    ],
+)
+def test_a_small_set_is_looked_up_in_a_large_one(act: Callable[[Any], Any]) -> None:
+    """The work does not grow with the large one, and the answer is that of plain sets."""
+    costs = []
+    for count in (50, 500):
+        one, plain = a_set(*range(count)), set(range(count))
+        answers: list[Any] = []
+        costs.append(steps(lambda one=one, answers=answers: answers.append(act(one))))  # type: ignore[misc]
+        expected = act(plain)
+        assert answers[0] == expected
+        assert set(one) == plain
+    assert costs[1] <= costs[0] + 5

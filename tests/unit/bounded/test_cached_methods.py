@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pytest
 
+from fakes import FakeClock
 from membudget.bounded.cached import cached
 from membudget.bounded.loading import load
 from membudget.errors import ConfigError
@@ -320,6 +321,9 @@ def test_objects_that_die_in_other_threads_leave_everything_in_order() -> None:
     gc.collect()
     assert not wrong
     stays = Robot("stays")
+    chore = next(one for one in registry.chores() if one.name.endswith("Robot.greets"))
+    while chore.due(0.0):
+        chore.run(time.monotonic() + 1)
     stays.greets("you")
     assert len(Robot.greets.cache) == 1
 
@@ -334,3 +338,96 @@ def test_a_method_may_load_from_a_cache_of_its_own() -> None:
             return got
 
     assert Asks().f(1) == 2
+
+
+class Archive:
+    """With much in it."""
+
+    @cached(max_entries=10_000, registry=registry)
+    def page(self, number: Any) -> str:
+        """One of many."""
+        return f"page {number}"
+
+
+def test_who_loads_next_pays_little_for_a_dead_objects_many_entries() -> None:
+    """They go some at a time, with each load; the governor's chore stops at its time."""
+    stays, leaves = Archive(), Archive()
+    for number in range(2000):
+        leaves.page(number)
+    wrapper: Any = Archive.page
+    del leaves
+    stays.page(0)
+    assert len(wrapper.cache) > 1900
+    chore = next(one for one in registry.chores() if one.name.endswith("Archive.page"))
+    before = len(wrapper.cache)
+    chore.run(time.monotonic() - 1)
+    assert len(wrapper.cache) == before
+    for number in range(100):
+        stays.page(number)
+    assert len(wrapper.cache) == 100
+    assert not chore.due(0.0)
+    wrapper.cache_clear()
+
+
+def test_a_chore_that_is_out_of_time_goes_on_where_it_was() -> None:
+    """By the clock it was given."""
+
+    class Ticking(FakeClock):
+        """Each look at it takes a second."""
+
+        def now(self) -> float:
+            self.advance(1)
+            return self.time
+
+    clock = Ticking()
+
+    class Shelf:
+        @cached(max_entries=10_000, registry=registry, clock=clock)
+        def page(self, number: int) -> int:
+            return number
+
+    wrapper: Any = Shelf.page
+    leaves = Shelf()
+    for number in range(1000):
+        leaves.page(number)
+    del leaves
+    chore = next(one for one in registry.chores() if one.name.endswith("Shelf.page"))
+    chore.run(clock.now() + 3.5)
+    left = len(wrapper.cache)
+    assert 0 < left < 1000
+    assert chore.due(0.0)
+    chore.run(clock.now() + 1000)
+    assert len(wrapper.cache) == 0
+    assert not chore.due(0.0)
+
+
+@pytest.mark.parametrize("way", ["clear", "pop", "delete", "del", "cache_clear"])
+def test_arguments_are_let_go_with_their_entry(way: str) -> None:
+    """However it is taken out by hand, while the object lives on."""
+
+    class Argument:
+        """Can be seen to go."""
+
+    wrapper: Any = Archive.page
+    stays, argument = Archive(), Argument()
+    stays.page(argument)
+    (key,) = wrapper.cache.keys()
+    gone = weakref.ref(argument)
+    if way == "pop":
+        assert wrapper.cache.pop(key).startswith("page")
+        assert wrapper.cache.pop(key, "none") == "none"
+        with pytest.raises(KeyError):
+            wrapper.cache.pop(key)
+    elif way == "delete":
+        assert wrapper.cache.delete(key)
+        assert not wrapper.cache.delete(key)
+    elif way == "del":
+        del wrapper.cache[key]
+    elif way == "clear":
+        wrapper.cache.clear()
+    else:
+        wrapper.cache_clear()
+    del key, argument
+    assert gone() is None
+    assert stays.page(1) == "page 1"
+    wrapper.cache_clear()

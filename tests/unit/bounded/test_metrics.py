@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+import pickle
+import signal
 import statistics
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +21,10 @@ from membudget.core import Holder, Meter, Reclaimer
 from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
 from membudget.registry import Registry
+from steps import steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOREVER = float("inf")
 
@@ -293,3 +301,100 @@ def test_threads_leave_it_in_order() -> None:
     check(metrics)
     stats = metrics.stats()
     assert stats.added == 4000 == stats.samples + sum(stats.dropped.values())
+
+
+def crowd(count: int, **more: Any) -> MetricsCollector:
+    """A collector of so many series, each with as few samples as there can be."""
+    metrics = made(**more)
+    for number in range(count):
+        metrics.record(f"series {number:06}", number)
+    return metrics
+
+
+def test_many_series_give_way_one_by_one_at_the_same_price() -> None:
+    """To free twice as many is twice the work, and not four times."""
+
+    def work(count: int) -> int:
+        metrics = crowd(count)
+        cost = steps(lambda: metrics.reclaim(metrics.held_bytes(), FOREVER))
+        assert len(metrics) == 0
+        return cost
+
+    assert work(800) < 2.5 * work(400)
+
+
+def test_a_new_series_at_the_bound_costs_the_same_among_many() -> None:
+    """However many have to be passed over for the one that goes."""
+
+    def work(count: int) -> int:
+        metrics = crowd(count, max_bytes=700 * count)
+        held = len(metrics)
+        cost = steps(lambda: [metrics.record(f"new {number}", 1) for number in range(50)])
+        assert held < count
+        assert len(metrics) <= held + 3
+        check(metrics)
+        return cost
+
+    assert work(1600) < 1.2 * work(400)
+
+
+def test_of_windows_alike_the_one_longest_silent_is_cut() -> None:
+    """And the widest first, so that all end at about the same width."""
+    metrics = made(max_samples=256)
+    for number in range(256):
+        metrics.record("wide", number)
+    for number in range(64):
+        metrics.record("silent", number)
+        metrics.record("busy", number)
+    metrics.record("busy", 1)
+    for _ in range(3):
+        metrics.reclaim(1, FOREVER)
+    capacities = {name: metrics._series[name].capacity for name in metrics.names()}
+    assert capacities == {"wide": 64, "silent": 64, "busy": 64}
+    metrics.reclaim(1, FOREVER)
+    check(metrics)
+
+
+def test_an_exception_from_a_signal_leaves_it_in_order() -> None:
+    """Wherever in the middle of recording it comes."""
+    metrics = made(max_samples=64, max_bytes="4KiB")
+
+    class StopHereError(Exception):
+        pass
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise StopHereError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(300):
+            with contextlib.suppress(StopHereError):
+                signal.setitimer(signal.ITIMER_REAL, 2e-5 * (1 + number % 20))
+                for sample in range(200):
+                    metrics.record(f"series {sample % 7}", number)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            check(metrics)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert metrics.reclaim(1 << 40, FOREVER) >= 0
+    assert len(metrics) == metrics.held_bytes() == 0
+
+
+def test_a_time_of_another_clock_is_refused(clock: FakeClock) -> None:
+    """A sample that would be young for years would keep all others; nothing is begun for it."""
+    metrics = made(ttl="1m", clock=clock)
+    with pytest.raises(ConfigError, match="ahead of the clock"):
+        metrics.record("wall", 1, at=clock.now() + 1e9)
+    with pytest.raises(ValueError, match="could not convert"):
+        metrics.record("text", 1, at="noon")  # type: ignore[arg-type]
+    assert metrics.names() == []
+    metrics.record("a little ahead", 1, at=clock.now() + 5)
+    assert metrics.names() == ["a little ahead"]
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_copy_is_refused_in_words(again: Callable[[Any], Any]) -> None:
+    """Two collectors that share their series would each count the bytes."""
+    with pytest.raises(TypeError, match="make another MetricsCollector"):
+        again(made())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +18,9 @@ from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sizing import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOREVER = float("inf")
 
@@ -303,3 +308,10 @@ def test_threads_leave_it_in_order() -> None:
     assert errors == []
     assert len(cache) <= 60
     check(cache)
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_copy_is_refused_in_words(again: Callable[[Any], Any]) -> None:
+    """Two caches that share their entries would each count the bytes."""
+    with pytest.raises(TypeError, match="make another WeakCache"):
+        again(made())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,6 +56,57 @@ def test_the_end_of_the_budget_is_the_end_of_watching() -> None:
     budget.stop()
     assert registry.chores() == []
     assert book.stats().items is None
+
+
+def test_readers_go_on_when_the_budget_has_stopped() -> None:
+    """What they read through is theirs; a function that finds the container is still asked."""
+    books = [deque(range(10)), deque([7])]
+    with start(Recorder()) as budget:
+        watched = budget.watch("book", books[0])
+        seen = watched.observed()
+        current = budget.watch("current", lambda: books[-1]).observed()
+        assert (seen[0], len(seen), current[0]) == (0, 10, 7)
+    assert (seen[1], len(seen), list(current)) == (1, 10, [7])
+    books.append(deque([8]))
+    assert current[0] == 8
+    with pytest.raises(membudget.ConfigError, match="read the container itself"):
+        watched.observed()
+
+
+def test_a_name_watches_what_was_given_last() -> None:
+    """A program that makes its book anew, and watches it again, leaves no old one behind."""
+
+    class Book(dict[int, int]):
+        """A plain dict in all but that it can be seen to go."""
+
+        __slots__ = ("__weakref__",)
+
+    told = Recorder()
+    with start(told) as budget:
+        first = budget.watch("book", [dict.fromkeys(range(11))], max_items=10)
+        books = [[Book()] for _ in range(3)]
+        gone = [weakref.ref(book[0]) for book in books]
+        for book in books:
+            latest = budget.watch("book", book, max_items=10)
+        books.clear()
+        del book
+        assert [one() is None for one in gone] == [True, True, False]
+        assert budget.governor.registry.chores().count(latest) == 1
+        assert first not in budget.governor.registry.chores()
+        with pytest.raises(membudget.ConfigError):
+            budget.watch("book", 5)
+        assert latest.stats().items == 1
+        budget.watch("another", [1])
+        assert latest.stats().items == 1
+
+
+def test_nothing_is_watched_for_a_budget_that_has_stopped() -> None:
+    """Nobody would look, and it would be kept for ever."""
+    with start(Recorder()) as budget:
+        pass
+    with pytest.raises(membudget.ConfigError, match="has stopped"):
+        budget.watch("book", [1])
+    assert budget.governor.registry._kept == []
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no hangup here")
