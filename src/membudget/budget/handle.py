@@ -148,8 +148,8 @@ class Budget:
     ) -> WatchedContainer:
         """Keep an eye on a container of the program's own: told when over its limits.
 
-        Settings under `components.NAME` give the limits that are not given here. The same name takes
-        the place of an earlier watch.
+        Settings under `components.NAME` give the limits that are not given here. The same name
+        takes the place of an earlier watch.
 
         Args:
             name: What it is called in events and settings.
