@@ -80,7 +80,9 @@ def checked_bounds(
         )
     if resize is True:
         return max(1, max_items // _LEAST_SHARE), max_items
-    least, most = resize
+    given: object = resize
+    is_pair = isinstance(given, tuple) and [type(one) for one in given] == [int, int]
+    least, most = resize if is_pair else (0, 0)  # Which never holds the limit.
     if not 1 <= least <= max_items <= most:
         raise ConfigError(
             f"resize {resize!r} of {name} does not hold max_items {max_items}: give two numbers "

@@ -331,6 +331,10 @@ def test_a_function_registered_for_a_type_that_fails_hides_no_limit() -> None:
         ([], {"resize": True}, "book has no max_items to resize"),
         ([], {"max_items": 5, "resize": (6, 9)}, r"resize \(6, 9\) of book does not hold"),
         ([], {"max_items": 5, "resize": (0, 9)}, r"resize \(0, 9\) of book does not hold"),
+        ([], {"max_items": 5, "resize": 5}, "resize 5 of book does not hold"),
+        ([], {"max_items": 5, "resize": None}, "resize None of book does not hold"),
+        ([], {"max_items": 5, "resize": (1,)}, r"resize \(1,\) of book does not hold"),
+        ([], {"max_items": 5, "resize": (1.5, 9)}, r"resize \(1.5, 9\) of book does not hold"),
     ],
 )
 def test_what_cannot_be_watched_so_is_refused(
