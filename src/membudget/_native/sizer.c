@@ -51,9 +51,8 @@ keeps_its_size(PyObject *value, Py_ssize_t own)
 }
 
 Py_ssize_t
-sizer_entry(Shares *shares, PyObject *key, PyObject *value, int mode, int *traits)
+sizer_entry(Shares *shares, PyObject *key, PyObject *value, int *traits)
 {
-    (void)mode; /* What an entry contributed is remembered, so both are reckoned alike. */
     Py_ssize_t of_key = root_atom_bytes(key), of_value = root_atom_bytes(value);
     *traits = keeps_its_size(value, of_value) ? ATOMIC : 0;
     if (of_key >= 0 && of_value >= 0) {
@@ -269,7 +268,7 @@ py_entry(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     if (read_entry(arguments, count, &shares) < 0) {
         return NULL;
     }
-    Py_ssize_t bytes = sizer_entry(shares, arguments[0], arguments[1], WEIGH_AGAIN, &traits);
+    Py_ssize_t bytes = sizer_entry(shares, arguments[0], arguments[1], &traits);
     return bytes < 0 ? NULL : PyLong_FromSsize_t(bytes);
 }
 

@@ -20,8 +20,6 @@ typedef struct Shares Shares;
 Shares *shares_new(void);
 void shares_free(Shares *shares);
 
-enum { WEIGH_NEW = 0, WEIGH_AGAIN = 1 };
-
 enum {
     ATOMIC = 1,   /* the value cannot change its size */
     WITHHELD = 2, /* a part was charged to nobody, since others seem to hold it */
@@ -30,7 +28,7 @@ enum {
 /* Bytes that dropping key and value together would free; -1 with an exception. May run Python
    code on first sight of a type and for types the program registered. `traits` becomes those that
    hold. `shares` may be NULL: nothing is known of others. */
-Py_ssize_t sizer_entry(Shares *shares, PyObject *key, PyObject *value, int mode, int *traits);
+Py_ssize_t sizer_entry(Shares *shares, PyObject *key, PyObject *value, int *traits);
 
 /* To be told before an entry's references are dropped: what it was known to share is forgotten.
    Runs no Python code and cannot fail; next to nothing where the table shares nothing. */

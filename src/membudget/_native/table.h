@@ -441,7 +441,7 @@ PyObject *table_set_many(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 
 /* table_reweigh.c */
 /* What the sizer says of an entry, which may run code; -1 with an exception. */
-Py_ssize_t weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *traits);
+Py_ssize_t weigh_entry(Table *table, PyObject *key, PyObject *value, int *traits);
 int recent_weigh(Table *table);            /* before a set is opened; -1 with an exception */
 void recent_note(Table *table, Id id);
 void recent_free(Recent *recent);

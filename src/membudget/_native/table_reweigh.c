@@ -39,10 +39,10 @@ recent_free(Recent *recent)
 }
 
 Py_ssize_t
-weigh_entry(Table *table, PyObject *key, PyObject *value, int mode, int *traits)
+weigh_entry(Table *table, PyObject *key, PyObject *value, int *traits)
 {
     table->weighing++;
-    Py_ssize_t bytes = sizer_entry(table->shares, key, value, mode, traits);
+    Py_ssize_t bytes = sizer_entry(table->shares, key, value, traits);
     table->weighing--;
     return bytes;
 }
@@ -55,7 +55,7 @@ weigh_again(Table *table, Id id, int64_t *change, int *traits)
     Entry *entry = entry_at(&table->contents, id);
     PyObject *key = Py_NewRef(entry->key), *value = Py_NewRef(entry->value);
     int done = 0;
-    Py_ssize_t bytes = weigh_entry(table, key, value, WEIGH_AGAIN, traits);
+    Py_ssize_t bytes = weigh_entry(table, key, value, traits);
     if (bytes < 0) {
         done = -1;
     }

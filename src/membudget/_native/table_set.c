@@ -150,7 +150,7 @@ weigh_coming(Table *table, Coming *coming, PyObject *size)
     coming->flags = 0;
     if ((size == NULL || size == Py_None) && table->size == NULL) {
         int traits;
-        bytes = weigh_entry(table, coming->key, coming->value, WEIGH_NEW, &traits);
+        bytes = weigh_entry(table, coming->key, coming->value, &traits);
         if (bytes < 0) {
             return -1;
         }
