@@ -22,6 +22,8 @@ class Locked:
     does not wait for itself, and the governor's thread does not wait for greenlets.
     """
 
+    __slots__ = ("_lock",)
+
     _now: Callable[[], float]
 
     def __init__(self) -> None:

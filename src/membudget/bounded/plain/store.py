@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
+from membudget.bounded.locked import Locked
 from membudget.bounded.plain.contents import Contents
 from membudget.bounded.plain.entry import Entry, K, V
-from membudget.bounded.plain.locked import Locked
 from membudget.bounded.plain.steps import BATCH, BATCH_BYTES, DEFAULT_ENTRIES, Cause, Gone, Step
 from membudget.bounded.plain.wheel import Wheel
 from membudget.bounded.plain.worth import Worth
@@ -62,6 +62,7 @@ class Store(Locked, Generic[K, V]):
         "_is_simple",
         "_listens",
         "_misses",
+        "_now",
         "_policy",
         "_refused",
         "_registry",
@@ -103,7 +104,8 @@ class Store(Locked, Generic[K, V]):
         clock = time.monotonic if now is None else now
         self._policy = policy
         self._fill(self._empty(Wheel(clock(), idle)))
-        super().__init__(clock)  # Last: what has a lock is complete.
+        self._now = clock
+        super().__init__()  # Last: what has a lock is complete.
 
     def __len__(self) -> int:
         return self._contents.count
@@ -157,7 +159,7 @@ class Store(Locked, Generic[K, V]):
 
     def _fold(self, until: float | None = None) -> bool:
         """Give memory of the index back where it is mostly empty; whether more is to be done."""
-        self._under_lock(self._folded, until)
+        self._under_lock(until, self._folded)
         return False
 
     def _counts(self) -> dict[str, Any]:
@@ -198,7 +200,7 @@ class Store(Locked, Generic[K, V]):
         self._contents = contents
         self._find = contents.index.get
 
-    def _forget(self) -> None:
+    def _mend(self) -> None:
         self._renewed()
 
     def _renewed(self) -> Contents[K, V]:
@@ -250,7 +252,13 @@ class Store(Locked, Generic[K, V]):
 
     def _step(self, cause_of: _CauseOf, until: float | None) -> Step[K, V]:
         gone: list[Gone[K, V]] = []
-        freed = self._under_lock(lambda: self._batch(cause_of, gone, self._now()), until) or 0
+        freed = 0
+
+        def let_go() -> None:
+            nonlocal freed
+            freed = self._batch(cause_of, gone, self._now())
+
+        self._under_lock(until, let_go)
         return freed, gone if self._listens else None
 
     def _batch(self, cause_of: _CauseOf, gone: list[Gone[K, V]], now: float) -> int:
