@@ -90,6 +90,14 @@ class Doorbell:
         self._quiet.acquire(blocking=False)
         return came
 
+    def close_in_child(self) -> None:
+        """Give all descriptors back in a forked child: whoever was ringing may not have come along.
+
+        The lock would stay taken for ever.
+        """
+        self._lock = RLock()
+        self.close()
+
     def close(self) -> None:
         """Give all descriptors back."""
         with self._lock:

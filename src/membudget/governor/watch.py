@@ -199,8 +199,11 @@ class Watch:
         """Go on in the child, with wake-ups of its own: those it inherited ring the parent's."""
         for bell in (self._bell, self._late_bell):
             if bell is not None:
-                bell.close()
+                bell.close_in_child()
         self._bell = self._late_bell = None
+        # A ring from another thread may have begun one anew since the pause.
+        self._is_paused = self._is_paused or self._thread is not None
+        self._thread = None
         self.resume()
 
     def _renew(self, bell: Doorbell) -> Doorbell:

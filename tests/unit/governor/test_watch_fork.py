@@ -1,0 +1,105 @@
+"""The governor's thread and a fork that comes while another thread rings for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+import membudget
+from membudget.registry import Registry
+from waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.governor.watch import Watch
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+class AtTheFork:
+    """Something that another thread does when the governor rests already and the fork is to come.
+
+    Args:
+        do: What; it may go on until the event is set, after the fork.
+    """
+
+    def __init__(self, do: Callable[[threading.Event, threading.Event], None]) -> None:
+        self._do = do
+        self._over = threading.Event()
+
+    def before_fork(self, until: float) -> None:
+        """Have it done, or begun."""
+        begun = threading.Event()
+        threading.Thread(target=self._do, args=(begun, self._over), daemon=True).start()
+        assert begun.wait(10)
+
+    def after_fork_in_parent(self) -> None:
+        """End it."""
+        self._over.set()
+
+    def after_fork_in_child(self) -> None:
+        """Nothing: that thread is not here."""
+
+
+def child_steps(do: Callable[[Watch, threading.Event, threading.Event], None]) -> bool:
+    """Whether a child forked meanwhile takes readings of its own."""
+    registry = Registry()
+    settings = {"check_interval": 0.01}
+    with membudget.start("4GiB", sinks=[], monitoring=settings, registry=registry) as own:
+        governor = own.governor
+        at_fork = AtTheFork(lambda begun, over: do(governor.watch, begun, over))
+        registry.add(at_fork)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                at = governor.reading.at if governor.reading else 0.0
+                eventually(lambda: governor.reading and governor.reading.at > at, 10.0)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return exit_code(pid) == 0
+
+
+def exit_code(pid: int) -> int | None:
+    """What the child ends with, or None where it is stuck."""
+    statuses: list[int] = []
+
+    def has_ended() -> bool:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        statuses.append(status)
+        return ended == pid
+
+    try:
+        eventually(has_ended)
+    except AssertionError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return None
+    return os.waitstatus_to_exitcode(statuses[-1])
+
+
+def test_a_child_does_not_wait_for_a_thread_that_was_ringing() -> None:
+    """It did not come along, and the bell's lock would be taken for ever."""
+
+    def hold(watch: Watch, begun: threading.Event, over: threading.Event) -> None:
+        assert watch._bell is not None
+        with watch._bell._lock:
+            begun.set()
+            over.wait(20)
+
+    assert child_steps(hold)
+
+
+def test_a_child_is_governed_though_a_ring_began_the_parents_thread_anew() -> None:
+    """Rung for between the pause and the fork, the thread runs in the parent only."""
+
+    def ring(watch: Watch, begun: threading.Event, over: threading.Event) -> None:
+        watch.ring()
+        begun.set()
+
+    assert child_steps(ring)
