@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from membudget.bounded.cache import Cache
-    from membudget.bounded.cached import cached
-    from membudget.bounded.deque import BoundedDeque
-    from membudget.bounded.list import BoundedList
-    from membudget.bounded.mapping import BoundedDict
-    from membudget.bounded.metrics import MetricsCollector
-    from membudget.bounded.set import BoundedSet
-    from membudget.bounded.spill import Spill
-    from membudget.bounded.weak import WeakCache
+    from membudget.bounded.containers.deque import BoundedDeque
+    from membudget.bounded.containers.list import BoundedList
+    from membudget.bounded.containers.mapping import BoundedDict
+    from membudget.bounded.containers.metrics import MetricsCollector
+    from membudget.bounded.containers.set import BoundedSet
+    from membudget.bounded.containers.weak import WeakCache
+    from membudget.bounded.loading.cached import cached
+    from membudget.bounded.spilling.spill import Spill
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
     from membudget.core import Level, Marks, Pressure, Reading, Rung
@@ -45,10 +45,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "REGISTRY": "registry",
-    "BoundedDeque": "bounded.deque",
-    "BoundedDict": "bounded.mapping",
-    "BoundedList": "bounded.list",
-    "BoundedSet": "bounded.set",
+    "BoundedDeque": "bounded.containers.deque",
+    "BoundedDict": "bounded.containers.mapping",
+    "BoundedList": "bounded.containers.list",
+    "BoundedSet": "bounded.containers.set",
     "Budget": "budget.handle",
     "Cache": "bounded.cache",
     "ConfigError": "errors",
@@ -58,7 +58,7 @@ _HOMES = {
     "Level": "core",
     "Marks": "core",
     "MembudgetError": "errors",
-    "MetricsCollector": "bounded.metrics",
+    "MetricsCollector": "bounded.containers.metrics",
     "MissingExtraError": "errors",
     "OverBudgetError": "errors",
     "Pressure": "core",
@@ -68,10 +68,10 @@ _HOMES = {
     "Rung": "core",
     "Singleton": "singletons",
     "SingletonABC": "singletons",
-    "Spill": "bounded.spill",
-    "WeakCache": "bounded.weak",
+    "Spill": "bounded.spilling.spill",
+    "WeakCache": "bounded.containers.weak",
     "adopt": "reclaimers.adopted.single",
-    "cached": "bounded.cached",
+    "cached": "bounded.loading.cached",
     "size_of": "sizing",
     "start": "budget.start",
 }

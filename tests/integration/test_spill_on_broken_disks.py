@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import os, resource, sys
-from membudget.bounded.spill import Spill
-from membudget.bounded.spilled import SpilledCache
+from membudget.bounded.spilling.spill import Spill
+from membudget.bounded.spilling.spilled import SpilledCache
 from membudget.registry import REGISTRY
 
 kind, folder = sys.argv[1:]

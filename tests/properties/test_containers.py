@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from membudget.bounded.chain import LINK_BYTES
-from membudget.bounded.deque import BoundedDeque
-from membudget.bounded.list import BoundedList
-from membudget.bounded.mapping import BoundedDict
-from membudget.bounded.sequence import SLOT_BYTES
-from membudget.bounded.set import BoundedSet
+from membudget.bounded.containers.chain import LINK_BYTES
+from membudget.bounded.containers.deque import BoundedDeque
+from membudget.bounded.containers.list import BoundedList
+from membudget.bounded.containers.mapping import BoundedDict
+from membudget.bounded.containers.sequence import SLOT_BYTES
+from membudget.bounded.containers.set import BoundedSet
 from membudget.registry import Registry
 from membudget.sizing import size_of
 

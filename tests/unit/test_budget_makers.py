@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import membudget
-from membudget.bounded.deque import BoundedDeque
-from membudget.bounded.list import BoundedList
-from membudget.bounded.mapping import BoundedDict
-from membudget.bounded.set import BoundedSet
+from membudget.bounded.containers.deque import BoundedDeque
+from membudget.bounded.containers.list import BoundedList
+from membudget.bounded.containers.mapping import BoundedDict
+from membudget.bounded.containers.set import BoundedSet
 from membudget.registry import Registry
 
 

@@ -16,7 +16,7 @@ from membudget.units import as_bytes, as_seconds, human_bytes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from membudget.bounded.spill import Spill
+    from membudget.bounded.spilling.spill import Spill
     from membudget.bounded.stats import CacheStats, Shrunk
     from membudget.bounded.table import Cause
     from membudget.core import Clock
@@ -68,7 +68,7 @@ class Cache(Governed[K, V]):
     def __new__(cls, *_: object, spill: object = None, **__: object) -> Any:
         """A cache of this class, or with `spill` a `SpilledCache`."""
         if spill is not None:
-            from membudget.bounded.spilled import SpilledCache  # only for those who spill
+            from membudget.bounded.spilling.spilled import SpilledCache  # only for those who spill
 
             if not issubclass(cls, SpilledCache):
                 if cls is not Cache:
@@ -128,7 +128,7 @@ class Cache(Governed[K, V]):
         Raises:
             Exception: What the loader raised.
         """
-        from membudget.bounded.loading import load  # only for those who load
+        from membudget.bounded.loading.load import load  # only for those who load
 
         return load(self, key, loader, ttl=ttl)
 
@@ -145,7 +145,7 @@ class Cache(Governed[K, V]):
         Raises:
             Exception: What the loader raised.
         """
-        from membudget.bounded.loading import load_async  # only for those who load
+        from membudget.bounded.loading.load import load_async  # only for those who load
 
         return await load_async(self, key, loader, ttl=ttl)
 

@@ -1,0 +1,1 @@
+"""Values fetched once for all who ask: `cached`, `get_or_load`, and who waits for whom."""

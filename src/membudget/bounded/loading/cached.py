@@ -1,0 +1,290 @@
+"""`cached`: a function that remembers what it gave, within a bound, once for all who ask."""
+
+from __future__ import annotations
+
+import time
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
+
+from membudget.bounded.cache import Cache
+from membudget.bounded.loading import keys, wrappers
+from membudget.bounded.loading.flights import abandon, flights_of
+from membudget.bounded.loading.freshness import Lifetime, Shelf
+from membudget.bounded.loading.load import Loading
+from membudget.bounded.loading.owners import MethodCache, Owners
+from membudget.errors import ConfigError
+from membudget.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from membudget.bounded.loading.keys import KeyOf, Parts
+    from membudget.bounded.loading.signatures import CachedFunction
+    from membudget.core import Clock
+    from membudget.registry import Registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CacheInfo(NamedTuple):
+    """A cached function's figures, in the order of the standard library's."""
+
+    hits: int
+    misses: int
+    maxsize: int | None
+    currsize: int
+
+
+@overload
+def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cached(
+    *,
+    max_bytes: int | str | None = None,
+    max_entries: int | None = None,
+    ttl: float | str | None = None,
+    jitter: float | str = 0.0,
+    stale: float | str | None = None,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = False,
+    keep_errors: float | str | None = None,
+    name: str | None = None,
+    policy: str | None = None,
+    registry: Registry | None = None,
+    clock: Clock | None = None,
+) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
+def cached(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_bytes: int | str | None = None,
+    max_entries: int | None = None,
+    ttl: float | str | None = None,
+    jitter: float | str = 0.0,
+    stale: float | str | None = None,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = False,
+    keep_errors: float | str | None = None,
+    name: str | None = None,
+    policy: str | None = None,
+    registry: Registry | None = None,
+    clock: Clock | None = None,
+) -> Any:
+    """Let a function remember what it gave; for functions, methods and coroutine functions.
+
+    Of all who ask at once for what is not there, one runs the function and the others wait for its
+    value or its exception; a function that asks for its own key in the middle runs again. The
+    function has no lock held. As a method (its first parameter called `self` or `cls`) it counts
+    by object: objects that are equal but not the same share nothing, and none is kept alive.
+
+    The decorated function has `cache` (the `Cache`), `cache_info()`, `cache_clear()`,
+    `cache_parameters()` and `__wrapped__`.
+
+    Args:
+        function: The function, where the decorator stands without arguments.
+        max_bytes: The bound in bytes, or text such as "20MiB".
+        max_entries: The bound in entries. With neither, it lives under the running budget, and on
+            1000 entries while there is none.
+        ttl: Seconds, or text such as "5m", that a value lasts.
+        jitter: A share of `ttl` (0.1, or "10%") by which values end earlier, each key by its own
+            part of it, so that what came together does not go together.
+        stale: Seconds or text that the old value serves on after `ttl`: whoever finds it first
+            fetches the new one, a coroutine function in a task of its own, and all others get the
+            old one. A refresh that fails leaves it there, and a running budget tells `Failed`.
+        key: Called with the arguments, gives what stands for them.
+        typed: Whether 1 and 1.0 are two calls.
+        keep_errors: Seconds or text that an exception is kept and raised anew; None keeps none.
+        name: What it is called in reports; None is its module and qualified name.
+        policy: What goes first, as for `Cache`; None is that class's own.
+        registry: Where it registers; None is the process's own.
+        clock: Where time comes from; None is the monotonic clock.
+
+    Raises:
+        ConfigError: An argument that cannot be used as given; a generator function; a classmethod
+            or staticmethod, which belongs above this decorator.
+    """
+    lifetime = Lifetime(ttl, jitter, stale, keep_errors)
+    bounds: dict[str, Any] = {"max_bytes": max_bytes, "max_entries": max_entries}
+    if policy is not None:
+        bounds["policy"] = policy
+    make = partial(
+        _decorated,
+        lifetime=lifetime,
+        bounds=bounds,
+        key=key,
+        is_typed=typed,
+        name=name,
+        registry=REGISTRY if registry is None else registry,
+        clock=clock,
+    )
+    return make if function is None else make(function)
+
+
+def _decorated(
+    function: Any,
+    *,
+    lifetime: Lifetime,
+    bounds: dict[str, Any],
+    key: Callable[..., Hashable] | None,
+    is_typed: bool,
+    name: str | None,
+    registry: Registry,
+    clock: Clock | None,
+) -> Any:
+    _check(function)
+    is_coroutine = keys.is_coroutine_function(function)
+    name = keys.name_of(function) if name is None else name
+    owners = Owners(name, clock) if key is None and keys.has_self(function) else None
+    kind: type[Cache[Any, Any]] = Cache if owners is None else MethodCache
+    cache = kind(
+        name,
+        ttl=lifetime.ttl if lifetime.is_plain() else None,
+        on_evict=None if owners is None else owners.forget,
+        registry=registry,
+        clock=clock,
+        **bounds,
+    )
+    shelf = None
+    if not lifetime.is_plain():
+        shelf = Shelf(name, cache, lifetime, time.monotonic if clock is None else clock.now)
+        registry.add(shelf)
+    if owners is not None:
+        owners.join_cache(cache)
+        registry.add(owners)
+    loading = _loading(function, cache, lifetime, shelf, owners)
+    parts = keys.parts_by(function)
+    if is_typed:
+        parts = keys.typed(parts)
+    wrapper = _wrapper(
+        loading,
+        cache.get,
+        parts,
+        key=key,
+        owners=owners,
+        shelf=shelf,
+        is_coroutine=is_coroutine,
+        is_typed=is_typed,
+    )
+    update_wrapper(wrapper, function)
+    parameters = {**bounds, **lifetime.as_dict(), "typed": is_typed}
+    _add_functions(wrapper, cache, parameters)
+    return wrapper
+
+
+def _wrapper(
+    loading: Loading,
+    get: Callable[[Any, Any], Any],
+    parts: Parts,
+    *,
+    key: Callable[..., Hashable] | None,
+    owners: Owners | None,
+    shelf: Shelf | None,
+    is_coroutine: bool,
+    is_typed: bool,
+) -> Any:
+    """The closure that is fastest for what was asked."""
+    if key is not None:
+        key_of = _calling(key)
+    else:
+        key_of = keys.key_from(parts) if owners is None else owners.key_from(parts)
+    if shelf is not None:
+        make = wrappers.of_coroutine_shelf if is_coroutine else wrappers.of_shelf
+        return make(loading, get, key_of, shelf.now)
+    if is_coroutine:
+        return wrappers.of_coroutine(loading, get, key_of)
+    if key is not None or is_typed:
+        return wrappers.of_calls(loading, get, key_of)
+    if owners is not None:
+        return wrappers.of_method(loading, get, parts, owners)
+    code = keys.code_written(loading.function)
+    fitted = None if code is None else wrappers.of_one_argument(loading, get, code)
+    return fitted or wrappers.of_arguments(loading, get, key_of)
+
+
+def _calling(key: Callable[..., Hashable]) -> KeyOf:
+    def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        return key(*args, **kwargs)
+
+    return key_of
+
+
+def _loading(
+    function: Any,
+    cache: Cache[Any, Any],
+    lifetime: Lifetime,
+    shelf: Shelf | None,
+    owners: Owners | None,
+) -> Loading:
+    """How its values come into the cache."""
+    keep: Callable[[Any, Any], object] = cache.set
+    if shelf is not None:
+        keep = shelf.keep
+    elif lifetime.jitter:
+
+        def keep(key: Any, value: Any) -> object:
+            return cache.set(key, value, ttl=lifetime.of(key))
+
+    if owners is not None:
+        keep = owners.noting(keep)
+    flights = flights_of(cache)
+    if shelf is None:
+        return Loading(function, flights, cache.peek, keep)
+    keep_error = shelf.keep_error
+    return Loading(
+        function,
+        flights,
+        shelf.look,
+        keep,
+        keep_error=keep_error if owners is None else owners.noting(keep_error),
+        forgive=shelf.forgive,
+    )
+
+
+def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, Any]) -> None:
+    """What the standard library's has too."""
+    before = [0, 0]
+
+    def cache_info() -> CacheInfo:
+        """Hits, misses, the bound in entries, and entries; since the last `cache_clear`."""
+        figures = cache.stats()
+        return CacheInfo(
+            hits=figures.hits - before[0],
+            misses=figures.misses - before[1],
+            maxsize=figures.max_entries,
+            currsize=figures.entries,
+        )
+
+    def cache_clear() -> None:
+        """Forget all; a load under way reaches those who wait for it, but is not kept."""
+        abandon(cache)
+        cache.clear()
+        figures = cache.stats()
+        before[:] = figures.hits, figures.misses
+
+    def cache_parameters() -> dict[str, Any]:
+        """What the decorator was given, and `maxsize` as the standard library calls it."""
+        return {"maxsize": parameters["max_entries"], **parameters}
+
+    wrapper.cache = cache
+    wrapper.cache_info = cache_info
+    wrapper.cache_clear = cache_clear
+    wrapper.cache_parameters = cache_parameters
+
+
+def _check(function: Any) -> None:
+    if isinstance(function, (classmethod, staticmethod)):
+        kind = type(function).__name__
+        raise ConfigError(
+            f"cached was given a {kind}: put @{kind} above @cached, so that it wraps the rest"
+        )
+    if not callable(function):
+        raise ConfigError(
+            f"cached was given {function!r}, which is no function: write @cached, or settings by "
+            'name, as in @cached(max_bytes="20MiB")'
+        )
+    if isinstance(function, type):
+        raise ConfigError(
+            f"cached was given the class {function.__qualname__}: cache a function that makes its "
+            "objects, so that the class stays one"
+        )

@@ -1,0 +1,1 @@
+"""Evicted values on disk, and their way there and back."""

@@ -1,0 +1,167 @@
+"""The folder of one spilling cache in one process: numbered, locked, the user's own.
+
+A process holds the lock of its number while it lives, by whatever end; so the next one sees which
+numbers are free, and empties what a killed process left there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import zlib
+from typing import TYPE_CHECKING
+
+from membudget.errors import ConfigError
+
+if TYPE_CHECKING:
+    from membudget.bounded.spilling.spill import Spill
+
+try:
+    import fcntl
+except ImportError:  # Not a Unix.
+    fcntl = None  # type: ignore[assignment]
+
+_MOST = 1000
+"""Processes at a time, far beyond what one host runs of a program."""
+
+_ATTEMPTS = 10
+"""Tries while others, who end, remove what is looked at."""
+
+_BROKEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What is the disk's or the system's fault, not that of whoever named the folder."""
+
+
+class SpillFolder:
+    """A folder that is this process's alone while it is held.
+
+    Args:
+        spill: Where, and whether what stands there is kept.
+        name: The cache's.
+
+    Raises:
+        ConfigError: The directory cannot be used, or is not the user's own.
+        OSError: The disk is broken, full or may only be read.
+    """
+
+    __slots__ = ("_descriptor", "_keep", "_lock_path", "path")
+
+    def __init__(self, spill: Spill, name: str) -> None:
+        if fcntl is None:
+            raise ConfigError("spilling needs locks on files (flock), which this system lacks")
+        self._keep = spill.keep
+        try:
+            base = _base(spill.directory, name)
+            self._descriptor, self._lock_path = _locked(base)
+            self.path = self._lock_path.removesuffix(".lock")
+            try:
+                self._begin()
+            except BaseException:
+                self.leave()
+                raise
+        except OSError as error:
+            if error.errno in _BROKEN:
+                raise
+            raise ConfigError(
+                f"spill directory {spill.directory} cannot be used ({error.strerror}): "
+                "name a folder that this user may write to"
+            ) from error
+
+    def empty(self) -> None:
+        """Remove what stands there.
+
+        Raises:
+            OSError: The disk.
+        """
+        shutil.rmtree(self.path)
+        _make(self.path)
+
+    def leave(self) -> None:
+        """Let go of it without touching it: in a child, it is the parent's."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def end(self, *, keep: bool | None = None) -> None:
+        """Remove it, unless it is kept, and let go of it."""
+        if not (self._keep if keep is None else keep):
+            shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock_path)
+        self.leave()
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self.path))
+
+    def _begin(self) -> None:
+        if os.path.lexists(self.path) and not self._keep:
+            shutil.rmtree(self.path)
+        _make(self.path)
+
+
+def _base(directory: str, name: str) -> str:
+    """The folder of a cache, made where it is missing."""
+    os.makedirs(os.path.dirname(directory), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    check_own(directory, os.stat(directory))
+    readable = "".join(letter if letter.isalnum() else "_" for letter in name[:40])
+    return os.path.join(directory, f"{readable}-{zlib.crc32(name.encode()):08x}")
+
+
+def _make(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    check_own(path, os.lstat(path))
+
+
+def check_own(path: str, status: os.stat_result) -> None:
+    """Refuse a folder that others may put something into.
+
+    Raises:
+        ConfigError: It is another user's, others may write to it, or it is no folder.
+    """
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigError(f"spill directory {path} is not a folder: name one, or a path for one")
+    if status.st_uid != os.geteuid():
+        raise ConfigError(
+            f"spill directory {path} belongs to user {status.st_uid}, not to {os.geteuid()}: "
+            "values come back through pickle, so name a folder of the program's own user"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(
+            f"spill directory {path} may be written to by others (mode "
+            f"{stat.S_IMODE(status.st_mode):04o}): values come back through pickle, so chmod go-w "
+            "it, or name another"
+        )
+
+
+def _locked(base: str) -> tuple[int, str]:
+    """The descriptor and path of the first lock that is free."""
+    for attempt in range(_ATTEMPTS):
+        _make(base)
+        try:
+            for number in range(_MOST):
+                path = os.path.join(base, f"{number}.lock")
+                descriptor = _lock(path)
+                if descriptor is not None:
+                    return descriptor, path
+        except FileNotFoundError:  # Whoever ended just now removed the folder.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise OSError(errno.EBUSY, f"{_MOST} processes spill there already", base)
+
+
+def _lock(path: str) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):  # Held; or removed by whoever held it.
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
