@@ -36,6 +36,13 @@ def _ours(limit: int) -> Any:
     return cache.set, cache.__len__
 
 
+def _ours_lru(limit: int) -> Any:
+    from membudget import Cache
+
+    cache: Any = Cache("bench", max_bytes=limit, policy="lru")
+    return cache.set, cache.__len__
+
+
 def _cachetools(limit: int) -> Any:
     from cachetools import LRUCache
 
@@ -69,6 +76,7 @@ def _moka_pympler(limit: int) -> Any:
 
 CONTESTANTS = {
     "membudget": Contestant(("membudget",), _ours),
+    "membudget, lru": Contestant(("membudget",), _ours_lru),
     "cachetools, getsizeof": Contestant(("cachetools",), _cachetools),
     "cachebox, getsizeof": Contestant(("cachebox",), _cachebox),
     "cachetools, pympler": Contestant(("cachetools", "pympler"), _cachetools_pympler),

@@ -188,6 +188,12 @@ typedef struct {
 enum { CAUSE_BYTES, CAUSE_ENTRIES, CAUSE_PRESSURE, CAUSE_SHARE, CAUSE_EXPIRED, CAUSES };
 enum { POLICY_GDSF, POLICY_S3FIFO, POLICY_LRU };
 
+/* Bytes let go since malloc's heap was last trimmed, and how many are to be by the next time. */
+typedef struct {
+    int64_t gone, apart;
+    double at; /* when it was */
+} Trimming;
+
 typedef struct Recent Recent; /* table_reweigh.c */
 typedef struct Plan Plan;     /* table_arenas.c */
 
@@ -204,6 +210,7 @@ typedef struct {
     uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits;
     uint64_t evictions[CAUSE_EXPIRED], bytes_evicted, expirations;
     PyObject *size, *registry, *now; /* size, now: NULL for our own */
+    Trimming trimming;
     Shares *shares;
     Recent *recent;
     Plan *plan;
@@ -446,6 +453,11 @@ int recent_weigh(Table *table);            /* before a set is opened; -1 with an
 void recent_note(Table *table, Id id);
 void recent_free(Recent *recent);
 PyObject *table_reweigh(Table *, PyObject *);
+
+/* table_trim.c */
+#define LEAST_APART (4 << 20)              /* bytes let go between two times */
+#define LEAVES_HOLES 4096                  /* what weighs as much may leave whole pages free */
+void trim_paced(Table *table);             /* lets others run; call it with nothing locked */
 
 /* table_fold.c */
 PyObject *table_fold(Table *, PyObject *);

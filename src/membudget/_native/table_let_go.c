@@ -95,6 +95,9 @@ let_go(Table *table, Id id, int cause, double now, Batch *batch)
     else {
         table->evictions[cause]++;
         table->bytes_evicted += (uint64_t)entry->weight;
+        if (entry->weight >= LEAVES_HOLES && table->max_bytes >= 0) {
+            table->trimming.gone += entry->weight;
+        }
     }
     Gone *gone = &batch->items[batch->count++];
     *gone = take_out(table, id, entry, cause != CAUSE_EXPIRED);

@@ -441,6 +441,9 @@ table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject 
 {
     int taken;
     LOCKED(table, taken = put(table, key, value, ttl, size));
+    if (UNLIKELY(table->trimming.gone >= table->trimming.apart)) {
+        trim_paced(table);
+    }
     return taken;
 }
 

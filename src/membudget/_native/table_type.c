@@ -54,6 +54,7 @@ table_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
     if (table != NULL) {
         table_clear_contents(table, 0); /* Nothing, ready to be looked at. */
         table->max_bytes = table->max_entries = table->share = -1;
+        table->trimming.apart = LEAST_APART;
         table->ttl = Py_HUGE_VAL;
         table->claim_quantum = CLAIM_QUANTUM;
     }
