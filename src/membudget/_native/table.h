@@ -168,6 +168,7 @@ typedef struct {
     uint64_t least[CLASSES];  /* of a class's marks */
     Class *classes[CLASSES];  /* NULL until one is needed */
     uint8_t lowest, highest;  /* classes in use */
+    uint16_t last;            /* the queue that gave the last victim, in all likelihood the next */
 } Gdsf;
 
 /* All that `clear` detaches at once. */
@@ -356,6 +357,7 @@ void queue_rename(Contents *contents, const Entry *entry, Id to);
 /* table_gdsf.c */
 void gdsf_start(Gdsf *gdsf);
 void gdsf_free(Gdsf *gdsf);
+Id gdsf_next(const Contents *contents);
 int gdsf_reserve(Table *table, int64_t weight);
 void gdsf_insert(Table *table, Id id, int is_known);
 void gdsf_leave(Contents *contents, Entry *entry);

@@ -63,6 +63,15 @@ gdsf_start(Gdsf *gdsf)
     }
 }
 
+/* The entry that goes next, in all likelihood; NONE where none is known. */
+Id
+gdsf_next(const Contents *contents)
+{
+    const Gdsf *gdsf = &contents->gdsf;
+    const Class *class = gdsf->classes[gdsf->last / RANKS];
+    return class != NULL ? class->queues[gdsf->last % RANKS].oldest : NONE;
+}
+
 void
 gdsf_free(Gdsf *gdsf)
 {
@@ -225,9 +234,7 @@ gdsf_victim(Table *table)
         Id id = class->queues[number % RANKS].oldest;
         Entry *entry = entry_at(contents, id);
         if (!entry->freq) {
-            if (entry->newer != NONE) {
-                PREFETCH(entry_at(contents, entry->newer));
-            }
+            gdsf->last = (uint16_t)number;
             return id;
         }
         entry->freq = 0;

@@ -120,9 +120,14 @@ policy_prefetch(const Table *table, uint32_t tag)
     if (ghost->size != 0) {
         PREFETCH(&ghost->slots[tag & (ghost->size - 1)]);
     }
-    Id id = contents->queues[table->policy == POLICY_LRU ? MAIN : SMALL].oldest;
-    if (id != NONE) { /* The next to go, as a rule, which was fetched when the last one went. */
+    Id id = table->policy == POLICY_GDSF
+                ? gdsf_next(contents)
+                : contents->queues[table->policy == POLICY_LRU ? MAIN : SMALL].oldest;
+    if (id != NONE) { /* The next to go, as a rule, which was fetched for the last one. */
         const Entry *entry = entry_at(contents, id);
+        if (entry->newer != NONE) {
+            PREFETCH(entry_at(contents, entry->newer));
+        }
         PREFETCH(&index->buckets[entry->tag & index->mask]);
         PREFETCH(entry->key);
         PREFETCH(entry->value);
@@ -255,9 +260,6 @@ policy_victim(Table *table)
         }
         else if (table->policy == POLICY_LRU || entry->freq == 0
                  || (queue == SMALL && entry->freq < PROMOTED_AT)) {
-            if (entry->newer != NONE) {
-                PREFETCH(entry_at(contents, entry->newer));
-            }
             return id;
         }
         else {
