@@ -111,9 +111,15 @@ def _put(write: str | None, made: Made) -> Callable[..., None]:
 
 
 def _reads(get: Callable[..., None], keys: list[Any], length: int) -> float:
-    """The best of several segments, each of other keys where there are enough."""
-    many = _so_many(keys, _SEGMENTS * length)
-    parts = [many[at : at + length] for at in range(0, len(many), length)]
+    """The best of several segments, each of other keys where there are enough.
+
+    No order comes twice: where one repeats, a list in the order of use has the next key's entry
+    beside the last one's, and fetches it ahead.
+    """
+    order, many = random.Random(_SEED), list[Any]()  # noqa: S311  # no secret
+    while len(many) < _SEGMENTS * length:
+        many += order.sample(keys, len(keys))
+    parts = [many[at : at + length] for at in range(0, _SEGMENTS * length, length)]
     return min(each(get, part) for part in parts)
 
 
