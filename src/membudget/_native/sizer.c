@@ -71,6 +71,9 @@ sizer_entry(Shares *shares, PyObject *key, PyObject *value, int *traits)
     if (weigh(roots, count, NODES, EXCLUSIVE, shares, name_of(key, value), &weight) < 0) {
         return -1;
     }
+    if (weight.withheld || weight.noted) {
+        *traits &= ~ATOMIC; /* Its charge changes when others let go of a part. */
+    }
     *traits |= weight.withheld ? WITHHELD : 0;
     return weight.bytes + (of_key > 0 ? of_key : 0) + (of_value > 0 ? of_value : 0);
 }

@@ -21,7 +21,7 @@ Shares *shares_new(void);
 void shares_free(Shares *shares);
 
 enum {
-    ATOMIC = 1,   /* the value cannot change its size */
+    ATOMIC = 1,   /* the value cannot change its size, nor does its charge depend on others */
     WITHHELD = 2, /* a part was charged to nobody, since others seem to hold it */
 };
 

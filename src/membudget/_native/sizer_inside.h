@@ -87,6 +87,7 @@ typedef struct {
     Py_ssize_t nodes;
     int exact;
     int withheld; /* a part was charged to nobody */
+    int noted;    /* a part's charge depends on who else holds it: it is in the shares */
 } Weight;
 
 enum { DEEP, EXCLUSIVE };

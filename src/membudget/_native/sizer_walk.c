@@ -455,7 +455,8 @@ weigh(PyObject *const *roots, Py_ssize_t count, Py_ssize_t nodes, int rule, Shar
     *weight = (Weight){.bytes = (Py_ssize_t)(walk->total + 0.5),
                        .nodes = walk->looked,
                        .exact = exact,
-                       .withheld = walk->withheld};
+                       .withheld = walk->withheld,
+                       .noted = walk->links > 0};
     walk_give(walk);
     return again;
 }
