@@ -95,6 +95,14 @@ sizer_alone(PyObject *value)
     return weigh(&value, 1, NODES, DEEP, NULL, NULL, &weight) < 0 ? -1 : weight.bytes;
 }
 
+void
+sizer_key_not_kept(Shares *shares, PyObject *key, PyObject *value)
+{
+    if (name_of(key, value) == key) {
+        shares_forget(shares, key);
+    }
+}
+
 /* Place */
 
 #define PLACES 64

@@ -34,6 +34,10 @@ Py_ssize_t sizer_entry(Shares *shares, PyObject *key, PyObject *value, int *trai
    Runs no Python code and cannot fail; next to nothing where the table shares nothing. */
 void sizer_gone(Shares *shares, PyObject *key, PyObject *value);
 
+/* To be told where an entry weighed with one key is kept under an equal one: what the key that is not
+   kept was known to share is forgotten. Likewise. */
+void sizer_key_not_kept(Shares *shares, PyObject *key, PyObject *value);
+
 /* Deep bytes of one object on its own; -1 with an exception. */
 Py_ssize_t sizer_alone(PyObject *value);
 

@@ -227,6 +227,9 @@ replace(Table *table, const Coming *coming, Id id)
     if ((entry->flags & NOTED) && replaced != coming->value) {
         sizer_gone(table->shares, entry->key, replaced);
     }
+    if ((coming->flags & NOTED) && coming->key != entry->key) {
+        sizer_key_not_kept(table->shares, coming->key, coming->value);
+    }
     uint8_t collected = entry->flags & COLLECTED; /* Its key's, maybe. */
     contents->loose += (uint32_t)(coming->flags & LOOSE) - (uint32_t)(entry->flags & LOOSE);
     int64_t before = entry->weight;

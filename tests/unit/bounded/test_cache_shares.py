@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from membudget.bounded.cache import Cache
 from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BODY = 20_000
 
@@ -26,3 +30,28 @@ def test_a_body_its_maker_still_held_at_set_is_charged_soon_after(make: Any) -> 
         bodies.set(number, make(body[:BODY]))
     assert len(bodies) < 130
     assert bodies.held_bytes() <= 100 * BODY
+
+
+def traced(work: Callable[[], object]) -> int:
+    """By how many bytes the process's blocks grow."""
+    tracemalloc.start(1)
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_values_that_are_replaced_leave_no_trace() -> None:
+    """Though each came under a key of its own, equal to that of the entry."""
+    url = "u" * 200
+    keys = [(url, number % 10) for number in range(20_000)]
+    kept = cache(max_entries=100)
+    value = bytes(100)
+
+    def set_all() -> None:
+        for key in keys:
+            kept.set(key, value)
+
+    assert traced(set_all) < 100_000
+    assert len(kept) == 10
