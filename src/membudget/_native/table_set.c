@@ -400,19 +400,34 @@ refuse(Table *table, const Coming *coming, Id id)
     return 0;
 }
 
+/* After a failure: what was weighed is not taken in, so what it shares is forgotten. Where the same
+   value is kept already, that is known again when it is next weighed. */
+static int
+give_up(Table *table, const Coming *coming)
+{
+    if (coming->flags & NOTED) {
+        sizer_gone(table->shares, coming->key, coming->value);
+    }
+    return -1;
+}
+
 static int
 put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
 {
     Coming coming;
     coming.key = key;
     coming.value = value;
-    if (UNLIKELY(table_check(table) < 0) || prepare(table, &coming, ttl, size) < 0) {
+    coming.flags = 0;
+    if (UNLIKELY(table_check(table) < 0)) {
         return -1;
+    }
+    if (UNLIKELY(prepare(table, &coming, ttl, size) < 0)) {
+        return give_up(table, &coming);
     }
     Id id = NONE;
     int found = table_find(table, key, coming.tag, &id);
-    if (found < 0) {
-        return -1;
+    if (UNLIKELY(found < 0)) {
+        return give_up(table, &coming);
     }
     if (found == 0) {
         id = NONE;
@@ -423,8 +438,8 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
     PyObject *replaced = NULL;
     Batch batch;
     batch.count = 0;
-    if (write_entry(table, &coming, id, &replaced, &batch) < 0) {
-        return -1;
+    if (UNLIKELY(write_entry(table, &coming, id, &replaced, &batch) < 0)) {
+        return give_up(table, &coming);
     }
     Py_XDECREF(replaced);
     if (batch.count == 1 && !table->listens && batch.items[0].weight < BATCH_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -55,3 +56,32 @@ def test_values_that_are_replaced_leave_no_trace() -> None:
 
     assert traced(set_all) < 100_000
     assert len(kept) == 10
+
+
+class Torn:
+    """A clock that fails when told to."""
+
+    is_torn = False
+
+    def now(self) -> float:
+        """The time, or an error."""
+        if self.is_torn:
+            raise OSError("no time")
+        return 1.0
+
+
+def test_a_set_that_fails_leaves_no_trace() -> None:
+    """Not in what is known of shared parts either."""
+    url = "u" * 200
+    values = [(url, number) for number in range(20_000)]
+    clock = Torn()
+    kept = cache(max_entries=100, clock=clock)
+    clock.is_torn = True
+
+    def fail() -> None:
+        for value in values:
+            with contextlib.suppress(OSError):
+                kept.set(1, value)
+
+    assert traced(fail) < 100_000
+    assert len(kept) == 0
