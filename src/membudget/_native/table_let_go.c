@@ -145,6 +145,9 @@ batch_close(Table *table, Batch *batch)
     PyObject *told = NULL;
     if (table->listens) {
         told = PyList_New(batch->count);
+        if (told != NULL) { /* Whoever walks the collector's objects must not find it half filled. */
+            PyObject_GC_UnTrack(told);
+        }
         for (int at = 0; told != NULL && at < batch->count; at++) {
             Gone *gone = &batch->items[at];
             PyObject *one = Py_BuildValue("OOLO", gone->key, gone->value, (long long)gone->weight,
@@ -154,6 +157,9 @@ batch_close(Table *table, Batch *batch)
                 break;
             }
             PyList_SET_ITEM(told, at, one);
+        }
+        if (told != NULL) {
+            PyObject_GC_Track(told);
         }
     }
     int count = batch->count;

@@ -226,6 +226,30 @@ def test_a_finalizer_may_use_the_cache() -> None:
     check(cache)
 
 
+def test_whoever_walks_the_collectors_objects_meets_none_half_made() -> None:
+    """A callback of the collector may look at every list there is, at any moment."""
+    cache: Cache[int, list[int]] = Cache(
+        "walked", max_entries=500, on_evict=lambda *_: None, registry=Registry()
+    )
+
+    def walk(_phase: str, _info: object) -> None:
+        for found in gc.get_objects(generation=0):
+            if type(found) is list:
+                list.copy(found)
+
+    for number in range(500):
+        cache.set(number, [number])
+    before = gc.get_threshold()
+    gc.callbacks.append(walk)
+    gc.set_threshold(1)
+    try:
+        cache.shrink("1MiB")
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(walk)
+    assert len(cache) == 0
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_a_signal_handler_may_use_the_cache() -> None:
     """It runs between any two bytecodes, in the middle of an operation of the same thread."""
