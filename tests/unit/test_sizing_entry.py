@@ -154,3 +154,20 @@ def test_what_the_two_share_is_charged_once() -> None:
     expected = size_of(part)
     del part
     assert entry_bytes(key, value) == pytest.approx(expected, rel=0.10)
+
+
+def test_an_object_is_asked_about_once_however_many_types_are_new(weigh: Weigh) -> None:
+    """And what asking holds does not make it look held by somebody else."""
+    asked = []
+
+    def answer(model: Model) -> int:
+        asked.append(id(model))
+        return 100_000
+
+    register(Model, answer)
+    try:
+        value = [Model(5000), *(type(f"New{number}", (), {})() for number in range(5))]
+        assert weigh(value) > 100_000
+    finally:
+        unregister(Model)
+    assert len(asked) == 1

@@ -399,6 +399,18 @@ walk_give(Walk *walk)
     spare = walk;
 }
 
+/* Drops the questions of a walk that is done anew before they were asked: it notes them once more, and
+   held twice their objects would seem to be held by somebody else. */
+static void
+drop_questions(Walk *walk)
+{
+    while (walk->asked_count > walk->answered) {
+        Asked asked = walk->asked[--walk->asked_count];
+        Py_DECREF(asked.item);
+        Py_DECREF(asked.ask);
+    }
+}
+
 /* Runs the Python code that a walk asked for; 1 to walk again, 0 where there was none, -1 with an
    exception. */
 static int
@@ -406,6 +418,7 @@ settle(Walk *walk, int round)
 {
     if (walk->stop == NEW_TYPE) {
         PyObject *type = Py_NewRef((PyObject *)walk->unknown);
+        drop_questions(walk);
         int failed = type_resolve((PyTypeObject *)type);
         Py_DECREF(type);
         return failed < 0 ? -1 : 1;
@@ -443,6 +456,7 @@ weigh(PyObject *const *roots, Py_ssize_t count, Py_ssize_t nodes, int rule, Shar
         }
         if (walk->stop == OVER) {
             shares_forget(shares, entry); /* A sample does not tell what it shares. */
+            drop_questions(walk);
             exact = 0;
             again = 1;
             continue;
