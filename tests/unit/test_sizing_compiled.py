@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from membudget import _native
+from membudget.bounded.cache import Cache
+from membudget.registry import Registry
 from membudget.sizing import NODES, register, unregister
 
 CORE: Any = _native.core
@@ -304,3 +306,29 @@ def test_the_environment_can_ask_for_plain_python() -> None:
 def test_the_debugging_allocator_changes_nothing() -> None:
     """What it puts around blocks is its own affair."""
     assert told(PYTHONMALLOC="debug") == told(PYTHONMALLOC="pymalloc")
+
+
+def test_a_sum_beyond_all_memory_is_a_number_still() -> None:
+    """Functions of the program may say anything: a cache refuses such a value, or counts it so."""
+
+    class Claims:
+        """Says that it holds more than there is."""
+
+    register(Claims, lambda _: 1 << 62)
+    try:
+        for count in (3, 2 * NODES):
+            value = [Claims() for _ in range(count)]
+            assert size_of(value) > 1 << 61
+            bounded: Cache[int, Any] = Cache("b", max_bytes="1GiB", registry=Registry())
+            assert not bounded.set(1, value)
+            free: Cache[int, Any] = Cache("f", max_entries=10, registry=Registry())
+            for key in range(10):
+                assert free.set(key, [value[0]])
+            del value
+            free.reweigh(float("inf"))
+            held = free.held_bytes()
+            assert 0 < held < 1 << 60
+            free.clear()
+            assert free.held_bytes() == 0
+    finally:
+        unregister(Claims)

@@ -20,6 +20,8 @@
 
 #define FIRST_BITS 8      /* slots of a walk at its start: 1 KiB to clear */
 #define KEPT_NODES 4096   /* a walk with more room than this is not kept for the next */
+/* What a sum comes to at most: functions of the program may say anything, and more is added to it. */
+#define MOST_BYTES (PY_SSIZE_T_MAX / 2)
 #define MOST_QUESTIONS 4  /* rounds of asking; what turns up after that weighs nothing */
 
 /* Walks that are not in use; one is enough unless a function that is asked weighs in turn. */
@@ -466,7 +468,8 @@ weigh(PyObject *const *roots, Py_ssize_t count, Py_ssize_t nodes, int rule, Shar
         round += walk->answered > asked;
     } while (again > 0);
     walk->total += (double)walk->links * LINK_BYTES;
-    *weight = (Weight){.bytes = (Py_ssize_t)(walk->total + 0.5),
+    *weight = (Weight){.bytes = walk->total < (double)MOST_BYTES ? (Py_ssize_t)(walk->total + 0.5)
+                                                                 : MOST_BYTES,
                        .nodes = walk->looked,
                        .exact = exact,
                        .withheld = walk->withheld,

@@ -375,6 +375,7 @@ int table_find(Table *table, PyObject *key, uint32_t tag, Id *id);
 #define BATCH 64
 #define BATCH_BYTES (1 << 20)
 #define DEFAULT_ENTRIES 1000
+#define HEAVIEST ((int64_t)1 << 55) /* What an entry counts at most where no bound in bytes is over it. */
 
 typedef struct {
     PyObject *key, *value; /* owned */

@@ -62,7 +62,8 @@ weigh_again(Table *table, Id id, int64_t *change, int *traits)
     else if (entries_has(&table->contents, id)
              && (entry = entry_at(&table->contents, id))->key == key && entry->value == value
              && (entry->flags & LOOSE)) {
-        *change = (int64_t)bytes + table->entry_bytes - entry->weight;
+        int64_t now = bytes < HEAVIEST ? bytes + table->entry_bytes : HEAVIEST;
+        *change = (now < HEAVIEST ? now : HEAVIEST) - entry->weight;
         entry->weight += *change;
         policy_reweighed(table, id, entry, entry->weight - *change);
         done = 1;

@@ -8,7 +8,6 @@
 #include "table.h"
 
 #define MOST_SECONDS (1000 * 365.25 * 86400) /* units.MOST_SECONDS */
-#define HEAVIEST ((int64_t)1 << 55) /* What an entry counts at most where no bound is in bytes. */
 #define FORGET_EVERY 1024
 #define SWEPT_AT_A_SET 2
 
