@@ -303,6 +303,30 @@ def test_the_environment_can_ask_for_plain_python() -> None:
     assert told(MEMBUDGET_PURE="1") == ["False", told(MEMBUDGET_PURE="0")[1]]
 
 
+OTHER = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+USE = "from membudget import Cache; Cache('c', max_entries=9).set(1, [type('A', (), {})()])"
+other = interpreters.create()
+interpreters.run_string(other, f"import sys; sys.path[:] = {sys.path!r}")
+interpreters.run_string(other, USE)
+interpreters.destroy(other)
+exec(USE)
+print("well")
+"""
+
+
+def test_another_interpreter_does_without_and_takes_nothing_along() -> None:
+    """What the main one weighs with does not go when that one goes."""
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("well\n", "")
+
+
 def test_the_debugging_allocator_changes_nothing() -> None:
     """What it puts around blocks is its own affair."""
     assert told(PYTHONMALLOC="debug") == told(PYTHONMALLOC="pymalloc")
