@@ -252,6 +252,9 @@ table_get_many(Table *table, PyObject *keys)
 {
     PyObject *found = PyDict_New(), *iterator = PyObject_GetIter(keys), *key;
     int is_done = found != NULL && iterator != NULL;
+    unsigned count = 0;
+    Slice slice;
+    slice_begin(&slice);
     while (is_done && (key = PyIter_Next(iterator)) != NULL) {
         PyObject *value = NULL;
         int answer;
@@ -259,6 +262,9 @@ table_get_many(Table *table, PyObject *keys)
         is_done = answer >= 0 && (answer == 0 || PyDict_SetItem(found, key, value) == 0);
         Py_XDECREF(value);
         Py_DECREF(key);
+        if ((++count & 255) == 0) {
+            slice_check(&slice);
+        }
     }
     Py_XDECREF(iterator);
     if (!is_done || PyErr_Occurred()) {

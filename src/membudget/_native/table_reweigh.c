@@ -170,9 +170,12 @@ reweigh(Table *table, int64_t *total)
 {
     *total = 0;
     int weighed = 0;
+    uint32_t least = table->contents.loose; /* Of a few, none twice. */
+    Slice slice;
+    slice_begin(&slice);
     for (int looked = 0; weighed < AT_A_TIME && looked < LOOKED_AT; looked++) {
         Contents *contents = &table->contents;
-        if (contents->loose == 0) {
+        if (contents->loose == 0 || (uint32_t)weighed >= least) {
             break;
         }
         Id id = contents->hand;
@@ -199,6 +202,7 @@ reweigh(Table *table, int64_t *total)
             PyErr_Clear();
         }
         *total += change;
+        slice_check(&slice);
     }
     return 0;
 }

@@ -516,6 +516,9 @@ set_pairs(Table *table, PyObject *pairs, PyObject *ttl)
         return -1;
     }
     Py_ssize_t total = 0;
+    unsigned count = 0;
+    Slice slice;
+    slice_begin(&slice);
     while (total >= 0 && (item = PyIter_Next(iterator)) != NULL) {
         PyObject *pair = PySequence_Tuple(item);
         Py_DECREF(item);
@@ -529,6 +532,9 @@ set_pairs(Table *table, PyObject *pairs, PyObject *ttl)
         }
         Py_XDECREF(pair);
         total = taken < 0 ? -1 : total + taken;
+        if ((++count & 15) == 0) { /* A value may take long to weigh. */
+            slice_check(&slice);
+        }
     }
     Py_DECREF(iterator);
     return PyErr_Occurred() ? -1 : total;

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from fakes import FakeClock
 from membudget.bounded.cache import Cache
+from membudget.bounded.table import IS_COMPILED
 from membudget.errors import ConfigError
 from membudget.registry import Registry
+from membudget.sizing import register, unregister
 
 
 @pytest.fixture
@@ -53,3 +57,64 @@ def test_an_error_in_the_middle_keeps_what_came_before(cache: Cache[Any, Any]) -
     assert cache.items() == [("a", 1)]
     with pytest.raises(TypeError, match="unhashable"):
         cache.get_many(["a", []])
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="Python code is interrupted by itself")
+@pytest.mark.parametrize("what", ["get", "set", "reweigh"])
+def test_others_run_while_much_is_done_in_one_call(what: str) -> None:
+    """Though no bytecode is run in it: the interpreter would not interrupt it by itself."""
+    cache: Cache[int, Any] = Cache("m", max_bytes="1GiB", registry=Registry())
+    cache.claim_quantum = 1 << 40  # No code of ours in between.
+    pairs = [(number, number * 1.5) for number in range(100_000)]
+    if what == "get":
+        cache.set_many(pairs)
+    elif what == "reweigh":
+        for key in range(16):
+            cache.set(key, [[float(key)] for _ in range(9000)])
+    turns, is_over = [0], Event()
+
+    def take_turns() -> None:
+        while not is_over.wait(0.0001):
+            turns[0] += 1
+
+    other = Thread(target=take_turns)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(30)
+    try:
+        other.start()
+        begun = turns[0]
+        if what == "get":
+            cache.get_many(range(100_000))
+        elif what == "set":
+            cache.set_many(pairs)
+        else:
+            cache._reweigh()
+        ended = turns[0]
+    finally:
+        is_over.set()
+        sys.setswitchinterval(before)
+        other.join()
+    assert ended > begun
+
+
+def test_of_a_few_entries_none_is_weighed_again_twice_in_a_step() -> None:
+    """A step takes sixteen at most, and no more than there are."""
+    asked = []
+
+    class Odd:
+        """Weighed by a function of the program."""
+
+    def answer(_: Odd) -> int:
+        asked.append(1)
+        return 1
+
+    register(Odd, answer)
+    try:
+        cache: Cache[int, Any] = Cache("few", max_entries=9, registry=Registry())
+        cache.set(1, Odd())
+        cache.set(2, Odd())
+        asked.clear()
+        cache._reweigh()
+    finally:
+        unregister(Odd)
+    assert len(asked) == 2

@@ -128,6 +128,7 @@ class Queues(Generic[K, V]):
     def following(self, most: int) -> list[Entry[K, V]]:
         """The next entries from where the hand stands, going around: each comes up in a round."""
         found: list[Entry[K, V]] = []
+        most = min(most, self.count)  # Of a few, none twice.
         rings = self.rings()
         for _ in range(most + len(rings)):
             one = self.hand.after
