@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -305,6 +306,7 @@ def test_the_environment_can_ask_for_plain_python() -> None:
 
 OTHER = """
 import sys
+import time
 try:
     import _interpreters as interpreters
 except ImportError:
@@ -356,3 +358,19 @@ def test_a_sum_beyond_all_memory_is_a_number_still() -> None:
             assert free.held_bytes() == 0
     finally:
         unregister(Claims)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_a_long_container_of_a_class_of_ones_own_is_not_met_item_by_item(kind: type[Any]) -> None:
+    """As one of the built-in class is not: its length is known, and a sample is taken."""
+    own = type("Own", (kind,), {})
+    built_in = kind(range(1_000_000))
+    value = own(built_in)
+    assert size_of(value) == pytest.approx(size_of(built_in), rel=0.1)
+    begun = time.thread_time()
+    for _ in range(5):
+        size_of(value)
+    took, begun = time.thread_time() - begun, time.thread_time()
+    for _ in range(5):
+        gc.get_referents(value)
+    assert took < (time.thread_time() - begun) / 3

@@ -220,6 +220,20 @@ own_bytes(PyObject *item, const Type *type)
     }
 }
 
+/* The same for an instance of a class derived from a container, less its few attributes: whoever takes
+   a sample need not meet all of its items to know how many there are. */
+static Py_ssize_t
+length_by_base(PyObject *item)
+{
+    if (PyList_Check(item) || PyTuple_Check(item)) {
+        return Py_SIZE(item);
+    }
+    if (PyAnySet_Check(item)) {
+        return ((PySetObject *)item)->used;
+    }
+    return -1;
+}
+
 Py_ssize_t
 length_of(PyObject *item, const Type *type)
 {
@@ -236,7 +250,7 @@ length_of(PyObject *item, const Type *type)
     case KIND_ARRAY:
         return array_length(item);
     default:
-        return -1;
+        return length_by_base(item);
     }
 }
 
