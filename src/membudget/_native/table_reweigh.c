@@ -97,6 +97,20 @@ weigh_noted(Table *table, Noted noted, int64_t *before, int64_t *change, int *tr
     return done;
 }
 
+static int
+has_changed(int64_t change, int64_t before)
+{
+    return (change < 0 ? -change : change) >= before / 100;
+}
+
+/* It pays to weigh each one again. */
+static void
+note_change(Recent *recent)
+{
+    recent->changed = 1;
+    recent->every = 1;
+}
+
 /* Notes an entry a part of which somebody still held: it gets another try, hundreds of sets later, in
    the place of one noted so long ago. */
 static int
@@ -109,12 +123,17 @@ try_later(Table *table, Noted noted)
             return 0; /* The hand comes by. */
         }
     }
+    recent->later_at = (uint16_t)(recent->later_at % (LATER / recent->every));
     Noted due = recent->later[recent->later_at];
     recent->later[recent->later_at] = noted;
-    recent->later_at = (uint16_t)((recent->later_at + 1) % LATER);
-    int64_t before, change = 0;
-    int traits;
-    return weigh_noted(table, due, &before, &change, &traits) < 0 ? -1 : 0;
+    /* Of each eighth set so many fewer are noted: the time until another try is the same. */
+    recent->later_at = (uint16_t)((recent->later_at + 1) % (LATER / recent->every));
+    int64_t before = 0, change = 0;
+    int traits, done = weigh_noted(table, due, &before, &change, &traits);
+    if (done > 0 && has_changed(change, before)) {
+        note_change(table->recent); /* Their makers held them for longer, but not for good. */
+    }
+    return done < 0 ? -1 : 0;
 }
 
 int
@@ -135,10 +154,8 @@ recent_weigh(Table *table)
     if (done <= 0 || (recent = table->recent) == NULL) {
         return done < 0 ? -1 : 0;
     }
-    int has_changed = (change < 0 ? -change : change) * 100 >= before;
-    recent->changed |= (uint8_t)has_changed;
-    if (has_changed) {
-        recent->every = 1;
+    if (has_changed(change, before)) {
+        note_change(recent);
     }
     if (++recent->seen >= JUDGED) {
         recent->every = recent->changed ? 1 : SELDOM;

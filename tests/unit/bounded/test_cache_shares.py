@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.bounded.cache import Cache
+from membudget.bounded.table import IS_COMPILED
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -85,3 +86,14 @@ def test_a_set_that_fails_leaves_no_trace() -> None:
 
     assert traced(fail) < 100_000
     assert len(kept) == 0
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="the plain table leaves it to the hand")
+def test_a_batch_whose_parts_were_held_for_long_is_charged_in_the_end() -> None:
+    """That a second try changed much shows that all need one."""
+    kept = cache(max_entries=4000)
+    for start in range(0, 12_000, 300):
+        batch = [{"body": bytes(900) + b"%d" % number} for number in range(start, start + 300)]
+        for number, item in enumerate(batch, start):
+            kept.set(number, {"item": item})
+    assert kept.held_bytes() > len(kept) * 1000
