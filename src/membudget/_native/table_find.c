@@ -9,6 +9,8 @@
 
 #define GOLDEN 0x9E3779B97F4A7C15u /* 2^64 by the golden ratio: Knuth, 6.4. */
 
+#define MOST_BEGINNINGS 10000 /* of one search */
+
 enum { FOUND = 1, ABSENT = 0, FAILED = -1, CHANGED = 2 };
 enum { EQUAL, DIFFERENT, TO_BE_ASKED };
 
@@ -112,10 +114,23 @@ find_in(Table *table, const Bucket *buckets, size_t mask, PyObject *key, uint32_
     }
 }
 
+/* Where each comparison changes the table, the end never comes: such a key gets an error. */
+static int
+check_beginnings(uint32_t times)
+{
+    if (times < MOST_BEGINNINGS) {
+        return CHANGED;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "the cache changed each time its keys were compared: let "
+                                        "no __eq__ of a key change it");
+    return FAILED;
+}
+
 int
 table_find(Table *table, PyObject *key, uint32_t tag, Id *id)
 {
     int answer;
+    uint32_t times = 0;
     do {
         const Index *index = &table->contents.index;
         answer = ABSENT;
@@ -124,6 +139,9 @@ table_find(Table *table, PyObject *key, uint32_t tag, Id *id)
         }
         if (LIKELY(answer == ABSENT)) {
             answer = find_in(table, index->buckets, index->mask, key, tag, id);
+        }
+        if (UNLIKELY(answer == CHANGED)) {
+            answer = check_beginnings(++times);
         }
     } while (UNLIKELY(answer == CHANGED));
     return answer;

@@ -176,6 +176,27 @@ def test_a_key_that_fails_breaks_nothing(seed: int) -> None:
     check(use.cache)
 
 
+def test_a_key_that_changes_the_cache_at_each_comparison_is_not_compared_for_ever() -> None:
+    """It gets an error, or what is there; the cache is in order."""
+    cache: Cache[Any, int] = Cache("restless", max_entries=50, registry=Registry())
+
+    class Restless:
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            cache.set("mark", 1)
+            cache.delete("mark")
+            return self is other
+
+    cache.set(Restless(), 1)
+    for use in (cache.get, cache.peek, lambda key: cache.set(key, 2)):
+        with contextlib.suppress(RuntimeError):
+            use(Restless())
+    assert len(cache) <= 2
+    check(cache)
+
+
 def test_a_key_whose_hash_changes_can_still_be_evicted() -> None:
     """It cannot be found any more, but it does not stay for ever."""
 
