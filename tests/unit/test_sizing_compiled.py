@@ -92,6 +92,23 @@ def test_a_turnover_of_views_never_makes_the_table_the_owner() -> None:
     assert array.size
 
 
+def test_what_is_known_of_shares_holds_while_entries_come_and_go() -> None:
+    """However many: pairs that share a part pay a half each, and one that is left pays all."""
+    shares = CORE.new_shares()
+    pairs = [[[part], [part]] for part in (f"{number:300d}" for number in range(5000))]
+    left = []
+    for number, pair in enumerate(pairs):
+        charges(pair, shares)
+        if number % 3 == 0:
+            CORE.gone(None, pair.pop(), shares)
+            left.append(pair)
+    alone = size_of(left[0][0])
+    assert {charge for pair in left for charge in charges(pair, shares)} == {alone}
+    both = [pair for pair in pairs if len(pair) > 1]
+    half = alone - size_of(left[0][0][0]) // 2 + 44
+    assert {charge for pair in both for charge in charges(pair, shares)} == {half}
+
+
 def test_shares_are_bounded() -> None:
     """More links than the bound: what was known is forgotten, and the charges stay sane."""
     words = [f"{number:100d}" for number in range(50_000)]

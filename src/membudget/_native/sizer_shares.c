@@ -9,13 +9,18 @@
    by the entry's address. The addresses are never followed. An entry that is weighed again first
    takes its links back; so does one that comes to lie where a forgotten one lay. When there are
    too many, of new ones nothing is known: each pays its portion, as if the table held the part
-   alone. */
+   alone.
+
+   Chains grow in number one by one, as items come, so that no set waits for millions to be hung up
+   anew: Litwin, Linear hashing, VLDB 1980. */
 
 #include "sizer_inside.h"
 #include <string.h>
 
 /* Bounds the memory to some 180 MB, of which an entry is charged its own links. */
 #define MOST ((size_t)1 << 22)
+
+#define FIRST_ROOM ((size_t)64)
 
 typedef struct {
     const void *name;    /* the part's address, or the entry's */
@@ -28,6 +33,8 @@ typedef struct {
     Item *items;
     uint32_t *chains; /* 1 + index of the first */
     size_t room;      /* items there is room for, and chains; a power of two or 0 */
+    size_t whole;     /* chains at the beginning of this round, a power of two */
+    size_t split;     /* of these, so many were split in two */
     size_t used;      /* items ever handed out */
     size_t count;
     uint32_t free;
@@ -39,10 +46,16 @@ struct Shares {
 };
 
 static size_t
+hash_of(const void *name)
+{
+    return (size_t)(((uint64_t)((uintptr_t)name >> 4) * 0x9E3779B97F4A7C15u) >> 32);
+}
+
+static size_t
 chain_of(const Index *index, const void *name)
 {
-    return (size_t)(((uint64_t)((uintptr_t)name >> 4) * 0x9E3779B97F4A7C15u) >> 32)
-           & (index->room - 1);
+    size_t hash = hash_of(name), at = hash & (index->whole - 1);
+    return at < index->split ? hash & (2 * index->whole - 1) : at;
 }
 
 static void
@@ -56,25 +69,41 @@ index_clear(Index *index)
 static int
 index_grow(Index *index)
 {
-    size_t room = index->room ? 2 * index->room : 64;
+    size_t old = index->room, room = old ? 2 * old : FIRST_ROOM;
     Item *items = PyMem_Realloc(index->items, room * sizeof(Item));
     if (items == NULL) {
         return -1;
     }
     index->items = items;
-    uint32_t *chains = PyMem_Calloc(room, sizeof(uint32_t));
+    uint32_t *chains = PyMem_Realloc(index->chains, room * sizeof(uint32_t));
     if (chains == NULL) {
         return -1;
     }
-    PyMem_Free(index->chains);
+    memset(chains + old, 0, (room - old) * sizeof(uint32_t));
     index->chains = chains;
     index->room = room;
-    for (size_t at = 0; at < index->used; at++) { /* All are in use: there was no free one. */
-        uint32_t *chain = &chains[chain_of(index, items[at].name)];
-        items[at].next = *chain;
-        *chain = (uint32_t)at + 1;
-    }
+    index->whole = old ? index->whole : FIRST_ROOM;
     return 0;
+}
+
+/* Splits one chain in two; there is room for it, as there are fewer chains than items. */
+static void
+index_split(Index *index)
+{
+    uint32_t *stays = &index->chains[index->split], at = *stays;
+    uint32_t *goes = &index->chains[index->split + index->whole];
+    *stays = *goes = 0;
+    while (at != 0) {
+        Item *item = &index->items[at - 1];
+        uint32_t next = item->next, *chain = hash_of(item->name) & index->whole ? goes : stays;
+        item->next = *chain;
+        *chain = at;
+        at = next;
+    }
+    if (++index->split == index->whole) {
+        index->whole *= 2;
+        index->split = 0;
+    }
 }
 
 static Item *
@@ -89,6 +118,9 @@ index_add(Index *index, const void *name)
             return NULL;
         }
         at = (uint32_t)++index->used;
+    }
+    if (index->count >= index->whole + index->split) {
+        index_split(index);
     }
     uint32_t *chain = &index->chains[chain_of(index, name)];
     index->items[at - 1] = (Item){.name = name, .next = *chain};
