@@ -176,7 +176,7 @@ table_traverse(Table *table, visitproc visit, void *arg)
 static int
 table_tp_clear(Table *table)
 {
-    table_clear_contents(table, 0);
+    table_clear_contents(table, 1);
     Py_CLEAR(table->size);
     Py_CLEAR(table->now);
     Py_CLEAR(table->registry);
@@ -188,8 +188,9 @@ table_dealloc(Table *table)
 {
     PyObject_GC_UnTrack(table);
     Py_TRASHCAN_BEGIN(table, table_dealloc)
-    /* In place: tables within tables go deep, and each level takes from the stack. */
-    contents_free(&table->contents, 0);
+    /* In place: tables within tables go deep, and each level takes from the stack. Nobody can reach it
+       any more, so others may run, as they may in a finalizer. */
+    contents_free(&table->contents, 1);
     plan_free(table->plan);
     shares_free(table->shares);
     recent_free(table->recent);

@@ -60,7 +60,7 @@ def test_an_error_in_the_middle_keeps_what_came_before(cache: Cache[Any, Any]) -
 
 
 @pytest.mark.skipif(not IS_COMPILED, reason="Python code is interrupted by itself")
-@pytest.mark.parametrize("what", ["get", "set", "reweigh"])
+@pytest.mark.parametrize("what", ["get", "set", "reweigh", "drop"])
 def test_others_run_while_much_is_done_in_one_call(what: str) -> None:
     """Though no bytecode is run in it: the interpreter would not interrupt it by itself."""
     cache: Cache[int, Any] = Cache("m", max_bytes="1GiB", registry=Registry())
@@ -68,6 +68,8 @@ def test_others_run_while_much_is_done_in_one_call(what: str) -> None:
     pairs = [(number, number * 1.5) for number in range(100_000)]
     if what == "get":
         cache.set_many(pairs)
+    elif what == "drop":
+        cache.set_many((number, [number]) for number in range(300_000))
     elif what == "reweigh":
         for key in range(16):
             cache.set(key, [[float(key)] for _ in range(9000)])
@@ -87,6 +89,8 @@ def test_others_run_while_much_is_done_in_one_call(what: str) -> None:
             cache.get_many(range(100_000))
         elif what == "set":
             cache.set_many(pairs)
+        elif what == "drop":
+            del cache
         else:
             cache._reweigh()
         ended = turns[0]
