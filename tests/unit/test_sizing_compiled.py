@@ -200,6 +200,29 @@ def test_no_code_of_a_class_runs() -> None:
     assert 0 < charge < 1000
 
 
+def test_a_class_that_cannot_be_hashed_or_compared_is_weighed() -> None:
+    """Its metaclass is not asked."""
+
+    class Proud(type):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(cls, other: object) -> bool:
+            raise AssertionError("asked")
+
+    class Model(metaclass=Proud):
+        """One of its classes."""
+
+    class Other:
+        """Registered, so that the register is looked through."""
+
+    register(Other, lambda _: 1)
+    try:
+        assert 0 < size_of(Model()) < 500
+        assert 0 < entry_bytes("key", [Model()]) < 1000
+    finally:
+        unregister(Other)
+
+
 def test_no_dict_is_made_for_an_instance() -> None:
     """The interpreter makes it on demand, and it stays; the size would grow."""
 

@@ -68,8 +68,10 @@ def reader_of(kind: type[Any]) -> Reader:
 def registered_for(kind: type[Any]) -> Callable[[Any], int] | None:
     """The program's function for a type: that of the nearest registered class."""
     for base in bases_of(kind) if registered else ():
-        if base in registered:
-            return registered[base]
+        # By identity: a metaclass has ideas of equality. Another thread may register one.
+        for known, weigh in tuple(registered.items()):
+            if base is known:
+                return weigh
     return None
 
 
