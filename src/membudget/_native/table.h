@@ -299,10 +299,14 @@ uint64_t ghost_known(const Ghost *ghost, uint32_t entries);
 void ghost_free(Ghost *ghost);
 
 /* table_wheel.c */
+#define FURTHEST 0x1p60 /* ticks; sums and differences of two stay within 64 bits */
 static inline int64_t
 tick_of(const Table *table, double when)
 {
     double ticks = (when - table->epoch) * 64;
+    if (UNLIKELY(!(ticks > -FURTHEST && ticks < FURTHEST))) { /* A clock may say anything. */
+        return (int64_t)(ticks > 0 ? FURTHEST : -FURTHEST);
+    }
     int64_t whole = (int64_t)ticks;
     return whole - (ticks < (double)whole); /* Rounded down; floor() is a call. */
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cache_oracle import check
+from fakes import FakeClock
 from membudget.bounded.cache import Cache
 from membudget.registry import Registry
 
@@ -269,6 +270,25 @@ def test_whoever_walks_the_collectors_objects_meets_none_half_made() -> None:
         gc.set_threshold(*before)
         gc.callbacks.remove(walk)
     assert len(cache) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_clock_that_says_anything_breaks_nothing(seed: int) -> None:
+    """It leaps to and fro, to infinity and beyond; what cannot be is an error of that call."""
+    chance, clock = seeded(seed), FakeClock()
+    cache: Cache[int, int] = Cache(
+        "leaping", max_entries=50, idle=chance.choice([None, 100]), registry=Registry(), clock=clock
+    )
+    for number in range(500):
+        if chance.random() < 0.1:
+            clock.time = chance.choice([0.0, -1e12, 1e9, 1e18, -1e300, 1e300, FOREVER, -FOREVER])
+        with contextlib.suppress(OverflowError, ValueError):
+            cache.set(number % 80, number, ttl=chance.choice([None, 0.01, 1e5, 1e9]))
+            assert cache.get(number % 80, number) == number
+            cache._sweep()
+    clock.time = 1000.0
+    cache.clear()
+    assert cache.held_bytes() == len(cache) == 0
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
