@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from mounting import can_mount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,14 +56,6 @@ if [ "$2" = "read-only" ]; then mount -o remount,ro "$1"; fi
 "$3" "$4" "$2" "$1/s"
 ls -A "$1/s"
 """
-
-
-def can_mount(folder: Path) -> bool:
-    """Whether a file system can be mounted here that nobody else sees."""
-    if os.name != "posix" or os.geteuid() or not shutil.which("unshare"):
-        return False
-    mount = ["unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    return subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
