@@ -113,7 +113,7 @@ class Answers:
         stats: list[Mapping[str, Any]] = [
             {**(figures := holder.stats().as_dict()), "evictions": dict(figures["evictions"])}
             for holder in holders
-            if hasattr(holder, "hits_per_byte")
+            if hasattr(holder, "hits_per_byte") and hasattr(holder, "stats")
         ]
         stats.sort(key=lambda one: -one["bytes"])
         return stats[:MOST_ROWS]

@@ -244,6 +244,19 @@ class Spilling(Cache[K, V]):
         if self._ledger.doomed or self._ledger.waiting:
             self._writer.wake()
 
+    def _press(self, target: int, until: float | None = None) -> int:
+        """As in `Cache`; who inserts lets go of notes as well, by their part of what is held.
+
+        The governor asks the writer by itself. Without this, notes of small values would stay and
+        leave memory no room.
+        """
+        if until is not None:
+            return super()._press(target, until)
+        notes = self._writer.reclaimable()
+        part = target * notes // max(1, notes + self.held_bytes())
+        freed = self._writer.reclaim(part, NEVER) if part else 0
+        return freed + (super()._press(target - freed) if freed < target else 0)
+
     def _repeat(
         self, step: Callable[[int], Step[K, V]], until: float | None = None, **how: Any
     ) -> int:

@@ -12,9 +12,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.spilling.folder import SpillFolder
-from membudget.bounded.spilling.ledger import Row
+from membudget.bounded.spilling.ledger import ROW_BYTES, Row
 from membudget.bounded.spilling.pickling import Pickling
 from membudget.bounded.spilling.store import Store, load_index, save_index
+from membudget.core import Rung
 from membudget.core.native import Lock, NativeThread, sleep
 from membudget.errors import ConfigError, MembudgetError
 
@@ -57,7 +58,8 @@ class Read:
 class SpillWriter:
     """The disk of one cache in one process: also what tells that it is broken.
 
-    Registered as a holder (what waits is memory), as a chore (a running governor tells what it
+    Registered as a holder (what waits is memory), as a reclaimer (so is what is noted of each value
+    on the disk, which small values hardly exceed), as a chore (a running governor tells what it
     raises as `Failed`), and for forks, where it closes the database first.
 
     Args:
@@ -69,6 +71,8 @@ class SpillWriter:
     Raises:
         ConfigError: The directory cannot be used.
     """
+
+    rung = Rung.MODERATE
 
     _folder: SpillFolder | None
     _store: Store | None
@@ -82,6 +86,7 @@ class SpillWriter:
         self.state = "on"
         self._cache_name, self._spill, self._ledger, self._now = name, spill, ledger, now
         self._failure: Exception | None = None
+        self._hits_before = 0
         self.pickling = Pickling()
         self.noted: weakref.ref[Noting] | None = None
         self._begin()
@@ -110,6 +115,35 @@ class SpillWriter:
         """Bytes of memory: what waits, and what is known of memory and disk. No lock."""
         cache = None if self.noted is None else self.noted()
         return self._ledger.held_bytes() + (0 if cache is None else cache.noted_bytes())
+
+    def reclaimable(self) -> int:
+        """Bytes of memory that the notes of what stands on the disk take. No lock."""
+        return len(self._ledger.rows) * ROW_BYTES
+
+    def hits_per_byte(self) -> float:
+        """Hits on the disk since notes were last let go, ÷ their bytes: as caches count theirs."""
+        return (self._ledger.hits - self._hits_before) / max(1, self.reclaimable())
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Forget, and delete, what was put on the disk first, for the memory of its notes.
+
+        Args:
+            target: Bytes.
+            until: Monotonic time to stop at; overrun by less than 1 ms.
+
+        Returns:
+            Bytes let go.
+        """
+        ledger, freed = self._ledger, 0
+        self._hits_before = ledger.hits
+        while freed < target and self._now() < until and ledger.rows:
+            for _ in range(_AT_ONCE):
+                row = ledger.take_oldest()
+                if row is not None:
+                    ledger.doomed.append(row.number)
+                    freed += ROW_BYTES
+        self.wake()
+        return freed
 
     def prepare(self) -> None:
         """Take a folder where there is none yet: at first use after a fork."""

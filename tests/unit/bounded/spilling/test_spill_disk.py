@@ -19,6 +19,7 @@ from membudget.bounded.spilling import spill as spill_module
 from membudget.bounded.spilling.folder import SpillFolder, check_own
 from membudget.bounded.spilling.spill import Spill, checked_spill
 from membudget.bounded.spilling.spilled import SpilledCache
+from membudget.core import Meter
 from membudget.errors import ConfigError, MembudgetError, MissingExtraError
 from membudget.registry import Registry
 
@@ -268,6 +269,47 @@ def test_what_waits_is_counted_as_memory(tmp_path: Path) -> None:
         cache.set(number, number)
     assert cache.flush_spill()
     assert 49 * 100 < holder.held_bytes() < 51 * 1000
+
+
+def test_notes_of_the_disk_are_let_go_under_pressure(tmp_path: Path) -> None:
+    """What was put there first goes first, with its notes: else they would leave no room."""
+    registry = Registry()
+    cache = make(tmp_path, registry=registry)
+    for number in range(500):
+        cache.set(number, number)
+        assert number % 100 or cache.flush_spill()
+    assert cache.flush_spill()
+    writer = next(one for one in registry.reclaimers() if one.name == "spill of spilling")
+    before = writer.reclaimable()
+    assert before == writer.held_bytes() - cache.noted_bytes() > 0
+    assert writer.reclaim(before // 2, 0.0) == 0
+    assert writer.reclaim(before // 2, float("inf")) >= before // 2
+    assert writer.reclaimable() <= before // 2
+    assert cache.flush_spill()
+    assert 0 < cache.spill_stats().entries < 300
+    assert 0 not in cache
+    assert cache[498] == 498
+    writer.reclaim(before, float("inf"))
+    assert (writer.reclaimable(), cache.spill_stats().entries) == (0, 0)
+
+
+def test_who_inserts_pays_with_notes_too(tmp_path: Path) -> None:
+    """Where memory is short, notes of many small values do not push all values out."""
+    registry = Registry()
+    cache = make(tmp_path, registry=registry, max_entries=10)
+    for number in range(1000):
+        cache.set(number, number)
+        assert number % 100 or cache.flush_spill()
+    assert cache.flush_spill()
+    notes = cache.spill_stats().entries
+    meter = Meter(lambda: 101 * MIB, registry.held_bytes)
+    meter.rebase(100 * MIB, 120 * MIB, mark=100 * MIB, brim=105 * MIB, ceiling=110 * MIB, own=0)
+    registry.meter = meter
+    meter.allowance = 0.0
+    cache._writer.pickling.takes = lambda _: False  # type: ignore[method-assign]  # no more come
+    for number in range(2000, 4000):
+        cache.set(number, number, size=1000)
+    assert cache.spill_stats().entries < notes
 
 
 @pytest.mark.parametrize("directory", ["", 7, None, "a\0b", b"bytes"])
