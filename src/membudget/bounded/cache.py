@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from membudget.bounded.arguments import bytes_bound, checked_name, checked_policy, entries_bound
 from membudget.bounded.governed import Governed
@@ -15,6 +15,7 @@ from membudget.units import as_bytes, as_seconds, human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from os import PathLike
 
     from membudget.bounded.spilling.spill import Spill
     from membudget.bounded.stats import CacheStats, Shrunk
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 __all__ = ["DEFAULT_ENTRIES", "Cache"]
+
+D = TypeVar("D")
 
 _KEEP: Any = object()
 
@@ -89,7 +92,7 @@ class Cache(Governed[K, V]):
         on_evict: Callable[[K, V, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
-        spill: Spill | str | None = None,
+        spill: Spill | str | PathLike[str] | None = None,
     ) -> None:
         del spill  # Where it is given, this is a SpilledCache, which has taken it.
         name, policy = checked_name(name), checked_policy(policy)
@@ -117,8 +120,47 @@ class Cache(Governed[K, V]):
         held = human_bytes(self.held_bytes())
         return f"{type(self).__name__}({self.name!r}, {len(self)} entries, {held})"
 
+    @overload
+    def pop(self, key: K) -> V: ...
+    @overload
+    def pop(self, key: K, default: D) -> V | D: ...
+    def pop(self, key: K, default: Any = _KEEP) -> Any:
+        """Take a value out and return it, else the default; a load under way is not kept.
+
+        Raises:
+            KeyError: There is none, or it has expired, and no default is given.
+        """
+        if self._flights:
+            self._abandon(key)
+        return super().pop(key) if default is _KEEP else super().pop(key, default)
+
+    def delete(self, key: K) -> bool:
+        """Forget a key; returns whether a value stood there. A load under way is not kept."""
+        if self._flights:
+            self._abandon(key)
+        return super().delete(key)
+
+    def __delitem__(self, key: K) -> None:
+        if self._flights:
+            self._abandon(key)
+        super().__delitem__(key)
+
+    def clear(self) -> None:
+        """Forget all entries at once; this is no eviction. Loads under way are not kept."""
+        if self._flights:
+            self._abandon()
+        super().clear()
+
+    def _abandon(self, *keys: K) -> None:
+        """Let loads of a key, or of all, end without being kept."""
+        from membudget.bounded.loading.flights import abandon  # there are some: it was imported
+
+        abandon(self, *keys)
+
     def get_or_load(self, key: K, loader: Callable[[K], V], *, ttl: float | str | None = None) -> V:
         """The value under a key; where there is none, what `loader` returns, which is then kept.
+
+        It is not kept where the key was set or forgotten meanwhile: it may be out of date.
 
         Args:
             key: Any hashable object.

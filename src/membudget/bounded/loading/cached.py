@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from membudget.bounded.cache import Cache
 from membudget.bounded.loading import keys, wrappers
-from membudget.bounded.loading.flights import abandon, flights_of
+from membudget.bounded.loading.flights import flights_of
 from membudget.bounded.loading.freshness import Lifetime, Shelf
 from membudget.bounded.loading.load import Loading
 from membudget.bounded.loading.owners import MethodCache, Owners
@@ -229,13 +229,14 @@ def _loading(
         keep = owners.noting(keep)
     flights = flights_of(cache)
     if shelf is None:
-        return Loading(function, flights, cache.peek, keep)
+        return Loading(function, flights, cache.peek, keep, cache.delete)
     keep_error = shelf.keep_error
     return Loading(
         function,
         flights,
         shelf.look,
         keep,
+        cache.delete,
         keep_error=keep_error if owners is None else owners.noting(keep_error),
         forgive=shelf.forgive,
     )
@@ -257,7 +258,6 @@ def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, A
 
     def cache_clear() -> None:
         """Forget all; a load under way reaches those who wait for it, but is not kept."""
-        abandon(cache)
         cache.clear()
         figures = cache.stats()
         before[:] = figures.hits, figures.misses

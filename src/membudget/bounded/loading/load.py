@@ -5,8 +5,8 @@ or its very exception, which is kept nowhere: the next call tries again. A leade
 or interrupted gives nothing to its followers: one of them leads next. A load that asks for its own
 key runs the loader again, as a plain function would call itself.
 
-Each level of a recursion costs two frames more here: under the usual limit of 1000 frames it
-goes 330 levels deep, where the standard library's cache, in C, lets it go 500.
+Each level of a recursion costs two frames more here: under the usual limit of 1000 frames it goes
+330 levels deep, where the standard library's cache, in C, lets it go 500.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 MISSING: Final[Any] = object()
-"""Stands where no value does."""
 
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 
@@ -44,11 +43,12 @@ class Loading:
         flights: The cache's table of loads under way.
         look: Given a key and a default; the value to use, without counting the lookup.
         keep: Given a key and a value to keep.
+        drop: Given a key to forget.
         keep_error: Given a key and an exception to keep; None keeps none.
         forgive: Given the exception of a refresh while the old value still serves.
     """
 
-    __slots__ = ("flights", "forgive", "function", "keep", "keep_error", "look")
+    __slots__ = ("drop", "flights", "forgive", "function", "keep", "keep_error", "look")
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Loading:
         flights: Flights,
         look: Callable[[Any, Any], Any],
         keep: Callable[[Any, Any], object],
+        drop: Callable[[Any], object],
         *,
         keep_error: Callable[[Any, Exception], object] | None = None,
         forgive: Callable[[Any, Exception], object] | None = None,
@@ -64,6 +65,7 @@ class Loading:
         self.flights = flights
         self.look = look
         self.keep = keep
+        self.drop = drop
         self.keep_error = keep_error
         self.forgive = forgive
 
@@ -257,10 +259,25 @@ async def _followed_async(
 def _keep(loading: Loading, key: Hashable, flight: Flight, value: Any) -> None:
     """Keep a value and land; also where keeping failed, those who wait get it."""
     try:
-        if not flight.is_void:
+        if not flight.is_void and not _is_set(loading, key):
             loading.keep(key, value)
+            _drop_if_void(loading, key, flight)
     finally:
         flight.land(loading.flights, key, (value, None, None))
+
+
+def _is_set(loading: Loading, key: Hashable) -> bool:
+    """Whether somebody set the key while it was loaded: what was loaded may be older."""
+    try:
+        return loading.look(key, MISSING) is not MISSING
+    except Exception:  # noqa: BLE001  # an exception is kept there: a value is worth more
+        return False
+
+
+def _drop_if_void(loading: Loading, key: Hashable, flight: Flight) -> None:
+    """Forget what was kept where the key was forgotten between the look and the keeping."""
+    if flight.is_void:
+        loading.drop(key)
 
 
 def _serves_old(
@@ -275,13 +292,12 @@ def _serves_old(
             return True
         if loading.keep_error is not None and not flight.is_void:
             loading.keep_error(key, error)
+            _drop_if_void(loading, key, flight)
         return False
     finally:
         flight.land(loading.flights, key, (None, error, error.__traceback__))
 
 
 def _loading(cache: Cache[K, V], loader: Callable[[K], Any], ttl: float | str | None) -> Loading:
-    keep: Callable[[Any, Any], object] = cache.set
-    if ttl is not None:
-        keep = partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
-    return Loading(loader, flights_of(cache), cache.peek, keep)
+    keep = cache.set if ttl is None else partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
+    return Loading(loader, flights_of(cache), cache.peek, keep, cache.delete)

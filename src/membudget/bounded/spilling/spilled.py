@@ -162,6 +162,8 @@ class SpilledCache(Spilling[K, V]):
 
     def clear(self) -> None:
         """Forget all entries at once, in memory and on the disk. This is no eviction."""
+        if self._flights:
+            self._abandon()
         self._writer.prepare()
         with self._ledger.lock:
             gone, cells, self._cells = self._ledger.empty(), self._cells, {}

@@ -225,6 +225,8 @@ class Spilling(Cache[K, V]):
 
     def _taken(self, key: K) -> tuple[Any, Waiting | Row | None]:
         """What memory and disk hold under a key, out of both."""
+        if self._flights:
+            self._abandon(key)
         self._writer.prepare()
         ledger = self._ledger
         flight, floor = ledger.begin_change(key)

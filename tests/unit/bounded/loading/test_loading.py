@@ -20,6 +20,7 @@ from waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PATIENCE = 20
 
@@ -253,6 +254,55 @@ def test_what_was_forgotten_while_it_was_loaded_is_not_kept(cache: Cache[Any, An
         assert cache.pop("a") == "new"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cache: cache.set("a", "new"),
+        lambda cache: cache.set_many({"a": "new"}),
+        lambda cache: cache.pop("a", None),
+        lambda cache: cache.delete("a"),
+        lambda cache: (cache.set("a", 1), cache.__delitem__("a")),
+        lambda cache: cache.clear(),
+    ],
+    ids=["set", "set_many", "pop", "delete", "del", "clear"],
+)
+@pytest.mark.parametrize("spills", [False, True])
+def test_a_change_through_the_cache_makes_a_load_under_way_old(
+    tmp_path: Path,
+    change: Callable[[Any], object],
+    spills: bool,  # noqa: FBT001  # a parameter
+) -> None:
+    """Its value goes to those who wait for it, and is not kept in the place of the newer one."""
+    if spills:
+        pytest.importorskip("diskcache")
+    where = tmp_path / "spill" if spills else None
+    made: Any = Cache("changed", max_entries=100, registry=Registry(), spill=where)
+    made.set("b", 1)
+    loader = Held("old")
+    asking = Asking(lambda: load(made, "a", loader), 2)
+    eventually(lambda: followers(made, "a") == 1)
+    change(made)
+    after = made.get("a")
+    loader.go.set()
+    assert asking.end() == ["old", "old"]
+    assert made.get("a") == after
+    assert after in (None, "new")
+    assert load(made, "a", lambda _: "next") == (after or "next")
+    assert not flights_of(made)
+
+
+def test_what_is_forgotten_in_the_moment_of_keeping_is_gone(cache: Cache[Any, Any]) -> None:
+    """Whoever pops a key does not find an older value there afterwards."""
+
+    def keep(key: object, value: object) -> None:
+        cache.pop(key, None)
+        cache.set(key, value)
+
+    loading = Loading(lambda _: "old", flights_of(cache), cache.peek, keep, cache.delete)
+    assert fly(loading, "a", ("a",), {}) == "old"
+    assert "a" not in cache
+
+
 def test_where_keeping_fails_those_who_waited_have_the_value(cache: Cache[Any, Any]) -> None:
     """Only the leader, whose `set` it was, gets the error."""
 
@@ -324,6 +374,8 @@ def test_who_missed_just_before_another_load_ended_does_not_load_again(
     loader.go.set()
     asking.end()
     lookups = cache.stats().hits, cache.stats().misses
-    loading = Loading(lambda key: pytest.fail("loaded"), flights_of(cache), cache.peek, cache.set)
+    loading = Loading(
+        lambda key: pytest.fail("loaded"), flights_of(cache), cache.peek, cache.set, cache.delete
+    )
     assert fly(loading, "a", ("a",), {}) == "value"
     assert (cache.stats().hits, cache.stats().misses) == lookups
