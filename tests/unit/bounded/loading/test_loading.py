@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -332,6 +334,32 @@ def test_a_coroutine_or_a_generator_is_no_value(cache: Cache[Any, Any]) -> None:
         with pytest.raises(ConfigError, match=kind):
             load(cache, "a", loader)
     assert len(cache) == 0
+
+
+LOADING_IN_AN_IMPORT = """
+import sys
+from membudget.bounded.cache import Cache
+
+cache, got = Cache("early", max_entries=10), []
+
+class Finalizing:
+    "Asks in the middle of an import, as a finalizer may."
+
+    def find_spec(self, name, *_):
+        if name == "membudget.bounded.loading.following":
+            got.append(cache.get_or_load("a", lambda key: key + "!"))
+            got.append(cache.get_or_load("a", lambda key: "not again"))
+
+sys.meta_path.insert(0, Finalizing())
+print(cache.get_or_load("b", lambda key: key + "!"), *got)
+"""
+
+
+def test_a_finalizer_may_load_while_loading_is_imported() -> None:
+    """The import is under way in its own thread, below it: it loads for itself alone."""
+    command = [sys.executable, "-c", LOADING_IN_AN_IMPORT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("b! a! a!\n", "")
 
 
 def test_hammered_by_threads_every_value_is_right(cache: Cache[Any, Any]) -> None:
