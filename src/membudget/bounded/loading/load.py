@@ -3,10 +3,8 @@
 Callers of the same key wait for one load and get its very value, whether or not the cache kept it;
 or its very exception, which is kept nowhere: the next call tries again. A leader that was cancelled
 or interrupted gives nothing to its followers: one of them leads next. A load that asks for its own
-key runs the loader again, as a plain function would call itself.
-
-Each level of a recursion costs two frames more here: under the usual limit of 1000 frames it goes
-330 levels deep, where the standard library's cache, in C, lets it go 500.
+key runs the loader again, as a plain function would call itself; each level costs two frames more
+here: of the usual 1000 it goes 330 levels deep, with the standard library's, in C, 500.
 """
 
 from __future__ import annotations
@@ -75,9 +73,8 @@ def load(
 ) -> V:
     """The value under a key; where there is none, what the loader gives for it.
 
-    Any thread may call it. Of all who ask for a key that is missing, tasks of `load_async`
-    included, one runs the loader; the others wait as long as it takes. A loader that itself waits
-    for a thread it started, and that asks for the same key, waits for ever, as with any lock.
+    Any thread may call it. Of all who miss a key, tasks of `load_async` included, one runs the
+    loader; the others wait. A loader waits for ever that waits for a thread asking for its key.
 
     Args:
         cache: Where it is kept.

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _AT_A_TIME = 512
 """Steps that one load does for objects that are gone; who loads waits 0.1 to 0.2 ms for them."""
 
+OWNER_BYTES, KEY_BYTES = 490, 41
+"""Bytes that an object known here costs, and each key noted of one besides the key itself,
+which the cache counts; measured with tracemalloc."""
+
 _ENTRY_STEPS = 8
 """What letting an entry go costs, against an object that has none left."""
 
@@ -42,7 +46,9 @@ class Owner(weakref.ref[Any]):
 
 
 class Owners:
-    """The living objects that have entries in a cache. Any thread may call any method.
+    """The living objects that have entries in a cache; a holder of what is noted of them.
+
+    Any thread may call any method.
 
     Args:
         name: The cached function's.
@@ -125,6 +131,11 @@ class Owners:
         for owner in list(self._by_number.values()):
             for key in list(owner.keys):
                 self.forget(key)
+
+    def held_bytes(self) -> int:
+        """Bytes of memory that the notes take, about. No lock."""
+        entries = 0 if self.cache is None else len(self.cache)
+        return len(self._by_number) * OWNER_BYTES + entries * KEY_BYTES
 
     def due(self, _now: float) -> bool:
         """Whether an object is gone whose entries are still there."""

@@ -204,6 +204,33 @@ def test_what_is_noted_of_an_object_does_not_grow_beyond_the_bound() -> None:
     assert not noted
 
 
+def test_what_is_noted_of_objects_is_counted_as_memory() -> None:
+    """By a holder beside the cache, whose own bytes are those of its entries."""
+    own = Registry()
+
+    class Known:
+        @cached(max_entries=10_000, registry=own)
+        def twice(self, x: int) -> int:
+            return 2 * x
+
+    cache, notes = own.holders()
+    assert notes.name.startswith("cached ")
+    assert notes.held_bytes() == 0
+    objects = [Known() for _ in range(10)]
+    for one in objects:
+        one.twice(1)
+    of_objects = notes.held_bytes()
+    assert 10 * 300 < of_objects < 10 * 1000
+    for x in range(100):
+        objects[0].twice(x)
+    assert 99 * 30 < notes.held_bytes() - of_objects < 99 * 100
+    assert own.held_bytes() == cache.held_bytes() + notes.held_bytes()
+    cache.clear()  # type: ignore[attr-defined]
+    del one, objects
+    notes.run(float("inf"))  # type: ignore[attr-defined]
+    assert notes.held_bytes() == 0
+
+
 def test_class_methods_count_by_class_and_static_methods_by_arguments() -> None:
     """A subclass is another class."""
     assert Robot.kind(1) == Robot("x").kind(1) == "Robot 1"
