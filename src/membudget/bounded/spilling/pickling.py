@@ -40,7 +40,7 @@ class Pickling:
             pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         except MemoryError:
             return None, "dropped"
-        except Exception:  # noqa: BLE001  # what a value's own `__reduce__` raises
+        except BaseException:  # noqa: BLE001  # what a value's own `__reduce__` raises: not ours
             if len(self._failed) >= _MOST_TYPES:
                 self._failed.clear()
             self._failed[kind] = self._failed.get(kind, 0) + 1

@@ -278,7 +278,7 @@ class SpillWriter:
                     pass
                 if self._is_ending:
                     break
-        except Exception as error:  # noqa: BLE001  # whatever is broken: the cache goes on without
+        except BaseException as error:  # noqa: BLE001  # whatever is broken: it goes on without
             self._turn_off(error)
         finally:
             self._finish()
@@ -350,7 +350,7 @@ class SpillWriter:
         while self._is_resting:
             self._go_on.acquire(timeout=1.0)
 
-    def _turn_off(self, error: Exception) -> None:
+    def _turn_off(self, error: BaseException) -> None:
         """Use the disk no more, and have that told once."""
         with self._ledger.lock:
             if not self.is_on:

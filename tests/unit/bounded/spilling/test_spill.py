@@ -337,6 +337,30 @@ def test_a_value_that_cannot_be_pickled_is_counted(tmp_path: Path) -> None:
     assert cache["fine"] == 1
 
 
+class Leaving:
+    """A value that ends whatever pickles it."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        """Leave."""
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
+def test_a_value_that_would_end_the_thread_is_counted_and_the_others_spill(
+    tmp_path: Path, error: BaseException
+) -> None:
+    """A broken value is no broken disk."""
+    cache = make(tmp_path, max_entries=1)
+    cache.set("leaving", Leaving(error))
+    full(cache)
+    told = cache.spill_stats()
+    assert (told.state, told.unpicklable, told.waiting, told.entries) == ("on", 1, 0, 5)
+    assert cache[0] == [0]
+
+
 def test_a_type_that_could_not_be_pickled_gets_another_chance(tmp_path: Path) -> None:
     """Lists with locks in them are not the end for all lists."""
     cache = make(tmp_path, max_entries=1)
