@@ -1,7 +1,7 @@
 """The folder of one spilling cache in one process: numbered, locked, the user's own.
 
 A process holds the lock of its number while it lives, by whatever end; so the next one sees which
-numbers are free, and empties what a killed process left there.
+numbers are free, and removes what killed processes left there, under whatever number.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 import zlib
 from typing import TYPE_CHECKING
 
+from membudget.bounded.spilling.store import INDEX
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class SpillFolder:
             self.path = self._lock_path.removesuffix(".lock")
             try:
                 self._begin()
+                _remove_left_over(base, self.path)
             except BaseException:
                 self.leave()
                 raise
@@ -150,6 +152,25 @@ def _locked(base: str) -> tuple[int, str]:
             if attempt == _ATTEMPTS - 1:
                 raise
     raise OSError(errno.EBUSY, f"{_MOST} processes spill there already", base)
+
+
+def _remove_left_over(base: str, own: str) -> None:
+    """Remove what processes left there that were killed; what was kept in good order stays."""
+    for name in os.listdir(base):
+        number = name.removesuffix(".lock")
+        path = os.path.join(base, number)
+        if path == own or not number.isdigit():
+            continue
+        with contextlib.suppress(OSError):  # Others may do the same.
+            descriptor = _lock(f"{path}.lock")
+            if descriptor is None:
+                continue
+            try:
+                if not os.path.exists(os.path.join(path, INDEX)):
+                    shutil.rmtree(path, ignore_errors=True)
+                os.unlink(f"{path}.lock")
+            finally:
+                os.close(descriptor)
 
 
 def _lock(path: str) -> int | None:

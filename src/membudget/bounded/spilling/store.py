@@ -37,7 +37,8 @@ _PAGES_CACHED = 256
 
 _HEAD = struct.Struct("<QI")
 _AT_ONCE = 64
-_INDEX = "index.pickle"
+INDEX = "index.pickle"
+"""The file that tells what stands in a folder that was kept."""
 
 
 class Store:
@@ -170,7 +171,7 @@ def save_index(path: str, rows: dict[Hashable, Row], now: float) -> None:
             kept.append(pickle.dumps((key, known)))
         except Exception:  # noqa: BLE001, S112  # a key of the program's own that cannot be kept
             continue
-    with open(os.path.join(path, _INDEX), "xb") as file:
+    with open(os.path.join(path, INDEX), "xb") as file:
         pickle.dump(kept, file)
 
 
@@ -180,7 +181,7 @@ def load_index(path: str, now: float, new_stamp: Callable[[], int]) -> dict[Hash
     Raises:
         OSError: The disk.
     """
-    path = os.path.join(path, _INDEX)
+    path = os.path.join(path, INDEX)
     try:
         with open(path, "rb") as file:
             written = file.read()

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from membudget.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -146,6 +146,25 @@ def test_what_a_killed_process_left_is_not_served(tmp_path: Path) -> None:
     assert cache.flush_spill()
     assert cache["a"] == 1
     assert cache.spill_stats().state == "on"
+
+
+def test_what_several_killed_processes_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Not only under the number that it takes itself; what lives or was kept stays."""
+    folders = [SpillFolder(Spill(tmp_path / "s"), "one") for _ in range(4)]
+    kept = SpillFolder(Spill(tmp_path / "s", keep=True), "one")
+    (Path(kept.path) / "index.pickle").write_bytes(b"")
+    for folder in [*folders, kept]:
+        (Path(folder.path) / "1.val").write_bytes(b"x" * 5000)
+    kept.end()
+    for folder in folders[:3]:
+        folder.leave()  # As the end of a process does.
+    made = SpillFolder(Spill(tmp_path / "s"), "one")
+    assert made.path == folders[0].path
+    left = sorted(path.name for path in Path(made.path).parent.iterdir())
+    assert left == ["0", "0.lock", "3", "3.lock", "4"]
+    assert (Path(kept.path) / "1.val").exists()
+    made.end()
+    folders[3].end()
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
