@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.bounded.spilling.ledger import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from membudget.bounded.spilling.ledger import Ledger
 
@@ -98,8 +98,12 @@ class Store:
         """Close the database until it is next used."""
         self._disk.close()
 
-    def count_files(self, rows: Iterable[Row]) -> None:
-        """Count what an earlier process wrote."""
+    def take_over(self, rows: Sequence[Row]) -> None:
+        """Count what an earlier process wrote, and delete what nobody knows of."""
+        known = {row.number for row in rows}
+        unknown = [number for number in self._disk if number not in known]
+        if unknown:  # Its key could not be pickled: it would take up the room for good.
+            self.delete(unknown)
         self._files = {row.number: row.bytes for row in rows if row.bytes >= FILE_FROM}
         self._file_bytes = sum(self._files.values())
         self.bytes = self._measured()

@@ -337,7 +337,8 @@ class SpillWriter:
                 raise FileNotFoundError(2, "there is no folder", self._spill.directory)
             store = Store(self._folder.path, self._spill.max_bytes)
             with self._ledger.lock:
-                store.count_files(self._ledger.rows.values())
+                rows = list(self._ledger.rows.values())
+            store.take_over(rows)
             self._store = store
         return self._store
 

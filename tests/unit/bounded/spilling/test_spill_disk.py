@@ -196,6 +196,35 @@ def test_what_is_kept_is_there_for_the_next_process(tmp_path: Path, size: int) -
     assert stored(str(tmp_path)) <= MIB
 
 
+class Unkept:
+    """A key that cannot be pickled, so that no later process can know it."""
+
+    def __reduce__(self) -> Any:
+        """Refuse."""
+        raise TypeError
+
+
+@pytest.mark.parametrize("size", [3_000, 100_000])
+def test_what_is_kept_under_keys_that_cannot_be_takes_no_room_from_later_ones(
+    tmp_path: Path, size: int
+) -> None:
+    """Process after process would leave some more, until nothing is spilled."""
+    spill = Spill(tmp_path, keep=True, max_bytes="1MiB")
+    for _ in range(6):
+        cache = make(spill)
+        for _ in range(300_000 // size):
+            cache.set(Unkept(), os.urandom(size))
+        cache.set("kept", 1)
+        cache.set("in memory", 2)
+        with ended(cache):
+            assert cache.flush_spill()
+            assert cache.spill_stats().dropped == 0
+            assert stored(str(tmp_path)) < 600_000
+    cache = make(spill)
+    assert cache["kept"] == 1
+    cache._writer.close()
+
+
 def test_what_is_kept_is_not_believed_after_a_crash(tmp_path: Path) -> None:
     """Nobody knows which of it had been replaced."""
     spill = Spill(tmp_path, keep=True)
