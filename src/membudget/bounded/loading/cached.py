@@ -17,9 +17,11 @@ from membudget.registry import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from os import PathLike
 
     from membudget.bounded.loading.keys import KeyOf, Parts
     from membudget.bounded.loading.signatures import CachedFunction
+    from membudget.bounded.spilling.spill import Spill
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -51,6 +53,7 @@ def cached(
     keep_errors: float | str | None = None,
     name: str | None = None,
     policy: str | None = None,
+    spill: Spill | str | PathLike[str] | None = None,
     registry: Registry | None = None,
     clock: Clock | None = None,
 ) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
@@ -68,6 +71,7 @@ def cached(
     keep_errors: float | str | None = None,
     name: str | None = None,
     policy: str | None = None,
+    spill: Spill | str | PathLike[str] | None = None,
     registry: Registry | None = None,
     clock: Clock | None = None,
 ) -> Any:
@@ -97,17 +101,20 @@ def cached(
         keep_errors: Seconds or text that an exception is kept and raised anew; None keeps none.
         name: What it is called in reports; None is its module and qualified name.
         policy: What goes first, as for `Cache`; None is that class's own.
+        spill: A folder, or a `Spill`, for what is evicted, as for `Cache`: copies come back. Not
+            for methods without `key`, nor with `stale` or `keep_errors`.
         registry: Where it registers; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
 
     Raises:
         ConfigError: An argument that cannot be used as given; a generator function; a classmethod
             or staticmethod, which belongs above this decorator.
+        MissingExtraError: `spill` without diskcache.
     """
     lifetime = Lifetime(ttl, jitter, stale, keep_errors)
+    more = {"policy": policy, "spill": spill}
     bounds: dict[str, Any] = {"max_bytes": max_bytes, "max_entries": max_entries}
-    if policy is not None:
-        bounds["policy"] = policy
+    bounds |= {option: one for option, one in more.items() if one is not None}
     make = partial(
         _decorated,
         lifetime=lifetime,
@@ -136,6 +143,11 @@ def _decorated(
     is_coroutine = keys.is_coroutine_function(function)
     name = keys.name_of(function) if name is None else name
     owners = Owners(name, clock) if key is None and keys.has_self(function) else None
+    if "spill" in bounds and (owners is not None or not lifetime.is_plain()):
+        raise ConfigError(
+            f"{name} cannot spill: its entries are bound to this process, as those of a method's "
+            "objects, or of stale or keep_errors, are; give key=, or leave these out"
+        )
     kind: type[Cache[Any, Any]] = Cache if owners is None else MethodCache
     cache = kind(
         name,
@@ -183,7 +195,6 @@ def _wrapper(
     is_coroutine: bool,
     is_typed: bool,
 ) -> Any:
-    """The closure that is fastest for what was asked."""
     if key is not None:
         key_of = _calling(key)
     else:
@@ -216,7 +227,6 @@ def _loading(
     shelf: Shelf | None,
     owners: Owners | None,
 ) -> Loading:
-    """How its values come into the cache."""
     keep: Callable[[Any, Any], object] = cache.set
     if shelf is not None:
         keep = shelf.keep

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 FAST: Final = frozenset({int, str})
 """Types whose values are keys by themselves: they hash fast and equal no tuple."""
 
-_NAMED: Final = object()
+
+class _Mark:
+    """What stands before arguments given by name; the same one after pickling, as on a disk."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "_NAMED"
+
+
+_NAMED: Final = _Mark()
 
 _GENERATOR, _COROUTINE, _OLD_COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200
 """Bits of `co_flags`, which `inspect` knows by name and 8 ms of importing."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import functools
 import pickle
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fakes import FakeClock
 from membudget.bounded.loading.cached import CacheInfo, cached
 from membudget.bounded.loading.flights import flights_of
+from membudget.bounded.spilling.spill import Spill
 from membudget.errors import ConfigError
 from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 registry = Registry()
 
@@ -345,6 +350,58 @@ def test_a_bound_in_bytes_is_kept() -> None:
         wide(x)
         assert wide.cache.held_bytes() <= 20 << 10
     assert 10 < wide.cache_info().currsize < 20
+
+
+def test_what_it_evicts_spills_where_asked(tmp_path: Path, counting: Counting) -> None:
+    """And is not computed again; whatever way the arguments were given."""
+    pytest.importorskip("diskcache")
+    ask: Any = cached(max_entries=1, spill=tmp_path / "spill", registry=registry)(counting.many)
+    calls: list[Callable[[], object]] = [
+        lambda: ask(1),
+        lambda: ask(1, 5),
+        lambda: ask(1, c=3),
+        lambda: ask(1, other="x"),
+    ]
+    first = [call() for call in calls]
+    assert ask.cache.flush_spill()
+    assert ask.cache.spill_stats().entries == 3
+    assert [call() for call in calls] == first
+    assert len(counting.calls) == 4
+    ask.cache_clear()
+    assert ask.cache.spill_stats().entries == 0
+
+
+def test_calls_with_names_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    """A kept disk finds what an earlier process was asked by name."""
+    pytest.importorskip("diskcache")
+    calls = 0
+
+    def count(**named: int) -> int:
+        nonlocal calls
+        calls += 1
+        return sum(named.values())
+
+    for _ in range(2):
+        spill = Spill(tmp_path, keep=True)
+        settings: dict[str, Any] = {"spill": spill, "name": "count", "registry": Registry()}
+        ask = cached(max_entries=1, **settings)(count)
+        assert (ask(a=1), ask(b=2), ask(c=3)) == (1, 2, 3)
+        cache: Any = ask.cache
+        assert cache.flush_spill()
+        cache._writer.close()
+    assert calls == 4  # The one in memory alone is not on the disk.
+
+
+@pytest.mark.parametrize(
+    ("settings", "function"),
+    [({"ttl": 1, "stale": 1}, len), ({"keep_errors": 1}, len), ({}, lambda self: self)],
+)
+def test_what_is_bound_to_the_process_is_not_spilled(
+    tmp_path: Path, settings: dict[str, Any], function: Any
+) -> None:
+    """It says so when it is decorated."""
+    with pytest.raises(ConfigError, match="cannot spill"):
+        cached(spill=tmp_path, registry=registry, **settings)(function)
 
 
 def test_it_goes_when_the_function_goes() -> None:
