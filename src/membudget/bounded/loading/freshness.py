@@ -155,14 +155,26 @@ class Shelf:
 
 
 def _bare(error: Exception) -> Exception:
-    """A copy of an exception that refers to no frames; itself where it cannot be copied."""
+    """A copy of an exception that refers to no frames: what is raised again grows by some.
+
+    Where its constructor takes something else than its arguments, it is passed by. What cannot be
+    copied so either is stripped itself.
+    """
     from copy import copy
 
+    kind = type(error)
     try:
         twin = copy(error)
     except Exception:  # noqa: BLE001  # a constructor of the program's own
-        return error
-    return twin if type(twin) is type(error) else error
+        twin = error
+    if twin is not error and type(twin) is kind:
+        return twin
+    try:
+        twin = kind.__new__(kind, *error.args)
+        twin.__dict__.update(error.__dict__)
+    except Exception:  # noqa: BLE001  # the same
+        return error.with_traceback(None)
+    return twin
 
 
 def _share(jitter: float | str) -> float:

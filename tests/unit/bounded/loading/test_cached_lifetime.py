@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import threading
-from typing import Any
+import weakref
+from typing import Any, Self
 
 import pytest
 
@@ -171,24 +173,53 @@ def test_exceptions_are_kept_for_their_time_where_asked(clock: FakeClock, source
     assert ask() == 2
 
 
-def test_an_exception_that_cannot_be_copied_is_kept_itself(clock: FakeClock) -> None:
-    """Its constructor is its own business."""
+class OddError(Exception):
+    """Its constructor takes something else than its arguments, as many do."""
 
-    class OddError(Exception):
-        def __init__(self, a: int, b: int) -> None:
-            super().__init__(f"{a} {b}")
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} {second}")
+        self.first = first
 
-    calls = []
+
+class SingleError(Exception):
+    """One that cannot be made anew at all."""
+
+    def __new__(cls, first: int, second: int) -> Self:
+        """Make it, with both."""
+        return super().__new__(cls, first, second)
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} {second}")
+        self.first = first
+
+
+@pytest.mark.parametrize("kind", [OddError, SingleError])
+def test_an_exception_that_cannot_be_copied_is_kept_without_frames(
+    clock: FakeClock, kind: type[Any]
+) -> None:
+    """Raised again and again it would grow by them, and keep alive what its callers had."""
+    calls, alive, depths = [], [], set()
 
     @cached(keep_errors=30, registry=Registry(), clock=clock)
     def ask() -> None:
         calls.append(1)
-        raise OddError(1, 2)
+        raise kind(1, 2)
 
-    for _ in range(3):
-        with pytest.raises(OddError, match="1 2"):
-            ask()
+    def ask_with_something() -> None:
+        held = Source()
+        alive.append(weakref.ref(held))
+        ask()
+
+    for _ in range(20):
+        with pytest.raises(kind, match="1 2") as raised:
+            ask_with_something()
+        assert raised.value.first == 1
+        depths.add(len(raised.traceback))
+        del raised
+    gc.collect()
     assert len(calls) == 1
+    assert len(depths) <= 2  # The first came from the function itself.
+    assert [one() for one in alive[:-1]] == [None] * 19
 
 
 def test_an_interrupt_is_never_kept(clock: FakeClock) -> None:
