@@ -245,14 +245,33 @@ class Ledger:
     def take_oldest(self) -> Row | None:
         """Take out the row that was written first, for the caller to delete."""
         with self.lock:
+            row = self.oldest()
+            if row is not None:
+                del self.rows[self._oldest.popleft()]
+            return row
+
+    def oldest(self) -> Row | None:
+        """The row that was written first."""
+        with self.lock:
             while self.rows:
                 if not self._oldest:
                     # In lots: the front of a dict that loses its first is slow to find.
                     self._oldest.extend(itertools.islice(self.rows, _LOOKED_AT))
-                row = self.rows.pop(self._oldest.popleft(), None)
+                row = self.rows.get(self._oldest[0])
                 if row is not None:
                     return row
+                self._oldest.popleft()
             return None
+
+    def forget_oldest(self, dead_at: float | None = None) -> bool:
+        """Forget the row that was written first, if it is dead by then; returns whether it was."""
+        with self.lock:
+            row = self.oldest()
+            if row is None or (dead_at is not None and row.dies > dead_at):
+                return False
+            self.take_oldest()
+            self.doomed.append(row.number)
+            return True
 
     def empty(self) -> object:
         """Forget everything, and hold all that is older than this for out of date."""

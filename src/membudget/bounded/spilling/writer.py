@@ -59,8 +59,8 @@ class SpillWriter:
     """The disk of one cache in one process: also what tells that it is broken.
 
     Registered as a holder (what waits is memory), as a reclaimer (so is what is noted of each value
-    on the disk, which small values hardly exceed), as a chore (a running governor tells what it
-    raises as `Failed`), and for forks, where it closes the database first.
+    on the disk, which small values hardly exceed), for the sweeper, as a chore (a running governor
+    tells what it raises as `Failed`), and for forks, where it closes the database first.
 
     Args:
         name: The cache's.
@@ -134,15 +134,31 @@ class SpillWriter:
         Returns:
             Bytes let go.
         """
-        ledger, freed = self._ledger, 0
-        self._hits_before = ledger.hits
-        while freed < target and self._now() < until and ledger.rows:
+        self._hits_before = self._ledger.hits
+        return self._forget(until, target)
+
+    def has_expired(self, now: float) -> bool:
+        """Whether what was put on the disk first is dead."""
+        row = self._ledger.oldest()
+        return row is not None and row.dies <= now
+
+    def sweep(self, until: float) -> int:
+        """Forget, and delete, what is dead of what was put on the disk first; as `reclaim`.
+
+        What has less time than what was put there before it waits for that to go.
+        """
+        return self._forget(until, dead_at=self._now())
+
+    def _forget(
+        self, until: float, target: float = float("inf"), dead_at: float | None = None
+    ) -> int:
+        ledger, freed, is_more = self._ledger, 0, True
+        while is_more and freed < target and self._now() < until:
             for _ in range(_AT_ONCE):
-                row = ledger.take_oldest()
-                if row is not None:
-                    ledger.doomed.append(row.number)
-                    freed += ROW_BYTES
-        self.wake()
+                is_more = ledger.forget_oldest(dead_at)
+                freed += ROW_BYTES if is_more else 0
+        if freed:
+            self.wake()
         return freed
 
     def prepare(self) -> None:

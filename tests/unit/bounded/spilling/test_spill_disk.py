@@ -20,6 +20,7 @@ from membudget.bounded.spilling import spill as spill_module
 from membudget.bounded.spilling.folder import SpillFolder, check_own
 from membudget.bounded.spilling.spill import Spill, checked_spill
 from membudget.bounded.spilling.spilled import SpilledCache
+from membudget.bounded.sweeper import Sweeper
 from membudget.core import Meter
 from membudget.errors import ConfigError, MembudgetError, MissingExtraError
 from membudget.registry import Registry
@@ -339,6 +340,30 @@ def test_notes_of_the_disk_are_let_go_under_pressure(tmp_path: Path) -> None:
     assert cache[498] == 498
     writer.reclaim(before, float("inf"))
     assert (writer.reclaimable(), cache.spill_stats().entries) == (0, 0)
+
+
+def test_what_expires_on_the_disk_is_swept(tmp_path: Path) -> None:
+    """As in memory, about a second later: neither disk nor memory fills with what is dead."""
+    clock, registry = FakeClock(), Registry()
+    cache = make(tmp_path, registry=registry, clock=clock, ttl=100)
+    sweeper = Sweeper(registry, clock=clock)
+    for number in range(300):
+        cache.set(number, number)
+    assert cache.flush_spill()
+    clock.advance(50)
+    cache.set("later", 1)
+    cache.set("last", 2)
+    assert cache.flush_spill()
+    assert cache.spill_stats().entries == 301
+    assert not sweeper.due(clock.now())
+    clock.advance(50)
+    assert sweeper.due(clock.now())
+    assert sweeper.run(float("inf")) > 300 * 100
+    assert cache.flush_spill()
+    assert cache.spill_stats().entries == 1
+    assert cache["later"] == 1
+    clock.advance(10)
+    assert not sweeper.due(clock.now())
 
 
 def test_who_inserts_pays_with_notes_too(tmp_path: Path) -> None:
