@@ -68,7 +68,8 @@ class Giving:
             self._chosen = cache._choose_arenas(self._target)  # noqa: SLF001
         if self._chosen > 0:
             freed = cache.evict_together(self._chosen, until)
-            self._chosen = max(0, self._chosen - freed) if freed or self._now() >= until else 0
+            # With time left, none of those chosen is: some weighed more when they were.
+            self._chosen = max(0, self._chosen - freed) if self._now() >= until else 0
         if not self._chosen and self._target > freed and self._now() < until:
             freed += cache.reclaim(self._target - freed, until)
         self._target -= freed
