@@ -15,61 +15,20 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
+from membudget.bounded.spilling.rows import ROW_BYTES, Row, Waiting, stamp_of
 from membudget.core.native import RLock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-Cell: TypeAlias = "tuple[Any, float, int, Any, list[float] | None]"
-"""What is noted of an entry in memory: value, when it ends, stamp, size given, last use."""
+    from membudget.bounded.spilling.rows import Cell
 
 MOST_FLOORS = 4096
 """Floors remembered at a time; beyond, nothing is spilled until no flight is under way."""
 
-ROW_BYTES = 250
-"""Bytes of memory that an entry on the disk costs besides its key, measured with tracemalloc."""
-
 _LOOKED_AT = 256
-
-
-class Waiting:
-    """A value that waits for the disk, or is being written.
-
-    Attributes:
-        cell: What was noted of it.
-        weight: Bytes.
-        dies: When it is gone at the latest (monotonic seconds), `idle` considered.
-    """
-
-    __slots__ = ("cell", "dies", "weight")
-
-    def __init__(self, cell: Cell, weight: int, dies: float) -> None:
-        self.cell = cell
-        self.weight = weight
-        self.dies = dies
-
-
-class Row:
-    """A value on the disk.
-
-    Attributes:
-        number: What the disk knows it by.
-        stamp: As above.
-        ends: When it expires (monotonic seconds).
-        dies: The same, `idle` considered.
-        size: The size that the program gave with it, or None.
-        bytes: What it takes up on the disk, about.
-    """
-
-    __slots__ = ("bytes", "dies", "ends", "number", "size", "stamp")
-
-    def __init__(self, number: int, cell: Cell, dies: float, stored: int) -> None:
-        self.number = number
-        _, self.ends, self.stamp, self.size, _ = cell
-        self.dies = dies
-        self.bytes = stored
 
 
 class Ledger:
@@ -317,8 +276,3 @@ class Ledger:
         if waiting is not None:
             self.waiting_bytes -= waiting.weight
         return waiting
-
-
-def stamp_of(found: Waiting | Row) -> int:
-    """The stamp of what was found."""
-    return found.stamp if isinstance(found, Row) else found.cell[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from membudget.bounded.spilling.ledger import stamp_of
+from membudget.bounded.spilling.rows import stamp_of
 from membudget.bounded.spilling.spill import SpillStats
 from membudget.bounded.spilling.tier import MISSING, NEVER, Spilling
 from membudget.bounded.table import K, V

@@ -17,7 +17,7 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.spilling.ledger import Row
+from membudget.bounded.spilling.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.arguments import checked_name
 from membudget.bounded.cache import Cache
-from membudget.bounded.spilling.ledger import Ledger, Row, stamp_of
+from membudget.bounded.spilling.ledger import Ledger
+from membudget.bounded.spilling.rows import Row, stamp_of
 from membudget.bounded.spilling.spill import checked_spill
 from membudget.bounded.spilling.writer import SpillWriter
 from membudget.bounded.table import K, V
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-    from membudget.bounded.spilling.ledger import Cell, Waiting
+    from membudget.bounded.spilling.rows import Cell, Waiting
     from membudget.bounded.spilling.spill import Spill
     from membudget.bounded.table import Cause, Gone, Step
     from membudget.core import Clock
