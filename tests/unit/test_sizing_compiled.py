@@ -130,15 +130,6 @@ def test_all_else_may_change_its_size(value: object) -> None:
     assert not CORE.is_atomic(value)
 
 
-def test_the_place_of_a_value_is_where_its_parts_lie() -> None:
-    """In MiB of the address space; asking runs no code and changes nothing."""
-    parts = [number * 1.5 for number in range(1000)]
-    lie = {id(part) >> 20 for part in parts}
-    number = 1.5 * len(parts)
-    assert CORE.place([parts.pop() for _ in range(50)]) in lie | {id(parts) >> 20}
-    assert CORE.place(number) == id(number) >> 20
-
-
 def test_classes_that_come_and_go_are_not_confused() -> None:
     """Another class at the address of one that died is read for what it is."""
     sizes: dict[str, set[int]] = {"slots": set(), "tuple": set()}
@@ -236,7 +227,6 @@ def test_no_dict_is_made_for_an_instance() -> None:
     for one in held:
         size_of(one)
         entry_bytes(None, one)
-        CORE.place(one)
     assert sys.getallocatedblocks() - blocks < 20
 
 

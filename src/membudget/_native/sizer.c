@@ -103,65 +103,6 @@ sizer_key_not_kept(Shares *shares, PyObject *key, PyObject *value)
     }
 }
 
-/* Place */
-
-#define PLACES 64
-
-typedef struct {
-    PyObject *items[PLACES];
-    int count;
-} Places;
-
-static int
-note_place(PyObject *item, void *arg)
-{
-    Places *places = arg;
-    if (places->count == PLACES) {
-        return 1;
-    }
-    /* What others hold as well stays where it is when the entry goes. */
-    if (Py_REFCNT(item) == 1 && !PyType_Check(item)) {
-        Py_ssize_t own = atom_bytes(item);
-        if (own != 0 && own <= POOLED) {
-            places->items[places->count++] = item;
-        }
-    }
-    return 0;
-}
-
-static int
-skip_lent(PyObject *item, void *arg)
-{
-    (void)item;
-    (void)arg;
-    return 0;
-}
-
-size_t
-sizer_place(PyObject *value)
-{
-    Places places = {.items = {value}, .count = 1};
-    if (atom_bytes(value) >= 0) {
-        return (size_t)(uintptr_t)value >> 20;
-    }
-    for (int next = 0; next < places.count && places.count < PLACES; next++) {
-        const Type *type = type_known(Py_TYPE(places.items[next]));
-        if (type != NULL) {
-            expand(places.items[next], type, note_place, skip_lent, &places);
-        }
-    }
-    /* Sorted by insertion: parts made one after the other mostly lie so. */
-    for (int at = 1; at < places.count; at++) {
-        PyObject *item = places.items[at];
-        int before = at;
-        for (; before > 0 && (uintptr_t)places.items[before - 1] > (uintptr_t)item; before--) {
-            places.items[before] = places.items[before - 1];
-        }
-        places.items[before] = item;
-    }
-    return (size_t)(uintptr_t)places.items[places.count / 2] >> 20;
-}
-
 /* For membudget.sizing */
 
 static int
@@ -303,13 +244,6 @@ py_is_atomic(PyObject *module, PyObject *value)
 }
 
 static PyObject *
-py_place(PyObject *module, PyObject *value)
-{
-    (void)module;
-    return PyLong_FromSize_t(sizer_place(value));
-}
-
-static PyObject *
 py_forget_types(PyObject *module, PyObject *nothing)
 {
     (void)module;
@@ -330,7 +264,6 @@ static PyMethodDef functions[] = {
     {"gone", FAST(py_gone), "gone(key, value, shares): forget what the entry was known to share."},
     {"new_shares", py_new_shares, METH_NOARGS, "What a table knows of parts its entries share."},
     {"is_atomic", py_is_atomic, METH_O, "Whether a value cannot change its size."},
-    {"place", py_place, METH_O, "The MiB of the address space in which a value's parts lie."},
     {"forget_types", py_forget_types, METH_NOARGS, "Ask anew how each type is read."},
     {"read_arrays", arrays_start, METH_VARARGS, "Try NumPy's arrays; whether they can be read."},
     {NULL, NULL, 0, NULL},

@@ -41,9 +41,6 @@ void sizer_key_not_kept(Shares *shares, PyObject *key, PyObject *value);
 /* Deep bytes of one object on its own; -1 with an exception. */
 Py_ssize_t sizer_alone(PyObject *value);
 
-/* In which MiB of the address space most small parts of a value lie; runs no Python code. */
-size_t sizer_place(PyObject *value);
-
 /* Adds what membudget.sizing calls to the module (the list is at the end of sizer.c); 0, or -1
    with an exception. */
 int sizer_add(PyObject *module);
