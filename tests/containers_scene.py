@@ -1,0 +1,79 @@
+"""Bounded lists, deques, dicts and sets, made and filled alike whatever their kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fakes import FakeClock
+from membudget.bounded.containers.deque import BoundedDeque
+from membudget.bounded.containers.list import BoundedList
+from membudget.bounded.containers.mapping import BoundedDict
+from membudget.bounded.containers.set import BoundedSet
+from membudget.core import Meter
+from membudget.registry import Registry
+
+FOREVER = float("inf")
+KINDS = [BoundedList, BoundedDeque, BoundedDict, BoundedSet]
+
+
+def made(kind: Any, name: str = "some", *, registry: Registry | None = None, **more: Any) -> Any:
+    """A container with a register of its own; `max_items` whatever it is called."""
+    if kind is BoundedDeque and "max_items" in more:
+        more["maxlen"] = more.pop("max_items")
+    return kind(name, registry=Registry() if registry is None else registry, **more)
+
+
+def put(container: Any, item: Any) -> None:
+    """Take one item in."""
+    if isinstance(container, BoundedDict):
+        container[item] = item
+    elif isinstance(container, BoundedSet):
+        container.add(item)
+    else:
+        container.append(item)
+
+
+def put_many(container: Any, items: Any) -> None:
+    """Take many in at once."""
+    if isinstance(container, BoundedDict):
+        container.update([(item, item) for item in items])
+    elif isinstance(container, BoundedSet):
+        container.update(items)
+    else:
+        container.extend(items)
+
+
+def weights(container: Any) -> int:
+    """The sum of all weights, added up anew."""
+    if isinstance(container, (BoundedDict, BoundedSet)):
+        links: list[Any] = list(container._chain)
+        assert all(link.after.before is link for link in links)
+        assert len(links) == len(container)
+        return sum(link.weight for link in links)
+    assert len(container._items) == len(container._weights)
+    return sum(container._weights)
+
+
+class Asking(Meter):
+    """A meter that asks for what it is told to."""
+
+    wanted = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims: list[int] = []
+
+    def claim(self, weight: int) -> int:
+        """Note the weight, ask once."""
+        self.claims.append(weight)
+        wanted, self.wanted = self.wanted, 0
+        return wanted
+
+
+class Ticking(FakeClock):
+    """A clock that moves on by a millisecond at each look."""
+
+    def now(self) -> float:
+        """The time, and on."""
+        self.time += 0.001
+        return self.time
