@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from membudget.errors import ConfigError, OverBudgetError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _CHILD, _THREAD = "child", "thread"
@@ -73,9 +74,15 @@ def ignore(listener: Listener) -> None:
         del _listening[_LISTENER]
 
 
-def _on_event(event: str, _arguments: object) -> None:
-    kind = _KINDS.get(event)
-    if kind is None or (listener := _listening.get(_LISTENER)) is None:
+def _on_event(
+    event: str,
+    _arguments: object,
+    kinds: Mapping[str, str] = _KINDS,
+    listening: Mapping[str, Listener] = _listening,
+) -> None:
+    # By arguments: events come when the interpreter ends, too, and this module's names are gone.
+    kind = kinds.get(event)
+    if kind is None or (listener := listening.get(_LISTENER)) is None:
         return
     with contextlib.suppress(Exception):  # Raising would forbid what the program is doing.
         listener.before_child() if kind is _CHILD else listener.before_thread()
