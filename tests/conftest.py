@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from membudget.registry import REGISTRY
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATIENCE = 2.0
+
+# Without it Hypothesis fails an example that takes 200 ms, and a busy machine is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     # Whoever runs the tests in the background may have them ignored, and programs inherit that.
