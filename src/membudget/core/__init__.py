@@ -45,6 +45,7 @@ from membudget.core.protocols import (
     Sink,
 )
 from membudget.core.record import Record
+from membudget.core.sample import PartSample, Sample
 
 __all__ = [
     "MARK_NAMES",
@@ -78,6 +79,7 @@ __all__ = [
     "Reclaimer",
     "Record",
     "Rung",
+    "Sample",
     "Sampled",
     "SettingsReloaded",
     "Severity",

@@ -1,0 +1,1 @@
+"""Leaks: the verdict over samples, the kind of growth, and what to do about it; all pure."""

@@ -1,0 +1,180 @@
+"""Whether a window shows a leak, and for how long such growth must be watched.
+
+A leak is growth that is kept, steady, on new ground and does not slow down. What the curve of a
+leak and the curve of a slow fill share is the beginning; what tells them apart is time. So the
+hours that a window must cover are no constant. A line as straight as a ruler is believed after
+five hours. The more the quarters of the window differ, the longer it must be; and where memory
+grew faster before the window (a fill's tail?) or the load rose within it (memory that follows
+load?), longer still.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
+from membudget.leaks.records import Confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from membudget.leaks.rules import Rules
+    from membudget.leaks.windows import Window
+
+NEVER = float("inf")
+MOST_OF_LIFE = 0.7
+
+_MALLOC_SHARE = 0.35
+_BLOCKS_SHARE = 0.21
+_UNEVEN = 0.4
+_HARDLY_SLOWER = 0.9
+_NOT_SLOWER = 0.95
+_LOAD_TAU = 0.4
+_STEADY_UNDER_LOAD = 0.3
+_CLEARLY = 3.0
+_HALVES = 4.1
+"""Deviation of the slopes' ratio of two halves, in noise over growth, for floors in 12 blocks."""
+
+
+class Finding(Record):
+    """What the windows say together.
+
+    Attributes:
+        level: How sure one look is.
+        window: The longest window that passed, or None.
+        strongest: The window that gave the level, or None.
+        score: From 0 to 1; 0.5 where a window is just as long as it must be.
+        failed: For each window, in order, what it lacks ("" if nothing).
+    """
+
+    level: Confidence
+    window: Window | None
+    strongest: Window | None
+    score: float
+    failed: tuple[str, ...]
+
+
+def weigh(found: Sequence[Window], rules: Rules) -> Finding:
+    """Take the best level over all windows that pass."""
+    ends = [window.length for window in found if has_stopped(window, rules)]
+    level, score = Confidence.NONE, 0.0
+    longest = strongest = None
+    failed = []
+    for window in found:
+        lack = lacking(window, rules)
+        if not lack and any(window.length / 3 <= end < window.length for end in ends):
+            lack = "it has stopped since"
+        failed.append(lack)
+        if lack:
+            continue
+        longest = window
+        here = _level(window, rules)
+        if here >= level:
+            level, strongest = here, window
+        score = max(score, 1 - 0.5 ** (window.length / needed(window, rules)))
+    return Finding(
+        level=level, window=longest, strongest=strongest, score=score, failed=tuple(failed)
+    )
+
+
+def lacking(window: Window, rules: Rules) -> str:
+    """What keeps a window from showing a leak, in words; "" where nothing does."""
+    least = max(rules.minimum_rate, rules.minimum_share * window.base)
+    gain = max(rules.minimum_growth, rules.minimum_growth_share * window.base)
+    if window.rate <= 0 or window.tau < rules.tau:
+        return "no trend"
+    if window.growth < rules.noise * window.noise:
+        return "within its noise"
+    if window.rate < least or window.growth < gain:
+        return "too small"
+    if window.kept < rules.kept:
+        return "given back"
+    return (
+        _uneven(window, rules)
+        or _slowing(window, rules)
+        or _old_ground(window, rules)
+        or _explained(window, rules)
+    )
+
+
+def _uneven(window: Window, rules: Rules) -> str:
+    slowest, second = sorted(window.quarters)[:2]
+    is_steady = slowest >= rules.slowest and second >= rules.slow
+    if is_steady and window.quarters[-1] >= rules.slow and window.jumps <= rules.jumps:
+        return ""
+    return "in few steps"
+
+
+def _slowing(window: Window, rules: Rules) -> str:
+    if window.late < rules.slowing * window.early or window.bend < rules.bend:
+        return "slowing down"
+    heap = [channel.bend for channel in (window.malloc, window.blocks) if channel]
+    return "slowing down in the heap" if heap and max(heap) < rules.heap_bend else ""
+
+
+def _old_ground(window: Window, rules: Rules) -> str:
+    return "" if window.ground >= rules.ground and window.peak >= 0 else "reached before"
+
+
+def _explained(window: Window, rules: Rules) -> str:
+    is_most = window.growth < rules.explained * window.explained
+    return "within the error of what bounded parts hold" if is_most else ""
+
+
+def has_stopped(window: Window, rules: Rules) -> bool:
+    """Whether a window clearly shows the end of growth, whatever a longer one still shows."""
+    is_bent = window.bend <= rules.stopped and window.growth > 2 * window.noise
+    return is_bent and 0 < window.early and window.late < 0.3 * window.early
+
+
+def has_support(window: Window) -> bool:
+    """Whether a heap channel shows the growth, or none could."""
+    if window.malloc is None and window.blocks is None:
+        return True
+    return any(
+        channel is not None and channel.tau > 0.6 and channel.growth >= share * window.growth  # noqa: PLR2004
+        for channel, share in ((window.malloc, _MALLOC_SHARE), (window.blocks, _BLOCKS_SHARE))
+    )
+
+
+def needed(window: Window, rules: Rules) -> float:
+    """Hours that growth like this must be watched before it is called a leak."""
+    uneven = window.unevenness
+    if window.late < _HARDLY_SLOWER * window.early:
+        uneven = max(uneven, _UNEVEN)
+    hours = min(max(rules.soonest, rules.soonest / 2 + rules.patience * uneven), rules.latest)
+    if window.of_life <= MOST_OF_LIFE:
+        hours += rules.onset
+    if window.prior_length >= 1.0 and window.prior > rules.faster * window.rate:
+        hours = max(hours, _tail(window, rules))
+    follows = window.load_tau > _LOAD_TAU and window.load_rise > rules.load_rise
+    if follows and uneven > _STEADY_UNDER_LOAD:
+        hours = max(hours, rules.load_watch)
+    return hours if has_support(window) else max(hours, rules.unsupported)
+
+
+def _tail(window: Window, rules: Rules) -> float:
+    """Hours for growth that was faster before: long, unless it clearly does not slow any more.
+
+    A fill that goes on as it did (a power of time, which slows the least of all fills) would show
+    a certain ratio of the window's halves. The ratio seen must lie well above it.
+    """
+    seen = window.late / max(window.early, 1e-9)
+    if seen < _NOT_SLOWER:
+        return NEVER
+    middle = (window.begin + window.end) / 2
+    before = window.begin - window.prior_length / 2
+    power = log(window.prior / window.rate) / log(middle / before)
+    quarter = window.length / 4
+    fill = ((window.end - quarter) / (window.begin + quarter)) ** -power
+    deviation = _HALVES * window.noise / window.growth + 0.01
+    return rules.sure_tail if seen - fill > _CLEARLY * deviation else rules.tail
+
+
+def _level(window: Window, rules: Rules) -> Confidence:
+    hours = needed(window, rules)
+    length = window.length * 1.001 + 0.01  # Samples are seldom taken on the full hour.
+    if length < hours:
+        return Confidence.LOW
+    return Confidence.HIGH if length >= max(rules.high, hours) else Confidence.MEDIUM

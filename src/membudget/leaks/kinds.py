@@ -1,0 +1,134 @@
+"""What growth is: a leak's kind by the channels that show it, and what else it may be."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import isnan, log
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
+from membudget.leaks.evidence import has_support
+from membudget.leaks.records import Kind, Step
+from membudget.leaks.series import HOUR, MIB
+from membudget.trend import floors, increments, kept, theil_sen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from membudget.leaks.records import Filling
+    from membudget.leaks.rules import Rules
+    from membudget.leaks.series import Series
+    from membudget.leaks.windows import Columns, Window
+
+QUARTER = 0.25
+"""Hours of a block in which a step must happen to be one."""
+
+_STEP = 0.6
+_STEPS = 0.85
+_FEW = 3
+_HALF = 0.5
+_BLOCKS_TAU = 0.6
+_BLOCKS_LEAST = 0.01
+_RECENT = 6.0
+
+
+class Shape(Record):
+    """What growth that is no leak looks like.
+
+    Attributes:
+        kind: NONE, STEP, FILLING or LEVELLING.
+        step: The jump that explains most of it, or None.
+        levels_off_at: MiB at which it will end, or None.
+    """
+
+    kind: Kind
+    step: Step | None = None
+    levels_off_at: float | None = None
+
+
+def leak_kind(series: Series, window: Window, rules: Rules) -> Kind:
+    """The kind of a leak, by who shows it in the window."""
+    if _gained(series, series.file, window.begin) >= _HALF * window.growth:
+        return Kind.FILE
+    if not has_support(window):
+        return Kind.SLACK
+    if series.collecting is False or _efficiency(series) >= rules.gc_efficiency:
+        return Kind.GARBAGE
+    blocks = window.blocks
+    if blocks is None and window.malloc is not None:
+        return Kind.NATIVE
+    if blocks is None:
+        return Kind.PYTHON
+    is_seen = blocks.tau > _BLOCKS_TAU and blocks.growth >= _BLOCKS_LEAST * window.growth
+    return Kind.PYTHON if is_seen else Kind.NATIVE
+
+
+def _gained(series: Series, column: Sequence[float] | None, begin: float) -> float:
+    """MiB by which a column's floor grew since an hour."""
+    if not column:
+        return 0.0
+    t, y = floors(series.hours, column, begin, series.hours[-1], 12)
+    return theil_sen(t, y) * (series.hours[-1] - begin)
+
+
+def _efficiency(series: Series) -> float:
+    """The newest share of what a full collection looked at that it freed; 0.0 if none is known."""
+    known = [share for share in series.gc_efficiency or () if not isnan(share)]
+    return known[-1] if known else 0.0
+
+
+def shape(
+    own: Columns, longest: Window | None, filling: tuple[Filling, ...], rules: Rules
+) -> Shape:
+    """What growth that is no leak looks like, over all that is looked at."""
+    if longest is None:
+        return Shape(kind=Kind.NONE)
+    gain = max(rules.minimum_growth, rules.minimum_growth_share * longest.base)
+    if _is_filling(own, filling, gain):
+        return Shape(kind=Kind.FILLING)
+    begin = own.series.hours[0]
+    span = longest.end - begin
+    t, y = floors(own.series.hours, own.rest, begin, longest.end, max(12, round(span / QUARTER)))
+    g = kept(y)
+    rise = g[-1] - g[0]
+    if rise < gain or rise < 2 * longest.noise:
+        return _page_cache(own.series, longest, gain)
+    steps = increments(g)
+    largest = sorted(steps, reverse=True)[:_FEW]
+    if largest[0] >= _STEP * rise or sum(largest) >= _STEPS * rise:
+        at = t[steps.index(largest[0]) + 1]
+        step = Step(at=own.series.origin + at * HOUR, size=round(largest[0] * MIB))
+        return Shape(kind=Kind.STEP, step=step)
+    return Shape(kind=Kind.LEVELLING, levels_off_at=_plateau(own, longest, t, g))
+
+
+def _is_filling(own: Columns, filling: tuple[Filling, ...], gain: float) -> bool:
+    """Whether bounded parts have taken in more lately than what is worth a word."""
+    explained, hours = own.series.explained, own.series.hours
+    if not explained:
+        return bool(filling)
+    first = bisect_left(hours, hours[-1] - _RECENT)
+    return explained[-1] - explained[first] >= (gain / 4 if filling else gain / 2)
+
+
+def _page_cache(series: Series, longest: Window, gain: float) -> Shape:
+    if _gained(series, series.file, longest.begin) >= max(gain, 10.0):
+        return Shape(kind=Kind.FILE)
+    return Shape(kind=Kind.NONE)
+
+
+def _plateau(own: Columns, longest: Window, t: Sequence[float], g: Sequence[float]) -> float | None:
+    """MiB where growth that slows down like an exponential ends; None where it does not slow down.
+
+    With slopes b1 and b2 in two halves of a window of L hours, the time constant is
+    L / 2 / ln(b1 / b2), and b2 times that is still to come.
+    """
+    explained = own.series.explained[-1] if own.series.explained else 0.0
+    half = len(t) // 2
+    early, late = theil_sen(t[:half:2], g[:half:2]), theil_sen(t[half::2], g[half::2])
+    if early <= 0 or late >= early:
+        return None
+    if late <= early / 1000:
+        return g[-1] + explained
+    constant = longest.length / 2 / log(early / late)
+    return g[-1] + explained + late * constant

@@ -1,0 +1,323 @@
+"""What a stretch of time says about growth: one `Window` for each length of looking back.
+
+Within a window the floor of the unexplained memory is taken in 12 and in 24 equal blocks
+(`membudget.trend`); everything else is measured on those. The heap channels, bytes in use by
+malloc and live blocks of Python's allocator, are measured on the same blocks: memory that grows
+because objects live shows in them, memory that an allocator keeps does not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
+from membudget.leaks.series import less
+from membudget.trend import (
+    NORMAL,
+    floors,
+    increments,
+    kept,
+    mad,
+    mann_kendall_z,
+    pairwise_slopes,
+    quantile,
+    rising_share,
+    theil_sen,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from membudget.leaks.series import Series
+
+LENGTHS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 36.0, 48.0, 72.0)
+"""Hours looked back; the whole life is looked at beside them."""
+
+BLOCKS = 12
+FINE = 24
+BLOCK_MIB = 64 / 2**20
+"""MiB of a live block of Python's allocator, on average."""
+
+_FEWEST = 9
+_YOUNG = 1.4
+_NEARLY = 1.06
+_PRIOR_BLOCKS = 8
+
+
+class Channel(Record):
+    """What a heap channel did in a window.
+
+    Attributes:
+        tau: Share of rising less share of falling pairs of floors.
+        growth: MiB by which its floor grew.
+        bend: Order of the increments, in deviations; well below zero it slows down.
+    """
+
+    tau: float
+    growth: float
+    bend: float
+
+
+class Window(Record):
+    """What one window measured; memory in MiB, time in hours.
+
+    Attributes:
+        begin: Where it begins.
+        end: Where it ends: the newest sample.
+        of_life: Share of the process's life that it covers.
+        rate: Theil-Sen slope of the floors, MiB an hour.
+        low: 5th percentile of the pairwise slopes.
+        high: 95th percentile of the pairwise slopes.
+        base: The first floor.
+        growth: Rate times length.
+        tau: Share of rising less share of falling pairs of floors.
+        noise: Robust deviation of the floors from the line.
+        kept: Share of the growth that was never given back.
+        quarters: Slopes of the quarters of what was kept over its whole slope, in order of time.
+        jumps: Share of the rise in the two largest steps between floors.
+        jump: Share of the rise in the largest.
+        jump_at: When the largest was.
+        jump_size: MiB of the largest.
+        early: Theil-Sen slope of the first half.
+        late: Theil-Sen slope of the second half.
+        bend: Order of the increments, the lower of 12 and of 24 floors.
+        ground: Share of the growth above all floors before the window.
+        peak: Share of the growth above all that was seen before the window.
+        explained: MiB by which parts with a declared bound grew meanwhile.
+        prior: Slope of the floors before the window.
+        prior_length: Hours over which that was taken; 0.0 where there are none.
+        load_tau: Share of rising less share of falling pairs of mean loads.
+        load_rise: Mean load of the last third over that of the first, less one.
+        malloc: The channel of malloc, or None.
+        blocks: The channel of Python's allocator, or None.
+    """
+
+    begin: float
+    end: float
+    of_life: float
+    rate: float
+    low: float
+    high: float
+    base: float
+    growth: float
+    tau: float
+    noise: float
+    kept: float
+    quarters: tuple[float, ...]
+    jumps: float
+    jump: float
+    jump_at: float
+    jump_size: float
+    early: float
+    late: float
+    bend: float
+    ground: float
+    peak: float
+    explained: float
+    prior: float
+    prior_length: float
+    load_tau: float
+    load_rise: float
+    malloc: Channel | None
+    blocks: Channel | None
+
+    @property
+    def length(self) -> float:
+        """Hours."""
+        return self.end - self.begin
+
+    @property
+    def unevenness(self) -> float:
+        """How much the slopes of the quarters differ, in slopes of the whole."""
+        return max(self.quarters) - min(self.quarters)
+
+
+def looks(life: float) -> list[float]:
+    """The lengths of the windows that fit into so many hours, longest last."""
+    fitting = [length for length in LENGTHS if length <= life * _NEARLY]
+    if not fitting:
+        return [life] if life >= _YOUNG else []
+    if life > fitting[-1] * 1.1:
+        fitting.append(min(life, LENGTHS[-1]))
+    return fitting
+
+
+class Columns(Record):
+    """What all windows of one series share, computed once.
+
+    Attributes:
+        series: The samples.
+        start: The hour from which on is looked at.
+        rest: Unexplained resident MiB.
+        highest: The highest of those so far, at each sample.
+        malloc: Unexplained MiB in use by malloc, or None.
+    """
+
+    series: Series
+    start: float
+    rest: Sequence[float]
+    highest: Sequence[float]
+    malloc: Sequence[float] | None
+
+
+def columns(series: Series, settled: float, since: float = 0.0) -> Columns:
+    """Prepare a series.
+
+    Args:
+        series: The samples, at least one.
+        settled: Hours after its beginning that a process is left alone.
+        since: Hours before which nothing counts, as after a collection.
+    """
+    rest = series.unexplained
+    malloc = None if series.malloc is None else less(series.malloc, series.explained)
+    return Columns(
+        series=series,
+        start=max(series.hours[0], settled, since),
+        rest=rest,
+        highest=list(accumulate(rest, max)),
+        malloc=malloc,
+    )
+
+
+def windows(own: Columns) -> Iterator[Window]:
+    """Measure each window that fits, shortest first; about 0.3 ms each."""
+    end = own.series.hours[-1]
+    for length in looks(end - own.start):
+        window = measured(own, max(own.start, end - length))
+        if window is not None:
+            yield window
+
+
+def measured(own: Columns, begin: float) -> Window | None:
+    """Measure the window from `begin` on; None where too little is in it."""
+    hours, rest, end = own.series.hours, own.rest, own.series.hours[-1]
+    first = bisect_left(hours, begin)
+    is_dense = len(hours) - first >= 2 * FINE
+    c, f = floors(hours, rest, begin, end, BLOCKS)
+    if len(f) < _FEWEST:
+        return None
+    slopes = pairwise_slopes(c, f)
+    rate = quantile(slopes, 0.5)
+    g = kept(f)
+    growth = rate * (end - begin)
+    scale = growth if growth > 0 else 1e-9
+    steps = increments(f)
+    largest = sorted(steps)[-2:]
+    rise = f[-1] - f[0]
+    half = len(f) // 2
+    explained = own.series.explained
+    prior, prior_length = _prior(own, begin)
+    load_tau, load_rise = _load(own, first)
+    return Window(
+        begin=begin,
+        end=end,
+        of_life=(end - begin) / max(end, 1e-9),
+        rate=rate,
+        low=quantile(slopes, 0.05),
+        high=quantile(slopes, 0.95),
+        base=f[0],
+        growth=growth,
+        tau=rising_share(slopes),
+        noise=NORMAL * mad([y - rate * x for x, y in zip(c, f, strict=True)]),
+        kept=(g[-1] - g[0]) / scale,
+        quarters=_quarters(c, g),
+        jumps=sum(largest) / rise if rise > 0 else 1.0,
+        jump=largest[-1] / rise if rise > 0 else 1.0,
+        jump_at=c[steps.index(largest[-1]) + 1],
+        jump_size=largest[-1],
+        early=theil_sen(c[:half], f[:half]),
+        late=theil_sen(c[half:], f[half:]),
+        bend=_bend(hours, rest, begin, steps, is_dense=is_dense),
+        ground=(g[-1] - _earlier_floor(own, begin, first)) / scale if first else 1.0,
+        peak=(g[-1] - own.highest[first - 1]) / scale if first else 1.0,
+        explained=explained[-1] - explained[first] if explained else 0.0,
+        prior=prior,
+        prior_length=prior_length,
+        load_tau=load_tau,
+        load_rise=load_rise,
+        malloc=_channel(hours, own.malloc, begin, 1.0, is_dense=is_dense),
+        blocks=_channel(hours, own.series.blocks, begin, BLOCK_MIB, is_dense=is_dense),
+    )
+
+
+def _quarters(c: Sequence[float], g: Sequence[float]) -> tuple[float, ...]:
+    whole = (g[-1] - g[0]) / (c[-1] - c[0])
+    if whole <= 0:
+        return (0.0, 0.0, 0.0, 0.0)
+    cuts = [(len(g) - 1) * quarter // 4 for quarter in range(5)]
+    return tuple(
+        (g[right] - g[left]) / (c[right] - c[left]) / whole
+        for left, right in zip(cuts, cuts[1:], strict=False)
+    )
+
+
+def _bend(
+    hours: Sequence[float],
+    values: Sequence[float],
+    begin: float,
+    steps: Sequence[float],
+    *,
+    is_dense: bool,
+) -> float:
+    """The order of the increments; of 24 floors too where each block has two samples."""
+    bend = mann_kendall_z(steps)
+    if not is_dense:
+        return bend
+    fine = floors(hours, values, begin, hours[-1], FINE)[1]
+    return min(bend, mann_kendall_z(increments(fine)))
+
+
+def _channel(
+    hours: Sequence[float],
+    values: Sequence[float] | None,
+    begin: float,
+    size: float,
+    *,
+    is_dense: bool,
+) -> Channel | None:
+    if values is None:
+        return None
+    c, f = floors(hours, values, begin, hours[-1], BLOCKS)
+    slopes = pairwise_slopes(c, f)
+    return Channel(
+        tau=rising_share(slopes),
+        growth=quantile(slopes, 0.5) * (hours[-1] - begin) * size,
+        bend=_bend(hours, values, begin, increments(f), is_dense=is_dense),
+    )
+
+
+def _earlier_floor(own: Columns, begin: float, first: int) -> float:
+    """The highest floor before the window, in blocks as wide as the window's."""
+    hours = own.series.hours
+    width = (hours[-1] - begin) / BLOCKS
+    blocks = round((begin - hours[0]) / width)
+    if blocks < 1:
+        return min(own.rest[:first])
+    return max(floors(hours, own.rest, begin - blocks * width, begin, blocks)[1])
+
+
+def _prior(own: Columns, begin: float) -> tuple[float, float]:
+    """The slope before the window, over as many hours, and over how many there were."""
+    hours = own.series.hours
+    start = max(own.start, begin - (hours[-1] - begin))
+    if begin - start < 0.5:  # noqa: PLR2004  # hours; too short for eight floors
+        return 0.0, 0.0
+    c, f = floors(hours, own.rest, start, begin, _PRIOR_BLOCKS)
+    return theil_sen(c, f), begin - start
+
+
+def _load(own: Columns, first: int) -> tuple[float, float]:
+    """How the load rose within the window: in order, and in size."""
+    if not own.series.requests:
+        return 0.0, 0.0
+    served = own.series.requests[first:]
+    each = len(served) // BLOCKS
+    if each < 1:
+        return 0.0, 0.0
+    means = [sum(served[block * each : (block + 1) * each]) / each for block in range(BLOCKS)]
+    third = BLOCKS // 3
+    before, after = sum(means[:third]), sum(means[-third:])
+    tau = rising_share(pairwise_slopes([float(block) for block in range(BLOCKS)], means))
+    return tau, (after - before) / max(before, 1e-9)
