@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -114,5 +115,5 @@ def _late(ordered: list[float]) -> float:
 
 def _episodes(alarms: Sequence[Look]) -> int:
     """Alarms in episodes: a gap of more than two hours begins a new one."""
-    gaps = [after.at - before.at for before, after in zip(alarms, alarms[1:], strict=False)]
+    gaps = [after.at - before.at for before, after in pairwise(alarms)]
     return bool(alarms) + sum(gap > SPLIT for gap in gaps)

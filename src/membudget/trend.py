@@ -14,7 +14,7 @@ from growth that does not, whatever the scale of either.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def mann_kendall_z(y: Sequence[float]) -> float:
 
 def increments(y: Sequence[float]) -> list[float]:
     """What each value has more than the one before."""
-    return [after - before for before, after in zip(y, y[1:], strict=False)]
+    return [after - before for before, after in pairwise(y)]
 
 
 def floors(

@@ -70,6 +70,7 @@ __all__ = [
     "Marks",
     "Meter",
     "OperationGrew",
+    "PartSample",
     "Pressure",
     "PressureChanged",
     "Probe",

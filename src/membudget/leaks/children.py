@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from membudget.leaks.records import State, Verdict
     from membudget.leaks.rules import Rules
     from membudget.leaks.series import Series
+    from membudget.leaks.windows import Window
 
 
 def in_children(
@@ -28,9 +29,9 @@ def in_children(
     theirs = series.replace(
         rss=series.children, malloc=None, blocks=None, explained=None, children=None
     )
-    found = []
-    for window in windows(columns(theirs, rules.settled)):
-        found.append(window)
+    found: list[Window] = []
+    for one in windows(columns(theirs, rules.settled)):
+        found.append(one)
         yield
     finding = weigh(found, rules)
     window = finding.window

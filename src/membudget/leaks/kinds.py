@@ -27,8 +27,10 @@ _STEP = 0.6
 _STEPS = 0.85
 _FEW = 3
 _HALF = 0.5
-_BLOCKS_TAU = 0.6
-_BLOCKS_LEAST = 0.01
+_SEEN = ((0.6, 0.01), (0.9, 0.0003))
+"""Tau and share of the growth from which live blocks show it. Small objects show in their size;
+large buffers only by what holds them, a key or a slot each, which rises with them all the same."""
+
 _RECENT = 6.0
 
 
@@ -59,7 +61,9 @@ def leak_kind(series: Series, window: Window, rules: Rules) -> Kind:
         return Kind.NATIVE
     if blocks is None:
         return Kind.PYTHON
-    is_seen = blocks.tau > _BLOCKS_TAU and blocks.growth >= _BLOCKS_LEAST * window.growth
+    is_seen = any(
+        blocks.tau >= tau and blocks.growth >= share * window.growth for tau, share in _SEEN
+    )
     return Kind.PYTHON if is_seen else Kind.NATIVE
 
 
@@ -108,7 +112,8 @@ def _is_filling(own: Columns, filling: tuple[Filling, ...], gain: float) -> bool
     if not explained:
         return bool(filling)
     first = bisect_left(hours, hours[-1] - _RECENT)
-    return explained[-1] - explained[first] >= (gain / 4 if filling else gain / 2)
+    taken_in = explained[-1] - max(explained[: first + 1])  # A daily cycle fills nothing anew.
+    return taken_in >= (gain / 4 if filling else gain / 2)
 
 
 def _page_cache(series: Series, longest: Window, gain: float) -> Shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from membudget.leaks.records import Filling
@@ -86,10 +85,3 @@ def _full_at(part: PartSeries) -> int | None:
     if part.most_items is not None and part.held and part.items and part.items[-1] > 0:
         bounds.append(part.most_items * part.held[-1] / part.items[-1])
     return round(min(bounds) * MIB) if bounds else None
-
-
-def taken_in(series: Series, begin: float) -> float:
-    """MiB by which bounded parts grew since an hour."""
-    if not series.explained:
-        return 0.0
-    return series.explained[-1] - series.explained[bisect_left(series.hours, begin)]

@@ -115,6 +115,7 @@ class State(Record):
         without: Verdicts in a row below it.
         since: Unix seconds before which nothing counts, as after a collection that helped.
         rate: Bytes an hour, of the last window that passed: low, middle, high.
+        growth: Bytes gained in that window.
         collected: What collecting before accusing gave back; set by who collected.
         cleared: The kind that a collection has shown, or None.
     """
@@ -127,6 +128,7 @@ class State(Record):
     without: int = 0
     since: float | None = None
     rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    growth: float = 0.0
     collected: Collected | None = None
     cleared: Kind | None = None
 

@@ -31,7 +31,7 @@ def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
     window = finding.window
     if window is not None:
         rate = (window.low * MIB, window.rate * MIB, window.high * MIB)
-        state = state.replace(rate=rate)
+        state = state.replace(rate=rate, growth=window.growth * MIB)
     apart = rules.apart * HOUR * _NEARLY
     if state.counted_at is not None and now - state.counted_at < apart:
         return state
@@ -70,19 +70,16 @@ def _agreed(agreeing: tuple[int, int, int], rules: Rules) -> Confidence:
 def after_collection(state: State, rules: Rules) -> State:
     """Where a collection and a trim gave back most of the growth, begin anew from there.
 
-    What was gained is the rate times the hours that the leak has been watched; half of it given
-    back is enough, for the other half may be what came since.
+    Half of what was gained is enough: a collection seldom finds all, and some came since.
     """
     done = state.collected
     if not rules.collect_first or done is None or state.level == Confidence.NONE:
         return state
     if state.since is not None and state.since >= done.at:
         return state
-    watched = rules.soonest * HOUR
-    gained = state.rate[1] * watched / HOUR
-    if max(done.freed, done.returned) < gained / 2:
+    if max(done.freed, done.returned) < state.growth / 2:
         return state
-    kind = Kind.GARBAGE if done.freed >= gained / 2 else Kind.SLACK
+    kind = Kind.GARBAGE if done.freed >= state.growth / 2 else Kind.SLACK
     return state.replace(
         since=done.at,
         level=Confidence.NONE,

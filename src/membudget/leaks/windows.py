@@ -9,7 +9,7 @@ because objects live shows in them, memory that an allocator keeps does not.
 from __future__ import annotations
 
 from bisect import bisect_left
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
@@ -248,8 +248,7 @@ def _quarters(c: Sequence[float], g: Sequence[float]) -> tuple[float, ...]:
         return (0.0, 0.0, 0.0, 0.0)
     cuts = [(len(g) - 1) * quarter // 4 for quarter in range(5)]
     return tuple(
-        (g[right] - g[left]) / (c[right] - c[left]) / whole
-        for left, right in zip(cuts, cuts[1:], strict=False)
+        (g[right] - g[left]) / (c[right] - c[left]) / whole for left, right in pairwise(cuts)
     )
 
 

@@ -19,6 +19,12 @@ _NOTES = {
     Kind.CHILDREN: "it is in child processes",
 }
 
+_CALM = {
+    Kind.GARBAGE: "A collection gave back most of what had grown",
+    Kind.SLACK: "A trim gave back most of what had grown",
+    Kind.FILE: "Only the page cache grew",
+}
+
 
 def reason(verdict: Verdict, lack: str) -> str:
     """Say what was seen, over how long, and why it is called what it is called.
@@ -52,13 +58,7 @@ def _calm(verdict: Verdict, hours: str) -> str:
     if kind is Kind.LEVELLING:
         where = verdict.levels_off_at
         return "It grew, and slows down" + (f" towards {human_bytes(where)}" if where else "")
-    if kind is Kind.GARBAGE:
-        return "A collection gave back most of what had grown"
-    if kind is Kind.SLACK:
-        return "A trim gave back most of what had grown"
-    if kind is Kind.FILE:
-        return "Only the page cache grew"
-    return f"No growth that counts over {hours}"
+    return _CALM.get(kind, f"No growth that counts over {hours}")
 
 
 def _filling(verdict: Verdict) -> str:

@@ -1,0 +1,98 @@
+"""Whether the kind of growth is told rightly: by label, after the first 24 hours of each trace.
+
+What the process itself knows, and a trace does not, is added from the label: whether automatic
+collection was off.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from detector import RULES
+
+from membudget.leaks.records import Kind, State
+from membudget.leaks.series import Series
+from membudget.leaks.verdict import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from corpus import Trace
+
+    from membudget.leaks.records import Verdict
+
+_CALM = (Kind.NONE, Kind.LEVELLING, Kind.STEP)
+"""Cycles, batches and noise rise once to what they need, by a slope or a step, and stay."""
+
+EXPECTED: dict[str, tuple[Kind, ...]] = {
+    "cycles_gc_off": (Kind.GARBAGE,),
+    "c_malloc": (Kind.NATIVE,),
+    "warmup_plateau": (Kind.LEVELLING,),
+    "lru_fill": (Kind.FILLING,),
+    "sawtooth_gc": (Kind.GARBAGE, Kind.LEVELLING),
+    "diurnal": _CALM,
+    "periodic_batch": _CALM,
+    "noisy": _CALM,
+    "fragmentation": (Kind.LEVELLING, Kind.SLACK),
+    "one_step": (Kind.STEP,),
+    "highwater_records": (Kind.STEP, Kind.LEVELLING),
+    "pool_growth_to_cap": (Kind.FILLING, Kind.NONE, Kind.LEVELLING),
+    "flat": (Kind.NONE,),
+}
+FULL = (Kind.LEVELLING, Kind.NONE)
+"""A cache that was full before the end has levelled off."""
+
+_GC_OFF = ("cycles_gc_off", "sawtooth_gc")
+_HOURS = 24.0
+
+
+def expected(trace: Trace) -> tuple[Kind, ...]:
+    """The kinds that are right for a trace."""
+    if trace.is_leak:
+        return EXPECTED.get(trace.label["kind"], (Kind.PYTHON,))
+    if trace.label["kind"] == "lru_fill" and _is_full(trace):
+        return FULL
+    return EXPECTED.get(trace.label["kind"], (Kind.NONE,))
+
+
+def _is_full(trace: Trace) -> bool:
+    """Whether nothing was taken in over the last six of the first 24 hours."""
+    held = trace.aux["explained_mb"]
+    last = bisect_right(trace.t, _HOURS) - 1
+    before = bisect_right(trace.t, _HOURS - 6) - 1
+    return held[last] - held[before] < 1.0
+
+
+def judged(trace: Trace) -> Verdict:
+    """The verdict after the first 24 hours, looked at every half hour."""
+    state: State | None = None
+    for half in range(2, round(_HOURS * 2) + 1):
+        last = bisect_right(trace.t, half / 2 + 1e-9)
+        series = Series(
+            hours=trace.t[:last],
+            rss=trace.rss[:last],
+            malloc=trace.aux["malloc_mb"][:last],
+            blocks=trace.aux["py_blocks"][:last],
+            requests=trace.aux["requests"][:last],
+            explained=trace.aux["explained_mb"][:last],
+            collecting=False if trace.label["kind"] in _GC_OFF else None,
+        )
+        verdict, state = judge(series, RULES, state)
+    return verdict
+
+
+def confusion(traces: Iterable[Trace]) -> tuple[dict[str, dict[Kind, int]], int, int, list[float]]:
+    """Kinds told by label, how many were right, of how many, and hours the onsets were off."""
+    table: dict[str, dict[Kind, int]] = {}
+    right = total = 0
+    off = []
+    for trace in traces:
+        verdict = judged(trace)
+        row = table.setdefault(f"{'leak' if trace.is_leak else 'ok'} {trace.label['kind']}", {})
+        row[verdict.kind] = row.get(verdict.kind, 0) + 1
+        right += verdict.kind in expected(trace)
+        total += 1
+        if trace.is_leak and verdict.onset is not None:
+            off.append(abs(verdict.onset / 3600 - trace.onset))
+    return table, right, total, off

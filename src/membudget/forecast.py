@@ -1,0 +1,243 @@
+"""What will be: the time to the limit with an interval, where growth levels off, what is odd now.
+
+Pure: hours and MiB in, records in bytes and seconds out. The time to the limit is what is left
+over the Theil-Sen slope of the floors; its interval comes from the percentiles of the pairwise
+slopes. Growth that slows down is taken for an exponential: with slopes b1 and b2 in two halves of
+L hours, its time constant is L / 2 / ln(b1 / b2), and b2 times that is still to come.
+
+Nothing here says whether there is a leak; a real limit may be met without one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from math import log
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
+from membudget.trend import (
+    NORMAL,
+    floors,
+    mad,
+    median,
+    pairwise_slopes,
+    quantile,
+    rising_share,
+    theil_sen,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+WARN_BELOW = 12 * 3600.0
+"""Seconds to the limit below which it is worth a warning."""
+
+LENGTHS = (72.0, 48.0, 24.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0)
+"""Hours that a forecast is taken over: the longest that holds."""
+
+ODD = 6.0
+"""Robust deviations from what was to be expected at which a figure is odd."""
+
+_MIB = 2**20
+_HOUR = 3600.0
+_BLOCKS = 12
+_FEWEST = 9
+_TAU = 0.6
+_STEADY = 0.75
+_NEWEST = 1.0
+_NOISE = 3.0
+_LONGEST = 10 * 365 * 24.0
+"""Hours beyond which "never" is the better word."""
+
+_DAY = 24.0
+_RECENT = 3.0
+_LEAST_SAMPLES = 12
+
+
+class Forecast(Record):
+    """Where a figure is going.
+
+    Attributes:
+        used: Bytes now: the highest of the newest hour, for peaks meet the limit first.
+        limit: Bytes that it is held against, or None.
+        rate: Bytes an hour.
+        window: Seconds that the rate was taken over; 0.0 where no trend was found.
+        seconds_left: Seconds until the limit is met, or None where it is not in sight.
+        soonest: The same at the 95th percentile of the slopes.
+        latest: The same at the 5th; None where that meets no limit.
+        levels_off_at: Bytes at which growth that slows down will end, or None.
+    """
+
+    used: int
+    limit: int | None
+    rate: float = 0.0
+    window: float = 0.0
+    seconds_left: float | None = None
+    soonest: float | None = None
+    latest: float | None = None
+    levels_off_at: int | None = None
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the limit is near enough for a warning."""
+        return self.seconds_left is not None and self.seconds_left < WARN_BELOW
+
+
+class Anomaly(Record):
+    """A figure that is not what was to be expected.
+
+    Attributes:
+        name: Which figure.
+        value: The median of its newest samples, in its own unit.
+        expected: What was to be expected.
+        spread: A robust deviation of what was seen lately.
+        score: Value less expected, in deviations.
+        basis: What was expected of it: "the same hour before" or "the last hours".
+    """
+
+    name: str
+    value: float
+    expected: float
+    spread: float
+    score: float
+    basis: str
+
+
+class _Trend(Record):
+    length: float
+    slopes: list[float]
+    early: float
+    late: float
+
+
+def forecast(hours: Sequence[float], held: Sequence[float], limit: int | None = None) -> Forecast:
+    """Say when a limit will be met, or where growth will end.
+
+    Args:
+        hours: When each sample was taken, rising.
+        held: MiB held then.
+        limit: Bytes that must not be passed, or None.
+
+    Returns:
+        A forecast; without a rate where there are too few samples or no trend. About 1 ms.
+    """
+    if not hours:
+        return Forecast(used=0, limit=limit)
+    level = max(held[bisect_left(hours, hours[-1] - _NEWEST) :])
+    used = round(level * _MIB)
+    trend = _trend(hours, held)
+    if trend is None:
+        return Forecast(used=used, limit=limit)
+    left = None if limit is None else limit / _MIB - level
+    if trend.late < _STEADY * trend.early:
+        return _slowing(trend, used, limit, left)
+    rate = quantile(trend.slopes, 0.5)
+    return Forecast(
+        used=used,
+        limit=limit,
+        rate=rate * _MIB,
+        window=trend.length * _HOUR,
+        seconds_left=_seconds(left, rate),
+        soonest=_seconds(left, quantile(trend.slopes, 0.95)),
+        latest=_seconds(left, quantile(trend.slopes, 0.05)),
+    )
+
+
+def _trend(hours: Sequence[float], held: Sequence[float]) -> _Trend | None:
+    """The longest stretch that rises, and steadily; else the longest that rises and slows down."""
+    slowing = None
+    for length in LENGTHS:
+        if length > (hours[-1] - hours[0]) * 1.06:
+            continue
+        begin = max(hours[0], hours[-1] - length)
+        c, f = floors(hours, held, begin, hours[-1], _BLOCKS)
+        if len(f) < _FEWEST:
+            continue
+        slopes = pairwise_slopes(c, f)
+        rate = quantile(slopes, 0.5)
+        noise = NORMAL * mad([y - rate * x for x, y in zip(c, f, strict=True)])
+        if rate <= 0 or rising_share(slopes) < _TAU or rate * length < _NOISE * noise:
+            continue
+        half = len(f) // 2
+        early, late = theil_sen(c[:half], f[:half]), theil_sen(c[half:], f[half:])
+        trend = _Trend(length=hours[-1] - begin, slopes=slopes, early=early, late=late)
+        if late >= _STEADY * early:
+            return trend
+        slowing = slowing or trend
+    return slowing
+
+
+def _slowing(trend: _Trend, used: int, limit: int | None, left: float | None) -> Forecast:
+    """Growth that slows down: where it ends, or when it meets the limit all the same."""
+    late = max(trend.late, 0.0)
+    constant = trend.length / 2 / log(trend.early / late) if late > 0 else 0.0
+    to_come = late * constant
+    ends = Forecast(
+        used=used,
+        limit=limit,
+        rate=late * _MIB,
+        window=trend.length * _HOUR,
+        soonest=_seconds(left, late),
+        levels_off_at=used + round(to_come * _MIB),
+    )
+    if left is None or to_come <= left:
+        return ends
+    hours = -constant * log(1 - max(left, 0.0) / to_come)
+    return ends.replace(seconds_left=hours * _HOUR)
+
+
+def _seconds(left: float | None, rate: float) -> float | None:
+    if left is None or rate <= 0:
+        return None
+    hours = max(0.0, left) / rate
+    return hours * _HOUR if hours < _LONGEST else None
+
+
+def anomalies(
+    hours: Sequence[float], columns: Mapping[str, Sequence[float]], newest: int = 3
+) -> tuple[Anomaly, ...]:
+    """The figures whose newest samples are odd, the oddest first.
+
+    Args:
+        hours: When each sample was taken, rising.
+        columns: Figures by name, each in its own unit.
+        newest: How many samples are the newest; their median is judged.
+    """
+    scored = (scored_newest(name, hours, column, newest) for name, column in columns.items())
+    odd = [one for one in scored if one is not None and abs(one.score) >= ODD]
+    return tuple(sorted(odd, key=lambda one: -abs(one.score)))
+
+
+def scored_newest(
+    name: str, hours: Sequence[float], column: Sequence[float], newest: int = 3
+) -> Anomaly | None:
+    """The robust score of the newest samples; None where too few came before.
+
+    What is expected is what was seen in the same hour the day before, moved by as much as the last
+    hours lie above the same hours then; without a day before, the median of the last hours. The
+    spread is that of the last hours, at least a hundredth of the figure: a line as flat as a table
+    must not make a pebble a mountain.
+    """
+    first = len(column) - newest
+    begin = bisect_left(hours, hours[-1] - _RECENT) if hours else 0
+    recent = column[begin:first]
+    if len(recent) < _LEAST_SAMPLES:
+        return None
+    value, middle = median(column[first:]), median(recent)
+    spread = max(NORMAL * mad(recent), 0.01 * abs(middle), 1e-9)
+    before = _between(hours, column, hours[first] - _DAY, hours[-1] - _DAY)
+    then = _between(hours, column, hours[begin] - _DAY, hours[first] - _DAY)
+    expected, basis = middle, "the last hours"
+    if before and len(then) >= _LEAST_SAMPLES:
+        expected = median(before) + middle - median(then)
+        basis = "the same hour before"
+    score = (value - expected) / spread
+    return Anomaly(
+        name=name, value=value, expected=expected, spread=spread, score=score, basis=basis
+    )
+
+
+def _between(
+    hours: Sequence[float], column: Sequence[float], begin: float, end: float
+) -> Sequence[float]:
+    return column[bisect_left(hours, begin - 1e-9) : bisect_right(hours, end + 1e-9)]
