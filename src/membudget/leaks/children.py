@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from membudget.leaks.records import State, Verdict
     from membudget.leaks.rules import Rules
     from membudget.leaks.series import Series
-    from membudget.leaks.windows import Window
+    from membudget.leaks.window import Window
 
 
 def in_children(

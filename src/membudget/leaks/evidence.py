@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from membudget.leaks.rules import Rules
-    from membudget.leaks.windows import Window
+    from membudget.leaks.window import Window
 
 NEVER = float("inf")
 MOST_OF_LIFE = 0.7

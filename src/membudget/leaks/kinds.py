@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from membudget.leaks.records import Filling
     from membudget.leaks.rules import Rules
     from membudget.leaks.series import Series
-    from membudget.leaks.windows import Columns, Window
+    from membudget.leaks.window import Window
+    from membudget.leaks.windows import Columns
 
 QUARTER = 0.25
 """Hours of a block in which a step must happen to be one."""
@@ -103,7 +104,10 @@ def shape(
         at = t[steps.index(largest[0]) + 1]
         step = Step(at=own.series.origin + at * HOUR, size=round(largest[0] * MIB))
         return Shape(kind=Kind.STEP, step=step)
-    return Shape(kind=Kind.LEVELLING, levels_off_at=_plateau(own, longest, t, g))
+    plateau = _plateau(own, longest, t, g)
+    if plateau is None:
+        return Shape(kind=Kind.NONE)  # It grew and does not slow down: too soon to say more.
+    return Shape(kind=Kind.LEVELLING, levels_off_at=plateau)
 
 
 def _is_filling(own: Columns, filling: tuple[Filling, ...], gain: float) -> bool:

@@ -31,7 +31,7 @@ from membudget.leaks.records import (
 from membudget.leaks.rules import Rules
 from membudget.leaks.series import HOUR, MIB
 from membudget.leaks.state import after_collection, counted
-from membudget.leaks.windows import Columns, Window, columns, windows
+from membudget.leaks.windows import Columns, columns, windows
 from membudget.leaks.words import reason
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from membudget.leaks.evidence import Finding
     from membudget.leaks.series import Series
+    from membudget.leaks.window import Window
 
 __all__ = [
     "Collected",

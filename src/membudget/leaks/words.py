@@ -42,6 +42,8 @@ def reason(verdict: Verdict, lack: str) -> str:
             f" ({_signed(verdict.rate_low)} to {_signed(verdict.rate_high)}) over {hours},"
             f" {_signed(verdict.growth)} in all; {note}."
         )
+    if verdict.kind is Kind.NONE and not lack:
+        return f"{_signed(verdict.rate)}/h over {hours}: the next look must agree before it counts."
     return f"{_calm(verdict, hours)}{f' ({lack})' if lack else ''}."
 
 
@@ -58,7 +60,7 @@ def _calm(verdict: Verdict, hours: str) -> str:
     if kind is Kind.LEVELLING:
         where = verdict.levels_off_at
         return "It grew, and slows down" + (f" towards {human_bytes(where)}" if where else "")
-    return _CALM.get(kind, f"No growth that counts over {hours}")
+    return _CALM.get(kind, f"No leak over {hours}")
 
 
 def _filling(verdict: Verdict) -> str:

@@ -1,0 +1,94 @@
+"""Histories of memory for the leak tests: samples every five minutes, from plain functions."""
+
+from __future__ import annotations
+
+from math import sin
+from typing import TYPE_CHECKING
+
+from membudget.core import Sample
+from membudget.leaks.rules import Rules
+from membudget.leaks.series import Series
+from membudget.leaks.verdict import State, Verdict, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import PartSample
+
+MIB = 2**20
+EVERY = 1 / 12
+UNASKED = Rules(collect_first=False)
+"""Rules for histories that nobody can collect."""
+
+
+def jitter(step: int) -> float:
+    """A small noise that repeats in every run: -1 to 1."""
+    return sin(step * 12.9898) * sin(step * 78.233)
+
+
+def series(
+    held: Callable[[float], float],
+    hours: float = 12.0,
+    *,
+    noise: float = 0.0,
+    every: float = EVERY,
+    channel: bool = True,
+    **columns: object,
+) -> Series:
+    """A series of so many MiB at each hour; the heap channels follow unless told otherwise."""
+    times = [step * every for step in range(round(hours / every) + 1)]
+    rss = [held(hour) + noise * jitter(step) for step, hour in enumerate(times)]
+    given: dict[str, object] = dict(columns)
+    if channel:
+        given.setdefault("malloc", [0.5 * value for value in rss])
+        given.setdefault("blocks", [0.4 * MIB / 64 * value for value in rss])
+    return Series(hours=times, rss=rss, **given)  # type: ignore[arg-type]  # any of its columns
+
+
+def cut(whole: Series, until: float) -> Series:
+    """A series as it was at an earlier hour."""
+    count = sum(hour <= until + 1e-9 for hour in whole.hours)
+    columns = ("malloc", "blocks", "requests", "explained", "file", "children")
+    own = {name: getattr(whole, name) for name in columns}
+    shorter = {name: None if values is None else values[:count] for name, values in own.items()}
+    return whole.replace(hours=whole.hours[:count], rss=whole.rss[:count], **shorter)
+
+
+def followed(
+    whole: Series, rules: Rules = UNASKED, before: State | None = None, since: float = 1.0
+) -> tuple[list[Verdict], State]:
+    """Judge a series every half hour; returns all verdicts and the last state."""
+    verdicts, state, hour = [], before, since
+    while hour <= whole.hours[-1] + 1e-9:
+        verdict, state = judge(cut(whole, hour), rules, state)
+        verdicts.append(verdict)
+        hour += 0.5
+    assert state is not None
+    return verdicts, state
+
+
+def last(whole: Series, rules: Rules = UNASKED, since: float = 1.0) -> Verdict:
+    """The verdict at the end of a series that was judged every half hour since an hour."""
+    return followed(whole, rules, since=since)[0][-1]
+
+
+def sample(
+    hour: float,
+    mib: float,
+    *,
+    parts: tuple[PartSample, ...] = (),
+    pid: int = 7,
+    began: float = 1000.0,
+    **fields: object,
+) -> Sample:
+    """A sample of a process that holds so many MiB, some hours after it began."""
+    return Sample(
+        at=hour * 3600,
+        wall=began + hour * 3600,
+        used=round(mib * MIB),
+        rss=round(mib * MIB),
+        parts=parts,
+        pid=pid,
+        began=began,
+        **fields,  # type: ignore[arg-type]  # any of its fields
+    )
