@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def held(of: Callable[[float], float], hours: float, noise: float = 0.0) -> tuple[list[float], list[float]]:
+def held(
+    of: Callable[[float], float], hours: float, noise: float = 0.0
+) -> tuple[list[float], list[float]]:
     """Hours and MiB, every five minutes."""
     times = [step / 12 for step in range(round(hours * 12) + 1)]
     return times, [of(hour) + noise * jitter(step) for step, hour in enumerate(times)]
@@ -27,7 +29,7 @@ def test_a_steady_rise_meets_the_limit_when_the_line_does() -> None:
     assert found.seconds_left == pytest.approx(48 * 3600, rel=0.03)
     assert found.soonest is not None
     assert found.latest is not None
-    assert found.soonest <= found.seconds_left <= found.latest
+    assert found.soonest <= (found.seconds_left or 0.0) <= found.latest
     assert not found.is_near
 
 

@@ -6,7 +6,7 @@ from statistics import median as median_of
 from statistics import quantiles
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from membudget.trend import (
@@ -122,6 +122,7 @@ def test_increments_add_up_to_the_whole(y: list[float]) -> None:
     assert sum(increments(y)) == pytest.approx(y[-1] - y[0])
 
 
+@settings(deadline=None)  # The first call imports a library.
 @given(VALUES)
 def test_slopes_and_tau_are_those_of_scipy(y: list[float]) -> None:
     """Theil-Sen; and Kendall's tau where there are no ties, on which scipy's differs."""
@@ -132,6 +133,7 @@ def test_slopes_and_tau_are_those_of_scipy(y: list[float]) -> None:
         assert kendall_tau(x, y) == pytest.approx(stats.kendalltau(x, y).statistic)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-50, 50).map(float), min_size=4, max_size=30, unique=True))
 def test_mann_kendall_is_the_library_s(y: list[float]) -> None:
     """On values without ties, for which neither needs a correction."""

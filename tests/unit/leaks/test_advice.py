@@ -86,6 +86,10 @@ def test_a_deque_that_only_grows_is_told_as_such() -> None:
 
 def test_a_bound_far_above_what_was_held_is_lowered() -> None:
     """And one that is nearly used is not."""
-    part = {"name": "events", "kind": "BoundedDeque", "items": 100}
-    assert by_setting(history(100, 1000, **part, most_items=10_000))["maxlen of events"].value < 200
-    assert "maxlen of events" not in by_setting(history(100, 1000, **part, most_items=150))
+
+    def proposed(most: int) -> dict[str, Proposal]:
+        part = {"name": "events", "kind": "BoundedDeque", "items": 100, "most_items": most}
+        return by_setting(history(100, 1000, hours=24, noise=0.5, **part))
+
+    assert proposed(10_000)["maxlen of events"].value < 200
+    assert "maxlen of events" not in proposed(150)
