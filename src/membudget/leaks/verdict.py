@@ -162,6 +162,8 @@ def _verdict(
         kind = state.cleared
     elif level > Confidence.NONE and shown is not None:
         kind = leak_kind(series, shown, rules)
+        if kind is Kind.FILE:  # The kernel takes it back: worth a word, no accusation.
+            level, wants = Confidence.LOW, False
     else:
         form = shape(own, found[-1] if found else None, filling, rules)
         kind = form.kind

@@ -51,9 +51,11 @@ def test_collections_that_free_much_speak_for_garbage() -> None:
 
 
 def test_growth_that_is_page_cache_is_called_so() -> None:
-    """The kernel takes it back."""
+    """The kernel takes it back: it is told, and is no alarm."""
     file = [20 + 4 * hour for hour in HOURS]
-    assert last(series(grows, noise=0.2, file=file)).kind is Kind.FILE
+    verdict = last(series(grows, noise=0.2, file=file))
+    assert verdict.kind is Kind.FILE
+    assert not verdict.is_leak
 
 
 def test_children_that_grow_are_told_and_not_accused() -> None:
