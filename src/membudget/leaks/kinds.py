@@ -28,6 +28,7 @@ _STEP = 0.6
 _STEPS = 0.85
 _FEW = 3
 _HALF = 0.5
+_FLAT = 0.05
 _SEEN = ((0.6, 0.01), (0.9, 0.0003))
 """Tau and share of the growth from which live blocks show it. Small objects show in their size;
 large buffers only by what holds them, a key or a slot each, which rises with them all the same."""
@@ -135,9 +136,9 @@ def _plateau(own: Columns, longest: Window, t: Sequence[float], g: Sequence[floa
     explained = own.series.explained[-1] if own.series.explained else 0.0
     half = len(t) // 2
     early, late = theil_sen(t[:half:2], g[:half:2]), theil_sen(t[half::2], g[half::2])
-    if early <= 0 or late >= early:
+    if late <= _FLAT * (g[-1] - g[0]) / (t[-1] - t[0]):
+        return g[-1] + explained  # It has levelled off already.
+    if late >= early:
         return None
-    if late <= early / 1000:
-        return g[-1] + explained
     constant = longest.length / 2 / log(early / late)
     return g[-1] + explained + late * constant
