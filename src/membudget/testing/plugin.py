@@ -1,0 +1,95 @@
+"""The pytest plugin: the markers `membudget` and `no_leak`, the fixture `leak_check`.
+
+pytest loads this at every start of every project that has membudget installed. So nothing else is
+loaded here, and a test without a marker costs two look-ups.
+
+    @pytest.mark.membudget("64MiB")      # holds at most that much more than at its start
+    @pytest.mark.no_leak                 # called again and again: nothing may stay behind
+    def test_orders(client): ...
+
+    def test_parser(leak_check):
+        leak_check(parse, "a,b,c")
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MARKERS = (
+    "membudget(size): fail if the test holds more than size above its start, as in '64MiB'",
+    "no_leak(rounds=6, warmup=None, calls=None, seconds=10): call the test function in rounds, its "
+    "fixtures set up once, and fail if memory, tasks, threads, descriptors or children stay behind",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the markers known."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Put the checks around a marked test; around no other."""
+    size, leak = item.get_closest_marker("membudget"), item.get_closest_marker("no_leak")
+    if size is None and leak is None:
+        return
+    # On the instance, so that it holds for every kind of item, whatever runs it.
+    item.runtest = partial(_run_marked, item, size, leak)  # type: ignore[method-assign]
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    """Run a marked coroutine test that no other plugin runs: by `asyncio.run`."""
+    if pyfuncitem.get_closest_marker("no_leak") is None or not _is_async(pyfuncitem.obj):
+        return None
+    if _has_runner(pyfuncitem):
+        return None
+    import asyncio  # only for such tests
+
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@pytest.fixture
+def leak_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A function that calls another in rounds and fails the test if something stays behind.
+
+    `leak_check(function, *args, rounds=6, warmup=None, calls=None, seconds=10)` returns what was
+    found. A coroutine function is run by `asyncio.run`, and within a coroutine test on its loop:
+    `await leak_check(...)`.
+    """
+    from membudget.testing.marked import checker
+
+    return checker(request.node)
+
+
+def _run_marked(item: Any, size: pytest.Mark | None, leak: pytest.Mark | None) -> None:
+    """Run the test with its checks, then leave the item as it was, for it may run again."""
+    from membudget.testing import marked
+
+    del item.__dict__["runtest"]
+    run = item.runtest
+    if leak is not None:
+        run = partial(marked.run_in_rounds, item, leak, run)
+    if size is not None:
+        run = partial(marked.run_within, item, size, run)
+    run()
+
+
+def _is_async(function: object) -> bool:
+    from membudget.testing.rounds import is_coroutine_function
+
+    return is_coroutine_function(function)
+
+
+def _has_runner(item: pytest.Function) -> bool:
+    """Whether another plugin claims the test: anyio and trio by fixture or marker."""
+    return "anyio_backend" in item.funcargs or item.get_closest_marker("trio") is not None
+

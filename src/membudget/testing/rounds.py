@@ -1,0 +1,310 @@
+"""The leak check: a function called in rounds, and what each round leaves behind.
+
+The plan is a generator that yields how many calls are due, so that one plan serves plain and
+coroutine functions. Rule and figures: `growth`.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from membudget.errors import ConfigError
+from membudget.testing.growth import Asked, grew_in_every, is_lasting, longer, size_of_rounds
+from membudget.testing.leftovers import Leftovers
+from membudget.testing.meter import RoundMeter
+from membudget.testing.result import LeakResult
+from membudget.testing.trace import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from membudget.testing.growth import Size
+    from membudget.testing.result import Series
+
+T = TypeVar("T")
+Course = "Generator[int, None, T]"
+
+_FIRST_LOOKS = 3
+"""Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
+
+_WARMUP = 100
+_OPEN = 16
+"""Tasks, threads, descriptors or children left behind at which a warm-up stops."""
+
+_WARMUP_SHARE = 0.2
+"""Of the time, the most that a warm-up of the usual length may take."""
+
+
+def check_leaks(
+    function: Callable[..., object],
+    *args: object,
+    rounds: int = Asked._defaults["rounds"],
+    warmup: int | None = None,
+    calls: int | None = None,
+    seconds: float = Asked._defaults["seconds"],
+    between: Callable[[], object] | None = None,
+    name: str | None = None,
+) -> LeakResult:
+    """Call a function in rounds and say whether calls leave memory or anything else behind.
+
+    After a warm-up, each round's calls are followed by a full collection; a leak is what grew in
+    every round, and on in a second, longer series. Only then is it traced where it comes from.
+    A healthy function costs some 1000 calls, a leaky one up to 100 times that where it is quick.
+    Any thread; others should be idle, since what they allocate counts as well.
+
+    Args:
+        function: Called without keyword arguments. A coroutine function runs in `asyncio.run`.
+        args: What it is called with, the same each time.
+        rounds: Of the first series, 2 or more.
+        warmup: Calls before, or None for half a round and at least 100.
+        calls: Calls in a round, or None: 200, up to 2000 of a quick function, fewer of a slow one.
+        seconds: What the first series may take; a second may take as much again.
+        between: Called after each round, before it is measured, to let go of what the surroundings
+            keep of each call.
+        name: What the function is called in the result, or None for its own name.
+
+    Raises:
+        ConfigError: A number is not above zero, or the function is a generator function.
+        Exception: What the function raises, with a note of which call it was.
+    """
+    asked = _asked(rounds, warmup, calls, seconds)
+    call = partial(function, *args) if args else function
+    name = name or name_of(function)
+    if not is_coroutine_function(function):
+        _check_kind(function)
+        return _run(_course(asked, name, between), call)
+    import asyncio  # only a program with coroutines needs it
+
+    return asyncio.run(_run_async(_course(asked, name, between), call))
+
+
+async def check_leaks_async(
+    function: Callable[..., Awaitable[object]],
+    *args: object,
+    rounds: int = Asked._defaults["rounds"],
+    warmup: int | None = None,
+    calls: int | None = None,
+    seconds: float = Asked._defaults["seconds"],
+    between: Callable[[], object] | None = None,
+    name: str | None = None,
+) -> LeakResult:
+    """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
+    asked = _asked(rounds, warmup, calls, seconds)
+    call = partial(function, *args) if args else function
+    return await _run_async(_course(asked, name or name_of(function), between), call)
+
+
+def is_coroutine_function(function: object) -> bool:
+    """Whether calls of it must be awaited."""
+    import inspect  # loaded by every test runner, not by every program
+
+    while isinstance(function, partial):
+        function = function.func
+    is_one = inspect.iscoroutinefunction
+    return is_one(function) or is_one(getattr(function, "__call__", None))  # noqa: B004
+
+
+def name_of(function: object) -> str:
+    """A function's name for people."""
+    while isinstance(function, partial):
+        function = function.func
+    named = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return str(named).replace("<locals>.", "")
+
+
+def _asked(rounds: int, warmup: int | None, calls: int | None, seconds: float) -> Asked:
+    if rounds < 2:  # noqa: PLR2004  # one round cannot show that growth goes on
+        raise ConfigError(f"rounds {rounds} is too few to see growth go on: give 2 or more")
+    if calls is not None and calls < 1:
+        raise ConfigError(f"calls {calls} is not above zero: give 200, or leave it out")
+    if warmup is not None and warmup < 0:
+        raise ConfigError(f"warmup {warmup} is below zero: give 100, or leave it out")
+    if seconds <= 0:
+        raise ConfigError(f"seconds {seconds} is not above zero: give 10, or leave it out")
+    return Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
+
+
+def _check_kind(function: object) -> None:
+    import inspect
+
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"{name_of(function)} is a generator function, whose body a call does not run: give a "
+            "function that exhausts it"
+        )
+
+
+def _run(course: Generator[int, None, LeakResult], call: Callable[[], object]) -> LeakResult:
+    number = 0
+    try:
+        while True:
+            due = next(course)
+            for _ in range(due):
+                number += 1
+                call()
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except Exception as error:
+        error.add_note(f"in call {number} of a leak check")
+        raise
+    finally:
+        course.close()
+
+
+async def _run_async(
+    course: Generator[int, None, LeakResult], call: Callable[[], Any]
+) -> LeakResult:
+    number = 0
+    try:
+        while True:
+            due = next(course)
+            for _ in range(due):
+                number += 1
+                await call()
+            await _settle()
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    except Exception as error:
+        error.add_note(f"in call {number} of a leak check")
+        raise
+    finally:
+        course.close()
+
+
+async def _settle() -> None:
+    """Let callbacks of what has just ended run: transports close one turn later."""
+    import asyncio
+
+    if asyncio._get_running_loop() is not None:  # Another library's loop has its own ways.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+def _course(
+    asked: Asked, name: str, between: Callable[[], object] | None
+) -> Generator[int, None, LeakResult]:
+    began = time.monotonic()
+    yield 1  # The first call imports and compiles; it tells nothing of the others' cost.
+    if between is not None:
+        between()
+    left = Leftovers()
+    warmup, cost = yield from _warm(asked, left)
+    size = size_of_rounds(asked, cost, left.each(warmup - 1))
+    if asked.warmup is None and not size.is_cut and size.calls // 2 > warmup:
+        yield size.calls // 2 - warmup
+        warmup = size.calls // 2
+    series: list[Series] = []
+    left = Leftovers()  # What the warm-up opened is there to stay.
+    with _Frozen():
+        timed = time.monotonic()
+        first = yield from _rounds(size.calls, asked.rounds, between, left)
+        series.append(first)
+        cost = (time.monotonic() - timed) / (first.calls * len(first.blocks))
+        memory = _suspects(first, grew_in_every)
+        if memory:
+            each = first.calls * len(first.blocks)
+            blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
+            calls = longer(asked, size, cost, blocks, malloc)
+            second = yield from _rounds(calls, 2 * asked.rounds, between, left, memory)
+            series.append(second)
+            memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
+    found = yield from trace(size.calls, between) if memory else _nothing()
+    others = left.found()
+    return LeakResult(
+        name=name,
+        is_leak=bool(memory or others),
+        memory=memory,
+        warmup=warmup,
+        cost=cost,
+        took=time.monotonic() - began,
+        series=tuple(series),
+        left=others,
+        notes=_notes(asked, size, cost),
+        **found,
+    )
+
+
+def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, float]]:
+    """Run the warm-up in growing parts; its calls, and seconds a call in the last part."""
+    most = _WARMUP if asked.warmup is None else asked.warmup
+    limit = float("inf") if asked.warmup is not None else asked.seconds * _WARMUP_SHARE
+    done, part, cost, spent = 1, 1, 0.0, 0.0
+    while done < most and spent + part * cost < limit:
+        if asked.warmup is None and left.more() > _OPEN:
+            break  # Each call leaves one; there are only so many descriptors.
+        part = min(part, most - done)
+        began = time.monotonic()
+        yield part
+        took = time.monotonic() - began
+        done, spent, cost = done + part, spent + took, took / part
+        part *= 2
+    if done == 1:
+        began = time.monotonic()
+        yield 1
+        done, cost = 2, time.monotonic() - began
+    return done, cost
+
+
+def _rounds(
+    calls: int,
+    rounds: int,
+    between: Callable[[], object] | None,
+    left: Leftovers,
+    suspects: tuple[str, ...] = ("blocks", "malloc"),
+) -> Generator[int, None, Series]:
+    """One series; it ends where no suspect can grow in every round any more."""
+    if between is not None:
+        between()
+    meter = RoundMeter(calls, rounds)
+    meter.look()
+    for done in range(1, rounds + 1):
+        yield calls
+        if between is not None:
+            between()
+        meter.look()
+        left.look()
+        is_open = any(grew_in_every(getattr(meter, one) or ()) for one in suspects)
+        if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
+            break
+    return meter.series()
+
+
+def _suspects(series: Series, rule: Callable[[tuple[int, ...]], bool]) -> tuple[str, ...]:
+    return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or ()))
+
+
+def _nothing() -> Generator[int, None, dict[str, Any]]:
+    return {}
+    yield
+
+
+def _notes(asked: Asked, size: Size, cost: float) -> tuple[str, ...]:
+    if not size.is_cut:
+        return ()
+    if size.is_scarce:
+        return (f"only {size.calls} calls a round, since each leaves something scarce behind",)
+    return (
+        f"only {size.calls} calls a round, since one takes {cost * 1000:.3g} ms and the rounds may "
+        f"take {asked.seconds:g} s: give seconds= or calls= for more",
+    )
+
+
+class _Frozen:
+    """Full collections that look only at what is made from here on; 0.3 s a million objects else.
+
+    Where the program has frozen objects of its own, they could not be told apart afterwards: then
+    nothing is frozen.
+    """
+
+    def __enter__(self) -> None:
+        gc.collect()
+        self._is_ours = gc.get_freeze_count() == 0
+        if self._is_ours:
+            gc.freeze()
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            gc.unfreeze()
