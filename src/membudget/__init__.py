@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ProbeError,
     )
     from membudget.governor.loop import Governor
+    from membudget.profiling import MemoryProfile, profile_memory
     from membudget.reclaimers.adopted.single import adopt
     from membudget.registry import REGISTRY, Registry
     from membudget.singletons import Singleton, SingletonABC
@@ -58,6 +59,7 @@ _HOMES = {
     "Level": "core",
     "Marks": "core",
     "MembudgetError": "errors",
+    "MemoryProfile": "profiling",
     "MetricsCollector": "bounded.containers.metrics",
     "MissingExtraError": "errors",
     "OverBudgetError": "errors",
@@ -72,6 +74,7 @@ _HOMES = {
     "WeakCache": "bounded.containers.weak",
     "adopt": "reclaimers.adopted.single",
     "cached": "bounded.loading.cached",
+    "profile_memory": "profiling",
     "size_of": "sizing",
     "start": "budget.start",
 }
@@ -91,6 +94,7 @@ __all__ = [
     "Level",
     "Marks",
     "MembudgetError",
+    "MemoryProfile",
     "MetricsCollector",
     "MissingExtraError",
     "OverBudgetError",
@@ -105,6 +109,7 @@ __all__ = [
     "WeakCache",
     "adopt",
     "cached",
+    "profile_memory",
     "size_of",
     "start",
 ]

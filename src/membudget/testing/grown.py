@@ -48,9 +48,7 @@ class Inventory:
         more.sort(key=lambda one: (one.name in _PLAIN, -one.each))
         return tuple(more[:_SHOWN]), self._containers(objects, calls, least)
 
-    def _containers(
-        self, objects: list[Any], calls: int, least: float
-    ) -> tuple[Grown, ...]:
+    def _containers(self, objects: list[Any], calls: int, least: float) -> tuple[Grown, ...]:
         grown = []
         for one in objects:
             length = _length(one)
@@ -95,7 +93,7 @@ def _length(one: object) -> int | None:
     if kind is _lru_cache_wrapper:
         return int(one.cache_info().currsize)  # type: ignore[attr-defined]
     if issubclass(kind, _CONTAINERS):
-        base = next(base for base in _CONTAINERS if issubclass(kind, base))
+        base: Any = next(base for base in _CONTAINERS if issubclass(kind, base))
         return int(base.__len__(one))  # A subclass may have written its own.
     return None
 

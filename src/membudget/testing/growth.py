@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LASTING = 0.7
 """Growth of the last third ÷ that of the first from which it counts as lasting."""
 
+ROUNDS = 6
+SECONDS = 10.0
+
 
 class Asked(Record):
     """What a check was asked to do.
@@ -29,10 +32,10 @@ class Asked(Record):
         seconds: What the rounds may take; the longer second series may take as much again.
     """
 
-    rounds: int = 6
+    rounds: int = ROUNDS
     warmup: int | None = None
     calls: int | None = None
-    seconds: float = 10.0
+    seconds: float = SECONDS
 
 
 class Size(Record):

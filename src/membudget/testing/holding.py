@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from membudget.errors import ProbeError
 from membudget.probes.allocator import trim
@@ -46,7 +46,7 @@ class Holding:
         self.means = "the kernel's high-water mark"
         self._finish: Callable[[], None] = self._finish_by_mark
 
-    def __enter__(self) -> Holding:
+    def __enter__(self) -> Self:
         gc.collect()
         trim()
         if not _reset_mark():
@@ -72,9 +72,7 @@ class _Sampled:
         self._probe = process_probe()
         self._start = self._probe().used
         self._over = threading.Event()
-        self._thread = threading.Thread(
-            target=self._sample, name="membudget-holding", daemon=True
-        )
+        self._thread = threading.Thread(target=self._sample, name="membudget-holding", daemon=True)
         self._thread.start()
 
     def finish(self) -> None:

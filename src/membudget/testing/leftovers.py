@@ -10,13 +10,14 @@ import os
 import sys
 import threading
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from membudget.probes.kernel_files import read_whole
 from membudget.testing.result import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 TASKS, THREADS = "tasks", "threads"
 DESCRIPTORS, CHILDREN = "file descriptors", "child processes"
@@ -24,14 +25,29 @@ DESCRIPTORS, CHILDREN = "file descriptors", "child processes"
 PATIENCE = 1.0
 """Seconds that threads which are about to end are given for it."""
 
+_ROUNDS = 2
+"""Rounds in which more have to appear."""
+
 _SHOWN = 5
+
+
+def has_loop() -> bool:
+    """Whether asyncio runs a loop in this thread. Loads nothing."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def tasks() -> dict[int, Any]:
     """The tasks of the running loop that are not done; none without a running loop."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:
+    if not has_loop():
         return {}
+    asyncio = sys.modules["asyncio"]
     current = asyncio.current_task()
     return {id(one): one for one in asyncio.all_tasks() if one is not current}
 
@@ -79,24 +95,28 @@ LOOKS: dict[str, Callable[[], dict[int, Any]]] = {
 
 
 class Leftovers:
-    """Counts them before and after each round.
+    """Counts them before and after each round, in storage that was there before.
 
     One that appears once is no leak: a pool's thread or a log file is opened when first needed. So
-    more are due in two rounds at least, where there are two. Cost: 0.1 to 1 ms a look.
+    more are due in two rounds at least. Cost: 0.1 to 1 ms a look.
     """
 
     def __init__(self) -> None:
         self._before = {kind: set(look()) for kind, look in LOOKS.items()}
-        self._counts = {kind: [len(ids)] for kind, ids in self._before.items()}
+        self._first = array("q", map(len, self._before.values()))
+        self._last = array("q", self._first)
+        self._steps = array("q", [0] * len(self._first))
 
     def look(self) -> None:
         """Count after a round."""
-        for kind, look in LOOKS.items():
-            self._counts[kind].append(len(look()))
+        for at, look in enumerate(LOOKS.values()):
+            count = len(look())
+            self._steps[at] += count > self._last[at]
+            self._last[at] = count
 
     def more(self) -> int:
         """How many more there are now of the kind that grew most."""
-        return max(len(look()) - self._counts[kind][0] for kind, look in LOOKS.items())
+        return max(len(look()) - self._first[at] for at, look in enumerate(LOOKS.values()))
 
     def each(self, calls: int) -> float:
         """How many a call left behind, where all of these calls seem to.
@@ -109,7 +129,7 @@ class Leftovers:
 
     def have_grown(self) -> bool:
         """Whether any kind may still turn out to be a leak."""
-        return any(counts[-1] > counts[0] for counts in self._counts.values())
+        return any(last > first for first, last in zip(self._first, self._last, strict=True))
 
     def found(self, patience: float = PATIENCE) -> tuple[Left, ...]:
         """What was left, after some patience with threads and children that are about to end.
@@ -126,22 +146,16 @@ class Leftovers:
 
     def _found(self) -> tuple[Left, ...]:
         left = []
-        for kind, counts in self._counts.items():
-            if not _has_grown(counts):
+        for at, (kind, look) in enumerate(LOOKS.items()):
+            if self._steps[at] < _ROUNDS or self._last[at] <= self._first[at]:
                 continue
-            now = LOOKS[kind]()
-            more = len(now) - counts[0]
+            now = look()
+            more = len(now) - self._first[at]
             if more > 0:
                 new = [one for key, one in now.items() if key not in self._before[kind]]
                 names = tuple(_name(kind, one) for one in new[:_SHOWN])
                 left.append(Left(kind=kind, count=more, names=names))
         return tuple(left)
-
-
-def _has_grown(counts: Sequence[int]) -> bool:
-    steps = [after - before for before, after in zip(counts, counts[1:], strict=False)]
-    due = min(2, len(steps))
-    return counts[-1] > counts[0] and sum(step > 0 for step in steps) >= due > 0
 
 
 def _name(kind: str, one: Any) -> str:
@@ -155,8 +169,8 @@ def _name(kind: str, one: Any) -> str:
         return f"{one.name}{told}"
     try:
         if kind == DESCRIPTORS:
-            return os.readlink(one)
+            return os.readlink(str(one))
         told = (read_whole(f"/proc/{one}/comm") or b"").decode(errors="replace").strip()
-        return f"{one} ({told})"
     except OSError:
         return str(one)
+    return f"{one} ({told})"

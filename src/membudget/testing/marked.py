@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from membudget.errors import ConfigError
 from membudget.testing.holding import Holding
+from membudget.testing.leftovers import has_loop
 from membudget.testing.rounds import (
     check_leaks,
     check_leaks_async,
     is_coroutine_function,
     name_of,
 )
+from membudget.testing.surroundings import Surroundings, forget_logs
 from membudget.testing.words import explain
 from membudget.units import as_bytes, human_bytes
 
@@ -35,10 +36,7 @@ def run_within(item: Any, mark: Any, run: Callable[[], None]) -> None:
     """
     if len(mark.args) != 1 or mark.kwargs:
         _fail(f"membudget{mark.args} does not say how much: write membudget('64MiB')")
-    try:
-        most = as_bytes(mark.args[0], name="membudget marker")
-    except ConfigError as error:
-        _fail(str(error))
+    most = _size(mark.args[0])
     with Holding() as holding:
         run()
     if holding.peak > most:
@@ -65,22 +63,23 @@ def run_in_rounds(item: Any, mark: Any, run: Callable[[], None]) -> None:
     if not callable(original):
         _fail(f"no_leak cannot call {item.name} again: put it on a test function or method")
     found: list[LeakResult] = []
-    reads_logs = "caplog" in getattr(item, "fixturenames", ())
-    called = _without_earlier_logs(original) if reads_logs else original
-    repeated = _repeated(called, found, {**options, "between": Surroundings(item).forget})
+    repeated = _repeated(original, item, found, options)
     instance = _test_case(item)
     is_kept = instance is not None and is_coroutine_function(original)
     item.obj = repeated
+    wrong = ""
     try:
         if is_kept:  # unittest looks its coroutine methods up on the instance.
             setattr(instance, item.name, repeated)
         run()
     except ConfigError as error:
-        _fail(f"no_leak: {error}")
+        wrong = f"no_leak: {error}"
     finally:
         item.obj = original
         if is_kept:
             delattr(instance, item.name)
+    if wrong:
+        _fail(wrong)
     if found and found[-1].is_leak:
         _fail(explain(found[-1]))
 
@@ -91,23 +90,25 @@ def checker(item: Any) -> Callable[..., Any]:
     Args:
         item: The test.
     """
-    between = Surroundings(item).forget
 
     def leak_check(function: Callable[..., Any], *args: object, **options: Any) -> Any:
         __tracebackhide__ = True
-        options = {"between": between, **options}
-        if is_coroutine_function(function) and _has_loop():
-            return _checked_later(function, args, options)
-        return _checked(check_leaks(function, *args, **options))
+        if is_coroutine_function(function) and has_loop():
+            return _check_later(item, function, args, options)
+        with Surroundings(item.config) as between:
+            result = check_leaks(function, *args, **{"between": between, **options})
+        return _checked(result)
 
     return leak_check
 
 
-async def _checked_later(
-    function: Callable[..., Any], args: tuple[object, ...], options: dict[str, Any]
+async def _check_later(
+    item: Any, function: Callable[..., Any], args: tuple[object, ...], options: dict[str, Any]
 ) -> LeakResult:
     __tracebackhide__ = True
-    return _checked(await check_leaks_async(function, *args, **options))
+    with Surroundings(item.config) as between:
+        result = await check_leaks_async(function, *args, **{"between": between, **options})
+    return _checked(result)
 
 
 def _checked(result: LeakResult) -> LeakResult:
@@ -115,37 +116,6 @@ def _checked(result: LeakResult) -> LeakResult:
     if result.is_leak:
         _fail(explain(result))
     return result
-
-
-class Surroundings:
-    """What pytest keeps of each call of a test: log records, output, warnings.
-
-    Of a thousand calls it would keep a thousandfold, which is growth and no leak of the program's.
-
-    Args:
-        item: The test.
-    """
-
-    def __init__(self, item: Any) -> None:
-        self._capture = item.config.pluginmanager.getplugin("capturemanager")
-
-    def forget(self) -> None:
-        """Let go of it; after a round."""
-        forget_logs()
-        if self._capture is not None and self._capture.is_globally_capturing():
-            self._capture.read_global_capture()
-
-
-def forget_logs() -> None:
-    """Empty the handlers by which pytest keeps log records."""
-    import logging
-
-    for handler in logging.getLogger().handlers:
-        # By name: the class is pytest's own affair.
-        if type(handler).__name__ in {"LogCaptureHandler", "_LiveLoggingStreamHandler"}:
-            clear = getattr(handler, "clear", None)
-            if clear is not None:
-                clear()
 
 
 def _without_earlier_logs(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -168,63 +138,45 @@ def _without_earlier_logs(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _repeated(
-    original: Callable[..., Any], found: list[LeakResult], options: dict[str, Any]
+    original: Callable[..., Any], item: Any, found: list[LeakResult], options: dict[str, Any]
 ) -> Callable[..., Any]:
     name = name_of(original)
+    reads_logs = "caplog" in getattr(item, "fixturenames", ())
+    function = _without_earlier_logs(original) if reads_logs else original
     if is_coroutine_function(original):
 
         @wraps(original)
         async def awaited(*args: Any, **kwargs: Any) -> None:
-            async def once() -> None:
-                await original(*args, **kwargs)
-
-            with _Hushed(options["between"]) as between:
-                asked = {**options, "between": between, "name": name}
-                found.append(await check_leaks_async(once, **asked))
+            with Surroundings(item.config) as between:
+                call = partial(function, *args, **kwargs)
+                found.append(await check_leaks_async(call, between=between, name=name, **options))
 
         return awaited
 
     @wraps(original)
     def called(*args: Any, **kwargs: Any) -> None:
-        with _Hushed(options["between"]) as between:
-            asked = {**options, "between": between, "name": name}
-            found.append(check_leaks(lambda: original(*args, **kwargs), **asked))
+        with Surroundings(item.config) as between:
+            call = partial(function, *args, **kwargs)
+            found.append(check_leaks(call, between=between, name=name, **options))
 
     return called
 
 
-class _Hushed:
-    """Lets the first warnings through and forgets those of later rounds.
-
-    Args:
-        forget: What else to do after a round.
-    """
-
-    def __init__(self, forget: Callable[[], None]) -> None:
-        self._forget = forget
-        self._catching = warnings.catch_warnings(record=True)
-        self._log: list[warnings.WarningMessage] | None = None
-
-    def __enter__(self) -> Callable[[], None]:
-        return self._between
-
-    def __exit__(self, *exception: object) -> None:
-        if self._log is not None:
-            self._catching.__exit__(*exception)  # type: ignore[arg-type]
-
-    def _between(self) -> None:
-        if self._log is None:
-            self._log = self._catching.__enter__()
-        if self._log:
-            self._log.clear()
-        self._forget()
+def _size(given: int | str) -> int:
+    try:
+        return as_bytes(given, name="membudget marker")
+    except ConfigError as error:
+        wrong = str(error)
+    return _fail(wrong)  # Outside, or it would be shown as a failure while handling another.
 
 
 def _options(item: Any, mark: Any) -> dict[str, Any]:
     wrong = [name for name in mark.kwargs if name not in _OPTIONS]
     if mark.args or wrong:
         told = repr(mark.args[0]) if mark.args else wrong[0]
-        _fail(f"no_leak on {item.name} does not know {told}: it takes {', '.join(_OPTIONS)} by name")
+        _fail(
+            f"no_leak on {item.name} does not know {told}: it takes {', '.join(_OPTIONS)} by name"
+        )
     return dict(mark.kwargs)
 
 
@@ -236,13 +188,6 @@ def _test_case(item: Any) -> Any:
     instance = getattr(item, "instance", None)
     is_one = unittest is not None and isinstance(instance, unittest.TestCase)
     return instance if is_one else None
-
-
-def _has_loop() -> bool:
-    import sys
-
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _fail(message: str) -> NoReturn:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 from array import array
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from membudget.probes.allocator import mallinfo
 from membudget.testing.result import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SLOW = 0.05
 """Seconds that asking malloc may take; where it walks a fragmented heap for longer, it is left."""
@@ -61,13 +64,14 @@ class RoundMeter:
         return Series(calls=self.calls, blocks=self.blocks, malloc=self.malloc)
 
 
-_forget: Callable[[], object] = (
-    getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
+_forget: Callable[[], object] = getattr(
+    sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", list)
 )
 """Empties the interpreter's cache of attributes, up to 4096 names that it keeps alive.
 
-Where C code looks an attribute up under a name made for the occasion, each such name stays in there:
-opening a text file "leaked" a string a call for the first hundreds of calls.
+Where C code looks an attribute up under a name made for the occasion, each such name stays in
+there: opening a text file "leaked" a string a call for the first hundreds of calls. refleak.py
+empties it, too. The one of all caches is there from 3.13 on.
 """
 
 

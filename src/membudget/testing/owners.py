@@ -1,4 +1,4 @@
-"""Whose a container is: "module.name", "Class.attribute", the function or the cache that keeps it."""
+"""Whose a container is: "module.name", "Class.attribute", or the function that keeps it."""
 
 from __future__ import annotations
 

@@ -21,16 +21,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MARKERS = (
-    "membudget(size): fail if the test holds more than size above its start, as in '64MiB'",
-    "no_leak(rounds=6, warmup=None, calls=None, seconds=10): call the test function in rounds, its "
-    "fixtures set up once, and fail if memory, tasks, threads, descriptors or children stay behind",
+_HOLDS = "membudget(size): fail if the test holds more than size above its start, as in '64MiB'"
+_LEAVES = (
+    "no_leak(rounds=6, warmup=None, calls=None, seconds=10): call the test in rounds, its fixtures "
+    "set up once, and fail if memory, tasks, threads, descriptors or children stay behind"
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the markers known."""
-    for marker in _MARKERS:
+    for marker in (_HOLDS, _LEAVES):
         config.addinivalue_line("markers", marker)
 
 
@@ -52,7 +52,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
         return None
     import asyncio  # only for such tests
 
-    names = pyfuncitem._fixtureinfo.argnames
+    names = pyfuncitem._fixtureinfo.argnames  # noqa: SLF001  # as anyio's and pytest's own do
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
 
@@ -92,4 +92,3 @@ def _is_async(function: object) -> bool:
 def _has_runner(item: pytest.Function) -> bool:
     """Whether another plugin claims the test: anyio and trio by fixture or marker."""
     return "anyio_backend" in item.funcargs or item.get_closest_marker("trio") is not None
-

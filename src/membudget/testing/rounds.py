@@ -1,50 +1,31 @@
 """The leak check: a function called in rounds, and what each round leaves behind.
 
-The plan is a generator that yields how many calls are due, so that one plan serves plain and
-coroutine functions. Rule and figures: `growth`.
+What is done when: `course`; the rule and its figures: `growth`.
 """
 
 from __future__ import annotations
 
-import gc
-import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ConfigError
-from membudget.testing.growth import Asked, grew_in_every, is_lasting, longer, size_of_rounds
-from membudget.testing.leftovers import Leftovers
-from membudget.testing.meter import RoundMeter
-from membudget.testing.result import LeakResult
-from membudget.testing.trace import trace
+from membudget.testing.course import course
+from membudget.testing.growth import ROUNDS, SECONDS, Asked
+from membudget.testing.leftovers import has_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from membudget.testing.growth import Size
-    from membudget.testing.result import Series
-
-T = TypeVar("T")
-Course = "Generator[int, None, T]"
-
-_FIRST_LOOKS = 3
-"""Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
-
-_WARMUP = 100
-_OPEN = 16
-"""Tasks, threads, descriptors or children left behind at which a warm-up stops."""
-
-_WARMUP_SHARE = 0.2
-"""Of the time, the most that a warm-up of the usual length may take."""
+    from membudget.testing.result import LeakResult
 
 
 def check_leaks(
     function: Callable[..., object],
     *args: object,
-    rounds: int = Asked._defaults["rounds"],
+    rounds: int = ROUNDS,
     warmup: int | None = None,
     calls: int | None = None,
-    seconds: float = Asked._defaults["seconds"],
+    seconds: float = SECONDS,
     between: Callable[[], object] | None = None,
     name: str | None = None,
 ) -> LeakResult:
@@ -75,26 +56,26 @@ def check_leaks(
     name = name or name_of(function)
     if not is_coroutine_function(function):
         _check_kind(function)
-        return _run(_course(asked, name, between), call)
+        return _run(course(asked, name, between), call)
     import asyncio  # only a program with coroutines needs it
 
-    return asyncio.run(_run_async(_course(asked, name, between), call))
+    return asyncio.run(_run_async(course(asked, name, between), call))
 
 
 async def check_leaks_async(
     function: Callable[..., Awaitable[object]],
     *args: object,
-    rounds: int = Asked._defaults["rounds"],
+    rounds: int = ROUNDS,
     warmup: int | None = None,
     calls: int | None = None,
-    seconds: float = Asked._defaults["seconds"],
+    seconds: float = SECONDS,
     between: Callable[[], object] | None = None,
     name: str | None = None,
 ) -> LeakResult:
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
     asked = _asked(rounds, warmup, calls, seconds)
     call = partial(function, *args) if args else function
-    return await _run_async(_course(asked, name or name_of(function), between), call)
+    return await _run_async(course(asked, name or name_of(function), between), call)
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -137,11 +118,11 @@ def _check_kind(function: object) -> None:
         )
 
 
-def _run(course: Generator[int, None, LeakResult], call: Callable[[], object]) -> LeakResult:
+def _run(plan: Generator[int, None, LeakResult], call: Callable[[], object]) -> LeakResult:
     number = 0
     try:
         while True:
-            due = next(course)
+            due = next(plan)
             for _ in range(due):
                 number += 1
                 call()
@@ -151,16 +132,14 @@ def _run(course: Generator[int, None, LeakResult], call: Callable[[], object]) -
         error.add_note(f"in call {number} of a leak check")
         raise
     finally:
-        course.close()
+        plan.close()
 
 
-async def _run_async(
-    course: Generator[int, None, LeakResult], call: Callable[[], Any]
-) -> LeakResult:
+async def _run_async(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) -> LeakResult:
     number = 0
     try:
         while True:
-            due = next(course)
+            due = next(plan)
             for _ in range(due):
                 number += 1
                 await call()
@@ -171,140 +150,13 @@ async def _run_async(
         error.add_note(f"in call {number} of a leak check")
         raise
     finally:
-        course.close()
+        plan.close()
 
 
 async def _settle() -> None:
     """Let callbacks of what has just ended run: transports close one turn later."""
-    import asyncio
+    if has_loop():  # Another library's loop has its own ways.
+        import asyncio
 
-    if asyncio._get_running_loop() is not None:  # Another library's loop has its own ways.
         for _ in range(3):
             await asyncio.sleep(0)
-
-
-def _course(
-    asked: Asked, name: str, between: Callable[[], object] | None
-) -> Generator[int, None, LeakResult]:
-    began = time.monotonic()
-    yield 1  # The first call imports and compiles; it tells nothing of the others' cost.
-    if between is not None:
-        between()
-    left = Leftovers()
-    warmup, cost = yield from _warm(asked, left)
-    size = size_of_rounds(asked, cost, left.each(warmup - 1))
-    if asked.warmup is None and not size.is_cut and size.calls // 2 > warmup:
-        yield size.calls // 2 - warmup
-        warmup = size.calls // 2
-    series: list[Series] = []
-    left = Leftovers()  # What the warm-up opened is there to stay.
-    with _Frozen():
-        timed = time.monotonic()
-        first = yield from _rounds(size.calls, asked.rounds, between, left)
-        series.append(first)
-        cost = (time.monotonic() - timed) / (first.calls * len(first.blocks))
-        memory = _suspects(first, grew_in_every)
-        if memory:
-            each = first.calls * len(first.blocks)
-            blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
-            calls = longer(asked, size, cost, blocks, malloc)
-            second = yield from _rounds(calls, 2 * asked.rounds, between, left, memory)
-            series.append(second)
-            memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
-    found = yield from trace(size.calls, between) if memory else _nothing()
-    others = left.found()
-    return LeakResult(
-        name=name,
-        is_leak=bool(memory or others),
-        memory=memory,
-        warmup=warmup,
-        cost=cost,
-        took=time.monotonic() - began,
-        series=tuple(series),
-        left=others,
-        notes=_notes(asked, size, cost),
-        **found,
-    )
-
-
-def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, float]]:
-    """Run the warm-up in growing parts; its calls, and seconds a call in the last part."""
-    most = _WARMUP if asked.warmup is None else asked.warmup
-    limit = float("inf") if asked.warmup is not None else asked.seconds * _WARMUP_SHARE
-    done, part, cost, spent = 1, 1, 0.0, 0.0
-    while done < most and spent + part * cost < limit:
-        if asked.warmup is None and left.more() > _OPEN:
-            break  # Each call leaves one; there are only so many descriptors.
-        part = min(part, most - done)
-        began = time.monotonic()
-        yield part
-        took = time.monotonic() - began
-        done, spent, cost = done + part, spent + took, took / part
-        part *= 2
-    if done == 1:
-        began = time.monotonic()
-        yield 1
-        done, cost = 2, time.monotonic() - began
-    return done, cost
-
-
-def _rounds(
-    calls: int,
-    rounds: int,
-    between: Callable[[], object] | None,
-    left: Leftovers,
-    suspects: tuple[str, ...] = ("blocks", "malloc"),
-) -> Generator[int, None, Series]:
-    """One series; it ends where no suspect can grow in every round any more."""
-    if between is not None:
-        between()
-    meter = RoundMeter(calls, rounds)
-    meter.look()
-    for done in range(1, rounds + 1):
-        yield calls
-        if between is not None:
-            between()
-        meter.look()
-        left.look()
-        is_open = any(grew_in_every(getattr(meter, one) or ()) for one in suspects)
-        if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
-            break
-    return meter.series()
-
-
-def _suspects(series: Series, rule: Callable[[tuple[int, ...]], bool]) -> tuple[str, ...]:
-    return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or ()))
-
-
-def _nothing() -> Generator[int, None, dict[str, Any]]:
-    return {}
-    yield
-
-
-def _notes(asked: Asked, size: Size, cost: float) -> tuple[str, ...]:
-    if not size.is_cut:
-        return ()
-    if size.is_scarce:
-        return (f"only {size.calls} calls a round, since each leaves something scarce behind",)
-    return (
-        f"only {size.calls} calls a round, since one takes {cost * 1000:.3g} ms and the rounds may "
-        f"take {asked.seconds:g} s: give seconds= or calls= for more",
-    )
-
-
-class _Frozen:
-    """Full collections that look only at what is made from here on; 0.3 s a million objects else.
-
-    Where the program has frozen objects of its own, they could not be told apart afterwards: then
-    nothing is frozen.
-    """
-
-    def __enter__(self) -> None:
-        gc.collect()
-        self._is_ours = gc.get_freeze_count() == 0
-        if self._is_ours:
-            gc.freeze()
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_ours:
-            gc.unfreeze()

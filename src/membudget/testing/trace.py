@@ -6,7 +6,9 @@ tracemalloc makes calls 4 to 7 times slower with one frame, so it runs only once
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from membudget.probes.allocator import mallinfo
@@ -19,15 +21,15 @@ if TYPE_CHECKING:
 _ROUNDS = 3
 _CALLS = 500
 _SHOWN = 5
+_MINOR = 0.05
+_LIBRARY = os.path.dirname(os.__file__)
 
 _Marks = dict[tuple[str, int], tuple[int, int]]
 
-_OWN = __file__.rpartition("/")[0]
+_OWN = os.path.dirname(__file__)
 
 
-def trace(
-    calls: int, between: Callable[[], object] | None
-) -> Generator[int, None, dict[str, Any]]:
+def trace(calls: int, between: Callable[[], object] | None) -> Generator[int, None, dict[str, Any]]:
     """Trace some rounds; `lines`, `untraced`, `types` and `containers` of a result.
 
     Tracing that is already on is used as it is, and stays on.
@@ -40,8 +42,6 @@ def trace(
 
     calls = min(calls, _CALLS)
     is_ours = not tracemalloc.is_tracing()
-    before = Inventory()
-    began = _malloc()
     if is_ours:
         tracemalloc.start(1)
     try:
@@ -53,13 +53,13 @@ def trace(
             gc.collect()
             marks.append(_marks())
             if not number:  # The first round only brings things into place.
-                began = _malloc()
+                before, began = Inventory(), _malloc()
         malloc = _malloc() - began
     finally:
         if is_ours:
             tracemalloc.stop()
     lines = _lasting(marks, calls)
-    types, containers = before.grown(calls * (_ROUNDS + 1))
+    types, containers = before.grown(calls * _ROUNDS)
     return {
         "lines": lines[:_SHOWN],
         "untraced": _untraced(malloc / (calls * _ROUNDS), lines),
@@ -87,7 +87,7 @@ def _lasting(marks: list[_Marks], calls: int) -> tuple[Line, ...]:
     lines = []
     for (file, line), (size, count) in marks[-1].items():
         sizes = [one.get((file, line), (0, 0))[0] for one in marks]
-        if any(after <= before for before, after in zip(sizes, sizes[1:], strict=False)):
+        if any(after <= before for before, after in pairwise(sizes)):
             continue
         _, first = marks[0].get((file, line), (0, 0))
         due = calls * (len(marks) - 1)
@@ -100,7 +100,13 @@ def _lasting(marks: list[_Marks], calls: int) -> tuple[Line, ...]:
                 source=linecache.getline(file, line).strip(),
             )
         )
-    return tuple(sorted(lines, key=lambda one: -one.bytes))
+    most = sum(one.bytes for one in lines)
+    return tuple(sorted(lines, key=lambda one: (_is_minor(one, most), -one.bytes)))
+
+
+def _is_minor(line: Line, most: float) -> bool:
+    """Whether a line is a library's or brings little: the program's own lines are told first."""
+    return line.bytes < most * _MINOR or line.file.startswith((_LIBRARY, sys.prefix, "<"))
 
 
 def _malloc() -> int:
