@@ -10,7 +10,7 @@ import gc
 import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.testing.growth import grew_in_every, is_lasting, longer, size_of_rounds
+from membudget.testing.growth import grew_in_every, is_lasting, least_growth, longer, size_of_rounds
 from membudget.testing.leftovers import PATIENCE, Leftovers, has_loop
 from membudget.testing.meter import RoundMeter
 from membudget.testing.result import LeakResult
@@ -118,7 +118,7 @@ def _rounds(
     """One series; it ends where no suspect can grow in every round any more."""
     if between is not None:
         between()
-    meter = RoundMeter(calls, rounds)
+    meter, least = RoundMeter(calls, rounds), least_growth(calls)
     meter.look()
     for done in range(1, rounds + 1):
         yield calls
@@ -126,14 +126,15 @@ def _rounds(
             between()
         meter.look()
         left.look()
-        is_open = any(grew_in_every(getattr(meter, one) or ()) for one in suspects)
+        is_open = any(grew_in_every(getattr(meter, one) or (), least) for one in suspects)
         if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
             break
     return meter.series()
 
 
-def _suspects(series: Series, rule: Callable[[tuple[int, ...]], bool]) -> tuple[str, ...]:
-    return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or ()))
+def _suspects(series: Series, rule: Callable[[tuple[int, ...], int], bool]) -> tuple[str, ...]:
+    least = least_growth(series.calls)
+    return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or (), least))
 
 
 def _notes(asked: Asked, size: Size, cost: float) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ test that has already failed, wrong in a service.
 from __future__ import annotations
 
 import gc
+import time
 from collections import Counter, deque
 from functools import _lru_cache_wrapper
 from typing import Any
@@ -18,6 +19,9 @@ _OFTEN = 0.005
 """Growth a call from which it is shown: one in two hundred."""
 
 _SHOWN = 5
+_PATIENCE = 1.0
+"""Seconds for finding owners; those left then have none named."""
+
 _LONGEST = 60
 _CONTAINERS = (dict, list, set, deque, bytearray)
 _FROM_US = ("membudget.testing.", "tracemalloc")
@@ -59,9 +63,10 @@ class Inventory:
         grown.sort(key=lambda pair: -pair[0])
         del grown[_SHOWN:]
         ignored = {id(objects), id(grown), *map(id, grown)}
+        until = time.monotonic() + _PATIENCE
         return tuple(
             Grown(
-                name=owner_of(one, ignored),
+                name=owner_of(one, ignored) if time.monotonic() < until else f"a {_kind(one)}",
                 kind=_kind(one),
                 each=more / calls,
                 now=_length(one) or 0,

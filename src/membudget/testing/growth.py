@@ -114,9 +114,22 @@ def longer(asked: Asked, size: Size, cost: float, blocks: float, malloc: float) 
     return int(max(size.calls, min(size.calls * _LONGER, by_time, by_room)))
 
 
-def grew_in_every(deltas: Sequence[int]) -> bool:
-    """Whether there was growth in each round; False without rounds."""
-    return bool(deltas) and all(delta > 0 for delta in deltas)
+_RARE = 1000
+"""Calls for each of which one block is due: less is what the surroundings bring."""
+
+
+def least_growth(calls: int) -> int:
+    """The least growth of a round that counts, in blocks or in bytes.
+
+    Args:
+        calls: In the round.
+    """
+    return max(1, calls // _RARE)
+
+
+def grew_in_every(deltas: Sequence[int], least: int = 1) -> bool:
+    """Whether there was growth of at least so much in each round; False without rounds."""
+    return bool(deltas) and all(delta >= least for delta in deltas)
 
 
 def pace(deltas: Sequence[int]) -> float:
@@ -126,6 +139,6 @@ def pace(deltas: Sequence[int]) -> float:
     return last / first if first > 0 else 0.0
 
 
-def is_lasting(deltas: Sequence[int]) -> bool:
+def is_lasting(deltas: Sequence[int], least: int = 1) -> bool:
     """Whether growth is in every round and does not die away."""
-    return grew_in_every(deltas) and pace(deltas) >= LASTING
+    return grew_in_every(deltas, least) and pace(deltas) >= LASTING

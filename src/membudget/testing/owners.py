@@ -7,9 +7,12 @@ import sys
 from types import CellType, FrameType, FunctionType, ModuleType
 from typing import Any
 
-_DEEPEST = 3
-_MANY = 200
+_DEEPEST = 2
+_MANY = 20
 """Referrers looked at: what more refer to is no one's own."""
+
+_FEW = 3
+"""Containers gone through to whoever holds them: each costs a look at all objects."""
 
 
 def owner_of(container: object, ignored: set[int], depth: int = 0) -> str:
@@ -35,8 +38,10 @@ def owner_of(container: object, ignored: set[int], depth: int = 0) -> str:
             break
     if found or depth >= _DEEPEST:
         return found or f"a {type(container).__name__}"
-    for one in others:
-        if isinstance(one, (dict, list, tuple, set)):
+    containers = [one for one in others if isinstance(one, (dict, list, tuple, set))]
+    ignored.add(id(containers))
+    for one in containers[:_FEW]:
+        if id(one) not in ignored:
             above = owner_of(one, ignored, depth + 1)
             if not above.startswith(("a ", "in a ")):
                 return f"in {above}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from membudget.core import Record
 from membudget.testing.growth import pace
 from membudget.units import human_bytes, human_seconds
 
@@ -101,3 +102,17 @@ def cost_in_words(result: LeakResult) -> str:
     cost = result.cost
     each = human_seconds(cost) if cost >= _QUICK else f"{cost * 1e6:.2g} µs"
     return f"{human_seconds(result.took)}, {each} a call"
+
+
+def as_json_value(result: LeakResult) -> dict[str, Any]:
+    """The result as plain values, for `json`."""
+    told: dict[str, Any] = _plain(result)
+    told["blocks_per_call"] = result.blocks_per_call
+    told["malloc_per_call"] = result.malloc_per_call
+    return told
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return {field: _plain(one) for field, one in value.as_dict().items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
