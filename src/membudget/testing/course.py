@@ -68,11 +68,11 @@ def course(
             second = yield from _rounds(calls, 2 * asked.rounds, between, left, memory)
             series.append(second)
             memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
+    # On a loop, waiting here would keep from ending what is about to.
+    others = left.found(0.0 if has_loop() else PATIENCE)
     found: dict[str, Any] = {}
     if memory:
         found = yield from trace(size.calls, between)
-    # On a loop, waiting here would keep from ending what is about to.
-    others = left.found(0.0 if has_loop() else PATIENCE)
     return LeakResult(
         name=name,
         is_leak=bool(memory or others),

@@ -60,7 +60,7 @@ _QUICK = 0.02
 
 _MOST, _FEWEST = 2000, 4
 _LONGER = 32
-_ROOM = 64 << 20
+_ROOM = 32 << 20
 """Bytes that a suspected leak may take up in the second series."""
 
 _BLOCK = 64

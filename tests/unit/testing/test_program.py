@@ -1,0 +1,73 @@
+"""Programs judged by the floors of their use."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from membudget.testing.program import floors_of, watch_program
+
+_PROGRAM = """
+import sys, time
+kept = []
+until = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until:
+    if sys.argv[1] == "leaks":
+        kept.append(bytearray(b"x") * 100_000)
+    bytearray(b"x") * 3_000_000
+    time.sleep(0.005)
+sys.exit(int(sys.argv[3]))
+"""
+
+
+def test_floors_leave_out_the_start_and_what_comes_and_goes() -> None:
+    """The least of each stretch of the last two thirds."""
+    times = [float(second) for second in range(31)]
+    uses = [1000 if second % 2 else 10 + second // 10 for second in range(31)]
+    assert floors_of(times, uses, 2) == (11, 12)
+
+
+def test_too_few_samples_give_no_floors() -> None:
+    """A stretch needs three."""
+    assert floors_of([0.0, 1.0, 2.0, 3.0], [1, 2, 3, 4], 2) == ()
+    assert floors_of([], [], 2) == ()
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("leaks", "leak"), ("does not", "no leak")])
+def test_a_program_is_judged_when_it_ends(kind: str, verdict: str) -> None:
+    """By itself, before its time."""
+    result = watch_program([sys.executable, "-c", _PROGRAM, kind, "4", "0"], 8.0, 4)
+    assert result.code == 0
+    assert result.took < 30
+    assert result.verdict == verdict
+    assert result.peak > 3_000_000
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("leaks", "leak"), ("does not", "no leak")])
+def test_a_program_is_ended_when_its_time_is_over(kind: str, verdict: str) -> None:
+    """And judged by what it did."""
+    result = watch_program([sys.executable, "-c", _PROGRAM, kind, "600", "0"], 4.0, 4)
+    assert result.verdict == verdict
+    assert result.code is None
+    assert len(result.floors) == 4
+    assert (result.growth > 1 << 20) == (kind == "leaks")
+
+
+def test_children_count_and_are_ended_too() -> None:
+    """A shell passes no signal on."""
+    command = f"{sys.executable} -c 'import time; kept = bytearray(30_000_000); time.sleep(60)'; :"
+    result = watch_program(["sh", "-c", command], 2.0, 3)
+    assert result.peak > 30_000_000
+
+
+def test_a_program_that_ends_at_once_is_too_short() -> None:
+    """Its exit code is told."""
+    result = watch_program([sys.executable, "-c", "raise SystemExit(3)"], 10.0, 4)
+    assert (result.verdict, result.code) == ("too short to tell", 3)
+
+
+def test_what_cannot_be_started_is_an_error() -> None:
+    """As subprocess says it."""
+    with pytest.raises(FileNotFoundError):
+        watch_program(["no-such-command-here"], 1.0, 4)

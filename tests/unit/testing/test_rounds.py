@@ -1,0 +1,369 @@
+"""The leak check without pytest: what it finds, what it lets pass, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import functools
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from membudget.errors import ConfigError
+from membudget.testing import check_leaks, check_leaks_async
+from membudget.testing.words import as_json_value, cost_in_words, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+
+
+class Order:
+    """Something a program makes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Store:
+    """Keeps what it should not."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, Order] = {}
+
+    def add(self) -> None:
+        """Keep one more."""
+        order = Order(len(self.orders))
+        self.orders[order.number] = order
+
+
+def test_a_function_that_keeps_nothing_has_no_leak() -> None:
+    """And ends after three rounds, for no more can change that."""
+    result = check_leaks(lambda: [number * 2 for number in range(10)])
+    assert not result.is_leak
+    assert len(result.series) == 1
+    assert len(result.series[0].blocks) == 3
+    assert "no leak in" in explain(result)
+
+
+def test_a_leak_is_found_with_its_line_its_container_and_its_type() -> None:
+    """Everything a developer needs."""
+    store = Store()
+    result = check_leaks(store.add, calls=200)
+    assert result.is_leak
+    assert result.memory[0] == "blocks"
+    assert 1.9 < result.blocks_per_call < 4.1
+    assert result.lines[0].file == __file__
+    assert "Order(" in {line.source.split("= ")[-1][:6] for line in result.lines}
+    container = result.containers[0]
+    assert container.name.endswith("Store.orders")
+    assert (container.kind, container.each) == ("dict", 1.0)
+    assert container.newest.endswith("Order")
+    assert any(one.name.endswith("Order") and one.each == 1.0 for one in result.types)
+    told = explain(result)
+    for word in ("Store.add leaks", "test_rounds.py:", "Store.orders (dict)  +1 items a call"):
+        assert word in told
+
+
+def test_arguments_are_passed_on() -> None:
+    """The same at each call."""
+    kept: list[list[int]] = []
+
+    def keep(store: list[list[int]], number: int) -> None:
+        store.append([number])
+
+    result = check_leaks(keep, kept, 7, calls=100)
+    assert result.is_leak
+    assert kept[0] == [7]
+    assert result.name.endswith("keep")
+
+
+def test_a_leak_at_every_fiftieth_call_is_found() -> None:
+    """Two hundred calls a round hold four of them."""
+    kept: list[bytes] = []
+    count = 0
+
+    def call() -> None:
+        nonlocal count
+        count += 1
+        if count % 50 == 0:
+            kept.append(bytes(100) + str(count).encode())
+
+    assert check_leaks(call).is_leak
+
+
+@pytest.mark.parametrize("size", [1000, 4096, 20_000])
+def test_a_cache_that_is_still_filling_is_no_leak(size: int) -> None:
+    """One entry a call for as long as there is room: only going further tells."""
+    count = 0
+
+    @functools.lru_cache(maxsize=size)
+    def slow(number: int) -> str:
+        return f"answer {number}"
+
+    def call() -> None:
+        nonlocal count
+        count += 1
+        slow(count)
+
+    result = check_leaks(call)
+    assert not result.is_leak, explain(result)
+
+
+def test_an_unbounded_cache_is_named() -> None:
+    """As what it is."""
+    count = 0
+
+    @functools.cache
+    def slow(number: int) -> str:
+        return f"answer {number}"
+
+    def call() -> None:
+        nonlocal count
+        count += 1
+        slow(count)
+
+    result = check_leaks(call, calls=200)
+    assert result.is_leak
+    assert ("lru_cache", True) in {
+        (one.kind, one.name.endswith("slow")) for one in result.containers
+    }
+
+
+def test_opening_text_files_is_no_leak(tmp_path: Any) -> None:
+    """The interpreter keeps some names that were looked up, to a bound."""
+    path = tmp_path / "text"
+    path.write_text("some text")
+    assert not check_leaks(lambda: path.read_text(encoding="ascii")).is_leak
+
+
+def test_garbage_is_no_leak() -> None:
+    """It is collected before anything is measured, even where the collector is off."""
+
+    def cycle() -> None:
+        one: list[Any] = []
+        one.append(one)
+
+    gc.disable()
+    try:
+        assert not check_leaks(cycle).is_leak
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+@linux
+def test_memory_that_c_code_leaks_is_found_and_told_apart() -> None:
+    """By what malloc has handed out."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):
+        pytest.skip("malloc cannot be asked here")
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    taken: list[int] = [0] * 2_000_000
+    count = 0
+
+    def call() -> None:
+        nonlocal count
+        taken[count] = library.malloc(1000)
+        count += 1
+
+    result = check_leaks(call, calls=200)
+    for address in filter(None, taken):
+        library.free(address)
+    assert result.memory[-1] == "malloc"
+    assert result.malloc_per_call > 900
+    assert result.untraced is not None
+    assert "by C code" in explain(result)
+
+
+@linux
+def test_descriptors_left_open_are_found_before_they_run_out() -> None:
+    """And are named."""
+    opened: list[int] = []
+    result = check_leaks(lambda: opened.append(os.open(os.devnull, os.O_RDONLY)))
+    for descriptor in opened:
+        os.close(descriptor)
+    assert result.is_leak
+    assert [left.kind for left in result.left] == ["file descriptors"]
+    assert result.left[0].names[0] == os.devnull
+    assert len(opened) < 1000
+    assert "scarce" in result.notes[0]
+
+
+def test_threads_left_running_are_found() -> None:
+    """With their targets."""
+    over = threading.Event()
+    started: list[threading.Thread] = []
+
+    def call() -> None:
+        thread = threading.Thread(target=over.wait, daemon=True)
+        thread.start()
+        started.append(thread)
+
+    result = check_leaks(call, calls=2, warmup=2, rounds=2)
+    over.set()
+    for thread in started:
+        thread.join(10)
+    left = {one.kind: one for one in result.left}["threads"]
+    assert left.count == sum(one.calls * len(one.blocks) for one in result.series)
+    assert "Event.wait" in left.names[0]
+
+
+def test_threads_that_are_about_to_end_are_waited_for() -> None:
+    """Nothing is left of them."""
+
+    def call() -> None:
+        threading.Thread(target=time.sleep, args=(0.05,)).start()
+
+    assert not check_leaks(call, calls=3, warmup=3, rounds=3).left
+
+
+def test_a_pool_that_starts_its_threads_when_first_used_is_no_leak() -> None:
+    """They are there after the warm-up."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        result = check_leaks(lambda: pool.submit(int).result(), calls=50)
+    assert not result.is_leak, explain(result)
+
+
+@linux
+def test_child_processes_left_running_are_found() -> None:
+    """By name."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def call() -> None:
+        started.append(subprocess.Popen(["sleep", "60"]))  # noqa: S607
+
+    result = check_leaks(call, calls=1, warmup=0, rounds=2)
+    for child in started:
+        child.kill()
+        child.wait()
+    left = {one.kind: one for one in result.left}["child processes"]
+    assert "sleep" in left.names[0]
+
+
+def test_a_coroutine_function_is_run_on_a_loop_of_its_own() -> None:
+    """Nothing stays of it."""
+
+    async def call() -> None:
+        await asyncio.sleep(0)
+
+    assert not check_leaks(call, calls=200).is_leak
+
+
+def test_tasks_left_behind_are_found_on_the_running_loop() -> None:
+    """Memory and tasks, by their coroutines."""
+    kept: set[asyncio.Task[None]] = set()
+
+    async def forgotten() -> None:
+        await asyncio.sleep(3600)
+
+    async def call() -> None:
+        kept.add(asyncio.get_running_loop().create_task(forgotten()))
+
+    async def main() -> Any:
+        return await check_leaks_async(call)
+
+    result = asyncio.run(main())
+    left = {one.kind: one for one in result.left}["tasks"]
+    assert left.count == result.calls
+    assert "forgotten" in left.names[0]
+
+
+def test_tasks_that_end_by_themselves_are_no_leak() -> None:
+    """Their last callbacks run before anything is counted."""
+
+    async def call() -> None:
+        await asyncio.gather(*(asyncio.sleep(0) for _ in range(3)))
+
+    assert not check_leaks(call, calls=100).is_leak
+
+
+def test_an_error_passes_through_and_tells_which_call() -> None:
+    """The check ends, and leaves nothing frozen."""
+    count = 0
+
+    def call() -> None:
+        nonlocal count
+        count += 1
+        if count == 130:
+            raise KeyError("late")
+
+    with pytest.raises(KeyError, match="late") as caught:
+        check_leaks(call)
+    assert caught.value.__notes__ == ["in call 130 of a leak check"]
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_slow_function_gets_fewer_calls_and_that_is_told() -> None:
+    """Within the time it may take."""
+    began = time.monotonic()
+    result = check_leaks(time.sleep, 0.02, seconds=1.0)
+    assert time.monotonic() - began < 10
+    assert result.series[0].calls < 20
+    assert "calls a round, since one takes" in explain(result)
+    assert "ms a call" in cost_in_words(result)
+
+
+def test_tracing_of_somebody_else_stays_on() -> None:
+    """It is used, not ended."""
+    kept: list[str] = []
+    tracemalloc.start(2)
+    try:
+        assert check_leaks(lambda: kept.append(str(len(kept))), calls=100).lines
+        assert tracemalloc.is_tracing()
+        assert tracemalloc.get_traceback_limit() == 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_tracing_ends_with_the_check() -> None:
+    """Where nobody else had begun it."""
+    kept: list[str] = []
+    assert check_leaks(lambda: kept.append(str(len(kept))), calls=100).is_leak
+    assert not tracemalloc.is_tracing()
+
+
+def test_objects_frozen_by_the_program_stay_frozen() -> None:
+    """Ours could not be told apart from them."""
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        check_leaks(int, calls=50)
+        assert gc.get_freeze_count() >= frozen - 1000 > 0
+    finally:
+        gc.unfreeze()
+
+
+def test_the_result_can_be_written_as_json() -> None:
+    """All of it."""
+    import json
+
+    kept: list[str] = []
+    result = check_leaks(lambda: kept.append(str(len(kept))), calls=100)
+    value = json.loads(json.dumps(as_json_value(result)))
+    assert value["is_leak"] is True
+    assert value["lines"][0]["file"] == __file__
+    assert 0.9 < value["blocks_per_call"] < 1.2
+
+
+def test_what_cannot_be_checked_is_refused() -> None:
+    """With what to do instead."""
+
+    def rows() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(ConfigError, match="generator function"):
+        check_leaks(rows)
+    for wrong in ({"rounds": 1}, {"calls": 0}, {"warmup": -1}, {"seconds": 0.0}):
+        with pytest.raises(ConfigError, match="give"):
+            check_leaks(int, **wrong)
