@@ -402,3 +402,14 @@ def test_it(number):
         "2",
     )
     assert end.counts(failed=2, passed=2), end.text
+
+
+def test_the_check_leaves_nothing_behind_itself(request: pytest.FixtureRequest) -> None:
+    """The oracle of this repository looks at the same things after each of its tests."""
+    from membudget.testing.marked import checker
+
+    kept: list[str] = []
+    check = checker(request.node)
+    assert not check(int, calls=50).is_leak
+    with pytest.raises(pytest.fail.Exception, match="leaks"):
+        check(lambda: kept.append(str(len(kept))), calls=50)

@@ -18,6 +18,9 @@ from membudget.testing.result import Grown
 _OFTEN = 0.005
 """Growth a call from which it is shown: one in two hundred."""
 
+_SHARE = 0.2
+"""Of the growth of what grew most, from which others are shown."""
+
 _SHOWN = 5
 _PATIENCE = 1.0
 """Seconds for finding owners; those left then have none named."""
@@ -49,8 +52,12 @@ class Inventory:
             for kind, now in types.items()
             if now - self._types[kind] >= least and not _named(kind).startswith(_FROM_US)
         ]
+        containers = self._containers(objects, calls, least)
+        # Looking brings a few objects as well; beside a leak they are not worth a line.
+        due = _SHARE * max((one.each for one in [*more, *containers]), default=0.0)
+        more = [one for one in more if one.each >= due]
         more.sort(key=lambda one: (one.name in _PLAIN, -one.each))
-        return tuple(more[:_SHOWN]), self._containers(objects, calls, least)
+        return tuple(more[:_SHOWN]), tuple(one for one in containers if one.each >= due)
 
     def _containers(self, objects: list[Any], calls: int, least: float) -> tuple[Grown, ...]:
         grown = []

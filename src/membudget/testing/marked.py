@@ -12,7 +12,6 @@ from membudget.testing.rounds import (
     check_leaks,
     check_leaks_async,
     is_coroutine_function,
-    name_of,
 )
 from membudget.testing.surroundings import Surroundings, forget_logs
 from membudget.testing.words import explain
@@ -140,7 +139,7 @@ def _without_earlier_logs(function: Callable[..., Any]) -> Callable[..., Any]:
 def _repeated(
     original: Callable[..., Any], item: Any, found: list[LeakResult], options: dict[str, Any]
 ) -> Callable[..., Any]:
-    name = name_of(original)
+    name = item.nodeid.partition("::")[2].replace("::", ".") or item.name
     reads_logs = "caplog" in getattr(item, "fixturenames", ())
     function = _without_earlier_logs(original) if reads_logs else original
     if is_coroutine_function(original):
