@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from membudget.core import Record
 from membudget.errors import ProbeError
 from membudget.probes.process import process_probe
-from membudget.testing.growth import LASTING, grew_in_every, pace
+from membudget.testing.growth import grew_in_every, pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 WARMUP = 1 / 3
 """Of the time, what is left out at the start: imports, caches and pools fill."""
+
+LASTING = 0.5
+"""As in `growth`, but lower: by time and not by calls, growth is as even as the work is."""
+
+ENDING = 0.05
+"""Of the time, what is left out at the end of a program that ended by itself: it lets go of all."""
 
 LEAST = 1 << 20
 """Bytes of growth over all stretches below which nothing is said: allocators round by as much."""
@@ -52,7 +58,7 @@ class ProgramResult(Record):
         growth: Bytes from the first floor to the last.
         rate: Bytes an hour, by the floors.
         pace: Growth of the last third as a share of the first third's.
-        peak: The most bytes seen.
+        peak: The most bytes seen in that time.
         code: Its exit code, negative for a signal; None where its time was over.
     """
 
@@ -100,6 +106,8 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
         code = None if is_over and process.poll() is None else process.returncode
     finally:
         _end(process)
+    if code is not None:
+        times, uses = _before_its_end(times, uses)
     return _judged(times, uses, rounds, code)
 
 
@@ -124,6 +132,12 @@ def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple
     if any(len(stretch) < 3 for stretch in stretches):  # noqa: PLR2004  # a floor of fewer is none
         return ()
     return tuple(min(stretch) for stretch in stretches)
+
+
+def _before_its_end(times: array[float], uses: array[int]) -> tuple[array[float], array[int]]:
+    last = times[-1] * (1 - ENDING) if times else 0.0
+    count = min(sum(at <= last for at in times), max(0, len(times) - 2))
+    return times[:count], uses[:count]
 
 
 def _judged(
