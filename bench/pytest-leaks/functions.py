@@ -23,8 +23,7 @@ class Node:
     """Something that others refer to."""
 
     def __init__(self, number: int) -> None:
-        self.number = number
-        self.text = f"node {number}"
+        self.number, self.text = number, f"node {number}"
 
 
 def list_of_floats() -> Callable[[], object]:
@@ -130,8 +129,7 @@ def cycles_kept_alive() -> Callable[[], object]:
 def c_malloc() -> Callable[[], object]:
     """128 B that a C library takes from malloc and that nobody frees.
 
-    Through SQLite, so that tools which replace its link to malloc see it; a call of libc's malloc
-    by ctypes they could not see.
+    By SQLite, so that tools which replace a library's link to malloc see it.
     """
     library = ctypes.CDLL(_sqlite3.__file__)
     library.sqlite3_malloc.restype = ctypes.c_void_p
@@ -250,9 +248,7 @@ def pool() -> Callable[[], object]:
         if made < 64:
             made += 1
             free.append(bytearray(4096))
-        buffer = free.pop()
-        buffer[0] = 1
-        free.append(buffer)
+        free.append(free.pop())
 
     return call
 
