@@ -1,0 +1,1 @@
+"""The report of a day: samples in, and text, JSON or one HTML page out."""

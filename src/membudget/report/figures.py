@@ -1,0 +1,215 @@
+"""From samples to a `Report`: use, fill, restarts, verdict, forecast, anomalies."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from membudget.leaks.records import Confidence
+from membudget.leaks.series import HOUR, Series
+from membudget.report.played import RECORDED, last_look, thinned
+from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from membudget.core import PartSample, Sample
+    from membudget.leaks.records import Verdict
+    from membudget.leaks.rules import Rules
+    from membudget.report.records import (
+        CulpritLike,
+        ForecastLike,
+        Happening,
+        ModelFigure,
+        OperationFigure,
+    )
+
+DAY = 24.0
+"""Hours that a report looks back."""
+
+
+def report(
+    samples: Iterable[Sample],
+    *,
+    hours: float = DAY,
+    name: str = "",
+    is_dated: bool = True,
+    verdict: Verdict | None = None,
+    rules: Rules = RECORDED,
+    culprits: Iterable[CulpritLike] = (),
+    chain: str = "",
+    models: Iterable[ModelFigure] = (),
+    operations: Iterable[OperationFigure] = (),
+    happenings: Iterable[Happening] = (),
+    forecast: ForecastLike | None = None,
+    anomalies: Iterable[Odd] | None = None,
+    marks: Mapping[str, int] | None = None,
+    notes: Iterable[str] = (),
+) -> Report:
+    """The report on these samples.
+
+    Args:
+        samples: Oldest first; those before the newest `hours` only serve the verdict.
+        hours: Hours looked back.
+        name: What the process is called.
+        is_dated: Whether `wall` is Unix seconds; else seconds since the recording began.
+        verdict: The standing one; None judges the samples.
+        rules: What judging demands.
+        culprits: Who a leak is laid to.
+        chain: A drawing (SVG) of the chain to the first of them.
+        models: Models.
+        operations: Spans of work.
+        happenings: Events of the day.
+        forecast: When the limit will be met; None forecasts.
+        anomalies: What is odd; None looks.
+        marks: Bytes at which levels begin, by name.
+        notes: What the reader should know of the data.
+
+    Returns:
+        The report. About 0.2 s where a day has to be judged, 5 ms where a verdict is given.
+    """
+    every = tuple(samples)
+    now = every[-1].wall if every else time.time()
+    shown = tuple(one for one in every if one.wall >= now - hours * HOUR)
+    newest = shown[-1] if shown else None
+    judged = verdict if verdict is not None else last_look(every, rules=rules)
+    limit = newest.limit if newest is not None else None
+    return Report(
+        made=now,
+        name=name,
+        pid=newest.pid if newest is not None else 0,
+        is_dated=is_dated,
+        hours=hours,
+        samples=shown,
+        span=shown[-1].wall - shown[0].wall if shown else 0.0,
+        restarts=restarts(shown),
+        use=_use([one.used for one in shown]),
+        resident=_use([one.rss for one in shown]),
+        limit=limit,
+        headroom=None if newest is None or limit is None else limit - newest.used,
+        marks=dict(marks or {}),
+        verdict=judged,
+        culprits=tuple(culprits),
+        chain=chain,
+        parts=parts(shown),
+        models=tuple(models),
+        operations=tuple(operations),
+        happenings=tuple(one for one in happenings if one.wall >= now - hours * HOUR),
+        forecast=forecast if forecast is not None else outlook(every, judged),
+        anomalies=tuple(odd(every) if anomalies is None else anomalies),
+        notes=tuple(notes),
+    )
+
+
+def restarts(samples: Sequence[Sample]) -> tuple[float, ...]:
+    """When each process but the newest was last seen, in Unix seconds."""
+    return tuple(
+        before.wall
+        for before, after in zip(samples, samples[1:], strict=False)
+        if (before.pid, before.began) != (after.pid, after.began)
+    )
+
+
+def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
+    """The parts of the newest sample, the largest first, with what each gained in this process."""
+    if not samples:
+        return ()
+    newest = samples[-1]
+    first: dict[str, PartSample] = {}
+    for one in samples:
+        if (one.pid, one.began) == (newest.pid, newest.began):
+            for part in one.parts:
+                first.setdefault(part.name, part)
+    found = [_part(part, first[part.name]) for part in newest.parts]
+    return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
+
+
+def outlook(samples: Sequence[Sample], verdict: Verdict | None) -> ForecastLike:
+    """The forecast module's, where there is one; else what is left over the verdict's rate."""
+    newest = samples[-1] if samples else None
+    if newest is None:
+        return Outlook()
+    if find_spec("membudget.forecast") is not None:
+        own = thinned(samples)
+        series = Series.of(own)
+        used = [one.used / 2**20 for one in own[-len(series.hours) :]]
+        found: ForecastLike = import_module("membudget.forecast").forecast(
+            series.hours, used, newest.limit
+        )
+        return found
+    if verdict is None:
+        return Outlook()
+    if verdict.confidence == Confidence.NONE or newest.limit is None:
+        return Outlook(levels_off_at=verdict.levels_off_at)
+    left = max(0, newest.limit - newest.used)
+    return Outlook(
+        seconds_left=_seconds(left, verdict.rate),
+        soonest=_seconds(left, verdict.rate_high),
+        latest=_seconds(left, verdict.rate_low),
+        levels_off_at=verdict.levels_off_at,
+    )
+
+
+def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
+    """What the forecast module finds odd now; nothing where there is no such module."""
+    if not samples or find_spec("membudget.forecast") is None:
+        return
+    own = thinned(samples)
+    series = Series.of(own)
+    columns = {"resident memory (MiB)": series.rss}
+    for name, column in (
+        ("C heap in use (MiB)", series.malloc),
+        ("live Python blocks", series.blocks),
+        ("requests a second", series.requests),
+    ):
+        if column is not None:
+            columns[name] = column
+    for one in import_module("membudget.forecast").anomalies(series.hours, columns):
+        yield Odd(
+            name=one.name,
+            value=one.value,
+            expected=one.expected,
+            score=one.score,
+            basis=one.basis,
+        )
+
+
+def _seconds(left: int, rate: float) -> float | None:
+    return left / rate * HOUR if rate > 0 else None
+
+
+def _use(values: Sequence[int]) -> Use | None:
+    if not values:
+        return None
+    return Use(
+        now=values[-1],
+        average=round(sum(values) / len(values)),
+        least=min(values),
+        most=max(values),
+    )
+
+
+def _part(part: PartSample, first: PartSample) -> PartFigure:
+    fills = [
+        held / most
+        for held, most in ((part.items, part.most_items), (part.bytes, part.most_bytes))
+        if held is not None and most
+    ]
+    return PartFigure(
+        name=part.name,
+        kind=part.kind,
+        items=part.items,
+        bytes=part.bytes,
+        most_items=part.most_items,
+        most_bytes=part.most_bytes,
+        ttl=part.ttl,
+        fill=max(fills, default=None),
+        grew_items=_gain(part.items, first.items),
+        grew_bytes=_gain(part.bytes, first.bytes),
+    )
+
+
+def _gain(now: int | None, first: int | None) -> int | None:
+    return None if now is None or first is None else now - first

@@ -1,0 +1,198 @@
+"""The report as text of 80 columns, for a person at a terminal at night: the worst first."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from membudget.leaks.records import Confidence
+from membudget.report.words import (
+    Calendar,
+    between,
+    culprit,
+    filled,
+    grown,
+    headline,
+    outlook,
+    plain,
+    signed,
+    standing,
+)
+from membudget.units import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from membudget.report.records import Report, Use
+
+WIDTH = 80
+_ROWS = 12
+_INDENT = "  "
+
+
+def as_text(report: Report) -> str:
+    """The report, its last line ended; no line is longer than 80 columns."""
+    calendar = Calendar(is_dated=report.is_dated)
+    lines = [*_top(report, calendar), ""]
+    for title, body in (
+        ("MEMORY", _memory(report, calendar)),
+        ("LEAK", _leak(report, calendar)),
+        ("CACHES AND CONTAINERS", _parts(report)),
+        ("MODELS", _rows(report.models, _model)),
+        ("OPERATIONS", _rows(report.operations, _operation)),
+        ("UNUSUAL NOW", _rows(report.anomalies, _odd)),
+        ("EVENTS, NEWEST FIRST", _events(report, calendar)),
+        ("NOTES", (line for note in report.notes for line in _wrapped(note))),
+    ):
+        if rows := list(body):
+            lines += [title, *rows, ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _top(report: Report, calendar: Calendar) -> Iterator[str]:
+    who = " ".join(
+        filter(None, [plain(report.name), f"(pid {report.pid})" if report.pid else ""])
+    )
+    yield from wrap(f"Memory report{f' of {who}' if who else ''}", WIDTH)
+    if report.samples:
+        count = len(report.samples)
+        yield from wrap(
+            f"{calendar.date(report.made)}, the last {human_seconds(report.span)}, "
+            f"{count:,} sample{'' if count == 1 else 's'}",
+            WIDTH,
+        )
+    yield ""
+    yield from wrap(headline(report), WIDTH)
+    if report.samples:
+        yield from wrap(outlook(report.forecast, report.limit, report.headroom), WIDTH)
+
+
+def _memory(report: Report, calendar: Calendar) -> Iterator[str]:
+    if report.use is None or report.resident is None:
+        return
+    yield f"{_INDENT}{'':<12}{'now':>12}{'average':>12}{'minimum':>12}{'maximum':>12}"
+    if report.use != report.resident:
+        yield _use("judged", report.use)
+    yield _use("resident", report.resident)
+    if report.limit is not None and report.headroom is not None:
+        share = report.use.now / report.limit
+        yield (
+            f"{_INDENT}{'limit':<12}{human_bytes(report.limit):>12}   {share:.0%} used, "
+            f"{human_bytes(max(0, report.headroom))} left"
+        )
+    for name, size in report.marks.items():
+        yield f"{_INDENT}{plain(name):<12}{human_bytes(size):>12}"
+    if report.restarts:
+        at = ", ".join(calendar.moment(one) for one in report.restarts[-3:])
+        count = len(report.restarts)
+        yield from _wrapped(f"restarted {count} time{'' if count == 1 else 's'}, last: {at}")
+
+
+def _use(name: str, use: Use) -> str:
+    cells = "".join(
+        f"{human_bytes(one):>12}" for one in (use.now, use.average, use.least, use.most)
+    )
+    return f"{_INDENT}{name:<12}{cells}"
+
+
+def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
+    verdict = report.verdict
+    if verdict is None:
+        return
+    yield from _fact("kind", f"{standing(verdict)}; score {verdict.score:.2f} of 1")
+    yield from _fact("why", verdict.reason)
+    if verdict.confidence > Confidence.NONE:
+        low_high = between(verdict.rate_low, verdict.rate_high)
+        yield from _fact("rate", f"{signed(verdict.rate)}/h ({low_high})")
+        if verdict.onset is not None:
+            yield from _fact("since", calendar.date(verdict.onset))
+    if verdict.step is not None:
+        at = calendar.moment(verdict.step.at)
+        yield from _fact("step", f"{signed(verdict.step.size)} at {at}")
+    for one in verdict.filling[:_ROWS]:
+        when = f"full in {human_seconds(one.full_in)}" if one.full_in is not None else "filling"
+        size = f" at {human_bytes(one.full_at)}" if one.full_at is not None else ""
+        yield from _fact("filling", f"{plain(one.name)}: {when}{size}")
+    facts = verdict.facts
+    yield from _fact(
+        "simple rule",
+        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h; rule: {facts.threshold:g} MiB/h; "
+        f"{facts.growing_share:.0%} of samples grew",
+    )
+    for place, one in enumerate(report.culprits[:_ROWS], 1):
+        share = f", {one.share:.0%} of the growth" if one.share is not None else ""
+        yield from _fact(f"culprit {place}", f"{culprit(one)}{share}")
+        for title, words in (
+            ("newest", plain(one.newest)),
+            ("held by", " -> ".join(map(plain, one.chain))),
+            ("note", plain(one.note)),
+        ):
+            if words:
+                yield from _fact(title, words)
+
+
+def _parts(report: Report) -> Iterator[str]:
+    for one in report.parts[:_ROWS]:
+        fill = "     " if one.fill is None else f"{one.fill:>5.0%}"
+        gained = grown(one)
+        told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
+        yield from _wrapped(f"{fill} {told}{f' [{gained}]' if gained else ''}", 8)
+    yield from _more(len(report.parts))
+
+
+def _rows(rows: Sequence[object], tell: Callable[..., str]) -> Iterator[str]:
+    for one in rows[:_ROWS]:
+        yield from _wrapped(tell(one))
+    yield from _more(len(rows))
+
+
+def _model(one: object) -> str:
+    size, uses, idle = (getattr(one, name) for name in ("bytes", "uses", "idle"))
+    told = [plain(getattr(one, "state", ""))]
+    told += [human_bytes(size)] if size is not None else []
+    told += [f"{uses:,} uses"] if uses is not None else []
+    told += [f"idle for {human_seconds(idle)}"] if idle is not None else []
+    return f"{plain(getattr(one, 'name', ''))}: {', '.join(told)}"
+
+
+def _operation(one: object) -> str:
+    grew, took = (getattr(one, name) for name in ("grew", "took"))
+    told = [f"{getattr(one, 'times', 0):,} times"]
+    told += [f"{signed(grew)} in all"] if grew is not None else []
+    told += [f"{human_seconds(took)} in all"] if took is not None else []
+    return f"{plain(getattr(one, 'name', ''))}: {', '.join(told)}"
+
+
+def _odd(one: object) -> str:
+    name, basis = (plain(getattr(one, field)) for field in ("name", "basis"))
+    value, expected, score = (getattr(one, field) for field in ("value", "expected", "score"))
+    told = f"{name} is {value:,.4g}, {expected:,.4g} was to be expected"
+    return f"{told}{f' by {basis}' if basis else ''} ({score:+.0f} deviations)"
+
+
+def _events(report: Report, calendar: Calendar) -> Iterator[str]:
+    for one in report.happenings[::-1][:_ROWS]:
+        told = f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
+        yield from _wrapped(told, 20)
+    yield from _more(len(report.happenings))
+
+
+def _fact(name: str, words: str) -> Iterable[str]:
+    return _wrapped(f"{name:<12}{words}", 12)
+
+
+def _wrapped(words: str, hanging: int = 2) -> Iterable[str]:
+    """The words in lines, those after the first further in."""
+    return wrap(
+        words,
+        WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT + " " * hanging,
+        drop_whitespace=True,
+        expand_tabs=False,
+    )
+
+
+def _more(count: int) -> Iterator[str]:
+    if count > _ROWS:
+        yield f"{_INDENT}and {count - _ROWS} more"

@@ -1,0 +1,137 @@
+"""The sentences that text and page have in common."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
+from membudget.leaks.records import Confidence, Kind
+from membudget.units import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from membudget.leaks.records import Verdict
+    from membudget.report.records import CulpritLike, ForecastLike, PartFigure, Report
+
+_HOUR = 3600.0
+_LONGEST_NAME = 200
+
+
+class Calendar(Record):
+    """How moments are written: as local time, or as time since the recording began."""
+
+    is_dated: bool = True
+
+    def moment(self, wall: float) -> str:
+        """A moment within the last days: "Tue 14:00", or "hour 3.5"."""
+        if not self.is_dated:
+            return f"hour {wall / _HOUR:.1f}"
+        return time.strftime("%a %H:%M", time.localtime(wall))
+
+    def date(self, wall: float) -> str:
+        """A moment in full: "2026-11-21 14:00 UTC+0100", or "hour 24.0 of the recording"."""
+        if not self.is_dated:
+            return f"hour {wall / _HOUR:.1f} of the recording"
+        return time.strftime("%Y-%m-%d %H:%M UTC%z", time.localtime(wall))
+
+
+def plain(text: object) -> str:
+    """A name from anywhere, fit for one line: no control characters, not endless."""
+    words = " ".join(str(text).split())
+    words = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return words if len(words) <= _LONGEST_NAME else f"{words[:_LONGEST_NAME]}..."
+
+
+def signed(size: float) -> str:
+    """Bytes with their sign: "+12.0 MiB"."""
+    return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
+
+
+def between(low: float, high: float) -> str:
+    """Two rates with their unit: "11.0 to 12.9 MiB/h"."""
+    first, last = (human_bytes(one).split() for one in (low, high))
+    if first[1] == last[1]:
+        return f"{first[0]} to {last[0]} {last[1]}/h"
+    return f"{' '.join(first)} to {' '.join(last)}/h"
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence: what grows, how fast, since when, in what."""
+    verdict = report.verdict
+    if verdict is None:
+        return "No samples, so nothing can be said."
+    if verdict.confidence == Confidence.NONE:
+        if verdict.kind is Kind.NONE:
+            return "No leak is seen."
+        return f"No leak is seen; growth of the kind {verdict.kind.value!r}."
+    calendar = Calendar(is_dated=report.is_dated)
+    sure = {Confidence.LOW: "May leak", Confidence.MEDIUM: "Leaks"}.get(verdict.confidence, "Leaks")
+    since = f" since {calendar.moment(verdict.onset)}" if verdict.onset is not None else ""
+    told = f"{sure} {human_bytes(verdict.rate)}/h{since}"
+    if report.culprits:
+        told += f", in {culprit(report.culprits[0])}"
+    return f"{told}."
+
+
+def culprit(one: CulpritLike) -> str:
+    """Who it is, and what it gains: "app.SessionStore._by_id (dict, +3,100 items/h)"."""
+    facts = [plain(one.kind)]
+    if one.items_per_hour is not None:
+        facts.append(f"{one.items_per_hour:+,.0f} items/h")
+    if one.bytes_per_hour is not None:
+        facts.append(f"{signed(one.bytes_per_hour)}/h")
+    return f"{plain(one.name)} ({', '.join(facts)})"
+
+
+def standing(verdict: Verdict) -> str:
+    """How sure, and of what: "high confidence, leak in Python objects"."""
+    if verdict.confidence == Confidence.NONE:
+        return str(verdict.kind.value)
+    return f"{verdict.kind.value}, {verdict.confidence.name.lower()} confidence"
+
+
+def outlook(forecast: ForecastLike, limit: int | None, headroom: int | None) -> str:
+    """The forecast in one sentence."""
+    if limit is not None and headroom is not None and headroom <= 0:
+        return f"Over the limit of {human_bytes(limit)} by {human_bytes(-headroom)} now."
+    if forecast.seconds_left is not None:
+        near = forecast.soonest if forecast.soonest is not None else forecast.seconds_left
+        interval = (
+            f"{human_seconds(near)} to {human_seconds(forecast.latest)}"
+            if forecast.latest is not None
+            else f"{human_seconds(near)} or more"
+        )
+        return f"Limit reached in {human_seconds(forecast.seconds_left)} ({interval})."
+    if forecast.levels_off_at is not None:
+        return f"Growth slows down and ends at about {human_bytes(forecast.levels_off_at)}."
+    if limit is None:
+        return "No limit is known, so there is none to be reached."
+    return "The limit is not in sight."
+
+
+def filled(part: PartFigure) -> str:
+    """How full a part is, beside its bounds: "500 of 1,000 items, 3.2 of 20 MiB"."""
+    told = []
+    if part.items is not None:
+        of = f" of {part.most_items:,}" if part.most_items is not None else ""
+        told.append(f"{part.items:,}{of} items")
+    elif part.most_items is not None:
+        told.append(f"at most {part.most_items:,} items")
+    if part.bytes is not None:
+        of = f" of {human_bytes(part.most_bytes)}" if part.most_bytes is not None else ""
+        told.append(f"{human_bytes(part.bytes)}{of}")
+    elif part.most_bytes is not None:
+        told.append(f"at most {human_bytes(part.most_bytes)}")
+    if part.ttl is not None:
+        told.append(f"kept {human_seconds(part.ttl)}")
+    return ", ".join(told) or "nothing known"
+
+
+def grown(part: PartFigure) -> str:
+    """What a part gained over the time looked at, or ""."""
+    told = []
+    if part.grew_items:
+        told.append(f"{part.grew_items:+,} items")
+    if part.grew_bytes:
+        told.append(signed(part.grew_bytes))
+    return ", ".join(told)
