@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from membudget.core import PartSample, Sample
 from membudget.errors import ConfigError
 from membudget.report.recorded import Lines, Recording, as_number, as_size, shown
+from membudget.report.recorded_rows import COLLECTING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,14 @@ def read_csv(lines: Lines) -> Recording:
             raise lines.wrong(number, f"{error}:", "mend the line, or leave it out") from None
         served = sample.requests or 0
         samples.append(sample)
+    if "gc2_runs" not in names or _has_collected(samples):
+        samples = [one.replace(gc_thresholds=COLLECTING) for one in samples]
     return Recording(samples=tuple(samples), form="CSV", is_dated=False, notes=tuple(notes))
+
+
+def _has_collected(samples: Sequence[Sample]) -> bool:
+    """Whether full collections went on; without any over a recording, collection was off."""
+    return samples[:1] != [] and samples[-1].gc_runs[2] > samples[0].gc_runs[2]
 
 
 def _check_header(names: Sequence[str], lines: Lines) -> None:

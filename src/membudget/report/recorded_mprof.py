@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Sample
 from membudget.report.recorded import Lines, Recording, as_number, as_size, shown
+from membudget.report.recorded_rows import COLLECTING
 from membudget.report.records import OperationFigure
 from membudget.report.reduced import envelope
 
@@ -113,7 +114,15 @@ def _samples(found: _Found, places: Iterable[int]) -> Iterable[Sample]:
     for place in places:
         wall, rss = found.times[place], as_size(found.held[place], _MIB, "MEM")
         children = _at(found, last, wall)
-        yield Sample(at=wall, wall=wall, used=rss, rss=rss, children=children, began=began)
+        yield Sample(
+            at=wall,
+            wall=wall,
+            used=rss,
+            rss=rss,
+            children=children,
+            gc_thresholds=COLLECTING,
+            began=began,
+        )
 
 
 def _at(found: _Found, walls: list[float], wall: float) -> int | None:

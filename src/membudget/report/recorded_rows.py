@@ -8,6 +8,9 @@ from typing import Any
 from membudget.core import PartSample, Sample
 from membudget.report.recorded import Lines, Recording, as_number, as_size, shown
 
+COLLECTING = (700, 10, 10)
+"""Thresholds taken where a file tells none: the interpreter's own for long."""
+
 _FIELDS = frozenset(Sample(at=0.0, wall=0.0, used=0, rss=0).as_dict())
 _PART_FIELDS = tuple(PartSample(name="", kind="").as_dict())
 _SIZES = frozenset(
@@ -63,6 +66,8 @@ def sample_of(row: Any) -> Sample:
     values = {name: _value(name, value) for name, value in row.items()}
     values.setdefault("used", values["rss"])
     values.setdefault("at", values["wall"])
+    # Thresholds of zero mean that collection is off; who tells none has it on, as is the rule.
+    values.setdefault("gc_thresholds", COLLECTING)
     return Sample(**values)
 
 

@@ -13,6 +13,7 @@ from membudget.report.words import (
     filled,
     grown,
     headline,
+    lasting,
     outlook,
     plain,
     signed,
@@ -57,7 +58,7 @@ def _top(report: Report, calendar: Calendar) -> Iterator[str]:
     if report.samples:
         count = len(report.samples)
         yield from wrap(
-            f"{calendar.date(report.made)}, the last {human_seconds(report.span)}, "
+            f"{calendar.date(report.made)}, the last {lasting(report.span)}, "
             f"{count:,} sample{'' if count == 1 else 's'}",
             WIDTH,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.leaks.records import Confidence, Kind
+from membudget.report.played import RECORDED
 from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ def plain(text: object) -> str:
     return words if len(words) <= _LONGEST_NAME else f"{words[:_LONGEST_NAME]}..."
 
 
+def lasting(seconds: float) -> str:
+    """A span in the unit of a day's report: hours up to three days, then days."""
+    if 86400 <= seconds < 3 * 86400:
+        return f"{seconds / _HOUR:.0f} h"
+    return human_seconds(seconds)
+
+
 def signed(size: float) -> str:
     """Bytes with their sign: "+12.0 MiB"."""
     return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
@@ -61,6 +69,10 @@ def headline(report: Report) -> str:
     if verdict is None:
         return "No samples, so nothing can be said."
     if verdict.confidence == Confidence.NONE:
+        facts = verdict.facts
+        is_early = facts.samples < RECORDED.min_samples or facts.hours < 0.9 * RECORDED.min_duration
+        if is_early:
+            return "Too early to say whether it leaks."
         if verdict.kind is Kind.NONE:
             return "No leak is seen."
         return f"No leak is seen; growth of the kind {verdict.kind.value!r}."
