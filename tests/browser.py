@@ -1,7 +1,7 @@
 """A real browser, spoken to through its debugging pipe: what a page looks like, and what it says.
 
-The protocol is the Chrome DevTools Protocol: JSON messages that end with a zero byte, on descriptors
-3 (to the browser) and 4 (from it).
+The protocol is the Chrome DevTools Protocol: JSON messages that end with a zero byte, on
+descriptors 3 (to the browser) and 4 (from it).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from membudget.probes import allocator
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from membudget.budget.day import Day
     from membudget.budget.foreign import ForeignCaches
     from membudget.core import Event
     from membudget.governor.brake import Brake
@@ -42,6 +43,7 @@ class Answers:
         changes: The latest changes of level.
         foreign: What was found in the program, if anybody looked.
         brake: The brake, if it was asked for.
+        day: The samples and events of the latest day.
     """
 
     def __init__(
@@ -50,16 +52,18 @@ class Answers:
         changes: Ring,
         foreign: ForeignCaches | None,
         brake: Brake | None,
+        day: Day,
     ) -> None:
         self._governor = governor
         self._changes = changes
         self._foreign = foreign
         self._brake = brake
+        self._day = day
         self._mallinfo_took = 0.0
 
     def by_command(self) -> Mapping[str, Answer]:
         """The answers, for a control socket."""
-        return {"status": self.status, "memory": self.memory}
+        return {"status": self.status, "memory": self.memory, "samples": self._day.as_answer}
 
     def status(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The figures of the latest reading."""

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from membudget.bounded.containers.mapping import BoundedDict
     from membudget.bounded.containers.set import BoundedSet
     from membudget.budget.assembly import Sources
+    from membudget.budget.day import Day
     from membudget.budget.foreign import ForeignCaches
     from membudget.budget.watching import Watched
     from membudget.core import Event, Reclaimer, Sink
     from membudget.governor.admission import Lease
     from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
+    from membudget.report.records import Report
     from membudget.settings.resolve import Settings
     from membudget.sinks.ring import Ring
     from membudget.watched.container import WatchedContainer
@@ -78,6 +80,7 @@ class Budget:
         *,
         foreign: ForeignCaches | None = None,
         brake: Brake | None = None,
+        day: Day | None = None,
     ) -> None:
         self.governor = governor
         self.settings = settings
@@ -86,6 +89,7 @@ class Budget:
         self._samples = samples
         self._foreign = foreign
         self._watched: Watched | None = None
+        self._day = day
 
     @property
     def pressure(self) -> Pressure:
@@ -252,6 +256,14 @@ class Budget:
             latest=governor.watch.latest,
             seconds_at=dict(governor.seconds_at),
         )
+
+    def report(self, hours: float = 24.0) -> Report:
+        """The report on the latest hours; `membudget.report.html.as_html` makes it a page."""
+        from membudget.budget.day import Day  # only for those who report
+
+        day = self._day if self._day is not None else Day(self._samples)
+        day.governor = self.governor
+        return day.report(hours)
 
     def stop(self) -> None:
         """End the budget and tell the summary; a second call does nothing."""

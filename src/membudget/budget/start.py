@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.budget.answers import Answers
 from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.core import PressureChanged, Sampled
 from membudget.errors import MembudgetError
@@ -77,6 +78,7 @@ def start(
         holders.check_free()
     found = Sources(resolved)
     samples, changes = Ring(resolved["monitoring.history_size"]), Ring(CHANGES_KEPT)
+    day = Day(samples, program_name(sys.orig_argv))
     takers = [merged(log_sink())] if sinks is None else list(sinks)
     foreign = _foreign(resolved, holders, is_launched=is_launched)
     answers: dict[str, Any] = {}
@@ -86,11 +88,12 @@ def start(
         found,
         holders,
         ladder=ladder,
-        sinks=[only(samples, Sampled), only(changes, PressureChanged), *takers],
+        sinks=[only(samples, Sampled), only(changes, PressureChanged), merged(day), *takers],
         presence=presence,
     )
     governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
+    day.governor = governor
     if isinstance(before, Governor):
         before.stop()
     for where, failure in found.failures:
@@ -99,7 +102,8 @@ def start(
         governor.followers.append(_publisher(presence, governor))
         governor.at_stop.append(presence.close)
     brake, note = _brake(resolved, found, governor)
-    answers.update(Answers(governor, changes, foreign, brake).by_command())
+    answers.update(Answers(governor, changes, foreign, brake, day).by_command())
+    _report_daily(governor, day, resolved["report.directory"])
     handler = None
     if config is not None:
         handler = _reload_on_hangup(governor, found, resolved, given, config)
@@ -112,7 +116,7 @@ def start(
             foreign.leave()
         governor.stop()
         raise
-    budget = Budget(governor, resolved, samples, found, foreign=foreign, brake=brake)
+    budget = Budget(governor, resolved, samples, found, foreign=foreign, brake=brake, day=day)
     if handler is not None:
         handler.on_reload = budget.take_settings
     return budget
@@ -184,6 +188,19 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
     governor.followers.append(brake.follow)
     governor.at_stop.append(brake.disarm)
     return brake, note
+
+
+def _report_daily(governor: Governor, day: Day, directory: str | None) -> None:
+    """Have a report written every 24 hours, where there is a folder for it."""
+    if directory is None:
+        return
+    from membudget.report.daily import DailyReport  # only for those who want one
+
+    daily = DailyReport(
+        directory, day.report, governor.tell, governor.clock, name=program_name(sys.orig_argv)
+    )
+    governor.chores.append(daily)
+    governor.at_stop.append(daily.end)
 
 
 def _reload_on_hangup(

@@ -19,7 +19,7 @@ USAGE = 64
 INTERRUPTED = 130
 """What a shell reports for a command ended by Ctrl-C."""
 
-_COMMANDS = ("config", "demo", "doctor", "memory", "run", "status", "stress")
+_COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "status", "stress")
 
 
 class _Commands(click.Group):

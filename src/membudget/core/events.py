@@ -257,6 +257,18 @@ class Late(Record):
         return Severity.WARNING
 
 
+class ReportMade(Record):
+    """The report of a day was written (`paths`: its files)."""
+
+    at: float
+    paths: tuple[str, ...]
+
+    @property
+    def severity(self) -> Severity:
+        """Always INFO."""
+        return Severity.INFO
+
+
 class SettingsReloaded(Record):
     """The settings were read anew (`waiting`: keys that only a restart applies)."""
 
@@ -299,6 +311,7 @@ Event: TypeAlias = (
     | AdmissionRefused
     | BrakeHit
     | Late
+    | ReportMade
     | SettingsReloaded
     | Failed
 )

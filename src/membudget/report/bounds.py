@@ -123,9 +123,7 @@ def _bound(path: str, name: str, rows: Any) -> Bound:
     return Bound(
         max_items=None if items is None else int(items),
         max_bytes=_text(where, rows, "max_bytes", parse_bytes, "20MiB"),
-        ttl=hours * 3600.0
-        if hours is not None
-        else _text(where, rows, "ttl", parse_seconds, "1h"),
+        ttl=hours * 3600.0 if hours is not None else _text(where, rows, "ttl", parse_seconds, "1h"),
         bytes_per_item=_number(where, rows, "bytes_per_item"),
     )
 

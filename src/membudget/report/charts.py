@@ -46,10 +46,11 @@ class Line(Record):
 
 
 class Level(Record):
-    """A horizontal line with its name."""
+    """A horizontal line with its name, and the words of the legend."""
 
     name: str
     at: float
+    words: str = ""
     is_limit: bool = False
 
 
@@ -106,7 +107,10 @@ def drawn(chart: Chart) -> str:
             f"<p>{escaped(chart.words)}</p>",
             _legend(chart, areas),
             '</figcaption><div class="plot"><div class="ys" aria-hidden="true">',
-            *(f'<span style="bottom:{_up(chart, y):.2f}%">{escaped(name)}</span>' for y, name in ys),
+            *(
+                f'<span style="bottom:{_up(chart, y):.2f}%">{escaped(name)}</span>'
+                for y, name in ys
+            ),
             '</div><div class="field">',
             _svg(chart, areas, ys, xs),
             *_labels(chart, areas),
@@ -127,8 +131,8 @@ def _along(chart: Chart, xs: Sequence[Tick]) -> Iterator[str]:
 
 
 def _legend(chart: Chart, areas: Sequence[Line]) -> str:
-    if len(chart.lines) < 2 and not chart.levels:  # noqa: PLR2004  # one needs no telling apart
-        return ""
+    if chart.is_small or (len(chart.lines) < 2 and not chart.levels):  # noqa: PLR2004
+        return ""  # One curve needs no telling apart.
     rows = []
     for line in chart.lines:
         number = f"<b>{areas.index(line) + 1}</b>" if line in areas and len(areas) > 1 else ""
@@ -137,35 +141,44 @@ def _legend(chart: Chart, areas: Sequence[Line]) -> str:
             f'c{line.colour}" d="{"M0 1h24v8h-24z" if line.style == "area" else "M1 5h22"}"/></svg>'
         )
         rows.append(f"<li>{sample}{number}{escaped(line.name)}</li>")
+    for kind, wanted in (("limit", True), ("level", False)):
+        if names := [level.words for level in chart.levels if level.is_limit is wanted]:
+            sample = (
+                '<svg class="key" viewBox="0 0 24 10" aria-hidden="true">'
+                f'<path class="{kind}" d="M1 5h22"/></svg>'
+            )
+            rows.append(f"<li>{sample}{escaped(', '.join(names))}</li>")
     return f'<ul class="legend">{"".join(rows)}</ul>'
 
 
 def _svg(chart: Chart, areas: Sequence[Line], ys: Sequence[Tick], xs: Sequence[Tick]) -> str:
-    drawing = [
-        f'<svg role="img" viewBox="0 0 {WIDE:.0f} {HIGH:.0f}" preserveAspectRatio="none" '
-        f'aria-label="{escaped(f"{chart.title}. {chart.words}")}">'
-    ]
+    label = escaped(f"{chart.title}. {chart.words}")
+    box = f'viewBox="0 0 {WIDE:.0f} {HIGH:.0f}" preserveAspectRatio="none"'
+    drawing = [f'<svg role="img" {box} aria-label="{label}">']
     grid = "".join(f"M0 {_y(chart, y):.1f}h{WIDE:.0f}" for y, _ in ys)
     grid += "".join(f"M{_x(chart, x):.1f} 0v{HIGH:.0f}" for x, _ in xs)
     drawing.append(f'<path class="grid" d="{grid}"/>')
     base: list[float] | None = None
     for line in areas:
         top = [
-            (held or 0.0) + (base[at] if base is not None else 0.0) for at, held in enumerate(line.y)
+            (held or 0.0) + (base[at] if base is not None else 0.0)
+            for at, held in enumerate(line.y)
         ]
         drawing.append(_area(chart, line, top, base))
         base = top
     for level in chart.levels:
         kind = "limit" if level.is_limit else "level"
         drawing.append(f'<path class="{kind}" d="M0 {_y(chart, level.at):.1f}h{WIDE:.0f}"/>')
-    for moment in chart.moments:
-        drawing.append(f'<path class="moment" d="M{_x(chart, moment.at):.1f} 0v{HIGH:.0f}"/>')
+    drawing += [
+        f'<path class="moment" d="M{_x(chart, moment.at):.1f} 0v{HIGH:.0f}"/>'
+        for moment in chart.moments
+    ]
     drawing += [_curve(chart, line) for line in chart.lines if line.style != "area"]
     return "".join([*drawing, "</svg>"])
 
 
 def _curve(chart: Chart, line: Line) -> str:
-    kept = set(envelope(line.t, line.y, MOST_POINTS))
+    kept = set(envelope(line.t, line.y, MOST_POINTS // 2 if chart.is_small else MOST_POINTS))
     path, pen = [], "M"
     for place, (t, y) in enumerate(zip(line.t, line.y, strict=True)):
         if y is None:
@@ -215,21 +228,18 @@ def _labels(chart: Chart, areas: Sequence[Line]) -> Iterator[str]:
 
 
 def _tags(chart: Chart) -> Iterator[str]:
-    """The names of levels: above their lines, the limit's below it; in two rows where near."""
-    taken: list[tuple[float, str]] = []
-    for level in sorted(chart.levels, key=lambda one: (not one.is_limit, -one.at)):
+    """The names of levels, the limit's below its line; one without room is in the legend alone."""
+    taken: list[float] = []
+    for level in sorted(chart.levels, key=lambda one: (not one.is_limit, one.at)):
         up = _up(chart, level.at)
         is_below = up > 100 - _TAG
         low = up - _TAG if is_below else up
-        for row in ("", " second"):
-            if all(row != r or abs(low - other) >= _TAG for other, r in taken):
-                taken.append((low, row))
-                kind = f"tag{' below' if is_below else ''}{row}"
-                yield (
-                    f'<span class="{kind}" aria-hidden="true" style="bottom:{up:.2f}%">'
-                    f"{escaped(level.name)}</span>"
-                )
-                break
+        if all(abs(low - other) >= _TAG for other in taken):
+            taken.append(low)
+            yield (
+                f'<span class="tag{" below" if is_below else ""}" aria-hidden="true" '
+                f'style="bottom:{up:.2f}%">{escaped(level.name)}</span>'
+            )
 
 
 def _numbers(chart: Chart, areas: Sequence[Line]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ class Columns:
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._samples = samples
-        gaps = [b.wall - a.wall for a, b in zip(samples, samples[1:], strict=False)]
+        gaps = [b.wall - a.wall for a, b in pairwise(samples)]
         usual = sorted(gaps)[len(gaps) // 2]
         self._breaks = {
             place
-            for place, (a, b) in enumerate(zip(samples, samples[1:], strict=False))
+            for place, (a, b) in enumerate(pairwise(samples))
             if (a.pid, a.began) != (b.pid, b.began) or b.wall - a.wall > _SILENCE * usual > 0
         }
 
@@ -36,17 +37,41 @@ class Columns:
         """A figure of each sample."""
         return self._broken([figure(one) for one in self._samples])
 
-    def rate(self, counter: Callable[[Sample], float | None], unit: float = 3600.0) -> Curve:
-        """How fast a counter rises, per so many seconds; nothing across a break."""
-        values: list[float | None] = [None]
-        for place, (a, b) in enumerate(zip(self._samples, self._samples[1:], strict=False)):
-            before, after, took = counter(a), counter(b), b.wall - a.wall
-            is_known = before is not None and after is not None and took > 0
-            if not is_known or place in self._breaks or before is None or after is None:
-                values.append(None)
-            else:
-                values.append(max(0.0, after - before) / took * unit)
-        return self._broken(values)
+    def rate(
+        self, counter: Callable[[Sample], float | None], unit: float = 3600.0, most: int = 150
+    ) -> Curve:
+        """How fast a counter rises, per so many seconds; so many rates at most.
+
+        Over shorter times there is more noise than news.
+
+        Nothing is told across a break.
+        """
+        samples = self._samples
+        apart = (samples[-1].wall - samples[0].wall) / most
+        values: list[float | None] = [None] * len(samples)
+        first = 0
+        for place in range(1, len(samples)):
+            if place - 1 in self._breaks:
+                first = place
+                continue
+            before, after = counter(samples[first]), counter(samples[place])
+            took = samples[place].wall - samples[first].wall
+            if before is None or after is None:
+                first = place
+            elif took >= apart and took > 0:
+                values[place] = max(0.0, after - before) / took * unit
+                first = place
+        return self._joined(values)
+
+    def _joined(self, values: Sequence[float | None]) -> Curve:
+        """The values that are, and the breaks."""
+        t: list[float] = []
+        y: list[float | None] = []
+        for place, (one, value) in enumerate(zip(self._samples, values, strict=True)):
+            if value is not None or place in self._breaks:
+                t.append(one.wall)
+                y.append(value)
+        return t, y
 
     def part(self, name: str, field: str) -> Curve:
         """The items or bytes of one part."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.leaks.records import Confidence
@@ -107,7 +108,7 @@ def restarts(samples: Sequence[Sample]) -> tuple[float, ...]:
     """When each process but the newest was last seen, in Unix seconds."""
     return tuple(
         before.wall
-        for before, after in zip(samples, samples[1:], strict=False)
+        for before, after in pairwise(samples)
         if (before.pid, before.began) != (after.pid, after.began)
     )
 
@@ -120,8 +121,7 @@ def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
     first: dict[str, PartSample] = {}
     for one in samples:
         if (one.pid, one.began) == (newest.pid, newest.began):
-            for part in one.parts:
-                first.setdefault(part.name, part)
+            first = {**{part.name: part for part in one.parts}, **first}
     found = [_part(part, first[part.name]) for part in newest.parts]
     return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
 

@@ -1,70 +1,51 @@
-"""Events as the report tells them."""
+"""Events as the report tells them: one line each, kept as text from the moment they happen.
+
+An event may hold an exception, and that its frames; a line holds nothing.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.core import (
-    AdmissionRefused,
-    BrakeHit,
-    Failed,
-    Late,
-    LeakSuspected,
-    LimitExceeded,
-    PressureChanged,
-    ProtectionTried,
-    Reclaimed,
-)
 from membudget.report.records import Happening
-from membudget.sinks.lines import line_of
-from membudget.units import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from membudget.core import Event
-
-_KINDS: dict[type, str] = {
-    AdmissionRefused: "refused",
-    BrakeHit: "brake",
-    Failed: "failure",
-    Late: "late",
-    LeakSuspected: "leak",
-    LimitExceeded: "over its limit",
-    PressureChanged: "level",
-    ProtectionTried: "protection",
-    Reclaimed: "reclaimed",
+KINDS = {
+    "AdmissionRefused": "refused",
+    "BrakeHit": "brake",
+    "ComponentStarted": "component",
+    "ComponentStopped": "component",
+    "Failed": "failure",
+    "Late": "late",
+    "LeakSuspected": "leak",
+    "LimitExceeded": "over its limit",
+    "OperationGrew": "operation",
+    "PressureChanged": "level",
+    "ProtectionTried": "protection",
+    "Reclaimed": "reclaimed",
 }
+"""What each type of event is called in a report; the others are not told there."""
+
 _LONGEST = 300
 
 
-def happenings(events: Iterable[Event], offset: float) -> tuple[Happening, ...]:
-    """What is worth a line of a report, oldest first.
+def happenings(
+    kept: Iterable[Iterable[object]], hours: float | None = None
+) -> tuple[Happening, ...]:
+    """What was kept of events, oldest first.
 
     Args:
-        events: Any events.
-        offset: Unix seconds less monotonic seconds, now.
+        kept: Unix seconds, name of the event's type, severity and line of each.
+        hours: Only those of so many hours before the newest; None takes all.
     """
     found = []
-    for event in events:
-        text = _line(event)
-        if text is not None and type(event) in _KINDS:
-            found.append(
-                Happening(
-                    wall=event.at + offset,
-                    kind=_KINDS[type(event)],
-                    severity=event.severity.name.lower(),
-                    text=text,
-                )
-            )
-    return tuple(sorted(found, key=lambda one: one.wall))
-
-
-def _line(event: Event) -> str | None:
-    if isinstance(event, LeakSuspected):
-        return (
-            f"a leak is suspected ({event.confidence}): {human_bytes(event.rate)}/h"
-            f"{f' in {event.culprit}' if event.culprit else ''}"
-        )
-    line = line_of(event)
-    return line if line is None else " ".join(line.split())[:_LONGEST]
+    for wall, name, severity, text in kept:
+        kind = KINDS.get(str(name))
+        if kind is not None and isinstance(wall, (int, float)):
+            line = " ".join(str(text).split())[:_LONGEST]
+            found.append(Happening(wall=float(wall), kind=kind, severity=str(severity), text=line))
+    found.sort(key=lambda one: one.wall)
+    newest = found[-1].wall if found else 0.0
+    return tuple(one for one in found if hours is None or one.wall >= newest - hours * 3600.0)

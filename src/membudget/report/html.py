@@ -130,9 +130,8 @@ def _use(name: str, use: Use) -> str:
 
 
 def _fact(name: str, value: str, small: str) -> str:
-    return (
-        f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}<small>{escaped(small)}</small></dd></div>"
-    )
+    told = f"{escaped(value)}<small>{escaped(small)}</small>"
+    return f"<div><dt>{escaped(name)}</dt><dd>{told}</dd></div>"
 
 
 def _details(report: Report, calendar: Calendar) -> str:
@@ -151,17 +150,17 @@ def _details(report: Report, calendar: Calendar) -> str:
         at = calendar.moment(verdict.step.at)
         rows.append(("Step", f"{signed(verdict.step.size)} at {at}"))
     for one in verdict.filling:
-        told = f"full in {human_seconds(one.full_in)}" if one.full_in is not None else "no end known"
+        told = (
+            f"full in {human_seconds(one.full_in)}" if one.full_in is not None else "no end known"
+        )
         size = f", at {human_bytes(one.full_at)}" if one.full_at is not None else ""
         rows.append(("Filling up", f"{plain(one.name)}: {told}{size}"))
     facts = verdict.facts
-    rows.append(
-        (
-            "Simple rule",
-            f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, where the rule is "
-            f"{facts.threshold:g} MiB/h; {facts.growing_share:.0%} of the samples grew",
-        )
+    simple = (
+        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, where the rule is "
+        f"{facts.threshold:g} MiB/h; {facts.growing_share:.0%} of the samples grew"
     )
+    rows.append(("Simple rule", simple))
     told = "".join(f"<dt>{name}</dt><dd>{escaped(words)}</dd>" for name, words in rows)
     return f'<dl class="list">{told}</dl>'
 

@@ -13,7 +13,8 @@ from membudget.units import human_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from membudget.report.records import Report
+    from membudget.report.columns import Curve
+    from membudget.report.records import PartFigure, Report
 
 _NEAR = 0.4
 """Share of the limit from which on it is in the picture."""
@@ -114,7 +115,7 @@ def explained(report: Report, columns: Columns) -> Chart | None:
 
 
 def held(report: Report, columns: Columns) -> Chart | None:
-    """The bytes of the largest parts, one upon the other."""
+    """The bytes of the largest parts, one upon the other; None where they are not worth it."""
     names = [one.name for one in report.parts if one.bytes][:_PARTS]
     if not names:
         return None
@@ -126,7 +127,11 @@ def held(report: Report, columns: Columns) -> Chart | None:
     if others:
         t, y = columns.others(others)
         lines.append(Line(name=f"{len(others)} more", t=t, y=y, style="area", colour=7))
-    totals = [sum(value or 0 for value in row) for row in zip(*(one.y for one in lines), strict=True)]
+    totals = [
+        sum(value or 0 for value in row) for row in zip(*(one.y for one in lines), strict=True)
+    ]
+    if max(totals) < _WORTH * max(one.rss for one in report.samples):
+        return None
     return Chart(
         title="Caches and containers, by bytes",
         words=(
@@ -145,7 +150,7 @@ def held(report: Report, columns: Columns) -> Chart | None:
 
 def items(report: Report, columns: Columns) -> Iterator[Chart]:
     """The items of the parts that grew most, a small chart each."""
-    known = [one for one in report.parts if one.items is not None]
+    known = [one for one in report.parts if one.items is not None and one.grew_items]
     known.sort(key=lambda one: -abs(one.grew_items or 0))
     for one in known[:_PARTS]:
         t, y = columns.part(one.name, "items")
@@ -155,7 +160,7 @@ def items(report: Report, columns: Columns) -> Iterator[Chart]:
         yield Chart(
             title=f"Items in {one.name}",
             words=f"{one.items:,} now, {one.grew_items or 0:+,} since the first sample."
-            + (f" It may hold {bound:,}." if bound is not None else " No bound is known."),
+            + _bound(one),
             unit="whole",
             lines=(Line(name="items", t=t, y=y, colour=2),),
             begin=t[0],
@@ -170,6 +175,13 @@ def items(report: Report, columns: Columns) -> Iterator[Chart]:
         )
 
 
+def _bound(part: PartFigure) -> str:
+    if part.most_items is not None:
+        return f" It may hold {part.most_items:,}."
+    has_other = part.most_bytes is not None or part.ttl is not None
+    return "" if has_other else " No bound is known."
+
+
 def beside(report: Report, columns: Columns) -> Iterator[Chart]:
     """Heap, collector, processor, threads and load: small charts of what is known and changes."""
     for title, unit, colour, words, values in (
@@ -177,7 +189,13 @@ def beside(report: Report, columns: Columns) -> Iterator[Chart]:
         ("Live Python blocks", "count", 1, "", columns.of(lambda one: one.blocks or None)),
         ("Children", "bytes", 5, "bytes", columns.of(lambda one: one.children)),
         ("Page cache", "bytes", 7, "bytes", columns.of(lambda one: one.file)),
-        ("Full collections an hour", "count", 3, "", columns.rate(lambda one: one.gc_runs[2])),
+        (
+            "Full collections an hour",
+            "count",
+            3,
+            "",
+            columns.rate(lambda one: one.gc_runs[2], most=24),
+        ),
         ("Freed by full collections", "share", 3, "", columns.of(lambda one: one.gc_efficiency)),
         ("Processor", "share", 2, "of a core", columns.rate(lambda one: one.cpu, 1.0)),
         ("Requests a second", "count", 6, "", columns.rate(lambda one: one.requests, 1.0)),
@@ -185,20 +203,15 @@ def beside(report: Report, columns: Columns) -> Iterator[Chart]:
         ("Asyncio tasks", "whole", 5, "", columns.of(lambda one: one.tasks)),
         ("Open descriptors", "whole", 6, "", columns.of(lambda one: one.fds)),
     ):
-        chart = _small(report, title, unit, colour, words, *values)
+        chart = _small(report, title, unit, values, colour=colour, words=words)
         if chart is not None:
             yield chart
 
 
 def _small(
-    report: Report,
-    title: str,
-    unit: str,
-    colour: int,
-    words: str,
-    t: Sequence[float],
-    y: Sequence[float | None],
+    report: Report, title: str, unit: str, curve: Curve, *, colour: int, words: str
 ) -> Chart | None:
+    t, y = curve
     known = [value for value in y if value is not None]
     if len(known) < _FEW or (max(known) == min(known) and title != "Processor"):
         return None
@@ -219,9 +232,7 @@ def _small(
         title=title,
         words=told,
         unit=unit,
-        lines=(
-            Line(name=title, t=t, y=y, style="dots" if is_sparse else "line", colour=colour),
-        ),
+        lines=(Line(name=title, t=t, y=y, style="dots" if is_sparse else "line", colour=colour),),
         begin=t[0],
         end=report.made,
         low=low,
@@ -268,11 +279,14 @@ def _levels(report: Report, top: float, *, is_ahead: bool) -> tuple[Level, ...]:
     if limit is None or (top < _NEAR * limit and not is_ahead):
         return ()
     marks = [
-        Level(name=f"{name} {human_bytes(at)}", at=at)
+        Level(name=name, at=at, words=f"{name} {human_bytes(at)}")
         for name, at in report.marks.items()
         if at < limit
     ]
-    return (Level(name=f"limit {human_bytes(limit)}", at=limit, is_limit=True), *marks)
+    return (
+        Level(name="limit", at=limit, words=f"limit {human_bytes(limit)}", is_limit=True),
+        *marks,
+    )
 
 
 def _both(
@@ -281,5 +295,3 @@ def _both(
     for a, b in zip(first, second, strict=True):
         if a is not None and b is not None:
             yield a, b
-
-

@@ -10,6 +10,7 @@ that is how the file of a killed process ends; a note says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core import Record
@@ -195,7 +196,7 @@ def _lines(path: str) -> Lines:
 
 def _check_order(found: Recording, lines: Lines) -> None:
     samples = found.samples
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in pairwise(samples):
         if after.wall < before.wall:
             raise ConfigError(
                 f"{lines.path}: time goes back from {before.wall:.3f} s to {after.wall:.3f} s: "

@@ -13,14 +13,19 @@ COLLECTING = (700, 10, 10)
 
 _FIELDS = frozenset(Sample(at=0.0, wall=0.0, used=0, rss=0).as_dict())
 _PART_FIELDS = tuple(PartSample(name="", kind="").as_dict())
-_SIZES = frozenset(
-    "used rss limit file system_available malloc children governed explained".split()
+_WHOLE = frozenset(
+    (
+        *("used", "rss", "limit", "file", "system_available", "malloc", "children"),
+        *("governed", "explained", "blocks", "uncollectable", "threads", "tasks", "fds"),
+        *("requests", "pid"),
+    )
 )
-_COUNTS = frozenset("blocks uncollectable threads tasks fds requests pid".split())
 _THREE = frozenset(("gc_runs", "gc_thresholds"))
 _MAY_LACK = frozenset(
-    "limit file system_share system_available malloc gc_efficiency tasks fds children requests"
-    .split()
+    (
+        *("limit", "file", "system_share", "system_available", "malloc", "gc_efficiency"),
+        *("tasks", "fds", "children", "requests"),
+    )
 )
 
 
@@ -56,7 +61,7 @@ def sample_of(row: Any) -> Sample:
         ValueError: A field is missing, not known, or does not fit.
     """
     if not isinstance(row, dict):
-        raise ValueError(f"{shown(row)} must be an object")
+        raise ValueError(f"{shown(row)} must be an object")  # noqa: TRY004  # as for all values
     for name in ("wall", "rss"):
         if row.get(name) is None:
             raise ValueError(f"field {name!r} is missing")
@@ -81,24 +86,30 @@ def _value(name: str, value: Any) -> Any:
         return _parts(value)
     if value is None and name in _MAY_LACK:
         return None
-    if name in _SIZES:
-        return as_size(value, 1, name)
-    if name in _COUNTS:
+    if name in _WHOLE:
         return as_size(value, 1, name)
     if name in _THREE:
-        if not isinstance(value, list) or len(value) != 3:  # noqa: PLR2004  # three generations
-            raise ValueError(f"{name} {shown(value)} must be a list of three numbers")
-        return tuple(as_size(one, 1, name) for one in value)
+        return _three(name, value)
     if name == "gc_enabled":
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} {shown(value)} must be true or false")
-        return value
+        return _switch(name, value)
     return as_number(value, name)
+
+
+def _three(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) != 3:  # noqa: PLR2004  # three generations
+        raise ValueError(f"{name} {shown(value)} must be a list of three numbers")
+    return tuple(as_size(one, 1, name) for one in value)
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} {shown(value)} must be true or false")  # noqa: TRY004  # a value's
+    return value
 
 
 def _parts(value: Any) -> tuple[PartSample, ...]:
     if not isinstance(value, list):
-        raise ValueError(f"parts {shown(value)} must be a list")
+        raise ValueError(f"parts {shown(value)} must be a list")  # noqa: TRY004  # as for all values
     return tuple(_part(one) for one in value)
 
 

@@ -71,12 +71,14 @@ dl.list dd{margin:0}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1.5rem
 2rem}
 .charts .chart:not(.small){grid-column:1/-1}
-figure{margin:0;min-width:0}
+figure{margin:0;min-width:0;display:flex;flex-direction:column}
+.plot{margin-top:auto}
 figcaption p{font-size:.9rem;margin:0 0 .35rem}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;list-style:none;margin:.2rem 0
 .5rem;padding:0;font-size:.85rem}
 .legend li{display:flex;align-items:center;gap:.4rem;min-width:0}
-.legend b,.number{border:1px solid var(--rule);padding:0 .25rem;border-radius:.15rem;font-weight:600}
+.legend b,.number{border:1px solid var(--rule);padding:0 .25rem;border-radius:.15rem;
+font-weight:600}
 .key{width:24px;height:10px;flex:none}
 .plot{display:grid;grid-template-columns:4.6rem 1fr;grid-template-rows:auto 1.5rem}
 .field{position:relative;height:17rem;border-left:1px solid var(--rule);border-bottom:1px solid
@@ -101,7 +103,6 @@ path{fill:none;vector-effect:non-scaling-stroke}
 .tag,.at,.number{position:absolute;font-size:.75rem;line-height:1.2;background:var(--ground);
 padding:0 .25rem;white-space:nowrap;border-radius:.15rem}
 .tag{left:.3rem;transform:translateY(-2px)}
-.tag.second{left:9rem}
 .tag.below{transform:translateY(calc(100% + 3px))}
 .at{top:.2rem;transform:translateX(.2rem);color:var(--soft)}
 .at.before{transform:translateX(calc(-100% - .2rem))}
@@ -109,12 +110,12 @@ padding:0 .25rem;white-space:nowrap;border-radius:.15rem}
 .scroll{overflow-x:auto}
 .scroll:focus-visible,a:focus-visible{outline:2px solid var(--c1);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--rule);vertical-align:
-top}
+th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--rule);
+vertical-align:top}
 th{font-weight:600;font-size:.85rem}
 td.n,th.n{text-align:right;white-space:nowrap}
-.bar{display:block;height:.5rem;width:6rem;max-width:100%;border:1px solid var(--soft);border-radius:
-.2rem;margin-top:.25rem}
+.bar{display:block;height:.5rem;width:6rem;max-width:100%;border:1px solid var(--soft);
+border-radius:.2rem;margin-top:.25rem}
 .bar i{display:block;height:100%;background:var(--c1)}
 .warning b{color:var(--warn)}
 .error b,.critical b{color:var(--bad)}
@@ -143,8 +144,10 @@ h2{break-after:avoid}
 
 def stylesheet() -> str:
     """The style sheet: colours of both schemes, then the rules. Paper is always light."""
-    colours = "".join(f".c{n}{{stroke:var(--c{n})}}.area.c{n}{{fill:var(--c{n});stroke:var(--ground)}}"
-                      for n in range(1, 8))
+    colours = "".join(
+        f".c{n}{{stroke:var(--c{n})}}.area.c{n}{{fill:var(--c{n});stroke:var(--ground)}}"
+        for n in range(1, 8)
+    )
     dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
     return f":root{{color-scheme:light dark;{_variables(LIGHT)}}}{dark}{_RULES}{colours}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.report.escaped import escaped
-from membudget.report.words import filled, grown, plain, signed
+from membudget.report.words import filled, grown, plain, signed, whole_percent
 from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
@@ -129,9 +129,10 @@ def _framed(title: str, names: Sequence[str], rows: Sequence[str]) -> str:
 
 def _fill(share: float | None) -> str:
     if share is None:
-        return "no bound" if share is None else ""
+        return "no bound"
     width = min(max(share, 0.0), 1.0) * 100
-    return f'{share:.0%}<span class="bar" aria-hidden="true"><i style="width:{width:.0f}%"></i></span>'
+    bar = f'<span class="bar" aria-hidden="true"><i style="width:{width:.0f}%"></i></span>'
+    return f"{whole_percent(share)}{bar}"
 
 
 def _or_unknown(value: float | None, tell: object) -> str:

@@ -18,6 +18,7 @@ from membudget.report.words import (
     plain,
     signed,
     standing,
+    whole_percent,
 )
 from membudget.units import human_bytes, human_seconds
 
@@ -51,9 +52,7 @@ def as_text(report: Report) -> str:
 
 
 def _top(report: Report, calendar: Calendar) -> Iterator[str]:
-    who = " ".join(
-        filter(None, [plain(report.name), f"(pid {report.pid})" if report.pid else ""])
-    )
+    who = " ".join(filter(None, [plain(report.name), f"(pid {report.pid})" if report.pid else ""]))
     yield from wrap(f"Memory report{f' of {who}' if who else ''}", WIDTH)
     if report.samples:
         count = len(report.samples)
@@ -110,10 +109,10 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
     if verdict.step is not None:
         at = calendar.moment(verdict.step.at)
         yield from _fact("step", f"{signed(verdict.step.size)} at {at}")
-    for one in verdict.filling[:_ROWS]:
-        when = f"full in {human_seconds(one.full_in)}" if one.full_in is not None else "filling"
-        size = f" at {human_bytes(one.full_at)}" if one.full_at is not None else ""
-        yield from _fact("filling", f"{plain(one.name)}: {when}{size}")
+    for part in verdict.filling[:_ROWS]:
+        when = f"full in {human_seconds(part.full_in)}" if part.full_in is not None else "filling"
+        size = f" at {human_bytes(part.full_at)}" if part.full_at is not None else ""
+        yield from _fact("filling", f"{plain(part.name)}: {when}{size}")
     facts = verdict.facts
     yield from _fact(
         "simple rule",
@@ -134,7 +133,7 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
 
 def _parts(report: Report) -> Iterator[str]:
     for one in report.parts[:_ROWS]:
-        fill = "     " if one.fill is None else f"{one.fill:>5.0%}"
+        fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
         gained = grown(one)
         told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
         yield from _wrapped(f"{fill} {told}{f' [{gained}]' if gained else ''}", 8)

@@ -14,8 +14,16 @@ if TYPE_CHECKING:
     from membudget.leaks.records import Verdict
     from membudget.report.records import CulpritLike, ForecastLike, PartFigure, Report
 
-_HOUR = 3600.0
+_HOUR, _DAY = 3600.0, 86400.0
 _LONGEST_NAME = 200
+_CALM = {
+    Kind.STEP: "memory grew in a step",
+    Kind.FILLING: "a part with a bound is filling up",
+    Kind.LEVELLING: "growth slows down",
+    Kind.GARBAGE: "a collection gave back what had grown",
+    Kind.SLACK: "a trim gave back what had grown",
+    Kind.FILE: "only the page cache grew",
+}
 
 
 class Calendar(Record):
@@ -45,7 +53,7 @@ def plain(text: object) -> str:
 
 def lasting(seconds: float) -> str:
     """A span in the unit of a day's report: hours up to three days, then days."""
-    if 86400 <= seconds < 3 * 86400:
+    if _DAY <= seconds < 3 * _DAY:
         return f"{seconds / _HOUR:.0f} h"
     return human_seconds(seconds)
 
@@ -75,7 +83,7 @@ def headline(report: Report) -> str:
             return "Too early to say whether it leaks."
         if verdict.kind is Kind.NONE:
             return "No leak is seen."
-        return f"No leak is seen; growth of the kind {verdict.kind.value!r}."
+        return f"No leak is seen: {_CALM.get(verdict.kind, verdict.kind.value)}."
     calendar = Calendar(is_dated=report.is_dated)
     sure = {Confidence.LOW: "May leak", Confidence.MEDIUM: "Leaks"}.get(verdict.confidence, "Leaks")
     since = f" since {calendar.moment(verdict.onset)}" if verdict.onset is not None else ""
@@ -137,6 +145,11 @@ def filled(part: PartFigure) -> str:
     if part.ttl is not None:
         told.append(f"kept {human_seconds(part.ttl)}")
     return ", ".join(told) or "nothing known"
+
+
+def whole_percent(share: float) -> str:
+    """A fill in per cent, rounded down: what is not full is not called 100 %."""
+    return f"{int(share * 100 + 1e-9)}%"
 
 
 def grown(part: PartFigure) -> str:

@@ -103,6 +103,18 @@ def _directory(value: Any, *, name: str) -> str:
     raise ConfigError(f'{name} {value!r:.80} is not a place: use auto, none or a path from "/" on')
 
 
+def _folder(value: Any, *, name: str) -> str | None:
+    if value is None or value == "none":
+        return None
+    if isinstance(value, str) and value.startswith("/"):
+        return value
+    raise ConfigError(f'{name} {value!r:.80} is not a folder: use none or a path from "/" on')
+
+
+def _folder_text(value: str | None) -> str:
+    return "none" if value is None else value
+
+
 def _names(value: Any, *, name: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")] if value.strip() else []
@@ -224,6 +236,13 @@ DIRECTORY = Kind(
     read=_directory,
     write=_as_it_is,
     schema=_text_like("auto", "none", r"/[\s\S]*"),
+    longest=_LONG_TEXT,
+)
+FOLDER = Kind(
+    form="none or a path from / on",
+    read=_folder,
+    write=_folder_text,
+    schema=_text_like("none", r"/[\s\S]*"),
     longest=_LONG_TEXT,
 )
 PATTERNS = Kind(

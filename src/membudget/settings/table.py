@@ -13,6 +13,7 @@ from membudget.core import PART_MARKS, Record
 from membudget.errors import ConfigError
 from membudget.settings.kinds import (
     DIRECTORY,
+    FOLDER,
     INTERVAL,
     LIFETIME,
     LIMIT,
@@ -153,6 +154,7 @@ SETTINGS: dict[str, Setting] = dict(
         _live("emergency.dump", True, SWITCH, "write down the state at the last resort"),
         _live("emergency.exit", False, SWITCH, "end the process in good order at the last resort"),
         _row("brake", False, SWITCH, "arm the brake: a MemoryError instead of being killed"),
+        _row("report.directory", None, FOLDER, "where a report is written every 24 hours"),
         _row("agent.directory", "auto", DIRECTORY, "where the processes of one host meet"),
     )
 )

@@ -13,6 +13,7 @@ from membudget.core import (
     PressureChanged,
     ProtectionTried,
     Reclaimed,
+    ReportMade,
     SettingsReloaded,
     Severity,
     Started,
@@ -132,6 +133,10 @@ def _late(event: Late) -> str:
     return f"woke {late} late{times}: nobody watched meanwhile (a held GIL, a busy machine?)"
 
 
+def _report(event: ReportMade) -> str:
+    return f"report written: {event.paths[-1] if event.paths else 'nowhere'}"
+
+
 def _reloaded(event: SettingsReloaded) -> str:
     applied = ", ".join(event.applied) or "nothing changed"
     waiting = f"; only a restart applies {', '.join(event.waiting)}" if event.waiting else ""
@@ -153,6 +158,7 @@ _TELLERS: dict[type, Callable[..., str]] = {
     BrakeHit: _braked,
     LimitExceeded: _exceeded,
     Late: _late,
+    ReportMade: _report,
     SettingsReloaded: _reloaded,
     Failed: _failed,
 }

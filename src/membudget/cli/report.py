@@ -1,0 +1,114 @@
+"""`membudget report`: the latest day of a running process, or of a recorded file."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from membudget.cli.lookup import NOBODY, UNREACHABLE, find
+from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
+
+if TYPE_CHECKING:
+    from membudget.report.records import Report
+
+
+@click.command()
+@click.option("--pid", type=click.IntRange(min=1), help="The process; else the only one of yours.")
+@click.option("--samples", metavar="FILE", help="A recording: JSON lines, CSV or mprof's .dat.")
+@click.option("--bounds", metavar="FILE", help="Bounds of the parts in --samples, JSON or YAML.")
+@click.option("--html", "page", metavar="FILE", help="Write one self-contained page there.")
+@click.option("--json", "is_json", is_flag=True, help="One JSON object instead of text.")
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True
+)
+def command(
+    *,
+    pid: int | None,
+    samples: str | None,
+    bounds: str | None,
+    page: str | None,
+    is_json: bool,
+    hours: float,
+) -> int:
+    """Report on memory use, leaks, caches, events and what is to come.
+
+    Exits 0 when there is a report, 3 when no process is found or it did not answer.
+    """
+    if samples is not None and pid is not None:
+        raise click.UsageError("--pid and --samples exclude each other: give one of them")
+    if bounds is not None and samples is None:
+        raise click.UsageError("--bounds goes with --samples: a running process knows its own")
+    try:
+        made = _recorded(samples, bounds, hours) if samples is not None else _live(pid, hours)
+    except (ControlError, ProbeError) as error:
+        click.echo(f"membudget: {error}", err=True)
+        return UNREACHABLE
+    if page is not None:
+        _write_page(made, page)
+    if is_json:
+        from membudget.report.as_json import as_json
+
+        click.echo(json.dumps(as_json(made)))
+    elif page is None:
+        from membudget.report.text import as_text
+
+        click.echo(as_text(made), nl=False)
+    return 0
+
+
+def _recorded(path: str, bounds: str | None, hours: float) -> Report:
+    from membudget.report.bounds import read_bounds, with_bounds
+    from membudget.report.figures import report
+    from membudget.report.recorded import read_samples
+
+    found = read_samples(path)
+    samples = found.samples
+    if bounds is not None:
+        samples = with_bounds(samples, read_bounds(bounds))
+    return report(
+        samples,
+        hours=hours,
+        name=found.name or os.path.basename(path),
+        is_dated=found.is_dated,
+        operations=found.operations,
+        notes=found.notes,
+    )
+
+
+def _live(pid: int | None, hours: float) -> Report:
+    from membudget.report.answered import answered
+
+    try:
+        processes = find(pid)
+    except ConfigError:
+        raise
+    except (MembudgetError, OSError) as error:
+        raise ControlError(str(error)) from error
+    if not processes:
+        raise ControlError(NOBODY if pid is None else _unasked(pid))
+    if len(processes) > 1:
+        known = ", ".join(str(one.identity.pid) for one in processes)
+        raise click.UsageError(f"several processes run under a budget ({known}): name one by --pid")
+    return answered(processes[0].ask("samples"), hours)
+
+
+def _unasked(pid: int) -> str:
+    return (
+        f"process {pid} cannot be asked: it has no budget, or one that is younger than a second; "
+        "start it with `membudget run -- CMD`, or give a recording by --samples"
+    )
+
+
+def _write_page(made: Report, path: str) -> None:
+    from membudget.report.html import as_html
+
+    try:
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
+            file.write(as_html(made))
+    except OSError as error:
+        raise ConfigError(
+            f"--html {path} cannot be written ({error.strerror}): name a file in a folder of yours"
+        ) from None

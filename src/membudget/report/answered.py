@@ -1,0 +1,67 @@
+"""A running process's answer, made a report again on the side of who asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from membudget.errors import ControlError
+from membudget.leaks.records import Confidence, Filling, Kind, SimpleFacts, Step, Verdict
+from membudget.report.figures import DAY, report
+from membudget.report.happenings import happenings
+from membudget.report.recorded_rows import sample_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from membudget.report.records import Report
+
+
+def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
+    """The report on what a process has answered to "samples".
+
+    Args:
+        answer: As the control socket gives it.
+        hours: Hours looked back.
+
+    Raises:
+        ControlError: The answer is not understood.
+    """
+    try:
+        samples = [sample_of(row) for row in answer["samples"]]
+        verdict = None if answer["verdict"] is None else verdict_of(answer["verdict"])
+        left_out = int(answer.get("left_out", 0))
+        return report(
+            samples,
+            hours=hours,
+            name=str(answer["name"]),
+            verdict=verdict,
+            marks={str(name): int(at) for name, at in answer["marks"].items()},
+            happenings=happenings(answer["events"]),
+            notes=[f"{left_out:,} older samples were left out."] if left_out else [],
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ControlError(
+            f"the samples of process {answer.get('pid')} are not understood "
+            f"({type(error).__name__}: {error}): use the same version of membudget on both sides"
+        ) from error
+
+
+def verdict_of(row: Mapping[str, Any]) -> Verdict:
+    """A verdict from its fields by name, records within it as mappings.
+
+    Raises:
+        KeyError: A field is missing.
+        ValueError: A kind or confidence is not known.
+        TypeError: A field is not known.
+    """
+    step = row["step"]
+    return Verdict(
+        **{
+            **row,
+            "kind": Kind(row["kind"]),
+            "confidence": Confidence(row["confidence"]),
+            "facts": SimpleFacts(**row["facts"]),
+            "filling": tuple(Filling(**one) for one in row["filling"]),
+            "step": None if step is None else Step(**step),
+        }
+    )

@@ -1,0 +1,159 @@
+"""A report every 24 hours, as three files in a folder: text, JSON and a page.
+
+The chore only starts a thread: making a page takes tens of milliseconds and a disk may be slow,
+and the governor's thread must be at its post. What the thread needs is imported here, before it
+runs: an import under way in a thread while the process forks would stay locked in the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from membudget.core import ReportMade
+from membudget.core.native import NativeThread
+from membudget.report.as_json import as_json
+from membudget.report.figures import report as _figures  # noqa: F401  # loaded before the thread runs
+from membudget.report.html import as_html
+from membudget.report.text import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Clock
+    from membudget.governor.telling import Teller
+    from membudget.report.records import Report
+
+EVERY = 24 * 3600.0
+"""Seconds between two reports."""
+
+KEEP = 14
+"""Days of reports kept of a program."""
+
+END_PATIENCE = 2.0
+"""Seconds that the end of a budget waits for a report under way."""
+
+_FORMS = (".txt", ".json", ".html")
+_BEGIN = "membudget-"
+
+
+class DailyReport:
+    """A chore that has a report written once a day. `due` and `run` are the governor's thread's.
+
+    Args:
+        directory: Where to; made where missing, for this user alone.
+        make: Makes the report; called on a thread of its own.
+        tell: Is told `ReportMade`, and failures.
+        clock: Where time comes from.
+        name: What the program is called, in the files' names.
+        every: Seconds between two.
+        keep: Days of reports kept of this program.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        make: Callable[[], Report],
+        tell: Teller,
+        clock: Clock,
+        *,
+        name: str = "",
+        every: float = EVERY,
+        keep: int = KEEP,
+    ) -> None:
+        self.name = "daily report"
+        self._directory = directory
+        self._make = make
+        self._tell = tell
+        self._clock = clock
+        self._program = "".join(one if one.isalnum() else "_" for one in name)[:40] or "python"
+        self._every = every
+        self._keep = keep
+        self._next = clock.now() + every
+        self._pid = os.getpid()
+        self._thread: NativeThread | None = None
+
+    def due(self, now: float) -> bool:
+        """Whether a day has passed; a forked child begins its own."""
+        if self._pid != os.getpid():
+            self._pid, self._thread, self._next = os.getpid(), None, now + self._every
+        return now >= self._next
+
+    def run(self, until: float) -> int:  # noqa: ARG002  # a chore's signature; the work is elsewhere
+        """Start a report if one is due and none is under way; lets nothing go."""
+        now = self._clock.now()
+        if self.due(now) and (self._thread is None or not self._thread.is_alive()):
+            self._next = now + self._every
+            self._thread = NativeThread(self._write_and_tell, "mb-report")
+            self._thread.start()
+        return 0
+
+    def end(self) -> None:
+        """Wait a moment for a report under way."""
+        if self._thread is not None:
+            self._thread.join(END_PATIENCE)
+
+    def write(self) -> tuple[str, ...]:
+        """Make the report and write its files, each whole or not at all; old ones go.
+
+        Returns:
+            The paths.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        report = self._make()
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        stamp = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(time.time()))
+        stem = f"{self._directory}/{_BEGIN}{self._program}-{stamp}-{os.getpid()}"
+        texts = (as_text(report), json.dumps(as_json(report), indent=1) + "\n", as_html(report))
+        paths = []
+        for form, text in zip(_FORMS, texts, strict=True):
+            _write_whole(stem + form, text)
+            paths.append(stem + form)
+        self._forget_old()
+        return tuple(paths)
+
+    def _write_and_tell(self) -> None:
+        try:
+            paths = self.write()
+            self._tell(ReportMade(at=self._clock.now(), paths=paths))
+        except Exception as error:  # noqa: BLE001  # a thread of ours must not end in the program's face
+            self._tell.failed("daily report", error)
+
+    def _forget_old(self) -> None:
+        """Remove this program's reports but those of its newest days."""
+        begin = f"{_BEGIN}{self._program}-"
+        days: dict[str, list[str]] = {}
+        for name in os.listdir(self._directory):
+            rest = name.removeprefix(begin)
+            if rest != name and name.endswith(_FORMS) and _is_day(rest[:10]):
+                days.setdefault(rest[:10], []).append(name)
+        for day in sorted(days)[: -self._keep]:
+            for name in days[day]:
+                with contextlib.suppress(FileNotFoundError):  # Another process was first.
+                    os.unlink(f"{self._directory}/{name}")
+
+
+def _is_day(text: str) -> bool:
+    return len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()  # noqa: PLR2004
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Write a file so that it is there whole or not at all; readable by this user alone."""
+    part = f"{path}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(part, flags, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
