@@ -11,9 +11,9 @@ import contextlib
 import json
 import os
 import select
-import shlex
 import shutil
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _PATIENCE = 60.0
+_PLACE = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+for place, end in zip((3, 4), ends):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def found() -> str | None:
@@ -123,17 +130,15 @@ def browsing(browser: str, folder: Path) -> Iterator[Page]:
     """A page of a browser that ends with the block."""
     read_to, to = os.pipe()
     back, write_back = os.pipe()
-    options = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage"
-    command = (
-        f"exec {shlex.quote(browser)} {options} --disable-background-networking "
-        f"--disable-component-update --remote-debugging-pipe "
-        f"--user-data-dir={shlex.quote(str(folder / 'profile'))} "
-        f"3<&{read_to} 4>&{write_back}"
+    options = (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        *("--disable-dev-shm-usage", "--disable-background-networking"),
+        *("--disable-component-update", "--remote-debugging-pipe"),
+        f"--user-data-dir={folder / 'profile'}",
     )
     environment = {**os.environ, "HOME": str(folder), "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
-    process = subprocess.Popen(  # noqa: S602  # a shell places the descriptors where they must be
-        command,
-        shell=True,
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PLACE, str(read_to), str(write_back), browser, *options],
         pass_fds=(read_to, write_back),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

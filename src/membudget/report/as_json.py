@@ -9,9 +9,11 @@
                           marks_bytes: {}, used_bytes and resident_bytes: {now, average, minimum,
                           maximum} or null}
     leak                  null without samples; else {kind, confidence: none low medium high, score:
-                          0 to 1, rate_bytes_per_hour, rate_low_..., rate_high_..., onset_unix_s,
+                          0 to 1, rate_bytes_per_hour, rate_low_..., rate_high_...,
+                          onset_unix_s,
                           growth_bytes, growing_share, window_s, reason, is_leak,
-                          levels_off_at_bytes, wants_collection, step: {at_unix_s, size_bytes} or null,
+                          levels_off_at_bytes, wants_collection,
+                          step: {at_unix_s, size_bytes} or null,
                           filling: [{name, full_in_s, full_at_bytes, fill_share,
                           rate_bytes_per_hour}], simple: {rate_mib_per_hour,
                           threshold_mib_per_hour, hours, samples, is_above, growing_share,

@@ -118,10 +118,8 @@ def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
     if not samples:
         return ()
     newest = samples[-1]
-    first: dict[str, PartSample] = {}
-    for one in samples:
-        if (one.pid, one.began) == (newest.pid, newest.began):
-            first = {**{part.name: part for part in one.parts}, **first}
+    own = [one for one in samples if (one.pid, one.began) == (newest.pid, newest.began)]
+    first = {part.name: part for one in reversed(own) for part in one.parts}
     found = [_part(part, first[part.name]) for part in newest.parts]
     return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
 
@@ -159,13 +157,12 @@ def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
     own = thinned(samples)
     series = Series.of(own)
     columns = {"resident memory (MiB)": series.rss}
-    for name, column in (
-        ("C heap in use (MiB)", series.malloc),
-        ("live Python blocks", series.blocks),
-        ("requests a second", series.requests),
-    ):
-        if column is not None:
-            columns[name] = column
+    others = {
+        "C heap in use (MiB)": series.malloc,
+        "live Python blocks": series.blocks,
+        "requests a second": series.requests,
+    }
+    columns |= {name: column for name, column in others.items() if column is not None}
     for one in import_module("membudget.forecast").anomalies(series.hours, columns):
         yield Odd(
             name=one.name,

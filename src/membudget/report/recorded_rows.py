@@ -120,7 +120,7 @@ def _part(row: Any) -> PartSample:
         raise ValueError(f"part {shown(row)} must have the fields {', '.join(_PART_FIELDS)}")
     name, kind = row.get("name"), row.get("kind", "part")
     if not isinstance(name, str) or not isinstance(kind, str):
-        raise ValueError(f"part {shown(row)} must have a name and a kind")
+        raise ValueError(f"part {shown(row)} must have a name and a kind")  # noqa: TRY004  # as for all values
     figures = {
         field: None if row.get(field) is None else as_size(row[field], 1, f"{name}'s {field}")
         for field in ("items", "bytes", "most_items", "most_bytes")

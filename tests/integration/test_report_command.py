@@ -1,0 +1,183 @@
+"""`membudget report`: of a process that runs, of a recording, as text, JSON and a page."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from browser import browsing
+from browser import found as browser_found
+from commands import clean_environment, membudget
+from membudget.report.html import as_html
+from report_scene import quiet
+from unit.report.test_page import evil
+from waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+PROGRAM = """
+    import sys, membudget
+    budget = membudget.start("600MiB", monitoring={"snapshot_interval": "100ms"})
+    prices = budget.cache("<script>prices</script>", max_bytes="20MiB")
+    for number in range(2000):
+        prices.set(number, "x" * 1000)
+    try:
+        with budget.admit("900MiB"):
+            pass
+    except membudget.OverBudgetError:
+        pass
+    print("ready", flush=True)
+    sys.stdin.read()
+    budget.stop()
+"""
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """The program, ready; its number, and where it can be found."""
+    environment = {"MEMBUDGET_AGENT_DIRECTORY": str(folder / "meet")}
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(environment),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process.pid, environment
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def test_a_running_process_is_reported_on(tmp_path: Path) -> None:
+    """Its samples, its cache with limit and fill, the refusal; in all three forms."""
+    with running(tmp_path) as (pid, environment):
+        words = ("report", "--pid", str(pid))
+
+        def asked() -> dict[str, object]:
+            found = membudget(*words, "--json", environment=environment)
+            told: dict[str, object] = json.loads(found.stdout) if not found.returncode else {}
+            memory = told.get("memory")
+            is_enough = isinstance(memory, dict) and memory["samples"] >= 5
+            return told if is_enough else {}
+
+        made = eventually(asked)
+        (part,) = made["parts"]  # type: ignore[misc]
+        assert part["name"] == "<script>prices</script>"
+        assert part["max_bytes"] == 20 << 20
+        assert 0.05 < part["fill_share"] < 0.5
+        events = made["events"]
+        assert isinstance(events, list)
+        assert "refused" in [one["kind"] for one in events]
+        assert made["process"] == {"name": "python -c", "pid": pid}
+        text = membudget("report", environment=environment)
+        assert text.returncode == 0
+        assert "600 MiB" in text.stdout
+        page = tmp_path / "page.html"
+        found = membudget(*words, "--html", str(page), environment=environment)
+        assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+        assert "&lt;script&gt;prices" in page.read_text(encoding="utf-8")
+
+
+def test_nobody_to_ask_is_3(tmp_path: Path) -> None:
+    """Nobody under a budget, or a process without one."""
+    environment = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path)}
+    found = membudget("report", environment=environment)
+    assert found.returncode == 3
+    assert "no process of yours" in found.stderr
+    found = membudget("report", "--pid", str(os.getpid()), environment=environment)
+    assert found.returncode == 3
+    assert "cannot be asked" in found.stderr
+
+
+def test_several_processes_need_a_choice(tmp_path: Path) -> None:
+    """Which one is meant cannot be guessed."""
+    with running(tmp_path) as (one, environment), running(tmp_path) as (two, _):
+
+        def refused() -> str:
+            told = membudget("report", environment=environment)
+            return told.stderr if told.returncode == 64 else ""
+
+        told = eventually(refused)
+        assert str(one) in told
+        assert str(two) in told
+
+
+def test_a_recording_of_another_program_is_reported_on(tmp_path: Path) -> None:
+    """Two minutes by mprof: figures and a page, and no verdict yet."""
+    rows = ["CMDLINE python train.py", "FUNC train.step 50.0 1763700000.0 80.0 1763700090.0"]
+    rows += [f"MEM {50 + at / 40:.6f} {1763700000 + at / 10:.4f}" for at in range(1200)]
+    path = tmp_path / "mprofile.dat"
+    path.write_text("\n".join(rows) + "\n", encoding="ascii")
+    page = tmp_path / "page.html"
+    found = membudget("report", "--samples", str(path), "--html", str(page), "--json")
+    made = json.loads(found.stdout)
+    assert (found.returncode, made["process"]["name"]) == (0, "python train.py")
+    assert made["memory"]["samples"] == 1200
+    assert made["leak"]["confidence"] == "none"
+    assert made["operations"] == [
+        {"name": "train.step", "times": 1, "grew_bytes": 30 << 20, "took_s": 90.0}
+    ]
+    assert "Too early to say whether it leaks." in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--samples", "x", "--pid", "1"), "exclude each other"),
+        (("--bounds", "x"), "--bounds goes with --samples"),
+        (("--samples", __file__), "begins no kind of file that is known"),
+        (("--hours", "0"), "--hours"),
+    ],
+)
+def test_wrong_usage_is_64(words: tuple[str, ...], says: str) -> None:
+    """Told in one line."""
+    found = membudget("report", *words)
+    assert found.returncode == 64
+    assert says in found.stderr
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """With the path and what to try."""
+    path = tmp_path / "few.jsonl"
+    path.write_text('{"wall": 1700000000, "rss": 1048576}\n')
+    page = str(tmp_path / "no" / "page.html")
+    found = membudget("report", "--samples", str(path), "--html", page)
+    assert found.returncode == 64
+    assert page in found.stderr
+
+
+def test_a_browser_shows_the_page_without_complaint(tmp_path: Path) -> None:
+    """No sideways scrolling from 320 to 1400 px, nothing in the console, nothing fetched."""
+    browser = browser_found()
+    if browser is None:
+        pytest.skip("no chromium is installed")
+    from membudget.report.figures import report
+
+    pages = {"evil": evil(), "few": report(quiet(2)), "none": report([])}
+    with browsing(browser, tmp_path) as page:
+        for name, made in pages.items():
+            path = tmp_path / f"{name}.html"
+            path.write_text(as_html(made), encoding="utf-8")
+            for width, scheme in ((320, "light"), (360, "dark"), (360, "light"), (1400, "dark")):
+                page.show(path.as_uri(), width=width, scheme=scheme)
+                seen = page.value("document.documentElement.scrollWidth")
+                assert seen <= width, (name, width, seen)
+                assert page.complaints() == []
+                assert page.requests() == []
+                ground = page.value("getComputedStyle(document.body).backgroundColor")
+                assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 28)")
+            page.show(path.as_uri(), width=1000, scheme="dark", media="print")
+            paper = page.value("getComputedStyle(document.body).backgroundColor")
+            assert paper == "rgb(255, 255, 255)"

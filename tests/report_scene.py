@@ -1,0 +1,70 @@
+"""Samples for reports: quiet, leaking, restarted, with parts."""
+
+from __future__ import annotations
+
+from membudget.core import PartSample, Record, Sample
+
+MIB = 1 << 20
+BEGAN = 1_763_700_000.0
+
+
+class Culprit(Record):
+    """Who a leak is laid to, as the ranking tells it."""
+
+    name: str
+    kind: str = "dict"
+    items_per_hour: float | None = 3100.0
+    bytes_per_hour: float | None = 12.0 * MIB
+    share: float | None = 0.93
+    newest: str = "Session('9f1c')"
+    chain: tuple[str, ...] = ("app.store (module)", "_by_id: dict")
+    note: str = ""
+
+
+def part(name: str = "prices", held: int = 5 * MIB, most: int | None = 20 * MIB) -> PartSample:
+    """A cache of 1 KiB items with a bound in bytes."""
+    return PartSample(name=name, kind="Cache", items=held // 1024, bytes=held, most_bytes=most)
+
+
+def sample(
+    place: int,
+    rss: float,
+    *,
+    limit: float | None = 400.0,
+    parts: tuple[PartSample, ...] = (),
+    began: float = BEGAN,
+    every: float = 300.0,
+) -> Sample:
+    """The sample at a place, some minutes apart; sizes in MiB."""
+    wall = BEGAN + place * every
+    held = round(rss * MIB)
+    return Sample(
+        at=wall,
+        wall=wall,
+        used=held,
+        rss=held,
+        limit=None if limit is None else round(limit * MIB),
+        cpu=place * 0.5,
+        blocks=100_000 + place * 10,
+        gc_thresholds=(700, 10, 10),
+        gc_runs=(place, place // 2, place // 9),
+        parts=parts,
+        explained=sum(one.bytes or 0 for one in parts if one.is_bounded),
+        pid=77,
+        began=began,
+    )
+
+
+def quiet(count: int = 288, limit: float | None = 400.0) -> list[Sample]:
+    """A process that stays where it is, with a little noise."""
+    return [sample(place, 100 + (place * 7 % 5) / 4, limit=limit) for place in range(count)]
+
+
+def leaking(count: int = 288, rate: float = 12.0, limit: float | None = 700.0) -> list[Sample]:
+    """A process that gains so many MiB an hour, live Python blocks with it."""
+    return [
+        sample(place, 100 + rate * place / 12 + (place * 7 % 5) / 8, limit=limit).replace(
+            blocks=100_000 + round(place * rate * 440)
+        )
+        for place in range(count)
+    ]

@@ -1,0 +1,62 @@
+"""What a process answers comes back as the same report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import membudget
+from membudget.budget.day import _plain
+from membudget.errors import ControlError
+from membudget.leaks.records import Verdict
+from membudget.registry import Registry
+from membudget.report.answered import answered, verdict_of
+from membudget.report.played import last_look
+from report_scene import leaking
+
+
+def test_a_verdict_goes_through_json_and_comes_back() -> None:
+    """With its facts and fillings."""
+    verdict = last_look(leaking())
+    assert isinstance(verdict, Verdict)
+    assert verdict_of(json.loads(json.dumps(_plain(verdict)))) == verdict
+
+
+def test_a_budget_reports_and_answers_the_same() -> None:
+    """In the process and through the socket's JSON: the same parts, limit and marks."""
+    registry = Registry()
+    with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
+        cache = budget.cache("prices", max_bytes="20MiB")
+        cache.set("a", "x" * 1000)
+        budget.step()
+        own = budget.report()
+        assert budget._day is not None
+        answer = json.loads(json.dumps(budget._day.as_answer({})))
+        asked = answered(answer)
+        assert own.use is not None
+        assert own.limit == asked.limit
+        for made in (own, asked):
+            (part,) = made.parts
+            assert (part.name, part.kind, part.items, part.most_bytes) == (
+                *("prices", "Cache", 1, 20 << 20),
+            )
+            assert set(made.marks) == {"low", "warning", "critical", "emergency", "shutdown"}
+
+
+def test_events_of_the_day_are_in_the_report() -> None:
+    """A refusal is told by its line; nothing of the event itself is kept."""
+    registry = Registry()
+    with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
+        with pytest.raises(membudget.OverBudgetError), budget.admit("3GiB"):
+            pass
+        (refused,) = [one for one in budget.report().happenings if one.kind == "refused"]
+        assert refused.text.startswith("refused 3.00 GiB")
+        assert refused.severity == "warning"
+
+
+@pytest.mark.parametrize("answer", [{}, {"samples": [{}], "verdict": None}, {"samples": 3}])
+def test_an_answer_that_is_not_understood_says_so(answer: dict[str, object]) -> None:
+    """Another version on the other side is the likely cause."""
+    with pytest.raises(ControlError, match="same version"):
+        answered(answer)

@@ -1,0 +1,107 @@
+"""The daily report: on time, whole, not for ever, and never in the program's way."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from fakes import FakeClock
+from membudget.core import Event, Failed, ReportMade
+from membudget.governor.telling import Teller
+from membudget.report.daily import EVERY, DailyReport
+from membudget.report.figures import report
+from report_scene import quiet
+from waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from membudget.report.records import Report
+
+
+class Scene:
+    """A daily report into a folder, its clock and what it told."""
+
+    def __init__(self, folder: Path, *, keep: int = 14) -> None:
+        self.clock = FakeClock()
+        self.events: list[Event] = []
+        self.error: Exception | None = None
+        self.folder = folder / "reports"
+        self.daily = DailyReport(
+            str(self.folder),
+            self.make,
+            Teller([self.events.append], self.clock),
+            self.clock,
+            name="shop.py",
+            keep=keep,
+        )
+
+    def make(self) -> Report:
+        """A report, or a failure."""
+        if self.error is not None:
+            raise self.error
+        return report(quiet(30), name="shop.py")
+
+    def turn(self, seconds: float) -> None:
+        """Let time pass, and the chore have its turn."""
+        self.clock.advance(seconds)
+        if self.daily.due(self.clock.now()):
+            self.daily.run(self.clock.now() + 0.005)
+        self.daily.end()
+
+
+def test_a_report_comes_every_24_hours_in_three_forms(tmp_path: Path) -> None:
+    """Not before, and an event tells where it lies."""
+    scene = Scene(tmp_path)
+    scene.turn(EVERY - 1)
+    assert not scene.folder.exists()
+    scene.turn(1)
+    (event,) = eventually(lambda: scene.events)
+    assert isinstance(event, ReportMade)
+    assert [path.rpartition(".")[2] for path in event.paths] == ["txt", "json", "html"]
+    with open(event.paths[1], encoding="utf-8") as file:
+        assert json.load(file)["memory"]["samples"] == 30
+    assert all("membudget-shop_py-" in path for path in event.paths)
+    assert all(one.stat().st_mode & 0o77 == 0 for one in scene.folder.iterdir())
+    scene.turn(10)
+    assert len(scene.events) == 1
+
+
+def test_only_the_newest_days_of_this_program_are_kept(tmp_path: Path) -> None:
+    """What others have put there stays."""
+    scene = Scene(tmp_path, keep=2)
+    scene.folder.mkdir()
+    for name in (
+        "membudget-shop_py-2020-01-01-000000-7.html",
+        "membudget-shop_py-2020-01-02-000000-7.html",
+        "membudget-shop_py-2020-01-02-000000-8.txt",
+        "membudget-other-2020-01-01-000000-7.html",
+        "holiday.html",
+    ):
+        (scene.folder / name).write_text("x")
+    scene.daily.write()
+    left = sorted(one.name for one in scene.folder.iterdir())
+    assert "membudget-shop_py-2020-01-01-000000-7.html" not in left
+    assert len(left) == 2 + 2 + 3
+    assert not [name for name in left if name.endswith(".part")]
+
+
+def test_a_failure_is_told_and_the_next_day_is_another(tmp_path: Path) -> None:
+    """A full disk or a broken figure ends nothing."""
+    scene = Scene(tmp_path)
+    scene.error = OSError("no space")
+    scene.turn(EVERY)
+    (event,) = eventually(lambda: scene.events)
+    assert isinstance(event, Failed)
+    assert event.where == "daily report"
+    scene.error = None
+    scene.turn(EVERY)
+    eventually(lambda: any(isinstance(one, ReportMade) for one in scene.events))
+
+
+def test_asking_for_all_chores_makes_no_report_before_its_time(tmp_path: Path) -> None:
+    """`maintain()` runs every chore, due or not."""
+    scene = Scene(tmp_path)
+    scene.daily.run(0.0)
+    scene.daily.end()
+    assert not scene.folder.exists()

@@ -1,0 +1,154 @@
+"""Recorded files: three kinds are read whole, and what does not fit is named with its line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from membudget.errors import ConfigError
+from membudget.report.recorded import read_samples
+from membudget.report.recorded_rows import row_of
+from report_scene import MIB, part, quiet, sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CSV = (
+    "t_s,rss_kb,malloc_used_kb,py_blocks,requests,c_by_id\n"
+    "15,1024,512,100,3,7\n45,2048,600,90,4,9\n"
+)
+MPROF = (
+    "CMDLINE python shop.py\n"
+    "MEM 10.5 1700000000.10\n"
+    "FUNC __main__.work 10.5 1700000000.1000 12.5 1700000002.1000\n"
+    "CHLD 1 4.0 1700000001.11\nCHLD 2 2.0 1700000001.11\n"
+    "MEM 12.5 1700000001.10\n"
+)
+
+
+def written(folder: Path, text: str, name: str = "file") -> str:
+    """The path of a file with this text."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_own_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    """`sample_of(row_of(one)) == one`, through a file."""
+    kept = [sample(place, 90 + place, parts=(part(),)) for place in range(3)]
+    text = "".join(json.dumps(row_of(one)) + "\n" for one in kept)
+    found = read_samples(written(tmp_path, text))
+    assert list(found.samples) == kept
+    assert found.is_dated
+
+
+def test_wall_and_rss_are_enough(tmp_path: Path) -> None:
+    """Who writes rows of their own needs no more."""
+    found = read_samples(written(tmp_path, '{"wall": 1700000000, "rss": 1048576}\n'))
+    assert (found.samples[0].used, found.samples[0].limit) == (MIB, None)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_csv_is_read_packed_or_not(tmp_path: Path, *, is_packed: bool) -> None:
+    """Sizes in KiB, requests added up, parts from the c_ columns."""
+    path = tmp_path / "trace.csv"
+    path.write_bytes(gzip.compress(CSV.encode()) if is_packed else CSV.encode())
+    found = read_samples(str(path))
+    newest = found.samples[-1]
+    assert not found.is_dated
+    assert (newest.rss, newest.malloc, newest.blocks) == (2 * MIB, 600 * 1024, 90)
+    assert (newest.wall, newest.requests) == (45.0, 7)
+    assert [(one.name, one.items) for one in newest.parts] == [("by_id", 9)]
+
+
+def test_csv_tells_which_columns_nobody_reads(tmp_path: Path) -> None:
+    """Nothing is passed over in silence."""
+    found = read_samples(written(tmp_path, "t_s,rss_kb,colour\n1,2,3\n"))
+    assert found.notes == ("Columns that are not read: colour.",)
+
+
+def test_mprof_is_read_with_functions_and_children(tmp_path: Path) -> None:
+    """MiB and Unix seconds; children of one moment are added up."""
+    found = read_samples(written(tmp_path, MPROF))
+    assert found.name == "python shop.py"
+    assert [one.rss for one in found.samples] == [round(10.5 * MIB), round(12.5 * MIB)]
+    assert [one.children for one in found.samples] == [0, 6 * MIB]
+    assert [(one.name, one.times, one.grew) for one in found.operations] == [
+        ("__main__.work", 1, 2 * MIB)
+    ]
+    assert found.operations[0].took == pytest.approx(2.0)
+
+
+def test_a_day_of_mprof_keeps_its_lowest_and_highest(tmp_path: Path) -> None:
+    """Ten samples a second cannot be seen one by one; peaks must be."""
+    rows = [
+        f"MEM {500.0 if at == 23457 else 10 + at % 7} {1e9 + at / 10}\n" for at in range(60_000)
+    ]
+    found = read_samples(written(tmp_path, "".join(rows)))
+    sizes = [one.rss // MIB for one in found.samples]
+    assert len(sizes) <= 20_002
+    assert (min(sizes), max(sizes)) == (10, 500)
+    assert "60,000 samples" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"wall": 1, "rss": 1}\n{"wall": 2}\n', "line 2: field 'rss' is missing"),
+        ('{"wall": 1, "rss": -1}\n', "line 1: rss -1 must be from 0 up"),
+        ('{"wall": 1, "rss": 1, "colour": 2}\n', "field 'colour' is not known"),
+        ('{"wall": 1, "rss": 1}\nnot json\n', "line 2: 'not json' is no JSON object"),
+        ('{"wall": NaN, "rss": 1}\n', "wall nan must be a finite number"),
+        ('{"wall": 1, "rss": 1, "gc_runs": [1]}\n', "gc_runs [1] must be a list of three"),
+        ('{"wall": 5, "rss": 1}\n{"wall": 2, "rss": 1}\n', "time goes back from 5.000 s to 2.000"),
+        ("t_s,malloc_used_kb\n1,2\n", "must name t_s first, and rss_kb"),
+        ("t_s,rss_kb,rss_kb\n1,2,3\n", "column 'rss_kb' must have a name of its own"),
+        ("t_s,rss_kb\n1,2\n2\n", "line 3: 1 cells stand under 2 columns"),
+        ("t_s,rss_kb\n1,many\n", "line 2: rss_kb 'many' must be a finite number"),
+        ("MEM 10.5\n", "line 1: 'MEM 10.5' must be MEM <MiB> <Unix time>"),
+        ("MEM 1 2\nNOISE 3\n", "line 2: 'NOISE 3' begins with no field of mprof's"),
+        ("hello\n", "line 1: 'hello' begins no kind of file that is known"),
+        ("", "is empty: give a file with at least one sample"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_named(tmp_path: Path, text: str, says: str) -> None:
+    """File, line, value and rule; nothing half read."""
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        read_samples(path)
+    assert says in str(caught.value)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"wall": 1, "rss": 1}\n{"wall": 2, "rs', "t_s,rss_kb\n1,2\n2,", "MEM 1 2\nMEM 1"]
+)
+def test_a_last_line_that_breaks_off_is_left_out_and_told(tmp_path: Path, text: str) -> None:
+    """So ends the file of a process that was killed."""
+    found = read_samples(written(tmp_path, text))
+    assert len(found.samples) == 1
+    assert "breaks off and was left out" in found.notes[-1]
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    """Missing, cut while packed, not text."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_samples(str(tmp_path / "nowhere"))
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(CSV.encode() * 50)[:40])
+    with pytest.raises(ConfigError, match="the packed file is broken"):
+        read_samples(str(cut))
+    picture = tmp_path / "picture"
+    picture.write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(ConfigError, match="no UTF-8 text"):
+        read_samples(str(picture))
+
+
+def test_a_form_of_somebody_elses_is_asked_first(tmp_path: Path) -> None:
+    """Who keeps samples in a form of its own gives a reader."""
+    kept = quiet(3)
+    found = read_samples(written(tmp_path, "RING1"), readers=[lambda _path: kept])
+    assert list(found.samples) == kept

@@ -1,0 +1,98 @@
+"""The report as text and as JSON: the figures are in it, and it fits where it goes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from membudget.report.as_json import SCHEMA, as_json
+from membudget.report.figures import report
+from membudget.report.records import Happening, ModelFigure, Odd, OperationFigure, Report
+from membudget.report.text import as_text
+from membudget.report.words import between, headline, whole_percent
+from report_scene import BEGAN, MIB, Culprit, leaking, part, quiet
+
+LONG = "a.very.long.module.path." * 20 + "\x1b[31m"
+
+
+def rich() -> Report:
+    """All there can be, with names that nobody should use."""
+    samples = leaking()
+    samples[-1] = samples[-1].replace(parts=(part(LONG), part("free", most=None)))
+    return report(
+        samples,
+        name=LONG,
+        culprits=[Culprit(name="app.store.SessionStore._by_id"), Culprit(name=LONG)],
+        models=[ModelFigure(name=LONG, state="loaded", bytes=MIB, uses=3, idle=5.0)],
+        operations=[OperationFigure(name="phase:x", times=4, grew=-3 * MIB, took=9.0)],
+        happenings=[Happening(wall=BEGAN + 90_000, kind="level", severity="error", text=LONG)] * 20,
+        anomalies=[Odd(name="requests", value=1.0, expected=9.0, score=-8.0, basis="last hour")],
+        marks={"low": 280 * MIB},
+        notes=["A note. " * 30],
+    )
+
+
+@pytest.mark.parametrize("made", [rich(), report([]), report(quiet(1)), report(quiet(2))])
+def test_no_line_is_longer_than_a_terminal_or_controls_it(made: Report) -> None:
+    """80 columns, and no escape sequence of anybody's."""
+    text = as_text(made)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    assert text.endswith("\n")
+
+
+def test_the_headline_says_rate_since_when_in_what() -> None:
+    """What somebody woken at night wants to know first."""
+    told = headline(rich())
+    assert told.startswith("Leaks 12.0 MiB/h since ")
+    assert "in app.store.SessionStore._by_id (dict, +3,100 items/h" in told
+    assert "Limit reached in 26 h" in as_text(rich()) or "1.1 d" in as_text(rich())
+
+
+def test_the_headline_of_a_young_process_claims_nothing() -> None:
+    """An hour of samples is too few to call anything healthy."""
+    assert headline(report(quiet(12))) == "Too early to say whether it leaks."
+    assert headline(report(quiet())) == "No leak is seen."
+    assert headline(report([])) == "No samples, so nothing can be said."
+
+
+def test_text_has_the_figures() -> None:
+    """Use, limit and marks."""
+    text = as_text(rich())
+    for words in ("388 MiB", "700 MiB", "minimum", "low", "culprit 1", "and 8 more"):
+        assert words in text
+
+
+def test_json_is_whole_stable_and_strict() -> None:
+    """Units in the names, nothing that JSON lacks; `null` for what is not known."""
+    found = json.loads(json.dumps(as_json(rich()), allow_nan=False))
+    assert found["schema"] == SCHEMA
+    assert found["memory"]["limit_bytes"] == 700 * MIB
+    assert found["leak"]["confidence"] == "high"
+    assert found["leak"]["rate_bytes_per_hour"] == pytest.approx(12 * MIB, rel=0.02)
+    assert found["culprits"][0]["growth_share"] == 0.93
+    assert found["parts"][0]["max_bytes"] == 20 * MIB
+    assert found["forecast"]["seconds_left_s"] > 0
+    empty = as_json(report([]))
+    assert empty["leak"] is None
+    assert empty["memory"]["used_bytes"] is None
+    assert set(empty) == set(found)
+
+
+def test_infinite_figures_become_null() -> None:
+    """Whatever a forecast gives, any JSON reader takes."""
+    odd = Odd(name="x", value=float("inf"), expected=float("nan"), score=1.0)
+    found = as_json(report(quiet(2), anomalies=[odd]))
+    assert found["anomalies"][0]["value"] is None
+
+
+def test_what_is_not_full_is_not_called_so() -> None:
+    """99.6 % is 99 %."""
+    assert (whole_percent(0.996), whole_percent(1.0), whole_percent(1.3)) == ("99%", "100%", "130%")
+
+
+def test_an_interval_has_one_unit_where_it_can() -> None:
+    """Else each end has its own."""
+    assert between(11 * MIB, 12.9 * MIB) == "11.0 to 12.9 MiB/h"
+    assert between(900 * 1024, 2 * MIB) == "900 KiB to 2.00 MiB/h"
