@@ -43,7 +43,7 @@ def test_a_leak_is_told_as_it_became_surer() -> None:
     changes, _, last = found.stdout.partition("\n\n")
     levels = [line.split()[2] for line in changes.splitlines()]
     assert levels[-3:] == ["low", "medium", "high"]
-    assert "verdict     high, leak in Python objects" in last
+    assert "verdict     leak in Python objects, high confidence" in last
 
 
 def test_exit_codes_follow_the_last_verdict(tmp_path: Path) -> None:

@@ -77,21 +77,17 @@ def _lines(
         level = f"{one.confidence.name.lower():<6}"
         yield f"{calendar.moment(one.at)}  {level}  {one.kind.value}{_rate(one)}"
     yield ""
+    from membudget.report.words import simple, standing
+
     rows: list[tuple[str, Any]] = [
-        ("verdict", f"{last.confidence.name.lower()}, {last.kind.value}; score {last.score:.2f}"),
+        ("verdict", f"{standing(last)}; score {last.score:.2f}"),
         ("why", last.reason),
     ]
     if last.confidence:
         rows.append(("rate", f"{human_bytes(last.rate)}/h, {_interval(last)}"))
         if last.onset is not None:
             rows.append(("since", calendar.date(last.onset)))
-    facts = last.facts
-    rows.append(
-        (
-            "simple rule",
-            f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h; rule: {facts.threshold:g} MiB/h",
-        )
-    )
+    rows.append(("simple rule", simple(last.facts)))
     rows += [("note", note) for note in found.notes]
     for name, words in rows:
         yield f"{name:<12}{words}"

@@ -73,7 +73,7 @@ def time_ticks(begin: float, end: float, *, is_dated: bool, most: int = 6) -> li
     """Ticks for time: on the local clock's round times, or as time since the recording began."""
     step = next((one for one in _STEPS if (end - begin) / one <= most), _STEPS[-1])
     if step < _MINUTE and is_dated:  # Seconds make long labels.
-        most = max(2, most // 2)
+        most = max(2, most * 2 // 3)
         step = next((one for one in _STEPS if (end - begin) / one <= most), _STEPS[-1])
     if not is_dated:
         return [(one, _since(one, step)) for one in _multiples(begin, end, step)]

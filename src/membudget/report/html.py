@@ -19,10 +19,12 @@ from membudget.report.words import (
     between,
     culprit,
     headline,
+    is_early,
     lasting,
     outlook,
     plain,
     signed,
+    simple,
     standing,
 )
 from membudget.units import human_bytes, human_seconds
@@ -88,8 +90,10 @@ def _when(report: Report, calendar: Calendar) -> str:
 
 def _verdict(report: Report) -> str:
     verdict = report.verdict
-    level = "none" if verdict is None else verdict.confidence.name.lower()
-    sure = "" if verdict is None else f"{_capital(standing(verdict))}. "
+    if verdict is None or is_early(verdict):
+        level, sure = "early", ""
+    else:
+        level, sure = verdict.confidence.name.lower(), f"{_capital(standing(verdict))}. "
     told = outlook(report.forecast, report.limit, report.headroom) if report.samples else ""
     return (
         f'<div class="verdict {level}"><strong>{escaped(headline(report))}</strong>'
@@ -155,12 +159,7 @@ def _details(report: Report, calendar: Calendar) -> str:
         )
         size = f", at {human_bytes(one.full_at)}" if one.full_at is not None else ""
         rows.append(("Filling up", f"{plain(one.name)}: {told}{size}"))
-    facts = verdict.facts
-    simple = (
-        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, where the rule is "
-        f"{facts.threshold:g} MiB/h; {facts.growing_share:.0%} of the samples grew"
-    )
-    rows.append(("Simple rule", simple))
+    rows.append(("Simple rule", simple(verdict.facts)))
     told = "".join(f"<dt>{name}</dt><dd>{escaped(words)}</dd>" for name, words in rows)
     return f'<dl class="list">{told}</dl>'
 

@@ -213,7 +213,7 @@ def _small(
 ) -> Chart | None:
     t, y = curve
     known = [value for value in y if value is not None]
-    if len(known) < _FEW or (max(known) == min(known) and title != "Processor"):
+    if len(known) < _FEW or max(known) == min(known):
         return None
     if unit == "bytes":
         told = f"{human_bytes(known[-1])} now, {signed(known[-1] - known[0])} since the first."

@@ -57,6 +57,7 @@ p{margin:.25rem 0}
 .soft,figcaption p,dt,th{color:var(--soft)}
 .verdict{margin:1rem 0;padding:.9rem 1rem;background:var(--card);border-left:.4rem solid
 var(--good);border-radius:.25rem}
+.verdict.early{border-color:var(--soft)}
 .verdict.low,.verdict.medium{border-color:var(--warn)}
 .verdict.high{border-color:var(--bad)}
 .verdict strong{font-size:1.15rem;display:block}
@@ -94,6 +95,7 @@ var(--rule)}
 path{fill:none;vector-effect:non-scaling-stroke}
 .grid{stroke:var(--grid);stroke-width:1}
 .line{stroke-width:2;stroke-linejoin:round}
+.small .line{stroke-width:1.5}
 .dash{stroke-width:2;stroke-dasharray:7 4}
 .dots{stroke-width:5;stroke-linecap:round}
 .limit{stroke:var(--bad);stroke-width:2}

@@ -17,6 +17,7 @@ from membudget.report.words import (
     outlook,
     plain,
     signed,
+    simple,
     standing,
     whole_percent,
 )
@@ -113,12 +114,7 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
         when = f"full in {human_seconds(part.full_in)}" if part.full_in is not None else "filling"
         size = f" at {human_bytes(part.full_at)}" if part.full_at is not None else ""
         yield from _fact("filling", f"{plain(part.name)}: {when}{size}")
-    facts = verdict.facts
-    yield from _fact(
-        "simple rule",
-        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h; rule: {facts.threshold:g} MiB/h; "
-        f"{facts.growing_share:.0%} of samples grew",
-    )
+    yield from _fact("simple rule", simple(verdict.facts))
     for place, one in enumerate(report.culprits[:_ROWS], 1):
         share = f", {one.share:.0%} of the growth" if one.share is not None else ""
         yield from _fact(f"culprit {place}", f"{culprit(one)}{share}")

@@ -11,10 +11,11 @@ from membudget.report.played import RECORDED
 from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
-    from membudget.leaks.records import Verdict
+    from membudget.leaks.records import SimpleFacts, Verdict
     from membudget.report.records import CulpritLike, ForecastLike, PartFigure, Report
 
 _HOUR, _DAY = 3600.0, 86400.0
+_NEARLY = 0.9
 _LONGEST_NAME = 200
 _CALM = {
     Kind.STEP: "memory grew in a step",
@@ -77,9 +78,7 @@ def headline(report: Report) -> str:
     if verdict is None:
         return "No samples, so nothing can be said."
     if verdict.confidence == Confidence.NONE:
-        facts = verdict.facts
-        is_early = facts.samples < RECORDED.min_samples or facts.hours < 0.9 * RECORDED.min_duration
-        if is_early:
+        if is_early(verdict):
             return "Too early to say whether it leaks."
         if verdict.kind is Kind.NONE:
             return "No leak is seen."
@@ -103,8 +102,29 @@ def culprit(one: CulpritLike) -> str:
     return f"{plain(one.name)} ({', '.join(facts)})"
 
 
+def is_early(verdict: Verdict) -> bool:
+    """Whether there were too few samples to judge."""
+    facts = verdict.facts
+    is_short = facts.hours < _NEARLY * RECORDED.min_duration
+    return verdict.confidence == Confidence.NONE and (
+        facts.samples < RECORDED.min_samples or is_short
+    )
+
+
+def simple(facts: SimpleFacts) -> str:
+    """What the simple rule says, where it has enough to say it."""
+    if facts.hours < _NEARLY * RECORDED.min_duration:
+        return f"needs {RECORDED.min_duration:g} h, has {human_seconds(facts.hours * _HOUR)}"
+    return (
+        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, where the rule is "
+        f"{facts.threshold:g} MiB/h; {facts.growing_share:.0%} of the samples grew"
+    )
+
+
 def standing(verdict: Verdict) -> str:
-    """How sure, and of what: "high confidence, leak in Python objects"."""
+    """What it is, and how sure: "leak in Python objects, high confidence"."""
+    if is_early(verdict):
+        return "too early to say"
     if verdict.confidence == Confidence.NONE:
         return str(verdict.kind.value)
     return f"{verdict.kind.value}, {verdict.confidence.name.lower()} confidence"

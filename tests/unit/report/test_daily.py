@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import membudget
 from fakes import FakeClock
 from membudget.core import Event, Failed, ReportMade
 from membudget.governor.telling import Teller
+from membudget.registry import Registry
 from membudget.report.daily import EVERY, DailyReport
 from membudget.report.figures import report
 from report_scene import quiet
@@ -105,3 +109,31 @@ def test_asking_for_all_chores_makes_no_report_before_its_time(tmp_path: Path) -
     scene.daily.run(0.0)
     scene.daily.end()
     assert not scene.folder.exists()
+
+
+def test_a_setting_asks_for_it_and_nobody_else_pays(tmp_path: Path) -> None:
+    """The chore is there, makes the budget's own report, and is absent by default."""
+    where = {"directory": str(tmp_path / "reports")}
+    with membudget.start(
+        "2GiB", thread=False, registry=Registry(), sinks=[], report=where
+    ) as budget:
+        budget.step()
+        (daily,) = [one for one in budget.governor.chores if isinstance(one, DailyReport)]
+        assert len(daily.write()) == 3
+    with membudget.start("2GiB", thread=False, registry=Registry(), sinks=[]) as budget:
+        assert not [one for one in budget.governor.chores if isinstance(one, DailyReport)]
+
+
+def test_a_process_that_never_reports_loads_nothing_of_it() -> None:
+    """Neither charts nor verdicts."""
+    program = (
+        "import sys, membudget\n"
+        "with membudget.start('2GiB') as budget:\n"
+        "    budget.cache('a', max_bytes='1MiB').set(1, 'x')\n"
+        "    loaded = [one for one in sys.modules if one.startswith('membudget.')]\n"
+        "print([one for one in loaded if '.report' in one or '.leaks' in one])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
