@@ -78,15 +78,14 @@ class Budget:
         samples: Ring,
         sources: Sources,
         *,
+        day: Day,
         foreign: ForeignCaches | None = None,
         brake: Brake | None = None,
-        day: Day | None = None,
     ) -> None:
         self.governor = governor
         self.settings = settings
         self.brake = brake
-        self._sources = sources
-        self._samples = samples
+        self._sources, self._samples = sources, samples
         self._foreign = foreign
         self._watched: Watched | None = None
         self._day = day
@@ -259,11 +258,7 @@ class Budget:
 
     def report(self, hours: float = 24.0) -> Report:
         """The report on the latest hours; `membudget.report.html.as_html` makes it a page."""
-        from membudget.budget.day import Day  # only for those who report
-
-        day = self._day if self._day is not None else Day(self._samples)
-        day.governor = self.governor
-        return day.report(hours)
+        return self._day.report(hours)
 
     def stop(self) -> None:
         """End the budget and tell the summary; a second call does nothing."""

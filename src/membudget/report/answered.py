@@ -13,6 +13,7 @@ from membudget.report.recorded_rows import sample_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from membudget.core import Sample
     from membudget.report.records import Report
 
 
@@ -27,7 +28,7 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
         ControlError: The answer is not understood.
     """
     try:
-        samples = [sample_of(row) for row in answer["samples"]]
+        samples = unpacked(answer)
         verdict = None if answer["verdict"] is None else verdict_of(answer["verdict"])
         left_out = int(answer.get("left_out", 0))
         return report(
@@ -39,11 +40,29 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
             happenings=happenings(answer["events"]),
             notes=[f"{left_out:,} older samples were left out."] if left_out else [],
         )
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise ControlError(
             f"the samples of process {answer.get('pid')} are not understood "
             f"({type(error).__name__}: {error}): use the same version of membudget on both sides"
         ) from error
+
+
+def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
+    """The samples of an answer, which names fields and parts once and then only their places."""
+    names = ("name", "kind", "most_items", "most_bytes", "ttl")
+    parts = [dict(zip(names, one, strict=True)) for one in answer["parts"]]
+    return [
+        sample_of(
+            {
+                **dict(zip(answer["fields"], row, strict=True)),
+                "parts": [
+                    {**parts[place], "items": items, "bytes": size}
+                    for place, items, size in zip(held[::3], held[1::3], held[2::3], strict=True)
+                ],
+            }
+        )
+        for row, held in zip(answer["rows"], answer["held"], strict=True)
+    ]
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:

@@ -71,10 +71,11 @@ def byte_ticks(low: float, high: float, most: int = 5) -> list[Tick]:
 
 def time_ticks(begin: float, end: float, *, is_dated: bool, most: int = 6) -> list[Tick]:
     """Ticks for time: on the local clock's round times, or as time since the recording began."""
-    step = next((one for one in _STEPS if (end - begin) / one <= most), _STEPS[-1])
+    longest = _STEPS[-1] * max(1, ceil((end - begin) / _STEPS[-1] / most))
+    step = next((one for one in _STEPS if (end - begin) / one <= most), longest)
     if step < _MINUTE and is_dated:  # Seconds make long labels.
         most = max(2, most * 2 // 3)
-        step = next((one for one in _STEPS if (end - begin) / one <= most), _STEPS[-1])
+        step = next((one for one in _STEPS if (end - begin) / one <= most), longest)
     if not is_dated:
         return [(one, _since(one, step)) for one in _multiples(begin, end, step)]
     local = time.localtime(begin)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.leaks.records import Confidence
-from membudget.report.charts import Chart, Level, Line, Moment
 from membudget.report.columns import Columns
+from membudget.report.pictures_small import beside, items
+from membudget.report.plots import ROOM, Chart, Level, Line, Moment, value_range
 from membudget.report.words import Calendar, signed
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from membudget.report.columns import Curve
-    from membudget.report.records import PartFigure, Report
+    from membudget.report.records import Report
 
 _NEAR = 0.4
 """Share of the limit from which on it is in the picture."""
@@ -22,11 +22,11 @@ _NEAR = 0.4
 _AHEAD = 1.0
 """The limit is in the picture, too, where it is reached within so many times the time shown."""
 
-_ROOM = 1.06
 _PARTS = 6
 _FEW = 2
 _DIFFERS = 0.02
-_WORTH = 0.01
+_WORTH, _WORTH_EXPLAINED = 0.01, 0.05
+"""Shares of resident memory from which on a picture of a part of it is worth looking at."""
 
 
 def pictures(report: Report) -> Iterator[Chart]:
@@ -58,7 +58,7 @@ def memory(report: Report, columns: Columns) -> Chart:
     values = [value for line in lines for value in line.y if value is not None]
     top = max(values)
     levels = _levels(report, top, is_ahead=end > report.made)
-    low, high = _range(min(values), max([top, *(one.at for one in levels)]))
+    low, high = value_range(min(values), max([top, *(one.at for one in levels)]))
     calendar = Calendar(is_dated=report.is_dated)
     first = next(value for value in rss if value is not None)
     last = report.samples[-1].rss
@@ -88,7 +88,7 @@ def memory(report: Report, columns: Columns) -> Chart:
 def explained(report: Report, columns: Columns) -> Chart | None:
     """How much of the memory bounded parts explain; None where none is known to hold any."""
     most = max(max(one.explained, one.governed) / max(1, one.rss) for one in report.samples)
-    if most < _WORTH:
+    if most < _WORTH_EXPLAINED:
         return None
     is_bounded = any(one.explained for one in report.samples)
     t, known = columns.of(lambda one: min(one.rss, one.explained if is_bounded else one.governed))
@@ -109,7 +109,7 @@ def explained(report: Report, columns: Columns) -> Chart | None:
         begin=t[0],
         end=report.made,
         low=0.0,
-        high=max(one.rss for one in report.samples) * _ROOM,
+        high=max(one.rss for one in report.samples) * ROOM,
         is_dated=report.is_dated,
     )
 
@@ -143,111 +143,9 @@ def held(report: Report, columns: Columns) -> Chart | None:
         begin=lines[0].t[0],
         end=report.made,
         low=0.0,
-        high=max(max(totals) * _ROOM, 1.0),
+        high=max(max(totals) * ROOM, 1.0),
         is_dated=report.is_dated,
     )
-
-
-def items(report: Report, columns: Columns) -> Iterator[Chart]:
-    """The items of the parts that grew most, a small chart each."""
-    known = [one for one in report.parts if one.items is not None and one.grew_items]
-    known.sort(key=lambda one: -abs(one.grew_items or 0))
-    for one in known[:_PARTS]:
-        t, y = columns.part(one.name, "items")
-        top = max((value for value in y if value is not None), default=0.0)
-        bound = one.most_items
-        is_near = bound is not None and bound <= 3 * max(top, 1)
-        yield Chart(
-            title=f"Items in {one.name}",
-            words=f"{one.items:,} now, {one.grew_items or 0:+,} since the first sample."
-            + _bound(one),
-            unit="whole",
-            lines=(Line(name="items", t=t, y=y, colour=2),),
-            begin=t[0],
-            end=report.made,
-            low=0.0,
-            high=max(top, bound if is_near and bound is not None else 0, 1) * _ROOM,
-            is_dated=report.is_dated,
-            levels=(Level(name="bound", at=bound, is_limit=True),)
-            if is_near and bound is not None
-            else (),
-            is_small=True,
-        )
-
-
-def _bound(part: PartFigure) -> str:
-    if part.most_items is not None:
-        return f" It may hold {part.most_items:,}."
-    has_other = part.most_bytes is not None or part.ttl is not None
-    return "" if has_other else " No bound is known."
-
-
-def beside(report: Report, columns: Columns) -> Iterator[Chart]:
-    """Heap, collector, processor, threads and load: small charts of what is known and changes."""
-    for title, unit, colour, words, values in (
-        ("C heap in use", "bytes", 4, "bytes", columns.of(lambda one: one.malloc)),
-        ("Live Python blocks", "count", 1, "", columns.of(lambda one: one.blocks or None)),
-        ("Children", "bytes", 5, "bytes", columns.of(lambda one: one.children)),
-        ("Page cache", "bytes", 7, "bytes", columns.of(lambda one: one.file)),
-        (
-            "Full collections an hour",
-            "count",
-            3,
-            "",
-            columns.rate(lambda one: one.gc_runs[2], most=24),
-        ),
-        ("Freed by full collections", "share", 3, "", columns.of(lambda one: one.gc_efficiency)),
-        ("Processor", "share", 2, "of a core", columns.rate(lambda one: one.cpu, 1.0)),
-        ("Requests a second", "count", 6, "", columns.rate(lambda one: one.requests, 1.0)),
-        ("Threads", "whole", 4, "", columns.of(lambda one: one.threads)),
-        ("Asyncio tasks", "whole", 5, "", columns.of(lambda one: one.tasks)),
-        ("Open descriptors", "whole", 6, "", columns.of(lambda one: one.fds)),
-    ):
-        chart = _small(report, title, unit, values, colour=colour, words=words)
-        if chart is not None:
-            yield chart
-
-
-def _small(
-    report: Report, title: str, unit: str, curve: Curve, *, colour: int, words: str
-) -> Chart | None:
-    t, y = curve
-    known = [value for value in y if value is not None]
-    if len(known) < _FEW or max(known) == min(known):
-        return None
-    if unit == "bytes":
-        told = f"{human_bytes(known[-1])} now, {signed(known[-1] - known[0])} since the first."
-    elif unit == "share":
-        told = f"{known[-1]:.1%} {words}".strip() + f" now, {max(known):.1%} at most."
-    else:
-        told = f"{known[-1]:,.4g} now, from {min(known):,.4g} to {max(known):,.4g}."
-    is_sparse = len(known) < len(y) / 2
-    low, high = _range(min(known), max(known)) if unit == "bytes" else (0.0, max(known) * _ROOM)
-    if title == "Live Python blocks":
-        told = f"{known[-1]:,.0f} now, {known[-1] - known[0]:+,.0f} since the first."
-        low, high = _range(min(known), max(known))
-    if low > 0:
-        told += " The axis does not begin at zero."
-    return Chart(
-        title=title,
-        words=told,
-        unit=unit,
-        lines=(Line(name=title, t=t, y=y, style="dots" if is_sparse else "line", colour=colour),),
-        begin=t[0],
-        end=report.made,
-        low=low,
-        high=high if high > low else low + 1,
-        is_dated=report.is_dated,
-        is_small=True,
-    )
-
-
-def _range(least: float, most: float) -> tuple[float, float]:
-    """From zero where that costs no more than half of the picture, else a little around."""
-    if least <= most / 2 or most <= 0:
-        return 0.0, max(most * _ROOM, 1.0)
-    room = max((most - least) * 0.12, most * 0.005)
-    return least - room, most + room
 
 
 def _end(report: Report) -> float:

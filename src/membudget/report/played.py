@@ -7,6 +7,7 @@ looks before it must be taken first.
 from __future__ import annotations
 
 from bisect import bisect_right
+from math import ceil
 from typing import TYPE_CHECKING
 
 from membudget.leaks.rules import Rules
@@ -69,13 +70,18 @@ def looks(
         return
     walls = [one.wall for one in kept]
     state: State | None = None
-    begin = 0
-    for at in _times(walls[0], walls[-1], every):
+    begin, at = 0, walls[0] + FIRST
+    while True:
+        at = min(at, walls[-1])
         end = bisect_right(walls, at)
         while walls[begin] < at - LONGEST * HOUR:
             begin += 1
         verdict, state = judge(Series.of(kept[begin:end]), rules, state)
         yield verdict
+        if end == len(walls):
+            return
+        # Where nobody sampled meanwhile, there is nothing to look at.
+        at += every * max(1, ceil((walls[end] - at) / every))
 
 
 def last_look(
@@ -86,12 +92,3 @@ def last_look(
     for verdict in looks(samples, every=every, rules=rules):  # noqa: B007  # the last one counts
         pass
     return verdict
-
-
-def _times(first: float, last: float, every: float) -> Iterator[float]:
-    """When looks are taken: after the first hour, then regularly, and at the end."""
-    count = 0
-    while (at := first + FIRST + count * every) < last:
-        yield at
-        count += 1
-    yield last

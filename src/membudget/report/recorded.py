@@ -29,6 +29,9 @@ MOST_LINES = 5_000_000
 LONGEST_LINE = 1 << 20
 """Characters of a line: a sample with thousands of parts."""
 
+LAST = 253_402_300_000.0
+"""Unix seconds at the end of the year 9999, which is as far as calendars go here."""
+
 _SHOWN = 60
 _GZIP = b"\x1f\x8b"
 
@@ -196,6 +199,12 @@ def _lines(path: str) -> Lines:
 
 def _check_order(found: Recording, lines: Lines) -> None:
     samples = found.samples
+    for one in samples:
+        if not 0 <= one.wall <= LAST:
+            raise ConfigError(
+                f"{lines.path}: a sample at {one.wall:g} s lies outside the years 1970 to 9999: "
+                "give Unix seconds, or seconds since the recording began"
+            )
     for before, after in pairwise(samples):
         if after.wall < before.wall:
             raise ConfigError(

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 from membudget.core import PartSample, Sample
@@ -33,11 +32,11 @@ def read_csv(lines: Lines) -> Recording:
     samples: list[Sample] = []
     notes = _left_out(names)
     served = 0
-    for number, cells in enumerate(csv.reader(lines.rows[1:]), 2):
-        if not cells:
+    for number, row in enumerate(lines.rows[1:], 2):
+        if not row.strip():
             continue
         try:
-            sample = _sample(names, cells, served)
+            sample = _sample(names, row.split(","), served)
         except ValueError as error:
             if lines.may_break_off(number):
                 notes.append(lines.note)

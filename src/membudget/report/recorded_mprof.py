@@ -51,10 +51,12 @@ class _Found:
             self.name = rest.strip()
         elif field == "MEM":
             held, wall = self._numbers(field, rest.split(), 2)
+            as_size(held, _MIB, field)
             self.times.append(wall)
             self.held.append(held)
         elif field == "CHLD":
             _, held, wall = self._numbers(field, rest.split(), 3)
+            as_size(held, _MIB, field)
             self.children[wall] = self.children.get(wall, 0.0) + held
         elif field == "FUNC":
             # A name may hold spaces, as <lambda> of a generator's does not but a class's may.

@@ -7,13 +7,13 @@ import json
 import pytest
 
 import membudget
-from membudget.budget.day import _plain
+from membudget.budget.day import _packed, _plain
 from membudget.errors import ControlError
 from membudget.leaks.records import Verdict
 from membudget.registry import Registry
-from membudget.report.answered import answered, verdict_of
+from membudget.report.answered import answered, unpacked, verdict_of
 from membudget.report.played import last_look
-from report_scene import leaking
+from report_scene import leaking, part
 
 
 def test_a_verdict_goes_through_json_and_comes_back() -> None:
@@ -21,6 +21,15 @@ def test_a_verdict_goes_through_json_and_comes_back() -> None:
     verdict = last_look(leaking())
     assert isinstance(verdict, Verdict)
     assert verdict_of(json.loads(json.dumps(_plain(verdict)))) == verdict
+
+
+def test_samples_go_through_json_and_come_back() -> None:
+    """Parts that come, go and change their bounds included."""
+    samples = leaking(4)
+    samples[1] = samples[1].replace(parts=(part("a"), part("b")))
+    samples[2] = samples[2].replace(parts=(part("b"), part("a", most=None)))
+    assert unpacked(json.loads(json.dumps(_packed(samples)))) == samples
+    assert unpacked(json.loads(json.dumps(_packed([])))) == []
 
 
 def test_a_budget_reports_and_answers_the_same() -> None:
@@ -55,7 +64,9 @@ def test_events_of_the_day_are_in_the_report() -> None:
         assert refused.severity == "warning"
 
 
-@pytest.mark.parametrize("answer", [{}, {"samples": [{}], "verdict": None}, {"samples": 3}])
+@pytest.mark.parametrize(
+    "answer", [{}, {"fields": ["wall"], "rows": [[1]], "parts": [], "held": [[]]}, {"parts": 3}]
+)
 def test_an_answer_that_is_not_understood_says_so(answer: dict[str, object]) -> None:
     """Another version on the other side is the likely cause."""
     with pytest.raises(ControlError, match="same version"):

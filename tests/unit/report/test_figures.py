@@ -91,6 +91,12 @@ def test_looks_come_every_half_hour_and_at_the_end() -> None:
     assert walls == [3600, 5400, 7200, 9000, 10800, 11700]
 
 
+def test_a_year_of_silence_costs_no_looks() -> None:
+    """A look needs a sample that the one before has not seen."""
+    samples = [*quiet(20), sample(105_120, 90)]
+    assert len(list(looks(samples))) == 4
+
+
 def test_thinning_keeps_the_ends_of_processes_and_short_recordings() -> None:
     """Ten seconds apart over three hours becomes five minutes; a few minutes stay as they are."""
     long = [sample(place, 90, every=10.0) for place in range(1080)]

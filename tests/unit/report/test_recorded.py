@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from membudget.errors import ConfigError
+from membudget.report.figures import report
+from membudget.report.html import as_html
 from membudget.report.recorded import read_samples
 from membudget.report.recorded_rows import row_of
+from membudget.report.text import as_text
 from report_scene import MIB, part, quiet, sample
 
 if TYPE_CHECKING:
@@ -152,3 +158,39 @@ def test_a_form_of_somebody_elses_is_asked_first(tmp_path: Path) -> None:
     kept = quiet(3)
     found = read_samples(written(tmp_path, "RING1"), readers=[lambda _path: kept])
     assert list(found.samples) == kept
+
+
+@given(
+    st.sampled_from(
+        ["t_s,rss_kb,py_blocks,c_a", "CMDLINE x", '{"wall": 1, "rss": 2, "parts": []}', ""]
+    ),
+    st.lists(
+        st.one_of(
+            st.text(max_size=30),
+            st.lists(st.sampled_from(["MEM", "FUNC", "CHLD", "1", "-2", "1e300", "nan", "x"])).map(
+                " ".join
+            ),
+            st.lists(st.one_of(st.integers(), st.floats(), st.text(max_size=3)), max_size=5).map(
+                lambda cells: ",".join(map(str, cells))
+            ),
+            st.dictionaries(
+                st.sampled_from(["wall", "rss", "pid", "ttl", "parts", "gc_runs", "at"]),
+                st.one_of(st.none(), st.integers(), st.floats(), st.lists(st.integers())),
+            ).map(json.dumps),
+        ),
+        max_size=4,
+    ),
+)
+def test_any_text_is_read_or_refused_in_our_words(head: str, rows: list[str]) -> None:
+    """And what was read makes a report."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:
+        file.write("\n".join([head, *rows]))
+        file.flush()
+        try:
+            found = read_samples(file.name)
+        except ConfigError as error:
+            assert file.name in str(error)  # noqa: PT017  # most texts are refused, not all
+            return
+    made = report(found.samples, is_dated=found.is_dated, notes=found.notes)
+    as_text(made)
+    as_html(made)
