@@ -16,7 +16,8 @@ from browser import browsing
 from browser import found as browser_found
 from commands import clean_environment, membudget
 from membudget.report.html import as_html
-from report_scene import quiet
+from membudget.report.recorded_rows import row_of
+from report_scene import leaking, quiet
 from unit.report.test_page import evil
 from waiting import eventually
 
@@ -88,6 +89,18 @@ def test_a_running_process_is_reported_on(tmp_path: Path) -> None:
         assert "&lt;script&gt;prices" in page.read_text(encoding="utf-8")
 
 
+def test_a_recording_is_held_against_a_limit_that_is_given(tmp_path: Path) -> None:
+    """12 MiB an hour under 700 MiB: the limit comes in about 26 hours, and it is said when."""
+    path = tmp_path / "rows.jsonl"
+    rows = [json.dumps(row_of(one.replace(limit=None))) for one in leaking()]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    words = ("report", "--samples", str(path), "--json")
+    assert json.loads(membudget(*words).stdout)["forecast"]["seconds_left_s"] is None
+    made = json.loads(membudget(*words, "--limit", "700MiB").stdout)
+    assert made["forecast"]["seconds_left_s"] / 3600 == pytest.approx(26, abs=3)
+    assert membudget(*words, "--limit", "700").returncode == 64
+
+
 def test_nobody_to_ask_is_3(tmp_path: Path) -> None:
     """Nobody under a budget, or a process without one."""
     environment = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path)}
@@ -135,6 +148,7 @@ def test_a_recording_of_another_program_is_reported_on(tmp_path: Path) -> None:
     [
         (("--samples", "x", "--pid", "1"), "exclude each other"),
         (("--bounds", "x"), "--bounds goes with --samples"),
+        (("--limit", "1MiB"), "--limit goes with --samples"),
         (("--samples", __file__), "begins no kind of file that is known"),
         (("--hours", "0"), "--hours"),
     ],

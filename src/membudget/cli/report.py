@@ -10,6 +10,7 @@ import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, find
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
+from membudget.units import parse_bytes
 
 if TYPE_CHECKING:
     from membudget.report.records import Report
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--pid", type=click.IntRange(min=1), help="The process; else the only one of yours.")
 @click.option("--samples", metavar="FILE", help="A recording: JSON lines, CSV or mprof's .dat.")
 @click.option("--bounds", metavar="FILE", help="Bounds of the parts in --samples, JSON or YAML.")
+@click.option("--limit", metavar="SIZE", help="What --samples is held against: 400MiB.")
 @click.option("--html", "page", metavar="FILE", help="Write one self-contained page there.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object instead of text.")
 @click.option(
@@ -29,6 +31,7 @@ def command(
     pid: int | None,
     samples: str | None,
     bounds: str | None,
+    limit: str | None,
     page: str | None,
     is_json: bool,
     hours: float,
@@ -39,10 +42,14 @@ def command(
     """
     if samples is not None and pid is not None:
         raise click.UsageError("--pid and --samples exclude each other: give one of them")
-    if bounds is not None and samples is None:
-        raise click.UsageError("--bounds goes with --samples: a running process knows its own")
+    for name, given in (("--bounds", bounds), ("--limit", limit)):
+        if given is not None and samples is None:
+            raise click.UsageError(f"{name} goes with --samples: a running process knows its own")
     try:
-        made = _recorded(samples, bounds, hours) if samples is not None else _live(pid, hours)
+        if samples is not None:
+            made = _recorded(samples, bounds, limit, hours)
+        else:
+            made = _live(pid, hours)
     except (ControlError, ProbeError) as error:
         click.echo(f"membudget: {error}", err=True)
         return UNREACHABLE
@@ -59,7 +66,7 @@ def command(
     return 0
 
 
-def _recorded(path: str, bounds: str | None, hours: float) -> Report:
+def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) -> Report:
     from membudget.report.bounds import read_bounds, with_bounds
     from membudget.report.figures import report
     from membudget.report.recorded import read_samples
@@ -68,6 +75,9 @@ def _recorded(path: str, bounds: str | None, hours: float) -> Report:
     samples = found.samples
     if bounds is not None:
         samples = with_bounds(samples, read_bounds(bounds))
+    if limit is not None:
+        size = parse_bytes(limit, name="--limit")
+        samples = tuple(one.replace(limit=size) for one in samples)
     return report(
         samples,
         hours=hours,
