@@ -1,0 +1,211 @@
+"""The steps of a path in words, and the name of what a path ends in.
+
+A path is the root's name and the objects from there on, each referred to by the one before.
+"""
+
+from __future__ import annotations
+
+from types import CellType, FrameType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from membudget.heap import raw
+from membudget.heap.attributes import AttributeNames
+from membudget.heap.locals import RESTING, frame_name, locals_of, resting_frame
+from membudget.heap.newest import short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODULE = "module "
+"""What the name of a root begins with where the root is a module's namespace."""
+
+_LOOKED_AT = 2000
+"""Items of a container that are looked at for the place of one."""
+
+class Step:
+    """One step of a path.
+
+    Attributes:
+        text: As the chain shows it: ".name", "[3]".
+        general: As the owner's name has it: "[…]" where the text tells a key or an index.
+        anchor: A name that stands for all before this step, or None.
+        taken: Objects of the path that the step passes.
+        is_own: Whether it is a variable or an attribute, not an item.
+    """
+
+    __slots__ = ("anchor", "general", "is_own", "taken", "text")
+
+    def __init__(
+        self,
+        text: str,
+        taken: int = 1,
+        *,
+        general: str | None = None,
+        anchor: str | None = None,
+        is_own: bool = False,
+    ) -> None:
+        self.text = text
+        self.general = text if general is None else general
+        self.anchor = anchor
+        self.taken = taken
+        self.is_own = is_own
+
+
+class Steps:
+    """Puts paths into words. One thread at a time; keeps only texts.
+
+    Args:
+        redact: What a key is passed through before it is shown, or None.
+    """
+
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        self._names = AttributeNames()
+        self._redact = redact
+
+    def owner(self, path: list[Any]) -> tuple[str, bool]:
+        """The name of the last object of a path, and whether a variable or attribute holds it.
+
+        Cost: 5 to 20 µs.
+        """
+        begin = self._last_anchor(path)
+        name, is_own, at = "", False, begin
+        if begin == 0:
+            name, is_own, at = path[0].removeprefix(MODULE), len(path) == 2, 1
+        while at < len(path) - 1:
+            step = self._step(path, at)
+            name = (step.anchor if step.anchor is not None else name) + step.general
+            is_own = step.is_own
+            at += step.taken
+        return name.replace("[…][…]", "[…]"), is_own
+
+    def chain(self, path: list[Any]) -> tuple[str, ...]:
+        """All steps of a path in words: ("module app.store", "._by_id", "[1203]")."""
+        said, at = [path[0]], 1
+        while at < len(path) - 1:
+            step = self._step(path, at, is_shown=True)
+            if step.text:
+                said.append(step.text)
+            at += step.taken
+        return tuple(said)
+
+    def _last_anchor(self, path: list[Any]) -> int:
+        """Where to begin: the last object whose own name is enough."""
+        for at in range(len(path) - 2, 0, -1):
+            kind = type(path[at])
+            if kind in (FunctionType, FrameType, *RESTING) or issubclass(kind, type):
+                return at
+            if raw.container_of(kind) is None and not raw.is_standard(kind):
+                return at
+        return 0
+
+    def _step(self, path: list[Any], at: int, *, is_shown: bool = False) -> Step:
+        holder, value = path[at], path[at + 1]
+        kind = type(holder)
+        if kind is dict and at == 1 and path[0].startswith(MODULE):
+            return Step(f".{_key(holder, value)}", is_own=True)
+        if issubclass(kind, type):
+            return self._of_class(path, at)
+        if kind is FunctionType:
+            return _of_function(path, at)
+        if kind is FrameType or kind in RESTING:
+            return _of_frame(holder, value)
+        if kind is CellType:
+            return Step("", general="")
+        if kind is MethodType:
+            return Step(".__self__" if holder.__self__ is value else ".__func__")
+        if kind is ModuleType and at + 2 < len(path) and type(value) is dict:
+            name = value.get("__name__")
+            return Step(f".{_key(value, path[at + 2])}", 2, anchor=f"{name}", is_own=True)
+        builtin = raw.container_of(kind)
+        if builtin is not None:
+            step = self._item(holder, value, builtin, is_shown=is_shown)
+            if step is not None or kind is builtin:
+                return step or Step("[…]")
+        return self._attribute(path, at)
+
+    def _of_class(self, path: list[Any], at: int) -> Step:
+        name, value = raw.type_name(path[at]), path[at + 1]
+        if type(value) is dict and at + 2 < len(path):
+            return Step(f".{_key(value, path[at + 2])}", 2, anchor=name, is_own=True)
+        return Step(".__dict__" if type(value) is dict else ".…", anchor=name)
+
+    def _attribute(self, path: list[Any], at: int) -> Step:
+        holder, value = path[at], path[at + 1]
+        kind, taken = type(holder), 1
+        anchor = None if raw.is_standard(kind) else raw.type_name(kind)
+        name = self._names.of(holder, value)
+        if name is None and type(value) is dict and self._names.own_dict(holder, value):
+            if at + 2 >= len(path):
+                return Step(".__dict__", anchor=anchor)
+            name, taken = _key(value, path[at + 2]), 2
+        if name is None:
+            return Step(f".<{raw.type_name(type(value))}>", anchor=anchor)
+        return Step(f".{name}", taken, anchor=anchor, is_own=True)
+
+    def _item(self, holder: Any, value: Any, builtin: type, *, is_shown: bool) -> Step | None:
+        if not is_shown and type(holder) is builtin:
+            return Step("[…]")
+        place = _place(holder, value, builtin)
+        if place is None:
+            return None
+        text = short(place, self._redact) if builtin is dict else f"{place}"
+        return Step(f"[{text}]", general="[…]")
+
+
+def _place(holder: Any, value: Any, builtin: type) -> Any:
+    """The key or index of an item among the first ones; "…" for a set's; None where it is none."""
+    try:
+        if builtin is dict:
+            for tried, (key, item) in enumerate(dict.items(holder)):
+                if item is value or key is value:
+                    return key
+                if tried > _LOOKED_AT:
+                    break
+            return None
+        for place, item in enumerate(builtin.__iter__(holder)):  # type: ignore[attr-defined]
+            if item is value:
+                return place
+            if place > _LOOKED_AT:
+                break
+    except RuntimeError:  # It was changed meanwhile.
+        pass
+    return None
+
+
+def _key(namespace: dict[Any, Any], value: Any) -> str:
+    for key, item in list(dict.items(namespace)):
+        if item is value and type(key) is str:
+            return key
+    return "…"
+
+
+def _of_function(path: list[Any], at: int) -> Step:
+    function, value = path[at], path[at + 1]
+    anchor, below = raw.function_name(function), path[at + 2 :]
+    if value is function.__globals__ and below:
+        module = function.__globals__.get("__name__")
+        return Step(f".{_key(value, below[0])}", 2, anchor=f"{module}", is_own=True)
+    if value is function.__closure__ and below:
+        for name, cell in zip(function.__code__.co_freevars, value, strict=False):
+            if cell is below[0]:
+                taken = 3 if len(below) > 1 else 2
+                return Step(f".<closure>.{name}", taken, anchor=anchor, is_own=True)
+    if value is function.__defaults__ and below:
+        code = function.__code__
+        names = code.co_varnames[code.co_argcount - len(value) : code.co_argcount]
+        for name, default in zip(names, value, strict=False):
+            if default is below[0]:
+                return Step(f".<default>.{name}", 2, anchor=anchor, is_own=True)
+    if type(value) is dict and below:
+        return Step(f".{_key(value, below[0])}", 2, anchor=anchor, is_own=True)
+    return Step("", anchor=anchor)
+
+
+def _of_frame(holder: Any, value: Any) -> Step:
+    frame = holder if type(holder) is FrameType else resting_frame(holder)
+    if frame is None:
+        return Step(".<local>")
+    for name, one in locals_of(frame).items():
+        if one is value:
+            return Step(f".{name}", anchor=frame_name(frame), is_own=True)
+    return Step(".<local>", anchor=frame_name(frame), is_own=True)

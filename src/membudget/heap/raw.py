@@ -1,0 +1,147 @@
+"""Reads of foreign objects that run no line of the program's own.
+
+A type is asked by the descriptors of `type` itself, past its metaclass; a container by its builtin
+method, past what a subclass overrides; an attribute only where no class of the object defines the
+name, so that no property and no `__getattr__` is called. Nothing here makes an instance's
+`__dict__`: from CPython 3.11 on, attributes live in the object until somebody asks for that dict,
+and `gc.get_referents` hands out the values without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from types import MemberDescriptorType, MethodType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_HAS_GC = 1 << 14
+"""Py_TPFLAGS_HAVE_GC: the object can refer to others."""
+
+OURS = __name__.partition(".")[0]
+
+_flags: Callable[[type], int] = type.__dict__["__flags__"].__get__
+_mro: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+_namespace: Callable[[type], Mapping[Any, Any]] = type.__dict__["__dict__"].__get__
+_name: Callable[[type], str] = type.__dict__["__name__"].__get__
+_qualname: Callable[[type], Any] = type.__dict__["__qualname__"].__get__
+_module: Callable[[type], Any] = type.__dict__["__module__"].__get__
+
+LENGTHS: dict[type, Callable[[Any], int]] = {
+    dict: dict.__len__,
+    list: list.__len__,
+    set: set.__len__,
+    deque: deque.__len__,
+    tuple: tuple.__len__,
+    frozenset: frozenset.__len__,
+}
+"""The builtin containers and how each counts its items."""
+
+
+def refers(kind: type) -> bool:
+    """Whether objects of this type can refer to others."""
+    return bool(_flags(kind) & _HAS_GC)
+
+
+def bases_of(kind: type) -> tuple[type, ...]:
+    """A type and all it derives from, in the order in which attributes are looked up."""
+    return _mro(kind)
+
+
+def namespace_of(kind: type) -> Mapping[Any, Any]:
+    """What a class defines itself, read only."""
+    return _namespace(kind)
+
+
+def module_of(kind: type) -> str:
+    """The module that a type says it is from; empty where it says nothing readable."""
+    try:
+        module = _module(kind)
+    except AttributeError:
+        return ""
+    return module if type(module) is str else ""
+
+
+def qualname_of(kind: type) -> str:
+    """A type's name within its module."""
+    name = _qualname(kind)
+    return name if type(name) is str else _name(kind)
+
+
+def type_name(kind: type) -> str:
+    """A type as module.Class; builtins by their bare name."""
+    module, name = module_of(kind), qualname_of(kind)
+    return name if module in ("builtins", "") else f"{module}.{name}"
+
+
+def container_of(kind: type) -> type | None:
+    """The builtin container that a type is or derives from, or None."""
+    for base in _mro(kind):
+        for builtin in LENGTHS:
+            if base is builtin:
+                return builtin
+    return None
+
+
+def is_ours(kind: type) -> bool:
+    """Whether a type or one that it derives from is part of this library."""
+    return any(is_our_module(module_of(base)) for base in _mro(kind))
+
+
+def is_our_module(name: str) -> bool:
+    """Whether a module's name is one of this library's."""
+    return name == OURS or name.startswith(OURS + ".")
+
+
+def is_standard(kind: type) -> bool:
+    """Whether a type comes from the interpreter or its standard library."""
+    root = module_of(kind).partition(".")[0]
+    return root in {"", "builtins"} or (root in sys.stdlib_module_names and root != "__main__")
+
+
+def read(obj: object, name: str) -> Any:
+    """An instance attribute where reading it is a plain look-up, else None.
+
+    Cost: below 1 µs a class that the object derives from.
+    """
+    for base in _mro(type(obj)):
+        if name in _namespace(base):
+            return None
+    try:
+        return object.__getattribute__(obj, name)
+    except AttributeError:
+        return None
+
+
+def slots_of(kind: type) -> Iterator[tuple[str, Any]]:
+    """The slots of a type, each as its name and its descriptor; reading one runs no foreign code."""
+    for base in _mro(kind):
+        for name, member in list(_namespace(base).items()):
+            if type(member) is MemberDescriptorType and type(name) is str:
+                yield name, member
+
+
+def slot(member: Any, obj: object) -> Any:
+    """What a slot holds, or None where it is empty."""
+    try:
+        return MemberDescriptorType.__get__(member, obj, type(obj))
+    except (AttributeError, TypeError):
+        return None
+
+
+def function_name(called: object) -> str:
+    """A function, method or partial as module.qualname; anything else by its type."""
+    for _ in range(5):
+        kind = type(called)
+        if kind is MethodType:
+            called = called.__func__  # type: ignore[attr-defined]  # an exact method
+        elif module_of(kind) == "functools" and qualname_of(kind) == "partial":
+            called = called.func  # type: ignore[attr-defined]  # a slot of functools.partial
+        else:
+            break
+    if type(called) is type(function_name):
+        module, name = called.__module__, called.__qualname__.replace(".<locals>", "")
+        return f"{module}.{name}" if type(module) is str else name
+    return f"<{type_name(type(called))}>"

@@ -1,0 +1,109 @@
+"""How many bytes an item of a container holds, guessed from its newest ones.
+
+The sizer of `membudget.sizing` weighs exactly; here a few items are walked for some hundred objects
+each, which is near enough to rank suspects. What two of them share belongs to neither.
+"""
+
+from __future__ import annotations
+
+from gc import get_referents
+from sys import getsizeof
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
+from typing import Any
+
+from membudget.heap import raw
+from membudget.heap.newest import newest_items
+
+_SAMPLED = 8
+"""Items of a container that are walked."""
+
+_MOST = 300
+"""Objects walked for one item; one that reaches more counts what was walked."""
+
+_HEADER = 16
+"""Bytes in front of each object that can refer to others."""
+
+_INLINE = 16
+"""Bytes of an object's attribute table that it shares with its class, and for each value 8."""
+
+_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+"""What an item refers to and does not own. A closure's own function is counted, not entered."""
+
+
+def own_bytes(obj: Any) -> int:
+    """The bytes of one object alone, by C code only. Cost: 0.3 µs."""
+    kind = type(obj)
+    module = raw.module_of(kind)
+    if module in ("builtins", "collections") and kind.__flags__ & _IMMUTABLE:
+        return getsizeof(obj)
+    size = object.__sizeof__(obj)
+    for base in raw.bases_of(kind):
+        measure = raw.namespace_of(base).get("__sizeof__")
+        if type(measure) is MethodDescriptorType:  # C code: a builtin's, an array's.
+            size = int(measure(obj))
+            break
+        if measure is not None:
+            break
+    return size + (_HEADER if raw.refers(kind) else 0)
+
+
+_IMMUTABLE = 1 << 8
+"""Py_TPFLAGS_IMMUTABLETYPE: nobody can have put a `__sizeof__` of their own there."""
+
+
+def item_bytes(container: Any) -> float | None:
+    """Bytes of one item, its place in the container included; None for an empty one.
+
+    Cost: at most 2400 objects looked at, 0.5 ms.
+    """
+    items = newest_items(container, _SAMPLED)
+    if not items:
+        return None
+    builtin = raw.container_of(type(container))
+    place = 100.0 if builtin is dict else 40.0 if builtin in (set, frozenset) else 9.0
+    return mean_bytes(items) + place
+
+
+def mean_bytes(values: list[Any]) -> float:
+    """The mean bytes of some objects and what only one of them reaches."""
+    sizes: dict[int, int] = {}
+    times: dict[int, int] = {}
+    kept: list[Any] = []  # An object that went away would give its address to another.
+    for value in values:
+        for one in _reached(value):
+            address = id(one)
+            times[address] = times.get(address, 0) + 1
+            if times[address] == 1:
+                sizes[address] = own_bytes(one)
+                kept.append(one)
+    alone = len(values) == 1
+    total = sum(size for address, size in sizes.items() if alone or times[address] == 1)
+    return total / max(1, len(values))
+
+
+def _reached(value: Any) -> list[Any]:
+    seen = {id(value)}
+    found = [value]
+    at = 0
+    while at < len(found) and len(found) < _MOST:
+        one = found[at]
+        at += 1
+        kind = type(one)
+        if kind is FunctionType:
+            below: list[Any] = [one.__closure__, one.__defaults__]
+        elif issubclass(kind, _SHARED) or raw.is_ours(kind) or not raw.refers(kind):
+            continue
+        elif (count := _length(one)) is not None and count > _MOST:
+            below = newest_items(one, _MOST)
+        else:
+            below = get_referents(one)
+        for each in below:
+            if id(each) not in seen and not issubclass(type(each), (type, ModuleType)):
+                seen.add(id(each))
+                found.append(each)
+    return found[:_MOST]
+
+
+def _length(obj: Any) -> int | None:
+    builtin = raw.container_of(type(obj))
+    return None if builtin is None else raw.LENGTHS[builtin](obj)
