@@ -63,10 +63,15 @@ class Kinds:
 
     Args:
         before: Counts by name of an earlier census.
+
+    Attributes:
+        known: By the type's id.
+        leaves: The ids of the types among them that are passed over.
     """
 
     def __init__(self, before: Mapping[str, int]) -> None:
         self.known: dict[int, Kind] = {}
+        self.leaves: set[int] = set()
         self._before = before
         self._counted: dict[str, int] = {}
 
@@ -77,6 +82,8 @@ class Kinds:
             if len(self.known) >= _MOST:
                 self._settle()
             one = self.known[id(kind)] = Kind(kind, self._before)
+            if one.leaf:
+                self.leaves.add(id(kind))
         return one
 
     def counts(self) -> dict[str, int]:
@@ -89,3 +96,4 @@ class Kinds:
             if one.count:
                 self._counted[one.name] = self._counted.get(one.name, 0) + one.count
         self.known.clear()
+        self.leaves.clear()

@@ -12,7 +12,7 @@ from membudget.heap.kinds import Kinds
 from membudget.heap.locals import locals_of, resting_frame
 from membudget.heap.newest import newest, short
 from membudget.heap.owner import MODULE, Steps
-from membudget.heap.walk import MOST, Walk, path_to
+from membudget.heap.walk import MOST, Walk
 from membudget.heap.weigh import item_bytes, mean_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from membudget.heap.kinds import Kind
-    from membudget.heap.walk import Node
 
 SLICE = 0.005
 """Seconds of work at a time."""
@@ -119,24 +118,25 @@ class CensusTaker:
             held=self._walk.held_bytes,
         )
 
-    def _meet(self, obj: Any, kind: Kind, node: Node) -> None:
+    def _meet(self, obj: Any, kind: Kind, place: int) -> None:
         if kind.grows:
-            self._container(obj, kind, node)
+            self._container(obj, kind, place)
         elif kind.name == "functools._lru_cache_wrapper":
-            self._cache(obj, node)
+            self._cache(obj, place)
         elif kind.special:
-            self._task(obj, node)
+            self._task(obj, place)
         if kind.count == kind.notice:
-            self._example(obj, kind, node)
+            self._example(obj, kind, place)
 
-    def _container(self, obj: Any, kind: Kind, node: Node) -> None:
+    def _container(self, obj: Any, kind: Kind, place: int) -> None:
         length = kind.length(obj)  # type: ignore[misc]  # what grows has a length
-        if (length < LONG and not _may_be_own(node[0])) or type(node[0]) is caches.WRAPPER:
+        holder = self._walk.paths.holder(place)
+        if (length < LONG and not _may_be_own(holder)) or type(holder) is caches.WRAPPER:
             return  # The entries of a cache are counted where it is met.
         if self._named >= _NAMED and length < 16 * LONG:
             return
         self._named += 1
-        path = path_to(obj, node)
+        path = self._walk.paths.path(obj, place)
         if len(path) == 2 and path[0].startswith(MODULE):  # noqa: PLR2004  # a root and itself
             name, is_own = f"{path[0].removeprefix(MODULE)}.__dict__", False
         else:
@@ -155,7 +155,7 @@ class CensusTaker:
                 ),
             )
 
-    def _cache(self, obj: Any, node: Node) -> None:
+    def _cache(self, obj: Any, place: int) -> None:
         name = caches.name_of(obj)
         if self._count(CACHE, name, caches.entries_of(obj)):
             self._tell(
@@ -163,13 +163,13 @@ class CensusTaker:
                 name,
                 Detail(
                     bytes_each=caches.entry_bytes(obj),
-                    chain=self._steps.chain(path_to(obj, node)),
+                    chain=self._steps.chain(self._walk.paths.path(obj, place)),
                     note=caches.KEEPS_INSTANCES if caches.keeps_instances(obj) else "",
                     id=id(obj),
                 ),
             )
 
-    def _task(self, obj: Any, node: Node) -> None:
+    def _task(self, obj: Any, place: int) -> None:
         coroutine = _coroutine_of(obj)
         if coroutine is None:
             return
@@ -182,15 +182,15 @@ class CensusTaker:
                 name,
                 Detail(
                     bytes_each=mean_bytes([obj]),
-                    chain=self._steps.chain(path_to(obj, node)),
+                    chain=self._steps.chain(self._walk.paths.path(obj, place)),
                     note=f"waits at {line}" if line else "",
                     id=id(obj),
                 ),
             )
 
-    def _example(self, obj: Any, kind: Kind, node: Node) -> None:
+    def _example(self, obj: Any, kind: Kind, place: int) -> None:
         """One object more than before: what it holds and who holds it."""
-        path = path_to(obj, node)
+        path = self._walk.paths.path(obj, place)
         detail = Detail(
             bytes_each=mean_bytes([obj]),
             newest=short(obj, self._redact),
