@@ -21,7 +21,7 @@ _OPTIMIZED = 0x3
 """CO_OPTIMIZED and CO_NEWLOCALS: a function's frame, not a module's or a class's."""
 
 _KEEPS = sys.version_info < (3, 13)
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 RESTING = (CoroutineType, GeneratorType, AsyncGeneratorType)
 """What holds the locals of a function that rests."""
@@ -29,7 +29,7 @@ RESTING = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 def is_ours(code: CodeType) -> bool:
     """Whether code is this library's own."""
-    return code.co_filename.startswith(_HERE)
+    return code.co_filename.startswith(HERE)
 
 
 def locals_of(frame: FrameType) -> dict[str, Any]:

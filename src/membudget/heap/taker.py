@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from types import CoroutineType, GeneratorType
+from gc import get_referents
+from types import CoroutineType, FunctionType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from membudget.heap import caches, raw, roots
 from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
 from membudget.heap.kinds import Kinds
 from membudget.heap.locals import locals_of, resting_frame
-from membudget.heap.newest import newest, short
+from membudget.heap.newest import newest, newest_items, short
 from membudget.heap.owner import MODULE, Steps
 from membudget.heap.walk import MOST, Walk
 from membudget.heap.weigh import item_bytes, mean_bytes
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from membudget.heap.kinds import Kind
 
@@ -32,6 +33,9 @@ _NAMED = 20_000
 
 _DETAILED = 300
 """Things of which more is said in one census: up to 0.5 ms each."""
+
+_SAMPLED = 8
+"""Of what grew, so many are weighed."""
 
 _STACK = 32 * 1024
 """Bytes of a thread's stack that it touches, and of what the system keeps for it: measured."""
@@ -100,7 +104,7 @@ class CensusTaker:
             pass
         return done
 
-    def _all_roots(self, extra: tuple[tuple[str, Any], ...]) -> Any:
+    def _all_roots(self, extra: tuple[tuple[str, Any], ...]) -> Iterator[tuple[str, Any]]:
         yield from extra
         yield from roots.all_roots()
 
@@ -173,7 +177,7 @@ class CensusTaker:
         coroutine = _coroutine_of(obj)
         if coroutine is None:
             return
-        name = coroutine.__qualname__.replace(".<locals>", "")
+        name = _name_of(coroutine)
         if self._count(TASK, name, 1):
             frame = resting_frame(coroutine)
             line = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -181,7 +185,7 @@ class CensusTaker:
                 TASK,
                 name,
                 Detail(
-                    bytes_each=mean_bytes([obj]),
+                    bytes_each=mean_bytes(_others_of(coroutine) or [obj]),
                     chain=self._steps.chain(self._walk.paths.path(obj, place)),
                     note=f"waits at {line}" if line else "",
                     id=id(obj),
@@ -191,8 +195,13 @@ class CensusTaker:
     def _example(self, obj: Any, kind: Kind, place: int) -> None:
         """One object more than before: what it holds and who holds it."""
         path = self._walk.paths.path(obj, place)
+        siblings = [
+            one
+            for one in newest_items(self._walk.paths.holder(place), _SAMPLED)
+            if type(one) is kind.type
+        ]
         detail = Detail(
-            bytes_each=mean_bytes([obj]),
+            bytes_each=mean_bytes(siblings or [obj]),
             newest=short(obj, self._redact),
             chain=self._steps.chain(path),
             id=id(obj),
@@ -201,12 +210,15 @@ class CensusTaker:
 
     def _count_threads(self) -> None:
         frames = roots.frames_by_thread()
+        alike: dict[str, list[threading.Thread]] = {}
         for thread in roots.threads():
-            name = _runs(thread)
-            if self._count(THREAD, name, 1):
-                held = list(locals_of_stack(frames.get(_ident(thread))))
-                each = mean_bytes([held]) + _STACK
-                self._tell(THREAD, name, Detail(bytes_each=each, id=id(thread)))
+            alike.setdefault(_runs(thread), []).append(thread)
+        for name, some in alike.items():
+            if self._count(THREAD, name, len(some)):
+                stacks = [frames.get(_ident(one)) for one in some[-_SAMPLED:]]
+                held = [list(_values(frame)) for frame in stacks]
+                each = mean_bytes(held) + _STACK
+                self._tell(THREAD, name, Detail(bytes_each=each, id=id(some[-1])))
 
     def _count(self, kind: str, name: str, items: int) -> bool:
         """Add to a count; whether it passed what the census before found."""
@@ -221,13 +233,38 @@ class CensusTaker:
             self._details[kind, name] = detail
 
 
-def locals_of_stack(frame: Any) -> Any:
+def _values(frame: Any) -> Iterator[Any]:
     """The values of local variables of a frame and of those that called it."""
     for _ in range(20):
         if frame is None:
             return
         yield from locals_of(frame).values()
         frame = frame.f_back
+
+
+def _code_of(coroutine: Any) -> Any:
+    return coroutine.cr_code if type(coroutine) is CoroutineType else coroutine.gi_code
+
+
+def _name_of(coroutine: Any) -> str:
+    """A coroutine's function as module.qualname: the function tells, without making a frame."""
+    for one in get_referents(coroutine):
+        if type(one) is FunctionType and one.__code__ is _code_of(coroutine):
+            return raw.function_name(one)
+    name: str = coroutine.__qualname__
+    return name.replace(".<locals>", "")
+
+
+def _others_of(coroutine: Any) -> list[Any]:
+    """Some tasks that wait in the same function."""
+    found = []
+    for task in roots.tasks():
+        other = _coroutine_of(task)
+        if other is not None and other.__qualname__ == coroutine.__qualname__:
+            found.append(task)
+            if len(found) == _SAMPLED:
+                break
+    return found
 
 
 def _may_be_own(holder: Any) -> bool:

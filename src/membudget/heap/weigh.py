@@ -20,6 +20,12 @@ _SAMPLED = 8
 _MOST = 300
 """Objects walked for one item; one that reaches more counts what was walked."""
 
+_MOST_ALONE = 10
+"""The same where there is no other to compare with."""
+
+_LONG = 32
+"""Items of a container in it that are walked, and stand for the rest."""
+
 _HEADER = 16
 """Bytes in front of each object that can refer to others."""
 
@@ -65,43 +71,50 @@ def item_bytes(container: Any) -> float | None:
 
 
 def mean_bytes(values: list[Any]) -> float:
-    """The mean bytes of some objects and what only one of them reaches."""
-    sizes: dict[int, int] = {}
+    """The mean bytes of some objects and what only one of them reaches.
+
+    One alone is counted with what it refers to itself and no further: nothing tells what of the
+    rest is its own.
+    """
+    sizes: dict[int, float] = {}
     times: dict[int, int] = {}
     kept: list[Any] = []  # An object that went away would give its address to another.
+    most = _MOST if len(values) > 1 else _MOST_ALONE
     for value in values:
-        for one in _reached(value):
+        for one, weight in _reached(value, most):
             address = id(one)
             times[address] = times.get(address, 0) + 1
             if times[address] == 1:
-                sizes[address] = own_bytes(one)
+                sizes[address] = own_bytes(one) * weight
                 kept.append(one)
     alone = len(values) == 1
     total = sum(size for address, size in sizes.items() if alone or times[address] == 1)
     return total / max(1, len(values))
 
 
-def _reached(value: Any) -> list[Any]:
+def _reached(value: Any, most: int) -> list[tuple[Any, float]]:
+    """What a value reaches, and for how many each stands: of long containers some are looked at."""
     seen = {id(value)}
-    found = [value]
+    found = [(value, 1.0)]
     at = 0
-    while at < len(found) and len(found) < _MOST:
-        one = found[at]
+    while at < len(found) and len(found) < most:
+        one, weight = found[at]
         at += 1
         kind = type(one)
         if kind is FunctionType:
             below: list[Any] = [one.__closure__, one.__defaults__]
         elif issubclass(kind, _SHARED) or raw.is_ours(kind) or not raw.refers(kind):
             continue
-        elif (count := _length(one)) is not None and count > _MOST:
-            below = newest_items(one, _MOST)
+        elif (count := _length(one)) is not None and count > _LONG:
+            below = newest_items(one, _LONG)
+            weight *= count / _LONG
         else:
             below = get_referents(one)
         for each in below:
             if id(each) not in seen and not issubclass(type(each), (type, ModuleType)):
                 seen.add(id(each))
-                found.append(each)
-    return found[:_MOST]
+                found.append((each, weight))
+    return found[:most]
 
 
 def _length(obj: Any) -> int | None:
