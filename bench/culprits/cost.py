@@ -1,6 +1,6 @@
 """What a census at a million objects costs the rest: pauses of another thread, and time.
 
-    uv run python bench/culprits/cost.py [objects]
+uv run python bench/culprits/cost.py [objects]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _REST = 0.002
 
 
 class Order:
-    """A record as programs keep them: four objects each."""
+    """A record as programs keep them: three objects each."""
 
     def __init__(self, number: int) -> None:
         """Number it."""
@@ -55,7 +55,7 @@ def _gap(control: Control, work: object) -> tuple[float, float, float]:
 def main() -> None:
     """Interleave censuses with idling of the same length; print medians."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    orders = {number: Order(number) for number in range(count // 4)}
+    orders = {number: Order(number) for number in range(count // 3)}
     control = Control()
     control.start()
     busy, idle, took, spent, slices = [], [], [], [], []
@@ -81,9 +81,14 @@ def main() -> None:
     print(f"census of {before.objects:,} objects ({len(orders):,} records), {_ROUNDS} rounds")
     print(f"  processor time {lost:.2f} s, with rests {statistics.median(took):.2f} s")
     print(f"  once an hour: {lost / 3600:.3%} of a core over a day")
-    print(f"  longest pause of another thread {statistics.median(busy) * 1e3:.1f} ms, "
-          f"idle {statistics.median(idle) * 1e3:.1f} ms")
-    print(f"  longest slice {statistics.median(slices) * 1e3:.1f} ms; the walk held {before.held / 1e6:.1f} MB")
+    print(
+        f"  longest pause of another thread {statistics.median(busy) * 1e3:.1f} ms, "
+        f"idle {statistics.median(idle) * 1e3:.1f} ms"
+    )
+    print(
+        f"  longest slice {statistics.median(slices) * 1e3:.1f} ms; "
+        f"the walk held {before.held / 1e6:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

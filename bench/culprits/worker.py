@@ -1,6 +1,6 @@
 """One program of the corpus with a census in it: looks four times, then prints what it found.
 
-    python bench/culprits/worker.py CORPUS '{"cls": "ListAppend", "seed": 1, "rate": 10}' [--window]
+python bench/culprits/worker.py CORPUS '{"cls": "ListAppend", "seed": 1, "rate": 10}' [--window]
 """
 
 from __future__ import annotations

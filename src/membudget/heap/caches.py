@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from gc import get_referents
+from types import FunctionType
 from typing import Any
 
 from membudget.heap import raw
@@ -45,8 +46,9 @@ def name_of(wrapper: Any) -> str:
 def keeps_instances(wrapper: Any) -> bool:
     """Whether it caches a method, so that each key holds the instance it was called on."""
     function = raw.read(wrapper, "__wrapped__")
-    code = getattr(function, "__code__", None) if type(function) is type(name_of) else None
-    return code is not None and code.co_varnames[:1] == ("self",) and "." in function.__qualname__  # type: ignore[union-attr]
+    if type(function) is not FunctionType:
+        return False
+    return function.__code__.co_varnames[:1] == ("self",)
 
 
 def entry_bytes(wrapper: Any) -> float | None:

@@ -47,7 +47,7 @@ class Cursor:
     def read(self, chunk: int = CHUNK) -> list[Any] | None:
         """The next items, or None when all were read. Cost: 10 ns an item, and as much to skip."""
         if self._builtin in (list, tuple):
-            part = self._builtin.__getitem__(self._of, slice(self._done, self._done + chunk))  # type: ignore[attr-defined]
+            part = self._builtin.__getitem__(self._of, slice(self._done, self._done + chunk))
             self._done += len(part)
             return list(part) or None
         parts = _PARTS[self._builtin]

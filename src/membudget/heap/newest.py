@@ -52,7 +52,7 @@ def short(value: object, redact: Callable[[str], str] | None = None, deep: int =
     return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"
 
 
-def _short(value: object, redact: Callable[[str], str], deep: int) -> str:
+def _short(value: object, redact: Callable[[str], str], deep: int) -> str:  # noqa: PLR0911  # one a kind
     kind = type(value)
     if kind is str:
         return _text(value, redact)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def newest_items(container: Any, most: int = 1) -> list[Any]:
     if builtin is None:
         return found
     if builtin in (list, tuple):
-        return list(builtin.__getitem__(container, slice(-most, None)))[::-1]  # type: ignore[attr-defined]
+        return list(builtin.__getitem__(container, slice(-most, None)))[::-1]
     try:
         if builtin is dict:
             # Not by key: a look-up would call the key's own hash and comparison.

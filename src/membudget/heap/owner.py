@@ -22,6 +22,10 @@ MODULE = "module "
 _LOOKED_AT = 2000
 """Items of a container that are looked at for the place of one."""
 
+
+_ROOT_AND_ONE = 2
+
+
 class Step:
     """One step of a path.
 
@@ -70,7 +74,8 @@ class Steps:
         begin = self._last_anchor(path)
         name, is_own, at = "", False, begin
         if begin == 0:
-            name, is_own, at = path[0].removeprefix(MODULE), len(path) == 2, 1
+            at_root = len(path) <= _ROOT_AND_ONE
+            name, is_own, at = path[0].removeprefix(MODULE), at_root, 1
         while at < len(path) - 1:
             step = self._step(path, at)
             name = (step.anchor if step.anchor is not None else name) + step.general
@@ -98,7 +103,9 @@ class Steps:
                 return at
         return 0
 
-    def _step(self, path: list[Any], at: int, *, is_shown: bool = False) -> Step:
+    def _step(  # noqa: PLR0911  # one a kind of holder
+        self, path: list[Any], at: int, *, is_shown: bool = False
+    ) -> Step:
         holder, value = path[at], path[at + 1]
         kind = type(holder)
         if kind is dict and at == 1 and path[0].startswith(MODULE):

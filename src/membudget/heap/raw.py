@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from types import MemberDescriptorType, MethodType
+from types import MemberDescriptorType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _namespace: Callable[[type], Mapping[Any, Any]] = type.__dict__["__dict__"].__ge
 _name: Callable[[type], str] = type.__dict__["__name__"].__get__
 _qualname: Callable[[type], Any] = type.__dict__["__qualname__"].__get__
 _module: Callable[[type], Any] = type.__dict__["__module__"].__get__
+_module_namespace: Callable[[Any], dict[str, Any]]
+_module_namespace = ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]  # a descriptor
 
 LENGTHS: dict[type, Callable[[Any], int]] = {
     dict: dict.__len__,
@@ -53,6 +55,11 @@ def bases_of(kind: type) -> tuple[type, ...]:
 def namespace_of(kind: type) -> Mapping[Any, Any]:
     """What a class defines itself, read only."""
     return _namespace(kind)
+
+
+def globals_of(module: object) -> dict[str, Any]:
+    """A module's namespace, itself; empty for what is no module and only stands in its place."""
+    return _module_namespace(module) if issubclass(type(module), ModuleType) else {}
 
 
 def module_of(kind: type) -> str:
@@ -116,7 +123,7 @@ def read(obj: object, name: str) -> Any:
 
 
 def slots_of(kind: type) -> Iterator[tuple[str, Any]]:
-    """The slots of a type, each as its name and its descriptor; reading one runs no foreign code."""
+    """The slots of a type, each as its name and descriptor; reading one runs no foreign code."""
     for base in _mro(kind):
         for name, member in list(_namespace(base).items()):
             if type(member) is MemberDescriptorType and type(name) is str:

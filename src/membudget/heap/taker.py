@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from gc import get_referents
-from types import CoroutineType, FunctionType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from membudget.heap import caches, raw, roots
+from membudget.heap import caches, raw, roots, running
 from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
 from membudget.heap.kinds import Kinds
-from membudget.heap.locals import locals_of, resting_frame
+from membudget.heap.locals import resting_frame
 from membudget.heap.newest import newest, newest_items, short
 from membudget.heap.owner import MODULE, Steps
 from membudget.heap.walk import MOST, Walk
@@ -50,6 +48,7 @@ class CensusTaker:
     Args:
         before: The census to compare with: more is said of what has grown since.
         extra: Further roots, as pairs of a name and an object.
+        only: Roots in place of the process's own, or None.
         redact: What texts of the program's are passed through, or None: digits hidden.
         most: Objects after which large containers are sampled.
         now: Monotonic seconds.
@@ -60,6 +59,7 @@ class CensusTaker:
         before: Census | None = None,
         *,
         extra: Iterable[tuple[str, Any]] = (),
+        only: Iterable[tuple[str, Any]] | None = None,
         redact: Callable[[str], str] | None = None,
         most: int = MOST,
         now: Callable[[], float] = time.monotonic,
@@ -75,7 +75,7 @@ class CensusTaker:
         self._took = self._longest = 0.0
         own = roots.own_namespaces()
         self._walk = Walk(
-            self._all_roots(tuple(extra)),
+            _roots(tuple(extra), only),
             self._kinds,
             self._meet,
             passed=own,
@@ -104,10 +104,6 @@ class CensusTaker:
             pass
         return done
 
-    def _all_roots(self, extra: tuple[tuple[str, Any], ...]) -> Iterator[tuple[str, Any]]:
-        yield from extra
-        yield from roots.all_roots()
-
     def _census(self) -> Census:
         self._counts[TYPE] = self._kinds.counts()
         return Census(
@@ -122,14 +118,14 @@ class CensusTaker:
             held=self._walk.held_bytes,
         )
 
-    def _meet(self, obj: Any, kind: Kind, place: int) -> None:
+    def _meet(self, obj: Any, kind: Kind, place: int, is_noticed: bool) -> None:  # noqa: FBT001  # as the walk calls it
         if kind.grows:
             self._container(obj, kind, place)
         elif kind.name == "functools._lru_cache_wrapper":
             self._cache(obj, place)
         elif kind.special:
             self._task(obj, place)
-        if kind.count == kind.notice:
+        if is_noticed:
             self._example(obj, kind, place)
 
     def _container(self, obj: Any, kind: Kind, place: int) -> None:
@@ -174,10 +170,10 @@ class CensusTaker:
             )
 
     def _task(self, obj: Any, place: int) -> None:
-        coroutine = _coroutine_of(obj)
+        coroutine = running.coroutine_of(obj)
         if coroutine is None:
             return
-        name = _name_of(coroutine)
+        name = running.name_of_coroutine(coroutine)
         if self._count(TASK, name, 1):
             frame = resting_frame(coroutine)
             line = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -185,7 +181,7 @@ class CensusTaker:
                 TASK,
                 name,
                 Detail(
-                    bytes_each=mean_bytes(_others_of(coroutine) or [obj]),
+                    bytes_each=mean_bytes(running.others_of(coroutine, _SAMPLED) or [obj]),
                     chain=self._steps.chain(self._walk.paths.path(obj, place)),
                     note=f"waits at {line}" if line else "",
                     id=id(obj),
@@ -212,11 +208,11 @@ class CensusTaker:
         frames = roots.frames_by_thread()
         alike: dict[str, list[threading.Thread]] = {}
         for thread in roots.threads():
-            alike.setdefault(_runs(thread), []).append(thread)
+            alike.setdefault(running.runs(thread), []).append(thread)
         for name, some in alike.items():
             if self._count(THREAD, name, len(some)):
-                stacks = [frames.get(_ident(one)) for one in some[-_SAMPLED:]]
-                held = [list(_values(frame)) for frame in stacks]
+                stacks = [frames.get(running.ident(one) or 0) for one in some[-_SAMPLED:]]
+                held = [list(running.values(frame)) for frame in stacks]
                 each = mean_bytes(held) + _STACK
                 self._tell(THREAD, name, Detail(bytes_each=each, id=id(some[-1])))
 
@@ -233,65 +229,14 @@ class CensusTaker:
             self._details[kind, name] = detail
 
 
-def _values(frame: Any) -> Iterator[Any]:
-    """The values of local variables of a frame and of those that called it."""
-    for _ in range(20):
-        if frame is None:
-            return
-        yield from locals_of(frame).values()
-        frame = frame.f_back
-
-
-def _code_of(coroutine: Any) -> Any:
-    return coroutine.cr_code if type(coroutine) is CoroutineType else coroutine.gi_code
-
-
-def _name_of(coroutine: Any) -> str:
-    """A coroutine's function as module.qualname: the function tells, without making a frame."""
-    for one in get_referents(coroutine):
-        if type(one) is FunctionType and one.__code__ is _code_of(coroutine):
-            return raw.function_name(one)
-    name: str = coroutine.__qualname__
-    return name.replace(".<locals>", "")
-
-
-def _others_of(coroutine: Any) -> list[Any]:
-    """Some tasks that wait in the same function."""
-    found = []
-    for task in roots.tasks():
-        other = _coroutine_of(task)
-        if other is not None and other.__qualname__ == coroutine.__qualname__:
-            found.append(task)
-            if len(found) == _SAMPLED:
-                break
-    return found
+def _roots(
+    extra: tuple[tuple[str, Any], ...], only: Iterable[tuple[str, Any]] | None
+) -> Iterator[tuple[str, Any]]:
+    yield from extra
+    yield from roots.all_roots() if only is None else only
 
 
 def _may_be_own(holder: Any) -> bool:
     """Whether what refers to a container may be a variable or an object with attributes."""
     kind = type(holder)
     return kind is str or kind is dict or raw.container_of(kind) is None
-
-
-def _coroutine_of(task: Any) -> Any:
-    coroutine = None
-    for base in raw.bases_of(type(task)):
-        if raw.type_name(base) == "_asyncio.Task":
-            if not base.done(task):  # type: ignore[attr-defined]
-                coroutine = base.get_coro(task)  # type: ignore[attr-defined]
-            break
-        if raw.type_name(base) == "asyncio.tasks.Task" and raw.read(task, "_state") == "PENDING":
-            coroutine = raw.read(task, "_coro")
-    return coroutine if type(coroutine) in (CoroutineType, GeneratorType) else None
-
-
-def _runs(thread: threading.Thread) -> str:
-    target = raw.read(thread, "_target")
-    if target is not None:
-        return raw.function_name(target)
-    return raw.type_name(type(thread))
-
-
-def _ident(thread: threading.Thread) -> int | None:
-    ident = raw.read(thread, "_ident")
-    return ident if type(ident) is int else None

@@ -42,9 +42,9 @@ class Walk:
     Args:
         roots: Pairs of a name and an object; read lazily.
         kinds: What is known of types; counts objects.
-        meet: Called with an object, its kind and the place of what refers to it in `paths`: for
-            containers that can grow, from 16 items on, for special types, and where a count is
-            noticed.
+        meet: Called with an object, its kind, the place of what refers to it in `paths` and
+            whether the count of its kind is to be noticed: for containers that can grow, from 16
+            items on, for special types, and where a count is noticed.
         passed: Objects that are not entered, by their ids.
         most: Objects before large containers are sampled.
         now: Monotonic seconds.
@@ -59,7 +59,7 @@ class Walk:
         self,
         roots: Iterable[tuple[str, Any]],
         kinds: Kinds,
-        meet: Callable[[Any, Kind, int], None],
+        meet: Callable[[Any, Kind, int, bool], None],
         *,
         passed: Iterable[int] = (),
         most: int = MOST,
@@ -76,7 +76,8 @@ class Walk:
         self.paths = Paths()
         self._waiting: deque[Any] = deque()
         self._places: deque[int] = deque()
-        own = (self._waiting, self._places, self._seen.pages, kinds.known, kinds.leaves)
+        self._met: deque[Any] = deque()
+        own = (self._waiting, self._places, self._met, self._seen.pages, kinds.known, kinds.leaves)
         for address in (*passed, *map(id, own), *self.paths.own()):
             self._seen.add(address)
 
@@ -91,8 +92,10 @@ class Walk:
         Cost: 0.2 µs a reference; no more than 0.5 ms beyond `until`.
         """
         now = self._now
-        while self._has_roots or self._waiting:
-            if self._has_roots:
+        while self._met or self._has_roots or self._waiting:
+            if self._met:
+                self._meet_next()
+            elif self._has_roots:
                 self._take_root()
             else:
                 self._advance()
@@ -107,6 +110,11 @@ class Walk:
         else:
             name, obj = root
             self._look((obj,), name, NOWHERE)
+
+    def _meet_next(self) -> None:
+        obj, kind, place, is_noticed = (self._met.popleft() for _ in range(4))
+        self._meet(obj, kind, place, is_noticed)
+        self.paths.drop(place)
 
     def _advance(self) -> None:
         if len(self._waiting) < WIDE:
@@ -181,7 +189,9 @@ class Walk:
                 or kind.special
                 or kind.count == kind.notice
             ):
-                self._meet(obj, kind, inner)
+                # Later, one at a time: naming what holds it takes longer than counting it.
+                self._met += (obj, kind, inner, kind.count == kind.notice)
+                self.paths.uses[inner] += 1
         if fresh:
             self.objects += fresh
             self.paths.uses[inner] += fresh
@@ -189,6 +199,6 @@ class Walk:
 
 def reachable(roots: Mapping[str, Any], kinds: Kinds) -> int:
     """How many objects these roots reach, walked in one go: for tests and small heaps."""
-    walk = Walk(roots.items(), kinds, lambda _obj, _kind, _place: None)
+    walk = Walk(roots.items(), kinds, lambda *_: None)
     walk.step(float("inf"))
     return walk.objects

@@ -1,7 +1,7 @@
 """How many bytes an item of a container holds, guessed from its newest ones.
 
 The sizer of `membudget.sizing` weighs exactly; here a few items are walked for some hundred objects
-each, which is near enough to rank suspects. What two of them share belongs to neither.
+each, which is near enough to rank suspects. What most of them share belongs to none.
 """
 
 from __future__ import annotations
@@ -71,10 +71,11 @@ def item_bytes(container: Any) -> float | None:
 
 
 def mean_bytes(values: list[Any]) -> float:
-    """The mean bytes of some objects and what only one of them reaches.
+    """The mean bytes of some objects and what they reach without the rest of the program.
 
-    One alone is counted with what it refers to itself and no further: nothing tells what of the
-    rest is its own.
+    What more than half of them reach is taken for shared. What a few have in common, such as the
+    instance in the keys of three calls, counts once for them all. One alone is counted with what it
+    refers to itself and no further: nothing tells what of the rest is its own.
     """
     sizes: dict[int, float] = {}
     times: dict[int, int] = {}
@@ -87,8 +88,8 @@ def mean_bytes(values: list[Any]) -> float:
             if times[address] == 1:
                 sizes[address] = own_bytes(one) * weight
                 kept.append(one)
-    alone = len(values) == 1
-    total = sum(size for address, size in sizes.items() if alone or times[address] == 1)
+    few = max(1, len(values) // 2)
+    total = sum(size for address, size in sizes.items() if times[address] <= few)
     return total / max(1, len(values))
 
 

@@ -1,1 +1,1 @@
-"""Leaks: the verdict over samples, the kind of growth, and what to do about it; all pure."""
+"""Leaks: the verdict over samples, the kind of growth, who grows, what to do about it; all pure."""

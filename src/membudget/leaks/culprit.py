@@ -7,10 +7,12 @@ second, and rightly kept silent on three native ones. Pure: censuses and series 
 
 from __future__ import annotations
 
+import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.heap.census import CACHE, GARBAGE, TASK, THREAD, TYPE
+from membudget.heap.census import GARBAGE, TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +73,7 @@ class Culprit(Record):
 
     Attributes:
         name: As "app.store.SessionStore._by_id".
-        kind: "dict", "lru_cache", "task", "thread", "type", "garbage", a component's kind, "native".
+        kind: "dict", "lru_cache", "task", "thread", "type", "garbage", "native", or a component's.
         items_per_hour: By how many items it grows.
         bytes_per_hour: How fast that is, guessed; None where nobody can tell what an item takes.
         share: The share of the growth that it explains, 0 to 1; None where that is not known.
@@ -197,7 +199,7 @@ def _grew(items: Sequence[float]) -> bool:
     """Whether it grew in every interval; of five and more, one may have stood still."""
     if len(items) < LOOKS:
         return False
-    steps = [after - before for before, after in zip(items, items[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(items)]
     still = sum(step == 0 for step in steps)
     return min(steps) >= 0 and items[-1] > items[0] and still <= (1 if len(steps) > LOOKS else 0)
 
@@ -225,7 +227,7 @@ def _lies_within(one: Culprit, others: Sequence[Culprit], order: Mapping[int, fl
     return any(
         one.name.startswith((f"{other.name}[", f"{other.name}."))
         for other in others
-        if other is not one and order[id(other)] >= _INNER * order[id(one)]
+        if other is not one and other.kind != TYPE and order[id(other)] >= _INNER * order[id(one)]
     )
 
 
@@ -235,8 +237,6 @@ def _explained(found: Sequence[Culprit]) -> float:
 
 def _is_users(name: str) -> bool:
     """Whether a type is of the program or a library, not of the interpreter's own."""
-    import sys
-
     root = name.partition(".")[0]
     return "." in name and (root == "__main__" or root not in sys.stdlib_module_names)
 
@@ -253,7 +253,3 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
         return 0.0
     middle = len(found) // 2
     return found[middle] if len(found) % 2 else (found[middle - 1] + found[middle]) / 2
-
-
-HOLDERS = frozenset({CACHE, TASK, THREAD})
-"""Kinds that hold things and are no containers."""

@@ -1,0 +1,110 @@
+"""The reference chain from a root to an object, found by a search of its own, in text.
+
+A census tells the chains of what grew as it meets it. This search is for one object in hand: the
+walk again, ended where the object is met, which is the shortest way since the walk goes breadth
+first.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from membudget.heap import raw, roots
+from membudget.heap.kinds import Kinds
+from membudget.heap.owner import Steps
+from membudget.heap.walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+SLICE = 0.005
+
+
+class ChainSearch:
+    """Looks for the way to one object. One thread at a time, by `step`.
+
+    Args:
+        target: The object; kept alive until the search is let go of.
+        extra: Further roots, as pairs of a name and an object.
+        only: Roots in place of the process's own, or None.
+        redact: What keys are passed through before they are shown.
+        now: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        target: Any,
+        *,
+        extra: Iterable[tuple[str, Any]] = (),
+        only: Iterable[tuple[str, Any]] | None = None,
+        redact: Callable[[str], str] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._target = target
+        self._steps = Steps(redact)
+        self._found: tuple[str, ...] | None = None
+        self._now = now
+        self._walk = Walk(
+            self._roots(tuple(extra), only),
+            _Noticing({}, type(target)),
+            self._meet,
+            passed=roots.own_namespaces(),
+            now=now,
+        )
+
+    def step(self, until: float) -> tuple[str, ...] | None:
+        """Search until a time, and for at most 5 ms; the chain when it is found.
+
+        Returns:
+            None while the search goes on; an empty chain where nothing leads to the object.
+        """
+        is_done = self._walk.step(min(until, self._now() + SLICE))
+        if self._found is not None:
+            return self._found
+        return () if is_done else None
+
+    def find(self) -> tuple[str, ...]:
+        """The whole search in one go. Cost: up to 1.3 s a million objects."""
+        while (found := self.step(float("inf"))) is None:
+            pass
+        return found
+
+    def _roots(
+        self, extra: tuple[tuple[str, Any], ...], only: Iterable[tuple[str, Any]] | None
+    ) -> Iterator[tuple[str, Any]]:
+        # A variable of whoever asks is no answer: the modules come before the functions.
+        yield from extra
+        yield from roots.all_roots(variables_last=True) if only is None else only
+
+    def _meet(self, obj: Any, _kind: Any, place: int, _is_noticed: bool) -> None:  # noqa: FBT001
+        if obj is self._target and self._found is None:
+            self._found = self._steps.chain(self._walk.paths.path(obj, place))
+
+
+class _Noticing(Kinds):
+    """Kinds of which one type's every object is met."""
+
+    def __init__(self, before: dict[str, int], wanted: type) -> None:
+        super().__init__(before)
+        one = self.of(wanted)
+        one.special = True
+
+
+def chain_to(target: Any, **settings: Any) -> tuple[str, ...]:
+    """The steps from a root to an object, shortest first; empty where nothing leads to it.
+
+    Args:
+        target: An object that can refer to others; of numbers and texts nobody knows the places.
+        settings: As for `ChainSearch`.
+
+    Cost: up to 1.3 s a million objects, in one go: for tests and tools.
+    """
+    if not raw.refers(type(target)):
+        return ()
+    return ChainSearch(target, **settings).find()
+
+
+def text(chain: tuple[str, ...]) -> str:
+    """A chain in one line: "module app.store → .store → ._by_id → [1203]"."""
+    return " → ".join(chain)
