@@ -112,7 +112,7 @@ def _of_module(name: str) -> Iterator[str]:
 
 
 def _unbound(member: object) -> object:
-    if type(member) in (staticmethod, classmethod):
+    if raw.is_one_of(type(member), (staticmethod, classmethod)):
         return member.__func__  # type: ignore[attr-defined]
     if type(member) is property:
         return member.fget

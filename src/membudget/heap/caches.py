@@ -57,7 +57,9 @@ def entry_bytes(wrapper: Any) -> float | None:
         return None
     found: list[Any] = []
     for one in get_referents(wrapper):
-        if type(one) in (dict, OrderedDict) and dict.__len__(one) == entries_of(wrapper):
+        if raw.is_one_of(type(one), (dict, OrderedDict)) and dict.__len__(one) == entries_of(
+            wrapper
+        ):
             values = newest_items(one, _SAMPLED)
             keys = [key for key, _ in zip(reversed(dict.keys(one)), values, strict=False)]
             found = list(zip(keys, values, strict=False))

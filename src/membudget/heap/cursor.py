@@ -11,6 +11,8 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from membudget.heap.raw import LENGTHS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -57,6 +59,10 @@ class Cursor:
             self._part, self._done, self._items = self._part + 1, 0, None
         return None
 
+    def left(self) -> int:
+        """The items not read yet; of a dict's keys and values, those of the part at hand."""
+        return max(0, LENGTHS[self._builtin](self._of) - self._done)
+
     def _next(self, part: Callable[[Any], Any], chunk: int) -> list[Any]:
         for _ in range(3):  # A thread may change it while it is read, too.
             try:
@@ -71,5 +77,5 @@ class Cursor:
             else:
                 self._done += len(items)
                 return items
-        self.unread += max(0, self._builtin.__len__(self._of) - self._done)  # type: ignore[attr-defined]
+        self.unread += self.left()
         return []

@@ -109,7 +109,7 @@ class Cycles:
 
 def _is_alone(part: Any) -> bool:
     """Whether it is bytes or text that only one object refers to."""
-    return type(part) in (bytes, bytearray, str) and getrefcount(part) <= _OWN + 3
+    return raw.is_one_of(type(part), (bytes, bytearray, str)) and getrefcount(part) <= _OWN + 3
 
 
 def _unreachable(young: list[Any]) -> list[Any]:

@@ -56,11 +56,11 @@ def _short(value: object, redact: Callable[[str], str], deep: int) -> str:  # no
     kind = type(value)
     if kind is str:
         return _text(value, redact)  # type: ignore[arg-type]
-    if kind in (int, float, complex):
+    if raw.is_one_of(kind, (int, float, complex)):
         return _number(value, redact)
     if value is None or kind is bool:
         return str(value)
-    if kind in (bytes, bytearray):
+    if raw.is_one_of(kind, (bytes, bytearray)):
         return f"<{kind.__name__} of {len(value)}>"  # type: ignore[arg-type]
     builtin = raw.container_of(kind)
     if builtin is None:

@@ -25,6 +25,9 @@ _LOOKED_AT = 2000
 
 _ROOT_AND_ONE = 2
 
+_ANCHORS = (FunctionType, FrameType, *RESTING)
+"""Whose own name is enough, whatever holds them."""
+
 
 class Step:
     """One step of a path.
@@ -97,7 +100,7 @@ class Steps:
         """Where to begin: the last object whose own name is enough."""
         for at in range(len(path) - 2, 0, -1):
             kind = type(path[at])
-            if kind in (FunctionType, FrameType, *RESTING) or issubclass(kind, type):
+            if raw.is_one_of(kind, _ANCHORS) or issubclass(kind, type):
                 return at
             if raw.container_of(kind) is None and not raw.is_standard(kind):
                 return at
@@ -114,7 +117,7 @@ class Steps:
             return self._of_class(path, at)
         if kind is FunctionType:
             return _of_function(path, at)
-        if kind is FrameType or kind in RESTING:
+        if kind is FrameType or raw.is_one_of(kind, RESTING):
             return _of_frame(holder, value)
         if kind is CellType:
             return Step("", general="")

@@ -15,10 +15,13 @@ from types import MemberDescriptorType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _HAS_GC = 1 << 14
 """Py_TPFLAGS_HAVE_GC: the object can refer to others."""
+
+_IMMUTABLE = 1 << 8
+"""Py_TPFLAGS_IMMUTABLETYPE."""
 
 OURS = __name__.partition(".")[0]
 
@@ -42,9 +45,19 @@ LENGTHS: dict[type, Callable[[Any], int]] = {
 """The builtin containers and how each counts its items."""
 
 
+def is_one_of(kind: type, kinds: Iterable[type]) -> bool:
+    """Whether a type is one of these; `in` would ask the metaclass, which may define `__eq__`."""
+    return any(kind is one for one in kinds)
+
+
 def refers(kind: type) -> bool:
     """Whether objects of this type can refer to others."""
     return bool(_flags(kind) & _HAS_GC)
+
+
+def is_fixed(kind: type) -> bool:
+    """Whether nobody can have put a method of their own into a type: it is the interpreter's."""
+    return bool(_flags(kind) & _IMMUTABLE)
 
 
 def bases_of(kind: type) -> tuple[type, ...]:

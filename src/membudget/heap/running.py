@@ -59,7 +59,8 @@ def coroutine_of(task: Any) -> Any:
             break
         if raw.type_name(base) == "asyncio.tasks.Task" and raw.read(task, "_state") == "PENDING":
             coroutine = raw.read(task, "_coro")
-    return coroutine if type(coroutine) in (CoroutineType, GeneratorType) else None
+    is_known = raw.is_one_of(type(coroutine), (CoroutineType, GeneratorType))
+    return coroutine if is_known else None
 
 
 def runs(thread: threading.Thread) -> str:

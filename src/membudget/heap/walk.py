@@ -145,10 +145,10 @@ class Walk:
         if items is None:
             self.unread += cursor.unread
         else:
-            if self.objects < self._most:
+            if self.objects + len(items) < self._most:
                 self._wait(cursor, place)
             else:
-                self.unread += CHUNK
+                self.unread += cursor.left()
             self._look(items, None, place)
         self.paths.drop(place)
 

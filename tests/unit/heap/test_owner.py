@@ -1,0 +1,252 @@
+"""Who owns a container: the names that a census finds."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import queue
+import sys
+import threading
+import weakref
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from membudget.heap.chain import chain_to, text
+from membudget.heap.locals import locals_of
+from membudget.heap.taker import CensusTaker
+
+if TYPE_CHECKING:
+    from membudget.heap.census import Census
+
+ITEMS = list(range(100))
+
+
+class Store:
+    """Holds things in every way that an object can."""
+
+    shared: dict[int, int] = {}  # noqa: RUF012  # what this test is about
+
+    def __init__(self) -> None:
+        self._by_id = dict.fromkeys(range(200))
+
+    def fill(self) -> None:
+        """Attributes that come later."""
+        self.late = list(ITEMS)
+
+
+class Slotted:
+    """No dict at all."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows = list(ITEMS)
+
+
+def names(holder: object, name: str = "root") -> dict[str, str]:
+    """The owners of the containers that one root reaches, and their kinds."""
+    census = CensusTaker(only=[(name, holder)]).take()
+    return {one.owner: one.kind for one in census.containers if one.length < 1000}
+
+
+def _own(name: str) -> str:
+    return f"{__name__}.{name}"
+
+
+def test_an_attribute_is_named_by_its_class() -> None:
+    """Wherever the instance itself is held."""
+    assert names([[Store()]])[_own("Store._by_id")] == "dict"
+
+
+def test_an_attribute_of_an_object_with_a_dict_of_its_own_is_named_alike() -> None:
+    """Somebody asked for `__dict__`, and it is there now."""
+    store = Store()
+    assert vars(store)
+    store.fill()
+    found = names(store)
+    assert _own("Store._by_id") in found
+    assert _own("Store.late") in found
+
+
+def test_an_attribute_that_others_set_is_found_in_the_module() -> None:
+    """Its name is in none of the class's own methods."""
+    store = Store()
+    store.elsewhere = list(ITEMS)  # type: ignore[attr-defined]
+    assert _own("Store.elsewhere") in names(store)
+
+
+def test_a_slot_is_named_by_its_class() -> None:
+    """Slots have descriptors that tell."""
+    assert names(Slotted())[_own("Slotted.rows")] == "list"
+
+
+def test_a_class_attribute_is_named_by_its_class() -> None:
+    """As SessionStore.shared."""
+    Store.shared.update(zip(ITEMS, ITEMS, strict=True))
+    try:
+        assert names(Store)[_own("Store.shared")] == "dict"
+    finally:
+        Store.shared.clear()
+
+
+def test_a_module_variable_is_named_by_its_module() -> None:
+    """From sixteen items on."""
+    module = ModuleType("shop")
+    module.orders = list(range(20))  # type: ignore[attr-defined]
+    module.few = list(range(10))  # type: ignore[attr-defined]
+    found = names(vars(module), "module shop")
+    assert found["shop.orders"] == "list"
+    assert "shop.few" not in found
+
+
+def test_a_closure_variable_is_named_by_its_function() -> None:
+    """As a listener's list is."""
+    seen = list(ITEMS)
+
+    def remember() -> None:
+        seen.append(1)
+
+    name = "test_a_closure_variable_is_named_by_its_function.remember.<closure>.seen"
+    assert names(remember)[_own(name)] == "list"
+
+
+def test_a_default_argument_is_named_by_its_function() -> None:
+    """The classic leak of an argument that is one list for all calls."""
+
+    def collect(item: int, into: list[int] = list(ITEMS)) -> None:  # noqa: B006  # the point
+        into.append(item)
+
+    name = "test_a_default_argument_is_named_by_its_function.collect.<default>.into"
+    assert names(collect)[_own(name)] == "list"
+
+
+def test_containers_in_a_container_are_counted_together() -> None:
+    """By the name of what holds them."""
+    module = ModuleType("shop")
+    module.queues = {key: list(ITEMS) for key in "abc"}  # type: ignore[attr-defined]
+    census = CensusTaker(only=[("module shop", vars(module))]).take()
+    assert census.counts["list"]["shop.queues[…]"] == 300
+
+
+def test_a_queue_is_named_by_who_holds_it() -> None:
+    """Its deque belongs to the standard library's own class, which tells nothing."""
+    module = ModuleType("shop")
+    module.jobs = queue.Queue()  # type: ignore[attr-defined]
+    for item in ITEMS:
+        module.jobs.put(item)
+    assert names(vars(module), "module shop")["shop.jobs.queue"] == "collections.deque"
+
+
+def test_variables_of_functions_that_run_are_named() -> None:
+    """In whatever thread."""
+    census, _ = _with_a_variable()
+    assert census.counts["list"][_own("_with_a_variable.mine")] == 100
+
+
+def _with_a_variable() -> tuple[Census, list[int]]:
+    """Without an assert: pytest writes `locals()` into functions that have one."""
+    mine = list(ITEMS)
+    return CensusTaker().take(), mine
+
+
+def test_a_variable_lives_no_longer_for_having_been_read() -> None:
+    """In CPython below 3.13 the frame would keep what `f_locals` copied."""
+    was_read, is_alive = _drops_its_variable()
+    assert was_read
+    assert not is_alive
+
+
+def _drops_its_variable() -> tuple[bool, bool]:
+    kept = Store()
+    watched = weakref.ref(kept)
+    was_read = _of_the_caller().get("kept") is kept
+    CensusTaker().take()
+    del kept
+    gc.collect()
+    return was_read, watched() is not None
+
+
+def _of_the_caller() -> dict[str, Any]:
+    return locals_of(sys._getframe(1))
+
+
+def test_a_function_that_holds_its_locals_is_not_read() -> None:
+    """The dict that it took would be filled anew under its hands."""
+    seen: list[dict[str, Any]] = []
+
+    def careful() -> None:
+        own = locals()
+        own.pop("name", None)
+        name = "later"
+        CensusTaker(only=[]).take()
+        seen.append(dict(own))
+        assert name
+
+    careful()
+    assert "name" not in seen[0]
+
+
+async def _waits(event: asyncio.Event) -> list[int]:
+    rows = list(ITEMS)
+    await event.wait()
+    return rows
+
+
+def test_tasks_are_counted_by_their_coroutine_and_their_variables_named() -> None:
+    """Those that wait."""
+
+    async def main() -> Census:
+        event = asyncio.Event()
+        tasks = [asyncio.ensure_future(_waits(event)) for _ in range(5)]
+        await asyncio.sleep(0)
+        census = CensusTaker().take()
+        event.set()
+        await asyncio.gather(*tasks)
+        return census
+
+    census = asyncio.run(main())
+    assert census.tasks[_own("_waits")] == 5
+    assert census.counts["list"][_own("_waits.rows")] == 500
+
+
+def test_threads_are_counted_by_what_they_run() -> None:
+    """The target, not the number in the name."""
+    event = threading.Event()
+
+    def work() -> None:
+        event.wait(30)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        census = CensusTaker(only=[]).take()
+    finally:
+        event.set()
+        for thread in threads:
+            thread.join()
+    assert census.threads[_own("test_threads_are_counted_by_what_they_run.work")] == 3
+
+
+def test_the_chain_leads_from_a_root_to_the_object_by_readable_steps() -> None:
+    """The shortest way first."""
+    module = ModuleType("shop")
+    module.store = store = Store()  # type: ignore[attr-defined]
+    module.deep = [[[store]]]  # type: ignore[attr-defined]
+    target = store._by_id[7] = [1]
+    chain = chain_to(target, only=[("module shop", vars(module))])
+    assert chain == ("module shop", ".store", "._by_id", "[7]")
+    assert text(chain) == "module shop → .store → ._by_id → [7]"
+
+
+@pytest.mark.parametrize("target", [7, "text", []])
+def test_what_nothing_leads_to_has_no_chain(target: object) -> None:
+    """And numbers and texts have no place that could be told."""
+    assert chain_to(target, only=[("root", [])]) == ()
+
+
+def test_the_chain_from_the_process_s_own_roots_names_the_module() -> None:
+    """Past the variables of the test itself."""
+    assert chain_to(ITEMS)[-1] == ".ITEMS"

@@ -1,0 +1,173 @@
+"""The walk: what it sees, what it keeps alive, and how long it takes at a time."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from typing import Any
+
+import pytest
+
+from heap_scenes import CALLS, hostile_class, walked
+from membudget.heap.cursor import CHUNK, Cursor
+from membudget.heap.kinds import Kinds
+from membudget.heap.visited import Visited
+from membudget.heap.walk import WIDE, Walk
+
+
+class Node:
+    """An object that weak references can follow."""
+
+    def __init__(self, held: Any = None) -> None:
+        self.held = held
+
+
+class Ticking:
+    """A clock that moves by one each time it is read."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        """The time, which passes by asking."""
+        self.time += 1.0
+        return self.time
+
+
+def test_every_reachable_object_is_met_once() -> None:
+    """Also where it is reached by several ways and in circles."""
+    shared: list[Any] = []
+    root: dict[str, Any] = {"a": [shared, (shared, shared)], "b": ([shared],)}
+    shared.append(root)
+    expected = {id(root), id(root["a"]), id(shared), id(root["a"][1]), id(root["b"]), id(root["b"][0])}
+    met = walked(root)
+    assert set(met) == expected
+    assert len(met) == len(expected)
+
+
+def test_what_the_collector_does_not_track_is_seen() -> None:
+    """A dict of numbers is untracked, and what was frozen is in no generation."""
+    plain = dict.fromkeys(range(100), 1)
+    gc.freeze()
+    try:
+        assert id(plain) in walked([plain])
+    finally:
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, deque, set, frozenset])
+def test_all_items_of_a_large_container_are_seen(kind: Any) -> None:
+    """More than a chunk of them, read in pieces."""
+    nodes = [Node() for _ in range(3 * CHUNK + 7)]
+    assert {id(one) for one in nodes} <= set(walked(kind(nodes)))
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, lambda pairs: defaultdict(list, pairs)])
+def test_keys_and_values_of_a_large_dict_are_seen(kind: Any) -> None:
+    """Also of the standard library's subclasses."""
+    nodes = [(Node(), Node()) for _ in range(2 * CHUNK + 7)]
+    assert {id(one) for pair in nodes for one in pair} <= set(walked(kind(nodes)))
+
+
+def test_a_list_that_shrinks_while_it_is_read_is_read_to_its_end() -> None:
+    """By index: what is left is read, and nothing raises."""
+    items = [Node() for _ in range(4 * CHUNK)]
+    cursor = Cursor(items, list)
+    assert len(cursor.read() or ()) == CHUNK
+    del items[CHUNK + 5 :]
+    assert len(cursor.read() or ()) == 5
+    assert cursor.read() is None
+
+
+def test_a_dict_that_grows_while_it_is_read_is_read_on_where_it_was() -> None:
+    """A new iterator skips what was read."""
+    items = {number: Node() for number in range(3 * CHUNK)}
+    cursor = Cursor(items, dict)
+    seen = {id(one) for one in cursor.read() or ()}
+    items["new"] = Node()  # type: ignore[index]
+    while (more := cursor.read()) is not None:
+        seen.update(map(id, more))
+    assert {id(one) for one in items.values()} <= seen
+    assert cursor.unread == 0
+
+
+def test_a_step_does_one_piece_of_work_after_its_time_has_come() -> None:
+    """No piece is larger than a chunk, whatever the container's length."""
+    clock = Ticking()
+    root: list[Any] = [[Node() for _ in range(20 * CHUNK)], dict.fromkeys(range(5 * CHUNK), ())]
+    walk = Walk([("root", root)], Kinds({}), lambda *_: None, now=clock.now)
+    before = 0
+    while not walk.step(clock.time):
+        assert walk.objects - before <= CHUNK
+        before = walk.objects
+    assert walk.objects > 20 * CHUNK
+
+
+def test_what_the_program_drops_goes_away_while_the_walk_rests() -> None:
+    """All but what waits to be entered next."""
+    clock = Ticking()
+    nodes = [Node() for _ in range(10 * WIDE)]
+    alive = weakref.WeakSet(nodes)
+    walk = Walk([("root", [nodes])], Kinds({}), lambda *_: None, now=clock.now)
+    while walk.objects < 5 * WIDE:
+        walk.step(clock.time)
+    nodes.clear()
+    assert 0 < len(alive) <= WIDE + 2 * CHUNK
+    assert walk.step(float("inf"))
+    assert len(alive) == 0
+
+
+def test_a_long_chain_is_walked_to_its_end_without_keeping_it() -> None:
+    """A list of a hundred thousand links: the path kept is bounded."""
+    first = node = Node()
+    for _ in range(100_000):
+        node.held = Node()
+        node = node.held
+    last = id(node)
+    del node
+    walk = Walk([("root", first)], Kinds({}), lambda *_: None)
+    assert walk.step(float("inf"))
+    assert walk.objects > 100_000
+    assert walk.held_bytes < 4_000_000
+    assert last in walked(first)
+
+
+def test_hostile_objects_are_never_asked_anything() -> None:
+    """Neither they nor their metaclass."""
+    CALLS.clear()
+    kinds = [hostile_class(*bases) for bases in ((), (list,), (dict,), (set,), (deque,), (tuple,))]
+    made: list[Any] = [object.__new__(kinds[0])]
+    builtins: tuple[Any, ...] = (list, dict, set, deque, tuple)
+    for kind, builtin in zip(kinds[1:], builtins, strict=True):
+        made.append(builtin.__new__(kind))
+    list.extend(made[1], [[] for _ in range(2 * CHUNK)])
+    dict.update(made[2], {number: [] for number in range(2 * CHUNK)})
+    assert {id(one) for one in made} <= set(walked(made))
+    assert CALLS == []
+
+
+def test_no_instance_gets_a_dict_by_being_walked() -> None:
+    """Its attributes stay in the object: the dict would be among its referents."""
+    node = Node([1])
+    before = [type(one) for one in gc.get_referents(node)]
+    walked(node)
+    assert [type(one) for one in gc.get_referents(node)] == before
+
+
+def test_beyond_the_most_objects_large_containers_are_sampled() -> None:
+    """And the items left out are told."""
+    root: list[Any] = [[[] for _ in range(20 * CHUNK)]]
+    walk = Walk([("root", root)], Kinds({}), lambda *_: None, most=100)
+    assert walk.step(float("inf"))
+    assert walk.objects == CHUNK + 2
+    assert walk.unread == 19 * CHUNK
+
+
+def test_an_address_is_new_once() -> None:
+    """Also its neighbours, and on another page."""
+    seen = Visited()
+    places = [16 * number for number in (0, 1, 7, 8, 65_535, 65_536, 1 << 40)]
+    assert all(seen.add(place) for place in places)
+    assert not any(seen.add(place) for place in places)
+    assert seen.held_bytes() < 40_000

@@ -1,0 +1,61 @@
+"""The window of tracemalloc."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from fakes import FakeClock
+from membudget.heap.window import Window, memray_advice, window_seconds
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0, 60.0), (1e6, 60.0), (10e6, 30.0), (100e6, 15.0)])
+def test_a_window_is_as_long_as_its_leak_needs(rate: float, seconds: float) -> None:
+    """Between 15 and 60 seconds."""
+    assert window_seconds(rate) == seconds
+
+
+def test_the_line_whose_memory_stays_is_named_first() -> None:
+    """And tracing ends with the window."""
+    clock, kept = FakeClock(), []
+    window = Window(20.0, clock.now)
+    window.begin()
+    clock.time += 6.0
+    assert window.step() is None
+    for _ in range(200):
+        kept.append(bytearray(1000))  # noqa: PERF401  # the line that is looked for
+    clock.time += 15.0
+    lines = window.step()
+    assert lines
+    assert lines[0].file == __file__
+    assert lines[0].bytes >= 200_000
+    assert lines[0].per_hour == pytest.approx(lines[0].bytes / 15.0 * 3600, rel=0.01)
+    assert not tracemalloc.is_tracing()
+
+
+def test_tracing_that_somebody_else_began_goes_on() -> None:
+    """It is used, and never stopped."""
+    tracemalloc.start(3)
+    try:
+        window = Window(1.0)
+        window.begin()
+        window.end()
+        assert tracemalloc.is_tracing()
+        assert tracemalloc.get_traceback_limit() == 3
+    finally:
+        tracemalloc.stop()
+
+
+def test_tracing_that_somebody_else_stopped_gives_no_lines() -> None:
+    """And no error."""
+    window = Window(1.0)
+    window.begin()
+    tracemalloc.stop()
+    assert window.end() == ()
+    assert window.end() == ()
+
+
+def test_memray_is_advised_where_it_is_installed_and_never_imported() -> None:
+    """A sentence, or nothing."""
+    assert memray_advice() in ("", memray_advice())

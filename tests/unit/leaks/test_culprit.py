@@ -1,0 +1,162 @@
+"""Culprits: who is named, in what order, and when nobody is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from membudget.heap.census import Census, Detail
+from membudget.heap.cycles import Garbage
+from membudget.leaks.culprit import NATIVE, PartGrowth, rank, slope
+
+MB = 1_000_000.0
+
+
+def looks(
+    series: dict[tuple[str, str], list[int]],
+    details: dict[tuple[str, str], Detail] | None = None,
+) -> list[Census]:
+    """A census an hour with these counts; the last one has the details."""
+    length = len(next(iter(series.values())))
+    found = []
+    for hour in range(length):
+        counts: dict[str, dict[str, int]] = {}
+        for (kind, name), items in series.items():
+            counts.setdefault(kind, {})[name] = items[hour]
+        found.append(_census(hour * 3600.0, counts, details or {}))
+    return found
+
+
+def _census(at: float, counts: Any, details: Any) -> Census:
+    return Census(
+        at=at,
+        wall=at,
+        objects=1,
+        took=0.0,
+        longest_slice=0.0,
+        counts=counts,
+        details=details,
+    )
+
+
+def test_what_grew_in_every_interval_is_named_with_its_share() -> None:
+    """Items an hour times what an item takes, against the growth."""
+    key = ("dict", "shop.Store._by_id")
+    detail = Detail(bytes_each=1000.0, newest="'k': dict(1)", chain=("module shop", ".store"))
+    found = rank(looks({key: [100, 8100, 16_100]}, {key: detail}), growth=10 * MB)
+    assert found[0].name == "shop.Store._by_id"
+    assert found[0].items_per_hour == 8000.0
+    assert found[0].bytes_per_hour == 8 * MB
+    assert found[0].share == pytest.approx(0.8)
+    assert found[0].newest == "'k': dict(1)"
+    assert found[0].chain == ("module shop", ".store")
+
+
+@pytest.mark.parametrize(
+    "items", [[100, 300, 200], [100, 100, 400], [300, 200, 100], [100, 100, 100]]
+)
+def test_what_did_not_grow_in_every_interval_is_not_named(items: list[int]) -> None:
+    """A buffer that fills and empties is busy, and no leak."""
+    key = ("list", "shop.pending")
+    detail = Detail(bytes_each=1000.0)
+    assert rank(looks({key: items}, {key: detail})) == ()
+
+
+def test_of_two_looks_nobody_is_accused() -> None:
+    """Most of what is busy grew between any two."""
+    key = ("list", "shop.rows")
+    assert rank(looks({key: [1, 1_000_000]}, {key: Detail(bytes_each=1e3)}), growth=MB) == ()
+
+
+def test_of_many_looks_one_may_have_stood_still() -> None:
+    """At night nothing is leaked."""
+    key = ("list", "shop.rows")
+    found = rank(looks({key: [1, 100, 100, 200, 300]}, {key: Detail(bytes_each=1e3)}))
+    assert found[0].name == "shop.rows"
+
+
+def test_a_holder_comes_before_the_type_of_what_it_holds() -> None:
+    """Both explain all of it, and one tells where to look."""
+    holder, kind = ("dict", "shop.Store._by_id"), ("type", "shop.Session")
+    details = {holder: Detail(bytes_each=900.0), kind: Detail(bytes_each=1000.0)}
+    series = {holder: [1, 1001, 2001], kind: [1, 1001, 2001]}
+    assert [one.kind for one in rank(looks(series, details), growth=MB)] == ["dict", "type"]
+
+
+def test_types_of_the_program_come_before_those_of_the_interpreter() -> None:
+    """Then what carries tracebacks; bare dicts and lists come last."""
+    names = ["dict", "traceback", "shop.Session"]
+    series = {("type", name): [1, 1001, 2001] for name in names}
+    details = {key: Detail(bytes_each=1000.0) for key in series}
+    found = rank(looks(series, details), growth=MB)
+    assert [one.name for one in found] == ["shop.Session", "traceback", "dict"]
+    assert "local variables" in found[1].note
+
+
+def test_what_lies_within_another_suspect_comes_after_it() -> None:
+    """The variables of tasks grow as the tasks do."""
+    inner, outer = ("list", "shop.handle.rows"), ("task", "shop.handle")
+    details = {inner: Detail(bytes_each=10.0), outer: Detail(bytes_each=900.0)}
+    series = {inner: [100, 100_100, 200_100], outer: [1, 1001, 2001]}
+    assert [one.kind for one in rank(looks(series, details), growth=MB)] == ["task", "list"]
+
+
+def test_where_nothing_explains_the_growth_it_is_native() -> None:
+    """And what grew a little is still told, after that."""
+    key = ("list", "shop.rows")
+    found = rank(looks({key: [100, 110, 120]}, {key: Detail(bytes_each=100.0)}), growth=20 * MB)
+    assert [one.name for one in found] == [NATIVE, "shop.rows"]
+    assert "memray" in found[0].note
+    assert found[0].share == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_registered_component_comes_before_the_container_behind_it() -> None:
+    """The owner knows it by that name."""
+    key = ("dict", "shop.Store._by_id")
+    part = PartGrowth(
+        name="sessions",
+        kind="watched dict",
+        hours=(0.0, 1.0, 2.0),
+        items=(1.0, 1001.0, 2001.0),
+        bytes=(0.0, MB, 2 * MB),
+    )
+    series = {key: [1, 1001, 2001]}
+    found = rank(looks(series, {key: Detail(bytes_each=1000.0)}), growth=MB, parts=[part])
+    assert [one.name for one in found] == ["sessions", "shop.Store._by_id"]
+
+
+def test_a_component_that_stands_still_is_not_named() -> None:
+    """Full is not leaking."""
+    part = PartGrowth(name="full", kind="Cache", hours=(0.0, 1.0, 2.0), items=(9.0, 9.0, 9.0))
+    assert rank([], parts=[part]) == ()
+
+
+def test_cycles_are_named_by_the_program_s_own_type() -> None:
+    """Not by the cells and functions that come along."""
+    garbage = Garbage(
+        looked_at=1000,
+        garbage=900,
+        types={"cell": 450, "shop.Node": 300, "function": 150},
+        bytes=1_000_000,
+        over=360.0,
+        uncollectable=0,
+    )
+    found = rank([], growth=10 * MB, garbage=garbage)
+    assert found[0].name == "shop.Node"
+    assert found[0].kind == "garbage"
+    assert found[0].share == pytest.approx(1.0)
+    assert "90%" in found[0].note
+
+
+def test_a_container_that_appears_later_is_found_by_the_looks_that_saw_it_grow() -> None:
+    """Below the length that is counted it stood at nothing."""
+    key = ("list", "shop.rows")
+    series = {key: [0, 500, 1000]}
+    assert rank(looks(series, {key: Detail(bytes_each=1e3)}))[0].name == "shop.rows"
+
+
+def test_the_slope_is_the_median_of_all_pairs() -> None:
+    """One wild look changes it little."""
+    assert slope([0, 1, 2, 3, 4], [0, 10, 20, 30, 400]) == pytest.approx(10.0)
+    assert slope([1], [1]) == 0.0
