@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import time
-from gc import get_referents
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ class Cycles:
             name = raw.type_name(type(one))
             types[name] = types.get(name, 0) + 1
             size += own_bytes(one)
-            size += sum(own_bytes(part) for part in get_referents(one) if _is_alone(part))
+            size += sum(own_bytes(part) for part in raw.referents(one) if _is_alone(part))
         return Garbage(
             looked_at=max(looked_at, len(dead)),
             garbage=len(dead),
@@ -117,7 +116,7 @@ def _unreachable(young: list[Any]) -> list[Any]:
     within = [0] * len(young)
     one = referent = None
     for one in young:
-        for referent in get_referents(one):
+        for referent in raw.referents(one):
             at = place.get(id(referent))
             if at is not None:
                 within[at] += 1
@@ -128,7 +127,7 @@ def _unreachable(young: list[Any]) -> list[Any]:
     for at in alive:
         is_alive[at] = 1
     while alive:
-        for referent in get_referents(young[alive.pop()]):
+        for referent in raw.referents(young[alive.pop()]):
             at = place.get(id(referent), -1)
             if at >= 0 and not is_alive[at]:
                 is_alive[at] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from membudget.heap.raw import LENGTHS, container_of, is_ours, refers, type_name
@@ -26,6 +27,7 @@ class Kind:
         leaf: Its objects are neither counted nor entered.
         builtin: The builtin container it derives from, or None.
         length: Counts the items of one, or None.
+        is_module: Whether its objects are modules, of which only the namespace is entered.
         grows: Whether it is a container that can grow.
         special: Whether each object of it is met.
         notice: The count at which one is met, to be shown as an example; 0 for never.
@@ -35,6 +37,7 @@ class Kind:
         "builtin",
         "count",
         "grows",
+        "is_module",
         "leaf",
         "length",
         "name",
@@ -51,6 +54,7 @@ class Kind:
         if self.builtin is not None:
             # The built-in len() is quicker, and safe where nothing overrides it.
             self.length = len if kind is self.builtin else LENGTHS[self.builtin]  # type: ignore[assignment]
+        self.is_module = issubclass(kind, ModuleType)
         self.grows = self.builtin is not None and self.builtin not in _FIXED
         self.name = "" if self.leaf else type_name(kind)
         self.special = self.name in SPECIAL

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from gc import get_referents
 from types import MemberDescriptorType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ def is_one_of(kind: type, kinds: Iterable[type]) -> bool:
 def refers(kind: type) -> bool:
     """Whether objects of this type can refer to others."""
     return bool(_flags(kind) & _HAS_GC)
+
+
+def referents(obj: object) -> list[Any]:
+    """What an object refers to; of a module nothing, since its C code may list dead objects."""
+    return [] if issubclass(type(obj), ModuleType) else get_referents(obj)
 
 
 def is_fixed(kind: type) -> bool:

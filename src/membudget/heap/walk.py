@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.heap.caches import WRAPPER, entries_of, is_heavy
 from membudget.heap.cursor import CHUNK, Cursor
 from membudget.heap.paths import NOWHERE, Paths
+from membudget.heap.raw import globals_of
 from membudget.heap.visited import APART, BYTES, Visited
 
 if TYPE_CHECKING:
@@ -131,6 +132,10 @@ class Walk:
             self._wait(Cursor(obj, kind.builtin), inner)
         elif kind.special and which is WRAPPER and is_heavy(obj):
             self.unread += entries_of(obj)
+        elif kind.is_module:
+            # A C module may list what is none of the program's: in CPython 3.12 `_asyncio` lists
+            # its free objects, and whoever takes a reference to one brings it back from the dead.
+            self._look((globals_of(obj),), obj, place)
         else:
             self._look(get_referents(obj), obj, place)
         self.paths.drop(place)
