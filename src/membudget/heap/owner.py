@@ -5,6 +5,7 @@ A path is the root's name and the objects from there on, each referred to by the
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -183,9 +184,14 @@ def _place(holder: Any, value: Any, builtin: type) -> Any:
 
 
 def _key(namespace: dict[Any, Any], value: Any) -> str:
-    for key, item in list(dict.items(namespace)):
-        if item is value and type(key) is str:
-            return key
+    """The name of a value among the first and the newest ones of a namespace."""
+    items = dict.items(namespace)
+    try:
+        for key, item in chain(islice(items, _LOOKED_AT), islice(reversed(items), _LOOKED_AT)):
+            if item is value and type(key) is str:
+                return key
+    except RuntimeError:  # It was changed meanwhile.
+        pass
     return "…"
 
 

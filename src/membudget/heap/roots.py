@@ -78,25 +78,17 @@ def threads() -> list[threading.Thread]:
     return list(threading._active.values())  # type: ignore[attr-defined]  # noqa: SLF001  # enumerate() takes a lock
 
 
-def tasks() -> list[Any]:
-    """The asyncio tasks that are not done, of all loops; empty where asyncio is not in use."""
-    module = sys.modules.get("asyncio.tasks")
-    if module is None:
-        return []
-    found = []
-    namespace = raw.globals_of(module)
+def tasks() -> Iterator[Any]:
+    """The asyncio tasks of all loops, once or twice; none where asyncio is not in use."""
+    namespace = raw.globals_of(sys.modules.get("asyncio.tasks"))
     for name in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
         kept = namespace.get(name)
         references = kept if type(kept) is set else raw.read(kept, "data")
-        if type(references) is not set:
-            continue
-        for reference in list(references):
-            task = reference() if type(reference) is ReferenceType else reference
-            if task is not None:
-                found.append(task)
-        if found:
-            break
-    return found
+        if type(references) is set:
+            for reference in list(references):
+                task = reference() if type(reference) is ReferenceType else reference
+                if task is not None:
+                    yield task
 
 
 def all_roots(*, variables_last: bool = False) -> Iterator[tuple[str, Any]]:

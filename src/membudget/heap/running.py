@@ -39,11 +39,12 @@ def name_of_coroutine(coroutine: Any) -> str:
 
 def others_of(coroutine: Any, most: int) -> list[Any]:
     """Some tasks that wait in the same function."""
-    found = []
+    found: list[Any] = []
     for task in roots.tasks():
         other = coroutine_of(task)
         if other is not None and other.__qualname__ == coroutine.__qualname__:
-            found.append(task)
+            if not any(task is one for one in found):
+                found.append(task)
             if len(found) == most:
                 break
     return found

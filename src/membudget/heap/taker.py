@@ -39,6 +39,11 @@ _STACK = 32 * 1024
 """Bytes of a thread's stack that it touches, and of what the system keeps for it: measured."""
 
 
+KEEPS_FRAMES = "exceptions kept with their tracebacks keep the variables of every function passed"
+
+_traceback_of: Callable[[Any], Any] = BaseException.__dict__["__traceback__"].__get__
+
+
 class CensusTaker:
     """Walks a process's heap in slices and counts. One thread at a time.
 
@@ -71,6 +76,8 @@ class CensusTaker:
         self._kinds = Kinds(before.types if before is not None else {})
         self._counts: dict[str, dict[str, int]] = {CACHE: {}, TASK: {}, THREAD: {}}
         self._details: dict[tuple[str, str], Detail] = {}
+        self._threads: list[threading.Thread] | None = None
+        self._alike: dict[str, list[threading.Thread]] = {}
         self._named = 0
         self._took = self._longest = 0.0
         own = roots.own_namespaces()
@@ -90,9 +97,8 @@ class CensusTaker:
             until: Monotonic seconds.
         """
         begun = self._now()
-        is_done = self._walk.step(min(until, begun + SLICE))
-        if is_done:
-            self._count_threads()
+        until = min(until, begun + SLICE)
+        is_done = self._walk.step(until) and self._count_threads(until)
         took = self._now() - begun
         self._took += took
         self._longest = max(self._longest, took)
@@ -151,6 +157,7 @@ class CensusTaker:
                     bytes_each=item_bytes(obj),
                     newest=newest(obj, self._redact),
                     chain=self._steps.chain(path),
+                    note=KEEPS_FRAMES if _holds_frames(obj) else "",
                     id=id(obj),
                 ),
             )
@@ -204,17 +211,21 @@ class CensusTaker:
         )
         self._tell(TYPE, kind.name, detail)
 
-    def _count_threads(self) -> None:
-        frames = roots.frames_by_thread()
-        alike: dict[str, list[threading.Thread]] = {}
-        for thread in roots.threads():
-            alike.setdefault(running.runs(thread), []).append(thread)
-        for name, some in alike.items():
-            if self._count(THREAD, name, len(some)):
-                stacks = [frames.get(running.ident(one) or 0) for one in some[-_SAMPLED:]]
-                held = [list(running.values(frame)) for frame in stacks]
-                each = mean_bytes(held) + _STACK
-                self._tell(THREAD, name, Detail(bytes_each=each, id=id(some[-1])))
+    def _count_threads(self, until: float) -> bool:
+        """Count some threads; whether all were counted."""
+        if self._threads is None:
+            self._threads = roots.threads()
+        while self._threads:
+            thread = self._threads.pop()
+            name = running.runs(thread)
+            some = self._alike.setdefault(name, [])
+            if len(some) < _SAMPLED:
+                some.append(thread)
+            if self._count(THREAD, name, 1):
+                self._tell(THREAD, name, _of_threads(some))
+            if self._now() >= until:
+                return False
+        return True
 
     def _count(self, kind: str, name: str, items: int) -> bool:
         """Add to a count; whether it passed what the census before found."""
@@ -234,6 +245,19 @@ def _roots(
 ) -> Iterator[tuple[str, Any]]:
     yield from extra
     yield from roots.all_roots() if only is None else only
+
+
+def _of_threads(some: list[threading.Thread]) -> Detail:
+    """What threads that run the same take: their stacks, and what their variables hold."""
+    frames = roots.frames_by_thread()
+    held = [list(running.values(frames.get(running.ident(one) or 0))) for one in some]
+    return Detail(bytes_each=mean_bytes(held) + _STACK, id=id(some[-1]))
+
+
+def _holds_frames(container: Any) -> bool:
+    """Whether the newest item is an exception with its traceback."""
+    item = next(iter(newest_items(container)), None)
+    return issubclass(type(item), BaseException) and _traceback_of(item) is not None
 
 
 def _may_be_own(holder: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import sys
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,26 @@ def test_more_is_said_of_what_grew() -> None:
     assert 900 < detail.bytes_each < 1400
 
 
+def test_exceptions_kept_with_their_tracebacks_are_named_as_such() -> None:
+    """They keep every variable of the functions they passed."""
+    errors: list[Exception] = []
+
+    def fail() -> None:
+        try:
+            int("x")
+        except ValueError as error:
+            errors.append(error)
+
+    roots = [("shop.errors", errors)]
+    for _ in range(70):
+        fail()
+    before = CensusTaker(only=roots).take()
+    for _ in range(70):
+        fail()
+    census = CensusTaker(before, only=roots).take()
+    assert "tracebacks" in census.detail("list", "shop.errors").note
+
+
 def test_a_census_ends_in_slices_and_finds_the_same_as_in_one_go() -> None:
     """Each at most five milliseconds of work."""
     rows = [{"number": number, "parts": [number]} for number in range(20_000)]
@@ -101,6 +122,43 @@ def test_a_census_of_the_process_asks_hostile_objects_nothing() -> None:
     assert CALLS == []
     assert before is not None
     assert any(kind.endswith("Hostile") for kind in before.counts)
+
+
+def test_a_census_stands_what_other_threads_change_meanwhile() -> None:
+    """Containers that grow, shrink and are cleared while they are read."""
+    table: dict[int, list[int]] = {}
+    line: deque[list[int]] = deque()
+    rows: list[Any] = []
+    ends = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not ends.is_set():
+            number += 1
+            table[number % 20_000] = [number]
+            line.append([number])
+            rows.append({number: [number]})
+            if number % 30_000 == 0:
+                table.clear()
+                line.clear()
+                rows.clear()
+
+    threads = [threading.Thread(target=churn) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        before = None
+        for _ in range(10):
+            roots = [("shop.table", table), ("shop.line", line), ("shop.rows", rows)]
+            taker = CensusTaker(before, only=roots)
+            while (census := taker.step(time.monotonic() + SLICE)) is None:
+                time.sleep(0.001)
+            before = census
+            assert census.objects >= 3
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_no_census_counts_another() -> None:
