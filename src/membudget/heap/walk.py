@@ -20,7 +20,7 @@ from membudget.heap.raw import globals_of
 from membudget.heap.visited import APART, BYTES, Visited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from membudget.heap.kinds import Kind, Kinds
 
@@ -200,10 +200,3 @@ class Walk:
         if fresh:
             self.objects += fresh
             self.paths.uses[inner] += fresh
-
-
-def reachable(roots: Mapping[str, Any], kinds: Kinds) -> int:
-    """How many objects these roots reach, walked in one go: for tests and small heaps."""
-    walk = Walk(roots.items(), kinds, lambda *_: None)
-    walk.step(float("inf"))
-    return walk.objects

@@ -148,7 +148,7 @@ def test_a_census_stands_what_other_threads_change_meanwhile() -> None:
         thread.start()
     try:
         before = None
-        for _ in range(10):
+        for _ in range(4):
             roots = [("shop.table", table), ("shop.line", line), ("shop.rows", rows)]
             taker = CensusTaker(before, only=roots)
             while (census := taker.step(time.monotonic() + SLICE)) is None:
