@@ -46,7 +46,7 @@ class ChainSearch:
         self._found: tuple[str, ...] | None = None
         self._now = now
         self._walk = Walk(
-            self._roots(tuple(extra), only),
+            self._roots(extra, only),
             _Noticing({}, type(target)),
             self._meet,
             passed=roots.own_namespaces(),
@@ -71,7 +71,7 @@ class ChainSearch:
         return found
 
     def _roots(
-        self, extra: tuple[tuple[str, Any], ...], only: Iterable[tuple[str, Any]] | None
+        self, extra: Iterable[tuple[str, Any]], only: Iterable[tuple[str, Any]] | None
     ) -> Iterator[tuple[str, Any]]:
         # A variable of whoever asks is no answer: the modules come before the functions.
         yield from extra

@@ -130,15 +130,23 @@ def is_standard(kind: type) -> bool:
 def read(obj: object, name: str) -> Any:
     """An instance attribute where reading it is a plain look-up, else None.
 
-    Cost: below 1 µs a class that the object derives from.
+    Properties and methods are none: reading one would run it. Cost: below 1 µs a class that
+    the object derives from.
     """
     for base in _mro(type(obj)):
         if name in _namespace(base):
-            return None
+            if _is_descriptor(type(_namespace(base)[name])):
+                return None
+            break  # A plain default: the look-up finds the object's own value before it.
     try:
         return object.__getattribute__(obj, name)
     except AttributeError:
         return None
+
+
+def _is_descriptor(kind: type) -> bool:
+    """Whether a class's attribute of this type would be asked when an object's is read."""
+    return any(part in _namespace(base) for base in _mro(kind) for part in ("__get__", "__set__"))
 
 
 def slots_of(kind: type) -> Iterator[tuple[str, Any]]:

@@ -52,7 +52,8 @@ class CensusTaker:
 
     Args:
         before: The census to compare with: more is said of what has grown since.
-        extra: Further roots, as pairs of a name and an object.
+        extra: Further roots, as pairs of a name and an object, read as the walk goes on: such as
+            the values of caches, which a walk does not enter by itself.
         only: Roots in place of the process's own, or None.
         redact: What texts of the program's are passed through, or None: digits hidden.
         most: Objects after which large containers are sampled.
@@ -82,7 +83,7 @@ class CensusTaker:
         self._took = self._longest = 0.0
         own = roots.own_namespaces()
         self._walk = Walk(
-            _roots(tuple(extra), only),
+            _roots(extra, only),
             self._kinds,
             self._meet,
             passed=own,
@@ -241,7 +242,7 @@ class CensusTaker:
 
 
 def _roots(
-    extra: tuple[tuple[str, Any], ...], only: Iterable[tuple[str, Any]] | None
+    extra: Iterable[tuple[str, Any]], only: Iterable[tuple[str, Any]] | None
 ) -> Iterator[tuple[str, Any]]:
     yield from extra
     yield from roots.all_roots() if only is None else only

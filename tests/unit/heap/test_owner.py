@@ -77,6 +77,20 @@ def test_an_attribute_that_others_set_is_found_in_the_module() -> None:
     assert _own("Store.elsewhere") in names(store)
 
 
+class Defaulted:
+    """Its class has the attribute as well."""
+
+    rows: list[int] | None = None
+
+    def __init__(self) -> None:
+        self.rows = list(ITEMS)
+
+
+def test_an_attribute_with_a_default_in_the_class_is_named() -> None:
+    """The object's own value is found before the default."""
+    assert _own("Defaulted.rows") in names(Defaulted())
+
+
 def test_a_slot_is_named_by_its_class() -> None:
     """Slots have descriptors that tell."""
     assert names(Slotted())[_own("Slotted.rows")] == "list"
