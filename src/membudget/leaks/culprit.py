@@ -32,13 +32,16 @@ ADVICE = (
 _SILENT = 0.15
 """Share of the growth below which nothing is accused."""
 
+_BEYOND = 0.01
+"""What counts of bytes beyond the growth to be explained, to tell two such apart."""
+
 _UNKNOWN = 64.0
 """Bytes taken for an item that nobody weighed."""
 
 _WEIGHTS = {TYPE: 0.5, GARBAGE: 0.9, "component": 1.2}
 """What a share counts for in the ranking: a holder says more than the type of what it holds."""
 
-_CARRIERS = {"frame": 0.3, "traceback": 0.3, "generator": 0.3, "coroutine": 0.3}
+_CARRIERS = {"frame": 0.3, "traceback": 0.3, "generator": 0.3, "coroutine": 0.2}
 _BUILTIN_TYPE = 0.05
 _INNER = 0.4
 """For what lies within another suspect."""
@@ -115,7 +118,7 @@ def rank(
         found += _from_censuses(censuses)
     if growth is not None and growth > 0:
         found = [_shared(one, growth) for one in found]
-    order = {id(one): _score(one) for one in found}
+    order = {id(one): _score(one, growth) for one in found}
     found.sort(key=lambda one: -order[id(one)])
     within = {id(one): _lies_within(one, found[:_COMPARED], order) for one in found}
     found.sort(key=lambda one: -order[id(one)] * (_INNER if within[id(one)] else 1.0))
@@ -210,10 +213,13 @@ def _shared(one: Culprit, growth: float) -> Culprit:
     return one.replace(share=max(0.0, min(1.0, one.bytes_per_hour / growth)))
 
 
-def _score(one: Culprit) -> float:
+def _score(one: Culprit, growth: float | None) -> float:
     rate = one.bytes_per_hour
     if rate is None:
         rate = (one.items_per_hour or 0.0) * _UNKNOWN
+    if growth is not None and rate > growth > 0:
+        # Nothing explains more than there is: one that seems to was weighed by a large example.
+        rate = growth + _BEYOND * (rate - growth)
     weight = _WEIGHTS.get(one.kind, 1.0)
     if one.note == "registered component":
         weight = _WEIGHTS["component"]

@@ -94,6 +94,14 @@ def test_types_of_the_program_come_before_those_of_the_interpreter() -> None:
     assert "local variables" in found[1].note
 
 
+def test_what_seems_to_explain_more_than_there_is_does_not_win_by_it() -> None:
+    """A type is weighed by one example, which may be the largest of all."""
+    holder, kind = ("set", "shop.tasks"), ("type", "shop.Session")
+    details = {holder: Detail(bytes_each=900.0), kind: Detail(bytes_each=9000.0)}
+    series = {holder: [1, 1001, 2001], kind: [1, 1001, 2001]}
+    assert rank(looks(series, details), growth=MB)[0].kind == "set"
+
+
 def test_what_lies_within_another_suspect_comes_after_it() -> None:
     """The variables of tasks grow as the tasks do."""
     inner, outer = ("list", "shop.handle.rows"), ("task", "shop.handle")
