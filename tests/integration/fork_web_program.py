@@ -32,9 +32,18 @@ def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         "steps": _steps(),
         "threads": own_threads(),
         "cached": cache.get("mine"),
+        "sampled": _sampled(),
     }
     start_response("200 OK", [("Content-Type", "application/json"), ("Connection", "close")])
     return [json.dumps(answer).encode()]
+
+
+def _sampled() -> list[int]:
+    """The processes that the samples kept here are of, once there are any."""
+    until = time.monotonic() + _PATIENCE
+    while not (samples := budget.samples) and time.monotonic() < until:
+        time.sleep(0.001)
+    return sorted({one.pid for one in samples})
 
 
 def _steps() -> bool:

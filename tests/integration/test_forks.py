@@ -146,6 +146,7 @@ def test_every_worker_of_a_preloaded_server_governs_itself(
                     "steps": True,
                     "threads": 1,
                     "cached": pid,
+                    "sampled": [pid],
                 }
             end(server, set(answers))
             seen |= set(answers)

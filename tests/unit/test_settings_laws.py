@@ -22,7 +22,9 @@ _TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "whole": st.integers(2, 10**9),
     "true": st.booleans(),
     "auto,": st.sampled_from(["auto", "none", "/run/x y", "/\u00e9"]),
-    "none or": st.sampled_from(["none", "/run/x y", "/\u00e9"]),
+    "number": st.integers(0, 999) | st.sampled_from(["2.5", "10", ".5"]),
+    "rate": st.builds("{}{}".format, st.integers(1, 999), st.sampled_from(["MiB/h", " kB / h"])),
+    "none or": st.sampled_from(["none", "/var/lib/x y", "/\u00e9"]),
     "names": st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1))
     .map(lambda names: [name for name in names if name.strip()]),
     "places": st.lists(st.sampled_from(["a:b", "a.b:C.d", "_x:y1"])),

@@ -14,10 +14,11 @@ from membudget.errors import ConfigError
 from membudget.settings.schema import DIALECT, schema
 from membudget.settings.table import OF_COMPONENTS, SETTINGS
 
-TYPES = {
+TYPES: dict[str, Any] = {
     "null": type(None),
     "boolean": bool,
     "integer": int,
+    "number": (int, float),
     "string": str,
     "array": list,
     "object": dict,
@@ -33,13 +34,16 @@ def _fits(value: Any, rule: dict[str, Any]) -> bool:
     assert set(rule) <= KEYWORDS
     kinds = rule.get("type", list(TYPES))
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    is_number = isinstance(value, int) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     items = value if isinstance(value, list) else []
     known = rule.get("properties", {})
     keys = value if isinstance(value, dict) else {}
     others = rule.get("additionalProperties", True)
     return (
-        any(isinstance(value, TYPES[kind]) and (kind != "integer" or is_number) for kind in kinds)
+        any(
+            isinstance(value, TYPES[kind]) and (kind not in {"integer", "number"} or is_number)
+            for kind in kinds
+        )
         and ("enum" not in rule or (is_number and value in rule["enum"]))
         and (not isinstance(value, str) or bool(re.search(rule.get("pattern", ""), value)))
         and (not is_number or value >= rule.get("minimum", value))
@@ -128,6 +132,11 @@ def test_a_good_file_fits_and_the_programs_own_keys_do_no_harm() -> None:
         ("caches.adopt", ["cache"]),
         ("caches.spare", [""]),
         ("agent.directory", "here"),
+        ("monitoring.history_file", "here"),
+        ("leaks.threshold_mb_per_hour", "10MB"),
+        ("leaks.threshold_mb_per_hour", -1),
+        ("leaks.minimum_rate", "1MiB"),
+        ("leaks.minimum_rate", 5),
     ],
 )
 def test_what_a_reader_refuses_in_a_file_does_not_fit(key: str, value: Any) -> None:

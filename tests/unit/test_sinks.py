@@ -16,6 +16,7 @@ from membudget.core import (
     AdmissionRefused,
     Failed,
     Late,
+    LeakSuspected,
     Level,
     LimitExceeded,
     Pressure,
@@ -95,6 +96,21 @@ def test_every_other_event_has_a_line_without_breaks(event: Late) -> None:
     assert line
     assert "\n" not in line
     assert "None" not in line
+
+
+def test_a_suspicion_is_told_with_what_is_known_and_taken_back() -> None:
+    """One with nothing but a rate has a line, too."""
+    bare = LeakSuspected(at=0.0, rate=12.0 * MIB, culprit="", confidence="low")
+    full = bare.replace(
+        culprit="app.book", confidence="high", kind="native growth", reason="+12 MiB/h over 6 h."
+    )
+    assert line_of(bare) == "a leak is suspected (low): +12.0 MiB/h"
+    assert line_of(full) == (
+        "a leak is suspected (high, native growth, in app.book): +12 MiB/h over 6 h."
+    )
+    assert line_of(full.replace(confidence="none")) == "no leak any more: +12 MiB/h over 6 h."
+    severities = [bare.replace(confidence=one).severity for one in ("none", "low", "medium")]
+    assert severities == [Severity.INFO, Severity.INFO, Severity.WARNING]
 
 
 def test_samples_are_not_told_in_words() -> None:

@@ -10,6 +10,7 @@ from membudget.bounded.arguments import bytes_bound, checked_name, checked_polic
 from membudget.bounded.governed import Governed
 from membudget.bounded.stats import stats_of
 from membudget.bounded.table import DEFAULT_ENTRIES, IS_COMPILED, K, V
+from membudget.core import PartSample
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.units import as_bytes, as_seconds, human_bytes
@@ -67,7 +68,7 @@ class Cache(Governed[K, V]):
         MissingExtraError: With `spill`: diskcache is not installed.
     """
 
-    __slots__ = ("__weakref__", "_flights", "policy")
+    __slots__ = ("__weakref__", "_flights", "policy", "ttl")
 
     def __new__(cls, *_: object, spill: object = None, **__: object) -> Any:
         """A cache of this class, or with `spill` a `SpilledCache`."""
@@ -97,11 +98,12 @@ class Cache(Governed[K, V]):
     ) -> None:
         del spill  # Where it is given, this is a SpilledCache, which has taken it.
         name, policy = checked_name(name), checked_policy(policy)
+        self.ttl = None if ttl is None else as_seconds(ttl, name="ttl")
         registry = REGISTRY if registry is None else registry
         super().__init__(
             max_bytes=bytes_bound(max_bytes),
             max_entries=entries_bound(max_entries),
-            ttl=None if ttl is None else as_seconds(ttl, name="ttl"),
+            ttl=self.ttl,
             idle=None if idle is None else as_seconds(idle, name="idle"),
             policy=policy,
             size=size,
@@ -242,4 +244,17 @@ class Cache(Governed[K, V]):
             max_entries=self.max_entries,
             policy=self.policy,
             is_compiled=IS_COMPILED,
+        )
+
+    def as_part(self) -> PartSample:
+        """How it stands, for a sample; its share of the budget is a bound. No lock."""
+        bounds = [one for one in (self.max_bytes, self.share) if one is not None]
+        return PartSample(
+            name=self.name,
+            kind=type(self).__name__,
+            items=len(self),
+            bytes=self.held_bytes(),
+            most_items=self.max_entries,
+            most_bytes=min(bounds, default=None),
+            ttl=self.ttl,
         )

@@ -109,6 +109,7 @@ class Answers:
             "allocator": self._allocator(),
             "threads": threading.active_count(),
             "brake": self._brake.state.as_dict() if self._brake is not None else None,
+            "leak": self._day.sampling.row(),
             "changes": [_told(event) for event in self._changes.latest()],
         }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
+from membudget.budget.collecting import CollectAndTrim
 from membudget.core import Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
@@ -30,6 +31,7 @@ from membudget.units import human_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from membudget.budget.sampling import Sampling
     from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
     from membudget.host.presence import Presence
     from membudget.probes.portable import PortableProcessProbe
@@ -131,6 +133,7 @@ def build_governor(
     ladder: Iterable[Reclaimer] = (),
     sinks: Iterable[Sink] = (),
     presence: Presence | None = None,
+    sampling: Sampling | None = None,
 ) -> Governor:
     """A governor for these settings and sources, not yet started.
 
@@ -141,6 +144,7 @@ def build_governor(
         ladder: Reclaimers asked before the standing ones.
         sinks: Takers of events.
         presence: Where the figures are written and questions come in, once the thread listens.
+        sampling: Takes the samples.
     """
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
@@ -187,7 +191,13 @@ def build_governor(
         interval=settings["monitoring.check_interval"],
         is_active=settings["cleanup.auto"],
         protection=lambda owner: protection(settings, owner),
+        take=sampling.take if sampling is not None else None,
     )
+    if sampling is not None:
+        may_collect = settings["cleanup.auto"]
+        sampling.attach(
+            governor, CollectAndTrim(full, gentle, own, governor.tell) if may_collect else None
+        )
     if settings["cleanup.auto"]:
         divide_among_caches(governor, settings)
         collect = CollectAbove(

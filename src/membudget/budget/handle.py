@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     from membudget.budget.assembly import Sources
     from membudget.budget.day import Day
     from membudget.budget.foreign import ForeignCaches
+    from membudget.budget.sampling import Sampling
     from membudget.budget.watching import Watched
-    from membudget.core import Event, Reclaimer, Sink
+    from membudget.core import Reclaimer, Sample, Sink
     from membudget.governor.admission import Lease
     from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
+    from membudget.leaks.records import Verdict
     from membudget.report.records import Report
     from membudget.settings.resolve import Settings
-    from membudget.sinks.ring import Ring
     from membudget.watched.container import WatchedContainer
 
-_Events: TypeAlias = "list[Event]"  # Within the class, list is the maker of one.
+_Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
 
 
 class BudgetStats(Record):
@@ -69,13 +70,14 @@ class Budget:
         governor: What keeps it.
         settings: What holds, and where each came from.
         brake: The brake, or None where it is not armed.
+        sampling: What takes the samples and judges them.
     """
 
     def __init__(
         self,
         governor: Governor,
         settings: Settings,
-        samples: Ring,
+        sampling: Sampling,
         sources: Sources,
         *,
         day: Day,
@@ -85,7 +87,8 @@ class Budget:
         self.governor = governor
         self.settings = settings
         self.brake = brake
-        self._sources, self._samples = sources, samples
+        self.sampling = sampling
+        self._sources = sources
         self._foreign = foreign
         self._watched: Watched | None = None
         self._day = day
@@ -96,9 +99,13 @@ class Budget:
         return self.governor.pressure
 
     @property
-    def samples(self) -> _Events:
-        """The samples kept, oldest first."""
-        return self._samples.latest()
+    def samples(self) -> _Samples:
+        """The samples kept, oldest first; the first is taken about a second after the start."""
+        return self.sampling.latest()
+
+    def leaks(self) -> Verdict:
+        """Whether memory leaks, how fast, since when and of what kind; from two hours on."""
+        return self.sampling.verdict()
 
     def cache(self, name: str, **options: Any) -> Cache[Any, Any]:
         """A `Cache` under this budget; options are those of `membudget.Cache`.

@@ -11,7 +11,8 @@ from membudget.budget.answers import Answers
 from membudget.budget.assembly import Sources, build_governor
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
-from membudget.core import PressureChanged, Sampled
+from membudget.budget.sampling import Sampling
+from membudget.core import PressureChanged
 from membudget.errors import MembudgetError
 from membudget.governor.loop import Governor
 from membudget.registry import REGISTRY
@@ -77,8 +78,8 @@ def start(
     if not isinstance(before, Governor) or not before.gives_way:
         holders.check_free()
     found = Sources(resolved)
-    samples, changes = Ring(resolved["monitoring.history_size"]), Ring(CHANGES_KEPT)
-    day = Day(samples, program_name(sys.orig_argv))
+    sampling, changes = Sampling(resolved, holders), Ring(CHANGES_KEPT)
+    day = Day(sampling, program_name(sys.orig_argv))
     takers = [merged(log_sink())] if sinks is None else list(sinks)
     foreign = _foreign(resolved, holders, is_launched=is_launched)
     answers: dict[str, Any] = {}
@@ -88,8 +89,9 @@ def start(
         found,
         holders,
         ladder=ladder,
-        sinks=[only(samples, Sampled), only(changes, PressureChanged), merged(day), *takers],
+        sinks=[only(changes, PressureChanged), merged(day), *takers],
         presence=presence,
+        sampling=sampling,
     )
     governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
@@ -116,7 +118,7 @@ def start(
             foreign.leave()
         governor.stop()
         raise
-    budget = Budget(governor, resolved, samples, found, foreign=foreign, brake=brake, day=day)
+    budget = Budget(governor, resolved, sampling, found, foreign=foreign, brake=brake, day=day)
     if handler is not None:
         handler.on_reload = budget.take_settings
     return budget

@@ -71,6 +71,8 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield from _rows("untouched", row["untouched"], _untouched)
     yield f"  gc         {_collector(row['gc'])}"
     yield f"  allocator  {_allocator(row['allocator'])}; {row['threads']} threads"
+    if (leak := row.get("leak")) is not None:
+        yield f"  leak       {_leak(leak)}"
     if (brake := row["brake"]) is not None:
         yield f"  brake      {_brake(brake)}"
     yield from _rows("changes", row["changes"][::-1], _change)
@@ -141,6 +143,15 @@ def _allocator(row: Mapping[str, Any]) -> str:
         used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
         told += f", malloc {used} in use, {free} kept free"
     return told
+
+
+def _leak(row: Mapping[str, Any]) -> str:
+    reason = _plain(row["reason"])
+    if row["confidence"] is None:
+        return f"too early to say: {reason}"
+    where = f" in {_plain(row['culprits'][0])}" if row["culprits"] else ""
+    sure = "" if row["confidence"] == "none" else f" ({_plain(row['confidence'])})"
+    return f"{_plain(row['kind'])}{sure}{where}: {reason}"
 
 
 def _brake(row: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from membudget.core.record import Record
 
 if TYPE_CHECKING:
     from membudget.core.nouns import Pressure, Reading, Rung
+    from membudget.core.sample import Sample
 
 
 class Severity(IntEnum):
@@ -63,13 +64,17 @@ class Stopped(Record):
 
 
 class Sampled(Record):
-    """A sample was taken, once every snapshot interval."""
+    """A sample was taken, once every snapshot interval.
+
+    `sample` has it all; None where nobody takes samples, as under a bare `Governor`.
+    """
 
     at: float
     reading: Reading
     pressure: Pressure
     governed: int
     blocks: int | None = None
+    sample: Sample | None = None
 
     @property
     def severity(self) -> Severity:
@@ -136,17 +141,35 @@ class ProtectionTried(Record):
 
 
 class LeakSuspected(Record):
-    """Memory grows that nothing accounts for (bytes an hour)."""
+    """Memory grows that nothing accounts for; told when that gets surer, and when it is over.
+
+    Attributes:
+        rate: Bytes an hour.
+        culprit: What grows most, or "" where nobody knows.
+        confidence: "none", which takes an earlier event back, "low", "medium" or "high".
+        kind: What the growth is: "leak in Python objects", "native growth" and others.
+        rate_low: Bytes an hour that it is at least, or None.
+        rate_high: Bytes an hour that it is at most, or None.
+        onset: Unix seconds from which on it grows, or None.
+        growth: Bytes gained so far.
+        reason: One sentence with the figures.
+    """
 
     at: float
     rate: float
     culprit: str
     confidence: str
+    kind: str = ""
+    rate_low: float | None = None
+    rate_high: float | None = None
+    onset: float | None = None
+    growth: int = 0
+    reason: str = ""
 
     @property
     def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+        """WARNING from medium on, which is an alarm; else INFO."""
+        return Severity.INFO if self.confidence in ("none", "low") else Severity.WARNING
 
 
 class LimitExceeded(Record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Self
 
 from membudget.core import (
@@ -12,7 +11,6 @@ from membudget.core import (
     Pressure,
     PressureChanged,
     Rung,
-    Sampled,
     Started,
     Stopped,
     SystemClock,
@@ -20,6 +18,7 @@ from membudget.core import (
 from membudget.core.native import Lock, get_ident
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
+from membudget.governor.snapshots import INTERVAL, Snapshots
 from membudget.governor.telling import FOREIGN, Teller
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
@@ -38,12 +37,12 @@ if TYPE_CHECKING:
         Probe,
         Reading,
         Reclaimer,
+        Sample,
         Sink,
     )
     from membudget.governor.protection import Protection
     from membudget.registry import Registry
 
-SNAPSHOT_INTERVAL = 300.0
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
 
@@ -75,6 +74,8 @@ class Governor:
         interval: Seconds between two steps; None adapts to the pressure.
         is_active: Whether it reclaims at all, or only reads, judges and tells.
         protection: Makes the last resort for this governor; None has none.
+        take: Takes the sample that a `Sampled` event carries. The first is taken by the first step
+            after the start, which should not wait for it.
         clock: Where time comes from.
     """
 
@@ -92,11 +93,12 @@ class Governor:
         hints: Callable[[bool], Sequence[Hint]] | None = None,
         reopen: Callable[[], None] | None = None,
         settle: float = SETTLE,
-        snapshot_interval: float = SNAPSHOT_INTERVAL,
+        snapshot_interval: float = INTERVAL,
         window: int = WINDOW,
         interval: float | None = None,
         is_active: bool = True,
         protection: Callable[[Governor], Protection | None] | None = None,
+        take: Callable[[Reading], Sample | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.gives_way = False
@@ -119,7 +121,8 @@ class Governor:
         self._reopen = reopen
         self._window = window
         self._is_active = is_active
-        self._snapshot_interval = snapshot_interval
+        self._snapshots = Snapshots(self.tell, self.registry, snapshot_interval, take)
+        self._is_starting = False
         self._begin()
 
     def _begin(self) -> None:
@@ -131,7 +134,7 @@ class Governor:
         self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
         self._began = self._last_step = self.clock.now()
-        self._sampled_at = float("-inf")
+        self._snapshots.begin()
         self._eager_at = float("-inf")
 
     def step(self) -> Pressure:
@@ -153,7 +156,7 @@ class Governor:
                         self.protection.step(self.pressure, reading.at)
                         self.admission.is_shut = self.protection.is_shut
                 self._do_chores(reading.at)
-                self._sample(reading)
+                self._snapshots.follow(reading, self.pressure, is_starting=self._is_starting)
             self.admission.look_again()
         finally:
             self._stepper = None
@@ -184,12 +187,15 @@ class Governor:
         Waits for a step under way, at most 5 s; 0 where that was in vain, and where a part that is
         being asked asks in turn.
         """
+        return self._in_turn(lambda: self.ladder.ask(rung, target))
+
+    def _in_turn(self, work: Callable[[], int]) -> int:
         is_within = self._stepper == get_ident()
         if is_within or not self._stepping.acquire(timeout=SETTLE):
             return 0
         self._stepper = get_ident()
         try:
-            return self.ladder.ask(rung, target)
+            return work()
         finally:
             self._stepper = None
             self._stepping.release()
@@ -201,6 +207,7 @@ class Governor:
             ConfigError: The registry has a governor already.
         """
         self.registry.attach(self, self.meter)
+        self._is_starting = True
         try:
             self.step()
             if self.reading is not None:
@@ -210,6 +217,8 @@ class Governor:
         except BaseException:
             self.registry.detach(self)
             raise
+        finally:
+            self._is_starting = False
 
     def stop(self) -> None:
         """End the thread and tell the summary; a second call does nothing."""
@@ -321,9 +330,14 @@ class Governor:
             self._do(chore, is_forced=is_early and getattr(chore, "comes_early", False))
 
     def maintain(self) -> None:
-        """Run a slice of every chore, due or not."""
-        for chore in self._all_chores():
-            self._do(chore, is_forced=True)
+        """Run a slice of every chore, due or not; waits for a step under way as `reclaim` does."""
+
+        def run_all() -> int:
+            for chore in self._all_chores():
+                self._do(chore, is_forced=True)
+            return 0
+
+        self._in_turn(run_all)
 
     def _all_chores(self) -> list[Chore]:
         return [*self.chores, *self.registry.chores()]
@@ -334,20 +348,6 @@ class Governor:
                 chore.run(self.clock.now() + SLICE)
         except FOREIGN as error:  # foreign code is fenced
             self.tell.failed(f"chore {chore.name}", error)
-
-    def _sample(self, reading: Reading) -> None:
-        if reading.at - self._sampled_at < self._snapshot_interval:
-            return
-        self._sampled_at = reading.at
-        self.tell(
-            Sampled(
-                at=reading.at,
-                reading=reading,
-                pressure=self.pressure,
-                governed=self.registry.held_bytes(),
-                blocks=sys.getallocatedblocks(),
-            )
-        )
 
     def _make_room(self, size: int) -> bool:
         """Have somebody free what is missing; whether the caller may wait for it."""

@@ -97,6 +97,32 @@ def _switch(value: Any, *, name: str) -> bool:
     return _SWITCH[word]
 
 
+def _number(value: Any, *, name: str) -> float:
+    number = value
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
+        number = float(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not number >= 0:
+        raise ConfigError(f"{name} {value!r:.80} is not a number: give one from 0 on, such as 10")
+    return float(number)
+
+
+def _rate(value: Any, *, name: str) -> int:
+    if not isinstance(value, str):
+        return as_bytes(value, name=name)
+    size, slash, hour = value.partition("/")
+    if not slash or hour.strip().lower() != "h":
+        raise ConfigError(f'{name} {value!r:.80} is not a rate: give bytes an hour as in "1MiB/h"')
+    return as_bytes(size, name=name)
+
+
+def _file(value: Any, *, name: str) -> str | None:
+    if value is None or value == "none":
+        return None
+    if isinstance(value, str) and value.startswith("/") and "\0" not in value:
+        return value
+    raise ConfigError(f'{name} {value!r:.80} is not a file: use none or a path from "/" on')
+
+
 def _directory(value: Any, *, name: str) -> str:
     if isinstance(value, str) and (value in ("auto", "none") or value.startswith("/")):
         return value
@@ -244,6 +270,25 @@ FOLDER = Kind(
     write=_folder_text,
     schema=_text_like("none", r"/[\s\S]*"),
     longest=_LONG_TEXT,
+)
+FILE = Kind(
+    form="none or a path from / on",
+    read=_file,
+    write=lambda value: "none" if value is None else value,
+    schema=_text_like("none", r"/[^\0]*"),
+    longest=_LONG_TEXT,
+)
+NUMBER = Kind(
+    form="a number such as 10",
+    read=_number,
+    write=_as_it_is,
+    schema={"type": ["number", "string", "null"], "minimum": 0, "pattern": f"^({_NUMBER})$"},
+)
+RATE = Kind(
+    form="a rate such as 1MiB/h",
+    read=_rate,
+    write=lambda value: f"{format_bytes(value)}/h",
+    schema=_text_like(_SIZE_TEXT + r"/\s*[Hh]\s*"),
 )
 PATTERNS = Kind(
     form='names or patterns, as in ["prices", "tmp_*"]',

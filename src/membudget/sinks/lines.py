@@ -9,6 +9,7 @@ from membudget.core import (
     BrakeHit,
     Failed,
     Late,
+    LeakSuspected,
     LimitExceeded,
     PressureChanged,
     ProtectionTried,
@@ -127,6 +128,15 @@ def _exceeded(event: LimitExceeded) -> str:
     return f"{event.name} holds {event.used:,} {event.unit}, over {event.limit:,}"
 
 
+def _leak(event: LeakSuspected) -> str:
+    if event.confidence == "none":
+        return f"no leak any more: {event.reason}"
+    culprit = f", in {event.culprit}" if event.culprit else ""
+    kind = f", {event.kind}" if event.kind else ""
+    grown = event.reason or f"+{human_bytes(event.rate)}/h"
+    return f"a leak is suspected ({event.confidence}{kind}{culprit}): {grown}"
+
+
 def _late(event: Late) -> str:
     times = f", {event.times} times so far" if event.times > 1 else ""
     late = human_seconds(event.by)
@@ -156,6 +166,7 @@ _TELLERS: dict[type, Callable[..., str]] = {
     ProtectionTried: _protection,
     AdmissionRefused: _refused,
     BrakeHit: _braked,
+    LeakSuspected: _leak,
     LimitExceeded: _exceeded,
     Late: _late,
     ReportMade: _report,

@@ -30,12 +30,12 @@ from membudget.watched.shape import (
     maxlen_of,
     take_oldest,
 )
-from membudget.watched.stats import WatchedStats
+from membudget.watched.stats import WatchedStats, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from membudget.core import Clock, Event
+    from membudget.core import Clock, Event, PartSample
     from membudget.registry import Registry
 
 EVERY = 1.0
@@ -123,6 +123,7 @@ class WatchedContainer:
         self._began = self._resized_at = self._now()
         self._looked_at = float("-inf")
         self._is_told_endless = False
+        self._seen: tuple[str, int | None] = ("container", None)
         if trim and (there := self._find()) is not None:
             check_trim(there, name)
         self._registry.add(self, keep=True)
@@ -160,6 +161,13 @@ class WatchedContainer:
             exceeded=self.exceeded,
             trimmed=self.trimmed,
         )
+
+    def as_part(self) -> PartSample:
+        """How it stood at the last look, for a sample; the container itself is left alone."""
+        last, (kind, maxlen) = self._history.last, self._seen
+        items = last if self._history.looks else None
+        bounds = (self._max_items, maxlen, self._max_bytes)
+        return part_of(self.name, kind, items, self._weighing.bytes_of(last), bounds)
 
     def advice(self) -> Advice:
         """What its use so far says about its bound: how full, how old, how much of it is read."""
@@ -209,6 +217,7 @@ class WatchedContainer:
             return 0
         length = length_of(container)
         self._history.note(now, length)
+        self._seen = (type(container).__name__, maxlen_of(container))
         try:
             self._weighing.follow(container, length, now)
         finally:  # A registered function that fails is no reason to keep silent.

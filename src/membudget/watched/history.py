@@ -33,6 +33,7 @@ class History:
     Attributes:
         peak: The greatest length ever seen.
         looks: How many were noted.
+        last: The last of them.
     """
 
     def __init__(self, every: float) -> None:
@@ -40,15 +41,15 @@ class History:
         self.looks = 0
         self._every = every
         self._samples: list[_Sample] = []
-        self._last = 0
+        self.last = 0
         self._dropped = 0
 
     def note(self, at: float, length: int) -> None:
         """Note a length seen now (monotonic seconds). Cost: under 1 µs."""
         self.looks += 1
         self.peak = max(self.peak, length)
-        self._dropped += max(0, self._last - length)
-        self._last = length
+        self._dropped += max(0, self.last - length)
+        self.last = length
         samples = self._samples
         # A little early counts as in time, or every second look would be left out.
         if samples and at - samples[-1].at < 0.9 * self._every:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from membudget.core import Record
+from membudget.core import PartSample, Record
 
 
 class WatchedStats(Record):
@@ -29,3 +29,30 @@ class WatchedStats(Record):
     peak: int
     exceeded: int
     trimmed: int
+
+
+def part_of(
+    name: str,
+    kind: str,
+    items: int | None,
+    held: int | None,
+    bounds: tuple[int | None, int | None, int | None],
+) -> PartSample:
+    """How a watched container stands, for a sample.
+
+    Args:
+        name: What it is called.
+        kind: Its type.
+        items: How many it holds, or None.
+        held: Bytes they take, or None.
+        bounds: Its limit in items, the bound it keeps by itself, its limit in bytes.
+    """
+    most = [one for one in bounds[:2] if one is not None]
+    return PartSample(
+        name=name,
+        kind=f"watched {kind}",
+        items=items,
+        bytes=held,
+        most_items=min(most, default=None),
+        most_bytes=bounds[2],
+    )

@@ -39,16 +39,17 @@ def row(text: str) -> dict[str, Any]:
         "gc": {"is_enabled": True, "counts": [0], "collections": [0], "frozen": 0},
         "allocator": {"blocks": 1},
         "threads": 1,
+        "leak": {"kind": text, "confidence": text, "reason": text, "culprits": [text]},
         "brake": None,
         "changes": [change],
     }
 
 
-@pytest.mark.parametrize("index", range(11))
+@pytest.mark.parametrize("index", range(12))
 def test_no_name_of_another_process_steers_the_terminal(index: int) -> None:
     """Each line is one printable line of bounded length, with what it is about still in it."""
     told = [line(row(HOSTILE)), *details(row(HOSTILE))]
-    assert len(told) == 11
+    assert len(told) == 12
     assert told[index].isprintable()
     assert len(told[index]) < 3000
 
@@ -56,3 +57,27 @@ def test_no_name_of_another_process_steers_the_terminal(index: int) -> None:
 def test_plain_names_are_told_as_they_are() -> None:
     """Also in other scripts."""
     assert "цены цены" in line({**row("цены цены"), "level": "NORMAL"})
+
+
+def test_the_leak_line_says_what_how_sure_and_why() -> None:
+    """Or that it is too early, or nothing where nobody judges."""
+    leak = {
+        "kind": "native growth",
+        "confidence": "medium",
+        "reason": "+12 MiB/h over 6 h.",
+        "culprits": [],
+    }
+
+    def told(found: object) -> list[str]:
+        return [one.strip() for one in details({**row("a"), "leak": found}) if "leak " in one]
+
+    assert told(leak) == ["leak       native growth (medium): +12 MiB/h over 6 h."]
+    assert told({**leak, "culprits": ["app.book"]}) == [
+        "leak       native growth (medium) in app.book: +12 MiB/h over 6 h."
+    ]
+    assert told({**leak, "kind": "no growth", "confidence": "none"}) == [
+        "leak       no growth: +12 MiB/h over 6 h."
+    ]
+    early = {"confidence": None, "reason": "3 samples so far, 24 are due"}
+    assert told(early) == ["leak       too early to say: 3 samples so far, 24 are due"]
+    assert told(None) == []

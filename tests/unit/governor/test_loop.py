@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from membudget.core import (
     Marks,
     Pressure,
     PressureChanged,
+    Reading,
+    Sample,
     Sampled,
     Started,
     Stopped,
@@ -178,11 +181,84 @@ def test_chores_run_when_due_and_light_ones_come_early_above_low() -> None:
     assert heavy.runs == 1
 
 
+def test_chores_run_by_hand_never_meet_a_step() -> None:
+    """They are one thread's work: another thread waits, and a chore that asks for them returns."""
+    scene = Scene()
+    during: list[bool] = []
+
+    class Busy(Chore):
+        def run(self, until: float) -> int:
+            other = threading.Thread(target=scene.governor.maintain)
+            other.start()
+            other.join(0.05)
+            during.append(other.is_alive())
+            scene.governor.maintain()
+            self.others = [*getattr(self, "others", ()), other]
+            self.is_due = False
+            return super().run(until)
+
+    busy = Busy(is_due=True)
+    counted = Chore()
+    scene.governor.chores += [busy, counted]
+    scene.at(50)
+    assert during[0]
+    scene.governor.chores.remove(busy)
+    for other in busy.others:
+        other.join()
+    assert counted.runs == 1
+
+
 def test_samples_come_at_their_interval() -> None:
     """One at the start, one every five minutes."""
     scene = Scene()
     scene.at(50, 601)
     assert len(scene.recorder.of(Sampled)) == 3
+
+
+def test_a_sample_is_taken_by_the_first_step_after_the_start() -> None:
+    """A start does not wait for it; the event carries it."""
+    scene, taken = Scene(), []
+
+    def take(reading: Reading) -> Sample:
+        taken.append(reading.at)
+        return Sample(at=reading.at, wall=0.0, used=reading.used, rss=1)
+
+    governor = Governor(
+        scene.memory,
+        Marks(),
+        sinks=[scene.recorder],
+        registry=Registry(),
+        clock=scene.clock,
+        take=take,
+    )
+    governor.start(thread=False)
+    assert not scene.recorder.of(Sampled)
+    for _ in range(601):
+        scene.clock.advance(1)
+        governor.step()
+    governor.stop()
+    told = scene.recorder.of(Sampled)
+    assert [event.sample.at for event in told if event.sample] == taken
+    assert len(told) == 3
+
+
+def test_a_sample_that_fails_is_told_and_the_loop_goes_on() -> None:
+    """The event comes without it."""
+    scene = Scene()
+    fail: Any = raising(OSError("gone"))
+    governor = Governor(
+        scene.memory,
+        Marks(),
+        sinks=[scene.recorder],
+        registry=Registry(),
+        clock=scene.clock,
+        take=fail,
+    )
+    governor.step()
+    (failed,) = scene.recorder.of(Failed)
+    assert failed.where == "sample"
+    (sampled,) = scene.recorder.of(Sampled)
+    assert sampled.sample is None
 
 
 def test_only_watching_reclaims_nothing() -> None:

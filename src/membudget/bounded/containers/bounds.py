@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from membudget.core import Record
+from membudget.core import PartSample, Record
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from membudget.core import Holder
 
 Cause: TypeAlias = Literal["items", "bytes", "pressure"]
 """Why an item was dropped: the container's own bounds, or the budget."""
@@ -43,6 +45,25 @@ class ContainerStats(Record):
     added: int
     dropped: Mapping[str, int]
     refused: int
+
+
+def part_of(
+    holder: Holder,
+    items: int,
+    most_items: int | None,
+    most_bytes: int | None,
+    ttl: float | None = None,
+) -> PartSample:
+    """How a container stands, for a sample."""
+    return PartSample(
+        name=holder.name,
+        kind=type(holder).__name__,
+        items=items,
+        bytes=holder.held_bytes(),
+        most_items=most_items,
+        most_bytes=most_bytes,
+        ttl=ttl,
+    )
 
 
 def items_bound(bound: object, name: str = "max_items") -> int | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.bounded.arguments import bytes_bound, checked_name
 from membudget.bounded.containers.bounds import DEFAULT_ITEMS, KEEP, ContainerStats, items_bound
 from membudget.bounded.containers.copies import attributes_of, remade
-from membudget.bounded.locked import Locked
+from membudget.bounded.containers.standing import Standing
 from membudget.core import Rung
 from membudget.registry import REGISTRY, Registry
 from membudget.sizing import checked, size_of
@@ -46,7 +46,7 @@ _BATCH_BYTES = 1 << 20
 _INFINITE = float("inf")
 
 
-class Bounded(Locked):
+class Bounded(Standing):
     """Items under a lock and within bounds, as a holder and a reclaimer.
 
     Any thread may call any method. `held_bytes` and `reclaimable` take no lock.

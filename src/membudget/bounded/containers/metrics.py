@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.arguments import bytes_bound
-from membudget.bounded.containers.bounds import KEEP, items_bound
+from membudget.bounded.containers.bounds import KEEP, items_bound, part_of
 from membudget.bounded.containers.series import LEAST, MetricsStats, Summary, summarize
 from membudget.bounded.containers.series_store import SeriesStore, Widths, samples_bound
 from membudget.core import Rung
@@ -18,7 +18,7 @@ from membudget.errors import ConfigError
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
-    from membudget.core import Clock
+    from membudget.core import Clock, PartSample
     from membudget.registry import Registry
 
 _INFINITE = float("inf")
@@ -239,6 +239,10 @@ class MetricsCollector(SeriesStore):
                 if self.has_expired(now):
                     freed += self._take_series("expired")
         return freed
+
+    def as_part(self) -> PartSample:
+        """How it stands, for a sample: series are its items. No lock."""
+        return part_of(self, len(self._series), self._max_series, self._max_bytes, self._ttl)
 
     def stats(self) -> MetricsStats:
         """The figures; reading them changes nothing."""

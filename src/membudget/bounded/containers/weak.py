@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from membudget.bounded.arguments import bytes_bound
-from membudget.bounded.containers.bounds import KEEP
+from membudget.bounded.containers.bounds import KEEP, part_of
 from membudget.bounded.containers.chain import Chain
 from membudget.bounded.containers.strong import Kept, WeakCacheStats, strong_bound
 from membudget.bounded.containers.weak_store import MISSING, SWEPT_AT_A_TIME, WeakStore
@@ -20,7 +20,7 @@ from membudget.units import human_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from membudget.core import Clock
+    from membudget.core import Clock, PartSample
     from membudget.registry import Registry
 
 K = TypeVar("K")
@@ -212,6 +212,11 @@ class WeakCache(WeakStore, Generic[K, V]):
             self._strong.most, self._strong.most_bytes = count, size
             gone = self._released(self._strong.release_excess())
         del gone
+
+    def as_part(self) -> PartSample:
+        """How it stands, for a sample: its items are those that it keeps alive. No lock."""
+        strong = self._strong
+        return part_of(self, strong.chain.count, strong.bound(), strong.most_bytes)
 
     def stats(self) -> WeakCacheStats:
         """The figures; entries of values that have died are swept first."""

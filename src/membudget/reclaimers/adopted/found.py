@@ -12,7 +12,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import Record, Rung
+from membudget.core import PartSample, Record, Rung
 from membudget.reclaimers.adopted.checked import Checked
 from membudget.reclaimers.adopted.wrappers import FEWEST, WRAPPER, Kept, entries_of, name_of
 
@@ -179,6 +179,22 @@ class FoundCaches:
             wrapper = seen.wrapper()
             if wrapper is not None and not name_of(wrapper).startswith("membudget."):
                 yield self._describe(wrapper, seen.kept)
+
+    def as_parts(self) -> Iterator[PartSample]:
+        """Those of more than a handful of entries, for a sample. Cost: 0.5 µs a cache."""
+        for seen in list(self._seen.values()):
+            wrapper = seen.wrapper()
+            if wrapper is None or (info := wrapper.cache_info()).currsize < FEWEST:
+                continue
+            if not (name := name_of(wrapper)).startswith("membudget."):
+                weight = seen.kept.weight
+                yield PartSample(
+                    name=name,
+                    kind="lru_cache",
+                    items=info.currsize,
+                    bytes=None if weight is None else info.currsize * weight,
+                    most_items=info.maxsize,
+                )
 
     def follow_functools(self) -> Callable[[], None]:
         """Note every wrapper from its making on; returns what ends that.

@@ -1,0 +1,80 @@
+"""Collecting before accusing: one collection and one trim, and what they came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from membudget.core import Reclaimed, SystemClock
+from membudget.probes import allocator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Clock, Event, Reclaimer
+
+NAME = "leak check"
+
+
+class CollectAndTrim:
+    """Shows how much of a growth is garbage, or memory that the allocator holds.
+
+    It keeps to the cooldown and the share of the time of the collections that it shares with the
+    ladder: while those rest, it waits. Costs what a full collection and a trim cost.
+
+    Args:
+        collect: The full collection.
+        trim: The trim.
+        own: Reads the bytes of the process now.
+        tell: Takes a `Reclaimed` event of the two.
+    """
+
+    def __init__(
+        self,
+        collect: Reclaimer,
+        trim: Reclaimer,
+        own: Callable[[], int],
+        tell: Callable[[Event], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self._collect = collect
+        self._trim = trim
+        self._own = own
+        self._tell = tell
+        self._clock = clock or SystemClock()
+
+    def __call__(self, wanted: int) -> tuple[int, int] | None:
+        """Do it, on the governor's thread.
+
+        Args:
+            wanted: Bytes of the growth, for the event.
+
+        Returns:
+            Bytes of the heap that the collection freed, and by how many the process shrank; None
+            while collections rest.
+        """
+        if self._collect.reclaimable() == 0 or self._trim.reclaimable() == 0:
+            return None
+        began, before, heap = self._clock.now(), self._own(), _malloc()
+        freed = self._collect.reclaim(max(1, wanted), began)
+        freed += max(0, heap - _malloc())
+        self._trim.reclaim(max(1, wanted), began)
+        returned = before - self._own()
+        self._tell(
+            Reclaimed(
+                at=self._clock.now(),
+                by=NAME,
+                rung=None,
+                asked=wanted,
+                claimed=freed,
+                measured=returned,
+                took=self._clock.now() - began,
+                objects=getattr(self._collect, "objects", None),
+            )
+        )
+        return freed, max(0, returned)
+
+
+def _malloc() -> int:
+    """Bytes in use by the C allocator; 0 where it does not tell."""
+    heap = allocator.mallinfo()
+    return 0 if heap is None else heap.in_use

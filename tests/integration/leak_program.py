@@ -1,0 +1,115 @@
+"""Leaks under a budget whose samples tell a time that runs faster, and says what the budget tells.
+
+    PYTHONPATH=src python tests/integration/leak_program.py leak|bounded|fork|history [FILE]
+
+A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any
+process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
+each sample; `bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and
+then forks a child that says what it begins with; `history` keeps its samples in the file, in real
+time. The program prints a JSON object a line, and runs
+until it is killed or has told enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import membudget
+
+SECONDS = 0.03
+STEP = 300.0
+MOST_SAMPLES = 160
+ENOUGH = {"leak": "medium", "bounded": "", "fork": "medium", "history": ""}
+
+kept: list[bytes] = []
+
+
+def main(way: str, file: str | None) -> None:
+    """Live, and say what was told."""
+    told: list[Any] = []
+    budget = membudget.start(
+        "2GiB",
+        sinks=[told.append],
+        thread=False,
+        monitoring={
+            "snapshot_interval": SECONDS,
+            "history_file": file,
+            "history_size": 50_000 if way == "history" else 288,
+        },
+        cleanup={"cooldown": 0.001},
+    )
+    began = time.time()
+    cache = budget.cache("prices", max_bytes="8MiB")
+    taken: list[int] = []
+    if way != "history":
+        budget.sampling.wall = lambda: began + len(taken) * STEP
+    for number in range(MOST_SAMPLES):
+        taken.append(number)
+        grow(cache, way)
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            budget.step()
+            time.sleep(0.005)
+        if report(told, ENOUGH[way]):
+            break
+    verdict = budget.leaks()
+    say(end=str(verdict.kind), confidence=verdict.confidence.name, samples=len(budget.samples))
+    if way == "fork":
+        fork(budget)
+    budget.stop()
+
+
+def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
+    """Keep about 1 MiB more, or have the cache do so."""
+    for number in range(256):
+        value = os.urandom(4096)
+        if way == "bounded":
+            cache.set((number, value[:8]), value)
+        else:
+            kept.append(value)
+
+
+def report(told: list[Any], enough: str) -> bool:
+    """Say what was told since; whether that is enough."""
+    is_enough = False
+    while told:
+        event = told.pop(0)
+        kind = type(event).__name__
+        if kind in ("LeakSuspected", "Failed") or getattr(event, "by", "") == "leak check":
+            say(event=kind, **{key: str(value) for key, value in event.as_dict().items()})
+            is_enough = is_enough or (enough != "" and getattr(event, "confidence", "") == enough)
+    return is_enough
+
+
+def fork(budget: membudget.Budget) -> None:
+    """Have a child say what it begins with."""
+    child = os.fork()
+    if child == 0:
+        before = len(budget.samples)
+        time.sleep(2 * SECONDS)
+        budget.step()
+        samples = budget.samples
+        verdict = budget.leaks()
+        say(
+            child=before,
+            pids=sorted({one.pid == os.getpid() for one in samples}),
+            samples=len(samples),
+            reason=verdict.reason,
+        )
+        os._exit(0)
+    os.waitpid(child, 0)
+    say(parent=len(budget.samples), confidence=budget.leaks().confidence.name)
+
+
+def say(**words: Any) -> None:
+    """A line of JSON."""
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)

@@ -1,0 +1,83 @@
+"""Real processes whose samples tell a faster time: leaks told, fills not, history over a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from membudget.sampling.form import from_text
+from waiting import eventually
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
+PROGRAM = str(Path(__file__).with_name("leak_program.py"))
+MIB = 1 << 20
+
+
+def told(*arguments: str) -> list[dict[str, Any]]:
+    """What the program says, a line each."""
+    argv = [sys.executable, PROGRAM, *arguments]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_process_that_leaks_says_so_after_it_has_collected_once() -> None:
+    """About 12 MiB an hour of its time, in objects, from the beginning on."""
+    lines = told("leak")
+    events = [line["event"] for line in lines if "event" in line]
+    assert events == ["LeakSuspected", "Reclaimed", "LeakSuspected"]
+    low, collection, medium = lines[:3]
+    assert low["confidence"] == "low"
+    assert collection["by"] == "leak check"
+    assert medium["confidence"] == "medium"
+    assert 10 * MIB < float(medium["rate"]) < 15 * MIB
+    assert medium["kind"] in ("leak in Python objects", "native growth")
+    assert lines[-1]["confidence"] == "MEDIUM"
+
+
+def test_a_process_that_fills_a_bounded_cache_is_not_accused() -> None:
+    """It takes in as much, and its end was told."""
+    lines = told("bounded")
+    assert [line for line in lines if "event" in line] == []
+    assert lines[-1]["confidence"] == "NONE"
+    assert lines[-1]["samples"] > 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_begins_with_samples_and_verdict_of_its_own() -> None:
+    """And the parent keeps its own."""
+    *_, child, parent = told("fork")
+    assert child["child"] == 0
+    assert child["samples"] == 1
+    assert child["pids"] == [True]
+    assert child["reason"].startswith("Too early")
+    assert parent["parent"] > 50
+    assert parent["confidence"] == "MEDIUM"
+
+
+def killed_life(file: Path) -> int:
+    """Have the program live until it has written its history, and kill it; its number."""
+    before = file.read_bytes() if file.exists() else b""
+    argv = [sys.executable, PROGRAM, "history", str(file)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: file.exists() and file.read_bytes() != before, 60)
+        finally:
+            process.kill()
+    return process.pid
+
+
+def test_the_history_outlives_a_kill_and_a_restart(tmp_path: Path) -> None:
+    """Both lives are in the file, each with its number and its beginning."""
+    file = tmp_path / "samples"
+    lives = [killed_life(file), killed_life(file)]
+    samples = from_text(file.read_bytes(), "a")
+    assert list(dict.fromkeys(one.pid for one in samples)) == lives
+    assert len({one.began for one in samples}) == 2
+    assert {path.name for path in tmp_path.iterdir()} <= {"samples", "samples.lock", "samples.new"}

@@ -1,0 +1,99 @@
+"""The laws of samples: what is packed or written comes back as it was, whatever it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from membudget.core import PartSample, Sample
+from membudget.errors import ConfigError
+from membudget.sampling.form import from_text, to_text
+from membudget.sampling.ring import SampleRing
+
+_WHOLE = st.integers() | st.integers(-3, 300) | st.sampled_from([2**31, 2**63, -(2**64)])
+_NUMBER = st.floats(allow_nan=False)
+_TEXT = st.text() | st.sampled_from(["a", "b", "\ud800", "\n"])
+
+
+def _maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+PARTS = st.builds(
+    PartSample,
+    name=_TEXT,
+    kind=_TEXT,
+    items=_maybe(_WHOLE),
+    bytes=_maybe(_WHOLE),
+    most_items=_maybe(_WHOLE),
+    most_bytes=_maybe(_WHOLE),
+    ttl=_maybe(_NUMBER),
+)
+_BY_KIND: dict[str, st.SearchStrategy[Any]] = {
+    "int": _WHOLE,
+    "float": _NUMBER,
+    "bool": st.booleans(),
+    "tuple[int, int, int]": st.tuples(_WHOLE, _WHOLE, _WHOLE),
+    "tuple[PartSample, ...]": st.lists(PARTS, max_size=4).map(tuple),
+}
+SAMPLES = st.builds(
+    Sample,
+    **{
+        name: _maybe(_BY_KIND[kind.removesuffix(" | None")])
+        if kind.endswith("None")
+        else _BY_KIND[kind]
+        for name, kind in Sample.__annotations__.items()
+    },
+)
+
+
+@given(samples=st.lists(SAMPLES, max_size=6), size=st.integers(1, 4))
+def test_unpacking_what_was_packed_gives_the_newest_as_they_were(
+    samples: list[Sample], size: int
+) -> None:
+    """For any figures, and nothing stays of what was forgotten."""
+    ring = SampleRing(size)
+    for sample in samples:
+        ring.add(sample)
+    kept = samples[-size:]
+    assert ring.latest() == kept
+    assert len(ring._contexts) <= len(kept)
+    assert len(ring._declared) <= sum(len(sample.parts) for sample in kept)
+
+
+@given(
+    lives=st.lists(st.lists(SAMPLES, max_size=4), max_size=3),
+    size=st.integers(1, 6),
+)
+def test_a_ring_restored_is_the_newest_of_both_lives(lives: list[list[Sample]], size: int) -> None:
+    """Whatever was restored when: those added come last, those restored before them."""
+    ring = SampleRing(size)
+    expected: list[Sample] = []
+    for earlier in lives:
+        room = size - len(expected)
+        ring.restore(earlier)
+        expected = (earlier[-room:] if room else []) + expected
+        assert ring.latest() == expected
+
+
+@given(samples=st.lists(SAMPLES, max_size=4))
+def test_reading_what_was_written_gives_what_there_was(samples: list[Sample]) -> None:
+    """Numbers to the last digit, and text of any letters."""
+    assert from_text(to_text(samples), "a") == samples
+
+
+@given(samples=st.lists(SAMPLES, min_size=1, max_size=3), data=st.data())
+def test_no_change_of_a_file_goes_unseen(samples: list[Sample], data: st.DataObject) -> None:
+    """A byte exchanged, or bytes missing: it is refused in one line, or says the same."""
+    text = to_text(samples)
+    place = data.draw(st.integers(0, len(text) - 1))
+    other = bytes([data.draw(st.integers(0, 255))])
+    for broken in (text[:place], text[:place] + other + text[place + 1 :]):
+        try:
+            found = from_text(broken, "a")
+        except ConfigError as error:
+            assert "\n" not in str(error)  # noqa: PT017  # refusing is one of two good ends
+        else:
+            assert found == samples

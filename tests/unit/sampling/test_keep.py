@@ -1,0 +1,256 @@
+"""The history file: kept over a restart, one process each, and nothing lost without a word."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from membudget.sampling.form import from_text, to_text
+from membudget.sampling.keep import WRITTEN_EVERY, Keeper
+from membudget.sampling.place import Place
+from membudget.sampling.ring import SampleRing
+from sampling_scene import BEGAN, STEP, sample
+from waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from membudget.core import Sample
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="no flock there")
+DAY = 86400.0
+NOW = BEGAN + 600 * STEP
+
+
+class Life:
+    """One life of a process with a history file."""
+
+    def __init__(self, path: Path, *, size: int = 288) -> None:
+        self.ring = SampleRing(size)
+        self.told: list[str] = []
+        self.keeper = Keeper(
+            str(path),
+            self.ring,
+            DAY,
+            lambda where, error: self.told.append(f"{where}: {error}"),
+            wall=lambda: NOW,
+        )
+
+    def live(self, *samples: Sample) -> None:
+        """Take these samples, each with time for the disk."""
+        for one in samples:
+            self.ring.add(one)
+            self.keeper.after_sample()
+            self.keeper._join(10.0)
+            if self.keeper.due(0.0):
+                self.keeper.run(0.0)
+
+
+def lately(*numbers: int, began: float = BEGAN) -> list[Sample]:
+    """Samples of an hour ago and on."""
+    return [sample(580 + number, began=began) for number in numbers]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where it is kept."""
+    return tmp_path / "samples"
+
+
+def read(path: Path) -> list[Sample]:
+    """What is in a file."""
+    return from_text(path.read_bytes(), "a")
+
+
+def test_a_life_goes_on_where_the_last_one_ended(path: Path) -> None:
+    """And where one ended and another began is to be seen."""
+    first = Life(path)
+    first.live(*lately(0, 1))
+    first.keeper.close()
+    second = Life(path)
+    second.live(*lately(2, began=BEGAN + 5))
+    second.keeper.close()
+    assert second.ring.latest() == [*lately(0, 1), *lately(2, began=BEGAN + 5)]
+    assert read(path) == second.ring.latest()
+    assert first.told == second.told == []
+
+
+def test_it_is_written_now_and_then_for_those_that_are_killed(path: Path) -> None:
+    """Every third sample."""
+    life = Life(path)
+    life.live(*lately(*range(WRITTEN_EVERY - 1)))
+    assert not path.exists()
+    life.live(*lately(WRITTEN_EVERY))
+    assert len(read(path)) == WRITTEN_EVERY
+    life.keeper.close()
+
+
+def test_what_is_older_than_a_day_or_from_the_future_is_left_out(path: Path) -> None:
+    """A clock may have been set meanwhile."""
+    path.write_bytes(to_text([sample(0), *lately(0), sample(900)]))
+    life = Life(path)
+    life.live(*lately(5))
+    life.keeper.close()
+    assert life.ring.latest() == lately(0, 5)
+
+
+def test_no_more_are_kept_than_the_ring_has_room_for(path: Path) -> None:
+    """The newest."""
+    path.write_bytes(to_text(lately(*range(10))))
+    life = Life(path, size=4)
+    life.live(*lately(12))
+    life.keeper.close()
+    assert life.ring.latest() == lately(7, 8, 9, 12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"t_s,rss_kb\n",
+        to_text(lately(0))[:-3],
+        b'{"membudget": "samples", "version": 2}\n',
+        b'{"membudget": "samples", "version": 0}\n',
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_and_put_aside(path: Path, text: bytes) -> None:
+    """Nothing of it is lost, and the process has a history all the same."""
+    path.write_bytes(text)
+    life = Life(path)
+    life.live(*lately(0))
+    life.keeper.close()
+    aside = path.with_name("samples.broken")
+    assert aside.read_bytes() == text
+    (told,) = life.told
+    assert told.startswith(f"history: {path} ")
+    assert str(aside) in told
+    assert read(path) == lately(0)
+
+
+def test_each_file_put_aside_has_a_name_of_its_own(path: Path) -> None:
+    """Up to nine; then the file stays where it is, and no history is kept."""
+    for number in range(9):
+        path.write_bytes(b"%d" % number)
+        life = Life(path)
+        life.live(*lately(0))
+        life.keeper.close()
+        path.unlink()
+    assert path.with_name("samples.broken").read_bytes() == b"0"
+    assert path.with_name("samples.broken.9").read_bytes() == b"8"
+    path.write_bytes(b"ten")
+    life = Life(path)
+    life.live(*lately(*range(5)))
+    life.keeper.close()
+    assert path.read_bytes() == b"ten"
+    assert "clean up" in life.told[0]
+
+
+def test_two_processes_never_write_the_same_file(path: Path) -> None:
+    """The second has one beside it, and whoever comes when one has ended goes on with that."""
+    first, second = Life(path), Life(path)
+    first.live(*lately(0))
+    second.live(*lately(1, began=BEGAN + 1))
+    assert first.keeper.path == str(path)
+    assert second.keeper.path == f"{path}.2"
+    first.keeper.close()
+    third = Life(path)
+    third.live(*lately(2, began=BEGAN + 2))
+    third.keeper.close()
+    second.keeper.close()
+    assert read(path) == [*lately(0), *lately(2, began=BEGAN + 2)]
+    assert read(path.with_name("samples.2")) == lately(1, began=BEGAN + 1)
+
+
+def test_a_folder_that_is_not_there_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    """It is tried again at each sample, until it is there."""
+    folder = tmp_path / "later"
+    life = Life(folder / "samples")
+    life.live(*lately(0))
+    assert "No such file" in life.told[0]
+    folder.mkdir()
+    life.live(*lately(1))
+    life.keeper.close()
+    assert read(folder / "samples") == lately(0, 1)
+
+
+def test_a_life_without_samples_leaves_no_file(path: Path) -> None:
+    """Nothing was taken, so nothing is written, not even a lock."""
+    life = Life(path)
+    life.keeper.close()
+    assert not list(path.parent.iterdir())
+
+
+def test_a_lock_that_the_program_closed_is_taken_anew(path: Path) -> None:
+    """As a program does that becomes a daemon; what stands in the file is not lost."""
+    life = Life(path)
+    life.live(*lately(0, 1, 2))
+    place = life.keeper._place
+    assert place is not None
+    os.close(place._lock)
+    other = os.open(os.devnull, os.O_RDONLY)  # It has that number now, perhaps.
+    life.live(*lately(3, 4, 5))
+    life.live(*lately(6, 7, 8))
+    life.keeper.close()
+    os.fstat(other)
+    os.close(other)
+    assert read(path) == lately(*range(9))
+    assert not life.told
+
+
+def test_a_reader_never_sees_half_a_file(path: Path) -> None:
+    """What is written takes the place of what was there in one step."""
+    place = Place(str(path))
+    texts = [to_text(lately(*range(count))) for count in (2, 50)]
+    place.write(texts[0])
+    held = path.open("rb")
+    place.write(texts[1])
+    assert held.read() == texts[0]
+    held.close()
+    assert place.read() == texts[1]
+    place.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_takes_a_place_of_its_own_and_leaves_the_parents(path: Path) -> None:
+    """The parent's lock holds on; the child begins with its second sample."""
+    life = Life(path)
+    life.live(*lately(0))
+    life.keeper.before_fork(time.monotonic() + 1)
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        code = 1
+        try:
+            life.keeper.after_fork_in_child()
+            life.ring.clear()
+            life.live(*lately(1, began=BEGAN + 1))
+            is_waiting = life.keeper.path is None
+            life.live(*lately(2, began=BEGAN + 1))
+            life.keeper.close()
+            code = 0 if is_waiting else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    other = Life(path)
+    other.live(*lately(3, began=BEGAN + 3))
+    assert other.keeper.path == f"{path}.2"
+    other.keeper.close()
+    life.keeper.close()
+    assert read(path) == lately(0)
+    assert read(path.with_name("samples.2"))[:2] == lately(1, 2, began=BEGAN + 1)
+
+
+def test_the_end_does_not_wait_for_a_disk_that_hangs(path: Path) -> None:
+    """A named pipe that nobody reads stands for it."""
+    life = Life(path)
+    life.live(*lately(0))
+    fifo = path.with_name("samples.new")
+    os.mkfifo(fifo)
+    life.keeper.close(patience=0.05)
+    assert life.keeper._is_busy()
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # It goes on, and ends.
+    eventually(lambda: not life.keeper._is_busy())
+    os.close(reader)
+    life.keeper.close()

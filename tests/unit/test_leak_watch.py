@@ -1,0 +1,264 @@
+"""The leak chore: when it judges, what it tells, and what it does before it accuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fakes import MIB, FakeClock, Recorder, raising
+from membudget.budget.leak_watch import LeakWatch
+from membudget.core import Failed, LeakSuspected, Severity
+from membudget.governor.telling import Teller
+from membudget.leaks.records import Confidence, Kind
+from membudget.sampling.ring import SampleRing
+from membudget.settings.resolve import resolve
+from sampling_scene import BEGAN, STEP, day, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from membudget.core import Sample
+
+
+class TickingClock(FakeClock):
+    """A clock on which every look takes a millisecond, so that slices end."""
+
+    def now(self) -> float:
+        """A little later each time."""
+        self.time += 0.001
+        return self.time
+
+
+class Scene:
+    """A leak chore over samples made by hand."""
+
+    def __init__(self, *, collect: Any = None, culprits: Any = None, **leaks: Any) -> None:
+        self.clock = TickingClock()
+        self.recorder = Recorder()
+        self.ring = SampleRing()
+        self.slices: list[int] = []
+        more = {} if culprits is None else {"culprits": culprits}
+        self.watch = LeakWatch(
+            self.ring,
+            resolve({"leaks": leaks}, {}),
+            Teller([self.recorder], self.clock),
+            collect=collect,
+            clock=self.clock,
+            **more,
+        )
+
+    def live(self, samples: Iterable[Sample]) -> None:
+        """Take samples, and do the chore after each until nothing is due."""
+        for one in samples:
+            self.ring.add(one)
+            self.watch.after_sample(one)
+            slices = 0
+            while self.watch.due(self.clock.time) and slices < 1000:
+                self.watch.run(self.clock.time + 0.005)
+                slices += 1
+            self.slices.append(slices)
+
+    @property
+    def told(self) -> list[LeakSuspected]:
+        """What was told, in order."""
+        return self.recorder.of(LeakSuspected)
+
+
+def test_nothing_is_judged_before_there_is_enough_to_judge() -> None:
+    """Two hours and 24 samples; until then only why."""
+    scene = Scene()
+    scene.live(day(20, 23 * STEP / 3600))
+    assert scene.watch.row() == {"confidence": None, "reason": "23 samples so far, 24 are due"}
+    scene.live([sample(23)])
+    assert scene.watch.verdict is not None
+    assert scene.slices[:23] == [0] * 23
+
+
+def test_what_judges_is_imported_with_the_first_verdict() -> None:
+    """A process that lives for an hour does not pay for it."""
+    program = (
+        "import sys\n"
+        "from sampling_scene import day\n"
+        "from membudget.budget.leak_watch import LeakWatch\n"
+        "from membudget.governor.telling import Teller\n"
+        "from membudget.sampling.ring import SampleRing\n"
+        "from membudget.settings.resolve import resolve\n"
+        "ring = SampleRing()\n"
+        "watch = LeakWatch(ring, resolve({}, {}), Teller())\n"
+        "for number, one in enumerate(day(5, 2)):\n"
+        "    ring.add(one); watch.after_sample(one)\n"
+        "    watch.due(0.0) and watch.run(0.0)\n"
+        "    print(number, any(name.startswith('membudget.leaks') for name in sys.modules))\n"
+    )
+    argv = [sys.executable, "-c", program]
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
+    assert told.stdout.splitlines() == [f"{n} {n == 23}" for n in range(24)]
+
+
+def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:
+    """Each level once, the surest last, with rate, beginning and reason."""
+    scene = Scene()
+    scene.live(day(20, 20))
+    levels = [event.confidence for event in scene.told]
+    assert levels[-1] == "high"
+    assert levels == [one for one in ("low", "medium", "high") if one in levels]
+    last = scene.told[-1]
+    assert last.rate_low is not None
+    assert last.rate_high is not None
+    assert last.rate_low <= last.rate <= last.rate_high
+    assert 15 * MIB < last.rate < 25 * MIB
+    assert last.onset is not None
+    assert BEGAN <= last.onset < BEGAN + 4 * 3600
+    assert last.growth > 50 * MIB
+    assert last.kind == Kind.PYTHON
+    assert "/h" in last.reason
+    assert last.severity is Severity.WARNING
+    row = scene.watch.row()
+    assert (row["confidence"], row["kind"]) == ("high", last.kind)
+
+
+def test_a_process_that_stands_still_is_never_told() -> None:
+    """A day of it."""
+    scene = Scene()
+    scene.live(day(0, 24))
+    assert not scene.told
+    assert scene.watch.verdict is not None
+    assert scene.watch.verdict.confidence is Confidence.NONE
+
+
+def test_a_suspicion_that_ends_is_taken_back() -> None:
+    """Growth that stops is told as over, once."""
+    scene = Scene()
+    scene.live(day(20, 36, until=9))
+    assert "medium" in [event.confidence for event in scene.told]
+    assert [event.confidence for event in scene.told].count("none") == 1
+    assert scene.told[-1].confidence == "none"
+    assert scene.told[-1].severity is Severity.INFO
+
+
+def test_a_verdict_is_made_in_slices() -> None:
+    """Other threads have their turn, and the governor its readings."""
+    scene = Scene()
+    scene.live(day(20, 12))
+    assert scene.slices[-1] >= 3
+
+
+class Collecting:
+    """What collecting gives, and how often it was asked."""
+
+    def __init__(self, answer: Callable[[], tuple[int, int] | None]) -> None:
+        self.answer = answer
+        self.asked: list[int] = []
+
+    def __call__(self, wanted: int) -> tuple[int, int] | None:
+        """As told."""
+        self.asked.append(wanted)
+        return self.answer()
+
+
+def test_before_it_accuses_it_collects_once() -> None:
+    """Where that gives nothing back, the accusation follows."""
+    collecting = Collecting(lambda: (0, 0))
+    scene = Scene(collect=collecting)
+    scene.live(day(20, 20))
+    assert len(collecting.asked) == 1
+    assert collecting.asked[0] > 20 * MIB
+    assert scene.told[-1].confidence == "high"
+
+
+def test_what_a_collection_gives_back_is_no_leak() -> None:
+    """It is named as garbage, and nobody is accused."""
+    collecting = Collecting(lambda: (500 * MIB, 500 * MIB))
+    scene = Scene(collect=collecting)
+    scene.live(day(20, 9))
+    assert len(collecting.asked) == 1
+    assert (scene.told[1].confidence, scene.told[1].kind) == ("none", Kind.GARBAGE)
+    assert {event.confidence for event in scene.told} <= {"low", "none"}
+
+
+def test_while_collections_rest_it_waits() -> None:
+    """The cooldown is kept; the accusation waits with it."""
+    collecting = Collecting(lambda: None)
+    scene = Scene(collect=collecting)
+    scene.live(day(20, 14))
+    assert len(collecting.asked) > 1
+    assert {event.confidence for event in scene.told} == {"low"}
+    collecting.answer = lambda: (0, 0)
+    before = len(collecting.asked)
+    scene.live(day(20, 6, first=14 * 12))
+    assert len(collecting.asked) == before + 1
+    assert scene.told[-1].confidence == "high"
+
+
+def test_a_culprit_is_named_where_somebody_finds_one() -> None:
+    """The finder is given the verdict and its samples."""
+
+    class Culprit:
+        name = "app.sessions"
+
+    asked: list[tuple[Any, int]] = []
+
+    def find(verdict: Any, samples: Any) -> tuple[Culprit, ...]:
+        asked.append((verdict.confidence, len(samples)))
+        return (Culprit(),)
+
+    scene = Scene(culprits=find)
+    scene.live(day(20, 14))
+    assert {event.culprit for event in scene.told} == {"app.sessions"}
+    assert len(asked) == len(scene.told)
+    assert scene.watch.row()["culprits"] == ["app.sessions"]
+
+
+def test_a_finder_that_fails_is_told_and_the_suspicion_stands() -> None:
+    """Without a culprit."""
+    scene = Scene(culprits=raising(OSError("gone")))
+    scene.live(day(20, 14))
+    assert scene.told[-1].culprit == ""
+    assert "culprits" in {event.where for event in scene.recorder.of(Failed)}
+
+
+def test_settings_are_the_rules() -> None:
+    """What is not worth a word is the owner's to say."""
+    scene = Scene(minimum_rate="30MiB/h")
+    scene.live(day(20, 14))
+    assert not scene.told
+    quick = Scene(min_samples=6, min_duration="30m")
+    quick.live(day(20, 0.5))
+    assert quick.watch.verdict is not None
+
+
+def test_samples_of_an_earlier_process_are_no_part_of_the_verdict() -> None:
+    """Restored ones are there to be shown."""
+    scene = Scene()
+    scene.ring.restore([one.replace(began=BEGAN - 5, pid=6) for one in day(50, 12)])
+    scene.live(day(0, 3, first=200))
+    assert scene.watch.verdict is not None
+    assert scene.watch.verdict.facts.samples <= 36
+    assert not scene.told
+
+
+def test_a_forked_child_begins_with_no_verdict() -> None:
+    """And with no suspicion of its parent's."""
+    scene = Scene()
+    scene.live(day(20, 14))
+    scene.watch.after_fork_in_child()
+    scene.ring.clear()
+    assert scene.watch.row()["confidence"] is None
+    assert not scene.watch.due(0.0)
+    told = len(scene.told)
+    scene.live([one.replace(pid=8, began=BEGAN + 9) for one in day(0, 4)])
+    assert scene.watch.verdict is not None
+    assert len(scene.told) == told
+
+
+def test_a_child_forked_amid_the_import_gives_up_and_says_so() -> None:
+    """Importing what its parent was importing could take for ever."""
+    scene = Scene()
+    scene.watch._is_loading = True
+    scene.watch.after_fork_in_child()
+    scene.live(day(20, 4))
+    assert scene.watch.verdict is None
+    (failed,) = scene.recorder.of(Failed)
+    assert failed.where == "leaks"
