@@ -7,6 +7,9 @@ and a request that cannot fit is refused before the kernel kills the process.
     prices = budget.cache("prices", max_bytes="50MiB", ttl="1h")
 
 Importing this package loads almost nothing: each name is fetched from its module at first use.
+
+PYTEST_DONT_REWRITE: it has a plugin for pytest, which would warn that it is there already where
+the whole run is under `membudget run`.
 """
 
 from __future__ import annotations
