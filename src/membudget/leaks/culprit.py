@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.heap.census import GARBAGE, TYPE
+from membudget.trend import theil_sen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -142,8 +143,8 @@ def _from_parts(parts: Sequence[PartGrowth]) -> Iterator[Culprit]:
         yield Culprit(
             name=part.name,
             kind=part.kind,
-            items_per_hour=slope(part.hours, part.items),
-            bytes_per_hour=slope(part.hours, part.bytes) if part.bytes else None,
+            items_per_hour=theil_sen(part.hours, part.items),
+            bytes_per_hour=theil_sen(part.hours, part.bytes) if part.bytes else None,
             share=None,
             note="registered component",
         )
@@ -172,7 +173,7 @@ def _from_censuses(censuses: Sequence[Census]) -> Iterator[Culprit]:
         for name in names:
             items = [float(one.counts.get(kind, {}).get(name, 0)) for one in censuses]
             if _grew(items):
-                yield _culprit(kind, name, slope(hours, items), _detail(censuses, kind, name))
+                yield _culprit(kind, name, theil_sen(hours, items), _detail(censuses, kind, name))
 
 
 def _detail(censuses: Sequence[Census], kind: str, name: str) -> Detail:
@@ -245,17 +246,3 @@ def _is_users(name: str) -> bool:
     """Whether a type is of the program or a library, not of the interpreter's own."""
     root = name.partition(".")[0]
     return "." in name and (root == "__main__" or root not in sys.stdlib_module_names)
-
-
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """The median of all pairwise slopes (Theil 1950, Sen 1968); 0 where there is no pair."""
-    found = sorted(
-        (y[j] - y[i]) / (x[j] - x[i])
-        for i in range(len(x))
-        for j in range(i + 1, len(x))
-        if x[j] != x[i]
-    )
-    if not found:
-        return 0.0
-    middle = len(found) // 2
-    return found[middle] if len(found) % 2 else (found[middle - 1] + found[middle]) / 2

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from membudget.leaks.records import Confidence
+from membudget import forecast as ahead
 from membudget.leaks.series import HOUR, Series
 from membudget.report.played import RECORDED, last_look, thinned
 from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
@@ -98,7 +96,7 @@ def report(
         models=tuple(models),
         operations=tuple(operations),
         happenings=tuple(one for one in happenings if one.wall >= now - hours * HOUR),
-        forecast=forecast if forecast is not None else outlook(every, judged),
+        forecast=forecast if forecast is not None else outlook(every),
         anomalies=tuple(odd(every) if anomalies is None else anomalies),
         notes=tuple(notes),
     )
@@ -124,35 +122,19 @@ def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
     return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
 
 
-def outlook(samples: Sequence[Sample], verdict: Verdict | None) -> ForecastLike:
-    """The forecast module's, where there is one; else what is left over the verdict's rate."""
-    newest = samples[-1] if samples else None
-    if newest is None:
+def outlook(samples: Sequence[Sample]) -> ForecastLike:
+    """When the limit will be met, as the curve goes on."""
+    if not samples:
         return Outlook()
-    if find_spec("membudget.forecast") is not None:
-        own = thinned(samples)
-        series = Series.of(own)
-        used = [one.used / 2**20 for one in own[-len(series.hours) :]]
-        found: ForecastLike = import_module("membudget.forecast").forecast(
-            series.hours, used, newest.limit
-        )
-        return found
-    if verdict is None:
-        return Outlook()
-    if verdict.confidence == Confidence.NONE or newest.limit is None:
-        return Outlook(levels_off_at=verdict.levels_off_at)
-    left = max(0, newest.limit - newest.used)
-    return Outlook(
-        seconds_left=_seconds(left, verdict.rate),
-        soonest=_seconds(left, verdict.rate_high),
-        latest=_seconds(left, verdict.rate_low),
-        levels_off_at=verdict.levels_off_at,
-    )
+    own = thinned(samples)
+    series = Series.of(own)
+    used = [one.used / 2**20 for one in own[-len(series.hours) :]]
+    return ahead.forecast(series.hours, used, samples[-1].limit)
 
 
 def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
-    """What the forecast module finds odd now; nothing where there is no such module."""
-    if not samples or find_spec("membudget.forecast") is None:
+    """What is unlike the same hour before, and unlike the latest spread."""
+    if not samples:
         return
     own = thinned(samples)
     series = Series.of(own)
@@ -163,7 +145,7 @@ def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
         "requests a second": series.requests,
     }
     columns |= {name: column for name, column in others.items() if column is not None}
-    for one in import_module("membudget.forecast").anomalies(series.hours, columns):
+    for one in ahead.anomalies(series.hours, columns):
         yield Odd(
             name=one.name,
             value=one.value,
@@ -171,10 +153,6 @@ def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
             score=one.score,
             basis=one.basis,
         )
-
-
-def _seconds(left: int, rate: float) -> float | None:
-    return left / rate * HOUR if rate > 0 else None
 
 
 def _use(values: Sequence[int]) -> Use | None:

@@ -8,7 +8,7 @@ import pytest
 
 from membudget.heap.census import Census, Detail
 from membudget.heap.cycles import Garbage
-from membudget.leaks.culprit import NATIVE, PartGrowth, rank, slope
+from membudget.leaks.culprit import NATIVE, PartGrowth, rank
 
 MB = 1_000_000.0
 
@@ -162,9 +162,3 @@ def test_a_container_that_appears_later_is_found_by_the_looks_that_saw_it_grow()
     key = ("list", "shop.rows")
     series = {key: [0, 500, 1000]}
     assert rank(looks(series, {key: Detail(bytes_each=1e3)}))[0].name == "shop.rows"
-
-
-def test_the_slope_is_the_median_of_all_pairs() -> None:
-    """One wild look changes it little."""
-    assert slope([0, 1, 2, 3, 4], [0, 10, 20, 30, 400]) == pytest.approx(10.0)
-    assert slope([1], [1]) == 0.0
