@@ -1,13 +1,13 @@
 """Leaks under a budget whose samples tell a time that runs faster, and says what the budget tells.
 
-    PYTHONPATH=src python tests/integration/leak_program.py leak|bounded|fork|history [FILE]
+    PYTHONPATH=src python tests/integration/leak_program.py leak|named|bounded|fork|history [FILE]
 
 A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any
 process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
-each sample; `bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and
-then forks a child that says what it begins with; `history` keeps its samples in the file, in real
-time. The program prints a JSON object a line, and runs
-until it is killed or has told enough.
+each sample; so does `named`, with looks at what grows all the time; `bounded` puts as much into a
+cache that may hold 8 MiB; `fork` leaks for a while, and then forks a child that says what it begins
+with; `history` keeps its samples in the file, in real time. The program prints a JSON object a
+line, and runs until it is killed or has told enough.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import membudget
 
 SECONDS = 0.03
 STEP = 300.0
-MOST_SAMPLES = 160
-ENOUGH = {"leak": "medium", "bounded": "", "fork": "medium", "history": ""}
+MOST_SAMPLES = {"named": 400}
+ENOUGH = {"leak": "medium", "fork": "medium"}
 
 kept: list[bytes] = []
 
@@ -40,6 +40,7 @@ def main(way: str, file: str | None) -> None:
             "history_file": file,
             "history_size": 50_000 if way == "history" else 288,
         },
+        leaks={"census_every": 0.1 if way == "named" else 3600.0},
         cleanup={"cooldown": 0.001},
     )
     began = time.time()
@@ -47,14 +48,14 @@ def main(way: str, file: str | None) -> None:
     taken: list[int] = []
     if way != "history":
         budget.sampling.wall = lambda: began + len(taken) * STEP
-    for number in range(MOST_SAMPLES):
+    for number in range(MOST_SAMPLES.get(way, 160)):
         taken.append(number)
         grow(cache, way)
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             budget.step()
             time.sleep(0.005)
-        if report(told, ENOUGH[way]):
+        if report(told, way):
             break
     verdict = budget.leaks()
     say(end=str(verdict.kind), confidence=verdict.confidence.name, samples=len(budget.samples))
@@ -73,15 +74,16 @@ def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
             kept.append(value)
 
 
-def report(told: list[Any], enough: str) -> bool:
+def report(told: list[Any], way: str) -> bool:
     """Say what was told since; whether that is enough."""
-    is_enough = False
+    is_enough, enough = False, ENOUGH.get(way, "nothing")
     while told:
         event = told.pop(0)
         kind = type(event).__name__
         if kind in ("LeakSuspected", "Failed") or getattr(event, "by", "") == "leak check":
             say(event=kind, **{key: str(value) for key, value in event.as_dict().items()})
-            is_enough = is_enough or (enough != "" and getattr(event, "confidence", "") == enough)
+            is_enough = is_enough or getattr(event, "confidence", "") == enough
+            is_enough = is_enough or (way == "named" and bool(getattr(event, "culprit", "")))
     return is_enough
 
 

@@ -41,6 +41,13 @@ def test_a_process_that_leaks_says_so_after_it_has_collected_once() -> None:
     assert lines[-1]["confidence"] == "MEDIUM"
 
 
+def test_who_grows_is_named_after_three_looks() -> None:
+    """The list that holds it, by its module; the suspicion before that named nobody."""
+    events = [line for line in told("named") if line.get("event") == "LeakSuspected"]
+    assert events[0]["culprit"] == ""
+    assert events[-1]["culprit"] == "__main__.kept"
+
+
 def test_a_process_that_fills_a_bounded_cache_is_not_accused() -> None:
     """It takes in as much, and its end was told."""
     lines = told("bounded")

@@ -69,6 +69,7 @@ class Day:
             **_packed(samples[-MOST_SAMPLES:]),
             "left_out": max(0, len(samples) - MOST_SAMPLES),
             "verdict": None if verdict is None else _plain(verdict),
+            "culprits": [_plain(one) for one in self.sampling.suspected()],
             "marks": self._marks(),
             "events": list(self._lines),
         }
@@ -81,6 +82,7 @@ class Day:
         told: dict[str, Any] = {
             "name": self._program,
             "verdict": self.sampling.standing,
+            "culprits": self.sampling.suspected(),
             "marks": self._marks(),
             "happenings": happenings(tuple(self._lines)),
         }

@@ -86,6 +86,7 @@ class LeakWatch:
     def _begin(self) -> None:
         self.verdict: Verdict | None = None
         self.found: tuple[Any, ...] = ()
+        self._named: set[str] = set()
         self._state: State | None = None
         self._told = 0
         self._count = 0
@@ -185,24 +186,35 @@ class LeakWatch:
                 # What is suspected next is collected for anew.
                 self._state = self._state.replace(collected=None)
             self.found = ()
+            self._named.clear()
             if not self._told:
                 return
         else:
             self.found = self._find(verdict, samples)
         self._told = level
-        self._tell(
-            LeakSuspected(
-                at=self._clock.now(),
-                rate=verdict.rate,
-                culprit=_name(self.found[0]) if self.found else "",
-                confidence=verdict.confidence.name.lower(),
-                kind=str(verdict.kind),
-                rate_low=verdict.rate_low,
-                rate_high=verdict.rate_high,
-                onset=verdict.onset,
-                growth=verdict.growth,
-                reason=verdict.reason,
-            )
+        self._tell(self._suspected(verdict))
+
+    def accuse(self, found: Sequence[Any]) -> None:
+        """Note who is suspected; one that was not told before, likeliest now, is told at once."""
+        self.found = tuple(found)
+        is_new = bool(self.found) and _name(self.found[0]) not in self._named
+        if is_new and self._told and self.verdict is not None:
+            self._tell(self._suspected(self.verdict))
+
+    def _suspected(self, verdict: Verdict) -> LeakSuspected:
+        culprit = _name(self.found[0]) if self.found else ""
+        self._named.add(culprit)
+        return LeakSuspected(
+            at=self._clock.now(),
+            rate=verdict.rate,
+            culprit=culprit,
+            confidence=verdict.confidence.name.lower(),
+            kind=str(verdict.kind),
+            rate_low=verdict.rate_low,
+            rate_high=verdict.rate_high,
+            onset=verdict.onset,
+            growth=verdict.growth,
+            reason=verdict.reason,
         )
 
     def _find(self, verdict: Verdict, samples: Sequence[Sample]) -> tuple[Any, ...]:

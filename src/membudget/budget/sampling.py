@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from membudget.core import Level
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.budget.leak_watch import Finder, LeakWatch
+    from membudget.budget.suspects import Suspects
     from membudget.core import Reading, Sample
     from membudget.governor.loop import Governor
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.registry import Registry
     from membudget.sampling.efficiency import Efficiency
@@ -49,10 +53,11 @@ class Sampling:
         self._efficiency: Efficiency | None = None
         self._keeper: Keeper | None = None
         self._watch: LeakWatch | None = None
+        self._suspects: Suspects | None = None
         self._is_loading = self._is_given_up = False
         self.wall: Callable[[], float] = time.time
         self.requests: Callable[[], int | None] = lambda: None
-        self.culprits: Finder = lambda _verdict, _samples: ()
+        self.culprits: Finder = lambda _verdict, _samples: self.suspected()
 
     def attach(
         self, governor: Governor, collect: Callable[[int], tuple[int, int] | None] | None
@@ -98,6 +103,10 @@ class Sampling:
     def standing(self) -> Verdict | None:
         """The verdict that stands, or None before the first and where nobody judges."""
         return self._watch.verdict if self._watch is not None else None
+
+    def suspected(self) -> tuple[Culprit, ...]:
+        """Who grows, the likeliest first; nobody before the third look of a suspicion."""
+        return self._suspects.found if self._suspects is not None else ()
 
     def verdict(self) -> Verdict:
         """What the samples say of a leak: the verdict that stands, or one made now.
@@ -148,6 +157,8 @@ class Sampling:
             self._keeper.after_fork_in_child()
         if self._watch is not None:
             self._watch.after_fork_in_child()
+        if self._suspects is not None:
+            self._suspects.after_fork_in_child()
 
     def _begin(self) -> None:
         """Make what takes samples: at the first one of this process."""
@@ -184,7 +195,7 @@ class Sampling:
         governor, settings = self._governor, self._settings
         if governor is None:
             return
-        keeper = watch = None  # Where memory is short this may fail, and is begun anew.
+        keeper = watch = suspects = None  # Where memory is short this may fail, and is begun anew.
         if (path := settings["monitoring.history_file"]) is not None:
             from membudget.sampling.keep import Keeper  # only for those who keep a file
 
@@ -201,8 +212,19 @@ class Sampling:
                 culprits=lambda *found: self.culprits(*found),  # noqa: PLW0108  # set later
                 clock=governor.clock,
             )
-        self._keeper, self._watch = keeper, watch
-        governor.chores += [chore for chore in (keeper, watch) if chore is not None]
+            from membudget.budget.suspects import Suspects
+
+            suspects = Suspects(
+                lambda: self.standing,
+                self.latest,
+                watch.accuse,
+                is_calm=lambda: governor.pressure.level is Level.NORMAL,
+                failed=governor.tell.failed,
+                every=settings["leaks.census_every"],
+                clock=governor.clock,
+            )
+        self._keeper, self._watch, self._suspects = keeper, watch, suspects
+        governor.chores += [one for one in (keeper, watch, suspects) if one is not None]
 
 
 def _system() -> tuple[float, int] | None:

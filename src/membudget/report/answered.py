@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ControlError
+from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Confidence, Filling, Kind, SimpleFacts, Step, Verdict
 from membudget.report.figures import DAY, report
 from membudget.report.happenings import happenings
@@ -36,6 +37,7 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
             hours=hours,
             name=str(answer["name"]),
             verdict=verdict,
+            culprits=[culprit_of(one) for one in answer.get("culprits", ())],
             marks={str(name): int(at) for name, at in answer["marks"].items()},
             happenings=happenings(answer["events"]),
             notes=[f"{left_out:,} older samples were left out."] if left_out else [],
@@ -63,6 +65,15 @@ def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
         )
         for row, held in zip(answer["rows"], answer["held"], strict=True)
     ]
+
+
+def culprit_of(row: Mapping[str, Any]) -> Culprit:
+    """A culprit from its fields by name.
+
+    Raises:
+        TypeError: A field is missing or not known.
+    """
+    return Culprit(**{**row, "chain": tuple(row["chain"])})
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:

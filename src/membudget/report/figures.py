@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget import forecast as ahead
+from membudget.heap.drawing import svg
 from membudget.leaks.series import HOUR, Series
 from membudget.report.played import RECORDED, last_look, thinned
 from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
@@ -57,7 +58,7 @@ def report(
         verdict: The standing one; None judges the samples.
         rules: What judging demands.
         culprits: Who a leak is laid to.
-        chain: A drawing (SVG) of the chain to the first of them.
+        chain: A drawing (SVG) of the chain to the first of them; by default it is drawn.
         models: Models.
         operations: Spans of work.
         happenings: Events of the day.
@@ -75,6 +76,7 @@ def report(
     newest = shown[-1] if shown else None
     judged = verdict if verdict is not None else last_look(every, rules=rules)
     limit = newest.limit if newest is not None else None
+    suspected = tuple(culprits)
     return Report(
         made=now,
         name=name,
@@ -90,8 +92,8 @@ def report(
         headroom=None if newest is None or limit is None else limit - newest.used,
         marks=dict(marks or {}),
         verdict=judged,
-        culprits=tuple(culprits),
-        chain=chain,
+        culprits=suspected,
+        chain=chain or drawn(suspected),
         parts=parts(shown),
         models=tuple(models),
         operations=tuple(operations),
@@ -120,6 +122,11 @@ def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
     first = {part.name: part for one in reversed(own) for part in one.parts}
     found = [_part(part, first[part.name]) for part in newest.parts]
     return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
+
+
+def drawn(culprits: Sequence[CulpritLike]) -> str:
+    """The drawing of the chain to the first of them; empty where none is known."""
+    return svg(culprits[0].chain) if culprits and culprits[0].chain else ""
 
 
 def outlook(samples: Sequence[Sample]) -> ForecastLike:

@@ -145,6 +145,7 @@ SETTINGS: dict[str, Setting] = dict(
         _row("leaks.min_duration", 7200.0, TIME, "watched before anything is said"),
         _row("leaks.min_samples", 24, count(2), "samples before anything is said"),
         _row("leaks.minimum_rate", 1 << 20, RATE, "growth not worth a word below it"),
+        _row("leaks.census_every", 3600.0, TIME, "between looks at what grows, if one leaks"),
         _row("leaks.gc_efficiency", 0.10, SHARE, "freed by collections: garbage explains growth"),
         _row("caches.size_limit", None, MARK, "all caches together; else what is left"),
         _row("caches.max_entries", None, count(1), "of a budget.cache() that is given no bound"),

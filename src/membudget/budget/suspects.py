@@ -1,0 +1,145 @@
+"""Who is suspected: while a leak is, a census at most hourly, and those that grew through three.
+
+Nothing of it is imported before the first suspicion. Under pressure nobody is counted: what was
+found last stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from membudget.core import Clock, Sample
+    from membudget.heap.census import Census
+    from membudget.heap.taker import CensusTaker
+    from membudget.leaks.culprit import Culprit, PartGrowth
+    from membudget.leaks.records import Verdict
+
+_KEPT = 6
+"""Censuses compared: half a day of them does not see an hour's growth any more."""
+
+_HOUR = 3600.0
+
+
+class Suspects:
+    """The chore that looks for what grows, in slices of at most 5 ms, while somebody suspects.
+
+    Runs on the governor's thread; cost: about 1.5 s of processor time a million objects and look.
+
+    Args:
+        standing: Gives the verdict that stands, or None.
+        samples: Gives the samples kept, oldest first.
+        accuse: Takes those found, the likeliest first, after each look from the third on.
+        is_calm: Whether there is no pressure now.
+        failed: Takes what went wrong.
+        every: Seconds between two looks.
+        clock: Where time comes from.
+
+    Attributes:
+        found: Those found last.
+    """
+
+    name = "culprits"
+
+    def __init__(
+        self,
+        standing: Callable[[], Verdict | None],
+        samples: Callable[[], Sequence[Sample]],
+        accuse: Callable[[tuple[Culprit, ...]], object],
+        *,
+        is_calm: Callable[[], bool],
+        failed: Callable[[str, BaseException], object],
+        every: float,
+        clock: Clock,
+    ) -> None:
+        self._standing = standing
+        self._samples = samples
+        self._accuse = accuse
+        self._is_calm = is_calm
+        self._failed = failed
+        self._every = every
+        self._clock = clock
+        self._is_loading = self._is_given_up = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.found: tuple[Culprit, ...] = ()
+        self._censuses: list[Census] = []
+        self._taker: CensusTaker | None = None
+        self._next = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether a look is due or under way; without a suspicion all is forgotten."""
+        verdict = self._standing()
+        if verdict is None or not verdict.confidence:
+            if self._censuses or self._taker is not None:
+                self._begin()
+            return False
+        if self._is_given_up or not self._is_calm():
+            return False
+        return self._taker is not None or now >= self._next
+
+    def run(self, until: float) -> int:
+        """Look on for a slice; nothing is let go."""
+        taker, self._taker = self._taker or self._new_taker(), None
+        census = taker.step(until)  # One that raises is begun anew, an hour later.
+        if census is None:
+            self._taker = taker
+            return 0
+        self._censuses = [*self._censuses, census][-_KEPT:]
+        self._rank()
+        return 0
+
+    def after_fork_in_child(self) -> None:
+        """Know nothing; where the parent was just importing, never look: that may never end."""
+        self._begin()
+        if self._is_loading:
+            self._is_given_up = True
+            self._failed("culprits", RuntimeError("forked amid an import: nobody is named here"))
+
+    def _new_taker(self) -> CensusTaker:
+        self._next = self._clock.now() + self._every
+        self._is_loading = True
+        from membudget.heap.taker import CensusTaker  # only where a leak is suspected
+
+        self._is_loading = False
+        before = self._censuses[-1] if self._censuses else None
+        return CensusTaker(before, now=self._clock.now)
+
+    def _rank(self) -> None:
+        from membudget.leaks.culprit import LOOKS, rank
+
+        verdict = self._standing()
+        if len(self._censuses) < LOOKS or verdict is None:
+            return
+        self.found = rank(self._censuses, verdict.rate, growing_parts(self._samples()))
+        self._accuse(self.found)
+
+
+def growing_parts(samples: Sequence[Sample]) -> list[PartGrowth]:
+    """The registered parts without a bound, over time; those with one have told where it ends."""
+    from membudget.leaks.culprit import PartGrowth
+
+    rows: dict[tuple[str, str], list[tuple[float, int, int | None]]] = {}
+    newest = samples[-1] if samples else None
+    for one in samples:
+        if newest is None or (one.pid, one.began) != (newest.pid, newest.began):
+            continue
+        for part in one.parts:
+            if part.items is not None and not part.is_bounded:
+                row = (one.wall / _HOUR, part.items, part.bytes)
+                rows.setdefault((part.name, part.kind), []).append(row)
+    return [
+        PartGrowth(
+            name=name,
+            kind=kind,
+            hours=tuple(at for at, _, _ in found),
+            items=tuple(float(items) for _, items, _ in found),
+            bytes=None
+            if any(size is None for _, _, size in found)
+            else tuple(float(size or 0) for _, _, size in found),
+        )
+        for (name, kind), found in rows.items()
+    ]

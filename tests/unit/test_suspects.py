@@ -1,0 +1,108 @@
+"""When it is looked for what grows, and which registered parts may be accused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fakes import FakeClock
+from membudget.budget.suspects import Suspects, growing_parts
+from membudget.core import PartSample, Sample
+from membudget.leaks.records import Confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Standing:
+    """Stands where a verdict does; only how sure it is is asked."""
+
+    def __init__(self, confidence: Confidence) -> None:
+        self.confidence = confidence
+        self.rate = 1e6
+
+
+class Scene:
+    """A chore with a verdict and a pressure that are set by hand."""
+
+    def __init__(self) -> None:
+        self.verdict: Any = None
+        self.is_calm = True
+        self.clock = FakeClock()
+        self.failures: list[str] = []
+        self.chore = Suspects(
+            lambda: self.verdict,
+            list,
+            lambda _found: None,
+            is_calm=lambda: self.is_calm,
+            failed=lambda where, _error: self.failures.append(where),
+            every=3600.0,
+            clock=self.clock,
+        )
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One for a test."""
+    return Scene()
+
+
+def test_without_a_suspicion_nobody_looks(scene: Scene) -> None:
+    """Neither before the first verdict nor after one that clears."""
+    assert not scene.chore.due(0.0)
+    scene.verdict = Standing(Confidence.NONE)
+    assert not scene.chore.due(0.0)
+    scene.verdict = Standing(Confidence.LOW)
+    assert scene.chore.due(0.0)
+
+
+def test_under_pressure_nobody_looks(scene: Scene) -> None:
+    """A census walks the whole heap, and memory is short."""
+    scene.verdict, scene.is_calm = Standing(Confidence.HIGH), False
+    assert not scene.chore.due(0.0)
+
+
+def test_a_look_goes_on_in_slices_and_the_next_comes_an_hour_later(scene: Scene) -> None:
+    """It is due until it is done, then not before the hour is over."""
+    scene.verdict = Standing(Confidence.LOW)
+    scene.chore.run(scene.clock.now())  # No time at all: it has only begun.
+    assert scene.chore.due(scene.clock.now())
+    for _ in range(100_000):
+        if not scene.chore.due(scene.clock.now()):
+            break
+        scene.chore.run(float("inf"))
+    assert not scene.chore.due(scene.clock.now() + 3599.0)
+    assert scene.chore.due(scene.clock.now() + 3600.0)
+    assert scene.chore.found == ()
+
+
+def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
+    """Its own begin anew."""
+    scene.verdict = Standing(Confidence.LOW)
+    scene.chore.run(scene.clock.now())
+    scene.chore.after_fork_in_child()
+    assert scene.chore.due(scene.clock.now())
+    assert scene.failures == []
+
+
+def sampled(wall: float, items: int, began: float = 0.0, **bounds: Any) -> Sample:
+    """A sample with one part."""
+    part = PartSample(name="book", kind="watched dict", items=items, bytes=items * 100, **bounds)
+    return Sample(at=wall, wall=wall, used=1, rss=1, pid=1, began=began, parts=(part,))
+
+
+def test_a_part_without_a_bound_may_be_accused_by_its_growth() -> None:
+    """Its items and bytes over the hours, of this process alone."""
+    samples = [sampled(0.0, 900, began=-1.0), *(sampled(3600.0 * at, at * 10) for at in (1, 2, 3))]
+    (part,) = growing_parts(samples)
+    assert (part.name, part.kind) == ("book", "watched dict")
+    assert part.items == (10.0, 20.0, 30.0)
+    assert part.bytes == (1000.0, 2000.0, 3000.0)
+    assert part.hours[1] - part.hours[0] == 1.0
+
+
+@pytest.mark.parametrize("samples", [[], [sampled(3600.0, 5, most_items=10)]])
+def test_a_part_with_a_bound_has_told_where_it_ends(samples: Sequence[Sample]) -> None:
+    """It explains its growth itself."""
+    assert growing_parts(samples) == []
