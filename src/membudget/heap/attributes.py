@@ -8,6 +8,7 @@ and reading back tells which it is. Where that fails the functions of its module
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +66,15 @@ class AttributeNames:
 
     def own_dict(self, holder: Any, value: dict[Any, Any]) -> bool:
         """Whether a dict that an object refers to is its `__dict__`: its keys read back."""
-        for tried, (key, item) in enumerate(list(zip(value, dict.values(value), strict=False))):
-            if type(key) is str and raw.read(holder, key) is item and item is not None:
-                return True
-            if tried > DOUBTS:
-                break
-        return False
+        try:
+            # No more than these are listed: it may be the program's largest dict.
+            first = list(islice(dict.items(value), DOUBTS))
+        except RuntimeError:  # It was changed meanwhile.
+            return False
+        return any(
+            type(key) is str and item is not None and raw.read(holder, key) is item
+            for key, item in first
+        )
 
     def _in_module(self, module: str) -> list[str]:
         names = self._by_module.get(module)

@@ -7,12 +7,14 @@ import gc
 import queue
 import sys
 import threading
+import tracemalloc
 import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from membudget.heap.attributes import AttributeNames
 from membudget.heap.chain import chain_to, text
 from membudget.heap.locals import locals_of
 from membudget.heap.taker import CensusTaker
@@ -264,3 +266,15 @@ def test_what_nothing_leads_to_has_no_chain(target: object) -> None:
 def test_the_chain_from_the_process_s_own_roots_names_the_module() -> None:
     """Past the variables of the test itself."""
     assert chain_to(ITEMS)[-1] == ".ITEMS"
+
+
+def test_to_ask_whether_a_dict_is_an_object_s_own_does_not_list_it() -> None:
+    """It may be the largest of the program: a list of it would take as much and hold the GIL."""
+    large = dict.fromkeys(range(200_000))
+    tracemalloc.start()
+    try:
+        assert not AttributeNames().own_dict(Store(), large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
