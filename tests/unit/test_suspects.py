@@ -86,6 +86,32 @@ def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
     assert scene.failures == []
 
 
+def test_a_look_that_pressure_interrupts_keeps_nothing_alive(scene: Scene) -> None:
+    """What it was about to enter may be what the program lets go of."""
+    scene.verdict = Standing(Confidence.HIGH)
+    scene.chore.run(scene.clock.now())
+    scene.is_calm = False
+    assert not scene.chore.due(scene.clock.now())
+    scene.is_calm = True
+    assert not scene.chore.due(scene.clock.now() + 3599.0)
+    assert scene.chore.due(scene.clock.now() + 3600.0)
+
+
+def test_upkeep_that_is_asked_for_begins_no_look_before_its_time(scene: Scene) -> None:
+    """`maintain` runs every chore, due or not: nobody is suspected, so nobody looks."""
+    scene.chore.run(float("inf"))
+    scene.verdict = Standing(Confidence.LOW)
+    assert scene.chore.due(scene.clock.now())
+
+
+def test_a_look_ends_with_the_budget(scene: Scene) -> None:
+    """One that waits for a slice that never comes would keep objects alive."""
+    scene.verdict = Standing(Confidence.LOW)
+    scene.chore.run(scene.clock.now())
+    scene.chore.end()
+    assert not scene.chore.due(scene.clock.now() + 3599.0)
+
+
 def sampled(wall: float, items: int, began: float = 0.0, **bounds: Any) -> Sample:
     """A sample with one part."""
     part = PartSample(name="book", kind="watched dict", items=items, bytes=items * 100, **bounds)

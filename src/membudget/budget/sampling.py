@@ -130,6 +130,8 @@ class Sampling:
         self._registry.remove(self)
         if self._efficiency is not None:
             self._efficiency.end()
+        if self._suspects is not None:
+            self._suspects.end()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.close()

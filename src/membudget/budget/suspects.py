@@ -77,12 +77,18 @@ class Suspects:
             if self._censuses or self._taker is not None:
                 self._begin()
             return False
-        if self._is_given_up or not self._is_calm():
+        if self._is_given_up:
+            return False
+        if not self._is_calm():
+            # A look that waits keeps objects alive that the program may be letting go of.
+            self._taker = None
             return False
         return self._taker is not None or now >= self._next
 
     def run(self, until: float) -> int:
-        """Look on for a slice; nothing is let go."""
+        """Look on for a slice if one is due, whoever asks; nothing is let go."""
+        if not self.due(self._clock.now()):
+            return 0
         taker, self._taker = self._taker or self._new_taker(), None
         census = taker.step(until)  # One that raises is begun anew, an hour later.
         if census is None:
@@ -91,6 +97,10 @@ class Suspects:
         self._censuses = [*self._censuses, census][-_KEPT:]
         self._rank()
         return 0
+
+    def end(self) -> None:
+        """Let go of a look under way; what was found stands."""
+        self._taker = None
 
     def after_fork_in_child(self) -> None:
         """Know nothing; where the parent was just importing, never look: that may never end."""
@@ -102,9 +112,10 @@ class Suspects:
     def _new_taker(self) -> CensusTaker:
         self._next = self._clock.now() + self._every
         self._is_loading = True
-        from membudget.heap.taker import CensusTaker  # only where a leak is suspected
-
-        self._is_loading = False
+        try:
+            from membudget.heap.taker import CensusTaker  # only where a leak is suspected
+        finally:
+            self._is_loading = False
         before = self._censuses[-1] if self._censuses else None
         return CensusTaker(before, now=self._clock.now)
 
