@@ -163,12 +163,14 @@ class LeakWatch:
 
     def _judge(self) -> Generator[None, None, None]:
         self._is_loading = True
-        from membudget.leaks.series import Series
-        from membudget.leaks.verdict import judging
+        try:
+            from membudget.leaks.series import Series
+            from membudget.leaks.verdict import judging
 
-        if self._rules is None:
-            self._rules = rules_of(self._settings, can_collect=self._collect is not None)
-        self._is_loading = False
+            if self._rules is None:
+                self._rules = rules_of(self._settings, can_collect=self._collect is not None)
+        finally:
+            self._is_loading = False
         yield
         samples = yield from self._ring.reading()
         series = Series.of(samples)
