@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--samples", required=True, metavar="FILE", help="JSON lines, CSV or mprof's .dat.")
+@click.option(
+    "--samples", required=True, metavar="FILE", help="History file, JSON lines, CSV, .dat."
+)
 @click.option("--bounds", metavar="FILE", help="Bounds of its parts, JSON or YAML.")
 @click.option("--every", default="30m", show_default=True, metavar="TIME", help="Between looks.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object: changes and last.")

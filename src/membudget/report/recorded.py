@@ -1,10 +1,11 @@
 """Files of samples: what kind each is, and its samples.
 
-Three kinds are known: our own rows (one JSON object a line, as `Sample.as_dict()` has it), CSV with
-the header `t_s,rss_kb,...`, and the `.dat` files of memory_profiler's `mprof`; each may be packed
-by gzip. A file is read whole or not at all: the first line that does not fit ends it with its
-number, what it holds, and what would be right. Only a last line that breaks off is left out, for
-that is how the file of a killed process ends; a note says so.
+Four kinds are known: our own rows (one JSON object a line, as `Sample.as_dict()` has it), the
+history file (`sampling/form.py`), CSV with the header `t_s,rss_kb,...`, and the `.dat` files of
+memory_profiler's `mprof`; each but the history may be packed by gzip. A file is read whole or not
+at all: the first line that does not fit ends it with its number, what it holds, and what would be
+right. Only a last line that breaks off is left out, for that is how the file of a killed process
+ends; a note says so.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ LAST = 253_402_300_000.0
 """Unix seconds at the end of the year 9999, which is as far as calendars go here."""
 
 _SHOWN = 60
+HISTORY = b'{"membudget": "samples"'
+"""What a history file begins with."""
+
 _GZIP = b"\x1f\x8b"
 
 READERS: list[Reader] = []
@@ -100,6 +104,8 @@ def read_samples(path: str, *, readers: Sequence[Reader] | None = None) -> Recor
         samples = reader(path)
         if samples is not None:
             return Recording(samples=tuple(samples), form="samples")
+    if (history := _history(path)) is not None:
+        return history
     lines = _lines(path)
     first = lines.rows[0].strip() if lines.rows else ""
     if first.startswith("{"):
@@ -120,7 +126,7 @@ def read_samples(path: str, *, readers: Sequence[Reader] | None = None) -> Recor
             'as JSON lines ({"wall": ..., "rss": ...}), CSV with the header t_s,rss_kb, or the '
             ".dat file of mprof"
         )
-    _check_order(found, lines)
+    _check_order(found.samples, path)
     return found
 
 
@@ -156,6 +162,22 @@ def as_number(value: object, what: str) -> float:
         if abs(number) < float("inf"):
             return number
     raise ValueError(f"{what} {shown(value)} must be a finite number")
+
+
+def _history(path: str) -> Recording | None:
+    """The samples of a history file; None where it is none, or cannot be read here."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(HISTORY)) != HISTORY:
+                return None
+            text = HISTORY + file.read()
+    except OSError:
+        return None  # Whoever reads its lines next says why.
+    from membudget.sampling.form import from_text
+
+    samples = tuple(from_text(text, path))
+    _check_order(samples, path)
+    return Recording(samples=samples, form="samples")
 
 
 def _lines(path: str) -> Lines:
@@ -197,17 +219,16 @@ def _lines(path: str) -> Lines:
     return Lines(path=path, rows=rows, is_whole=is_whole)
 
 
-def _check_order(found: Recording, lines: Lines) -> None:
-    samples = found.samples
+def _check_order(samples: Sequence[Sample], path: str) -> None:
     for one in samples:
         if not 0 <= one.wall <= LAST:
             raise ConfigError(
-                f"{lines.path}: a sample at {one.wall:g} s lies outside the years 1970 to 9999: "
+                f"{path}: a sample at {one.wall:g} s lies outside the years 1970 to 9999: "
                 "give Unix seconds, or seconds since the recording began"
             )
     for before, after in pairwise(samples):
         if after.wall < before.wall:
             raise ConfigError(
-                f"{lines.path}: time goes back from {before.wall:.3f} s to {after.wall:.3f} s: "
+                f"{path}: time goes back from {before.wall:.3f} s to {after.wall:.3f} s: "
                 "sort the file by time, and give each process's recording by itself"
             )

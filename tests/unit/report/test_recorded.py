@@ -1,4 +1,4 @@
-"""Recorded files: three kinds are read whole, and what does not fit is named with its line."""
+"""Recorded files: four kinds are read whole, and what does not fit is named with its line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from membudget.report.html import as_html
 from membudget.report.recorded import read_samples
 from membudget.report.recorded_rows import row_of
 from membudget.report.text import as_text
+from membudget.sampling.form import to_text
 from report_scene import MIB, part, quiet, sample
 
 if TYPE_CHECKING:
@@ -49,6 +50,17 @@ def test_own_rows_come_back_as_they_were(tmp_path: Path) -> None:
     found = read_samples(written(tmp_path, text))
     assert list(found.samples) == kept
     assert found.is_dated
+
+
+def test_a_history_file_is_a_recording(tmp_path: Path) -> None:
+    """What a process kept over its restarts can be read after its end, and is checked as there."""
+    kept = [sample(place, 90 + place, parts=(part(),)) for place in range(3)]
+    path = tmp_path / "history"
+    path.write_bytes(to_text(kept))
+    assert list(read_samples(str(path)).samples) == kept
+    path.write_bytes(to_text(kept)[:-1])
+    with pytest.raises(ConfigError, match="cut short"):
+        read_samples(str(path))
 
 
 def test_wall_and_rss_are_enough(tmp_path: Path) -> None:
