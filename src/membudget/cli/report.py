@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--pid", type=click.IntRange(min=1), help="The process; else the only one of yours.")
-@click.option("--samples", metavar="FILE", help="A recording: JSON lines, CSV or mprof's .dat.")
+@click.option(
+    "--samples", metavar="FILE", help="A recording: history file, JSON lines, CSV, mprof's .dat."
+)
 @click.option("--bounds", metavar="FILE", help="Bounds of the parts in --samples, JSON or YAML.")
 @click.option("--limit", metavar="SIZE", help="What --samples is held against: 400MiB.")
 @click.option("--html", "page", metavar="FILE", help="Write one self-contained page there.")
@@ -45,6 +47,8 @@ def command(
     for name, given in (("--bounds", bounds), ("--limit", limit)):
         if given is not None and samples is None:
             raise click.UsageError(f"{name} goes with --samples: a running process knows its own")
+    if not hours > 0:  # NaN is within every range of click's.
+        raise click.UsageError("--hours must be a number above zero, such as 24")
     try:
         if samples is not None:
             made = _recorded(samples, bounds, limit, hours)
