@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from fakes import FakeClock
 from membudget.budget.suspects import Suspects, growing_parts
 from membudget.core import PartSample, Sample
+from membudget.heap.census import Census
 from membudget.leaks.records import Confidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 
 class Standing:
@@ -33,13 +35,19 @@ class Scene:
         self.failures: list[str] = []
         self.chore = Suspects(
             lambda: self.verdict,
-            list,
+            self.reading,
             lambda _found: None,
             is_calm=lambda: self.is_calm,
             failed=lambda where, _error: self.failures.append(where),
             every=3600.0,
             clock=self.clock,
         )
+
+    def reading(self) -> Generator[None, None, list[Sample]]:
+        """A part that grows, read in slices as the ring does."""
+        samples = [sampled(60.0 * place, place) for place in range(2000)]
+        yield
+        return samples
 
 
 @pytest.fixture
@@ -84,6 +92,36 @@ def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
     scene.chore.after_fork_in_child()
     assert scene.chore.due(scene.clock.now())
     assert scene.failures == []
+
+
+class Nothing:
+    """Takes the census of an empty process."""
+
+    def __init__(self, _before: Census | None, *, now: Callable[[], float]) -> None:
+        self._now = now
+
+    def step(self, _until: float) -> Census:
+        """All of it at once."""
+        at = self._now()
+        return Census(at=at, wall=at, objects=0, took=0, longest_slice=0, counts={}, details={})
+
+
+def test_ranking_goes_on_in_slices_however_long_the_history_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The governor's thread is away for some milliseconds and then looks after the memory again."""
+    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
+    scene.verdict = Standing(Confidence.HIGH)
+    longest, slices = 0.0, 0
+    while not scene.chore.found:
+        scene.clock.advance(3600.0)
+        while scene.chore.due(scene.clock.now()):
+            began = time.thread_time()
+            scene.chore.run(scene.clock.now())  # As little as can be.
+            longest, slices = max(longest, time.thread_time() - began), slices + 1
+    assert "book" in [one.name for one in scene.chore.found]
+    assert slices > 2000 / 32
+    assert longest < 0.1  # At once it took 0.6 s, and a list of two million slopes.
 
 
 def test_a_look_that_pressure_interrupts_keeps_nothing_alive(scene: Scene) -> None:

@@ -218,7 +218,7 @@ class Sampling:
 
             suspects = Suspects(
                 lambda: self.standing,
-                self.latest,
+                ring.reading,
                 watch.accuse,
                 is_calm=lambda: governor.pressure.level is Level.NORMAL,
                 failed=governor.tell.failed,

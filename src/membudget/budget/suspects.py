@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from membudget.core import Clock, Sample
     from membudget.heap.census import Census
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _KEPT = 6
 """Censuses compared: half a day of them does not see an hour's growth any more."""
+
+_LONGEST_STEP = 0.002
+"""Seconds that one step of ranking may take: a slice ends while there is time for one more."""
+
+_AT_A_TIME = 32
+"""Samples gathered in a stretch."""
 
 _HOUR = 3600.0
 
@@ -30,7 +36,7 @@ class Suspects:
 
     Args:
         standing: Gives the verdict that stands, or None.
-        samples: Gives the samples kept, oldest first.
+        samples: Gives the samples kept, oldest first, in slices.
         accuse: Takes those found, the likeliest first, after each look from the third on.
         is_calm: Whether there is no pressure now.
         failed: Takes what went wrong.
@@ -46,7 +52,7 @@ class Suspects:
     def __init__(
         self,
         standing: Callable[[], Verdict | None],
-        samples: Callable[[], Sequence[Sample]],
+        samples: Callable[[], Generator[None, None, Sequence[Sample]]],
         accuse: Callable[[tuple[Culprit, ...]], object],
         *,
         is_calm: Callable[[], bool],
@@ -68,6 +74,7 @@ class Suspects:
         self.found: tuple[Culprit, ...] = ()
         self._censuses: list[Census] = []
         self._taker: CensusTaker | None = None
+        self._steps: Generator[None, None, None] | None = None
         self._next = float("-inf")
 
     def due(self, now: float) -> bool:
@@ -83,11 +90,14 @@ class Suspects:
             # A look that waits keeps objects alive that the program may be letting go of.
             self._taker = None
             return False
-        return self._taker is not None or now >= self._next
+        return self._taker is not None or self._steps is not None or now >= self._next
 
     def run(self, until: float) -> int:
         """Look on for a slice if one is due, whoever asks; nothing is let go."""
         if not self.due(self._clock.now()):
+            return 0
+        if self._steps is not None:
+            self._rank_on(self._steps, until)
             return 0
         taker, self._taker = self._taker or self._new_taker(), None
         census = taker.step(until)  # One that raises is begun anew, an hour later.
@@ -95,12 +105,12 @@ class Suspects:
             self._taker = taker
             return 0
         self._censuses = [*self._censuses, census][-_KEPT:]
-        self._rank()
+        self._steps = self._ranking()
         return 0
 
     def end(self) -> None:
         """Let go of a look under way; what was found stands."""
-        self._taker = None
+        self._taker = self._steps = None
 
     def after_fork_in_child(self) -> None:
         """Know nothing; where the parent was just importing, never look: that may never end."""
@@ -119,23 +129,51 @@ class Suspects:
         before = self._censuses[-1] if self._censuses else None
         return CensusTaker(before, now=self._clock.now)
 
-    def _rank(self) -> None:
-        from membudget.leaks.culprit import LOOKS, rank
+    def _rank_on(self, steps: Generator[None, None, None], until: float) -> None:
+        self._steps = None  # What raises is begun anew with the next look.
+        for _ in steps:
+            if self._clock.now() >= until - _LONGEST_STEP:
+                self._steps = steps
+                return
 
-        verdict = self._standing()
-        if len(self._censuses) < LOOKS or verdict is None:
+    def _ranking(self) -> Generator[None, None, None]:
+        from membudget.leaks.culprit import LOOKS, ranking
+
+        if len(self._censuses) < LOOKS:
             return
-        self.found = rank(self._censuses, verdict.rate, growing_parts(self._samples()))
+        samples = yield from self._samples()
+        parts = yield from gathering(samples)
+        verdict = self._standing()
+        if verdict is None:
+            return
+        self.found = yield from ranking(self._censuses, verdict.rate, parts)
         self._accuse(self.found)
 
 
 def growing_parts(samples: Sequence[Sample]) -> list[PartGrowth]:
     """The registered parts without a bound, over time; those with one have told where it ends."""
+    steps = gathering(samples)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: list[PartGrowth] = done.value
+            return found
+
+
+def gathering(samples: Sequence[Sample]) -> Generator[None, None, list[PartGrowth]]:
+    """The same in slices of about a millisecond.
+
+    Yields:
+        Nothing; another thread may have its turn.
+    """
     from membudget.leaks.culprit import PartGrowth
 
     rows: dict[tuple[str, str], list[tuple[float, int, int | None]]] = {}
     newest = samples[-1] if samples else None
-    for one in samples:
+    for place, one in enumerate(samples, 1):
+        if place % _AT_A_TIME == 0:
+            yield
         if newest is None or (one.pid, one.began) != (newest.pid, newest.began):
             continue
         for part in one.parts:
