@@ -60,14 +60,15 @@ class Day:
             self._lines.append(told)
 
     def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The day in plain values, for a control socket. Cost: about 1 ms for 288 samples."""
-        samples = self._with_now()
+        """The day in plain values, for a control socket. Cost: about 10 ms for 288 samples."""
+        earlier = max(0, self.sampling.kept - MOST_SAMPLES)
+        samples = self._with_now(MOST_SAMPLES)
         verdict = self.sampling.standing
         return {
             "pid": os.getpid(),
             "name": self._program,
             **_packed(samples[-MOST_SAMPLES:]),
-            "left_out": max(0, len(samples) - MOST_SAMPLES),
+            "left_out": earlier + max(0, len(samples) - MOST_SAMPLES),
             "verdict": None if verdict is None else _plain(verdict),
             "culprits": [_plain(one) for one in self.sampling.suspected()],
             "marks": self._marks(),
@@ -88,9 +89,9 @@ class Day:
         }
         return report(self._with_now(), hours=hours, **{**told, **given})
 
-    def _with_now(self) -> list[Sample]:
+    def _with_now(self, most: int | None = None) -> list[Sample]:
         """The samples kept, and one of now with its parts; what was not asked is as it was last."""
-        samples = self.sampling.latest()
+        samples = self.sampling.latest(most)
         governor = self.governor
         if governor is None or governor.reading is None:
             return samples

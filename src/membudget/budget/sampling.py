@@ -73,9 +73,14 @@ class Sampling:
         governor.at_stop.append(self.stop)
         self._registry.add(self)
 
-    def latest(self) -> list[Sample]:
-        """The samples kept, oldest first. Cost: 50 µs for each."""
-        return self._ring.latest() if self._ring is not None else []
+    @property
+    def kept(self) -> int:
+        """How many samples are kept."""
+        return len(self._ring) if self._ring is not None else 0
+
+    def latest(self, most: int | None = None) -> list[Sample]:
+        """The newest so many samples, or all that are kept, oldest first. Cost: 50 µs for each."""
+        return self._ring.latest(most) if self._ring is not None else []
 
     def take(self, reading: Reading) -> Sample | None:
         """Take one, beside a reading; on the governor's thread. Cost: 0.2 to 0.7 ms.

@@ -103,9 +103,9 @@ class SampleRing:
         self._rows = deque()
         self._contexts, self._declared = Numbered(), Numbered()
 
-    def latest(self) -> list[Sample]:
-        """What is kept, oldest first. Cost: 50 µs a sample."""
-        reading = self.reading()
+    def latest(self, most: int | None = None) -> list[Sample]:
+        """The newest so many, by default all that are kept, oldest first. Cost: 50 µs a sample."""
+        reading = self.reading(most)
         while True:
             try:
                 next(reading)
@@ -113,14 +113,15 @@ class SampleRing:
                 samples: list[Sample] = done.value
                 return samples
 
-    def reading(self) -> Generator[None, None, list[Sample]]:
+    def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
         """The same in slices of 1 to 2 ms, for a thread that has other things to do.
 
         Yields:
             Nothing; another thread may have its turn.
         """
         samples = []
-        for place, row in enumerate(list(self._rows)):
+        rows = list(self._rows)
+        for place, row in enumerate(rows if most is None else rows[max(0, len(rows) - most) :]):
             try:
                 samples.append(self._unpacked(row))
             except KeyError:  # It went while we were reading: it was the oldest.

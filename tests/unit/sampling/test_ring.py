@@ -6,6 +6,8 @@ import gc
 import threading
 import tracemalloc
 
+import pytest
+
 from membudget.sampling.ring import SampleRing
 from sampling_scene import BEGAN, MIB, STEP, part, sample
 
@@ -40,6 +42,15 @@ def test_the_oldest_are_forgotten_and_what_only_they_named_with_them() -> None:
     assert [one.at for one in ring.latest()] == [1000 + STEP * number for number in (47, 48, 49)]
     assert len(ring._declared) == 4
     assert len(ring._contexts) == 3
+
+
+@pytest.mark.parametrize(("most", "told"), [(None, 5), (0, 0), (2, 2), (9, 5)])
+def test_the_newest_alone_are_unpacked_for_who_wants_no_more(most: int | None, told: int) -> None:
+    """A history of weeks is not read for the two days that a client is told."""
+    ring = SampleRing(5)
+    for place in range(7):
+        ring.add(sample(place))
+    assert ring.latest(most) == [sample(place) for place in range(2, 7)][5 - told :]
 
 
 def test_none_is_not_zero() -> None:
