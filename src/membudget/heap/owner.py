@@ -24,6 +24,9 @@ _LOOKED_AT = 2000
 """Items of a container that are looked at for the place of one."""
 
 
+_LONGEST = 100
+"""Letters of a name that is shown."""
+
 _ROOT_AND_ONE = 2
 
 _ANCHORS = (FunctionType, FrameType, *RESTING)
@@ -189,7 +192,8 @@ def _key(namespace: dict[Any, Any], value: Any) -> str:
     try:
         for key, item in chain(islice(items, _LOOKED_AT), islice(reversed(items), _LOOKED_AT)):
             if item is value and type(key) is str:
-                return key
+                # What no code can spell is data, which may be anybody's.
+                return key if len(key) <= _LONGEST and key.isidentifier() else "…"
     except RuntimeError:  # It was changed meanwhile.
         pass
     return "…"

@@ -137,7 +137,15 @@ class Walk:
             # its free objects, and whoever takes a reference to one brings it back from the dead.
             self._look((globals_of(obj),), obj, place)
         else:
-            self._look(get_referents(obj), obj, place)
+            found = get_referents(obj)
+            if len(found) > CHUNK:
+                # C code may hold as much as a container, as a tree of XML does; but the list is
+                # ours, and would keep alive what the program lets go of.
+                self.unread += max(0, len(found) - WIDE)
+                del found[WIDE:]
+                self._wait(Cursor(found, list), self.paths.make(obj, place))
+            else:
+                self._look(found, obj, place)
         self.paths.drop(place)
 
     def _wait(self, obj: Any, place: int) -> None:

@@ -6,6 +6,7 @@ each, which is near enough to rank suspects. What most of them share belongs to 
 
 from __future__ import annotations
 
+import functools
 from gc import get_referents
 from sys import getsizeof
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
@@ -22,6 +23,8 @@ _MOST = 300
 
 _MOST_ALONE = 10
 """The same where there is no other to compare with."""
+
+_CACHE = functools._lru_cache_wrapper  # noqa: SLF001  # the type that lru_cache makes
 
 _LONG = 32
 """Items of a container in it that are walked, and stand for the rest."""
@@ -102,12 +105,16 @@ def _reached(value: Any, most: int) -> list[tuple[Any, float]]:
             below: list[Any] = [one.__closure__, one.__defaults__]
         elif issubclass(kind, _SHARED) or raw.is_ours(kind) or not raw.refers(kind):
             continue
+        elif kind is _CACHE and _CACHE.cache_info(one).currsize > _MOST:
+            continue  # A bounded one would list all of its entries.
         elif (count := _length(one)) is not None and count > _LONG:
             below = newest_items(one, _LONG)
             weight *= count / _LONG
         else:
             below = get_referents(one)
         for each in below:
+            if len(found) >= most:
+                break
             if id(each) not in seen and not issubclass(type(each), (type, ModuleType)):
                 seen.add(id(each))
                 found.append((each, weight))

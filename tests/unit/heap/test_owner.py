@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import queue
 import sys
@@ -18,6 +19,7 @@ from membudget.heap.attributes import AttributeNames
 from membudget.heap.chain import chain_to, text
 from membudget.heap.locals import locals_of
 from membudget.heap.taker import CensusTaker
+from membudget.heap.weigh import mean_bytes
 
 if TYPE_CHECKING:
     from membudget.heap.census import Census
@@ -274,6 +276,31 @@ def test_to_ask_whether_a_dict_is_an_object_s_own_does_not_list_it() -> None:
     tracemalloc.start()
     try:
         assert not AttributeNames().own_dict(Store(), large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_an_attribute_that_no_code_can_spell_is_not_shown() -> None:
+    """It is data: an address, a token, as many of them as there are users, or far too long."""
+    store = Store()
+    for name in ("anna@example.org", "x" * 100_000):
+        setattr(store, name, list(ITEMS))
+    assert vars(store)
+    found = names(store)
+    assert _own("Store.…") in found
+    assert not [name for name in found if "anna" in name or len(name) > 1000]
+
+
+def test_a_large_cache_in_an_item_is_not_listed_to_weigh_it() -> None:
+    """A bounded one refers to each of its entries by itself."""
+    cached = functools.lru_cache(maxsize=1 << 20)(str)
+    for place in range(20_000):
+        cached(place)
+    tracemalloc.start()
+    try:
+        mean_bytes([(cached,), (1,)])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

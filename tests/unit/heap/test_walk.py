@@ -7,6 +7,7 @@ import gc
 import weakref
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
+from xml.etree.ElementTree import Element, SubElement
 
 import pytest
 
@@ -197,3 +198,17 @@ def test_an_address_is_new_once() -> None:
     assert all(seen.add(place) for place in places)
     assert not any(seen.add(place) for place in places)
     assert seen.held_bytes() < 40_000
+
+
+def test_what_c_code_holds_much_of_is_walked_in_pieces_and_not_kept() -> None:
+    """A tree of XML lists all its children at once: some are looked at, the others are told."""
+    tree = Element("root")
+    for _ in range(4 * WIDE):
+        SubElement(tree, "row")
+    walk = Walk([("tree", tree)], Kinds({}), lambda *_: None)
+    steps = 0
+    while not walk.step(0.0):
+        steps += 1
+        assert walk.objects <= (steps + 1) * CHUNK
+    assert walk.unread >= 3 * WIDE
+    assert walk.objects > WIDE // 2
