@@ -103,6 +103,7 @@ def test_a_function_that_raises_cannot_be_judged() -> None:
         ("--calls", "5", "--", "true"),
         ("--rounds", "2", "service:fine"),
         ("--for", "10", "service:fine"),
+        ("service:fine", "--for", "10s"),
         (),
     ],
 )

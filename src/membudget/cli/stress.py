@@ -112,6 +112,11 @@ def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: boo
     try:
         result = watch_program(what, seconds, rounds)
     except OSError as error:
+        if _FUNCTION.fullmatch(what[0]):
+            raise ConfigError(
+                f"{what[0]!r} is a function, and nothing goes behind it, not {what[1]!r}: give "
+                f"options first, as in: membudget stress --rounds 8 {what[0]}"
+            ) from error
         raise ConfigError(
             f"command {what[0]!r} did not start ({error.strerror}): give an executable or a "
             "command on PATH, as in: membudget stress -- python app.py"
