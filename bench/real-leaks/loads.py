@@ -1,4 +1,4 @@
-"""Three ways to use a package whose old version leaks: the loops of the public reports.
+"""Ways to use a package whose old version leaks: the loops of public reports.
 
 Each is a coroutine that works, and asks `turn` whether to go on; what it uses of the package is the
 same in the leaking version and the fixed one. Nothing leaves the machine.
@@ -6,6 +6,7 @@ same in the leaking version and the fixed one. Nothing leaves the machine.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -60,3 +61,13 @@ async def popped(turn: Turn) -> None:
             headers = mapping(dict.fromkeys(names, "value"))
             for name in names:
                 headers.pop(name)
+
+
+async def broken(turn: Turn) -> None:
+    """Parse six texts a turn that are no JSON."""
+    import_module("ijson.backends.yajl2_c")  # The one that leaks: not another in its place.
+    ijson = import_module("ijson")
+    while turn():
+        for _ in range(6):
+            with contextlib.suppress(ijson.JSONError):
+                next(ijson.items(b"XXX", "whatever"))
