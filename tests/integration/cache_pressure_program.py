@@ -164,7 +164,7 @@ def pressed() -> dict[str, Any]:
             def has_given_back() -> bool:
                 nonlocal most, given
                 most, given = max(most, private_bytes()), sum(gave_back(told))
-                is_enough = given > MIB or len(ballast) * MIB > limit // 3
+                is_enough = given > MIB or len(ballast) * MIB > limit // 2
                 if not is_enough and budget.pressure.used < 0.9 * limit:
                     ballast.append(b"x" * MIB)
                 return given > MIB
