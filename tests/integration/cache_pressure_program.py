@@ -170,7 +170,7 @@ def pressed() -> dict[str, Any]:
                 return given > MIB
 
             has_given = is_soon(has_given_back)
-            has_fallen = is_soon(lambda: private_bytes() < most - limit // 40)
+            has_fallen = is_soon(lambda: private_bytes() < most - limit // 10)
             least, entries = private_bytes(), [len(cache) for cache in caches]
             asking.sets_too, hits_then = True, asking.hits
             goes_on = is_soon(lambda: asking.hits > hits_then + 1000)
