@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,10 +60,6 @@ def test_caches_of_one_budget_keep_to_its_sum_and_the_busy_one_gets_the_room() -
     assert not any(found["shares_after"]), "who is divided no longer is not held to a share"
 
 
-@pytest.mark.skipif(
-    "PRESSED" not in os.environ,
-    reason="how far it falls hangs on the machine's pace: run it by hand, with PRESSED=1",
-)
 def test_caches_give_memory_back_when_another_part_needs_it_and_go_on() -> None:
     """The process gets smaller by a clear margin, by nobody's doing but the budget's."""
     found = figures("pressed")

@@ -34,26 +34,29 @@ class Giving:
 
     Args:
         cache: The cache.
-        target: Bytes to let go at least.
         now: Monotonic seconds.
     """
 
-    __slots__ = ("_cache", "_chosen", "_looked_to", "_now", "_target")
+    __slots__ = ("_cache", "_chosen", "_is_done", "_looked_to", "_now")
 
-    def __init__(self, cache: Cache[Any, Any], target: int, now: Callable[[], float]) -> None:
+    def __init__(self, cache: Cache[Any, Any], now: Callable[[], float]) -> None:
         self._cache = weakref.ref(cache)
-        self._target = target
+        self._is_done = False
         self._now = now
         self._looked_to: int | None = 0 if hasattr(cache, "_plan_arenas") else None
         self._chosen = 0 if self._looked_to is None else -1
 
     @property
     def cache(self) -> Cache[Any, Any] | None:
-        """The cache, while there is one and something is left of the target."""
-        return self._cache() if self._target > 0 else None
+        """The cache, while there is one and its target is not met."""
+        return None if self._is_done else self._cache()
 
-    def go_on(self, until: float) -> int:
+    def go_on(self, target: int, until: float) -> int:
         """Do as much as there is time for; returns the bytes let go.
+
+        Args:
+            target: Bytes to let go at least, from here on: others may have let go meanwhile.
+            until: Monotonic time to stop at.
 
         Raises:
             Exception: What `on_evict` raised first, after all of a slice were let go.
@@ -65,14 +68,14 @@ class Giving:
         if cache is None or self._looked_to is not None:
             return 0
         if self._chosen < 0:
-            self._chosen = cache._choose_arenas(self._target)  # noqa: SLF001
+            self._chosen = cache._choose_arenas(target)  # noqa: SLF001
         if self._chosen > 0:
             freed = cache.evict_together(self._chosen, until)
             # With time left, none of those chosen is: some weighed more when they were.
             self._chosen = max(0, self._chosen - freed) if self._now() >= until else 0
-        if not self._chosen and self._target > freed and self._now() < until:
-            freed += cache.reclaim(self._target - freed, until)
-        self._target -= freed
+        if not self._chosen and target > freed and self._now() < until:
+            freed += cache.reclaim(target - freed, until)
+        self._is_done = freed >= target
         return freed
 
 
@@ -94,6 +97,11 @@ class GiveBack:
         self._registry = registry
         self._now = time.monotonic if clock is None else clock.now
         self._under_way: Giving | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a cache is being looked through: a million entries take longer than a slice."""
+        return self._under_way is not None and self._under_way.cache is not None
 
     def reclaimable(self) -> int:
         """The bytes of all caches."""
@@ -117,8 +125,8 @@ class GiveBack:
             if self._under_way is None or self._under_way.cache is None:
                 if not left:
                     break
-                self._under_way = Giving(left.pop(), target - freed, self._now)
-            got = self._under_way.go_on(until)
+                self._under_way = Giving(left.pop(), self._now)
+            got = self._under_way.go_on(target - freed, until)
             freed += got
             if not got and self._now() < until:
                 self._under_way = None  # It has nothing left to give.

@@ -36,6 +36,9 @@ class Reclaimer(Protocol):
     Count, then free: `reclaimable` is cheap and may be asked often, `reclaim` does the work. Both
     run on the governor's thread, must not call the governor and must not wait for locks of the
     program without a time limit. Source: the Linux shrinker's count_objects and scan_objects.
+
+    One whose attribute `is_under_way` is true after a call that let go of nothing has begun work
+    that takes longer, and is asked on; any other has nothing, and is left alone for a while.
     """
 
     @property

@@ -199,7 +199,8 @@ class Ladder:
             error = caught
         measured = used - meter.estimate()
         fell = self._registry.held_bytes() < held or sys.getallocatedblocks() < blocks
-        effective = error is None and (claimed > 0 or measured > _NOTICEABLE or fell)
+        did = claimed > 0 or measured > _NOTICEABLE or fell or _is_under_way(reclaimer)
+        effective = error is None and did
         seat.pause.note(clock.now(), effective=effective)
         if error is not None:
             self._tell.failed(f"reclaimer {reclaimer.name}", error)
@@ -226,7 +227,9 @@ class Ladder:
             got = reclaimer.reclaim(target, min(began + SLICE, ends))
             yield got
             target -= got
-            if got <= 0 or target <= 0 or not reclaimer.reclaimable():
+            if target <= 0 or not (got > 0 or _is_under_way(reclaimer)):
+                return
+            if not reclaimer.reclaimable():
                 return
             self._clock.sleep(self._clock.now() - began)
 
@@ -272,6 +275,11 @@ class Ladder:
     def _patience(self, pressure: Pressure) -> float:
         left = pressure.seconds_left
         return self.settle if left is None else min(self.settle, left / 2)
+
+
+def _is_under_way(reclaimer: Reclaimer) -> bool:
+    """Whether it works on something that has let go of nothing yet."""
+    return bool(getattr(reclaimer, "is_under_way", False))
 
 
 def _worth(reclaimer: Reclaimer) -> float:

@@ -115,6 +115,22 @@ def test_giving_back_goes_on_where_time_ran_out() -> None:
     check(cache)
 
 
+def test_a_cache_that_is_still_looked_through_is_under_way() -> None:
+    """Or whoever asks would take it for one that has nothing; and the newest target counts."""
+    registry = Registry()
+    cache = filled("looked through", registry, 20_000)
+    clock = Ticking(time.monotonic())
+    reclaimer = GiveBack(registry, clock)
+    told = [reclaimer.is_under_way]
+    assert reclaimer.reclaim(10 * MIB, clock.time + 0.01) == 0
+    told.append(reclaimer.is_under_way)
+    freed = reclaimer.reclaim(MIB, clock.time + 60)
+    assert MIB <= freed < 5 * MIB
+    told.append(reclaimer.is_under_way)
+    assert told == [False, True, False]
+    check(cache)
+
+
 def test_giving_back_keeps_no_cache_alive() -> None:
     """Not even one it is in the middle of."""
     registry = Registry()

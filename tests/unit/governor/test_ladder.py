@@ -153,6 +153,48 @@ def test_work_goes_in_slices_with_a_pause_for_others(scene: Scene) -> None:
     assert len(slow.asked) == 22
 
 
+class Planner(FakeReclaimer):
+    """Looks at what it holds for some calls before it lets go of any, a slice of time each."""
+
+    looks = 4
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.memory, 50 * MIB)
+        self._clock = scene.clock
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun to look and is not done."""
+        return 0 < len(self.asked) < self.looks
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Look, or let go."""
+        if len(self.asked) + 1 < self.looks:
+            self.asked.append(target)
+            self._clock.time = until
+            return 0
+        return super().reclaim(target, until)
+
+
+def test_what_looks_before_it_lets_go_is_asked_on(scene: Scene) -> None:
+    """Nothing yet is not nothing: only one that has nothing under way is done."""
+    planner = Planner(scene)
+    scene.ladder.add(planner)
+    assert scene.relieve(92, Level.CRITICAL) == 22
+    assert len(planner.asked) == Planner.looks
+
+
+def test_one_that_looks_for_longer_than_a_step_is_not_left_alone(scene: Scene) -> None:
+    """It goes on at the next step, and the one after that."""
+    planner = Planner(scene)
+    planner.looks = 1 << 30
+    scene.ladder.add(planner)
+    for step in range(1, 5):
+        before = len(planner.asked)
+        scene.relieve(92, Level.CRITICAL)
+        assert len(planner.asked) > before, step
+
+
 def test_room_that_somebody_waits_for_is_made_at_any_level(scene: Scene) -> None:
     """A wish asks caches even at NORMAL."""
     cache = scene.reclaimer(50)
