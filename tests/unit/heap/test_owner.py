@@ -289,7 +289,8 @@ def test_an_attribute_that_no_code_can_spell_is_not_shown() -> None:
         setattr(store, name, list(ITEMS))
     assert vars(store)
     found = names(store)
-    assert _own("Store.…") in found
+    # Since 3.13 no dict stands between, and no code of the class knows the name.
+    assert found.keys() & {_own("Store.…"), _own("Store.<list>")}
     assert not [name for name in found if "anna" in name or len(name) > 1000]
 
 
