@@ -39,7 +39,7 @@ def _memory(result: LeakResult) -> str:
     if traced := sum(line.bytes for line in result.lines):
         parts.append(f"about {_size(traced + (result.untraced or 0))} a call")
     if "blocks" in result.memory:
-        parts.append(f"{result.blocks_per_call:.3g} live objects a call")
+        parts.append(f"{_count(result.blocks_per_call)} live objects a call")
     elif "malloc" in result.memory:
         parts.append(f"{_size(result.malloc_per_call)} of malloc a call")
     return ", ".join(parts)
@@ -49,6 +49,11 @@ def _size(size: float) -> str:
     return human_bytes(size) if size >= _WHOLE else f"{size:.2g} B"
 
 
+def _count(count: float) -> str:
+    """Three digits, and never a power of ten: "0.25", "2.5", "1,200"."""
+    return f"{count:,.0f}" if abs(count) >= _WHOLE else f"{count:.3g}"
+
+
 def _details(result: LeakResult) -> Iterator[str]:
     lines = [_line(line) for line in result.lines]
     yield from _titled("allocated at", [one for pair in lines for one in pair])
@@ -56,7 +61,7 @@ def _details(result: LeakResult) -> Iterator[str]:
         told = f"{_size(result.untraced)} a call by C code, not through Python's allocators"
         yield from _titled("untraced", [told])
     yield from _titled("grew", [_container(one) for one in result.containers])
-    yield from _titled("types", [f"{one.name}  +{one.each:.3g} a call" for one in result.types])
+    yield from _titled("types", [f"{one.name}  +{_count(one.each)} a call" for one in result.types])
     for left in result.left:
         yield from _titled(left.kind, list(left.names))
     if result.memory:
@@ -66,13 +71,13 @@ def _details(result: LeakResult) -> Iterator[str]:
 
 def _line(line: Line) -> tuple[str, ...]:
     where = f"{_path(line.file)}:{line.line}"
-    each = f"{where}  {_size(line.bytes)} a call, {line.blocks:.3g} objects"
+    each = f"{where}  {_size(line.bytes)} a call, {_count(line.blocks)} objects"
     return (each, f"    {line.source}") if line.source else (each,)
 
 
 def _container(one: Grown) -> str:
     newest = f"; the newest: {one.newest}" if one.newest else ""
-    return f"{one.name} ({one.kind})  +{one.each:.3g} items a call, now {one.now:,}{newest}"
+    return f"{one.name} ({one.kind})  +{_count(one.each)} items a call, now {one.now:,}{newest}"
 
 
 def _series(series: Series, memory: tuple[str, ...]) -> str:
@@ -100,7 +105,7 @@ def _path(file: str) -> str:
 def cost_in_words(result: LeakResult) -> str:
     """How long it took, and a call of it."""
     cost = result.cost
-    each = human_seconds(cost) if cost >= _QUICK else f"{cost * 1e6:.2g} µs"
+    each = human_seconds(cost) if cost >= _QUICK else f"{_count(cost * 1e6)} µs"
     return f"{human_seconds(result.took)}, {each} a call"
 
 

@@ -69,6 +69,18 @@ def test_a_leak_is_found_with_its_line_its_container_and_its_type() -> None:
         assert word in told
 
 
+def test_a_thousand_things_a_call_are_told_without_a_power_of_ten() -> None:
+    """As people write figures."""
+    kept: list[list[int]] = []
+
+    def call() -> None:
+        kept.extend([number] for number in range(2000))
+
+    told = explain(check_leaks(call, rounds=4, calls=5))
+    assert "+2,000 items a call" in told
+    assert "e+0" not in told
+
+
 def test_arguments_are_passed_on() -> None:
     """The same at each call."""
     kept: list[list[int]] = []
