@@ -5,7 +5,9 @@ over the Theil-Sen slope of the floors; its interval comes from the percentiles 
 slopes. Growth that slows down is taken for an exponential: with slopes b1 and b2 in two halves of
 L hours, its time constant is L / 2 / ln(b1 / b2), and b2 times that is still to come.
 
-Nothing here says whether there is a leak; a real limit may be met without one.
+Nothing here says whether there is a leak; a real limit may be met without one. `Nearness` turns
+one forecast after another into what is worth telling: that the limit is near, once, and that it is
+no more.
 """
 
 from __future__ import annotations
@@ -46,8 +48,13 @@ _TAU = 0.6
 _STEADY = 0.75
 _NEWEST = 1.0
 _NOISE = 3.0
+_ESTIMATED = 0.25
 _LONGEST = 10 * 365 * 24.0
 """Hours beyond which "never" is the better word."""
+
+_AGREEING = 2
+_CLEARING = 3
+_CLEARLY_FAR = 1.5
 
 _DAY = 24.0
 _RECENT = 3.0
@@ -103,6 +110,33 @@ class Anomaly(Record):
     basis: str
 
 
+class Nearness(Record):
+    """What was said of a limit that is near, for the next forecast to be held against.
+
+    Attributes:
+        is_told: Whether it was told as near, and not taken back since.
+        near: Forecasts in a row that had it near.
+        far: Forecasts in a row that had it out of sight, or clearly farther away.
+    """
+
+    is_told: bool = False
+    near: int = 0
+    far: int = 0
+
+    def after(self, ahead: Forecast) -> Nearness:
+        """What holds after one more forecast.
+
+        Two in a row must agree before it is told, for one odd hour is no trend; three in a row,
+        half as far again, take it back.
+        """
+        left = ahead.seconds_left
+        is_far = left is None or left > _CLEARLY_FAR * WARN_BELOW
+        near = self.near + 1 if ahead.is_near else 0
+        far = self.far + 1 if is_far else 0
+        is_told = far < _CLEARING if self.is_told else near >= _AGREEING
+        return Nearness(is_told=is_told, near=near, far=far)
+
+
 class _Trend(Record):
     length: float
     slopes: list[float]
@@ -110,13 +144,21 @@ class _Trend(Record):
     late: float
 
 
-def forecast(hours: Sequence[float], held: Sequence[float], limit: int | None = None) -> Forecast:
+def forecast(
+    hours: Sequence[float],
+    held: Sequence[float],
+    limit: int | None = None,
+    *,
+    bounded: Sequence[float] | None = None,
+) -> Forecast:
     """Say when a limit will be met, or where growth will end.
 
     Args:
         hours: When each sample was taken, rising.
         held: MiB held then.
         limit: Bytes that must not be passed, or None.
+        bounded: MiB of it that parts with a bound of their own held. Their growth is theirs to
+            stop, as it is for whoever judges the pressure, and nothing is foretold from it.
 
     Returns:
         A forecast; without a rate where there are too few samples or no trend. About 1 ms.
@@ -125,8 +167,8 @@ def forecast(hours: Sequence[float], held: Sequence[float], limit: int | None = 
         return Forecast(used=0, limit=limit)
     level = max(held[bisect_left(hours, hours[-1] - _NEWEST) :])
     used = round(level * _MIB)
-    trend = _trend(hours, held)
-    if trend is None:
+    trend = _trend(hours, _rest(held, bounded))
+    if trend is None or _is_their_error(trend, hours, bounded):
         return Forecast(used=used, limit=limit)
     left = None if limit is None else limit / _MIB - level
     if trend.late < _STEADY * trend.early:
@@ -141,6 +183,24 @@ def forecast(hours: Sequence[float], held: Sequence[float], limit: int | None = 
         soonest=_seconds(left, quantile(trend.slopes, 0.95)),
         latest=_seconds(left, quantile(trend.slopes, 0.05)),
     )
+
+
+def _rest(held: Sequence[float], bounded: Sequence[float] | None) -> Sequence[float]:
+    """What no bounded part holds."""
+    if not bounded or not any(bounded):
+        return held
+    return [whole - part for whole, part in zip(held, bounded, strict=True)]
+
+
+def _is_their_error(trend: _Trend, hours: Sequence[float], bounded: Sequence[float] | None) -> bool:
+    """Whether the rest is so small beside what bounded parts take in that it is their estimate's.
+
+    A quarter, as the verdict on leaks has it (`leaks.rules`, `explained`).
+    """
+    if not bounded or not any(bounded):
+        return False
+    c, f = floors(hours, bounded, hours[-1] - trend.length, hours[-1], _BLOCKS)
+    return quantile(trend.slopes, 0.5) < _ESTIMATED * theil_sen(c, f)
 
 
 def _trend(hours: Sequence[float], held: Sequence[float]) -> _Trend | None:

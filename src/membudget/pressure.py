@@ -11,6 +11,10 @@ that fills at 1 GB/s stops at the meter's mark by itself; calling that an emerge
 at every warm start. A trend
 counts only above the low mark, and only once it has been watched for a twentieth of the time it
 foretells.
+
+What a day of samples foretells (`foretold`) is told as the seconds left where the readings show no
+trend, or a slower one: a leak of 12 MB/h moves no ten readings. It opens no gate. It is known to
+the hour, and a mark's share is met long before the limit; the gates go by seconds.
 """
 
 from __future__ import annotations
@@ -34,6 +38,9 @@ CALM_SECONDS = 1.0
 RELEASE_SECONDS = 60.0
 PART_RELEASE = 0.9
 """Share of a part's own mark at or below which it is calm; parts have no mark beneath."""
+
+FORETOLD_LEAST = 60.0
+"""Seconds to the limit below which the samples' word, minutes old, is no more worth than none."""
 
 _TIME = "time"
 _SHUTDOWN_READINGS = 2
@@ -96,6 +103,7 @@ def judge(
     *,
     taken_in: int = 0,
     window: int = WINDOW,
+    foretold: float | None = None,
 ) -> Judgement:
     """Judge a reading in the light of those before it.
 
@@ -106,6 +114,8 @@ def judge(
         taken_in: Bytes that holders under the meter took in so far; what they explain of the
             growth is theirs to stop, and not foretold.
         window: Readings over which growth is taken, at least 2.
+        foretold: When the limit will be met as a day of samples goes on, on the readings' clock,
+            or None.
 
     Note:
         Cost: about 5 µs. Raising `used` never lowers the level (property-tested).
@@ -132,7 +142,7 @@ def judge(
         limit=reading.limit,
         excess=_excess(reading, marks, lines[0]),
         growth=growth,
-        seconds_left=left,
+        seconds_left=_nearest(left, foretold, reading),
         cause=cause,
         shutdown=hits >= _SHUTDOWN_READINGS,
         source=reading.source,
@@ -191,6 +201,13 @@ def _seconds_left(used: int, limit: int | None, growth: float) -> float | None:
     if limit is None or growth <= 0:
         return None
     return max(0.0, (limit - used) / growth)
+
+
+def _nearest(left: float | None, foretold: float | None, reading: Reading) -> float | None:
+    """The seconds left as the readings have it, or the samples where theirs are fewer."""
+    if foretold is None or reading.limit is None or foretold - reading.at < FORETOLD_LEAST:
+        return left
+    return foretold - reading.at if left is None else min(left, foretold - reading.at)
 
 
 def _reason(reading: Reading, marks: Marks, level: Level, top: float, trend: _Trend) -> str:

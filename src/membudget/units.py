@@ -172,6 +172,11 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms"  # noqa: PLR2004
 
 
+def how_many(count: int, what: str = "sample") -> str:
+    """A number of things in words: "1 sample", "1,200 samples"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def format_fraction(share: float) -> str:
     """A share as text: 0.8 is "80%"."""
     return f"{share * 100:.12g}%"

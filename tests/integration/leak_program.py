@@ -38,7 +38,7 @@ def main(way: str, file: str | None) -> None:
         monitoring={
             "snapshot_interval": SECONDS,
             "history_file": file,
-            "history_size": 50_000 if way == "history" else 288,
+            "history_size": 2880 if way == "history" else 288,
         },
         leaks={"census_every": 0.1 if way == "named" else 3600.0},
         cleanup={"cooldown": 0.001},

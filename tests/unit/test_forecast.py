@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leak_scene import MIB, jitter
-from membudget.forecast import ODD, anomalies, forecast, scored_newest
+from membudget.forecast import ODD, Forecast, Nearness, anomalies, forecast, scored_newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,3 +116,30 @@ def test_a_few_samples_are_not_enough_to_be_odd() -> None:
     hours, few = held(lambda _: 100.0, 0.9)
     assert scored_newest("rss", hours, [*few[:-1], 500.0]) is None
     assert anomalies([], {"rss": []}) == ()
+
+
+def test_a_near_limit_holds_once_two_agree_and_ends_once_three_do() -> None:
+    """What is half as far again counts as far; between the two nothing changes."""
+    near, between, far = (
+        Forecast(used=1, limit=2, seconds_left=hours * 3600.0) for hours in (11.0, 15.0, 20.0)
+    )
+    nowhere = Forecast(used=1, limit=2)
+    state, held = Nearness(), []
+    for ahead in (near, far, near, near, between, far, nowhere, between, far, far, far, near):
+        state = state.after(ahead)
+        held.append(state.is_told)
+    assert held == [False, False, False, True, True, True, True, True, True, True, False, False]
+
+
+def test_what_bounded_parts_take_in_is_not_foretold() -> None:
+    """Their growth ends by itself; the rest beside it is, unless it is within their error."""
+    hours = [step / 12 for step in range(145)]
+    cache = [10.0 * hour for hour in hours]
+    alone = forecast(hours, [200 + one for one in cache], 500 * MIB, bounded=cache)
+    assert (alone.seconds_left, alone.rate) == (None, 0.0)
+    assert alone.used == 320 * MIB
+    error = forecast(hours, [200 + 1.2 * one for one in cache], 500 * MIB, bounded=cache)
+    assert error.seconds_left is None
+    both = forecast(hours, [200 + 2 * one for one in cache], 500 * MIB, bounded=cache)
+    assert both.rate == pytest.approx(10 * MIB)
+    assert both.seconds_left == pytest.approx((500 - 440) / 10 * 3600)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from fakes import MIB, FakeClock, Recorder, raising
+from membudget.budget.judging import fewer
 from membudget.budget.leak_watch import LeakWatch
 from membudget.core import Failed, LeakSuspected, Severity
 from membudget.governor.telling import Teller
@@ -88,13 +92,50 @@ def test_what_judges_is_imported_with_the_first_verdict() -> None:
         "watch = LeakWatch(ring, resolve({}, {}), Teller())\n"
         "for number, one in enumerate(day(5, 2)):\n"
         "    ring.add(one); watch.after_sample(one)\n"
-        "    watch.due(0.0) and watch.run(0.0)\n"
+        "    while watch.due(0.0): watch.run(0.0)\n"
         "    print(number, any(name.startswith('membudget.leaks') for name in sys.modules))\n"
     )
     argv = [sys.executable, "-c", program]
     environ = {"PYTHONPATH": ":".join(sys.path)}
     told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
     assert told.stdout.splitlines() == [f"{n} {n == 23}" for n in range(24)]
+
+
+def test_what_judges_is_imported_a_module_at_a_time() -> None:
+    """So that no slice takes as long as all of them, and judging itself imports no more."""
+    program = (
+        "import sys\n"
+        "import membudget\n"
+        "budget = membudget.start('4GiB', thread=False); budget.step(); budget.stop()\n"
+        "from membudget.budget.judging import loading\n"
+        "def ours(): return {m for m in sys.modules if m.startswith('membudget.')}\n"
+        "for load in loading():\n"
+        "    before = ours(); load(); print(len(ours() - before - {'membudget.leaks'}))\n"
+        "before = ours()\n"
+        "import membudget.budget.foresight\n"
+        "from membudget.leaks.verdict import judging\n"
+        "from membudget.leaks.advice import proposing\n"
+        "from membudget.forecast import forecast\n"
+        "print(sorted(ours() - before))\n"
+    )
+    argv = [sys.executable, "-c", program]
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
+    *counts, rest = told.stdout.splitlines()
+    assert set(counts) == {"1"}
+    assert rest == "[]"
+
+
+def test_of_many_samples_those_five_minutes_apart_are_judged() -> None:
+    """The detector's constants were set on these, and no slice grows with the history."""
+    samples = [sample(number, wall=BEGAN + 60.0 * number) for number in range(2880)]
+    found = fewer(samples)
+    assert len(found) == pytest.approx(2880 / 5, abs=2)
+    assert (found[0], found[-1]) == (samples[0], samples[-1])
+    assert {later.wall - sooner.wall for sooner, later in pairwise(found[:-1])} == {300.0}
+    assert fewer(samples[:900]) == samples[:900]
+    restarted = [*samples[:1000], *(one.replace(pid=8) for one in samples[1001:1004])]
+    assert [one.pid for one in fewer(restarted)][-2:] == [8, 8]
 
 
 def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:

@@ -107,6 +107,38 @@ def test_below_the_low_mark_growth_foretells_nothing() -> None:
     assert judged(10, 20, 30, 40, apart=0.2).pressure.level is Level.NORMAL
 
 
+@pytest.mark.parametrize("used", [40, 75, 85])
+def test_what_a_day_of_samples_foretells_is_told_and_opens_no_gate(used: int) -> None:
+    """A slow leak moves no ten readings, and its hours are told all the same; the level is not."""
+    reading = Reading(at=0.0, used=used * MIB, limit=100 * MIB, source="test")
+    before = judge(reading, MARKS)
+    after = judge(reading.replace(at=1.0), MARKS, before, foretold=3600.0)
+    assert after.pressure.seconds_left == 3599.0
+    plain = judge(reading.replace(at=1.0), MARKS, before)
+    assert plain.pressure.seconds_left is None
+    assert (after.pressure.level, after.gates) == (plain.pressure.level, plain.gates)
+
+
+def test_of_two_foretold_times_the_nearer_is_told() -> None:
+    """What the readings show is seconds away; the samples know nothing of it."""
+    uses = (60.0, 65.0, 70.0, 72.0, 74.0, 76.0)
+    before = judged(*uses, apart=0.25)
+    last = Reading(at=1.5, used=78 * MIB, limit=100 * MIB, source="fake")
+    left = judge(last, MARKS, before).pressure.seconds_left
+    assert left is not None
+    assert left < 10
+    assert judge(last, MARKS, before, foretold=7200.0).pressure.seconds_left == left
+
+
+def test_a_foretold_time_that_has_come_is_not_believed() -> None:
+    """It was known to the hour: a minute before it, the readings alone are asked."""
+    reading = Reading(at=100.0, used=40 * MIB, limit=100 * MIB, source="test")
+    for foretold in (50.0, 100.0, 159.0):
+        assert judge(reading, MARKS, foretold=foretold).pressure.seconds_left is None
+    unlimited = reading.replace(limit=None)
+    assert judge(unlimited, MARKS, foretold=9999.0).pressure.seconds_left is None
+
+
 def test_without_a_limit_only_marks_in_bytes_count() -> None:
     """Shares of no limit are never reached; bytes are."""
     assert judged(900, 900, limit=None).pressure.level is Level.NORMAL

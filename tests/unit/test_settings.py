@@ -98,6 +98,8 @@ def test_sections_may_be_nested_or_flat() -> None:
         ("thresholds.low", "0.7"),
         ("monitoring.history_size", "many"),
         ("monitoring.history_size", 0),
+        ("monitoring.history_size", 2881),
+        ("monitoring.history_size", "20000"),
         ("monitoring.pressure_window", 1),
         ("monitoring.check_interval", "5"),
         ("cleanup.auto", "perhaps"),

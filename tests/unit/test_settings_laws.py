@@ -19,7 +19,7 @@ _TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "size": st.builds("{}{}".format, st.integers(1, 10**6), st.sampled_from(["MiB", " GB", "B"])),
     "share": st.builds("{}%".format, st.integers(1, 100)),
     "time": st.builds("{}{}".format, st.integers(1, 999), st.sampled_from(["ms", "s", " m", "d"])),
-    "whole": st.integers(2, 10**9),
+    "whole": st.integers(2, 2880),
     "true": st.booleans(),
     "auto,": st.sampled_from(["auto", "none", "/run/x y", "/\u00e9"]),
     "number": st.integers(0, 999) | st.sampled_from(["2.5", "10", ".5"]),

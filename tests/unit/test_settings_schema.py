@@ -25,7 +25,7 @@ TYPES: dict[str, Any] = {
 }
 KEYWORDS = {
     *("$schema", "title", "type", "properties", "required", "description", "default"),
-    *("additionalProperties", "pattern", "minimum", "anyOf", "enum", "items"),
+    *("additionalProperties", "pattern", "minimum", "maximum", "anyOf", "enum", "items"),
 }
 
 
@@ -46,7 +46,7 @@ def _fits(value: Any, rule: dict[str, Any]) -> bool:
         )
         and ("enum" not in rule or (is_number and value in rule["enum"]))
         and (not isinstance(value, str) or bool(re.search(rule.get("pattern", ""), value)))
-        and (not is_number or value >= rule.get("minimum", value))
+        and (not is_number or rule.get("minimum", value) <= value <= rule.get("maximum", value))
         and ("anyOf" not in rule or any(_fits(value, one) for one in rule["anyOf"]))
         and all(_fits(item, rule.get("items", {})) for item in items)
         and all(_fits(one, known[key]) for key, one in keys.items() if key in known)
@@ -124,6 +124,7 @@ def test_a_good_file_fits_and_the_programs_own_keys_do_no_harm() -> None:
         ("monitoring.check_interval", 5),
         ("monitoring.check_interval", "5 weeks"),
         ("monitoring.history_size", 0),
+        ("monitoring.history_size", 2881),
         ("monitoring.history_size", True),
         ("monitoring.history_size", "many"),
         ("cleanup.auto", "maybe"),

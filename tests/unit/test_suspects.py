@@ -97,7 +97,10 @@ def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
 class Nothing:
     """Takes the census of an empty process."""
 
-    def __init__(self, _before: Census | None, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, _before: Census | None, *, now: Callable[[], float], redact: object = None
+    ) -> None:
+        assert redact is None
         self._now = now
 
     def step(self, _until: float) -> Census:

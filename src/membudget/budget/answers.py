@@ -110,6 +110,7 @@ class Answers:
             "threads": threading.active_count(),
             "brake": self._brake.state.as_dict() if self._brake is not None else None,
             "leak": self._day.sampling.row(),
+            "proposals": [one.as_row() for one in self._day.sampling.proposed()],
             "changes": [_told(event) for event in self._changes.latest()],
         }
 

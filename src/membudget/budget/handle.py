@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from membudget.core import Level, Pressure, Record, Rung
+from membudget.budget.stats import BudgetStats
+from membudget.core import Rung
 from membudget.errors import ConfigError
 from membudget.units import as_bytes, as_seconds
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from membudget.budget.foreign import ForeignCaches
     from membudget.budget.sampling import Sampling
     from membudget.budget.watching import Watched
-    from membudget.core import Reclaimer, Sample, Sink
+    from membudget.core import Pressure, Reclaimer, Sample, Sink
     from membudget.governor.admission import Lease
     from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
@@ -32,33 +33,6 @@ if TYPE_CHECKING:
     from membudget.watched.container import WatchedContainer
 
 _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
-
-
-class BudgetStats(Record):
-    """A budget's figures (bytes and seconds).
-
-    Attributes:
-        pressure: The latest judgement.
-        parts: Named byte counts of the latest reading.
-        peak: The highest use seen.
-        governed: What all holders count, together.
-        reclaimed: What the ladder let go so far.
-        held_free: Let go but not yet given back by the allocator: room for more of the same kind.
-        reserved: Granted by `admit` and not yet given back.
-        late: How often the loop woke late, and `latest`, by how many seconds the last time.
-        seconds_at: Seconds spent at each level.
-    """
-
-    pressure: Pressure
-    parts: dict[str, int]
-    peak: int
-    governed: int
-    reclaimed: int
-    held_free: int
-    reserved: int
-    late: int
-    latest: float
-    seconds_at: dict[Level, float]
 
 
 class Budget:
@@ -214,7 +188,7 @@ class Budget:
 
     def take_settings(self, settings: Settings) -> None:
         """Note what holds from now on; for whoever has applied it."""
-        self.settings = settings
+        self.settings = self.sampling.settings = settings
         if self._watched is not None:
             self._watched.take_settings(settings)
 

@@ -1,18 +1,21 @@
 """The chore that judges the samples: a verdict after each, told when surer and when it ends.
 
 What it takes to judge is imported when there are samples enough for a first verdict, two hours
-after the start by default; a process that lives for an hour never pays for it.
+after the start by default, a module a slice; a process that lives for an hour never pays for it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from membudget.budget.judging import fewer, loading, rules_of
 from membudget.core import LeakSuspected, SystemClock
+from membudget.units import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from membudget.budget.foresight import Foresight
     from membudget.core import Clock, Sample
     from membudget.governor.telling import Teller
     from membudget.leaks.records import State, Verdict
@@ -23,25 +26,9 @@ if TYPE_CHECKING:
     Finder: TypeAlias = Callable[[Verdict, Sequence[Sample]], tuple[Any, ...]]
     """Finds what grows: records with a `name`, the one that explains most first."""
 
-HOUR = 3600.0
-MIB = 1 << 20
 _NEARLY = 0.999
 _LONGEST_STEP = 0.002
 """Seconds that one step of judging may take: a slice ends while there is time for one more."""
-
-
-def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
-    """The rules of the verdict that these settings ask for."""
-    from membudget.leaks.rules import Rules  # when a verdict is due
-
-    return Rules(
-        minimum_rate=settings["leaks.minimum_rate"] / MIB,
-        threshold_mb_per_hour=settings["leaks.threshold_mb_per_hour"],
-        min_duration=settings["leaks.min_duration"] / HOUR,
-        min_samples=settings["leaks.min_samples"],
-        gc_efficiency=settings["leaks.gc_efficiency"],
-        collect_first=can_collect,
-    )
 
 
 class LeakWatch:
@@ -54,6 +41,7 @@ class LeakWatch:
         collect: Collects and trims once, given the bytes wanted, and returns the bytes freed and
             returned; None while it may not. Where it is None, accusing goes without.
         culprits: Asked when a level is reached or rises.
+        ahead: Looks ahead on the same samples, or None.
         clock: Where time comes from.
 
     Attributes:
@@ -71,6 +59,7 @@ class LeakWatch:
         *,
         collect: Callable[[int], tuple[int, int] | None] | None = None,
         culprits: Finder = lambda _verdict, _samples: (),
+        ahead: Foresight | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._ring = ring
@@ -78,6 +67,7 @@ class LeakWatch:
         self._tell = tell
         self._collect = collect
         self._culprits = culprits
+        self._ahead = ahead
         self._clock = clock or SystemClock()
         self._rules: Rules | None = None
         self._is_loading = self._is_given_up = False
@@ -138,7 +128,7 @@ class LeakWatch:
         verdict = self.verdict
         if verdict is None:
             due = self._settings["leaks.min_samples"]
-            return {"confidence": None, "reason": f"{self._count} samples so far, {due} are due"}
+            return {"confidence": None, "reason": f"{how_many(self._count)} so far, {due} are due"}
         return {
             "at": verdict.at,
             "kind": str(verdict.kind),
@@ -157,27 +147,41 @@ class LeakWatch:
     def after_fork_in_child(self) -> None:
         """Know nothing; where the parent was just importing, never judge: that may never end."""
         self._begin()
+        if self._ahead is not None:
+            self._ahead.forget()
         if self._is_loading:
             self._is_given_up = True
             self._tell.failed("leaks", RuntimeError("forked amid an import: no verdicts here"))
 
     def _judge(self) -> Generator[None, None, None]:
-        self._is_loading = True
-        try:
-            from membudget.leaks.series import Series
-            from membudget.leaks.verdict import judging
+        yield from self._load()
+        from membudget.leaks.series import Series
+        from membudget.leaks.verdict import judging
 
-            if self._rules is None:
-                self._rules = rules_of(self._settings, can_collect=self._collect is not None)
-        finally:
-            self._is_loading = False
+        if self._rules is None:
+            self._rules = rules_of(self._settings, can_collect=self._collect is not None)
         yield
-        samples = yield from self._ring.reading()
+        every = yield from self._ring.reading()
+        samples = fewer(every)
+        yield
         series = Series.of(samples)
         yield
         verdict, self._state = yield from judging(series, self._rules, self._state)
         self.verdict = verdict
-        self._tell_change(verdict, samples)
+        self._tell_change(verdict, every)
+        if self._ahead is not None:
+            yield
+            yield from self._ahead.looking(samples, series, verdict, self._rules)
+
+    def _load(self) -> Generator[None, None, None]:
+        """Import what judging needs, if this is the first time."""
+        for load in loading() if self._rules is None else ():
+            self._is_loading = True
+            try:
+                load()
+            finally:
+                self._is_loading = False
+            yield
 
     def _tell_change(self, verdict: Verdict, samples: Sequence[Sample]) -> None:
         level = int(verdict.confidence)

@@ -75,6 +75,7 @@ class HangupHandler:
         config: The file.
 
     Attributes:
+        settings: What holds now.
         on_reload: Takes the settings that hold from now on.
     """
 
@@ -89,7 +90,7 @@ class HangupHandler:
         self.on_reload: Callable[[Settings], object] = lambda _: None
         self._governor = governor
         self._sources = sources
-        self._settings = settings
+        self.settings = settings
         self._given = given
         # The program may change its directory.
         self._config = os.path.abspath(config)
@@ -114,8 +115,8 @@ class HangupHandler:
     def _reload(self) -> None:
         after = resolve(self._given, file=self._config)
         governor = self._governor
-        self._settings, applied, waiting = reload(governor, self._sources, self._settings, after)
-        self.on_reload(self._settings)
+        self.settings, applied, waiting = reload(governor, self._sources, self.settings, after)
+        self.on_reload(self.settings)
         governor.tell(SettingsReloaded(at=governor.clock.now(), applied=applied, waiting=waiting))
 
     def remove(self) -> None:

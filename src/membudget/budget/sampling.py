@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from membudget.core import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
+    from membudget.budget.foresight import Foresight
     from membudget.budget.leak_watch import Finder, LeakWatch
     from membudget.budget.suspects import Suspects
     from membudget.core import Reading, Sample
     from membudget.governor.loop import Governor
+    from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.registry import Registry
@@ -36,15 +38,25 @@ class Sampling:
     Args:
         settings: `monitoring` and `leaks`.
         registry: Whose parts are looked at.
+        redact: What each text of the program's is passed through before it is told of a culprit;
+            None hides digits, and what looks like an address or a token.
 
     Attributes:
-        wall: Unix seconds.
+        settings: What holds now.
+        wall: Unix seconds: what samples are dated by, and looks at what grows.
         requests: Requests served so far, for whoever counts them; None where nobody does.
         culprits: Finds what grows, for a verdict and the samples that it was made of.
+        change: Puts settings in force while the budget runs; None where none may be changed.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        redact: Callable[[str], object] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._redact = redact
         self._registry = registry
         self._governor: Governor | None = None
         self._collect: Callable[[int], tuple[int, int] | None] | None = None
@@ -54,10 +66,12 @@ class Sampling:
         self._keeper: Keeper | None = None
         self._watch: LeakWatch | None = None
         self._suspects: Suspects | None = None
+        self._ahead: Foresight | None = None
         self._is_loading = self._is_given_up = False
         self.wall: Callable[[], float] = time.time
         self.requests: Callable[[], int | None] = lambda: None
         self.culprits: Finder = lambda _verdict, _samples: self.suspected()
+        self.change: Callable[[Settings], object] | None = None
 
     def attach(
         self, governor: Governor, collect: Callable[[int], tuple[int, int] | None] | None
@@ -77,6 +91,14 @@ class Sampling:
     def kept(self) -> int:
         """How many samples are kept."""
         return len(self._ring) if self._ring is not None else 0
+
+    def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
+        """The newest so many samples, or all, oldest first, in slices of 1 to 2 ms.
+
+        Yields:
+            Nothing; another thread may have its turn.
+        """
+        return (yield from self._ring.reading(most)) if self._ring is not None else []
 
     def latest(self, most: int | None = None) -> list[Sample]:
         """The newest so many samples, or all that are kept, oldest first. Cost: 50 µs for each."""
@@ -113,6 +135,13 @@ class Sampling:
         """Who grows, the likeliest first; nobody before the third look of a suspicion."""
         return self._suspects.found if self._suspects is not None else ()
 
+    def proposed(self) -> tuple[Proposal, ...]:
+        """The settings that the history proposes; none before half a day, and where nobody judges.
+
+        Looked at once an hour.
+        """
+        return self._ahead.proposals if self._ahead is not None else ()
+
     def verdict(self) -> Verdict:
         """What the samples say of a leak: the verdict that stands, or one made now.
 
@@ -120,11 +149,11 @@ class Sampling:
         """
         if (standing := self.standing) is not None:
             return standing
-        from membudget.budget.leak_watch import rules_of
+        from membudget.budget.judging import rules_of
         from membudget.leaks.series import Series
         from membudget.leaks.verdict import judge
 
-        return judge(Series.of(self.latest()), rules_of(self._settings))[0]
+        return judge(Series.of(self.latest()), rules_of(self.settings))[0]
 
     def row(self) -> dict[str, Any] | None:
         """The same in plain values for the control socket; None where nobody judges."""
@@ -193,32 +222,37 @@ class Sampling:
             requests=lambda: self.requests(),  # noqa: PLW0108  # set later
         )
         if self._ring is None:
-            ring = SampleRing(self._settings["monitoring.history_size"])
+            ring = SampleRing(self.settings["monitoring.history_size"])
             self._add_chores(ring)
             self._ring = ring
         self._taker = Taker(sources, failed, lambda: self.wall())  # noqa: PLW0108  # likewise
 
     def _add_chores(self, ring: SampleRing) -> None:
-        governor, settings = self._governor, self._settings
+        governor, settings = self._governor, self.settings
         if governor is None:
             return
-        keeper = watch = suspects = None  # Where memory is short this may fail, and is begun anew.
+        # Where memory is short this may fail, and is begun anew.
+        keeper = watch = suspects = ahead = None
         if (path := settings["monitoring.history_file"]) is not None:
             from membudget.sampling.keep import Keeper  # only for those who keep a file
 
             span = ring.size * settings["monitoring.snapshot_interval"]
             keeper = Keeper(path, ring, span, governor.tell.failed, wall=self.wall)
         if settings["leaks.enabled"]:
-            from membudget.budget.leak_watch import LeakWatch  # only for those who judge
+            from membudget.budget.foresight import Foresight  # only for those who judge
+            from membudget.budget.leak_watch import LeakWatch
 
+            ahead = Foresight(governor, lambda: self.settings, lambda: self.change)
             watch = LeakWatch(
                 ring,
                 settings,
                 governor.tell,
                 collect=self._collect,
                 culprits=lambda *found: self.culprits(*found),  # noqa: PLW0108  # set later
+                ahead=ahead,
                 clock=governor.clock,
             )
+            from membudget.budget.redaction import fenced
             from membudget.budget.suspects import Suspects
 
             suspects = Suspects(
@@ -229,8 +263,11 @@ class Sampling:
                 failed=governor.tell.failed,
                 every=settings["leaks.census_every"],
                 clock=governor.clock,
+                wall=lambda: self.wall(),  # noqa: PLW0108  # set later
+                redact=None if self._redact is None else fenced(self._redact, governor.tell.failed),
             )
         self._keeper, self._watch, self._suspects = keeper, watch, suspects
+        self._ahead = ahead
         governor.chores += [one for one in (keeper, watch, suspects) if one is not None]
 
 

@@ -23,7 +23,7 @@ from membudget.sinks.log import log_sink
 from membudget.sinks.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from membudget.budget.foreign import ForeignCaches
     from membudget.budget.reload import HangupHandler
@@ -49,6 +49,7 @@ def start(
     ladder: Iterable[Reclaimer] = (),
     registry: Registry | None = None,
     is_launched: bool = False,
+    redact: Callable[[str], object] | None = None,
     **settings: Any,
 ) -> Budget:
     """Put this process under a budget.
@@ -63,6 +64,9 @@ def start(
         registry: Whose holders are governed; by default those of the process.
         is_launched: Whether the program knows nothing of it: then a later `start()` in this
             process ends this budget instead of failing, and caches found in it may be shrunk.
+        redact: What each text of the program's is passed through before it is told of what grows
+            ("newest: 4711: Session('…')"): takes the text, returns what may be told of it. By
+            default digits are hidden, and what looks like an address or a token.
         settings: By section, as in `cleanup={"settle": "2s"}`; the environment's
             MEMBUDGET_CLEANUP_SETTLE comes second to it, the file third.
 
@@ -78,7 +82,7 @@ def start(
     if not isinstance(before, Governor) or not before.gives_way:
         holders.check_free()
     found = Sources(resolved)
-    sampling, changes = Sampling(resolved, holders), Ring(CHANGES_KEPT)
+    sampling, changes = Sampling(resolved, holders, redact), Ring(CHANGES_KEPT)
     day = Day(sampling, program_name(sys.orig_argv))
     takers = [merged(log_sink())] if sinks is None else list(sinks)
     foreign = _foreign(resolved, holders, is_launched=is_launched)
@@ -119,9 +123,25 @@ def start(
         governor.stop()
         raise
     budget = Budget(governor, resolved, sampling, found, foreign=foreign, brake=brake, day=day)
+    _let_settings_change(budget, found, handler)
+    return budget
+
+
+def _let_settings_change(budget: Budget, sources: Sources, handler: HangupHandler | None) -> None:
+    """Let new settings reach all who hold them: the file's, and what the history proposes."""
     if handler is not None:
         handler.on_reload = budget.take_settings
-    return budget
+    if not budget.settings["leaks.apply_proposals"]:
+        return
+    from membudget.budget.reload import reload  # only where told to, and here: not on the thread
+
+    def change(after: Settings) -> None:
+        held, _, _ = reload(budget.governor, sources, budget.settings, after)
+        budget.take_settings(held)
+        if handler is not None:
+            handler.settings = held
+
+    budget.sampling.change = change
 
 
 def _foreign(settings: Settings, registry: Registry, *, is_launched: bool) -> ForeignCaches | None:

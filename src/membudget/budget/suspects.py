@@ -42,6 +42,9 @@ class Suspects:
         failed: Takes what went wrong.
         every: Seconds between two looks.
         clock: Where time comes from.
+        wall: Unix seconds that samples are dated by, and looks then as well; None leaves those to
+            `clock`.
+        redact: What texts of the program's are passed through, or None: digits hidden.
 
     Attributes:
         found: Those found last.
@@ -59,6 +62,8 @@ class Suspects:
         failed: Callable[[str, BaseException], object],
         every: float,
         clock: Clock,
+        wall: Callable[[], float] | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self._standing = standing
         self._samples = samples
@@ -67,6 +72,8 @@ class Suspects:
         self._failed = failed
         self._every = every
         self._clock = clock
+        self._wall = wall
+        self._redact = redact
         self._is_loading = self._is_given_up = False
         self._begin()
 
@@ -104,6 +111,9 @@ class Suspects:
         if census is None:
             self._taker = taker
             return 0
+        if self._wall is not None:  # Rates of samples and of looks are compared.
+            now = self._wall()
+            census = census.replace(at=now, wall=now)
         self._censuses = [*self._censuses, census][-_KEPT:]
         self._steps = self._ranking()
         return 0
@@ -127,7 +137,7 @@ class Suspects:
         finally:
             self._is_loading = False
         before = self._censuses[-1] if self._censuses else None
-        return CensusTaker(before, now=self._clock.now)
+        return CensusTaker(before, redact=self._redact, now=self._clock.now)
 
     def _rank_on(self, steps: Generator[None, None, None], until: float) -> None:
         self._steps = None  # What raises is begun anew with the next look.

@@ -12,7 +12,12 @@ from membudget.cli import USAGE
 from membudget.settings.file import read_file
 from membudget.settings.resolve import Settings, resolve
 from membudget.settings.schema import schema as make_schema
-from membudget.settings.table import CONFIG_VARIABLE, SETTINGS, Setting, advice_for, setting_of
+from membudget.settings.table import (
+    CONFIG_VARIABLE,
+    SETTINGS,
+    advice_for,
+    known_setting,
+)
 
 if TYPE_CHECKING:
     from membudget.errors import ConfigError
@@ -71,7 +76,7 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     for name, value, origin in rows:
         click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
     if key in keys:
-        setting = _setting(keys[0])
+        setting = known_setting(keys[0])
         also = f", here or as {setting.variable}" if setting.variable else ""
         click.echo(f"{setting.meaning}; give {setting.form}{also}")
 
@@ -85,12 +90,8 @@ def _misplaced(file: SettingsFile) -> list[ConfigError]:
     return list(Settings(values=values, origins=origins).misplaced())
 
 
-def _setting(key: str) -> Setting:
-    return setting_of(key) or SETTINGS[key]
-
-
 def _explained(settings: Settings, key: str) -> dict[str, Any]:
-    setting = _setting(key)
+    setting = known_setting(key)
     return {
         "value": setting.write(settings[key]),
         "origin": settings.origins[key],
@@ -102,7 +103,7 @@ def _explained(settings: Settings, key: str) -> dict[str, Any]:
 
 
 def _in_words(settings: Settings, key: str) -> str:
-    value = _setting(key).write(settings[key])
+    value = known_setting(key).write(settings[key])
     if value is None or value == []:
         return "none"
     if isinstance(value, bool):

@@ -73,6 +73,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield f"  allocator  {_allocator(row['allocator'])}; {row['threads']} threads"
     if (leak := row.get("leak")) is not None:
         yield f"  leak       {_leak(leak)}"
+    yield from _rows("proposed", row.get("proposals", []), _proposed)
     if (brake := row["brake"]) is not None:
         yield f"  brake      {_brake(brake)}"
     yield from _rows("changes", row["changes"][::-1], _change)
@@ -152,6 +153,11 @@ def _leak(row: Mapping[str, Any]) -> str:
     where = f" in {_plain(row['culprits'][0])}" if row["culprits"] else ""
     sure = "" if row["confidence"] == "none" else f" ({_plain(row['confidence'])})"
     return f"{_plain(row['kind'])}{sure}{where}: {reason}"
+
+
+def _proposed(row: Mapping[str, Any]) -> str:
+    setting, to, now, reason = (_plain(row[key]) for key in ("setting", "to", "now", "reason"))
+    return f"{setting} {to}{f' in place of {now}' if now else ''}: {reason}"
 
 
 def _brake(row: Mapping[str, Any]) -> str:

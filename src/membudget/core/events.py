@@ -172,6 +172,32 @@ class LeakSuspected(Record):
         return Severity.INFO if self.confidence in ("none", "low") else Severity.WARNING
 
 
+class LimitForeseen(Record):
+    """The samples foretell the limit within hours; told once, and once more when they do not.
+
+    Attributes:
+        seconds_left: Seconds until the limit is met; None takes an earlier event back.
+        soonest: The near end of its interval, in seconds, or None.
+        latest: The far end, or None where that end meets no limit.
+        rate: Bytes an hour of growth that no part with a bound explains.
+        used: Bytes judged now: the highest of the newest hour.
+        limit: Bytes, or None.
+    """
+
+    at: float
+    seconds_left: float | None
+    soonest: float | None
+    latest: float | None
+    rate: float
+    used: int
+    limit: int | None
+
+    @property
+    def severity(self) -> Severity:
+        """WARNING while it is near, INFO when it no longer is."""
+        return Severity.INFO if self.seconds_left is None else Severity.WARNING
+
+
 class LimitExceeded(Record):
     """A container or a part is over its own limit (`unit` is "bytes" or "items").
 
@@ -305,6 +331,28 @@ class SettingsReloaded(Record):
         return Severity.WARNING if self.waiting else Severity.INFO
 
 
+class ProposalApplied(Record):
+    """A setting was changed as the process's own history proposed, because settings ask for that.
+
+    Attributes:
+        key: The setting, as in "thresholds.warning".
+        before: What held, as a settings file writes it; "" where nothing did.
+        after: What holds now.
+        reason: Why, with the figures.
+    """
+
+    at: float
+    key: str
+    before: str
+    after: str
+    reason: str
+
+    @property
+    def severity(self) -> Severity:
+        """Always INFO."""
+        return Severity.INFO
+
+
 class Failed(Record):
     """Foreign code, or a reading, raised; the loop went on."""
 
@@ -327,6 +375,7 @@ Event: TypeAlias = (
     | Reclaimed
     | ProtectionTried
     | LeakSuspected
+    | LimitForeseen
     | LimitExceeded
     | OperationGrew
     | ComponentStopped
@@ -336,5 +385,6 @@ Event: TypeAlias = (
     | Late
     | ReportMade
     | SettingsReloaded
+    | ProposalApplied
     | Failed
 )

@@ -11,10 +11,14 @@ import _thread
 import select
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+_BREATH = 1e-4
+"""Seconds: a shorter sleep ends before another thread has woken up."""
 
 
 def _original(module: Any, name: str) -> Any:
@@ -34,6 +38,22 @@ get_native_id = getattr(_thread, "get_native_id", get_ident)
 sleep = _original(time, "sleep")
 poll = _original(select, "poll")
 """None where the system has none."""
+
+
+def breathe() -> None:
+    """Let go of the interpreter for a moment, so that a thread that waits for it has its turn."""
+    sleep(_BREATH)
+
+
+def breathing(steps: Generator[object, None, T]) -> T:
+    """What a generator returns, other threads having their turn wherever it yields."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        breathe()
 
 
 class NativeThread:

@@ -142,7 +142,8 @@ class Pressure(Record):
         limit: Bytes, or None.
         excess: Bytes above the low mark, at least 0: what a cleanup aims to free.
         growth: Bytes a second over the last readings; negative when shrinking.
-        seconds_left: Seconds until the limit at the growth that nobody governs, or None.
+        seconds_left: Seconds until the limit at the growth that nobody governs, or None: by the
+            last readings, or by a day of samples where those foretell it sooner.
         cause: What raised the level: a mark's name, "time", or "" at NORMAL.
         shutdown: Whether the shutdown mark stands reached for two readings.
         source: The source judged.

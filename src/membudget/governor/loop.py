@@ -77,6 +77,10 @@ class Governor:
         take: Takes the sample that a `Sampled` event carries. The first is taken by the first step
             after the start, which should not wait for it.
         clock: Where time comes from.
+
+    Attributes:
+        foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
+            set by whoever forecasts, told as the pressure's `seconds_left`.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Governor:
         self._stepper: int | None = None
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
+        self.foretold: float | None = None
         self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
         self._began = self._last_step = self.clock.now()
@@ -293,6 +298,7 @@ class Governor:
             self._judgement,
             taken_in=self.meter.taken_in,
             window=self._window,
+            foretold=self.foretold,
         )
         limit = reading.limit if self._is_active else None
         low, warning, critical, emergency, _ = self.marks.resolved(limit)

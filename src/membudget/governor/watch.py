@@ -11,6 +11,7 @@ from membudget.core import Late, Level
 from membudget.core.native import NativeThread
 from membudget.governor.telling import FOREIGN
 from membudget.governor.waiting import Doorbell
+from membudget.pressure import FORETOLD_LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +63,8 @@ def interval_for(
         at_rest = QUICK if is_busy else AT_REST
         interval = at_rest if pressure.fraction < 0.6 else WARM  # noqa: PLR2004
     left = pressure.seconds_left
-    if left is None and pressure.limit is not None and pressure.growth > 0:
+    is_slow = left is None or left >= FORETOLD_LEAST
+    if is_slow and pressure.limit is not None and pressure.growth > 0:
         # All growth counts here, governed or not: looking more often costs little.
         left = (pressure.limit - pressure.used) / pressure.growth
     return interval if left is None else max(FAST, min(interval, left / 2))

@@ -13,16 +13,22 @@ from membudget.core import Record
 from membudget.leaks.rules import Rules
 from membudget.leaks.series import MIB, Series
 from membudget.trend import NORMAL, floors, kendall_tau, mad, quantile, theil_sen
-from membudget.units import human_bytes
+from membudget.units import format_bytes, format_fraction, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from membudget.core import Sample
+    from membudget.core import PartSample, Sample
 
 _ENOUGH = 12.0
 """Hours of history without which nothing is proposed."""
 
+_MARK = "thresholds."
+_RATE = "leaks.minimum_rate"
+_AT_A_TIME = 64
+"""Samples looked through in a stretch."""
+
+_LOW = 0.70
 _WARNING = 0.80
 _LEAST_WARNING = 0.50
 _MOST_WARNING = 0.88
@@ -42,30 +48,94 @@ class Proposal(Record):
         setting: The setting's path, or `maxlen of NAME`.
         value: A share for marks, MiB an hour for rates, bytes for limits, items for bounds.
         reason: Why, with the figures.
+        key: The key of the settings that does it, or "" where only the program can.
+        now: What holds today, as a file writes it, or "" where nothing does.
     """
 
     setting: str
     value: float
     reason: str
+    key: str = ""
+    now: str = ""
+
+    @property
+    def told(self) -> str:
+        """The value as a settings file writes it: "50%", "640MiB", "0.4MiB/h", "1900"."""
+        if self.setting.startswith(_MARK):
+            return format_fraction(self.value)
+        if self.setting == "limit":
+            return format_bytes(round(self.value))
+        return f"{self.value:g}MiB/h" if self.setting == _RATE else f"{self.value:.0f}"
+
+    def as_row(self) -> dict[str, str]:
+        """All of it as a settings file writes it, for people."""
+        return {"setting": self.setting, "to": self.told, "now": self.now, "reason": self.reason}
 
 
-def propose(samples: Sequence[Sample], rules: Rules | None = None) -> tuple[Proposal, ...]:
+def propose(
+    samples: Sequence[Sample],
+    rules: Rules | None = None,
+    *,
+    warning: float = _WARNING,
+    low: float = _LOW,
+    is_growing: bool = False,
+) -> tuple[Proposal, ...]:
     """Propose settings from a history of at least twelve hours; nothing where it is shorter.
 
     Args:
         samples: The history, oldest first; earlier processes count for marks and bounds.
         rules: The constants in use; defaults without.
+        warning: The share of the limit at which WARNING begins now.
+        low: The same of the low mark.
+        is_growing: Whether a leak is suspected: what it holds then is no normal day, and no
+            limit and no mark is proposed from it.
+
+    Returns:
+        The proposals. About 3 ms for a day of five-minute samples with ten parts.
+    """
+    steps = proposing(samples, rules, warning=warning, low=low, is_growing=is_growing)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: tuple[Proposal, ...] = done.value
+            return found
+
+
+def proposing(
+    samples: Sequence[Sample],
+    rules: Rules | None = None,
+    *,
+    warning: float = _WARNING,
+    low: float = _LOW,
+    is_growing: bool = False,
+    series: Series | None = None,
+) -> Generator[None, None, tuple[Proposal, ...]]:
+    """The same in slices of about a millisecond.
+
+    Args:
+        samples: As for `propose`.
+        rules: Likewise.
+        warning: Likewise.
+        low: Likewise.
+        is_growing: Likewise.
+        series: The columns of the newest process's samples, where they are at hand.
+
+    Yields:
+        Nothing; another thread may have its turn.
     """
     if not samples or samples[-1].wall - samples[0].wall < _ENOUGH * 3600:
         return ()
-    return (
-        *_marks(samples),
-        *_minimum_rate(Series.of(samples), rules or Rules()),
-        *_bounds(samples),
-    )
+    found = [] if is_growing else [*_marks(samples, warning, low)]
+    yield
+    series = series if series is not None else Series.of(samples)
+    yield
+    found += _minimum_rate(series, rules or Rules())
+    yield
+    return (*found, *(yield from _bounds(samples)))
 
 
-def _marks(samples: Sequence[Sample]) -> Iterable[Proposal]:
+def _marks(samples: Sequence[Sample], now: float, low: float) -> Iterable[Proposal]:
     """Marks above a normal day's peak; a larger limit where no mark can be."""
     limit = samples[-1].limit
     if not limit:
@@ -80,20 +150,26 @@ def _marks(samples: Sequence[Sample]) -> Iterable[Proposal]:
             setting="limit",
             value=float(larger),
             reason=f"{seen}: a warning above that leaves no room below the limit",
+            key="limit",
+            now=format_bytes(limit),
         )
         return
     warning = max(_LEAST_WARNING, ceil(share * 100) / 100)
-    if abs(warning - _WARNING) < _WORTH_SAYING:
+    if abs(warning - now) < _WORTH_SAYING:
         return
     yield Proposal(
-        setting="thresholds.warning",
+        setting=f"{_MARK}warning",
         value=warning,
         reason=f"{seen}; a tenth above that is no normal day",
+        key=f"{_MARK}warning",
+        now=format_fraction(now),
     )
     yield Proposal(
-        setting="thresholds.low",
+        setting=f"{_MARK}low",
         value=round(warning - _GAP, 2),
         reason="a tenth of the limit below the warning, so that calming down is no flutter",
+        key=f"{_MARK}low",
+        now=format_fraction(low),
     )
 
 
@@ -113,8 +189,10 @@ def _minimum_rate(series: Series, rules: Rules) -> Iterable[Proposal]:
     if max(value, rules.minimum_rate) < _DIFFERS * min(value, rules.minimum_rate):
         return
     yield Proposal(
-        setting="leaks.minimum_rate",
+        setting=_RATE,
         value=value,
+        key=_RATE,
+        now=f"{rules.minimum_rate:g}MiB/h",
         reason=(
             f"the floors of the last day scatter by {noise:.2g} MiB, which over"
             f" {rules.latest:g} h looks like {feigned:.2g} MiB/h;"
@@ -123,28 +201,44 @@ def _minimum_rate(series: Series, rules: Rules) -> Iterable[Proposal]:
     )
 
 
-def _bounds(samples: Sequence[Sample]) -> Iterable[Proposal]:
+def _bounds(samples: Sequence[Sample]) -> Generator[None, None, list[Proposal]]:
     """A bound for each watched deque that has none, or one far above what it ever held."""
-    for part in samples[-1].parts:
-        if "deque" not in part.kind.lower() or part.items is None:
-            continue
-        seen = [
-            (one.wall / 3600, float(own.items))
-            for one in samples
-            for own in one.parts
-            if own.name == part.name and own.items is not None
-        ]
-        counts = [items for _, items in seen]
-        peak = max(counts)
-        value = _rounded_up(peak * _DEQUE_ROOM)
-        if part.most_items is None:
-            yield Proposal(setting=f"maxlen of {part.name}", value=value, reason=_why(seen, peak))
-        elif peak < _SPARSE * part.most_items and value < part.most_items:
-            yield Proposal(
-                setting=f"maxlen of {part.name}",
-                value=value,
-                reason=f"it never held more than {peak:,.0f} of {part.most_items:,} items",
-            )
+    deques = [one for one in samples[-1].parts if "deque" in one.kind.lower()]
+    seen: dict[str, list[tuple[float, float]]] = {one.name: [] for one in deques}
+    if not seen:
+        return []
+    for place, one in enumerate(samples, 1):
+        if place % _AT_A_TIME == 0:
+            yield
+        for part in one.parts:
+            if part.items is not None and part.name in seen:
+                seen[part.name].append((one.wall / 3600, float(part.items)))
+    return [
+        proposal
+        for part in deques
+        if part.items is not None
+        for proposal in _bound(part, seen[part.name])
+    ]
+
+
+def _bound(part: PartSample, seen: Sequence[tuple[float, float]]) -> Iterator[Proposal]:
+    peak = max(items for _, items in seen)
+    value = _rounded_up(peak * _DEQUE_ROOM)
+    most = part.most_items
+    if most is None:
+        reason = _why(seen, peak)
+    elif peak < _SPARSE * most and value < most:
+        reason = f"it never held more than {peak:,.0f} of {most:,} items"
+    else:
+        return
+    yield Proposal(
+        setting=f"maxlen of {part.name}",
+        value=value,
+        reason=reason,
+        # Deques of ours have their bound from the program.
+        key=f"components.{part.name}.max_items" if part.kind.startswith("watched") else "",
+        now="" if most is None else f"{most}",
+    )
 
 
 def _why(seen: Sequence[tuple[float, float]], peak: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ControlError
+from membudget.leaks.advice import Proposal
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Confidence, Filling, Kind, SimpleFacts, Step, Verdict
 from membudget.report.figures import DAY, report
@@ -37,6 +38,7 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
             hours=hours,
             name=str(answer["name"]),
             verdict=verdict,
+            proposals=[Proposal(**one) for one in answer.get("proposals", ())],
             culprits=[culprit_of(one) for one in answer.get("culprits", ())],
             marks={str(name): int(at) for name, at in answer["marks"].items()},
             happenings=happenings(answer["events"]),

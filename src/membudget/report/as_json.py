@@ -27,6 +27,9 @@
     events                [{at_unix_s, kind, severity, text}], oldest first
     forecast              {seconds_left_s, soonest_s, latest_s, levels_off_at_bytes}
     anomalies             [{name, value, expected, score, basis}]; the unit is in the name
+    proposals             [{setting, key, proposed, now, reason}]: settings that the history
+                          suggests; key is null where only the program can change it, now where
+                          nothing holds; both values are text as a settings file has them
     notes                 [text]
 
 What is not known is null, never 0.
@@ -96,6 +99,16 @@ def as_json(report: Report) -> dict[str, Any]:
             "levels_off_at_bytes": forecast.levels_off_at,
         },
         "anomalies": [one.as_dict() for one in report.anomalies],
+        "proposals": [
+            {
+                "setting": one.setting,
+                "key": one.key or None,
+                "proposed": one.told,
+                "now": one.now or None,
+                "reason": one.reason,
+            }
+            for one in report.proposals
+        ],
         "notes": list(report.notes),
     }
     made: dict[str, Any] = _finite(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from membudget import forecast as ahead
 from membudget.heap.drawing import svg
+from membudget.leaks.advice import propose
 from membudget.leaks.series import HOUR, Series
 from membudget.report.played import RECORDED, last_look, thinned
 from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from membudget.core import PartSample, Sample
+    from membudget.leaks.advice import Proposal
     from membudget.leaks.records import Verdict
     from membudget.leaks.rules import Rules
     from membudget.report.records import (
@@ -45,6 +47,7 @@ def report(
     happenings: Iterable[Happening] = (),
     forecast: ForecastLike | None = None,
     anomalies: Iterable[Odd] | None = None,
+    proposals: Iterable[Proposal] | None = None,
     marks: Mapping[str, int] | None = None,
     notes: Iterable[str] = (),
 ) -> Report:
@@ -64,6 +67,8 @@ def report(
         happenings: Events of the day.
         forecast: When the limit will be met; None forecasts.
         anomalies: What is odd; None looks.
+        proposals: Settings that the history suggests; None looks, and takes those in use for the
+            defaults.
         marks: Bytes at which levels begin, by name.
         notes: What the reader should know of the data.
 
@@ -100,6 +105,7 @@ def report(
         happenings=tuple(one for one in happenings if one.wall >= now - hours * HOUR),
         forecast=forecast if forecast is not None else outlook(every),
         anomalies=tuple(odd(every) if anomalies is None else anomalies),
+        proposals=tuple(_proposed(every, judged) if proposals is None else proposals),
         notes=tuple(notes),
     )
 
@@ -136,7 +142,7 @@ def outlook(samples: Sequence[Sample]) -> ForecastLike:
     own = thinned(samples)
     series = Series.of(own)
     used = [one.used / 2**20 for one in own[-len(series.hours) :]]
-    return ahead.forecast(series.hours, used, samples[-1].limit)
+    return ahead.forecast(series.hours, used, samples[-1].limit, bounded=series.explained)
 
 
 def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
@@ -160,6 +166,10 @@ def odd(samples: Sequence[Sample]) -> Iterable[Odd]:
             score=one.score,
             basis=one.basis,
         )
+
+
+def _proposed(samples: Sequence[Sample], verdict: Verdict | None) -> Iterable[Proposal]:
+    return propose(thinned(samples), is_growing=bool(verdict is not None and verdict.confidence))
 
 
 def _use(values: Sequence[int]) -> Use | None:

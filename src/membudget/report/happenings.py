@@ -21,8 +21,10 @@ KINDS = {
     "Late": "late",
     "LeakSuspected": "leak",
     "LimitExceeded": "over its limit",
+    "LimitForeseen": "limit in sight",
     "OperationGrew": "operation",
     "PressureChanged": "level",
+    "ProposalApplied": "setting",
     "ProtectionTried": "protection",
     "Reclaimed": "reclaimed",
 }

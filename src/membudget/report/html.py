@@ -13,7 +13,7 @@ from membudget.report.charts import drawn
 from membudget.report.escaped import escaped
 from membudget.report.pictures import pictures
 from membudget.report.style import stylesheet
-from membudget.report.tables import events, models, odd, operations, parts
+from membudget.report.tables import events, models, odd, operations, parts, proposals
 from membudget.report.words import (
     Calendar,
     between,
@@ -27,7 +27,7 @@ from membudget.report.words import (
     simple,
     standing,
 )
-from membudget.units import human_bytes, human_seconds
+from membudget.units import how_many, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def _body(report: Report, calendar: Calendar) -> Iterator[str]:
     if report.culprits:
         rows = "".join(map(_culprit, report.culprits))
         yield f"<h2>What grows</h2>{rows}{_chain(report)}"
-    for section in (parts, models, operations, odd):
+    for section in (parts, models, operations, odd, proposals):
         yield section(report)
     yield events(report, calendar)
     if report.notes:
@@ -84,7 +84,7 @@ def _when(report: Report, calendar: Calendar) -> str:
     who = f"Process {report.pid}. " if report.pid else ""
     return (
         f'<p class="soft">{who}{escaped(calendar.date(report.made))}, the last '
-        f"{lasting(report.span)}, {count:,} sample{'' if count == 1 else 's'}.</p>"
+        f"{lasting(report.span)}, {how_many(count)}.</p>"
     )
 
 
@@ -157,7 +157,7 @@ def _details(report: Report, calendar: Calendar) -> str:
         told = (
             f"full in {human_seconds(one.full_in)}" if one.full_in is not None else "no end known"
         )
-        size = f", at {human_bytes(one.full_at)}" if one.full_at is not None else ""
+        size = f" at {human_bytes(one.full_at)}" if one.full_at is not None else ""
         rows.append(("Filling up", f"{plain(one.name)}: {told}{size}"))
     rows.append(("Simple rule", simple(verdict.facts)))
     told = "".join(f"<dt>{name}</dt><dd>{escaped(words)}</dd>" for name, words in rows)

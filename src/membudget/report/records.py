@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from membudget.core import Sample
+    from membudget.leaks.advice import Proposal
     from membudget.leaks.records import Verdict
 
 
@@ -183,6 +184,7 @@ class Report(Record):
         happenings: Events of the day, oldest first.
         forecast: When the limit will be met.
         anomalies: Figures that are odd now.
+        proposals: Settings that the history suggests.
         notes: What the reader should know of the data, a sentence each.
     """
 
@@ -208,4 +210,5 @@ class Report(Record):
     happenings: tuple[Happening, ...]
     forecast: ForecastLike
     anomalies: tuple[Odd, ...]
+    proposals: tuple[Proposal, ...]
     notes: tuple[str, ...]

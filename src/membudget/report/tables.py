@@ -88,6 +88,18 @@ def odd(report: Report) -> str:
     )
 
 
+def proposals(report: Report) -> str:
+    """Settings that the history suggests, each with its reason."""
+    return _table(
+        "Proposed settings",
+        ("Setting", "Now", "Proposed", "Why"),
+        (
+            (plain(one.setting), one.now or "none", one.told, plain(one.reason))
+            for one in report.proposals
+        ),
+    )
+
+
 def events(report: Report, calendar: Calendar) -> str:
     """Events of the day, the newest first; how grave each is stands there as a word."""
     rows = [

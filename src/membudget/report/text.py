@@ -21,7 +21,7 @@ from membudget.report.words import (
     standing,
     whole_percent,
 )
-from membudget.units import human_bytes, human_seconds
+from membudget.units import how_many, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,6 +44,7 @@ def as_text(report: Report) -> str:
         ("MODELS", _rows(report.models, _model)),
         ("OPERATIONS", _rows(report.operations, _operation)),
         ("UNUSUAL NOW", _rows(report.anomalies, _odd)),
+        ("PROPOSED SETTINGS", _proposals(report)),
         ("EVENTS, NEWEST FIRST", _events(report, calendar)),
         ("NOTES", (line for note in report.notes for line in _wrapped(note))),
     ):
@@ -58,8 +59,7 @@ def _top(report: Report, calendar: Calendar) -> Iterator[str]:
     if report.samples:
         count = len(report.samples)
         yield from wrap(
-            f"{calendar.date(report.made)}, the last {lasting(report.span)}, "
-            f"{count:,} sample{'' if count == 1 else 's'}",
+            f"{calendar.date(report.made)}, the last {lasting(report.span)}, {how_many(count)}",
             WIDTH,
         )
     yield ""
@@ -86,7 +86,7 @@ def _memory(report: Report, calendar: Calendar) -> Iterator[str]:
     if report.restarts:
         at = ", ".join(calendar.moment(one) for one in report.restarts[-3:])
         count = len(report.restarts)
-        yield from _wrapped(f"restarted {count} time{'' if count == 1 else 's'}, last: {at}")
+        yield from _wrapped(f"restarted {how_many(count, 'time')}, last: {at}")
 
 
 def _use(name: str, use: Use) -> str:
@@ -164,6 +164,13 @@ def _odd(one: object) -> str:
     value, expected, score = (getattr(one, field) for field in ("value", "expected", "score"))
     told = f"{name} is {value:,.4g}, {expected:,.4g} was to be expected"
     return f"{told}{f' by {basis}' if basis else ''} ({score:+.0f} deviations)"
+
+
+def _proposals(report: Report) -> Iterator[str]:
+    for one in report.proposals[:_ROWS]:
+        now = f" in place of {one.now}" if one.now else ""
+        yield from _wrapped(f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}")
+    yield from _more(len(report.proposals))
 
 
 def _events(report: Report, calendar: Calendar) -> Iterator[str]:

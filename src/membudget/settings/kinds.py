@@ -199,19 +199,24 @@ def _list_of(item: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": item}]}
 
 
-def count(least: int) -> Kind:
-    """Whole numbers from `least` on."""
+def count(least: int, most: int | None = None) -> Kind:
+    """Whole numbers from `least` on, up to `most` where there is one."""
+    rule = f">= {least}" if most is None else f"from {least} to {most:,}"
+    form = f"a whole number from {least} on" if most is None else f"a whole number {rule}"
 
     def read(value: Any, *, name: str) -> int:
         number = value
         if isinstance(value, str) and value.strip().isdecimal():
             number = int(value)
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ConfigError(f"{name} {value!r} is not a count: give a whole number >= {least}")
+            raise ConfigError(f"{name} {value!r} is not a count: give a whole number {rule}")
+        if most is not None and number > most:
+            raise ConfigError(f"{name} {value!r:.80} is too many: give a whole number {rule}")
         return number
 
     schema = {"type": ["integer", "string", "null"], "minimum": least, "pattern": r"^\s*[0-9]+\s*$"}
-    return Kind(form=f"a whole number from {least} on", read=read, write=_as_it_is, schema=schema)
+    bounded = {} if most is None else {"maximum": most}
+    return Kind(form=form, read=read, write=_as_it_is, schema={**schema, **bounded})
 
 
 SIZE = Kind(

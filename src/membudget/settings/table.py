@@ -42,6 +42,10 @@ PURE_VARIABLE = PREFIX + "PURE"
 LAUNCH_PREFIX = PREFIX + "LAUNCH"
 """Variables that start so are the launcher's own messages to the process it starts."""
 
+MOST_SAMPLES = 2880
+"""Ten days at five minutes: what is judged of them is as many as of three days, and a history
+file with 200 parts a sample stays below the 64 MiB that are read back."""
+
 COMPONENTS = "components."
 """The section whose keys begin with a name that the program gave: a watched container's."""
 
@@ -137,7 +141,7 @@ SETTINGS: dict[str, Setting] = dict(
         ),
         _live("monitoring.check_interval", None, INTERVAL, "between two readings; adaptive"),
         _row("monitoring.snapshot_interval", 300.0, TIME, "between two samples kept"),
-        _row("monitoring.history_size", 288, count(1), "samples kept"),
+        _row("monitoring.history_size", 288, count(1, MOST_SAMPLES), "samples kept"),
         _row("monitoring.pressure_window", 10, count(2), "readings over which growth is taken"),
         _row("monitoring.history_file", None, FILE, "keeps the samples over a restart"),
         _row("leaks.enabled", True, SWITCH, "look for leaks in the samples"),
@@ -146,6 +150,7 @@ SETTINGS: dict[str, Setting] = dict(
         _row("leaks.min_samples", 24, count(2), "samples before anything is said"),
         _row("leaks.minimum_rate", 1 << 20, RATE, "growth not worth a word below it"),
         _row("leaks.census_every", 3600.0, TIME, "between looks at what grows, if one leaks"),
+        _row("leaks.apply_proposals", False, SWITCH, "put proposals that tighten a bound in force"),
         _row("leaks.gc_efficiency", 0.10, SHARE, "freed by collections: garbage explains growth"),
         _row("caches.size_limit", None, MARK, "all caches together; else what is left"),
         _row("caches.max_entries", None, count(1), "of a budget.cache() that is given no bound"),
@@ -186,6 +191,15 @@ def setting_of(key: str) -> Setting | None:
     if key.startswith(COMPONENTS) and is_name and word in OF_COMPONENTS:
         return OF_COMPONENTS[word].replace(key=key)
     return SETTINGS.get(key)
+
+
+def known_setting(key: str) -> Setting:
+    """The setting of a key that was resolved.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return setting_of(key) or SETTINGS[key]
 
 
 def advice_for(key: str, known: Iterable[str] = ()) -> str:

@@ -11,7 +11,9 @@ from membudget.core import (
     Late,
     LeakSuspected,
     LimitExceeded,
+    LimitForeseen,
     PressureChanged,
+    ProposalApplied,
     ProtectionTried,
     Reclaimed,
     ReportMade,
@@ -137,6 +139,18 @@ def _leak(event: LeakSuspected) -> str:
     return f"a leak is suspected ({event.confidence}{kind}{culprit}): {grown}"
 
 
+def _foreseen(event: LimitForeseen) -> str:
+    limit = f" of {human_bytes(event.limit)}" if event.limit is not None else ""
+    if event.seconds_left is None:
+        return f"the limit{limit} is near no more, at {human_bytes(event.used)}"
+    near = event.soonest if event.soonest is not None else event.seconds_left
+    far = f"to {human_seconds(event.latest)}" if event.latest is not None else "or more"
+    return (
+        f"the limit{limit} will be reached in {human_seconds(event.seconds_left)} "
+        f"({human_seconds(near)} {far}): {human_bytes(event.used)}, +{human_bytes(event.rate)}/h"
+    )
+
+
 def _late(event: Late) -> str:
     times = f", {event.times} times so far" if event.times > 1 else ""
     late = human_seconds(event.by)
@@ -151,6 +165,11 @@ def _reloaded(event: SettingsReloaded) -> str:
     applied = ", ".join(event.applied) or "nothing changed"
     waiting = f"; only a restart applies {', '.join(event.waiting)}" if event.waiting else ""
     return f"settings read anew: {applied}{waiting}"
+
+
+def _applied(event: ProposalApplied) -> str:
+    before = f" in place of {event.before}" if event.before else ""
+    return f"{event.key} is {event.after} from now on{before}, as proposed: {event.reason}"
 
 
 def _failed(event: Failed) -> str:
@@ -168,8 +187,10 @@ _TELLERS: dict[type, Callable[..., str]] = {
     BrakeHit: _braked,
     LeakSuspected: _leak,
     LimitExceeded: _exceeded,
+    LimitForeseen: _foreseen,
     Late: _late,
     ReportMade: _report,
     SettingsReloaded: _reloaded,
+    ProposalApplied: _applied,
     Failed: _failed,
 }

@@ -40,16 +40,17 @@ def row(text: str) -> dict[str, Any]:
         "allocator": {"blocks": 1},
         "threads": 1,
         "leak": {"kind": text, "confidence": text, "reason": text, "culprits": [text]},
+        "proposals": [dict.fromkeys(("setting", "to", "now", "reason"), text)],
         "brake": None,
         "changes": [change],
     }
 
 
-@pytest.mark.parametrize("index", range(12))
+@pytest.mark.parametrize("index", range(13))
 def test_no_name_of_another_process_steers_the_terminal(index: int) -> None:
     """Each line is one printable line of bounded length, with what it is about still in it."""
     told = [line(row(HOSTILE)), *details(row(HOSTILE))]
-    assert len(told) == 12
+    assert len(told) == 13
     assert told[index].isprintable()
     assert len(told[index]) < 3000
 
@@ -81,3 +82,13 @@ def test_the_leak_line_says_what_how_sure_and_why() -> None:
     early = {"confidence": None, "reason": "3 samples so far, 24 are due"}
     assert told(early) == ["leak       too early to say: 3 samples so far, 24 are due"]
     assert told(None) == []
+
+
+def test_proposals_are_told_with_what_holds_now_and_why() -> None:
+    """A line each; nothing where nothing is proposed."""
+    warning = {"setting": "thresholds.warning", "to": "50%", "now": "80%", "reason": "so it was"}
+    book = {"setting": "maxlen of book", "to": "450", "now": "", "reason": "so it was"}
+    told = list(details({**row("x"), "proposals": [warning, book]}))
+    assert "  proposed   thresholds.warning 50% in place of 80%: so it was" in told
+    assert "  proposed   maxlen of book 450: so it was" in told
+    assert not [one for one in details({**row("x"), "proposals": []}) if "proposed" in one]

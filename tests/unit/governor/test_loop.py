@@ -333,6 +333,14 @@ def test_the_interval_shortens_with_use_and_with_haste(
     assert interval_for(pressure) == pytest.approx(expected)
 
 
+def test_hours_that_the_samples_foretell_hide_no_growth_of_this_moment() -> None:
+    """It looks as often as without them."""
+    pressure = Pressure(used=50, limit=100, growth=100.0)
+    soon = interval_for(pressure)
+    assert soon < 1.0
+    assert interval_for(pressure.replace(seconds_left=36_000.0)) == soon
+
+
 def test_a_process_that_computes_is_looked_at_more_often() -> None:
     """One that sleeps does not grow."""
     pressure = Pressure(used=30, limit=100)

@@ -93,3 +93,35 @@ def test_a_bound_far_above_what_was_held_is_lowered() -> None:
 
     assert proposed(10_000)["maxlen of events"].value < 200
     assert "maxlen of events" not in proposed(150)
+
+
+def test_each_is_told_as_a_settings_file_writes_it() -> None:
+    """With what holds now, and the key that does it."""
+    found = by_setting(history(300, 1000, name="events", kind="watched deque", items=100))
+    warning, events = found["thresholds.warning"], found["maxlen of events"]
+    assert (warning.now, warning.told, warning.key) == ("80%", "50%", "thresholds.warning")
+    assert (events.now, events.told, events.key) == ("", "150", "components.events.max_items")
+    limit = by_setting(history(900, 1000))["limit"]
+    assert (limit.now, limit.told) == ("1000MiB", "1248MiB")
+    rate = by_setting(history(50, 4000, noise=0.01))["leaks.minimum_rate"]
+    assert (rate.now, rate.told) == ("1MiB/h", "0.1MiB/h")
+
+
+def test_the_bound_of_a_deque_of_ours_is_the_programs_to_change() -> None:
+    """No setting does it."""
+    found = by_setting(history(100, 1000, name="events", kind="BoundedDeque", items=100))
+    assert found["maxlen of events"].key == ""
+
+
+def test_what_is_in_use_is_what_is_compared_with() -> None:
+    """Marks that were set to what is proposed are no longer proposed."""
+    samples = history(300, 1000)
+    told = {one.setting for one in propose(samples, warning=0.5, low=0.4)}
+    assert not [one for one in told if one.startswith("thresholds")]
+
+
+def test_a_process_that_leaks_is_proposed_no_limit_and_no_marks() -> None:
+    """What it holds then is no normal day."""
+    for samples in (history(900, 1000), history(300, 1000)):
+        told = {one.setting for one in propose(samples, is_growing=True)}
+        assert not [one for one in told if one.startswith(("thresholds", "limit"))]

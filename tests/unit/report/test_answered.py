@@ -7,8 +7,10 @@ import json
 import pytest
 
 import membudget
-from membudget.budget.day import _packed, _plain
+from membudget.budget.day import _plain, packing
+from membudget.core.native import breathing
 from membudget.errors import ControlError
+from membudget.leaks.advice import Proposal
 from membudget.leaks.records import Verdict
 from membudget.registry import Registry
 from membudget.report.answered import answered, unpacked, verdict_of
@@ -28,8 +30,8 @@ def test_samples_go_through_json_and_come_back() -> None:
     samples = leaking(4)
     samples[1] = samples[1].replace(parts=(part("a"), part("b")))
     samples[2] = samples[2].replace(parts=(part("b"), part("a", most=None)))
-    assert unpacked(json.loads(json.dumps(_packed(samples)))) == samples
-    assert unpacked(json.loads(json.dumps(_packed([])))) == []
+    assert unpacked(json.loads(json.dumps(breathing(packing(samples))))) == samples
+    assert unpacked(json.loads(json.dumps(breathing(packing([]))))) == []
 
 
 def test_a_budget_reports_and_answers_the_same() -> None:
@@ -71,3 +73,19 @@ def test_an_answer_that_is_not_understood_says_so(answer: dict[str, object]) -> 
     """Another version on the other side is the likely cause."""
     with pytest.raises(ControlError, match="same version"):
         answered(answer)
+
+
+def test_a_running_process_tells_what_it_proposes() -> None:
+    """Through the socket's JSON, as `membudget memory -v` and the report read it."""
+    registry = Registry()
+    with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
+        budget.step()
+        ahead = budget.sampling._ahead
+        assert ahead is not None
+        ahead.proposals = (
+            Proposal(setting="thresholds.low", value=0.4, reason="so", key="x", now="70%"),
+        )
+        answer = json.loads(json.dumps(budget._day.as_answer({})))
+        assert answered(answer).proposals == ahead.proposals
+        answer.pop("proposals")
+        assert answered(answer).proposals == ()

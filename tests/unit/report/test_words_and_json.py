@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from membudget.leaks.advice import Proposal
 from membudget.report.as_json import SCHEMA, as_json
 from membudget.report.figures import report
+from membudget.report.html import as_html
 from membudget.report.records import Happening, ModelFigure, Odd, OperationFigure, Report
 from membudget.report.text import as_text
 from membudget.report.words import between, headline, whole_percent
@@ -28,6 +30,16 @@ def rich() -> Report:
         operations=[OperationFigure(name="phase:x", times=4, grew=-3 * MIB, took=9.0)],
         happenings=[Happening(wall=BEGAN + 90_000, kind="level", severity="error", text=LONG)] * 20,
         anomalies=[Odd(name="requests", value=1.0, expected=9.0, score=-8.0, basis="last hour")],
+        proposals=[
+            Proposal(setting=f"maxlen of {LONG}", value=1900.0, reason=LONG),
+            Proposal(
+                setting="thresholds.low",
+                value=0.4,
+                reason="so it was",
+                key="thresholds.low",
+                now="70%",
+            ),
+        ],
         marks={"low": 280 * MIB},
         notes=["A note. " * 30],
     )
@@ -78,6 +90,33 @@ def test_json_is_whole_stable_and_strict() -> None:
     assert empty["leak"] is None
     assert empty["memory"]["used_bytes"] is None
     assert set(empty) == set(found)
+
+
+def test_proposals_stand_in_all_three_forms() -> None:
+    """Each with what holds now, and its reason."""
+    made = rich()
+    assert "PROPOSED SETTINGS" in as_text(made)
+    assert "thresholds.low 40% in place of 70%: so it was" in as_text(made)
+    assert as_json(made)["proposals"][1] == {
+        "setting": "thresholds.low",
+        "key": "thresholds.low",
+        "proposed": "40%",
+        "now": "70%",
+        "reason": "so it was",
+    }
+    assert as_json(made)["proposals"][0]["key"] is None
+    page = as_html(made)
+    assert "<h2>Proposed settings</h2>" in page
+    assert ">40%</td>" in page
+    assert "PROPOSED" not in as_text(report(quiet(12)))
+
+
+def test_a_recording_proposes_what_its_history_is_long_enough_for() -> None:
+    """A quiet day far below its limit: lower marks; a day that leaks: none."""
+    told = {one.setting: one.told for one in report(quiet()).proposals}
+    assert told["thresholds.warning"] == "50%"
+    assert "thresholds.warning" not in {one.setting for one in report(leaking()).proposals}
+    assert report(quiet(100)).proposals == ()
 
 
 def test_infinite_figures_become_null() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from membudget.cli.checkup.finding import Finding, ok, warning
 from membudget.settings.resolve import DEFAULT
-from membudget.settings.table import SETTINGS, setting_of
+from membudget.settings.table import known_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def check_settings(around: Surroundings) -> Iterator[Finding]:
         return
     changed = [key for key, origin in around.settings.origins.items() if origin != DEFAULT]
     for key in changed:
-        value = (setting_of(key) or SETTINGS[key]).write(around.settings[key])
+        value = known_setting(key).write(around.settings[key])
         text = ", ".join(value) if isinstance(value, list) else str(value)
         told = text.lower() if isinstance(value, bool) else text
         yield ok(SUBJECT, f"{key} {told} ({around.settings.origins[key]})")

@@ -1,0 +1,66 @@
+"""What judging takes: the rules that settings ask for, its modules one by one, and its samples."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from membudget.core import Sample
+    from membudget.leaks.rules import Rules
+    from membudget.settings.resolve import Settings
+
+HOUR = 3600.0
+MIB = 1 << 20
+MOST_JUDGED = 900
+"""Samples judged as they are: three days of five minutes each, which is as far as is looked back.
+Of more only those `APART` are judged, which the detector's constants were set on."""
+
+APART = 300.0
+_EARLY = 0.95
+"""Samples come a little early now and then."""
+
+NEEDED = (
+    *("trend", "leaks.records", "leaks.rules", "leaks.series", "leaks.window", "leaks.windows"),
+    *("leaks.evidence", "leaks.words", "leaks.children", "leaks.facts", "leaks.kinds"),
+    *("leaks.onset", "leaks.parts", "leaks.state", "leaks.verdict", "forecast", "leaks.advice"),
+)
+"""What judging imports, each after what it imports itself: 1 to 2 ms each, 15 ms together."""
+
+
+def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
+    """The rules of the verdict that these settings ask for."""
+    from membudget.leaks.rules import Rules  # when a verdict is due
+
+    return Rules(
+        minimum_rate=settings["leaks.minimum_rate"] / MIB,
+        threshold_mb_per_hour=settings["leaks.threshold_mb_per_hour"],
+        min_duration=settings["leaks.min_duration"] / HOUR,
+        min_samples=settings["leaks.min_samples"],
+        gc_efficiency=settings["leaks.gc_efficiency"],
+        collect_first=can_collect,
+    )
+
+
+def loading() -> Iterator[Callable[[], object]]:
+    """What imports a module each, for a thread that has other things to do between two."""
+    for name in NEEDED:
+        yield lambda name=name: import_module(f"membudget.{name}")  # type: ignore[misc]  # its default
+
+
+def fewer(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples to judge: all, or where they are many, those of each process five minutes apart.
+
+    The newest is always among them.
+    """
+    if len(samples) <= MOST_JUDGED:
+        return samples
+    kept = [samples[0]]
+    for one in samples[1:-1]:
+        before = kept[-1]
+        is_other = (one.pid, one.began) != (before.pid, before.began)
+        if is_other or one.wall - before.wall >= APART * _EARLY:
+            kept.append(one)
+    return [*kept, samples[-1]]

@@ -1,0 +1,277 @@
+"""What a budget foretells: a near limit once, the pressure's time left, settings that would fit."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import membudget
+from fakes import MIB, FakeClock, FakeMemory, Recorder
+from membudget.budget.foresight import Foresight
+from membudget.budget.leak_watch import LeakWatch
+from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, Severity
+from membudget.governor.loop import Governor
+from membudget.registry import Registry
+from membudget.sampling.ring import SampleRing
+from membudget.settings.resolve import resolve
+from membudget.sinks.lines import line_of
+from sampling_scene import day, part, sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from membudget.core import Sample
+
+HOUR = 3600.0
+
+
+class Scene:
+    """A governor over a memory set by hand, whose samples are judged and looked ahead from."""
+
+    def __init__(self, *, limit: int) -> None:
+        self.clock = FakeClock()
+        self.recorder = Recorder()
+        self.memory = FakeMemory(self.clock, used=190 * MIB, limit=limit)
+        self.ring = SampleRing()
+        self.governor = Governor(
+            self.memory, Marks(), sinks=[self.recorder], registry=Registry(), clock=self.clock
+        )
+        settings = resolve({}, {})
+        self.ahead = Foresight(self.governor, lambda: settings, lambda: None)
+        self.watch = LeakWatch(
+            self.ring, settings, self.governor.tell, ahead=self.ahead, clock=self.clock
+        )
+        self.governor.chores.append(self.watch)
+
+    def live(self, samples: Iterable[Sample]) -> None:
+        """Take samples five minutes apart, and step after each until nothing is due."""
+        for one in samples:
+            now = one.replace(limit=self.memory.limit)
+            self.clock.advance(300.0)
+            self.memory.used = now.used
+            self.ring.add(now)
+            self.watch.after_sample(now)
+            while self.watch.due(self.clock.now()):
+                self.governor.step()
+        self.governor.step()
+
+    @property
+    def told(self) -> list[LimitForeseen]:
+        """What was told of the limit."""
+        return self.recorder.of(LimitForeseen)
+
+
+def test_a_limit_that_comes_near_is_told_once_and_the_pressure_knows_the_hours() -> None:
+    """20 MiB an hour under 550 MiB: 18 h are left at the start, and 12 h come six hours later."""
+    scene = Scene(limit=550 * MIB)
+    scene.live(day(20, 4))
+    assert not scene.told
+    left = scene.governor.pressure.seconds_left
+    assert left is not None
+    assert left / HOUR == pytest.approx(14, abs=1)
+    scene.live(day(20, 10, first=48))
+    (event,) = scene.told
+    assert event.seconds_left is not None
+    assert event.seconds_left / HOUR == pytest.approx(11.8, abs=0.4)
+    assert event.soonest is not None
+    assert event.latest is not None
+    assert event.soonest <= event.seconds_left <= event.latest
+    assert event.limit == 550 * MIB
+    assert event.rate / MIB == pytest.approx(20, rel=0.05)
+    assert event.severity is Severity.WARNING
+    line = line_of(event)
+    assert line is not None
+    assert line.startswith("the limit of 550 MiB will be reached in 12 h (")
+    left = scene.governor.pressure.seconds_left
+    assert left is not None
+    assert left / HOUR == pytest.approx(4, abs=0.5)
+    assert scene.governor.pressure.cause == "warning"  # 89 % are; the hours raise no level.
+
+
+def test_a_near_limit_is_told_again_only_after_it_was_taken_back() -> None:
+    """A larger limit puts it out of sight, which is told; the smaller one is told anew."""
+    scene = Scene(limit=400 * MIB)
+    scene.live(day(20, 5))
+    assert [one.seconds_left is None for one in scene.told] == [False]
+    scene.memory.limit = 4000 * MIB
+    scene.live(day(20, 2 / 12, first=60))
+    assert len(scene.told) == 1  # Two forecasts are not enough to take it back.
+    scene.live(day(20, 1, first=62))
+    assert [one.seconds_left is None for one in scene.told] == [False, True]
+    assert scene.told[1].severity is Severity.INFO
+    assert "near no more" in str(line_of(scene.told[1]))
+    scene.memory.limit = 550 * MIB
+    scene.live(day(20, 2, first=74))
+    assert [one.seconds_left is None for one in scene.told] == [False, True, False]
+
+
+def test_one_odd_forecast_is_not_told() -> None:
+    """The next one must agree."""
+    scene = Scene(limit=4000 * MIB)
+    scene.live(day(20, 4))
+    scene.memory.limit = 400 * MIB
+    scene.live(day(20, 1 / 12, first=48))
+    scene.memory.limit = 4000 * MIB
+    scene.live(day(20, 2, first=49))
+    assert not scene.told
+
+
+def test_a_cache_that_fills_to_its_bound_foretells_no_limit() -> None:
+    """What it takes in ends where the cache does."""
+    scene = Scene(limit=400 * MIB)
+    grown = [
+        one.replace(
+            explained=int(20 * MIB * place / 12),
+            parts=(part(bytes=int(20 * MIB * place / 12), most_bytes=150 * MIB),),
+        )
+        for place, one in enumerate(day(20, 7))
+    ]
+    scene.live(grown)
+    assert not scene.told
+    assert scene.governor.foretold is None
+    scene.live([one.replace(explained=0, parts=()) for one in day(20, 4, first=84)])
+    assert scene.governor.foretold is not None  # What nobody explains is.
+
+
+def test_a_forked_child_foretells_nothing_of_its_parents() -> None:
+    """Neither hours nor proposals."""
+    scene = Scene(limit=400 * MIB)
+    scene.live(day(20, 5))
+    assert scene.governor.foretold is not None
+    assert scene.ahead.ahead is not None
+    scene.governor.after_fork_in_child()
+    scene.watch.after_fork_in_child()
+    assert vars(scene.governor)["foretold"] is None
+    assert vars(scene.ahead)["ahead"] is None
+    assert scene.governor.pressure.seconds_left is None
+    scene.governor.stop()
+
+
+class Applying:
+    """A budget that half a day of samples is put into, which held little under a large limit."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.recorder = Recorder()
+        self.book: deque[int] = deque(range(300))
+        self._lived = 0
+        self.budget = membudget.start(
+            "4GiB", thread=False, sinks=[self.recorder], registry=Registry(), **settings
+        )
+        self.budget.watch("book", self.book)
+        self.budget.step()
+
+    def live(self, used: float = 1000, **changes: Any) -> None:
+        """Thirteen hours at so many MiB, of the limit as the budget found it."""
+        watch, ring = self.budget.sampling._watch, self.budget.sampling._ring
+        assert watch is not None
+        assert ring is not None
+        ring.clear()
+        watch._begin()
+        held = {"parts": (part("book", kind="watched deque", items=300, most_bytes=None),)}
+        for number in range(self._lived, self._lived + 13 * 12):
+            one = sample(number, used=round(used * MIB), rss=round(used * MIB), limit=4096 * MIB)
+            ring.add(one.replace(**held, **changes))
+            watch.after_sample(one)
+        self._lived = number + 1
+        while watch.due(0.0):
+            watch.run(float("inf"))
+
+    @property
+    def applied(self) -> dict[str, tuple[str, str]]:
+        """What was put in force, by key: before and after."""
+        return {one.key: (one.before, one.after) for one in self.recorder.of(ProposalApplied)}
+
+
+@pytest.fixture
+def budgets() -> Iterator[list[Applying]]:
+    """Those that a test starts; they end with it."""
+    started: list[Applying] = []
+    yield started
+    for one in started:
+        one.budget.stop()
+
+
+def test_proposals_are_shown_and_change_nothing_unless_told_to(budgets: list[Applying]) -> None:
+    """They are there for whoever asks."""
+    scene = Applying()
+    budgets.append(scene)
+    scene.live()
+    proposed = {one.setting: one.told for one in scene.budget.sampling.proposed()}
+    assert proposed["thresholds.warning"] == "50%"
+    assert proposed["maxlen of book"] == "450"
+    assert not scene.applied
+    assert scene.budget.governor.marks == Marks()
+    assert {one.setting for one in scene.budget.report().proposals} == set(proposed)
+
+
+def test_where_told_to_what_tightens_is_put_in_force_and_told(budgets: list[Applying]) -> None:
+    """Marks and a watched deque's bound, each with its reason; a rate waits for a restart."""
+    scene = Applying(leaks={"apply_proposals": True})
+    budgets.append(scene)
+    scene.live()
+    assert scene.applied == {
+        "thresholds.warning": ("80%", "50%"),
+        "thresholds.low": ("70%", "40%"),
+        "components.book.max_items": ("", "450"),
+    }
+    assert (scene.budget.governor.marks.low, scene.budget.governor.marks.warning) == (0.4, 0.5)
+    assert scene.budget.settings["thresholds.warning"] == 0.5
+    assert scene.budget.settings.origins["thresholds.warning"] == "its own history"
+    (told, *_) = scene.recorder.of(ProposalApplied)
+    assert "99 of 100 samples" in told.reason
+    line = line_of(told)
+    assert line is not None
+    assert line.startswith("thresholds.warning is 50% from now on in place of 80%, as proposed:")
+    (watched,) = [one for one in scene.budget.governor.registry.chores() if one.name == "book"]
+    assert watched.stats().max_items == 450  # type: ignore[attr-defined]
+    before = len(scene.recorder.of(ProposalApplied))
+    scene.live()
+    assert len(scene.recorder.of(ProposalApplied)) == before  # What holds is not told again.
+
+
+def test_no_limit_is_ever_loosened(budgets: list[Applying]) -> None:
+    """A process that needs more is told so; limit and marks stay as they were."""
+    scene = Applying(leaks={"apply_proposals": True}, thresholds={"warning": "50%", "low": "40%"})
+    budgets.append(scene)
+    scene.live(2800)
+    proposed = {one.setting: one.told for one in scene.budget.sampling.proposed()}
+    assert proposed["thresholds.warning"] == "76%"
+    scene.live(3900)
+    assert "limit" in {one.setting for one in scene.budget.sampling.proposed()}
+    assert set(scene.applied) <= {"components.book.max_items"}
+    assert scene.budget.governor.marks.warning == 0.5
+    assert scene.budget.settings["limit"] == 4096 * MIB
+
+
+def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> None:
+    """It is proposed, and left alone."""
+    scene = Applying(leaks={"apply_proposals": True})
+    budgets.append(scene)
+    scene.budget.watch("book", scene.book, max_items=50_000)
+    most = part("book", kind="watched deque", items=300, most_items=50_000, most_bytes=None)
+    watch, ring = scene.budget.sampling._watch, scene.budget.sampling._ring
+    assert watch is not None
+    assert ring is not None
+    ring.clear()
+    watch._begin()
+    for number in range(13 * 12):
+        one = sample(number, limit=4096 * MIB, parts=(most,))
+        ring.add(one)
+        watch.after_sample(one)
+    while watch.due(0.0):
+        watch.run(float("inf"))
+    proposed = {one.setting: one.now for one in scene.budget.sampling.proposed()}
+    assert proposed["maxlen of book"] == "50000"
+    assert "components.book.max_items" not in scene.applied
+
+
+def test_marks_that_do_not_fit_are_told_and_the_others_hold_on(budgets: list[Applying]) -> None:
+    """A low mark in bytes above the warning that is proposed: nothing is changed by halves."""
+    scene = Applying(leaks={"apply_proposals": True}, thresholds={"low": "1KiB"})
+    budgets.append(scene)
+    scene.live()
+    assert not scene.recorder.of(Failed)
+    assert scene.budget.governor.marks.low == 1024  # Lower than what is proposed.
+    assert scene.budget.governor.marks.warning == 0.5
