@@ -1,13 +1,15 @@
 """Leaks under a budget whose samples tell a time that runs faster, and says what the budget tells.
 
-    PYTHONPATH=src python tests/integration/leak_program.py leak|named|bounded|fork|history [FILE]
+    python tests/integration/leak_program.py WAY [FILE]
 
 A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any
 process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
-each sample; so does `named`, with looks at what grows all the time; `bounded` puts as much into a
-cache that may hold 8 MiB; `fork` leaks for a while, and then forks a child that says what it begins
-with; `history` keeps its samples in the file, in real time. The program prints a JSON object a
-line, and runs until it is killed or has told enough.
+each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
+what grows all the time; `texts` is `named` with texts of somebody's as keys, and `redacted` passes
+them through a redaction; both write reports into the folder FILE and say what the socket would.
+`bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
+child that says what it begins with; `history` keeps its samples in the file, in real time. The
+program prints a JSON object a line, and runs until it is killed or has told enough.
 """
 
 from __future__ import annotations
@@ -22,25 +24,29 @@ import membudget
 
 SECONDS = 0.03
 STEP = 300.0
-MOST_SAMPLES = {"named": 400}
+NAMED = ("named", "texts", "redacted")
+SOMEBODYS = "zzsomebodyszz"
 ENOUGH = {"leak": "medium", "fork": "medium"}
+LIMITS = {"near": "300MiB"}
 
 kept: list[bytes] = []
+texts: dict[str, bytes] = {}
 
 
 def main(way: str, file: str | None) -> None:
     """Live, and say what was told."""
     told: list[Any] = []
     budget = membudget.start(
-        "2GiB",
+        LIMITS.get(way, "2GiB"),
         sinks=[told.append],
         thread=False,
         monitoring={
             "snapshot_interval": SECONDS,
-            "history_file": file,
+            "history_file": file if way == "history" else None,
             "history_size": 2880 if way == "history" else 288,
         },
-        leaks={"census_every": 0.1 if way == "named" else 3600.0},
+        leaks={"census_every": 0.1 if way in NAMED else 3600.0},
+        redact=(lambda text: text.replace(SOMEBODYS, "<hidden>")) if way == "redacted" else None,
         cleanup={"cooldown": 0.001},
     )
     began = time.time()
@@ -48,7 +54,7 @@ def main(way: str, file: str | None) -> None:
     taken: list[int] = []
     if way != "history":
         budget.sampling.wall = lambda: began + len(taken) * STEP
-    for number in range(MOST_SAMPLES.get(way, 160)):
+    for number in range(400 if way in NAMED else 160):
         taken.append(number)
         grow(cache, way)
         until = time.monotonic() + SECONDS
@@ -56,11 +62,14 @@ def main(way: str, file: str | None) -> None:
             budget.step()
             time.sleep(0.005)
         if report(told, way):
+            say(seconds_left=budget.step().seconds_left)
             break
     verdict = budget.leaks()
     say(end=str(verdict.kind), confidence=verdict.confidence.name, samples=len(budget.samples))
     if way == "fork":
         fork(budget)
+    if way in ("texts", "redacted") and file is not None:
+        tell_all(budget, file)
     budget.stop()
 
 
@@ -70,6 +79,8 @@ def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
         value = os.urandom(4096)
         if way == "bounded":
             cache.set((number, value[:8]), value)
+        elif way in ("texts", "redacted"):
+            texts[f"{SOMEBODYS} {len(texts)}"] = value
         else:
             kept.append(value)
 
@@ -80,10 +91,14 @@ def report(told: list[Any], way: str) -> bool:
     while told:
         event = told.pop(0)
         kind = type(event).__name__
-        if kind in ("LeakSuspected", "Failed") or getattr(event, "by", "") == "leak check":
+        if (
+            kind in ("LeakSuspected", "LimitForeseen", "Failed")
+            or getattr(event, "by", "") == "leak check"
+        ):
             say(event=kind, **{key: str(value) for key, value in event.as_dict().items()})
             is_enough = is_enough or getattr(event, "confidence", "") == enough
-            is_enough = is_enough or (way == "named" and bool(getattr(event, "culprit", "")))
+            is_enough = is_enough or (way == "near" and kind == "LimitForeseen")
+            is_enough = is_enough or (way in NAMED and bool(getattr(event, "culprit", "")))
     return is_enough
 
 
@@ -105,6 +120,18 @@ def fork(budget: membudget.Budget) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     say(parent=len(budget.samples), confidence=budget.leaks().confidence.name)
+
+
+def tell_all(budget: membudget.Budget, folder: str) -> None:
+    """Say all that is told of what grows: in files, through the socket."""
+    from membudget.report.daily import DailyReport
+
+    governor = budget.governor
+    daily = DailyReport(folder, budget.report, governor.tell, governor.clock)
+    for path in daily.write():
+        with open(path, encoding="utf-8") as file:
+            say(form=path.rpartition(".")[2], text=file.read())
+    say(form="socket", text=json.dumps(budget._day.as_answer({})))
 
 
 def say(**words: Any) -> None:

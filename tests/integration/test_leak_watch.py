@@ -41,11 +41,45 @@ def test_a_process_that_leaks_says_so_after_it_has_collected_once() -> None:
     assert lines[-1]["confidence"] == "MEDIUM"
 
 
+def test_a_process_says_half_a_day_before_that_it_will_meet_its_limit() -> None:
+    """Once, with the hours that the pressure then tells as well."""
+    lines = told("near")
+    (near,) = [line for line in lines if line.get("event") == "LimitForeseen"]
+    left = float(near["seconds_left"])
+    assert 9 * 3600 < left < 12 * 3600
+    assert float(near["soonest"]) <= left
+    assert 10 * MIB < float(near["rate"]) < 15 * MIB
+    (told_by_pressure,) = [
+        line["seconds_left"] for line in lines if "seconds_left" in line and "event" not in line
+    ]
+    assert told_by_pressure == pytest.approx(left, rel=0.05)
+
+
 def test_who_grows_is_named_after_three_looks() -> None:
     """The list that holds it, by its module; the suspicion before that named nobody."""
     events = [line for line in told("named") if line.get("event") == "LeakSuspected"]
     assert events[0]["culprit"] == ""
     assert events[-1]["culprit"] == "__main__.kept"
+
+
+@pytest.mark.parametrize("way", ["texts", "redacted"])
+def test_what_redact_returns_is_all_that_is_told_of_the_programs_texts(
+    way: str, tmp_path: Path
+) -> None:
+    """In the event, the report's three forms and through the socket; without it they are there."""
+    lines = told(way, str(tmp_path))
+    forms = {line["form"]: line["text"] for line in lines if "form" in line}
+    assert set(forms) == {"txt", "json", "html", "socket"}
+    events = [line for line in lines if line.get("event") == "LeakSuspected"]
+    assert events[-1]["culprit"] == "__main__.texts"
+    shown = {form for form, text in forms.items() if "zzsomebodyszz" in text}
+    hidden = {form for form, text in forms.items() if "hidden" in text}
+    if way == "texts":
+        assert shown == set(forms)
+    else:
+        assert (shown, hidden) == (set(), set(forms))
+    assert "zzsomebodyszz" not in json.dumps(events)
+    assert not [line for line in lines if line.get("event") == "Failed"]
 
 
 def test_a_process_that_fills_a_bounded_cache_is_not_accused() -> None:

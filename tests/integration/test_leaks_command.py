@@ -72,6 +72,18 @@ def test_bounds_are_laid_over_the_parts(tmp_path: Path) -> None:
     assert "known: by_id, users" in found.stderr
 
 
+@pytest.mark.parametrize("command", ["leaks", "report"])
+@pytest.mark.parametrize("text", ["t_s,rss_kb\n", "CMDLINE python app.py\n"])
+def test_a_recording_of_nothing_is_an_error(tmp_path: Path, command: str, text: str) -> None:
+    """A check that looks at an empty file must not pass."""
+    path = tmp_path / "samples"
+    path.write_text(text, encoding="ascii")
+    found = membudget(command, "--samples", str(path))
+    assert (found.returncode, found.stdout) == (64, "")
+    assert "holds no samples" in found.stderr
+    assert "give a recording" in found.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

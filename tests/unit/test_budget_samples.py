@@ -80,7 +80,7 @@ def test_asking_for_leaks_early_says_that_it_is_early() -> None:
         assert budget.leaks().confidence is Confidence.NONE
         assert "Too early" in budget.leaks().reason
         budget.step()
-        assert "1 samples" in budget.leaks().reason
+        assert "1 sample over" in budget.leaks().reason
 
 
 def test_the_verdict_that_stands_is_told() -> None:

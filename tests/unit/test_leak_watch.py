@@ -72,7 +72,9 @@ class Scene:
 def test_nothing_is_judged_before_there_is_enough_to_judge() -> None:
     """Two hours and 24 samples; until then only why."""
     scene = Scene()
-    scene.live(day(20, 23 * STEP / 3600))
+    scene.live([sample(0)])
+    assert scene.watch.row() == {"confidence": None, "reason": "1 sample so far, 24 are due"}
+    scene.live(day(20, 22 * STEP / 3600, first=1))
     assert scene.watch.row() == {"confidence": None, "reason": "23 samples so far, 24 are due"}
     scene.live([sample(23)])
     assert scene.watch.verdict is not None

@@ -237,7 +237,8 @@ class Sampling:
             from membudget.sampling.keep import Keeper  # only for those who keep a file
 
             span = ring.size * settings["monitoring.snapshot_interval"]
-            keeper = Keeper(path, ring, span, governor.tell.failed, wall=self.wall)
+            failed, now = governor.tell.failed, governor.clock.now
+            keeper = Keeper(path, ring, span, failed, wall=self.wall, now=now)
         if settings["leaks.enabled"]:
             from membudget.budget.foresight import Foresight  # only for those who judge
             from membudget.budget.leak_watch import LeakWatch

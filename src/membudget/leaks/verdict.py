@@ -33,6 +33,7 @@ from membudget.leaks.series import HOUR, MIB
 from membudget.leaks.state import after_collection, counted
 from membudget.leaks.windows import Columns, columns, windows
 from membudget.leaks.words import reason
+from membudget.units import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -139,7 +140,7 @@ def _too_early(series: Series, rules: Rules) -> Verdict:
         growing_share=growing_share(series.rss),
         window=span * HOUR,
         reason=(
-            f"Too early to say: {len(series.hours)} samples over {span:.1f} h, "
+            f"Too early to say: {how_many(len(series.hours))} over {span:.1f} h, "
             f"{rules.min_samples} over {rules.min_duration:g} h are needed."
         ),
         facts=simple_facts(series, rules),

@@ -67,13 +67,11 @@ def _filling(verdict: Verdict) -> str:
     if not verdict.filling:
         return "Parts with a declared bound are filling up"
     first = verdict.filling[0]
-    parts = [f"{first.name} is filling up"]
-    if first.full_in is not None:
-        parts.append(f"full in {human_seconds(first.full_in)}")
-    if first.full_at is not None:
-        parts.append(f"at {human_bytes(first.full_at)}")
+    when = f", full in {human_seconds(first.full_in)}" if first.full_in is not None else ""
+    size = f"{human_bytes(first.full_at)}" if first.full_at is not None else ""
+    until = (f" at {size}" if when else f", until {size}") if size else ""
     more = len(verdict.filling) - 1
-    return " ".join(parts) + (f", and {more} more" if more else "")
+    return f"{first.name} is filling up{when}{until}" + (f", and {more} more" if more else "")
 
 
 def _signed(size: float) -> str:

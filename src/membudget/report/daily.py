@@ -38,6 +38,12 @@ END_PATIENCE = 2.0
 
 _FORMS = (".txt", ".json", ".html")
 _BEGIN = "membudget-"
+_UNFINISHED = 60.0
+"""Seconds after which a file is not being written any more, if its process seems to be gone: where
+folders are shared, its number may be one of another container."""
+
+_ABANDONED = 24 * 3600.0
+"""Seconds after which it is not, whoever has that number now."""
 
 
 class DailyReport:
@@ -75,6 +81,8 @@ class DailyReport:
         self._next = clock.now() + every
         self._pid = os.getpid()
         self._thread: NativeThread | None = None
+        with contextlib.suppress(OSError):  # The first report says what is wrong with the folder.
+            self._forget_unfinished()
 
     def due(self, now: float) -> bool:
         """Whether a day has passed; a forked child begins its own."""
@@ -124,6 +132,18 @@ class DailyReport:
         except Exception as error:  # noqa: BLE001  # a thread of ours must not end in the program's face
             self._tell.failed("daily report", error)
 
+    def _forget_unfinished(self) -> None:
+        """Remove what processes that were killed while they wrote have left behind."""
+        for name in os.listdir(self._directory):
+            if not name.startswith(_BEGIN) or not name.endswith(tuple(map(_part_of, _FORMS))):
+                continue
+            path = f"{self._directory}/{name}"
+            age = time.time() - os.stat(path, follow_symlinks=False).st_mtime
+            pid = name.split(".", 1)[0].rpartition("-")[2]
+            if age > _ABANDONED or (age > _UNFINISHED and not _is_alive(pid)):
+                with contextlib.suppress(FileNotFoundError):  # Another process was first.
+                    os.unlink(path)
+
     def _forget_old(self) -> None:
         """Remove this program's reports but those of its newest days."""
         begin = f"{_BEGIN}{self._program}-"
@@ -138,13 +158,29 @@ class DailyReport:
                     os.unlink(f"{self._directory}/{name}")
 
 
+def _is_alive(pid: str) -> bool:
+    """Whether a process of this number runs, as far as can be seen from here."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:  # Somebody else's.
+        return True
+    return True
+
+
+def _part_of(path: str) -> str:
+    """What a file is called while it is written."""
+    return f"{path}.part"
+
+
 def _is_day(text: str) -> bool:
     return len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()  # noqa: PLR2004
 
 
 def _write_whole(path: str, text: str) -> None:
     """Write a file so that it is there whole or not at all; readable by this user alone."""
-    part = f"{path}.part"
+    part = _part_of(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(part, flags, 0o600)
     try:

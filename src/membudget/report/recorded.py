@@ -11,7 +11,6 @@ ends; a note says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core import Record
@@ -34,6 +33,13 @@ LAST = 253_402_300_000.0
 """Unix seconds at the end of the year 9999, which is as far as calendars go here."""
 
 _SHOWN = 60
+_NO_DATE = "lies outside the years 1970 to 9999:"
+_DATES = "give Unix seconds, or seconds since the recording began"
+_ORDER = "sort the file by time, and give each process's recording by itself"
+_NO_SAMPLES = (
+    "holds no samples, only its beginning: give a recording with at least one, or wait for the "
+    "process to take its first"
+)
 HISTORY = b'{"membudget": "samples"'
 """What a history file begins with."""
 
@@ -79,6 +85,21 @@ class Lines(Record):
     def wrong(self, number: int, what: str, rule: str) -> ConfigError:
         """The error for a line, counted from 1."""
         return ConfigError(f"{self.path}, line {number}: {what} {rule}")
+
+    def is_in_time(self, number: int, wall: float, before: float | None) -> bool:
+        """Whether a row's moment can be, after that of the row above; false: it breaks off.
+
+        Raises:
+            ConfigError: No calendar has it, or time goes back.
+        """
+        is_back = before is not None and wall < before
+        if (is_back or not 0 <= wall <= LAST) and self.may_break_off(number):
+            return False
+        if not 0 <= wall <= LAST:
+            raise self.wrong(number, f"{wall:g} s {_NO_DATE}", _DATES)
+        if before is not None and wall < before:
+            raise self.wrong(number, f"time goes back from {before:.3f} s to {wall:.3f} s:", _ORDER)
+        return True
 
     def may_break_off(self, number: int) -> bool:
         """Whether this is a last line without its end, which nobody can be blamed for."""
@@ -126,7 +147,8 @@ def read_samples(path: str, *, readers: Sequence[Reader] | None = None) -> Recor
             'as JSON lines ({"wall": ..., "rss": ...}), CSV with the header t_s,rss_kb, or the '
             ".dat file of mprof"
         )
-    _check_order(found.samples, path)
+    if not found.samples:
+        raise ConfigError(f"{path} {_NO_SAMPLES}")
     return found
 
 
@@ -176,7 +198,13 @@ def _history(path: str) -> Recording | None:
     from membudget.sampling.form import from_text
 
     samples = tuple(from_text(text, path))
-    _check_order(samples, path)
+    if not samples:
+        raise ConfigError(f"{path} {_NO_SAMPLES}")
+    before: float | None = None
+    lines = Lines(path=path, rows=[], is_whole=True)
+    for number, one in enumerate(samples, 2):
+        lines.is_in_time(number, one.wall, before)
+        before = one.wall
     return Recording(samples=samples, form="samples")
 
 
@@ -217,18 +245,3 @@ def _lines(path: str) -> Lines:
     if not rows:
         raise ConfigError(f"{path} is empty: give a file with at least one sample")
     return Lines(path=path, rows=rows, is_whole=is_whole)
-
-
-def _check_order(samples: Sequence[Sample], path: str) -> None:
-    for one in samples:
-        if not 0 <= one.wall <= LAST:
-            raise ConfigError(
-                f"{path}: a sample at {one.wall:g} s lies outside the years 1970 to 9999: "
-                "give Unix seconds, or seconds since the recording began"
-            )
-    for before, after in pairwise(samples):
-        if after.wall < before.wall:
-            raise ConfigError(
-                f"{path}: time goes back from {before.wall:.3f} s to {after.wall:.3f} s: "
-                "sort the file by time, and give each process's recording by itself"
-            )

@@ -42,6 +42,9 @@ def read_csv(lines: Lines) -> Recording:
                 notes.append(lines.note)
                 continue
             raise lines.wrong(number, f"{error}:", "mend the line, or leave it out") from None
+        if not lines.is_in_time(number, sample.wall, samples[-1].wall if samples else None):
+            notes.append(lines.note)
+            continue
         served = sample.requests or 0
         samples.append(sample)
     if "gc2_runs" not in names or _has_collected(samples):

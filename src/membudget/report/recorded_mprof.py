@@ -91,6 +91,12 @@ def read_mprof(lines: Lines) -> Recording:
                 notes.append(lines.note)
                 continue
             raise lines.wrong(number, f"{error}:", "mend the line, or record anew") from None
+        if row.startswith("MEM"):
+            before = found.times[-2] if len(found.times) > 1 else None
+            if not lines.is_in_time(number, found.times[-1], before):
+                notes.append(lines.note)
+                found.times.pop()
+                found.held.pop()
     places: Iterable[int] = range(len(found.times))
     if len(found.times) > MOST:
         places = envelope(found.times, found.held, MOST)

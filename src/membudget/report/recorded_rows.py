@@ -41,7 +41,7 @@ def read_rows(lines: Lines) -> Recording:
         if not row.strip():
             continue
         try:
-            samples.append(sample_of(json.loads(row)))
+            sample = sample_of(json.loads(row))
         except (ValueError, RecursionError) as error:
             if lines.may_break_off(number):
                 notes.append(lines.note)
@@ -51,6 +51,10 @@ def read_rows(lines: Lines) -> Recording:
             raise lines.wrong(
                 number, what, 'write one sample a line, as in {"wall": 1.7e9, "rss": 52428800}'
             ) from None
+        if lines.is_in_time(number, sample.wall, samples[-1].wall if samples else None):
+            samples.append(sample)
+        else:
+            notes.append(lines.note)
     return Recording(samples=tuple(samples), form="samples", notes=tuple(notes))
 
 

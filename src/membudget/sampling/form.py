@@ -8,8 +8,8 @@ The first line is a JSON object, every other line a JSON array with one sample, 
 
 `fields` names the places of a line by `core.Sample`'s attributes, bytes and seconds as there;
 `part` those of each entry of `parts`. `crc32` is that of all bytes after the
-first line, so a file cut short or changed is known. Numbers that JSON has no word for are written
-NaN and Infinity, as Python, JavaScript's libraries and pandas read them.
+first line, so a file cut short or changed is known. Every figure is finite and not below zero; a
+file in which one is not is refused by the line, with what stands there.
 
 A reader of one version refuses another: what a field means must not be guessed.
 """
@@ -72,10 +72,16 @@ def from_text(text: bytes, name: str) -> list[Sample]:
         raise ConfigError(f"{name} is of version {found}, not {VERSION}: read it with that release")
     if head.get("crc32") != f"{crc32(body):08x}":
         raise ConfigError(f"{name} was cut short or changed: its checksum does not fit")
-    try:
-        return [_sample(loads(line)) for line in body.splitlines()]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"{name} is broken: {error!r:.100}") from error
+    samples = []
+    for number, line in enumerate(body.splitlines(), 2):
+        try:
+            samples.append(_sample(loads(line)))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ConfigError(
+                f"{name} is broken, line {number}: {error!s:.160}: mend the line and the "
+                "checksum, or give the file as JSON lines with the fields by name"
+            ) from error
+    return samples
 
 
 def _fields(record: type) -> dict[str, str]:
@@ -105,18 +111,22 @@ def _checked(record: type, row: Any) -> dict[str, Any]:
         if value is None and is_optional:
             values[field] = None
         elif not _KINDS[base](value):
-            raise ValueError(f"{field} is {value!r:.40}, and {kind} is due")
+            raise ValueError(f"{field} is {value!r:.40}, and {kind} is due, {_RULE}")
         else:
             values[field] = tuple(value) if base.startswith("tuple") else value
     return values
 
 
+_RULE = "finite and from 0 up where it is a number"
+
+
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or _is_whole(value)
+    # NaN is within no bounds.
+    return (isinstance(value, float) and 0 <= value < float("inf")) or _is_whole(value)
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {

@@ -16,12 +16,17 @@ from membudget.core.native import NativeThread
 from membudget.errors import ConfigError, MembudgetError
 from membudget.sampling.form import from_text, to_text
 from membudget.sampling.place import Place
+from membudget.sampling.ring import AT_A_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Sample
     from membudget.sampling.ring import SampleRing
+
+_LONGEST_STEP = 0.002
+"""Seconds that putting back so many at a time may take: a slice ends while there is time for one
+more."""
 
 WRITTEN_EVERY = 3
 """Samples between two times of writing: 15 minutes where there is one every five."""
@@ -42,6 +47,7 @@ class Keeper:
         span: Seconds of history that count.
         failed: Takes the place and the error of what went wrong; any thread calls it.
         wall: Unix seconds.
+        now: Monotonic seconds, as `run` is given them.
     """
 
     name = "history"
@@ -54,12 +60,14 @@ class Keeper:
         failed: Callable[[str, BaseException], object],
         *,
         wall: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._ring = ring
         self._span = span
         self._failed = failed
         self._wall = wall
+        self._now = now
         self._place: Place | None = None
         self._worker: NativeThread | None = None
         self._loaded: list[Sample] | None = None
@@ -83,17 +91,20 @@ class Keeper:
         """Whether samples were read that are not in the ring yet."""
         return self._loaded is not None
 
-    def run(self, until: float) -> int:  # noqa: ARG002  # 20 ms, once
-        """Put them there."""
-        loaded, self._loaded = self._loaded, None
-        if loaded:
-            self._ring.restore(loaded)
+    def run(self, until: float) -> int:
+        """Put them there, the newest first, as many as there is time for."""
+        while loaded := self._loaded:
+            self._ring.restore(loaded[-AT_A_TIME:])
+            del loaded[-AT_A_TIME:]
+            if self._now() >= until - _LONGEST_STEP:
+                break
+        self._loaded = self._loaded or None
         return 0
 
     def close(self, patience: float = PATIENCE) -> None:
         """Write a last time, wait so many seconds for it, and let others have the place."""
         self._join(patience)
-        self.run(0.0)
+        self.run(float("inf"))
         if self._is_read:
             self._work(self._write)
             self._join(patience)

@@ -113,7 +113,7 @@ class Taker:
             governed=ask("governed", sources.governed) or 0,
             explained=explained,
             parts=parts,
-            requests=ask("requests", sources.requests),
+            requests=_count(ask("requests", sources.requests)),
             pid=self._pid,
             began=self._began,
         )
@@ -136,3 +136,10 @@ class Taker:
                 self._told.add(name)
                 self._failed(f"sample {name}", error)
             return None
+
+
+def _count(value: object) -> int | None:
+    """What the program counts, where it is a count: a history file takes nothing else back."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return value

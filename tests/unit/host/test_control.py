@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.control import ControlSocket
+from membudget.host.control import ControlSocket, dumping
 from membudget.host.identity import identity_of
 
 if TYPE_CHECKING:
@@ -302,3 +302,19 @@ def test_where_no_socket_can_be_made_the_error_says_so(tmp_path: Path) -> None:
     """One line with the path, the reason and what to set; nothing is left open."""
     with pytest.raises(ControlError, match=r"cannot make /.*No such file.*agent\.directory"):
         ControlSocket(str(tmp_path / "missing"), OWN, ANSWERS)
+
+
+@pytest.mark.parametrize("count", [0, 1, 32, 33, 100])
+def test_a_long_list_is_written_in_pieces_and_is_the_same(count: int) -> None:
+    """What writes JSON keeps the interpreter for as long as it writes."""
+    answer = {"rows": [[one, None, "é", 1.5] for one in range(count)], "name": "x", "none": []}
+    pieces, told = dumping(answer), None
+    yields = 0
+    while told is None:
+        try:
+            next(pieces)
+            yields += 1
+        except StopIteration as done:
+            told = done.value
+    assert json.loads(told) == answer
+    assert yields == (0 if count <= 32 else -(-count // 32))

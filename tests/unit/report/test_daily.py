@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import membudget
@@ -69,6 +71,29 @@ def test_a_report_comes_every_24_hours_in_three_forms(tmp_path: Path) -> None:
     assert all(one.stat().st_mode & 0o77 == 0 for one in scene.folder.iterdir())
     scene.turn(10)
     assert len(scene.events) == 1
+
+
+def test_what_a_killed_process_left_unfinished_goes_at_the_next_start(tmp_path: Path) -> None:
+    """Not what a living one may be writing, nor what is none of ours."""
+    argv = [sys.executable, "-c", "import os; print(os.getpid())"]
+    dead = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.strip()
+    own = str(os.getpid())
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    ages = {
+        f"membudget-shop_py-2026-01-01-000000-{dead}.html.part": 120.0,
+        f"membudget-other-2026-01-01-000000-{dead}.json.part": 120.0,
+        f"membudget-shop_py-2026-01-01-000000-{own}.html.part": 90_000.0,
+        f"membudget-shop_py-2026-01-02-000000-{dead}.txt.part": 5.0,
+        f"membudget-shop_py-2026-01-02-000000-{own}.txt.part": 120.0,
+        f"membudget-shop_py-2026-01-02-000000-{dead}.txt": 120.0,
+        f"film-{dead}.html.part": 120.0,
+    }
+    for name, age in ages.items():
+        (folder / name).write_text("x")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    Scene(tmp_path)
+    assert sorted(one.name for one in folder.iterdir()) == sorted([*ages][3:])
 
 
 def test_only_the_newest_days_of_this_program_are_kept(tmp_path: Path) -> None:

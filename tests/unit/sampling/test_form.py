@@ -76,6 +76,12 @@ def test_what_is_no_such_file_is_refused_with_the_reason(text: bytes, why: str) 
         (2, "5"),
         (2, 1.5),
         (2, True),
+        (2, -1),
+        (1, -5.0),
+        (1, float("nan")),
+        (1, float("inf")),
+        (22, [["prices", "Cache", 1, -1, None, None, None]]),
+        (22, [["prices", "Cache", 1, 1, None, None, float("nan")]]),
         (11, [1, 2]),
         (11, "123"),
         (13, 1),
@@ -86,8 +92,9 @@ def test_what_is_no_such_file_is_refused_with_the_reason(text: bytes, why: str) 
 )
 def test_a_figure_that_is_none_is_refused(place: int, value: Any) -> None:
     """Although the checksum fits: whoever wrote it was not us."""
-    with pytest.raises(ConfigError, match="is broken"):
+    with pytest.raises(ConfigError, match=r"a is broken, line 3: .*(due|argument)") as caught:
         from_text(changed(place, value), "a")
+    assert "mend the line" in str(caught.value)
 
 
 def test_a_name_of_any_letters_survives() -> None:

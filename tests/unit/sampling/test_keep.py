@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +47,7 @@ class Life:
             self.keeper.after_sample()
             self.keeper._join(10.0)
             if self.keeper.due(0.0):
-                self.keeper.run(0.0)
+                self.keeper.run(float("inf"))
 
 
 def lately(*numbers: int, began: float = BEGAN) -> list[Sample]:
@@ -254,3 +255,23 @@ def test_the_end_does_not_wait_for_a_disk_that_hangs(path: Path) -> None:
     eventually(lambda: not life.keeper._is_busy())
     os.close(reader)
     life.keeper.close()
+
+
+def test_a_long_history_comes_back_in_slices_the_newest_first(path: Path) -> None:
+    """The governor's thread has other things to do between two; at the end all of it is there."""
+    first = Life(path)
+    first.live(*lately(*range(-200, 0)))
+    first.keeper.close()
+    second = Life(path)
+    second.ring.add(lately(0, began=BEGAN + 5)[0])
+    second.keeper.after_sample()
+    second.keeper._join(10.0)
+    grown = [len(second.ring)]
+    while second.keeper.due(0.0):
+        second.keeper.run(0.0)
+        grown.append(len(second.ring))
+        walls = [one.wall for one in second.ring.latest()]
+        assert walls == sorted(walls)
+    assert grown[-1] == 201
+    assert max(later - sooner for sooner, later in pairwise(grown)) <= 16
+    second.keeper.close()

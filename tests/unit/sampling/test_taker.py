@@ -196,3 +196,9 @@ def test_nothing_is_imported_for_a_sample() -> None:
     environ = {"PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
     assert told.stdout.splitlines() == ["[] None 1", "set()"]
+
+
+@pytest.mark.parametrize("told", [-1, 1.5, True, "7", None])
+def test_requests_that_are_no_count_are_not_known(told: Any) -> None:
+    """A history file would be refused for them at the next start."""
+    assert taker(requests=lambda: told).take(READING).requests is None
