@@ -25,6 +25,7 @@ from membudget.report.words import (
     plain,
     signed,
     simple,
+    span,
     standing,
 )
 from membudget.units import how_many, human_bytes, human_seconds
@@ -114,8 +115,8 @@ def _facts(report: Report, calendar: Calendar) -> str:
     rows.append(_use("Resident memory", report.resident))
     if report.limit is not None:
         left = human_bytes(max(0, report.headroom or 0))
-        small = f"{use.now / report.limit:.0%} used, {left} left"
-        rows.append(_fact("Limit", human_bytes(report.limit), small))
+        used = f"{use.now / report.limit:.0%} used"
+        rows.append(_fact("Limit", human_bytes(report.limit), used, f"{left} left"))
     seconds = report.forecast.seconds_left
     if seconds is not None:
         near, far = report.forecast.soonest, report.forecast.latest
@@ -129,12 +130,12 @@ def _facts(report: Report, calendar: Calendar) -> str:
 
 
 def _use(name: str, use: Use) -> str:
-    average, least, most = (human_bytes(one) for one in (use.average, use.least, use.most))
-    return _fact(name, human_bytes(use.now), f"average {average}, from {least} to {most}")
+    average = f"average {human_bytes(use.average)}"
+    return _fact(name, human_bytes(use.now), average, span(use.least, use.most))
 
 
-def _fact(name: str, value: str, small: str) -> str:
-    told = f"{escaped(value)}<small>{escaped(small)}</small>"
+def _fact(name: str, value: str, *smaller: str) -> str:
+    told = escaped(value) + "".join(f"<small>{escaped(one)}</small>" for one in smaller)
     return f"<div><dt>{escaped(name)}</dt><dd>{told}</dd></div>"
 
 
@@ -148,8 +149,9 @@ def _details(report: Report, calendar: Calendar) -> str:
         rows.append(("Rate", f"{signed(verdict.rate)}/h; {low_high}"))
         if verdict.onset is not None:
             rows.append(("Since", calendar.date(verdict.onset)))
-    rows.append(("Score", f"{verdict.score:.2f} of 1"))
-    rows.append(("Growth", f"{signed(verdict.growth)} within {lasting(verdict.window)}"))
+    if not is_early(verdict):  # Nothing was weighed: a score or a growth of zero would be untrue.
+        rows.append(("Score", f"{verdict.score:.2f} of 1"))
+        rows.append(("Growth", f"{signed(verdict.growth)} within {lasting(verdict.window)}"))
     if verdict.step is not None:
         at = calendar.moment(verdict.step.at)
         rows.append(("Step", f"{signed(verdict.step.size)} at {at}"))

@@ -66,7 +66,7 @@ var(--good);border-radius:.25rem}
 .facts div{background:var(--card);padding:.6rem .8rem;border-radius:.25rem}
 .facts dt{font-size:.85rem}
 .facts dd{margin:0;font-size:1.2rem;font-variant-numeric:tabular-nums}
-.facts dd small{display:block;font-size:.8rem;color:var(--soft)}
+.facts dd small{display:block;font-size:.8rem;color:var(--soft);text-wrap:balance}
 dl.list{display:grid;grid-template-columns:minmax(6rem,max-content) 1fr;gap:.3rem 1rem;margin:0}
 dl.list dd{margin:0}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1.5rem
@@ -106,15 +106,16 @@ path{fill:none;vector-effect:non-scaling-stroke}
 padding:0 .25rem;white-space:nowrap;border-radius:.15rem}
 .tag{left:.3rem;transform:translateY(-2px)}
 .tag.below{transform:translateY(calc(100% + 3px))}
-.at{top:.2rem;transform:translateX(.2rem);color:var(--soft)}
+.at{bottom:.2rem;transform:translateX(.2rem);color:var(--soft)}
 .at.before{transform:translateX(calc(-100% - .2rem))}
 .number{right:.3rem;transform:translateY(50%)}
 .scroll{overflow-x:auto}
 .scroll:focus-visible,a:focus-visible{outline:2px solid var(--c1);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--rule);
-vertical-align:top}
-th{font-weight:600;font-size:.85rem}
+vertical-align:top;overflow-wrap:break-word}
+td:first-child,td:last-child{overflow-wrap:anywhere}
+th{font-weight:600;font-size:.85rem;white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
 .bar{display:block;height:.5rem;width:6rem;max-width:100%;border:1px solid var(--soft);
 border-radius:.2rem;margin-top:.25rem}
@@ -125,7 +126,7 @@ border-radius:.2rem;margin-top:.25rem}
 font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.85rem}
 .chain li+li::before{content:"\\2192\\00a0"}
 .culprit{background:var(--card);padding:.7rem .9rem;border-radius:.25rem;margin:.6rem 0}
-.drawing img{max-width:none;display:block}
+.drawing img{width:100%;max-width:26rem;display:block}
 footer{margin-top:3rem;font-size:.85rem;color:var(--soft)}
 @media(max-width:40rem){.spare{display:none}
 .field{height:13rem}

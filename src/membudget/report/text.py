@@ -13,6 +13,7 @@ from membudget.report.words import (
     filled,
     grown,
     headline,
+    is_early,
     lasting,
     outlook,
     plain,
@@ -100,7 +101,8 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
     verdict = report.verdict
     if verdict is None:
         return
-    yield from _fact("kind", f"{standing(verdict)}; score {verdict.score:.2f} of 1")
+    score = "" if is_early(verdict) else f"; score {verdict.score:.2f} of 1"
+    yield from _fact("kind", f"{standing(verdict)}{score}")
     yield from _fact("why", verdict.reason)
     if verdict.confidence > Confidence.NONE:
         low_high = between(verdict.rate_low, verdict.rate_high)

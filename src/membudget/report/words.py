@@ -66,10 +66,15 @@ def signed(size: float) -> str:
 
 def between(low: float, high: float) -> str:
     """Two rates with their unit: "11.0 to 12.9 MiB/h"."""
+    return f"{span(low, high)}/h"
+
+
+def span(low: float, high: float) -> str:
+    """Two sizes with their unit: "11.0 to 12.9 MiB"."""
     first, last = (human_bytes(one).split() for one in (low, high))
     if first[1] == last[1]:
-        return f"{first[0]} to {last[0]} {last[1]}/h"
-    return f"{' '.join(first)} to {' '.join(last)}/h"
+        return f"{first[0]} to {last[0]} {last[1]}"
+    return f"{' '.join(first)} to {' '.join(last)}"
 
 
 def headline(report: Report) -> str:

@@ -135,3 +135,11 @@ def test_an_interval_has_one_unit_where_it_can() -> None:
     """Else each end has its own."""
     assert between(11 * MIB, 12.9 * MIB) == "11.0 to 12.9 MiB/h"
     assert between(900 * 1024, 2 * MIB) == "900 KiB to 2.00 MiB/h"
+
+
+def test_where_it_is_too_early_no_score_is_told() -> None:
+    """Nothing was weighed yet: a growth of zero would be untrue."""
+    early, late = report(quiet(12)), report(quiet())
+    for words, form in (("score", as_text), ("<dt>Score</dt>", as_html), ("<dt>Growth", as_html)):
+        assert words not in form(early)
+        assert words in form(late)
