@@ -72,6 +72,10 @@ def test_what_redact_returns_is_all_that_is_told_of_the_programs_texts(
     assert set(forms) == {"txt", "json", "html", "socket"}
     events = [line for line in lines if line.get("event") == "LeakSuspected"]
     assert events[-1]["culprit"] == "__main__.texts"
+    # 256 a sample, which says five minutes: looks are dated by the clock of the samples, whose hour
+    # is 0.4 s long here; one of another clock would have it 10,000 times as many.
+    (culprit, *_) = json.loads(forms["json"])["culprits"]
+    assert 256 * 6 < culprit["items_per_hour"] < 256 * 24
     shown = {form for form, text in forms.items() if "zzsomebodyszz" in text}
     hidden = {form for form, text in forms.items() if "hidden" in text}
     if way == "texts":

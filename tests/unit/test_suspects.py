@@ -173,3 +173,15 @@ def test_a_part_without_a_bound_may_be_accused_by_its_growth() -> None:
 def test_a_part_with_a_bound_has_told_where_it_ends(samples: Sequence[Sample]) -> None:
     """It explains its growth itself."""
     assert growing_parts(samples) == []
+
+
+def test_looks_are_dated_by_the_clock_of_the_samples_where_there_is_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rates of both are compared, whatever time the samples tell."""
+    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
+    scene.chore._wall = lambda: 5000.0
+    scene.verdict = Standing(Confidence.HIGH)
+    scene.chore.run(scene.clock.now())
+    (census,) = scene.chore._censuses
+    assert (census.at, census.wall) == (5000.0, 5000.0)
