@@ -12,8 +12,7 @@ from membudget.errors import ConfigError
 from membudget.sampling.form import from_text, to_text
 from membudget.sampling.ring import SampleRing
 
-_WHOLE = st.integers() | st.integers(-3, 300) | st.sampled_from([2**31, 2**63, -(2**64)])
-_NUMBER = st.floats(allow_nan=False)
+_CAN_BE = st.integers(0) | st.integers(0, 300) | st.sampled_from([2**31, 2**63])
 _TEXT = st.text() | st.sampled_from(["a", "b", "\ud800", "\n"])
 
 
@@ -21,32 +20,46 @@ def _maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
 
-PARTS = st.builds(
-    PartSample,
-    name=_TEXT,
-    kind=_TEXT,
-    items=_maybe(_WHOLE),
-    bytes=_maybe(_WHOLE),
-    most_items=_maybe(_WHOLE),
-    most_bytes=_maybe(_WHOLE),
-    ttl=_maybe(_NUMBER),
-)
-_BY_KIND: dict[str, st.SearchStrategy[Any]] = {
-    "int": _WHOLE,
-    "float": _NUMBER,
-    "bool": st.booleans(),
-    "tuple[int, int, int]": st.tuples(_WHOLE, _WHOLE, _WHOLE),
-    "tuple[PartSample, ...]": st.lists(PARTS, max_size=4).map(tuple),
-}
-SAMPLES = st.builds(
-    Sample,
-    **{
-        name: _maybe(_BY_KIND[kind.removesuffix(" | None")])
+def _samples(
+    whole: st.SearchStrategy[int], number: st.SearchStrategy[float]
+) -> st.SearchStrategy[Sample]:
+    parts = st.builds(
+        PartSample,
+        name=_TEXT,
+        kind=_TEXT,
+        items=_maybe(whole),
+        bytes=_maybe(whole),
+        most_items=_maybe(whole),
+        most_bytes=_maybe(whole),
+        ttl=_maybe(number),
+    )
+    by_kind: dict[str, st.SearchStrategy[Any]] = {
+        "int": whole,
+        "float": number,
+        "bool": st.booleans(),
+        "tuple[int, int, int]": st.tuples(whole, whole, whole),
+        "tuple[PartSample, ...]": st.lists(parts, max_size=4).map(tuple),
+    }
+    fields = {
+        name: _maybe(by_kind[kind.removesuffix(" | None")])
         if kind.endswith("None")
-        else _BY_KIND[kind]
+        else by_kind[kind]
         for name, kind in Sample.__annotations__.items()
-    },
+    }
+    return st.builds(Sample, **fields)
+
+
+SOUND = _samples(_CAN_BE, st.floats(0, allow_infinity=False))
+SAMPLES = SOUND | _samples(
+    _CAN_BE | st.integers(-3, 300) | st.sampled_from([-(2**64)]), st.floats(allow_nan=False)
 )
+
+
+def _can_be(sample: Sample) -> bool:
+    """Whether all its figures are finite and from 0 up."""
+    parts = [value for part in sample.parts for value in part.as_dict().values()]
+    figures = [*sample.as_dict().values(), *sample.gc_runs, *sample.gc_thresholds, *parts]
+    return all(0 <= one < float("inf") for one in figures if isinstance(one, (int, float)))
 
 
 @given(samples=st.lists(SAMPLES, max_size=6), size=st.integers(1, 4))
@@ -80,8 +93,9 @@ def test_a_ring_restored_is_the_newest_of_both_lives(lives: list[list[Sample]], 
 
 @given(samples=st.lists(SAMPLES, max_size=4))
 def test_reading_what_was_written_gives_what_there_was(samples: list[Sample]) -> None:
-    """Numbers to the last digit, and text of any letters."""
-    assert from_text(to_text(samples), "a") == samples
+    """Numbers to the last digit, and text of any letters; but figures that cannot be go alone."""
+    sound = [one for one in samples if _can_be(one)]
+    assert from_text(to_text(samples), "a") == sound
 
 
 @given(samples=st.lists(SAMPLES, min_size=1, max_size=3), data=st.data())
@@ -96,4 +110,4 @@ def test_no_change_of_a_file_goes_unseen(samples: list[Sample], data: st.DataObj
         except ConfigError as error:
             assert "\n" not in str(error)  # noqa: PT017  # refusing is one of two good ends
         else:
-            assert found == samples
+            assert found == [one for one in samples if _can_be(one)]

@@ -29,16 +29,21 @@ _FORMAT = "samples"
 
 
 def to_text(samples: Sequence[Sample]) -> bytes:
-    """A file of these samples. Cost: about 40 µs a sample with ten parts."""
+    """A file of these samples. Cost: about 80 µs a sample with ten parts.
+
+    One with a figure that `from_text` would refuse, as a foreign part may tell it, is left out:
+    the whole file would be refused for it.
+    """
     from binascii import crc32  # only for those who keep a file
     from json import dumps
 
-    lines = [dumps(_row(sample), separators=(",", ":")) for sample in samples]
+    rows = [row for sample in samples if _is_sound(row := _row(sample))]
+    lines = [dumps(row, separators=(",", ":")) for row in rows]
     body = "".join(f"{line}\n" for line in lines).encode("ascii")
     head = {
         "membudget": _FORMAT,
         "version": VERSION,
-        "count": len(samples),
+        "count": len(rows),
         "crc32": f"{crc32(body):08x}",
         "fields": list(_fields(Sample)),
         "part": list(_fields(PartSample)),
@@ -92,7 +97,16 @@ def _fields(record: type) -> dict[str, str]:
 def _row(sample: Sample) -> list[Any]:
     row = sample.as_dict()
     row["parts"] = [list(part.as_dict().values()) for part in sample.parts]
-    return list(row.values())
+    return [list(value) if isinstance(value, tuple) else value for value in row.values()]
+
+
+def _is_sound(row: list[Any]) -> bool:
+    """Whether a row can be read back."""
+    try:
+        _sample(row)
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
 
 
 def _sample(row: Any) -> Sample:
