@@ -5,9 +5,8 @@ over the Theil-Sen slope of the floors; its interval comes from the percentiles 
 slopes. Growth that slows down is taken for an exponential: with slopes b1 and b2 in two halves of
 L hours, its time constant is L / 2 / ln(b1 / b2), and b2 times that is still to come.
 
-Nothing here says whether there is a leak; a real limit may be met without one. `Nearness` turns
-one forecast after another into what is worth telling: that the limit is near, once, and that it is
-no more.
+Nothing here says whether there is a leak; a real limit may be met without one. `Nearness` makes
+of one forecast after another what is worth telling.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import membudget
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.budget.foresight import Foresight
 from membudget.budget.leak_watch import LeakWatch
-from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, Severity
+from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, SettingsReloaded, Severity
 from membudget.governor.loop import Governor
 from membudget.registry import Registry
 from membudget.sampling.ring import SampleRing
@@ -21,6 +22,7 @@ from sampling_scene import day, part, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from membudget.core import Sample
 
@@ -267,11 +269,32 @@ def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> No
     assert "components.book.max_items" not in scene.applied
 
 
-def test_marks_that_do_not_fit_are_told_and_the_others_hold_on(budgets: list[Applying]) -> None:
-    """A low mark in bytes above the warning that is proposed: nothing is changed by halves."""
+def test_what_a_reload_reads_holds_again_until_the_next_look(
+    budgets: list[Applying], tmp_path: Path
+) -> None:
+    """The file is the owner's; what it changes back is told, and so is the proposal anew."""
+    file = tmp_path / "membudget.yaml"
+    file.write_text("memory:\n  leaks: {apply_proposals: true}\n")
+    scene = Applying(config=file)
+    budgets.append(scene)
+    scene.live()
+    assert scene.budget.governor.marks.warning == 0.5
+    handler: Any = signal.getsignal(signal.SIGHUP)
+    handler(signal.SIGHUP, None)
+    (told,) = scene.recorder.of(SettingsReloaded)
+    assert {"thresholds.low", "thresholds.warning"} < set(told.applied)
+    assert scene.budget.governor.marks.warning == 0.8
+    scene.live()
+    assert scene.budget.governor.marks.warning == 0.5
+    keys = [one.key for one in scene.recorder.of(ProposalApplied)]
+    assert keys.count("thresholds.warning") == 2
+
+
+def test_a_mark_that_lies_lower_than_what_is_proposed_stays(budgets: list[Applying]) -> None:
+    """Only the one beside it is tightened."""
     scene = Applying(leaks={"apply_proposals": True}, thresholds={"low": "1KiB"})
     budgets.append(scene)
     scene.live()
     assert not scene.recorder.of(Failed)
-    assert scene.budget.governor.marks.low == 1024  # Lower than what is proposed.
+    assert scene.budget.governor.marks.low == 1024
     assert scene.budget.governor.marks.warning == 0.5

@@ -128,16 +128,18 @@ def test_what_judges_is_imported_a_module_at_a_time() -> None:
     assert rest == "[]"
 
 
-def test_of_many_samples_those_five_minutes_apart_are_judged() -> None:
-    """The detector's constants were set on these, and no slice grows with the history."""
-    samples = [sample(number, wall=BEGAN + 60.0 * number) for number in range(2880)]
+@pytest.mark.parametrize("step", [0.5, 60.0, 90.0, 300.0])
+def test_of_many_samples_about_900_of_three_days_are_judged(step: float) -> None:
+    """However dense they are, no slice grows with the history, and enough is left to judge."""
+    samples = [sample(number, wall=BEGAN + step * number) for number in range(2880)]
     found = fewer(samples)
-    assert len(found) == pytest.approx(2880 / 5, abs=2)
     assert (found[0], found[-1]) == (samples[0], samples[-1])
-    assert {later.wall - sooner.wall for sooner, later in pairwise(found[:-1])} == {300.0}
+    assert max(b.wall - a.wall for a, b in pairwise(found)) < 300.0 + step
+    lately = [one for one in found if samples[-1].wall - one.wall <= 72 * 3600]
+    assert 700 <= len(lately) <= 1000
     assert fewer(samples[:900]) == samples[:900]
     restarted = [*samples[:1000], *(one.replace(pid=8) for one in samples[1001:1004])]
-    assert [one.pid for one in fewer(restarted)][-2:] == [8, 8]
+    assert fewer(restarted)[-1].pid == 8
 
 
 def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:

@@ -204,14 +204,15 @@ def count(least: int, most: int | None = None) -> Kind:
     rule = f">= {least}" if most is None else f"from {least} to {most:,}"
     form = f"a whole number from {least} on" if most is None else f"a whole number {rule}"
 
+    def is_within(number: int) -> bool:
+        return number >= least and (most is None or number <= most)
+
     def read(value: Any, *, name: str) -> int:
         number = value
         if isinstance(value, str) and value.strip().isdecimal():
             number = int(value)
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ConfigError(f"{name} {value!r} is not a count: give a whole number {rule}")
-        if most is not None and number > most:
-            raise ConfigError(f"{name} {value!r:.80} is too many: give a whole number {rule}")
+        if isinstance(number, bool) or not isinstance(number, int) or not is_within(number):
+            raise ConfigError(f"{name} {value!r:.80} is not a count: give a whole number {rule}")
         return number
 
     schema = {"type": ["integer", "string", "null"], "minimum": least, "pattern": r"^\s*[0-9]+\s*$"}
