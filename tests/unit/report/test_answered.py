@@ -7,6 +7,7 @@ import json
 import pytest
 
 import membudget
+from membudget.budget.answers import Answers
 from membudget.budget.day import _plain, packing
 from membudget.core.native import breathing
 from membudget.errors import ControlError
@@ -15,6 +16,7 @@ from membudget.leaks.records import Verdict
 from membudget.registry import Registry
 from membudget.report.answered import answered, unpacked, verdict_of
 from membudget.report.played import last_look
+from membudget.sinks.ring import Ring
 from report_scene import leaking, part
 
 
@@ -87,5 +89,9 @@ def test_a_running_process_tells_what_it_proposes() -> None:
         )
         answer = json.loads(json.dumps(budget._day.as_answer({})))
         assert answered(answer).proposals == ahead.proposals
+        memory = Answers(budget.governor, Ring(1), None, None, budget._day).memory({})
+        assert memory["proposals"] == [
+            {"setting": "thresholds.low", "to": "40%", "now": "70%", "reason": "so"}
+        ]
         answer.pop("proposals")
         assert answered(answer).proposals == ()
