@@ -88,6 +88,8 @@ class Watched:
             suspects._new_taker = lambda: ScaledTaker(before(), self.seconds)  # noqa: SLF001  # likewise
         if suspects._taker is None and self.taken % 12:  # noqa: SLF001  # likewise
             return
+        if suspects._taker is None:  # noqa: SLF001  # likewise
+            suspects._next = float("-inf")  # noqa: SLF001  # the scaled hour is over
         while suspects.due(float("inf")):
             suspects.run(time.monotonic() + 0.005)
             if suspects._taker is None:  # noqa: SLF001  # likewise
