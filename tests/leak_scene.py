@@ -48,7 +48,8 @@ def series(
 def cut(whole: Series, until: float) -> Series:
     """A series as it was at an earlier hour."""
     count = sum(hour <= until + 1e-9 for hour in whole.hours)
-    columns = ("malloc", "blocks", "requests", "explained", "file", "children")
+    heap = ("malloc", "asked", "blocks", "gc_efficiency")
+    columns = (*heap, "requests", "explained", "file", "children")
     own = {name: getattr(whole, name) for name in columns}
     shorter = {name: None if values is None else values[:count] for name, values in own.items()}
     return whole.replace(hours=whole.hours[:count], rss=whole.rss[:count], **shorter)

@@ -14,6 +14,7 @@ from membudget.budget.judging import fewer
 from membudget.budget.leak_watch import LeakWatch
 from membudget.core import Failed, LeakSuspected, Severity
 from membudget.governor.telling import Teller
+from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Confidence, Kind
 from membudget.sampling.ring import SampleRing
 from membudget.settings.resolve import resolve
@@ -254,6 +255,32 @@ def test_a_culprit_is_named_where_somebody_finds_one() -> None:
     assert {event.culprit for event in scene.told} == {"app.sessions"}
     assert len(asked) == len(scene.told)
     assert scene.watch.row()["culprits"] == ["app.sessions"]
+
+
+def native(growth: float) -> tuple[Culprit, ...]:
+    """What is found where nothing that grew is within reach."""
+    nobody = Culprit(
+        name="native or mmap",
+        kind="native",
+        items_per_hour=None,
+        bytes_per_hour=growth,
+        share=0.98,
+    )
+    return (nobody,)
+
+
+def test_who_holds_the_growth_tells_the_kind_where_counters_do_not() -> None:
+    """At once, in what is told and shown, and in every verdict from then on."""
+    few = [one.replace(blocks=100_000 + 40 * number) for number, one in enumerate(day(20, 14))]
+    scene = Scene()
+    scene.live(few[:48])
+    assert scene.watch.row()["kind"] == Kind.PYTHON
+    scene.watch.accuse(native(20.0 * MIB))
+    assert scene.watch.row()["kind"] == Kind.NATIVE
+    assert (scene.told[-1].culprit, scene.told[-1].kind) == ("native or mmap", Kind.NATIVE)
+    scene.live(few[48:])
+    assert scene.told[-1].confidence == "high"
+    assert {one.kind for one in scene.told[1:]} == {Kind.NATIVE}
 
 
 def test_a_finder_that_fails_is_told_and_the_suspicion_stands() -> None:

@@ -78,6 +78,7 @@ class LeakWatch:
         self.found: tuple[Any, ...] = ()
         self._named: set[str] = set()
         self._state: State | None = None
+        self._reached: float | None = None
         self._told = 0
         self._count = 0
         self._since = self._newest = 0.0
@@ -166,7 +167,10 @@ class LeakWatch:
         yield
         series = Series.of(samples)
         yield
-        verdict, self._state = yield from judging(series, self._rules, self._state)
+        state = self._state
+        if state is not None and self._reached is not None:
+            state = state.replace(reached=self._reached)
+        verdict, self._state = yield from judging(series, self._rules, state)
         self.verdict = verdict
         self._tell_change(verdict, every)
         if self._ahead is not None:
@@ -192,6 +196,7 @@ class LeakWatch:
                 # What is suspected next is collected for anew.
                 self._state = self._state.replace(collected=None)
             self.found = ()
+            self._reached = None
             self._named.clear()
             if not self._told:
                 return
@@ -201,8 +206,17 @@ class LeakWatch:
         self._tell(self._suspected(verdict))
 
     def accuse(self, found: Sequence[Any]) -> None:
-        """Note who is suspected; one that was not told before, likeliest now, is told at once."""
+        """Note who is suspected; one that was not told before, likeliest now, is told at once.
+
+        Where the counters could not tell the kind, who holds what has grown does.
+        """
+        from membudget.leaks.reach import reached  # imported by who found them
+        from membudget.leaks.verdict import revised  # imported with the verdict
+
         self.found = tuple(found)
+        self._reached = reached(self.found)
+        if self.verdict is not None:
+            self.verdict = revised(self.verdict, self._reached)
         is_new = bool(self.found) and _name(self.found[0]) not in self._named
         if is_new and self._told and self.verdict is not None:
             self._tell(self._suspected(self.verdict))

@@ -33,7 +33,7 @@ ADVICE = (
     "or profile the allocator"
 )
 
-_SILENT = 0.15
+SILENT = 0.15
 """Share of the growth below which nothing is accused."""
 
 _BEYOND = 0.01
@@ -172,7 +172,7 @@ def ranking(
     ]
     places = sorted(range(len(found)), key=lambda place: -final[place])
     found = [found[place] for place in places]
-    if growth and len(censuses) >= LOOKS and explained < _SILENT:
+    if growth and len(censuses) >= LOOKS and explained < SILENT:
         native = Culprit(
             name=NATIVE,
             kind="native",

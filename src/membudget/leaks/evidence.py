@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.leaks.records import Confidence
+from membudget.leaks.windows import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from membudget.leaks.rules import Rules
-    from membudget.leaks.window import Window
+    from membudget.leaks.window import Channel, Window
 
-NEVER = float("inf")
 MOST_OF_LIFE = 0.7
 
 _MALLOC_SHARE = 0.35
@@ -132,17 +132,38 @@ def has_support(window: Window) -> bool:
     """Whether a heap channel shows the growth, or none could."""
     if window.malloc is None and window.blocks is None:
         return True
-    return any(
-        channel is not None and channel.tau > 0.6 and channel.growth >= share * window.growth  # noqa: PLR2004
+    return bool(_supporting(window))
+
+
+def _supporting(window: Window) -> list[Channel]:
+    """The heap channels that show the growth."""
+    return [
+        channel
         for channel, share in ((window.malloc, _MALLOC_SHARE), (window.blocks, _BLOCKS_SHARE))
-    )
+        if channel is not None and channel.tau > 0.6 and channel.growth >= share * window.growth  # noqa: PLR2004
+    ]
+
+
+def _unevenness(window: Window) -> float:
+    """How uneven the growth is, by the steadiest of the memory and the heap channels that show it.
+
+    Resident memory goes up in stairs where something takes memory now and then and leaves room
+    behind that the growth fills next, as a census does every hour; what is in use does not.
+    """
+    heap = [_uneven_slopes(channel) for channel in _supporting(window)]
+    return min([_uneven_slopes(window), *heap])
+
+
+def _uneven_slopes(one: Window | Channel) -> float:
+    """How much the slopes differ; more where the second half is hardly slower than the first."""
+    if one.late < _HARDLY_SLOWER * one.early:
+        return max(one.unevenness, _UNEVEN)
+    return one.unevenness
 
 
 def needed(window: Window, rules: Rules) -> float:
     """Hours that growth like this must be watched before it is called a leak."""
-    uneven = window.unevenness
-    if window.late < _HARDLY_SLOWER * window.early:
-        uneven = max(uneven, _UNEVEN)
+    uneven = _unevenness(window)
     hours = min(max(rules.soonest, rules.soonest / 2 + rules.patience * uneven), rules.latest)
     if window.of_life <= MOST_OF_LIFE:
         hours += rules.onset

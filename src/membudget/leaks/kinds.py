@@ -1,144 +1,155 @@
-"""What growth is: a leak's kind by the channels that show it, and what else it may be."""
+"""What a leak is: its kind by the channels that show it.
+
+Live blocks of Python's allocator that grow along speak for Python's objects, and the size of them
+tells little: a leak of large buffers shows only in what holds them, a key or a slot each. But a
+leak in C leaves a few blocks behind as well, and any program's blocks grow a little by themselves,
+for a while or with the load. So blocks that are few against the growth have to rise in step with
+it; and where that is not enough to tell, a look at what Python can reach is (`settled`).
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from math import isnan, log
+from math import fsum, isnan, sqrt
 from typing import TYPE_CHECKING
 
-from membudget.core import Record
 from membudget.leaks.evidence import has_support
-from membudget.leaks.records import Kind, Step
-from membudget.leaks.series import HOUR, MIB
-from membudget.trend import floors, increments, kept, theil_sen
+from membudget.leaks.records import Kind
+from membudget.leaks.windows import FINE
+from membudget.trend import floors, increments, kendall_tau, theil_sen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from membudget.leaks.records import Filling
+    from membudget.leaks.records import State
     from membudget.leaks.rules import Rules
     from membudget.leaks.series import Series
-    from membudget.leaks.window import Window
+    from membudget.leaks.window import Channel, Window
     from membudget.leaks.windows import Columns
 
-QUARTER = 0.25
-"""Hours of a block in which a step must happen to be one."""
-
-_STEP = 0.6
-_STEPS = 0.85
-_FEW = 3
 _HALF = 0.5
-_FLAT = 0.05
-_SEEN = ((0.6, 0.01), (0.9, 0.0003))
-"""Tau and share of the growth from which live blocks show it. Small objects show in their size;
-large buffers only by what holds them, a key or a slot each, which rises with them all the same."""
+_OWN = 0.05
+"""Share of the growth in live blocks from which it is Python's whatever else is known: a block for
+every 1.3 KiB. Recorded: 0.1 to 1.6 where objects are small, 0.03, 0.018 and 0.0006 for arrays,
+threads and sessions of Python, 0.016 and 0.007 for two leaks in C."""
 
-_RECENT = 6.0
+_FEW_BLOCKS = 0.0003
+"""Share from which live blocks may show it at all: one for every 210 KiB."""
+
+_SEEN, _SURELY = 0.6, 0.9
+"""Tau of the blocks, where they are many and where they are few."""
+
+_GOES_ON = 0.5
+"""Least slope of the blocks' second half over that of the first, in the memory's own: what a module
+loaded, or a cache that fills up, has left behind does not go on as a leak does."""
+
+_VARIES, _TOO_NOISY = 0.25, 3.0
+"""Deviation of the memory's increments over their mean from which it can be told whether the blocks
+go along; and how many times that the blocks' own may be."""
+
+_ALONG = 0.2
+"""Kendall's tau of the two: leaks of Python with changing load had 0.3 to 0.95, leaks in C beside
+blocks that grew by themselves -0.26 to 0.12."""
+
+_REALLY = 0.4
+"""The same of the memory and malloc, from which what varies is no noise."""
+
+_HELD, _NOT_HELD = 0.5, 0.15
+"""Share of the growth in what Python can reach from which it is Python's, and up to which not."""
 
 
-class Shape(Record):
-    """What growth that is no leak looks like.
+def leak_kind(own: Columns, window: Window, state: State, rules: Rules) -> tuple[Kind, bool]:
+    """The kind of a leak, by who shows it in the window, and whether that is sure.
 
-    Attributes:
-        kind: NONE, STEP, FILLING or LEVELLING.
-        step: The jump that explains most of it, or None.
-        levels_off_at: MiB at which it will end, or None.
+    Garbage is growth that a collection would free. So it is told only where nothing speaks against
+    that: no collection before the accusation has freed too little, and no full one has run amid the
+    growth, which what stayed has then outlived. Nor is a low share freed a sign of it, as one might
+    read "low efficiency": it says that hardly anything waited. What speaks for it is that automatic
+    collection is off, or that the last full collection freed much (`Rules.gc_efficiency`) and was
+    long ago, and live blocks that grow along: garbage is made of objects.
     """
-
-    kind: Kind
-    step: Step | None = None
-    levels_off_at: float | None = None
-
-
-def leak_kind(series: Series, window: Window, rules: Rules) -> Kind:
-    """The kind of a leak, by who shows it in the window."""
-    if _gained(series, series.file, window.begin) >= _HALF * window.growth:
-        return Kind.FILE
-    if not has_support(window):
-        return Kind.SLACK
-    if series.collecting is False or _efficiency(series) >= rules.gc_efficiency:
-        return Kind.GARBAGE
+    series = own.series
+    if gained(series, series.file, window.begin) >= _HALF * window.growth:
+        return Kind.FILE, True
     blocks = window.blocks
-    if blocks is None and window.malloc is not None:
+    is_python = blocks is not None and _is_seen(own, window, blocks)
+    if not is_python and not has_support(window):
+        return Kind.SLACK, True
+    is_unknown = blocks is None and window.malloc is None
+    if (is_python or is_unknown) and _may_be_garbage(series, window, state, rules):
+        return Kind.GARBAGE, True
+    if is_unknown:
+        return Kind.PYTHON, True
+    is_sure = is_python and blocks is not None and blocks.growth >= _OWN * window.growth
+    return Kind.PYTHON if is_python else Kind.NATIVE, is_sure
+
+
+def settled(kind: Kind, reached: float | None, *, is_sure: bool) -> Kind:
+    """The kind, where those who looked at what Python can reach know better than the counters.
+
+    Args:
+        kind: What the counters say.
+        reached: Share of the growth that what Python can reach explains, or None.
+        is_sure: Whether the counters are sure.
+    """
+    if is_sure or reached is None or kind not in {Kind.PYTHON, Kind.NATIVE}:
+        return kind
+    if reached < _NOT_HELD:
         return Kind.NATIVE
-    if blocks is None:
-        return Kind.PYTHON
-    is_seen = any(
-        blocks.tau >= tau and blocks.growth >= share * window.growth for tau, share in _SEEN
+    return Kind.PYTHON if reached >= _HELD else kind
+
+
+def _is_seen(own: Columns, window: Window, blocks: Channel) -> bool:
+    """Whether live blocks grow along, and go on growing as the memory does."""
+    share = blocks.growth / window.growth
+    is_own = share >= _OWN
+    if share < _FEW_BLOCKS or blocks.tau < (_SEEN if is_own else _SURELY):
+        return False
+    slower = window.late / window.early if window.early > 0 else 1.0
+    if blocks.late < _GOES_ON * min(slower, 1.0) * blocks.early:
+        return False
+    return is_own or not _goes_its_own_way(own, window)
+
+
+def _goes_its_own_way(own: Columns, window: Window) -> bool:
+    """Whether the memory grows by turns faster and slower, malloc with it, the blocks not."""
+    if own.blocks is None or own.malloc is None:
+        return False
+    memory, malloc, blocks = (
+        increments(floors(hours, values, window.begin, window.end, FINE)[1])
+        for hours, values in ((own.series.hours, own.rest), own.malloc, own.blocks)
     )
-    return Kind.PYTHON if is_seen else Kind.NATIVE
+    varies, others = _variation(memory), _variation(blocks)
+    if varies < _VARIES or others > _TOO_NOISY * varies or len(malloc) < len(memory):
+        return False
+    is_real = kendall_tau(memory, malloc) >= _REALLY
+    return is_real and kendall_tau(memory, blocks) < _ALONG
 
 
-def _gained(series: Series, column: Sequence[float] | None, begin: float) -> float:
+def _variation(steps: Sequence[float]) -> float:
+    """Their deviation over their mean; 0.0 where they do not rise."""
+    middle = fsum(steps) / len(steps)
+    if middle <= 0:
+        return 0.0
+    return sqrt(fsum((step - middle) ** 2 for step in steps) / len(steps)) / middle
+
+
+def _may_be_garbage(series: Series, window: Window, state: State, rules: Rules) -> bool:
+    """Whether a collection might free most of it: see `leak_kind`."""
+    if state.collected is not None:
+        return state.collected.freed >= _HALF * state.growth
+    known = [
+        (hour, share)
+        for hour, share in zip(series.hours, series.gc_efficiency or (), strict=False)
+        if not isnan(share)
+    ]
+    if known and known[-1][0] > window.begin + _HALF * window.length:
+        return False
+    return series.collecting is False or bool(known and known[-1][1] >= rules.gc_efficiency)
+
+
+def gained(series: Series, column: Sequence[float] | None, begin: float) -> float:
     """MiB by which a column's floor grew since an hour."""
     if not column:
         return 0.0
     t, y = floors(series.hours, column, begin, series.hours[-1], 12)
     return theil_sen(t, y) * (series.hours[-1] - begin)
-
-
-def _efficiency(series: Series) -> float:
-    """The newest share of what a full collection looked at that it freed; 0.0 if none is known."""
-    known = [share for share in series.gc_efficiency or () if not isnan(share)]
-    return known[-1] if known else 0.0
-
-
-def shape(
-    own: Columns, longest: Window | None, filling: tuple[Filling, ...], rules: Rules
-) -> Shape:
-    """What growth that is no leak looks like, over all that is looked at."""
-    if longest is None:
-        return Shape(kind=Kind.NONE)
-    gain = max(rules.minimum_growth, rules.minimum_growth_share * longest.base)
-    if _is_filling(own, filling, gain):
-        return Shape(kind=Kind.FILLING)
-    begin = own.series.hours[0]
-    span = longest.end - begin
-    t, y = floors(own.series.hours, own.rest, begin, longest.end, max(12, round(span / QUARTER)))
-    g = kept(y)
-    rise = g[-1] - g[0]
-    if rise < gain or rise < 2 * longest.noise:
-        return _page_cache(own.series, longest, gain)
-    steps = increments(g)
-    largest = sorted(steps, reverse=True)[:_FEW]
-    if largest[0] >= _STEP * rise or sum(largest) >= _STEPS * rise:
-        at = t[steps.index(largest[0]) + 1]
-        step = Step(at=own.series.origin + at * HOUR, size=round(largest[0] * MIB))
-        return Shape(kind=Kind.STEP, step=step)
-    plateau = _plateau(own, longest, t, g)
-    if plateau is None:
-        return Shape(kind=Kind.NONE)  # It grew and does not slow down: too soon to say more.
-    return Shape(kind=Kind.LEVELLING, levels_off_at=plateau)
-
-
-def _is_filling(own: Columns, filling: tuple[Filling, ...], gain: float) -> bool:
-    """Whether bounded parts have taken in more lately than what is worth a word."""
-    explained, hours = own.series.explained, own.series.hours
-    if not explained:
-        return bool(filling)
-    first = bisect_left(hours, hours[-1] - _RECENT)
-    taken_in = explained[-1] - max(explained[: first + 1])  # A daily cycle fills nothing anew.
-    return taken_in >= (gain / 4 if filling else gain / 2)
-
-
-def _page_cache(series: Series, longest: Window, gain: float) -> Shape:
-    if _gained(series, series.file, longest.begin) >= max(gain, 10.0):
-        return Shape(kind=Kind.FILE)
-    return Shape(kind=Kind.NONE)
-
-
-def _plateau(own: Columns, longest: Window, t: Sequence[float], g: Sequence[float]) -> float | None:
-    """MiB where growth that slows down like an exponential ends; None where it does not slow down.
-
-    With slopes b1 and b2 in two halves of a window of L hours, the time constant is
-    L / 2 / ln(b1 / b2), and b2 times that is still to come.
-    """
-    explained = own.series.explained[-1] if own.series.explained else 0.0
-    half = len(t) // 2
-    early, late = theil_sen(t[:half:2], g[:half:2]), theil_sen(t[half::2], g[half::2])
-    if late <= _FLAT * (g[-1] - g[0]) / (t[-1] - t[0]):
-        return g[-1] + explained  # It has levelled off already.
-    if late >= early:
-        return None
-    constant = longest.length / 2 / log(early / late)
-    return g[-1] + explained + late * constant

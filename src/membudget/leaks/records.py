@@ -118,6 +118,8 @@ class State(Record):
         growth: Bytes gained in that window.
         collected: What collecting before accusing gave back; set by who collected.
         cleared: The kind that a collection has shown, or None.
+        reached: Share of the growth that lies in what Python can reach, by those who looked at it;
+            None where nobody has.
     """
 
     origin: float = 0.0
@@ -131,6 +133,7 @@ class State(Record):
     growth: float = 0.0
     collected: Collected | None = None
     cleared: Kind | None = None
+    reached: float | None = None
 
 
 class Verdict(Record):
@@ -154,6 +157,8 @@ class Verdict(Record):
         step: The jump that explains most of the growth, or None.
         levels_off_at: Bytes at which growth that slows down will end, or None.
         wants_collection: Whether one collection and one trim should come before the accusation.
+        is_kind_sure: Whether the counters tell the kind; where they do not, a look at what Python
+            can reach does.
     """
 
     at: float
@@ -173,6 +178,7 @@ class Verdict(Record):
     step: Step | None = None
     levels_off_at: int | None = None
     wants_collection: bool = False
+    is_kind_sure: bool = True
 
     @property
     def is_leak(self) -> bool:

@@ -43,7 +43,9 @@ class Series(Record):
     Attributes:
         hours: Hours since the process began.
         rss: Resident MiB.
-        malloc: MiB in use by the C allocator.
+        malloc: MiB in use by the C allocator; where it was not asked, what it said last.
+        asked: Whether it was asked at each sample; None where it was at all. A large heap is slow
+            to tell, and asked once an hour.
         blocks: Live blocks of Python's allocator, a count.
         requests: Requests served per unit of time, any unit: a load measure.
         explained: MiB held by parts with a declared bound.
@@ -51,7 +53,9 @@ class Series(Record):
         children: Resident MiB of child processes.
         cpu: Processor seconds so far.
         gc_efficiency: Share that full collections freed; NaN where none ran.
-        collecting: Whether automatic collection is on; None where that is not known.
+        collecting: Whether automatic collection is on, which a first threshold of 0 turns off as
+            well; None where that is not known. Who turned it off may still collect by hand: then
+            `gc_efficiency` has a share for it.
         parts: The bounded parts.
         restarts: Unix seconds at which earlier samples ended because the process did.
         origin: Unix seconds of hour zero: when the process began.
@@ -60,6 +64,7 @@ class Series(Record):
     hours: Sequence[float]
     rss: Sequence[float]
     malloc: Sequence[float] | None = None
+    asked: Sequence[bool] | None = None
     blocks: Sequence[float] | None = None
     requests: Sequence[float] | None = None
     explained: Sequence[float] | None = None
@@ -91,6 +96,7 @@ class Series(Record):
             hours=[(one.wall - origin) / HOUR for one in own],
             rss=[one.rss / MIB for one in own],
             malloc=_column(own, lambda one: one.malloc, MIB),
+            asked=_asked(own),
             blocks=[float(one.blocks) for one in own] if newest.blocks else None,
             requests=_rates(own),
             explained=[one.explained / MIB for one in own],
@@ -127,6 +133,12 @@ def _column(
         last = last if value is None else value
         column.append(last / unit)
     return column
+
+
+def _asked(samples: Sequence[Sample]) -> list[bool] | None:
+    """Whether malloc told its bytes in use; None where it did each time, or never."""
+    asked = [one.malloc is not None for one in samples]
+    return None if all(asked) or not any(asked) else asked
 
 
 def _rates(samples: Sequence[Sample]) -> list[float] | None:

@@ -54,6 +54,7 @@ def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
         level=level,
         without=without,
         cleared=None if level > Confidence.NONE else state.cleared,
+        reached=state.reached if level > Confidence.NONE else None,
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from membudget.leaks.children import in_children
 from membudget.leaks.evidence import weigh
 from membudget.leaks.facts import growing_share, simple_facts
-from membudget.leaks.kinds import Shape, leak_kind, shape
+from membudget.leaks.kinds import leak_kind, settled
 from membudget.leaks.onset import onset
 from membudget.leaks.parts import fillings
 from membudget.leaks.records import (
@@ -30,6 +30,7 @@ from membudget.leaks.records import (
 )
 from membudget.leaks.rules import Rules
 from membudget.leaks.series import HOUR, MIB
+from membudget.leaks.shape import Shape, shape
 from membudget.leaks.state import after_collection, counted
 from membudget.leaks.windows import Columns, columns, windows
 from membudget.leaks.words import reason
@@ -54,6 +55,7 @@ __all__ = [
     "Verdict",
     "judge",
     "judging",
+    "revised",
 ]
 
 Judged: TypeAlias = tuple[Verdict, State]
@@ -112,6 +114,20 @@ def judging(
     return verdict, state
 
 
+def revised(verdict: Verdict, reached: float | None) -> Verdict:
+    """The verdict with the kind that a look at what Python can reach has shown.
+
+    Args:
+        verdict: A verdict; returned as it is where the counters alone tell the kind.
+        reached: Share of the growth that what Python can reach explains, or None.
+    """
+    if verdict.confidence is Confidence.NONE or verdict.is_kind_sure or reached is None:
+        return verdict
+    kind = settled(verdict.kind, reached, is_sure=False)
+    told = verdict.replace(kind=kind, is_kind_sure=True)
+    return told.replace(reason=reason(told, ""))
+
+
 def _now(series: Series) -> float:
     return series.origin + series.hours[-1] * HOUR
 
@@ -158,11 +174,12 @@ def _verdict(
         level = Confidence.LOW
     shown = finding.window or (found[-1] if found else None)
     filling = fillings(series)
-    form = Shape(kind=Kind.NONE)
+    form, is_sure = Shape(kind=Kind.NONE), True
     if state.cleared is not None and level == Confidence.NONE:
         kind = state.cleared
     elif level > Confidence.NONE and shown is not None:
-        kind = leak_kind(series, shown, rules)
+        kind, is_sure = leak_kind(own, shown, state, rules)
+        kind = settled(kind, state.reached, is_sure=is_sure)
         if kind is Kind.FILE:  # The kernel takes it back: worth a word, no accusation.
             level, wants = Confidence.LOW, False
     else:
@@ -193,6 +210,7 @@ def _verdict(
             step=form.step,
             levels_off_at=None if form.levels_off_at is None else round(form.levels_off_at * MIB),
             wants_collection=wants,
+            is_kind_sure=is_sure or state.reached is not None,
         ),
         finding,
     )

@@ -12,11 +12,18 @@ class Channel(Record):
         tau: Share of rising less share of falling pairs of floors.
         growth: MiB by which its floor grew.
         bend: Order of the increments, in deviations; well below zero it slows down.
+        unevenness: How much the slopes of its quarters differ, in slopes of the whole; infinite
+            where there are too few floors to tell.
+        early: Theil-Sen slope of the first half.
+        late: Theil-Sen slope of the second half.
     """
 
     tau: float
     growth: float
     bend: float
+    unevenness: float
+    early: float
+    late: float
 
 
 class Window(Record):

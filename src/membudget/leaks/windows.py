@@ -30,12 +30,17 @@ from membudget.trend import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
 
     from membudget.leaks.series import Series
+
+    Timed: TypeAlias = tuple[Sequence[float], Sequence[float]]
+    """Hours, and a value at each."""
 
 LENGTHS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 36.0, 48.0, 72.0)
 """Hours looked back; the whole life is looked at beside them."""
 
+NEVER = float("inf")
 BLOCKS = 12
 FINE = 24
 BLOCK_MIB = 64 / 2**20
@@ -45,6 +50,8 @@ _FEWEST = 9
 _YOUNG = 1.4
 _NEARLY = 1.06
 _PRIOR_BLOCKS = 8
+_TOLD = 3
+"""Figures of a heap channel that make a trend at least."""
 
 
 def looks(life: float) -> list[float]:
@@ -65,14 +72,16 @@ class Columns(Record):
         start: The hour from which on is looked at.
         rest: Unexplained resident MiB.
         highest: The highest of those so far, at each sample.
-        malloc: Unexplained MiB in use by malloc, or None.
+        malloc: Unexplained MiB in use by malloc and the hours of it, or None.
+        blocks: Live blocks of Python's allocator and the hours of them, or None.
     """
 
     series: Series
     start: float
     rest: Sequence[float]
     highest: Sequence[float]
-    malloc: Sequence[float] | None
+    malloc: Timed | None
+    blocks: Timed | None
 
 
 def columns(series: Series, settled: float, since: float = 0.0) -> Columns:
@@ -84,14 +93,23 @@ def columns(series: Series, settled: float, since: float = 0.0) -> Columns:
         since: Hours before which nothing counts, as after a collection.
     """
     rest = series.unexplained
-    malloc = None if series.malloc is None else less(series.malloc, series.explained)
     return Columns(
         series=series,
         start=max(series.hours[0], settled, since),
         rest=rest,
         highest=list(accumulate(rest, max)),
-        malloc=malloc,
+        malloc=None if series.malloc is None else _told(series, series.malloc),
+        blocks=None if series.blocks is None else (series.hours, series.blocks),
     )
+
+
+def _told(series: Series, malloc: Sequence[float]) -> Timed:
+    """What malloc told, less what is explained: a figure that was only held is no new one."""
+    rest, asked = less(malloc, series.explained), series.asked
+    if not asked:
+        return series.hours, rest
+    told = [place for place, was_asked in enumerate(asked) if was_asked]
+    return [series.hours[place] for place in told], [rest[place] for place in told]
 
 
 def windows(own: Columns) -> Iterator[Window]:
@@ -150,8 +168,8 @@ def measured(own: Columns, begin: float) -> Window | None:
         prior_length=prior_length,
         load_tau=load_tau,
         load_rise=load_rise,
-        malloc=_channel(hours, own.malloc, begin, 1.0, is_dense=is_dense),
-        blocks=_channel(hours, own.series.blocks, begin, BLOCK_MIB, is_dense=is_dense),
+        malloc=_channel(own.malloc, begin, end, 1.0),
+        blocks=_channel(own.blocks, begin, end, BLOCK_MIB),
     )
 
 
@@ -181,22 +199,29 @@ def _bend(
     return min(bend, mann_kendall_z(increments(fine)))
 
 
-def _channel(
-    hours: Sequence[float],
-    values: Sequence[float] | None,
-    begin: float,
-    size: float,
-    *,
-    is_dense: bool,
-) -> Channel | None:
-    if values is None:
+def _channel(timed: Timed | None, begin: float, end: float, size: float) -> Channel | None:
+    """Measure a heap channel; where fewer than three figures are so new, the newest three."""
+    if timed is None:
         return None
-    c, f = floors(hours, values, begin, hours[-1], BLOCKS)
+    hours, values = timed
+    first = bisect_left(hours, begin)
+    if len(hours) - first < _TOLD:
+        c, f = hours[-_TOLD:], values[-_TOLD:]
+    else:
+        c, f = floors(hours, values, begin, end, BLOCKS)
+    if len(f) < _TOLD:
+        return None
     slopes = pairwise_slopes(c, f)
+    quarters = _quarters(c, kept(f)) if len(f) >= _FEWEST else ()
+    half = len(f) // 2
+    is_dense = len(hours) - first >= 2 * FINE
     return Channel(
         tau=rising_share(slopes),
-        growth=quantile(slopes, 0.5) * (hours[-1] - begin) * size,
+        growth=quantile(slopes, 0.5) * (end - begin) * size,
         bend=_bend(hours, values, begin, increments(f), is_dense=is_dense),
+        unevenness=max(quarters) - min(quarters) if any(quarters) else NEVER,
+        early=theil_sen(c[:half], f[:half]),
+        late=theil_sen(c[half:], f[half:]),
     )
 
 

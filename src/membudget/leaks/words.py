@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 _NOTES = {
     Kind.PYTHON: "live Python objects grow with it",
-    Kind.NATIVE: "the C heap grows with it and Python's objects do not",
+    Kind.NATIVE: "the C heap grows with it and what Python can reach does not",
     Kind.SLACK: "no heap grows with it: fragmentation, or memory mapped past malloc",
     Kind.GARBAGE: "much of it may be garbage that waits for a collection",
     Kind.FILE: "most of it is page cache, which the kernel takes back",
     Kind.CHILDREN: "it is in child processes",
 }
+
+_UNSURE = {
+    Kind.PYTHON: "a few live Python objects grow with it, holders of much or left behind by C code",
+    Kind.NATIVE: "the C heap grows with it, and Python's objects only if they are few and large",
+}
+"""Where the counters cannot tell."""
 
 _CALM = {
     Kind.GARBAGE: "A collection gave back most of what had grown",
@@ -36,7 +42,8 @@ def reason(verdict: Verdict, lack: str) -> str:
     hours = human_seconds(verdict.window)
     if verdict.confidence > Confidence.NONE:
         begin = "Before it is called a leak, collect and trim once: " if _wants(verdict) else ""
-        note = _NOTES.get(verdict.kind, "")
+        unsure = {} if verdict.is_kind_sure else _UNSURE
+        note = unsure.get(verdict.kind, _NOTES.get(verdict.kind, ""))
         return (
             f"{begin}{_signed(verdict.rate)}/h"
             f" ({_signed(verdict.rate_low)} to {_signed(verdict.rate_high)}) over {hours},"

@@ -9,6 +9,7 @@ import pytest
 from membudget.heap.census import Census, Detail
 from membudget.heap.cycles import Garbage
 from membudget.leaks.culprit import NATIVE, PartGrowth, rank
+from membudget.leaks.reach import reached
 
 MB = 1_000_000.0
 
@@ -162,3 +163,22 @@ def test_a_container_that_appears_later_is_found_by_the_looks_that_saw_it_grow()
     key = ("list", "shop.rows")
     series = {key: [0, 500, 1000]}
     assert rank(looks(series, {key: Detail(bytes_each=1e3)}))[0].name == "shop.rows"
+
+
+@pytest.mark.parametrize(
+    ("kind", "each", "share"),
+    [("dict", 1000.0, 0.8), ("dict", 10.0, 0.008), ("type", 1000.0, None), ("dict", None, None)],
+)
+def test_what_can_be_reached_is_the_share_of_the_largest_holder(
+    kind: str, each: float | None, share: float | None
+) -> None:
+    """A type is no holder, being weighed with all it refers to; one not weighed may hold all."""
+    key = (kind, "shop.Store._by_id")
+    detail = Detail(bytes_each=each, newest="", chain=())
+    found = rank(looks({key: [100, 8100, 16_100]}, {key: detail}), growth=10 * MB)
+    assert reached(found) == (None if share is None else pytest.approx(share))
+
+
+def test_of_nobody_nothing_can_be_reached() -> None:
+    """Nor of a growth that nobody knows."""
+    assert reached(()) is None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, nan, sin
+from typing import TYPE_CHECKING
 
 import pytest
 
-from leak_scene import MIB, UNASKED, followed, last, series
-from membudget.leaks.records import Confidence, Kind
-from membudget.leaks.series import PartSeries
+from leak_scene import MIB, UNASKED, cut, followed, jitter, last, sample, series
+from membudget.leaks.records import Collected, Confidence, Kind
+from membudget.leaks.rules import Rules
+from membudget.leaks.series import PartSeries, Series
+from membudget.leaks.verdict import judge, revised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Sample
 
 COUNT = 145
 HOURS = [step / 12 for step in range(COUNT)]
@@ -36,18 +44,166 @@ def test_a_leak_that_only_malloc_shows_is_native() -> None:
     assert last(series(grows, noise=0.2, blocks=blocks)).kind is Kind.NATIVE
 
 
-def test_growth_with_collection_off_is_garbage_first_of_all() -> None:
-    """Whoever turned collection off is told so."""
-    verdict = last(series(grows, noise=0.2, collecting=False))
-    assert verdict.kind is Kind.GARBAGE
+def test_blocks_that_ceased_to_grow_do_not_make_a_leak_in_c_one_of_python() -> None:
+    """A module was loaded and a cache filled up meanwhile: floors that rise, and ever slower."""
+    blocks = [1e5 + 8000 * (1 - exp(-hour / 3)) + 4 * hour for hour in HOURS]
+    assert last(series(grows, noise=0.2, blocks=blocks)).kind is Kind.NATIVE
 
 
-def test_collections_that_free_much_speak_for_garbage() -> None:
-    """A tenth or more of what was looked at; a hundredth does not."""
-    much = last(series(grows, noise=0.2, gc_efficiency=[0.3] * COUNT))
-    little = last(series(grows, noise=0.2, gc_efficiency=[0.01] * COUNT))
-    assert much.kind is Kind.GARBAGE
-    assert little.kind is Kind.PYTHON
+def by_turns(hour: float) -> float:
+    """5 MiB an hour on average, now faster and now slower."""
+    return 100 + 5 * hour + 2.2 * sin(hour * 2.1)
+
+
+@pytest.mark.parametrize(
+    ("gained", "kind"), [(by_turns, Kind.PYTHON), (grows, Kind.NATIVE)], ids=["along", "not"]
+)
+def test_few_blocks_speak_for_python_where_they_rise_when_the_memory_does(
+    gained: Callable[[float], float], kind: Kind
+) -> None:
+    """Some 400 an hour in both cases, and in both a little noise."""
+    blocks = [1e5 + 80 * gained(hour) + 20 * jitter(step + 7) for step, hour in enumerate(HOURS)]
+    assert last(series(by_turns, noise=0.1, blocks=blocks)).kind is kind
+
+
+FEW = [1e5 + 400 * hour for hour in HOURS]
+STILL = [1e5] * COUNT
+MANY = [1e5 + 8e3 * hour for hour in HOURS]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "reached", "kind"),
+    [
+        (FEW, None, Kind.PYTHON),
+        (FEW, 0.05, Kind.NATIVE),
+        (FEW, 0.3, Kind.PYTHON),
+        (STILL, None, Kind.NATIVE),
+        (STILL, 0.9, Kind.PYTHON),
+        (MANY, 0.05, Kind.PYTHON),
+    ],
+    ids=["few", "few, not held", "few, in part", "still", "still, held", "many, not held"],
+)
+def test_where_the_counters_cannot_tell_who_holds_the_growth_does(
+    blocks: list[float], reached: float | None, kind: Kind
+) -> None:
+    """A key for each large buffer, and what leaking C code leaves behind, count alike."""
+    whole = series(grows, noise=0.2, blocks=blocks)
+    _, state = followed(cut(whole, 11.5))
+    verdict, _ = judge(whole, UNASKED, state.replace(reached=reached))
+    assert verdict.kind is kind
+
+
+def test_a_verdict_is_revised_by_who_looked_and_says_so() -> None:
+    """At once, with its sentence; one whose kind was sure stays, and so does one of no leak."""
+    before = last(series(grows, noise=0.2, blocks=FEW))
+    assert "left behind by C code" in before.reason
+    after = revised(before, 0.02)
+    assert (after.kind, after.confidence) == (Kind.NATIVE, before.confidence)
+    assert "what Python can reach does not" in after.reason
+    assert revised(before, None) is before
+    sure = last(series(grows, noise=0.2))
+    assert revised(sure, 0.02) is sure
+    calm = last(series(lambda _: 100.0))
+    assert revised(calm, 0.02) is calm
+
+
+def test_what_was_reached_is_forgotten_with_the_suspicion() -> None:
+    """The next one is another."""
+    ended = series(lambda hour: 100 + 10 * min(hour, 8.0), 16.0, noise=0.2)
+    _, during = followed(cut(ended, 8.0))
+    _, state = followed(ended, before=during.replace(reached=0.9), since=8.5)
+    assert state.level is Confidence.NONE
+    assert state.reached is None
+
+
+def freed(*shares: tuple[float, float]) -> list[float]:
+    """What full collections freed at some hours; none ran at the others."""
+    found = [nan] * COUNT
+    for hour, share in shares:
+        found[round(hour * 12)] = share
+    return found
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind"),
+    [
+        ({"collecting": False}, Kind.GARBAGE),
+        ({"collecting": True}, Kind.PYTHON),
+        ({"collecting": False, "blocks": STILL}, Kind.NATIVE),
+        ({"collecting": False, "gc_efficiency": freed((11.0, 0.01))}, Kind.PYTHON),
+        ({"collecting": False, "gc_efficiency": freed((11.0, 0.3))}, Kind.PYTHON),
+        ({"gc_efficiency": freed((0.5, 0.3))}, Kind.GARBAGE),
+        ({"gc_efficiency": freed((0.5, 0.01))}, Kind.PYTHON),
+        ({"gc_efficiency": [0.3] * COUNT}, Kind.PYTHON),
+    ],
+    ids=[
+        "off",
+        "on",
+        "off, but no objects",
+        "off, collected by hand",
+        "off, collected by hand for much",
+        "the last freed much, long ago",
+        "the last freed little",
+        "each freed much, and it grew on",
+    ],
+)
+def test_garbage_is_what_a_collection_would_free(columns: dict[str, object], kind: Kind) -> None:
+    """What has outlived a full collection is none; nor is memory in which no objects live."""
+    assert last(series(grows, noise=0.2, **columns)).kind is kind  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("freed_mib", "kind", "level"),
+    [(1, Kind.PYTHON, Confidence.MEDIUM), (50, Kind.GARBAGE, Confidence.NONE)],
+)
+def test_with_collection_off_one_that_was_tried_decides(
+    freed_mib: int, kind: Kind, level: Confidence
+) -> None:
+    """Who turned it off may have none of it: before, it may be garbage; after, it is or is not."""
+    whole = series(grows, noise=0.2, collecting=False)
+    verdicts, state = followed(cut(whole, 11.5), Rules())
+    assert verdicts[-1].wants_collection
+    assert verdicts[-1].kind is Kind.GARBAGE
+    done = Collected(at=verdicts[-1].at, freed=freed_mib * MIB)
+    verdict, _ = judge(whole, Rules(), state.replace(collected=done))
+    assert (verdict.kind, verdict.confidence) == (kind, level)
+
+
+def hourly(hours: float) -> list[Sample]:
+    """A leak in large buffers of Python, in samples of which one an hour knows malloc."""
+    return [
+        sample(
+            step / 12,
+            100 + 5 * step / 12 + 0.2 * jitter(step),
+            malloc=round((50 + 4.9 * step / 12) * MIB) if step % 12 == 1 else None,
+            blocks=round(1e5 + 400 * step / 12),
+            gc_thresholds=(700, 10, 10),
+        )
+        for step in range(round(hours * 12) + 1)
+    ]
+
+
+def test_malloc_asked_once_an_hour_is_no_allocator_slack() -> None:
+    """Between two answers nothing is known of it, which is not that it stood still."""
+    state, told = None, {}
+    for half in range(2, 25):
+        verdict, state = judge(Series.of(hourly(half / 2)), UNASKED, state)
+        if verdict.confidence > Confidence.NONE:
+            told[half / 2] = verdict
+    assert {one.kind for one in told.values()} == {Kind.PYTHON}
+    assert min(told) <= 3.0
+    assert min(hour for hour, one in told.items() if one.is_leak) <= 7.0
+
+
+def test_malloc_that_stands_still_at_each_hour_is_slack_all_the_same() -> None:
+    """Asked seldom, it says no less."""
+    samples = [
+        one.replace(malloc=None if one.malloc is None else 50 * MIB, blocks=100_000)
+        for one in hourly(12)
+    ]
+    verdicts, _ = followed(Series.of(samples))
+    assert {one.kind for one in verdicts if one.confidence} == {Kind.SLACK}
+    assert not any(one.is_leak for one in verdicts)
 
 
 def test_growth_that_is_page_cache_is_called_so() -> None:

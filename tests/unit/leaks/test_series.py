@@ -34,6 +34,9 @@ def test_what_nobody_measured_is_no_column() -> None:
     columns = Series.of(samples)
     assert (columns.file, columns.children, columns.requests, columns.blocks) == (None,) * 4
     assert columns.malloc == [1.0, 1.0, 1.0]
+    assert columns.asked == [False, True, False]
+    assert Series.of(samples[1:2]).asked is None
+    assert Series.of(samples[:1]).asked is None
 
 
 def test_only_the_newest_process_is_in_a_series() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log1p, pi, sin
+from math import exp, floor, log1p, pi, sin
 
 import pytest
 
@@ -73,6 +73,20 @@ def test_a_leak_under_a_saw_is_found_by_its_floor() -> None:
     verdict = last(held)
     assert verdict.is_leak
     assert verdict.rate == pytest.approx(4 * MIB, rel=0.1)
+
+
+def stairs(hour: float) -> float:
+    """5 MiB an hour, taken an hour ahead at a time."""
+    return 105 + 5 * floor(hour) + 0.2 * (hour - floor(hour))
+
+
+def test_memory_that_rises_in_stairs_is_believed_where_what_is_in_use_rises_evenly() -> None:
+    """Something leaves room behind each hour, which the leak fills next: a census does."""
+    heap = [60 + 2.5 * step / 12 for step in range(145)]
+    verdicts, _ = followed(series(stairs, 12.0, noise=0.1, malloc=heap))
+    assert min(one.at / 3600 for one in verdicts if one.is_leak) <= 7.5
+    blind, _ = followed(series(stairs, 12.0, noise=0.1, channel=False))
+    assert min(one.at / 3600 for one in blind if one.is_leak) >= 8.5
 
 
 def test_nothing_is_said_before_two_hours_and_24_samples() -> None:
