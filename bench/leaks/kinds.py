@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from membudget.leaks.records import Verdict
 
-_CALM = (Kind.NONE, Kind.LEVELLING, Kind.STEP)
+_RISEN = (Kind.LEVELLING, Kind.STEP)
 """Cycles, batches and noise rise once to what they need, by a slope or a step, and stay."""
+
+_SWINGS = ("diurnal", "periodic_batch", "noisy")
+"""What neither leaks nor fills: where its floor has risen, once to what it needs, else nothing."""
 
 EXPECTED: dict[str, tuple[Kind, ...]] = {
     "cycles_gc_off": (Kind.GARBAGE,),
@@ -31,13 +34,10 @@ EXPECTED: dict[str, tuple[Kind, ...]] = {
     "warmup_plateau": (Kind.LEVELLING,),
     "lru_fill": (Kind.FILLING,),
     "sawtooth_gc": (Kind.GARBAGE, Kind.LEVELLING),
-    "diurnal": _CALM,
-    "periodic_batch": _CALM,
-    "noisy": _CALM,
     "fragmentation": (Kind.LEVELLING, Kind.SLACK),
     "one_step": (Kind.STEP,),
-    "highwater_records": (Kind.STEP, Kind.LEVELLING),
-    "pool_growth_to_cap": (Kind.FILLING, Kind.NONE, Kind.LEVELLING),
+    "highwater_records": (Kind.STEP,),
+    "pool_growth_to_cap": (Kind.FILLING,),
     "flat": (Kind.NONE,),
 }
 FULL = (Kind.LEVELLING, Kind.NONE)
@@ -47,13 +47,31 @@ _GC_OFF = ("cycles_gc_off", "sawtooth_gc")
 _HOURS = 24.0
 
 
+_FILLS = ("lru_fill", "pool_growth_to_cap")
+
+
 def expected(trace: Trace) -> tuple[Kind, ...]:
     """The kinds that are right for a trace."""
+    kind = trace.label["kind"]
     if trace.is_leak:
-        return EXPECTED.get(trace.label["kind"], (Kind.PYTHON,))
-    if trace.label["kind"] == "lru_fill" and _is_full(trace):
+        return EXPECTED.get(kind, (Kind.PYTHON,))
+    if kind in _FILLS and _is_full(trace):
         return FULL
-    return EXPECTED.get(trace.label["kind"], (Kind.NONE,))
+    if kind in _SWINGS:
+        return _RISEN if _has_risen(trace) else (Kind.NONE,)
+    return EXPECTED.get(kind, (Kind.NONE,))
+
+
+def _has_risen(trace: Trace) -> bool:
+    """Whether the lowest of the last twelve of 24 hours lies above that of the third quarter hour.
+
+    By what is worth a word, 2 % and 2 MiB at least; bounded parts aside. In fewer hours a daily
+    cycle may have been high all the time.
+    """
+    rest = [held - known for held, known in zip(trace.rss, trace.aux["explained_mb"], strict=True)]
+    cuts = [bisect_right(trace.t, hour) for hour in (0.5, 0.75, _HOURS / 2, _HOURS)]
+    before, after = min(rest[cuts[0] : cuts[1]]), min(rest[cuts[2] : cuts[3]])
+    return after - before >= max(2.0, 0.02 * before)
 
 
 def _is_full(trace: Trace) -> bool:

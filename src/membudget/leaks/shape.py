@@ -54,7 +54,15 @@ def shape(
     gain = max(rules.minimum_growth, rules.minimum_growth_share * longest.base)
     if _is_filling(own, filling, gain):
         return Shape(kind=Kind.FILLING)
-    begin = own.series.hours[0]
+    found = _risen(own, longest, own.series.hours[0], gain)
+    if found.step is not None and found.step.at < own.series.origin + own.start * HOUR:
+        # What a process takes as it starts is no step of its life.
+        return _risen(own, longest, own.start, gain)
+    return found
+
+
+def _risen(own: Columns, longest: Window, begin: float, gain: float) -> Shape:
+    """What the rise since an hour looks like."""
     span = longest.end - begin
     t, y = floors(own.series.hours, own.rest, begin, longest.end, max(12, round(span / QUARTER)))
     g = kept(y)

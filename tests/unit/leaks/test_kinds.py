@@ -231,6 +231,16 @@ def test_a_step_has_its_time_and_its_size() -> None:
     assert verdict.step.size == pytest.approx(40 * MIB, rel=0.05)
 
 
+def test_what_a_process_takes_as_it_starts_is_no_step() -> None:
+    """Modules and a model in the first quarter of an hour, and nothing since."""
+    verdict = last(series(lambda hour: 60 + 80 * (hour >= 0.25), noise=0.2))
+    assert verdict.kind is Kind.NONE
+    late = last(series(lambda hour: 60 + 80 * (hour >= 0.25) + 30 * (hour >= 8), noise=0.2))
+    assert late.kind is Kind.STEP
+    assert late.step is not None
+    assert late.step.at / 3600 == pytest.approx(8, abs=0.3)
+
+
 def test_a_warm_up_levels_off_at_its_plateau() -> None:
     """Told before it is reached."""
     verdict = last(series(lambda hour: 100 + 60 * (1 - exp(-hour / 4)), noise=0.1))
