@@ -169,28 +169,36 @@ def test_with_collection_off_one_that_was_tried_decides(
     assert (verdict.kind, verdict.confidence) == (kind, level)
 
 
-def hourly(hours: float) -> list[Sample]:
-    """A leak in large buffers of Python, in samples of which one an hour knows malloc."""
+def hourly(blocks: float, hours: float = 12.0, onset: float = 0.0, place: int = 0) -> list[Sample]:
+    """A leak of malloc's, in samples of which one an hour knows it; so many blocks an hour grow."""
+    gains = [max(0.0, step / 12 - onset) for step in range(round(hours * 12) + 1)]
     return [
         sample(
             step / 12,
-            100 + 5 * step / 12 + 0.2 * jitter(step),
-            malloc=round((50 + 4.9 * step / 12) * MIB) if step % 12 == 1 else None,
-            blocks=round(1e5 + 400 * step / 12),
+            100 + 5 * gain + 0.2 * jitter(step),
+            malloc=round((50 + 4.9 * gain) * MIB) if step % 12 == place or not step else None,
+            blocks=round(1e5 + blocks * gain),
             gc_thresholds=(700, 10, 10),
         )
-        for step in range(round(hours * 12) + 1)
+        for step, gain in enumerate(gains)
     ]
 
 
-def test_malloc_asked_once_an_hour_is_no_allocator_slack() -> None:
+@pytest.mark.parametrize("onset", [0.0, 6.0])
+@pytest.mark.parametrize("place", [0, 6])
+@pytest.mark.parametrize(
+    ("blocks", "kind"), [(400, Kind.PYTHON), (0, Kind.NATIVE)], ids=["Python's buffers", "C"]
+)
+def test_malloc_asked_once_an_hour_is_no_allocator_slack(
+    blocks: float, kind: Kind, onset: float, place: int
+) -> None:
     """Between two answers nothing is known of it, which is not that it stood still."""
     state, told = None, {}
-    for half in range(2, 25):
-        verdict, state = judge(Series.of(hourly(half / 2)), UNASKED, state)
+    for half in range(2, 31):
+        verdict, state = judge(Series.of(hourly(blocks, half / 2, onset, place)), UNASKED, state)
         if verdict.confidence > Confidence.NONE:
-            told[half / 2] = verdict
-    assert {one.kind for one in told.values()} == {Kind.PYTHON}
+            told[half / 2 - onset] = verdict
+    assert {one.kind for one in told.values()} == {kind}
     assert min(told) <= 3.0
     assert min(hour for hour, one in told.items() if one.is_leak) <= 7.0
 
@@ -199,7 +207,7 @@ def test_malloc_that_stands_still_at_each_hour_is_slack_all_the_same() -> None:
     """Asked seldom, it says no less."""
     samples = [
         one.replace(malloc=None if one.malloc is None else 50 * MIB, blocks=100_000)
-        for one in hourly(12)
+        for one in hourly(0)
     ]
     verdicts, _ = followed(Series.of(samples))
     assert {one.kind for one in verdicts if one.confidence} == {Kind.SLACK}
