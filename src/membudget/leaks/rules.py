@@ -51,7 +51,8 @@ class Rules(Record):
         high: Hours of growth for a high confidence.
         collect_first: Whether a collection and a trim come before the first medium verdict.
         threshold_mb_per_hour: The simple rule's threshold, MiB an hour.
-        gc_efficiency: Share freed by collections above which garbage explains growth.
+        gc_efficiency: Share of the live blocks freed by a full collection that was the last for
+            long, from which garbage explains the growth since.
     """
 
     minimum_rate: float = 1.0
