@@ -16,7 +16,8 @@ from typing import Any
 from membudget.heap.cycles import Cycles
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import Window
-from membudget.leaks.culprit import rank, slope
+from membudget.leaks.culprit import rank
+from membudget.trend import theil_sen
 
 APART = 1.5
 """Scaled hours between looks."""
@@ -72,7 +73,7 @@ class Watch:
         """Print one line of JSON and leave the process."""
         every = max(1, len(self.rss) // 120)
         hours, used = zip(*self.rss[::every], strict=True)
-        growth = slope(hours, used)
+        growth = theil_sen(hours, used)
         found = rank(self.censuses, growth, garbage=self.garbage)
         own = type(self.program)
         leaking = next((one for one in own.__mro__ if "leak" in vars(one)), own)
