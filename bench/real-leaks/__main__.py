@@ -56,7 +56,7 @@ _LEAKS = (
         "1.2.0",
         "1.2.1",
         "ticks",
-        "Event.wait",
+        "Timer._reset_event",
         "leak in Python objects",
         "https://github.com/frequenz-floss/frequenz-channels-python/pull/334",
     ),

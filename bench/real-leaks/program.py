@@ -86,14 +86,10 @@ class Watched:
         if self.taken == 1:
             before = suspects._new_taker  # noqa: SLF001  # likewise
             suspects._new_taker = lambda: ScaledTaker(before(), self.seconds)  # noqa: SLF001  # likewise
-        if suspects._taker is None and self.taken % 12:  # noqa: SLF001  # likewise
-            return
-        if suspects._taker is None:  # noqa: SLF001  # likewise
-            suspects._next = float("-inf")  # noqa: SLF001  # the scaled hour is over
-        while suspects.due(float("inf")):
+        if self.taken % 12 == 0:
+            suspects._next = float("-inf")  # noqa: SLF001  # likewise
+        while suspects.due(time.monotonic()):
             suspects.run(time.monotonic() + 0.005)
-            if suspects._taker is None:  # noqa: SLF001  # likewise
-                return
 
     def _hear(self, event: Any) -> None:
         kind = type(event).__name__

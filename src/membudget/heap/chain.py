@@ -49,6 +49,7 @@ class ChainSearch:
             self._roots(extra, only),
             _Noticing({}, type(target)),
             self._meet,
+            late=roots.late_roots() if only is None else (),
             passed=roots.own_namespaces(),
             now=now,
         )

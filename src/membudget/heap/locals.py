@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import CodeType
 
 _HOLDS_THEM = frozenset({"locals", "vars", "eval", "exec", "dir", "f_locals", "_getframe"})
 _OPTIMIZED = 0x3
@@ -68,6 +68,12 @@ def resting_frame(one: Any) -> FrameType | None:
     elif kind is AsyncGeneratorType:
         frame = one.ag_frame
     return frame
+
+
+def module_of(one: Any) -> str:
+    """The module of a frame's function, or of a coroutine's or generator's; "?" where it ended."""
+    frame = one if type(one) is FrameType else resting_frame(one)
+    return "?" if frame is None else _module(frame)
 
 
 def _module(frame: FrameType) -> str:

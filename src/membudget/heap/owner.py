@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.heap import raw
 from membudget.heap.attributes import AttributeNames
-from membudget.heap.locals import RESTING, frame_name, locals_of, resting_frame
+from membudget.heap.locals import RESTING, frame_name, locals_of, module_of, resting_frame
 from membudget.heap.newest import short
 
 if TYPE_CHECKING:
@@ -90,6 +90,24 @@ class Steps:
             at += step.taken
         return name.replace("[…][…]", "[…]"), is_own
 
+    def held_by(self, path: list[Any]) -> str:
+        """The nearest variable or attribute of the program's own on a path, or an empty text.
+
+        As "app.feed.Timer._reset_event" for whatever waits for that event.
+        """
+        for at in range(len(path) - 2, 0, -1):
+            kind = type(path[at])
+            if issubclass(kind, type) or not _is_programs(path[at]):
+                continue
+            step = self._step(path, at)
+            if step.is_own and step.anchor is not None:
+                return f"{step.anchor}{step.general}"
+        if len(path) > _ROOT_AND_ONE and path[0].startswith(MODULE):
+            module = path[0].removeprefix(MODULE)
+            if not raw.is_standard_module(module):
+                return f"{module}{self._step(path, 1).general}"
+        return ""
+
     def chain(self, path: list[Any]) -> tuple[str, ...]:
         """All steps of a path in words: ("module app.store", "._by_id", "[1203]")."""
         said, at = [path[0]], 1
@@ -164,6 +182,16 @@ class Steps:
             return None
         text = short(place, self._redact) if builtin is dict else f"{place}"
         return Step(f"[{text}]", general="[…]")
+
+
+def _is_programs(one: Any) -> bool:
+    """Whether it can anchor a name that is not the interpreter's or its library's own."""
+    kind = type(one)
+    if kind is FunctionType:
+        return not raw.is_standard_module(one.__module__)
+    if kind is FrameType or raw.is_one_of(kind, RESTING):
+        return not raw.is_standard_module(module_of(one))
+    return raw.container_of(kind) is None and not raw.is_standard(kind)
 
 
 def _place(holder: Any, value: Any, builtin: type) -> Any:

@@ -123,7 +123,12 @@ def is_our_module(name: str) -> bool:
 
 def is_standard(kind: type) -> bool:
     """Whether a type comes from the interpreter or its standard library."""
-    root = module_of(kind).partition(".")[0]
+    return is_standard_module(module_of(kind))
+
+
+def is_standard_module(name: object) -> bool:
+    """Whether a module's name is the interpreter's or one of its standard library's."""
+    root = name.partition(".")[0] if type(name) is str else ""
     return root in {"", "builtins"} or (root in sys.stdlib_module_names and root != "__main__")
 
 

@@ -91,8 +91,14 @@ def tasks() -> Iterator[Any]:
                     yield task
 
 
+def late_roots() -> Iterator[tuple[str, Any]]:
+    """Roots that lead to little by themselves: a task's chain is to begin at what waits for it."""
+    for task in tasks():
+        yield "tasks", task
+
+
 def all_roots(*, variables_last: bool = False) -> Iterator[tuple[str, Any]]:
-    """All that a walk begins with, as pairs of a name and an object.
+    """All that a walk begins with, as pairs of a name and an object; `late_roots` come after it.
 
     Args:
         variables_last: Whether modules come before the variables of functions that run.
@@ -102,8 +108,6 @@ def all_roots(*, variables_last: bool = False) -> Iterator[tuple[str, Any]]:
     yield from namespaces()
     for thread in threads():
         yield "threads", thread
-    for task in tasks():
-        yield "tasks", task
     yield "module gc", {"garbage": gc.garbage}
     if variables_last:
         yield from variables()

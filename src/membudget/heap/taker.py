@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from membudget.heap import caches, raw, roots, running
 from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
 from membudget.heap.kinds import Kinds
-from membudget.heap.locals import resting_frame
 from membudget.heap.newest import newest, newest_items, short
 from membudget.heap.owner import MODULE, Steps
 from membudget.heap.walk import MOST, Walk
@@ -16,7 +16,7 @@ from membudget.heap.weigh import item_bytes, mean_bytes
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from membudget.heap.kinds import Kind
 
@@ -52,8 +52,8 @@ class CensusTaker:
 
     Args:
         before: The census to compare with: more is said of what has grown since.
-        extra: Further roots, as pairs of a name and an object, read as the walk goes on: such as
-            the values of caches, which a walk does not enter by itself.
+        extra: Further roots, as pairs of a name and an object, read when all else was seen: such
+            as the values of caches, which a walk does not enter by itself.
         only: Roots in place of the process's own, or None.
         redact: What texts of the program's are passed through, or None: digits hidden.
         most: Objects after which large containers are sampled.
@@ -83,9 +83,10 @@ class CensusTaker:
         self._took = self._longest = 0.0
         own = roots.own_namespaces()
         self._walk = Walk(
-            _roots(extra, only),
+            roots.all_roots() if only is None else only,
             self._kinds,
             self._meet,
+            late=chain(roots.late_roots() if only is None else (), extra),
             passed=own,
             most=most,
             now=now,
@@ -181,17 +182,20 @@ class CensusTaker:
         coroutine = running.coroutine_of(obj)
         if coroutine is None:
             return
-        name = running.name_of_coroutine(coroutine)
+        line = running.Line(coroutine)
+        name = line.name
+        path = self._walk.paths.path(obj, place)
+        if line.is_standard and (holder := self._steps.held_by(path)):
+            # Whose event or queue it is tells more than that something waits for one.
+            name = f"{name} of {holder}"
         if self._count(TASK, name, 1):
-            frame = resting_frame(coroutine)
-            line = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
             self._tell(
                 TASK,
                 name,
                 Detail(
                     bytes_each=mean_bytes(running.others_of(coroutine, _SAMPLED) or [obj]),
-                    chain=self._steps.chain(self._walk.paths.path(obj, place)),
-                    note=f"waits at {line}" if line else "",
+                    chain=self._steps.chain(path),
+                    note=line.note(),
                     id=id(obj),
                 ),
             )
@@ -239,13 +243,6 @@ class CensusTaker:
     def _tell(self, kind: str, name: str, detail: Detail) -> None:
         if len(self._details) < _DETAILED:
             self._details[kind, name] = detail
-
-
-def _roots(
-    extra: Iterable[tuple[str, Any]], only: Iterable[tuple[str, Any]] | None
-) -> Iterator[tuple[str, Any]]:
-    yield from extra
-    yield from roots.all_roots() if only is None else only
 
 
 def _of_threads(some: list[threading.Thread]) -> Detail:

@@ -22,6 +22,8 @@ from membudget.heap.taker import CensusTaker
 from membudget.heap.weigh import mean_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from membudget.heap.census import Census
 
 ITEMS = list(range(100))
@@ -227,6 +229,93 @@ def test_tasks_are_counted_by_their_coroutine_and_their_variables_named() -> Non
     census = asyncio.run(main())
     assert census.tasks[_own("_waits")] == 5
     assert census.counts["list"][_own("_waits.rows")] == 500
+
+
+class Gate:
+    """Keeps an event that tasks wait for by themselves."""
+
+    def __init__(self) -> None:
+        self._opened = asyncio.Event()
+
+    def leave_waiting(self) -> asyncio.Task[Any]:
+        """The leak of a timer: a task for each tick, of a coroutine that is asyncio's own."""
+        return asyncio.ensure_future(self._opened.wait())
+
+    async def numbers(self) -> AsyncIterator[int]:
+        """An asynchronous generator that waits."""
+        await self._opened.wait()
+        yield 1
+
+
+async def _reads(gate: Gate) -> None:
+    async for _ in gate.numbers():
+        pass
+
+
+async def _census_with(*waiting: Any) -> tuple[Census, Census]:
+    """Two of them, the second with more tasks of the same kinds."""
+    tasks = []
+    found: list[Census] = []
+    for _ in range(2):
+        tasks += [asyncio.ensure_future(make()) for make in waiting for _ in range(20)]
+        await asyncio.sleep(0.001)
+        found.append(CensusTaker(found[-1] if found else None).take())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return found[0], found[1]
+
+
+def test_a_task_that_begins_in_asyncio_is_named_by_the_first_coroutine_that_does_not() -> None:
+    """`wait_for` helps nobody; what it waits in is told beside."""
+    event: list[asyncio.Event] = []
+
+    async def main() -> tuple[Census, Census]:
+        event.append(asyncio.Event())
+        return await _census_with(lambda: asyncio.wait_for(_waits(event[0]), 30))
+
+    _, census = asyncio.run(main())
+    # Until CPython 3.12 `wait_for` puts it into a task of its own.
+    assert census.tasks[_own("_waits")] == 40
+    note = census.detail("task", _own("_waits")).note
+    assert f"waits at {__file__}:" in note
+    assert "awaits asyncio.locks.Event.wait" in note
+
+
+def test_the_wait_of_an_asynchronous_generator_belongs_to_who_reads_it() -> None:
+    """And the line is the generator's own, where it waits."""
+
+    async def main() -> tuple[Census, Census]:
+        gate = Gate()
+        return await _census_with(lambda: _reads(gate))
+
+    _, census = asyncio.run(main())
+    assert census.tasks[_own("_reads")] == 40
+    line = Gate.numbers.__code__.co_firstlineno + 2
+    note = census.detail("task", _own("_reads")).note
+    assert note == f"waits at {__file__}:{line}, awaits asyncio.locks.Event.wait"
+
+
+def test_a_task_that_is_asyncio_s_own_is_named_by_whose_event_it_waits_for() -> None:
+    """Nothing else of it tells where to look."""
+
+    async def main() -> Census:
+        gate = Gate()
+        before: Census | None = None
+        for _ in range(2):
+            for _ in range(50):
+                gate.leave_waiting()
+            await asyncio.sleep(0)
+            before = CensusTaker(before).take()
+        gate._opened.set()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        assert before is not None
+        return before
+
+    census = asyncio.run(main())
+    name = f"asyncio.locks.Event.wait of {_own('Gate._opened')}"
+    assert census.tasks[name] == 100
+    assert "._opened" in census.detail("task", name).chain
 
 
 def test_threads_are_counted_by_what_they_run() -> None:
