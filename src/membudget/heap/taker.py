@@ -12,7 +12,7 @@ from membudget.heap.kinds import Kinds
 from membudget.heap.newest import newest, newest_items, short
 from membudget.heap.owner import MODULE, Steps
 from membudget.heap.walk import MOST, Walk
-from membudget.heap.weigh import item_bytes, mean_bytes
+from membudget.heap.weigh import exclusive_bytes, item_bytes, mean_bytes
 
 if TYPE_CHECKING:
     import threading
@@ -209,7 +209,7 @@ class CensusTaker:
             if type(one) is kind.type
         ]
         detail = Detail(
-            bytes_each=mean_bytes(siblings or [obj]),
+            bytes_each=sum(map(exclusive_bytes, siblings or [obj])) / max(1, len(siblings)),
             newest=short(obj, self._redact),
             chain=self._steps.chain(path),
             id=id(obj),

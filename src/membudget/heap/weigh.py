@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from gc import get_referents
-from sys import getsizeof
+from sys import getrefcount, getsizeof
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
 
@@ -34,6 +34,12 @@ _HEADER = 16
 
 _INLINE = 16
 """Bytes of an object's attribute table that it shares with its class, and for each value 8."""
+
+_ALONE = 3
+"""References to what only one object holds, as counted from a list: that one's, and two more."""
+
+_PLAIN = (dict, list, tuple, set, frozenset)
+"""Containers that belong to the object of the program's that alone refers to them."""
 
 _SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
 """What an item refers to and does not own. A closure's own function is counted, not entered."""
@@ -90,6 +96,37 @@ def mean_bytes(values: list[Any]) -> float:
     few = max(1, len(values) // 2)
     total = sum(size for address, size in sizes.items() if times[address] <= few)
     return total / max(1, len(values))
+
+
+def exclusive_bytes(value: Any) -> float:
+    """The bytes of one object and of what nothing but it refers to.
+
+    Of the interpreter's own types only leaves are added: a cell or a method points at what it does
+    not own, and what a list holds is counted by its own type. Cost: 0.3 µs an object looked at, at
+    most 300.
+    """
+    total, looked_at = float(own_bytes(value)), 0
+    waiting = [(value, 1.0)]
+    while waiting and looked_at < _MOST:
+        one, weight = waiting.pop()
+        if raw.container_of(type(one)) is None or (count := _length(one) or 0) <= _LONG:
+            parts = [] if type(one) is _CACHE else raw.referents(one)
+        else:
+            parts, weight = newest_items(one, _LONG), weight * count / _LONG
+        is_plain = one is not value and raw.is_one_of(type(one), _PLAIN)
+        is_owner = is_plain or not raw.is_standard(type(one))
+        # By index: a loop's variable would be one more reference.
+        for place in range(min(len(parts), _MOST - looked_at)):
+            looked_at += 1
+            if getrefcount(parts[place]) > _ALONE:
+                continue
+            part = parts[place]
+            if not raw.refers(type(part)):
+                total += own_bytes(part) * weight
+            elif is_owner and not issubclass(type(part), _SHARED) and not raw.is_ours(type(part)):
+                total += own_bytes(part) * weight
+                waiting.append((part, weight))
+    return total
 
 
 def _reached(value: Any, most: int) -> list[tuple[Any, float]]:

@@ -72,6 +72,38 @@ def test_more_is_said_of_what_grew() -> None:
     assert 900 < detail.bytes_each < 1400
 
 
+class Session:
+    """Owns its rows, and shares its settings with others."""
+
+    shared = [bytes(50_000)]  # noqa: RUF012  # what this test is about
+
+    def __init__(self) -> None:
+        self.rows = [bytes(1000), bytes(2000)]
+        self.settings = Session.shared
+
+
+def _remembering() -> Any:
+    """A function whose cell points at a session."""
+    session = Session()
+    return lambda: session
+
+
+def test_a_type_weighs_what_its_objects_alone_hold() -> None:
+    """A cell points at a session, and the session's bytes are not the cell's."""
+    kept = [_remembering() for _ in range(50)]
+    roots = [("shop.kept", kept)]
+    before = CensusTaker(only=roots).take()
+    kept += [_remembering() for _ in range(50)]
+    census = CensusTaker(before, only=roots).take()
+    session = census.detail("type", _own("Session")).bytes_each
+    assert session is not None
+    assert 3000 < session < 4000
+    for name in ("cell", "function", "tuple"):
+        each = census.detail("type", name).bytes_each
+        assert each is not None
+        assert each < 400
+
+
 def test_exceptions_kept_with_their_tracebacks_are_named_as_such() -> None:
     """They keep every variable of the functions they passed."""
     errors: list[Exception] = []
