@@ -98,8 +98,14 @@ class Nothing:
     """Takes the census of an empty process."""
 
     def __init__(
-        self, _before: Census | None, *, now: Callable[[], float], redact: object = None
+        self,
+        _before: Census | None,
+        *,
+        extra: Any,
+        now: Callable[[], float],
+        redact: object = None,
     ) -> None:
+        del extra
         assert redact is None
         self._now = now
 

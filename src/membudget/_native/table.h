@@ -485,6 +485,7 @@ PyObject *table_ttl_left(Table *, PyObject *);
 PyObject *table_keys(Table *, PyObject *);
 PyObject *table_values(Table *, PyObject *);
 PyObject *table_items(Table *, PyObject *);
+PyObject *table_some_values(Table *, PyObject *const *, Py_ssize_t);
 PyObject *table_iter(Table *);
 int table_contains(Table *, PyObject *);
 PyObject *table_subscript(Table *, PyObject *);

@@ -400,6 +400,62 @@ table_items(Table *table, PyObject *nothing)
     return snapshot(table, ITEMS);
 }
 
+/* New references to the values among so many entries, by their numbers; how many. */
+static Py_ssize_t
+some(const Contents *contents, Id start, Id end, PyObject **found)
+{
+    Py_ssize_t held = 0;
+    for (Id id = start; id < end; id++) {
+        if (entries_has(contents, id)) {
+            found[held++] = Py_NewRef(entry_at(contents, id)->value);
+        }
+    }
+    return held;
+}
+
+PyObject *
+table_some_values(Table *table, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_some_values takes where to begin and how many");
+        return NULL;
+    }
+    int64_t start = PyLong_AsLongLong(arguments[0]), most = PyLong_AsLongLong(arguments[1]);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (start < 0 || start >= NONE || most < 1 || most > CHUNK_ENTRIES) {
+        PyErr_SetString(PyExc_ValueError, "_some_values takes a start from 0 and 1 to 16384");
+        return NULL;
+    }
+    PyObject **found = PyMem_RawMalloc((size_t)most * sizeof(PyObject *));
+    if (found == NULL) {
+        return PyErr_NoMemory();
+    }
+    Py_ssize_t held;
+    int64_t end;
+    int is_last;
+    LOCKED(table, {
+        int64_t all = (int64_t)entries_end(&table->contents);
+        is_last = start + most >= all;
+        end = is_last ? all : start + most;
+        held = end > start ? some(&table->contents, (Id)start, (Id)end, found) : 0;
+    });
+    PyObject *list = PyList_New(held);
+    for (Py_ssize_t at = 0; at < held; at++) {
+        if (list != NULL) {
+            PyList_SET_ITEM(list, at, found[at]);
+        } else {
+            Py_DECREF(found[at]);
+        }
+    }
+    PyMem_RawFree(found);
+    if (list == NULL) {
+        return NULL;
+    }
+    return is_last ? Py_BuildValue("(NO)", list, Py_None) : Py_BuildValue("(NL)", list, end);
+}
+
 PyObject *
 table_iter(Table *table)
 {

@@ -393,6 +393,8 @@ static PyMethodDef methods[] = {
     {"keys", PLAIN(table_keys, METH_NOARGS), "The keys now, the small queue's first, oldest first."},
     {"values", PLAIN(table_values, METH_NOARGS), "The values now, in the order of the keys."},
     {"items", PLAIN(table_items, METH_NOARGS), "Keys and values now, in the order of the keys."},
+    {"_some_values", FAST(table_some_values),
+     "_some_values(start, n): values of so many places, expired ones too, and where to go on."},
     {"clear", PLAIN(table_clear, METH_NOARGS), "Forget all entries at once, then free them."},
     {"held_bytes", PLAIN(table_held_bytes, METH_NOARGS), "The bytes all entries weigh."},
     {"_evict", FAST(table_evict), "_evict(target, cause): let go of a batch, up to so many bytes."},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.core import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from membudget.budget.foresight import Foresight
     from membudget.budget.leak_watch import Finder, LeakWatch
@@ -256,10 +256,16 @@ class Sampling:
             from membudget.budget.redaction import fenced
             from membudget.budget.suspects import Suspects
 
+            def held() -> Iterator[tuple[str, Any]]:
+                from membudget.budget.held import held_values  # only where somebody looks
+
+                return held_values(self._registry)
+
             suspects = Suspects(
                 lambda: self.standing,
                 ring.reading,
                 watch.accuse,
+                held=held,
                 is_calm=lambda: governor.pressure.level is Level.NORMAL,
                 failed=governor.tell.failed,
                 every=settings["leaks.census_every"],

@@ -6,10 +6,10 @@ found last stands.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from membudget.core import Clock, Sample
     from membudget.heap.census import Census
@@ -38,6 +38,7 @@ class Suspects:
         standing: Gives the verdict that stands, or None.
         samples: Gives the samples kept, oldest first, in slices.
         accuse: Takes those found, the likeliest first, after each look from the third on.
+        held: Gives further roots: what the library's own caches hold, lazily.
         is_calm: Whether there is no pressure now.
         failed: Takes what went wrong.
         every: Seconds between two looks.
@@ -58,6 +59,7 @@ class Suspects:
         samples: Callable[[], Generator[None, None, Sequence[Sample]]],
         accuse: Callable[[tuple[Culprit, ...]], object],
         *,
+        held: Callable[[], Iterable[tuple[str, Any]]] = tuple,
         is_calm: Callable[[], bool],
         failed: Callable[[str, BaseException], object],
         every: float,
@@ -68,6 +70,7 @@ class Suspects:
         self._standing = standing
         self._samples = samples
         self._accuse = accuse
+        self._held = held
         self._is_calm = is_calm
         self._failed = failed
         self._every = every
@@ -137,7 +140,9 @@ class Suspects:
         finally:
             self._is_loading = False
         before = self._censuses[-1] if self._censuses else None
-        return CensusTaker(before, redact=self._redact, now=self._clock.now)
+        return CensusTaker(
+            before, extra=self._held(), redact=self._redact, now=self._clock.now
+        )
 
     def _rank_on(self, steps: Generator[None, None, None], until: float) -> None:
         self._steps = None  # What raises is begun anew with the next look.

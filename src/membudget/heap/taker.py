@@ -52,8 +52,8 @@ class CensusTaker:
 
     Args:
         before: The census to compare with: more is said of what has grown since.
-        extra: Further roots, as pairs of a name and an object, read when all else was seen: such
-            as the values of caches, which a walk does not enter by itself.
+        extra: Further roots, as pairs of a name and an object (or `Several`), read when all else
+            was seen: such as the values of caches, which a walk does not enter by itself.
         only: Roots in place of the process's own, or None.
         redact: What texts of the program's are passed through, or None: digits hidden.
         most: Objects after which large containers are sampled.

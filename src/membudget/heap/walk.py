@@ -34,6 +34,19 @@ MOST = 20_000_000
 """Objects after which only the first chunk of each large container is read."""
 
 
+class Several:
+    """Objects that are roots by one name, such as some of a cache's values.
+
+    Attributes:
+        objects: They; some hundred at most, since they are looked at in one go.
+    """
+
+    __slots__ = ("objects",)
+
+    def __init__(self, objects: list[Any]) -> None:
+        self.objects = objects
+
+
 class Walk:
     """A walk through the heap. One thread at a time, by `step`.
 
@@ -41,7 +54,7 @@ class Walk:
     `most` objects, large containers are sampled by their first 1024 items.
 
     Args:
-        roots: Pairs of a name and an object; read lazily.
+        roots: Pairs of a name and an object, or `Several` of them; read lazily.
         kinds: What is known of types; counts objects.
         meet: Called with an object, its kind, the place of what refers to it in `paths` and
             whether the count of its kind is to be noticed: for containers that can grow, from 16
@@ -115,7 +128,7 @@ class Walk:
         root = next(roots, None)
         if root is not None:
             name, obj = root
-            self._look((obj,), name, NOWHERE)
+            self._look(obj.objects if type(obj) is Several else (obj,), name, NOWHERE)
         return root is not None
 
     def _meet_next(self) -> None:

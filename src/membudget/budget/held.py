@@ -1,0 +1,72 @@
+"""What the library's own caches and containers hold, as roots of a walk.
+
+A walk does not enter what is ours: a cache that fills is no leak, and has told where it ends. But
+what lies in one may grow by itself, such as a list that is appended to: nothing else leads there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from membudget.bounded.containers.index import Index
+from membudget.bounded.governed import Governed
+from membudget.bounded.looking import PIECE, pieces_of
+from membudget.heap import raw
+from membudget.heap.attributes import AttributeNames
+from membudget.heap.cursor import Cursor
+from membudget.heap.walk import Several
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from membudget.registry import Registry
+
+_ROOM = f"{raw.OURS}.bounded"
+
+
+def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
+    """The values of all registered caches and containers, some at a time, with their holder's name.
+
+    Lazily: `cache "sessions"`, `BoundedDict "orders"`. No lock is taken, nothing counts as used,
+    and at most 256 values are kept alive from one step to the next. Cost: 30 ns a value.
+    """
+    for holder in registry.holders():
+        kind = type(holder)
+        if isinstance(holder, Governed):
+            label, pieces = f'cache "{holder.name}"', pieces_of(holder)
+        elif any(raw.module_of(base).startswith(_ROOM) for base in raw.bases_of(kind)):
+            label, pieces = f'{kind.__name__} "{holder.name}"', _of_a_container(holder)
+        else:
+            continue  # Of the program's own containers it is told where they stand.
+        for values in pieces:
+            yield label, Several(values)
+
+
+def _of_a_container(holder: Any) -> Iterator[list[Any]]:
+    for one in _parts(holder):
+        builtin = raw.container_of(type(one))
+        if builtin is type(one):
+            cursor = Cursor(one, builtin)
+            while (found := cursor.read(PIECE)) is not None:
+                yield [inner for item in found for inner in _opened(item)]
+
+
+def _parts(holder: Any) -> Iterator[Any]:
+    """What a container of ours keeps its items in, beside much that holds none."""
+    for one in raw.referents(holder):
+        if type(one) is dict and AttributeNames().own_dict(holder, one):
+            yield from list(one.values())
+        elif raw.module_of(type(one)).startswith(_ROOM):
+            for inner in (one, *raw.referents(one)):
+                if type(inner) is Index:
+                    yield from inner.tables()
+        else:
+            yield one
+
+
+def _opened(item: Any) -> list[Any]:
+    """An item, or where it is an entry of ours what that refers to."""
+    if not raw.is_our_module(raw.module_of(type(item))):
+        return [item]
+    # Not its class, which would lead into this library.
+    return [one for one in raw.referents(item) if one is not type(item)]
