@@ -11,6 +11,7 @@ from fakes import FakeClock
 from membudget.budget.suspects import Suspects, growing_parts
 from membudget.core import PartSample, Sample
 from membudget.heap.census import Census
+from membudget.heap.cycles import Garbage
 from membudget.leaks.records import Confidence
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Standing:
     def __init__(self, confidence: Confidence) -> None:
         self.confidence = confidence
         self.rate = 1e6
+        self.growth = 10_000_000
 
 
 class Scene:
@@ -33,10 +35,13 @@ class Scene:
         self.is_calm = True
         self.clock = FakeClock()
         self.failures: list[str] = []
+        self.accused: list[tuple[Any, ...]] = []
+        self.garbage: Garbage | None = None
         self.chore = Suspects(
             lambda: self.verdict,
             self.reading,
-            lambda _found: None,
+            self.accused.append,
+            garbage=lambda: self.garbage,
             is_calm=lambda: self.is_calm,
             failed=lambda where, _error: self.failures.append(where),
             every=3600.0,
@@ -92,6 +97,65 @@ def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
     scene.chore.after_fork_in_child()
     assert scene.chore.due(scene.clock.now())
     assert scene.failures == []
+
+
+def freed(name: str, size: int) -> Garbage:
+    """What a collection freed, most of it of one type."""
+    types = {name: 900, "cell": 2000}
+    return Garbage(
+        looked_at=9000,
+        garbage=3000,
+        types=types,
+        bytes=size,
+        over=0.0,
+        uncollectable=2,
+        kept="shop.Stuck",
+        is_freed=True,
+    )
+
+
+def _see_through(scene: Scene) -> None:
+    while scene.chore.due(scene.clock.now()):
+        scene.chore.run(float("inf"))
+
+
+def test_what_a_collection_freed_is_told_by_type_without_waiting_for_a_third_look(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its share of the growth, and with what nothing frees."""
+    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
+    scene.verdict = Standing(Confidence.LOW)
+    _see_through(scene)
+    assert scene.accused == []
+    scene.garbage = freed("shop.Node", 9_000_000)
+    _see_through(scene)
+    (found,) = scene.accused
+    assert (found[0].kind, found[0].name) == ("garbage", "shop.Node")
+    assert found[0].share == pytest.approx(0.9)
+    assert "freed 3000 objects" in found[0].note
+    assert "2 more wait in gc.garbage" in found[0].note
+    assert "most of them shop.Stuck" in found[0].note
+    _see_through(scene)
+    assert len(scene.accused) == 1
+
+
+def test_what_was_freed_under_an_earlier_suspicion_is_no_news_in_the_next(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new one collects anew."""
+    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
+    scene.verdict = Standing(Confidence.LOW)
+    scene.garbage = freed("shop.Node", 9_000_000)
+    _see_through(scene)
+    assert scene.accused
+    scene.accused.clear()
+    scene.verdict = Standing(Confidence.NONE)
+    assert not scene.chore.due(scene.clock.now())
+    scene.verdict = Standing(Confidence.LOW)
+    for _ in range(5):
+        _see_through(scene)
+        scene.clock.advance(3600.0)
+    assert "garbage" not in [one.kind for found in scene.accused for one in found]
 
 
 class Nothing:

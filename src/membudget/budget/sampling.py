@@ -266,6 +266,7 @@ class Sampling:
                 ring.reading,
                 watch.accuse,
                 held=held,
+                garbage=lambda: getattr(self._collect, "garbage", None),
                 is_calm=lambda: governor.pressure.level is Level.NORMAL,
                 failed=governor.tell.failed,
                 every=settings["leaks.census_every"],

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Sample
     from membudget.heap.census import Census
+    from membudget.heap.cycles import Garbage
     from membudget.heap.taker import CensusTaker
     from membudget.leaks.culprit import Culprit, PartGrowth
     from membudget.leaks.records import Verdict
@@ -39,6 +40,7 @@ class Suspects:
         samples: Gives the samples kept, oldest first, in slices.
         accuse: Takes those found, the likeliest first, after each look from the third on.
         held: Gives further roots: what the library's own caches hold, lazily.
+        garbage: Gives what a collection before accusing freed, or None where there was none yet.
         is_calm: Whether there is no pressure now.
         failed: Takes what went wrong.
         every: Seconds between two looks.
@@ -60,6 +62,7 @@ class Suspects:
         accuse: Callable[[tuple[Culprit, ...]], object],
         *,
         held: Callable[[], Iterable[tuple[str, Any]]] = tuple,
+        garbage: Callable[[], Garbage | None] = lambda: None,
         is_calm: Callable[[], bool],
         failed: Callable[[str, BaseException], object],
         every: float,
@@ -71,6 +74,7 @@ class Suspects:
         self._samples = samples
         self._accuse = accuse
         self._held = held
+        self._garbage = garbage
         self._is_calm = is_calm
         self._failed = failed
         self._every = every
@@ -86,6 +90,8 @@ class Suspects:
         self._taker: CensusTaker | None = None
         self._steps: Generator[None, None, None] | None = None
         self._next = float("-inf")
+        # What was freed under an earlier suspicion says nothing of the next one.
+        self._told_before = self._ranked = self._garbage()
 
     def due(self, now: float) -> bool:
         """Whether a look is due or under way; without a suspicion all is forgotten."""
@@ -100,7 +106,8 @@ class Suspects:
             # A look that waits keeps objects alive that the program may be letting go of.
             self._taker = None
             return False
-        return self._taker is not None or self._steps is not None or now >= self._next
+        is_under_way = self._taker is not None or self._steps is not None
+        return is_under_way or now >= self._next or self._has_news()
 
     def run(self, until: float) -> int:
         """Look on for a slice if one is due, whoever asks; nothing is let go."""
@@ -108,6 +115,9 @@ class Suspects:
             return 0
         if self._steps is not None:
             self._rank_on(self._steps, until)
+            return 0
+        if self._taker is None and self._has_news():
+            self._steps = self._ranking()
             return 0
         taker, self._taker = self._taker or self._new_taker(), None
         census = taker.step(until)  # One that raises is begun anew, an hour later.
@@ -120,6 +130,10 @@ class Suspects:
         self._censuses = [*self._censuses, census][-_KEPT:]
         self._steps = self._ranking()
         return 0
+
+    def _has_news(self) -> bool:
+        """Whether a collection has told of garbage since the last ranking."""
+        return self._garbage() is not self._ranked
 
     def end(self) -> None:
         """Let go of a look under way; what was found stands."""
@@ -154,14 +168,19 @@ class Suspects:
     def _ranking(self) -> Generator[None, None, None]:
         from membudget.leaks.culprit import LOOKS, ranking
 
-        if len(self._censuses) < LOOKS:
+        self._ranked = garbage = self._garbage()
+        if garbage is self._told_before:
+            garbage = None
+        verdict, parts = self._standing(), []
+        if verdict is None or (len(self._censuses) < LOOKS and garbage is None):
             return
-        samples = yield from self._samples()
-        parts = yield from gathering(samples)
-        verdict = self._standing()
-        if verdict is None:
-            return
-        self.found = yield from ranking(self._censuses, verdict.rate, parts)
+        if len(self._censuses) >= LOOKS:
+            samples = yield from self._samples()
+            parts = yield from gathering(samples)
+        if garbage is not None and verdict.rate > 0:
+            # As much of the growth as it was: by when it came nobody knows.
+            garbage = garbage.replace(over=_HOUR * verdict.growth / verdict.rate)
+        self.found = yield from ranking(self._censuses, verdict.rate, parts, garbage)
         self._accuse(self.found)
 
 

@@ -31,15 +31,17 @@ _OWN = 2
 
 
 class Garbage(Record):
-    """What of the youngest generation is garbage.
+    """What of the youngest generation is garbage, or what a collection freed.
 
     Attributes:
-        looked_at: Objects in the youngest generation.
-        garbage: Those of them that nothing leads to.
+        looked_at: Objects in the youngest generation, or of the whole heap those that were noted.
+        garbage: Those of them that nothing leads to, or all that a collection freed.
         types: Garbage by the name of its type.
         bytes: What the garbage takes, each object alone.
         over: Seconds since the last look, or since a collection emptied the generation.
         uncollectable: Objects in `gc.garbage`.
+        kept: The type that most of those have.
+        is_freed: Whether it was freed: then the types are estimates from a sample.
     """
 
     looked_at: int
@@ -48,6 +50,8 @@ class Garbage(Record):
     bytes: int
     over: float
     uncollectable: int
+    kept: str = ""
+    is_freed: bool = False
 
     @property
     def share(self) -> float:

@@ -27,6 +27,7 @@ _IMMUTABLE = 1 << 8
 OURS = __name__.partition(".")[0]
 
 _flags: Callable[[type], int] = type.__dict__["__flags__"].__get__
+_weak_offset: Callable[[type], int] = type.__dict__["__weakrefoffset__"].__get__
 _mro: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 _namespace: Callable[[type], Mapping[Any, Any]] = type.__dict__["__dict__"].__get__
 _name: Callable[[type], str] = type.__dict__["__name__"].__get__
@@ -64,6 +65,11 @@ def referents(obj: object) -> list[Any]:
 def is_fixed(kind: type) -> bool:
     """Whether nobody can have put a method of their own into a type: it is the interpreter's."""
     return bool(_flags(kind) & _IMMUTABLE)
+
+
+def takes_weak_references(kind: type) -> bool:
+    """Whether objects of this type can be referred to weakly."""
+    return _weak_offset(kind) != 0
 
 
 def bases_of(kind: type) -> tuple[type, ...]:

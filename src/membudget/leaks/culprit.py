@@ -63,6 +63,10 @@ _POINTS = 64
 """Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11."""
 
 _FRAMES = "exceptions or generators keep the local variables of the functions they passed"
+_NAMELESS = "objects in cycles"
+"""A name for garbage of types that nobody could tell."""
+
+_TYPES_TOLD = 3
 _CYCLES = "cycles that only a collection frees: is gc off, or frozen?"
 
 
@@ -219,16 +223,32 @@ def _from_garbage(garbage: Garbage | None) -> Iterator[Culprit]:
     if garbage is None or not garbage.garbage:
         return
     own = {name: count for name, count in garbage.types.items() if _is_users(name)}
-    name = max(own or garbage.types, key=lambda one: garbage.types[one])
+    named = own or garbage.types
+    name = max(named, key=lambda one: named[one], default=_NAMELESS)
     hours = max(garbage.over, 1e-3) / 3600
     yield Culprit(
         name=name,
         kind=GARBAGE,
-        items_per_hour=garbage.types[name] / hours,
+        items_per_hour=named.get(name, garbage.garbage) / hours,
         bytes_per_hour=garbage.bytes / hours,
         share=None,
-        note=f"{_CYCLES} {garbage.share:.0%} of the youngest objects were such",
+        note=_said_of(garbage, named),
     )
+
+
+def _said_of(garbage: Garbage, named: Mapping[str, int]) -> str:
+    if garbage.is_freed:
+        said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
+        most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
+        if most:
+            said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
+    else:
+        said = [f"{_CYCLES} {garbage.share:.0%} of the youngest objects were such"]
+    if garbage.uncollectable:
+        said.append(f"{garbage.uncollectable} more wait in gc.garbage for somebody to clear it")
+        if garbage.kept:
+            said[-1] += f", most of them {garbage.kept}"
+    return "; ".join(said)
 
 
 def _from_censuses(censuses: Sequence[Census]) -> Generator[None, None, list[Culprit]]:

@@ -1,0 +1,65 @@
+"""Collecting before accusing: what it tells of the garbage."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+from fakes import FakeClock
+from membudget.budget.collecting import CollectAndTrim
+from membudget.core import Rung
+from membudget.reclaimers.collect import Collect
+
+if TYPE_CHECKING:
+    from membudget.core import Event
+
+
+class Node:
+    """Refers to itself."""
+
+    def __init__(self) -> None:
+        self.me: Any = self
+
+
+class Trim:
+    """Gives nothing back."""
+
+    name = "trim"
+    rung = Rung.GENTLE
+
+    def reclaimable(self) -> int | None:
+        """Unknown."""
+        return None
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Nothing."""
+        del target, until
+        return 0
+
+
+def test_a_collection_says_which_types_it_freed() -> None:
+    """And what they came to in bytes, once it was made."""
+    told: list[Event] = []
+    clock = FakeClock()
+    collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1 << 20, told.append, clock)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(30_000):
+            Node()
+        done = collect(1 << 20)
+    finally:
+        gc.enable()
+    assert done is not None
+    assert collect.garbage is not None
+    assert collect.garbage.types[f"{__name__}.Node"] > 20_000
+    assert collect.garbage.bytes == done[0] > 0
+
+
+def test_in_a_child_forked_amid_the_import_nothing_is_noted() -> None:
+    """That import may never end there; the collection is made all the same."""
+    clock = FakeClock()
+    collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
+    collect._is_loading = True
+    assert collect(1) is not None
+    assert collect.garbage is None
