@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from membudget.budget.foresight import Foresight
     from membudget.budget.leak_watch import Finder, LeakWatch
     from membudget.budget.suspects import Suspects
+    from membudget.budget.tracing import Tracing
     from membudget.core import Reading, Sample
     from membudget.governor.loop import Governor
     from membudget.leaks.advice import Proposal
@@ -67,6 +68,7 @@ class Sampling:
         self._watch: LeakWatch | None = None
         self._suspects: Suspects | None = None
         self._ahead: Foresight | None = None
+        self._tracing: Tracing | None = None
         self._is_loading = self._is_given_up = False
         self.wall: Callable[[], float] = time.time
         self.requests: Callable[[], int | None] = lambda: None
@@ -166,6 +168,8 @@ class Sampling:
             self._efficiency.end()
         if self._suspects is not None:
             self._suspects.end()
+        if self._tracing is not None:
+            self._tracing.end()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.close()
@@ -195,6 +199,8 @@ class Sampling:
             self._watch.after_fork_in_child()
         if self._suspects is not None:
             self._suspects.after_fork_in_child()
+        if self._tracing is not None:
+            self._tracing.after_fork_in_child()
 
     def _begin(self) -> None:
         """Make what takes samples: at the first one of this process."""
@@ -232,7 +238,7 @@ class Sampling:
         if governor is None:
             return
         # Where memory is short this may fail, and is begun anew.
-        keeper = watch = suspects = ahead = None
+        keeper = watch = suspects = ahead = tracing = None
         if (path := settings["monitoring.history_file"]) is not None:
             from membudget.sampling.keep import Keeper  # only for those who keep a file
 
@@ -261,13 +267,28 @@ class Sampling:
 
                 return held_values(self._registry)
 
+            def is_calm() -> bool:
+                return governor.pressure.level is Level.NORMAL
+
+            if (seconds := settings["leaks.trace"]) is not None:
+                from membudget.budget.tracing import Tracing  # only for those who asked
+
+                tracing = Tracing(
+                    lambda: self.standing,
+                    seconds,
+                    is_calm=is_calm,
+                    failed=governor.tell.failed,
+                    clock=governor.clock,
+                )
+
             suspects = Suspects(
                 lambda: self.standing,
                 ring.reading,
                 watch.accuse,
                 held=held,
                 garbage=lambda: getattr(self._collect, "garbage", None),
-                is_calm=lambda: governor.pressure.level is Level.NORMAL,
+                lines=lambda: () if tracing is None else tracing.lines,
+                is_calm=is_calm,
                 failed=governor.tell.failed,
                 every=settings["leaks.census_every"],
                 clock=governor.clock,
@@ -275,8 +296,9 @@ class Sampling:
                 redact=None if self._redact is None else fenced(self._redact, governor.tell.failed),
             )
         self._keeper, self._watch, self._suspects = keeper, watch, suspects
-        self._ahead = ahead
-        governor.chores += [one for one in (keeper, watch, suspects) if one is not None]
+        self._ahead, self._tracing = ahead, tracing
+        chores = (keeper, watch, suspects, tracing)
+        governor.chores += [one for one in chores if one is not None]
 
 
 def _system() -> tuple[float, int] | None:

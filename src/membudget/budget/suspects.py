@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from membudget.heap.census import Census
     from membudget.heap.cycles import Garbage
     from membudget.heap.taker import CensusTaker
+    from membudget.heap.window import Line
     from membudget.leaks.culprit import Culprit, PartGrowth
     from membudget.leaks.records import Verdict
 
@@ -41,6 +42,7 @@ class Suspects:
         accuse: Takes those found, the likeliest first, after each look from the third on.
         held: Gives further roots: what the library's own caches hold, lazily.
         garbage: Gives what a collection before accusing freed, or None where there was none yet.
+        lines: Gives the lines of a window of tracemalloc, or none.
         is_calm: Whether there is no pressure now.
         failed: Takes what went wrong.
         every: Seconds between two looks.
@@ -63,6 +65,7 @@ class Suspects:
         *,
         held: Callable[[], Iterable[tuple[str, Any]]] = tuple,
         garbage: Callable[[], Garbage | None] = lambda: None,
+        lines: Callable[[], tuple[Line, ...]] = tuple,
         is_calm: Callable[[], bool],
         failed: Callable[[str, BaseException], object],
         every: float,
@@ -75,6 +78,7 @@ class Suspects:
         self._accuse = accuse
         self._held = held
         self._garbage = garbage
+        self._lines = lines
         self._is_calm = is_calm
         self._failed = failed
         self._every = every
@@ -92,6 +96,7 @@ class Suspects:
         self._next = float("-inf")
         # What was freed under an earlier suspicion says nothing of the next one.
         self._told_before = self._ranked = self._garbage()
+        self._lined = self._lines()
 
     def due(self, now: float) -> bool:
         """Whether a look is due or under way; without a suspicion all is forgotten."""
@@ -132,8 +137,8 @@ class Suspects:
         return 0
 
     def _has_news(self) -> bool:
-        """Whether a collection has told of garbage since the last ranking."""
-        return self._garbage() is not self._ranked
+        """Whether a collection told of garbage, or a window of lines, since the last ranking."""
+        return self._garbage() is not self._ranked or self._lines() is not self._lined
 
     def end(self) -> None:
         """Let go of a look under way; what was found stands."""
@@ -166,13 +171,14 @@ class Suspects:
                 return
 
     def _ranking(self) -> Generator[None, None, None]:
-        from membudget.leaks.culprit import LOOKS, ranking
+        from membudget.leaks.culprit import LOOKS, located, ranking
 
         self._ranked = garbage = self._garbage()
+        self._lined = lines = self._lines()
         if garbage is self._told_before:
             garbage = None
         verdict, parts = self._standing(), []
-        if verdict is None or (len(self._censuses) < LOOKS and garbage is None):
+        if verdict is None or (len(self._censuses) < LOOKS and garbage is None and not lines):
             return
         if len(self._censuses) >= LOOKS:
             samples = yield from self._samples()
@@ -180,7 +186,8 @@ class Suspects:
         if garbage is not None and verdict.rate > 0:
             # As much of the growth as it was: by when it came nobody knows.
             garbage = garbage.replace(over=_HOUR * verdict.growth / verdict.rate)
-        self.found = yield from ranking(self._censuses, verdict.rate, parts, garbage)
+        found = yield from ranking(self._censuses, verdict.rate, parts, garbage)
+        self.found = located(found, lines)
         self._accuse(self.found)
 
 

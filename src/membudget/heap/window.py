@@ -13,7 +13,11 @@ from membudget.core import Record
 from membudget.heap.locals import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+    from typing import TypeAlias
+
+    Sums: TypeAlias = dict[tuple[str, int], tuple[int, int]]
+    """Bytes and blocks by file and line."""
 
 SHORTEST = 15.0
 LONGEST = 60.0
@@ -21,7 +25,13 @@ _NEEDED = 300.0
 """Seconds of window for a leak of 1 MB an hour: 83 KB."""
 
 _SETTLING = 0.25
-"""The share of the window before the first snapshot: what a request needs is in it by then."""
+"""The share of the window before the first sums: what a request needs is in it by then."""
+
+_MOST = 32_000_000
+"""Bytes of traces after which the window is over; a list of them takes twice that for a moment."""
+
+_AT_A_TIME = 500
+"""Traces added up in a stretch: 1 ms."""
 
 MEMRAY = "memray is installed: `memray run --native` tells the C code's lines as well"
 
@@ -53,7 +63,8 @@ def window_seconds(bytes_per_hour: float) -> float:
 class Window:
     """One window. One thread at a time: `begin`, then `step` until it gives lines, or `end`.
 
-    Tracing that somebody else began is used and not stopped.
+    Tracing that somebody else began is used and not stopped. Where the traces take 32 MB the window
+    is over before its time: half a million live blocks came within it.
 
     Args:
         seconds: How long it is open.
@@ -65,7 +76,9 @@ class Window:
         self._now = now
         self._began = self._first_at = 0.0
         self._is_open = self._is_ours = False
-        self._first: Any = None
+        self._first: Sums | None = None
+        self._last: Sums | None = None
+        self._steps: Generator[None, None, None] | None = None
 
     def begin(self) -> None:
         """Open it; nothing happens where it is open. Cost: an import at first, 3 ms."""
@@ -78,69 +91,122 @@ class Window:
             self._is_ours = True
         self._is_open = True
         self._began = self._now()
+        self._first = self._last = self._steps = None
 
-    def step(self) -> tuple[Line, ...] | None:
-        """Take the first snapshot when it is due; the lines, once the window is over.
-
-        Cost: 0.3 s a million traced blocks for a snapshot; other threads wait for a part of it.
-        """
+    def due(self) -> bool:
+        """Whether there is something to do now. Cost: 1 µs."""
         if not self._is_open:
-            return None
+            return False
         passed = self._now() - self._began
-        if passed >= self._seconds:
-            return self.end()
-        if self._first is None and passed >= self._seconds * _SETTLING:
-            self.settle()
-        return None
+        if self._steps is not None or passed >= self._seconds or _is_full():
+            return True
+        return self._first is None and passed >= self._seconds * _SETTLING
+
+    def step(self, until: float = float("inf")) -> tuple[Line, ...] | None:
+        """Take the sums that are due; the lines, once the window is over.
+
+        Cost: 0.6 s a million traced blocks for a list of them, in which other threads wait; 2 s to
+        add them up, until the time that is given.
+        """
+        if not self.due():
+            return None
+        if self._steps is None:
+            is_over = _is_full() or self._now() - self._began >= self._seconds
+            self._steps = self._ending() if is_over else self._settling()
+        for _ in self._steps:
+            if self._now() >= until:
+                return None
+        self._steps = None
+        return None if self._last is None else self.end()
 
     def settle(self) -> None:
-        """Take the first snapshot now."""
-        import tracemalloc
-
-        if tracemalloc.is_tracing():
-            self._first = tracemalloc.take_snapshot()
-            self._first_at = self._now()
+        """Take the first sums now."""
+        for _ in self._settling():
+            pass
 
     def end(self, most: int = 10) -> tuple[Line, ...]:
-        """Close it; the lines that kept the most, the largest first. Closed already: none.
-
-        Cost: 1.8 s a million traced blocks, most of it with the GIL given away now and then.
-        """
-        import tracemalloc
-
+        """Close it; the lines that kept the most, the largest first. Closed already: none."""
         if not self._is_open:
             return ()
-        self._is_open = False
         try:
-            if not tracemalloc.is_tracing():  # Somebody else stopped it.
-                return ()
-            if self._first is None:
-                self._first, self._first_at = tracemalloc.Snapshot((), 1), self._began
-            last = tracemalloc.take_snapshot()
-            return self._lines(last, most)
+            if self._last is None:
+                for _ in self._ending():
+                    pass
+            return self._lines(self._last or {}, most)
         finally:
-            self._first = None
-            if self._is_ours:
-                self._is_ours = False
-                tracemalloc.stop()
+            self.drop()
 
-    def _lines(self, last: Any, most: int) -> tuple[Line, ...]:
+    def drop(self) -> None:
+        """Close it and tell nothing; in a forked child, too, which is traced as its parent was."""
+        self._is_open = False
+        self._first = self._last = self._steps = None
+        if self._is_ours:
+            import tracemalloc
+
+            self._is_ours = False
+            tracemalloc.stop()
+
+    def _settling(self) -> Generator[None, None, None]:
+        sums: Sums = {}
+        yield from _summed(sums)
+        self._first, self._first_at = sums, self._now()
+
+    def _ending(self) -> Generator[None, None, None]:
+        if self._first is None:
+            self._first, self._first_at = {}, self._began
+        sums: Sums = {}
+        yield from _summed(sums)
+        if self._is_ours:  # What follows need not be traced.
+            import tracemalloc
+
+            self._is_ours = False
+            tracemalloc.stop()
+        self._last = sums
+
+    def _lines(self, last: Sums, most: int) -> tuple[Line, ...]:
         hours = max(1e-3, self._now() - self._first_at) / 3600
         found = []
-        for one in last.compare_to(self._first, "lineno"):
-            frame = one.traceback[0]
-            if one.size_diff > 0 and not _is_passed(frame.filename):
+        for place, (size, blocks) in last.items():
+            before = (self._first or {}).get(place, (0, 0))
+            if size > before[0] and not _is_passed(place[0]):
                 found.append(
                     Line(
-                        file=frame.filename,
-                        line=frame.lineno,
-                        bytes=one.size_diff,
-                        blocks=one.count_diff,
-                        per_hour=one.size_diff / hours,
+                        file=place[0],
+                        line=place[1],
+                        bytes=size - before[0],
+                        blocks=blocks - before[1],
+                        per_hour=(size - before[0]) / hours,
                     )
                 )
         found.sort(key=lambda one: -one.bytes)
         return tuple(found[:most])
+
+
+def _is_full() -> bool:
+    import tracemalloc
+
+    return tracemalloc.is_tracing() and tracemalloc.get_tracemalloc_memory() > _MOST
+
+
+def _summed(sums: Sums) -> Generator[None, None, None]:
+    """Add up all traces by their line, into `sums`; nothing where somebody stopped tracing."""
+    import tracemalloc
+
+    if not tracemalloc.is_tracing():
+        return
+    # What `Snapshot.statistics` reads, too: a `Trace` for each would take ten times as long.
+    traces: Any = tracemalloc.take_snapshot().traces
+    rows = getattr(traces, "_traces", None)
+    if rows is None:
+        rows = [
+            (0, one.size, [(one.traceback[0].filename, one.traceback[0].lineno)]) for one in traces
+        ]
+    for number, row in enumerate(rows, 1):
+        if number % _AT_A_TIME == 0:
+            yield
+        size, place = row[1], row[2][0]
+        held = sums.get(place, (0, 0))
+        sums[place] = held[0] + size, held[1] + 1
 
 
 def memray_advice() -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from membudget.heap.census import Census, Detail
     from membudget.heap.cycles import Garbage
+    from membudget.heap.window import Line
 
 T = TypeVar("T")
 
@@ -93,7 +94,8 @@ class Culprit(Record):
 
     Attributes:
         name: As "app.store.SessionStore._by_id".
-        kind: "dict", "lru_cache", "task", "thread", "type", "garbage", "native", or a component's.
+        kind: "dict", "lru_cache", "task", "thread", "type", "garbage", "native", "line", or a
+            component's.
         items_per_hour: By how many items it grows.
         bytes_per_hour: How fast that is, guessed; None where nobody can tell what an item takes.
         share: The share of the growth that it explains, 0 to 1; None where that is not known.
@@ -187,6 +189,37 @@ def ranking(
         )
         found.insert(0, native)
     return tuple(found[:most])
+
+
+def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:
+    """The suspects, the first with the line that allocated most of what stayed.
+
+    Args:
+        found: As `rank` gives them; where there is none, the line is the suspect.
+        lines: Of a window of tracemalloc, those that kept the most first.
+    """
+    if found and found[0].kind == "native":
+        from membudget.heap.window import memray_advice  # looks for a package on the disk
+
+        note = "; ".join(text for text in (found[0].note, memray_advice()) if text)
+        found = (found[0].replace(note=note), *found[1:])
+    if not lines:
+        return found
+    first, all_bytes = lines[0], sum(one.bytes for one in lines)
+    where = f"{first.file}:{first.line}"
+    told = f"allocated at {where}, {first.bytes / all_bytes:.0%} of what stayed while it was traced"
+    if not found:
+        line = Culprit(
+            name=where,
+            kind="line",
+            items_per_hour=None,
+            bytes_per_hour=first.per_hour,
+            share=None,
+            note=told,
+        )
+        return (line,)
+    culprit = found[0].replace(note="; ".join(text for text in (found[0].note, told) if text))
+    return (culprit, *found[1:])
 
 
 def _each(step: Callable[[Culprit], T], some: Sequence[Culprit]) -> Generator[None, None, list[T]]:

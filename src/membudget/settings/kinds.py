@@ -88,6 +88,10 @@ def _interval(value: Any, *, name: str) -> float | None:
     return None if value in (None, "adaptive") else as_seconds(value, name=name)
 
 
+def _spell(value: Any, *, name: str) -> float | None:
+    return None if value in (None, "off") else as_seconds(value, name=name)
+
+
 def _switch(value: Any, *, name: str) -> bool:
     if isinstance(value, bool):
         return value
@@ -250,6 +254,12 @@ INTERVAL = Kind(
     read=_interval,
     write=lambda value: "adaptive" if value is None else format_seconds(value),
     schema=_text_like("adaptive", _TIME_TEXT),
+)
+SPELL = Kind(
+    form="a time such as 60s, or off",
+    read=_spell,
+    write=lambda value: "off" if value is None else format_seconds(value),
+    schema=_text_like("off", _TIME_TEXT),
 )
 SWITCH = Kind(
     form="true or false",

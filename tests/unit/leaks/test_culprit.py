@@ -8,7 +8,8 @@ import pytest
 
 from membudget.heap.census import Census, Detail
 from membudget.heap.cycles import Garbage
-from membudget.leaks.culprit import NATIVE, PartGrowth, rank
+from membudget.heap.window import Line
+from membudget.leaks.culprit import NATIVE, PartGrowth, located, rank
 from membudget.leaks.reach import reached
 
 MB = 1_000_000.0
@@ -182,3 +183,25 @@ def test_what_can_be_reached_is_the_share_of_the_largest_holder(
 def test_of_nobody_nothing_can_be_reached() -> None:
     """Nor of a growth that nobody knows."""
     assert reached(()) is None
+
+
+def line(place: int, size: int) -> Line:
+    """A line that allocated what stayed."""
+    return Line(file="/srv/shop.py", line=place, bytes=size, blocks=1, per_hour=60.0 * size)
+
+
+def test_the_likeliest_culprit_gets_the_line_that_allocated_most() -> None:
+    """With its share of what stayed."""
+    key = ("dict", "shop.Store._by_id")
+    found = rank(looks({key: [100, 8100, 16_100]}, {key: Detail(bytes_each=1000.0)}))
+    told = located(found, (line(12, 300_000), line(7, 100_000)))
+    assert told[0].name == "shop.Store._by_id"
+    assert told[0].note == "allocated at /srv/shop.py:12, 75% of what stayed while it was traced"
+    assert located(found, ()) == found
+
+
+def test_where_nobody_is_suspected_the_line_is_the_suspect() -> None:
+    """It is more than nothing."""
+    (told,) = located((), (line(12, 300_000),))
+    assert (told.kind, told.name) == ("line", "/srv/shop.py:12")
+    assert told.bytes_per_hour == 60.0 * 300_000

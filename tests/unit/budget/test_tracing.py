@@ -1,0 +1,169 @@
+"""When a window of tracemalloc is opened, and what comes of it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fakes import FakeClock
+from membudget.budget.tracing import LONGEST, Tracing
+from membudget.heap import window
+from membudget.leaks.records import Confidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Standing:
+    """Stands where a verdict does; only how sure it is is asked."""
+
+    def __init__(self, confidence: Confidence) -> None:
+        self.confidence = confidence
+
+
+class Scene:
+    """A chore with a verdict and a pressure that are set by hand."""
+
+    def __init__(self, seconds: float = 20.0) -> None:
+        self.verdict: Any = Standing(Confidence.MEDIUM)
+        self.is_calm = True
+        self.clock = FakeClock()
+        self.failures: list[str] = []
+        self.kept: list[bytearray] = []
+        self.chore = Tracing(
+            lambda: self.verdict,
+            seconds,
+            is_calm=lambda: self.is_calm,
+            failed=lambda where, _error: self.failures.append(where),
+            clock=self.clock,
+        )
+
+    def live(self, seconds: float) -> None:
+        """Leak for so long, a second at a time."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1.0)
+            for _ in range(20):
+                self.kept.append(bytearray(1000))  # the line that is looked for
+            self.step()
+
+    def step(self) -> None:
+        """As the governor does."""
+        if self.chore.due(self.clock.now()):
+            self.chore.run(self.clock.now() + 3600.0)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    """One for a test, and tracing is over after it."""
+    one = Scene()
+    yield one
+    one.chore.end()
+    assert not tracemalloc.is_tracing()
+
+
+def test_nothing_is_traced_before_a_leak_is_sure(scene: Scene) -> None:
+    """A low suspicion is not worth a process that is five times slower."""
+    for verdict in (None, Standing(Confidence.NONE), Standing(Confidence.LOW)):
+        scene.verdict = verdict
+        scene.step()
+        assert not tracemalloc.is_tracing()
+
+
+def test_the_line_of_a_leak_that_is_sure_is_found_once(scene: Scene) -> None:
+    """Then tracing is over, until another suspicion."""
+    scene.step()
+    assert tracemalloc.is_tracing()
+    scene.live(25)
+    assert not tracemalloc.is_tracing()
+    assert scene.chore.lines[0].file == __file__
+    assert scene.chore.lines[0].bytes > 100_000
+    scene.clock.advance(1e6)
+    scene.step()
+    assert not tracemalloc.is_tracing()
+    assert scene.chore.lines
+    scene.verdict = Standing(Confidence.NONE)
+    scene.step()
+    assert scene.chore.lines == ()
+    scene.verdict = Standing(Confidence.HIGH)
+    scene.step()
+    assert tracemalloc.is_tracing()
+
+
+def test_where_somebody_else_traces_nothing_is_done(scene: Scene) -> None:
+    """Neither then nor when they end it; an hour later it is tried anew."""
+    tracemalloc.start(3)
+    try:
+        scene.step()
+        scene.live(30)
+        assert scene.chore.lines == ()
+        assert tracemalloc.get_traceback_limit() == 3
+    finally:
+        tracemalloc.stop()
+    scene.step()
+    assert not tracemalloc.is_tracing()
+    scene.clock.advance(3600.0)
+    scene.step()
+    assert tracemalloc.is_tracing()
+
+
+def test_pressure_ends_a_window_and_opens_none(scene: Scene) -> None:
+    """Traces take memory themselves."""
+    scene.step()
+    scene.is_calm = False
+    scene.step()
+    assert not tracemalloc.is_tracing()
+    scene.is_calm = True
+    scene.step()
+    assert not tracemalloc.is_tracing()
+    scene.clock.advance(3600.0)
+    scene.step()
+    assert tracemalloc.is_tracing()
+
+
+def test_a_suspicion_that_clears_ends_the_window(scene: Scene) -> None:
+    """Nobody waits for its lines any more."""
+    scene.step()
+    scene.verdict = Standing(Confidence.NONE)
+    scene.step()
+    assert not tracemalloc.is_tracing()
+
+
+def test_a_forked_child_is_traced_no_more(scene: Scene) -> None:
+    """It was forked from a process that was."""
+    scene.step()
+    scene.chore.after_fork_in_child()
+    assert not tracemalloc.is_tracing()
+    assert scene.failures == []
+
+
+def test_a_window_is_open_for_fifteen_minutes_at_most() -> None:
+    """Whatever was asked for."""
+    assert Scene(1e6).chore.seconds == LONGEST == 900.0
+
+
+def test_a_window_whose_traces_take_too_much_ends_early(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tells what it has seen."""
+    scene.step()
+    scene.live(8)
+    monkeypatch.setattr(window, "_MOST", 1)
+    scene.live(1)
+    assert not tracemalloc.is_tracing()
+    assert scene.chore.lines[0].file == __file__
+
+
+def test_adding_up_goes_on_in_slices(scene: Scene) -> None:
+    """However many traces there are."""
+    scene.step()
+    scene.live(8)
+    more = [[number] for number in range(5000)]
+    scene.clock.advance(60.0)
+    steps = 0
+    while not scene.chore.lines:
+        assert scene.chore.due(scene.clock.now())
+        scene.chore.run(scene.clock.now())  # As little as can be.
+        steps += 1
+    assert steps >= len(more) / 500
