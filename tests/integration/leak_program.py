@@ -5,8 +5,9 @@
 A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any
 process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
 each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
-what grows all the time; `texts` is `named` with texts of somebody's as keys, and `redacted` passes
-them through a redaction; both write reports into the folder FILE and say what the socket would.
+what grows all the time; `traced` is `named` and in the end says where that was allocated; `texts`
+is `named` with texts of somebody's as keys, and `redacted` passes them through a redaction; both
+write reports into the folder FILE and say what the socket would.
 `bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
 child that says what it begins with; `history` keeps its samples in the file, in real time. The
 program prints a JSON object a line, and runs until it is killed or has told enough.
@@ -24,7 +25,8 @@ import membudget
 
 SECONDS = 0.03
 STEP = 300.0
-NAMED = ("named", "texts", "redacted")
+TOLD = ("named", "texts", "redacted")
+NAMED = (*TOLD, "traced")
 SOMEBODYS = "zzsomebodyszz"
 ENOUGH = {"leak": "medium", "fork": "medium"}
 LIMITS = {"near": "300MiB"}
@@ -45,7 +47,10 @@ def main(way: str, file: str | None) -> None:
             "history_file": file if way == "history" else None,
             "history_size": 2880 if way == "history" else 288,
         },
-        leaks={"census_every": 0.1 if way in NAMED else 3600.0},
+        leaks={
+            "census_every": 0.1 if way in NAMED else 3600.0,
+            "trace": 0.5 if way == "traced" else None,
+        },
         redact=(lambda text: text.replace(SOMEBODYS, "<hidden>")) if way == "redacted" else None,
         cleanup={"cooldown": 0.001},
     )
@@ -64,12 +69,17 @@ def main(way: str, file: str | None) -> None:
         if report(told, way):
             say(seconds_left=budget.step().seconds_left)
             break
+        suspected = budget.sampling.suspected() if way == "traced" else ()
+        if any("traced" in one.note for one in suspected):
+            break
     verdict = budget.leaks()
     say(end=str(verdict.kind), confidence=verdict.confidence.name, samples=len(budget.samples))
     if way == "fork":
         fork(budget)
     if way in ("texts", "redacted") and file is not None:
         tell_all(budget, file)
+    if way == "traced":
+        say(suspected=[one.as_dict() for one in budget.sampling.suspected()])
     budget.stop()
 
 
@@ -98,7 +108,7 @@ def report(told: list[Any], way: str) -> bool:
             say(event=kind, **{key: str(value) for key, value in event.as_dict().items()})
             is_enough = is_enough or getattr(event, "confidence", "") == enough
             is_enough = is_enough or (way == "near" and kind == "LimitForeseen")
-            is_enough = is_enough or (way in NAMED and bool(getattr(event, "culprit", "")))
+            is_enough = is_enough or (way in TOLD and bool(getattr(event, "culprit", "")))
     return is_enough
 
 

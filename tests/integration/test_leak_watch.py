@@ -86,6 +86,15 @@ def test_what_redact_returns_is_all_that_is_told_of_the_programs_texts(
     assert not [line for line in lines if line.get("event") == "Failed"]
 
 
+def test_a_leak_that_is_sure_is_traced_to_its_line_where_that_was_asked_for() -> None:
+    """The line beside the list that holds what it allocated."""
+    (suspected,) = [line["suspected"] for line in told("traced") if "suspected" in line]
+    assert suspected[0]["name"] == "__main__.kept"
+    lines = Path(PROGRAM).read_text().splitlines()
+    (place,) = [at for at, text in enumerate(lines, 1) if "os.urandom(4096)" in text]
+    assert f"allocated at {PROGRAM}:{place}, " in suspected[0]["note"]
+
+
 def test_a_process_that_fills_a_bounded_cache_is_not_accused() -> None:
     """It takes in as much, and its end was told."""
     lines = told("bounded")

@@ -7,26 +7,33 @@ second, and rightly kept silent on three native ones. Pure: censuses and series 
 
 from __future__ import annotations
 
-import sys
-from itertools import pairwise
-from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
-from membudget.core import Record
 from membudget.heap.census import GARBAGE, TYPE
+from membudget.leaks.suspect import (
+    CARRIERS,
+    LOOKS,
+    Culprit,
+    PartGrowth,
+    detail_of,
+    from_garbage,
+    from_part,
+    grew,
+    is_users,
+    located,
+    suspect_of,
+)
 from membudget.trend import theil_sen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from membudget.heap.census import Census, Detail
+    from membudget.heap.census import Census
     from membudget.heap.cycles import Garbage
-    from membudget.heap.window import Line
+
+__all__ = ["LOOKS", "NATIVE", "Culprit", "PartGrowth", "located", "rank", "ranking"]
 
 T = TypeVar("T")
-
-LOOKS = 3
-"""Looks at least: in two, most of what is busy has grown."""
 
 NATIVE = "native or mmap"
 ADVICE = (
@@ -46,7 +53,6 @@ _UNKNOWN = 64.0
 _WEIGHTS = {TYPE: 0.5, GARBAGE: 0.9, "component": 1.2}
 """What a share counts for in the ranking: a holder says more than the type of what it holds."""
 
-_CARRIERS = {"frame": 0.3, "traceback": 0.3, "generator": 0.3, "coroutine": 0.2}
 _BUILTIN_TYPE = 0.05
 _INNER = 0.4
 """For what lies within another suspect."""
@@ -59,59 +65,6 @@ _KEPT = 200
 
 _AT_A_TIME = 50
 """Names looked at in a stretch: 1 ms where all of them grew."""
-
-_POINTS = 64
-"""Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11."""
-
-_FRAMES = "exceptions or generators keep the local variables of the functions they passed"
-_NAMELESS = "objects in cycles"
-"""A name for garbage of types that nobody could tell."""
-
-_TYPES_TOLD = 3
-_CYCLES = "cycles that only a collection frees: is gc off, or frozen?"
-
-
-class PartGrowth(Record):
-    """A registered component's figures over time.
-
-    Attributes:
-        name: As it was registered.
-        kind: "Cache", "BoundedDeque", …
-        hours: When each figure was taken.
-        items: Its items at those times.
-        bytes: Its bytes at those times, or None where it does not count them.
-    """
-
-    name: str
-    kind: str
-    hours: tuple[float, ...]
-    items: tuple[float, ...]
-    bytes: tuple[float, ...] | None = None
-
-
-class Culprit(Record):
-    """One suspect.
-
-    Attributes:
-        name: As "app.store.SessionStore._by_id".
-        kind: "dict", "lru_cache", "task", "thread", "type", "garbage", "native", "line", or a
-            component's.
-        items_per_hour: By how many items it grows.
-        bytes_per_hour: How fast that is, guessed; None where nobody can tell what an item takes.
-        share: The share of the growth that it explains, 0 to 1; None where that is not known.
-        newest: The newest item's type and shortened text.
-        chain: The steps from a root to it.
-        note: What is to be said of it.
-    """
-
-    name: str
-    kind: str
-    items_per_hour: float | None
-    bytes_per_hour: float | None
-    share: float | None
-    newest: str = ""
-    chain: tuple[str, ...] = ()
-    note: str = ""
 
 
 def rank(
@@ -155,9 +108,9 @@ def ranking(
     """
     found: list[Culprit] = []
     for part in parts:
-        found += _from_part(part)
+        found += from_part(part)
         yield
-    found += _from_garbage(garbage)
+    found += from_garbage(garbage)
     if len(censuses) >= LOOKS:
         found += yield from _from_censuses(censuses)
     if growth is not None and growth > 0:
@@ -191,37 +144,6 @@ def ranking(
     return tuple(found[:most])
 
 
-def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:
-    """The suspects, the first with the line that allocated most of what stayed.
-
-    Args:
-        found: As `rank` gives them; where there is none, the line is the suspect.
-        lines: Of a window of tracemalloc, those that kept the most first.
-    """
-    if found and found[0].kind == "native":
-        from membudget.heap.window import memray_advice  # looks for a package on the disk
-
-        note = "; ".join(text for text in (found[0].note, memray_advice()) if text)
-        found = (found[0].replace(note=note), *found[1:])
-    if not lines:
-        return found
-    first, all_bytes = lines[0], sum(one.bytes for one in lines)
-    where = f"{first.file}:{first.line}"
-    told = f"allocated at {where}, {first.bytes / all_bytes:.0%} of what stayed while it was traced"
-    if not found:
-        line = Culprit(
-            name=where,
-            kind="line",
-            items_per_hour=None,
-            bytes_per_hour=first.per_hour,
-            share=None,
-            note=told,
-        )
-        return (line,)
-    culprit = found[0].replace(note="; ".join(text for text in (found[0].note, told) if text))
-    return (culprit, *found[1:])
-
-
 def _each(step: Callable[[Culprit], T], some: Sequence[Culprit]) -> Generator[None, None, list[T]]:
     """What a step makes of each, some at a time."""
     made: list[T] = []
@@ -230,58 +152,6 @@ def _each(step: Callable[[Culprit], T], some: Sequence[Culprit]) -> Generator[No
         if place % _AT_A_TIME == 0:
             yield
     return made
-
-
-def _from_part(part: PartGrowth) -> Iterator[Culprit]:
-    if not _grew(part.items) and not (part.bytes and _grew(part.bytes)):
-        return
-    yield Culprit(
-        name=part.name,
-        kind=part.kind,
-        items_per_hour=theil_sen(_thinned(part.hours), _thinned(part.items)),
-        bytes_per_hour=theil_sen(_thinned(part.hours), _thinned(part.bytes))
-        if part.bytes
-        else None,
-        share=None,
-        note="registered component",
-    )
-
-
-def _thinned(series: Sequence[float]) -> Sequence[float]:
-    """At most 64 of its values, evenly, the last one always: there are slopes for each two."""
-    return series[:: -max(1, ceil(len(series) / _POINTS))][::-1]
-
-
-def _from_garbage(garbage: Garbage | None) -> Iterator[Culprit]:
-    if garbage is None or not garbage.garbage:
-        return
-    own = {name: count for name, count in garbage.types.items() if _is_users(name)}
-    named = own or garbage.types
-    name = max(named, key=lambda one: named[one], default=_NAMELESS)
-    hours = max(garbage.over, 1e-3) / 3600
-    yield Culprit(
-        name=name,
-        kind=GARBAGE,
-        items_per_hour=named.get(name, garbage.garbage) / hours,
-        bytes_per_hour=garbage.bytes / hours,
-        share=None,
-        note=_said_of(garbage, named),
-    )
-
-
-def _said_of(garbage: Garbage, named: Mapping[str, int]) -> str:
-    if garbage.is_freed:
-        said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
-        most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
-        if most:
-            said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
-    else:
-        said = [f"{_CYCLES} {garbage.share:.0%} of the youngest objects were such"]
-    if garbage.uncollectable:
-        said.append(f"{garbage.uncollectable} more wait in gc.garbage for somebody to clear it")
-        if garbage.kept:
-            said[-1] += f", most of them {garbage.kept}"
-    return "; ".join(said)
 
 
 def _from_censuses(censuses: Sequence[Census]) -> Generator[None, None, list[Culprit]]:
@@ -295,42 +165,10 @@ def _from_censuses(censuses: Sequence[Census]) -> Generator[None, None, list[Cul
             if looked_at % _AT_A_TIME == 0:
                 yield
             items = [float(one.counts.get(kind, {}).get(name, 0)) for one in censuses]
-            if _grew(items):
+            if grew(items):
                 slope = theil_sen(hours, items)
-                found.append(_culprit(kind, name, slope, _detail(censuses, kind, name)))
+                found.append(suspect_of(kind, name, slope, detail_of(censuses, kind, name)))
     return found
-
-
-def _detail(censuses: Sequence[Census], kind: str, name: str) -> Detail:
-    for census in reversed(censuses):
-        if (kind, name) in census.details:
-            return census.details[kind, name]
-    return censuses[-1].detail(kind, name)
-
-
-def _culprit(kind: str, name: str, items: float, detail: Detail) -> Culprit:
-    each, note = detail.bytes_each, detail.note
-    if kind == TYPE and name in _CARRIERS:
-        note = note or _FRAMES
-    return Culprit(
-        name=name,
-        kind=kind,
-        items_per_hour=items,
-        bytes_per_hour=None if each is None else items * each,
-        share=None,
-        newest=detail.newest,
-        chain=detail.chain,
-        note=note,
-    )
-
-
-def _grew(items: Sequence[float]) -> bool:
-    """Whether it grew in every interval; of five and more, one may have stood still."""
-    if len(items) < LOOKS:
-        return False
-    steps = [after - before for before, after in pairwise(items)]
-    still = sum(step == 0 for step in steps)
-    return min(steps) >= 0 and items[-1] > items[0] and still <= (1 if len(steps) > LOOKS else 0)
 
 
 def _shared(one: Culprit, growth: float) -> Culprit:
@@ -350,7 +188,7 @@ def _score(one: Culprit, growth: float | None) -> float:
     if one.note == "registered component":
         weight = _WEIGHTS["component"]
     if one.kind == TYPE:
-        weight = weight if _is_users(one.name) else _CARRIERS.get(one.name, _BUILTIN_TYPE)
+        weight = weight if is_users(one.name) else CARRIERS.get(one.name, _BUILTIN_TYPE)
     return rate * weight
 
 
@@ -365,9 +203,3 @@ def _lies_within(one: Culprit, others: Sequence[Culprit], order: Mapping[int, fl
 
 def _explained(found: Sequence[Culprit]) -> float:
     return max((one.share or 0.0 for one in found), default=0.0)
-
-
-def _is_users(name: str) -> bool:
-    """Whether a type is of the program or a library, not of the interpreter's own."""
-    root = name.partition(".")[0]
-    return "." in name and (root == "__main__" or root not in sys.stdlib_module_names)
