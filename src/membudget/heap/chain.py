@@ -7,6 +7,7 @@ first.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from membudget.heap.owner import Steps
 from membudget.heap.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SLICE = 0.005
 
@@ -47,7 +48,7 @@ class ChainSearch:
         self._now = now
         self._walk = Walk(
             self._roots(extra, only),
-            _Noticing({}, type(target)),
+            _Noticing((type(target),)),
             self._meet,
             late=roots.late_roots() if only is None else (),
             passed=roots.own_namespaces(),
@@ -84,12 +85,45 @@ class ChainSearch:
 
 
 class _Noticing(Kinds):
-    """Kinds of which one type's every object is met."""
+    """Kinds of which some types' every object is met."""
 
-    def __init__(self, before: dict[str, int], wanted: type) -> None:
-        super().__init__(before)
-        one = self.of(wanted)
-        one.special = True
+    def __init__(self, wanted: Iterable[type]) -> None:
+        super().__init__({})
+        for kind in wanted:
+            self.of(kind).special = True
+
+
+def owners_of(
+    targets: Sequence[Any], *, extra: Iterable[tuple[str, Any]] = (), until: float
+) -> dict[int, str]:
+    """The names of what holds some objects, by the objects' ids, as a census names containers.
+
+    Args:
+        targets: Objects that can refer to others.
+        extra: Further roots, taken first.
+        until: Monotonic time at which the search ends; those not found by then are left out.
+
+    Cost: up to 1.3 s a million objects, in one go: for tests and tools.
+    """
+    wanted = {id(one) for one in targets}
+    found: dict[int, str] = {}
+    steps = Steps()
+
+    def meet(obj: Any, _kind: Any, place: int, _is_noticed: bool) -> None:  # noqa: FBT001  # as the walk calls it
+        if id(obj) in wanted:
+            found[id(obj)], _ = steps.owner(walk.paths.path(obj, place))
+
+    walk = Walk(
+        itertools.chain(extra, roots.all_roots()),
+        _Noticing(map(type, targets)),
+        meet,
+        late=roots.late_roots(),
+        passed=[*roots.own_namespaces(), id(targets)],
+    )
+    while len(found) < len(wanted) and time.monotonic() < until:
+        if walk.step(min(until, time.monotonic() + SLICE)):
+            break
+    return found
 
 
 def chain_to(target: Any, **settings: Any) -> tuple[str, ...]:

@@ -7,13 +7,20 @@ test that has already failed, wrong in a service.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections import Counter, deque
 from functools import _lru_cache_wrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from membudget.testing.owners import owner_of
+from membudget.heap.caches import name_of
+from membudget.heap.chain import owners_of
+from membudget.heap.locals import is_ours
 from membudget.testing.result import Grown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 _OFTEN = 0.005
 """Growth a call from which it is shown: one in two hundred."""
@@ -69,11 +76,12 @@ class Inventory:
         grown = [pair for pair in grown if pair[1] is not self._lengths]
         grown.sort(key=lambda pair: -pair[0])
         del grown[_SHOWN:]
-        ignored = {id(objects), id(grown), *map(id, grown)}
+        targets = [one for _, one in grown]
         until = time.monotonic() + _PATIENCE
+        owners = owners_of(targets, extra=_called(), until=until) if targets else {}
         return tuple(
             Grown(
-                name=owner_of(one, ignored) if time.monotonic() < until else f"a {_kind(one)}",
+                name=_owner(one, owners),
                 kind=_kind(one),
                 each=more / calls,
                 now=_length(one) or 0,
@@ -81,6 +89,23 @@ class Inventory:
             )
             for more, one in grown
         )
+
+
+def _called() -> Iterator[tuple[str, Any]]:
+    """The functions that our own callers have in their hands: what is looked at may be theirs."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way
+    while frame is not None:
+        if is_ours(frame.f_code):
+            for value in list(frame.f_locals.values()):
+                if callable(value) and not isinstance(value, type):
+                    yield "the function", value
+        frame = frame.f_back
+
+
+def _owner(one: Any, owners: dict[int, str]) -> str:
+    if type(one) is _lru_cache_wrapper:
+        return name_of(one)
+    return owners.get(id(one)) or f"a {_kind(one)}"
 
 
 _PLAIN = frozenset({"dict", "list", "tuple", "set", "cell", "function"})

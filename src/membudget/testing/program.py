@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from array import array
+from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from membudget.core import Record
 from membudget.errors import ProbeError
 from membudget.probes.process import process_probe
 from membudget.testing.growth import grew_in_every, pace
+from membudget.trend import floors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +39,8 @@ ENDING = 0.05
 LEAST = 1 << 20
 """Bytes of growth over all stretches below which nothing is said: allocators round by as much."""
 
-_SAMPLES = 20
-"""Samples due in each stretch."""
+_SAMPLES, _FEWEST = 20, 3
+"""Samples due in each stretch, and those without which it has no floor."""
 
 _QUICKEST, _SLOWEST = 0.02, 1.0
 _GRACE = 10.0
@@ -124,14 +126,11 @@ def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple
     if not times:
         return ()
     begin, end = times[-1] * WARMUP, times[-1]
-    width = (end - begin) / rounds
-    stretches: list[list[int]] = [[] for _ in range(rounds)]
-    for at, use in zip(times, uses, strict=True):
-        if at >= begin and width > 0:
-            stretches[min(rounds - 1, int((at - begin) / width))].append(use)
-    if any(len(stretch) < 3 for stretch in stretches):  # noqa: PLR2004  # a floor of fewer is none
+    starts = [bisect_left(times, begin + (end - begin) / rounds * one) for one in range(rounds)]
+    if any(after - before < _FEWEST for before, after in pairwise([*starts, len(times)])):
         return ()
-    return tuple(min(stretch) for stretch in stretches)
+    _, minima = floors(times, uses, begin, end, rounds)
+    return tuple(int(one) for one in minima)
 
 
 def _before_its_end(times: array[float], uses: array[int]) -> tuple[array[float], array[int]]:
@@ -143,16 +142,16 @@ def _before_its_end(times: array[float], uses: array[int]) -> tuple[array[float]
 def _judged(
     times: Sequence[float], uses: Sequence[int], rounds: int, code: int | None
 ) -> ProgramResult:
-    floors = floors_of(times, uses, rounds)
-    deltas = [after - before for before, after in pairwise(floors)]
+    found = floors_of(times, uses, rounds)
+    deltas = [after - before for before, after in pairwise(found)]
     growth, took = sum(deltas), times[-1] if times else 0.0
     is_leak = grew_in_every(deltas) and pace(deltas) >= LASTING and growth >= LEAST
     hours = took * (1 - WARMUP) * (rounds - 1) / rounds / 3600
     return ProgramResult(
-        verdict="too short to tell" if not floors else "leak" if is_leak else "no leak",
+        verdict="too short to tell" if not found else "leak" if is_leak else "no leak",
         took=took,
         samples=len(times),
-        floors=floors,
+        floors=found,
         growth=growth,
         rate=growth / hours if hours else 0.0,
         pace=pace(deltas) if deltas else 0.0,
