@@ -35,9 +35,12 @@ _DETAILED = 300
 _SAMPLED = 8
 """Of what grew, so many are weighed."""
 
-_STACK = 32 * 1024
-"""Bytes of a thread's stack that it touches, and of what the system keeps for it: measured."""
+_STACK = 20 * 1024
+"""Resident bytes of a thread that waits, its own objects included.
 
+Measured over 1000 threads (Linux, CPython 3.11 to 3.13, glibc): 16.8 KB with one function, 20.9 KB
+with thirty. Page tables (4 KB) and the kernel's own stack (16 KB) count in a cgroup only.
+"""
 
 KEEPS_FRAMES = "exceptions kept with their tracebacks keep the variables of every function passed"
 
