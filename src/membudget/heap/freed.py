@@ -19,8 +19,8 @@ from membudget.heap.cycles import Cycles, Garbage
 SAMPLED = 20_000
 """Objects noted: 15 ms."""
 
-MOST_BLOCKS = 4_000_000
-"""Live blocks above which nothing is listed: it holds the GIL for 30 to 48 ms a million objects."""
+MOST_BLOCKS = 2_000_000
+"""Live blocks above which nothing is listed: it holds the GIL for 30 ms (ADR 5)."""
 
 _FEWEST = 3
 """Of a type, so many must have ended for it to be named."""
