@@ -139,6 +139,17 @@ def test_what_a_collection_freed_is_told_by_type_without_waiting_for_a_third_loo
     assert len(scene.accused) == 1
 
 
+def test_the_little_garbage_that_there_always_is_is_not_told(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundredth of the growth explains nothing."""
+    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
+    scene.verdict = Standing(Confidence.LOW)
+    scene.garbage = freed("shop.Node", 100_000).replace(uncollectable=0)
+    _see_through(scene)
+    assert scene.accused == []
+
+
 def test_what_was_freed_under_an_earlier_suspicion_is_no_news_in_the_next(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,9 @@ _AT_A_TIME = 32
 
 _HOUR = 3600.0
 
+_WORTH = 0.05
+"""Share of the growth from which what a collection freed is told: there is always some garbage."""
+
 
 class Suspects:
     """The chore that looks for what grows, in slices of at most 5 ms, while somebody suspects.
@@ -175,9 +178,9 @@ class Suspects:
 
         self._ranked = garbage = self._garbage()
         self._lined = lines = self._lines()
-        if garbage is self._told_before:
-            garbage = None
         verdict, parts = self._standing(), []
+        if garbage is self._told_before or (verdict and not _is_worth_telling(garbage, verdict)):
+            garbage = None
         if verdict is None or (len(self._censuses) < LOOKS and garbage is None and not lines):
             return
         if len(self._censuses) >= LOOKS:
@@ -189,6 +192,12 @@ class Suspects:
         found = yield from ranking(self._censuses, verdict.rate, parts, garbage)
         self.found = located(found, lines)
         self._accuse(self.found)
+
+
+def _is_worth_telling(garbage: Garbage | None, verdict: Verdict) -> bool:
+    if garbage is None:
+        return False
+    return garbage.uncollectable > 0 or garbage.bytes >= _WORTH * verdict.growth
 
 
 def growing_parts(samples: Sequence[Sample]) -> list[PartGrowth]:

@@ -55,7 +55,7 @@ class Freed:
             one = objects[place + place * _SPREAD // step % step]
             kind = type(one)
             if id(kind) not in takes_refs:
-                takes_refs[id(kind)] = (kind, raw.takes_weak_references(kind))
+                takes_refs[id(kind)] = (kind, _is_noted(kind))
             if takes_refs[id(kind)][1]:
                 self._notes.append((ref(one), raw.type_name(kind)))
         del objects
@@ -86,6 +86,10 @@ class Freed:
             kept=commonest(gc.garbage),
             is_freed=True,
         )
+
+
+def _is_noted(kind: type) -> bool:
+    return raw.takes_weak_references(kind) and not raw.is_ours(kind)
 
 
 def commonest(kept: list[Any]) -> str:

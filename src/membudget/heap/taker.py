@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 from membudget.heap import caches, raw, roots, running
 from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
@@ -88,7 +89,7 @@ class CensusTaker:
         self._walk = Walk(
             roots.all_roots() if only is None else only,
             self._kinds,
-            self._meet,
+            _weakly(self._meet),
             late=chain(roots.late_roots() if only is None else (), extra),
             passed=own,
             most=most,
@@ -246,6 +247,18 @@ class CensusTaker:
     def _tell(self, kind: str, name: str, detail: Detail) -> None:
         if len(self._details) < _DETAILED:
             self._details[kind, name] = detail
+
+
+def _weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """A method that keeps its object no longer alive: a look that is dropped lets go at once."""
+    reference = WeakMethod(method)
+
+    def call(*given: Any) -> None:
+        found = reference()
+        if found is not None:
+            found(*given)
+
+    return call
 
 
 def _of_threads(some: list[threading.Thread]) -> Detail:

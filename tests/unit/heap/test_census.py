@@ -7,12 +7,14 @@ import gc
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import membudget
 from heap_scenes import CALLS, hostile_class
 from membudget.heap.taker import SLICE, CensusTaker
+from membudget.heap.weigh import exclusive_bytes
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -98,10 +100,16 @@ def test_a_type_weighs_what_its_objects_alone_hold() -> None:
     session = census.detail("type", _own("Session")).bytes_each
     assert session is not None
     assert 3000 < session < 4000
-    for name in ("cell", "function", "tuple"):
-        each = census.detail("type", name).bytes_each
-        assert each is not None
-        assert each < 400
+
+
+def test_what_merely_points_at_something_weighs_little() -> None:
+    """Cells, functions, methods and tuples; a list's own texts are its own."""
+    remembering = _remembering()
+    (cell,) = remembering.__closure__
+    for one in (cell, remembering, cell.cell_contents.__init__, (Session(), Session.shared)):
+        assert exclusive_bytes(one) < 400
+    assert exclusive_bytes([bytes(1000), Session.shared[0]]) < 1500
+    assert 3000 < exclusive_bytes(cell.cell_contents) < 4000
 
 
 def test_exceptions_kept_with_their_tracebacks_are_named_as_such() -> None:
@@ -228,6 +236,23 @@ def test_a_census_brings_on_no_collection_worth_the_name() -> None:
     before = gc.get_stats()[1]["collections"]
     CensusTaker(only=[("shop.rows", rows)]).take()
     assert gc.get_stats()[1]["collections"] - before <= 2
+
+
+def test_a_census_that_is_given_up_lets_go_at_once() -> None:
+    """Under pressure what it was about to enter goes away without a collection."""
+    order = Order(1)
+    rows = [[[order]] for _ in range(5000)]
+    before = sys.getrefcount(order)
+    taker = CensusTaker(only=[("shop.rows", rows)])
+    watched = weakref.ref(taker)
+    gc.disable()
+    try:
+        taker.step(0.0)
+        del taker
+        assert watched() is None
+        assert sys.getrefcount(order) == before
+    finally:
+        gc.enable()
 
 
 def test_reference_counts_are_as_before() -> None:
