@@ -1,16 +1,18 @@
 """Leaks under a budget whose samples tell a time that runs faster, and says what the budget tells.
 
+
     python tests/integration/leak_program.py WAY [FILE]
 
 A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any
 process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
 each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
-what grows all the time; `traced` is `named` and in the end says where that was allocated; `texts`
-is `named` with texts of somebody's as keys, and `redacted` passes them through a redaction; both
-write reports into the folder FILE and say what the socket would.
-`bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
-child that says what it begins with; `history` keeps its samples in the file, in real time. The
-program prints a JSON object a line, and runs until it is killed or has told enough.
+what grows all the time. As `named` are `traced`, which in the end says where that was allocated;
+`cached`, with a list that is in a cache and nowhere else; `texts`, with texts of somebody's as
+keys; and `redacted`, which passes these through a redaction: both write reports into the folder
+FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8 MiB; `fork`
+leaks for a while, and then forks a child that says what it begins with; `history` keeps its samples
+in the file, in real time. The program prints a JSON object a line, and runs until it is killed or
+has told enough.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import membudget
 
 SECONDS = 0.03
 STEP = 300.0
-TOLD = ("named", "texts", "redacted")
+TOLD = ("named", "cached", "texts", "redacted")
 NAMED = (*TOLD, "traced")
 SOMEBODYS = "zzsomebodyszz"
 ENOUGH = {"leak": "medium", "fork": "medium"}
@@ -55,7 +57,8 @@ def main(way: str, file: str | None) -> None:
         cleanup={"cooldown": 0.001},
     )
     began = time.time()
-    cache = budget.cache("prices", max_bytes="8MiB")
+    cache = budget.cache("prices", max_bytes="8MiB", size=lambda _value: 4096)
+    cache.set("rows", [])
     taken: list[int] = []
     if way != "history":
         budget.sampling.wall = lambda: began + len(taken) * STEP
@@ -85,12 +88,15 @@ def main(way: str, file: str | None) -> None:
 
 def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
     """Keep about 1 MiB more, or have the cache do so."""
+    rows: Any = cache.peek("rows")
     for number in range(256):
         value = os.urandom(4096)
         if way == "bounded":
             cache.set((number, value[:8]), value)
         elif way in ("texts", "redacted"):
             texts[f"{SOMEBODYS} {len(texts)}"] = value
+        elif way == "cached":
+            rows.append(value)
         else:
             kept.append(value)
 

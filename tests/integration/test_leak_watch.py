@@ -86,6 +86,12 @@ def test_what_redact_returns_is_all_that_is_told_of_the_programs_texts(
     assert not [line for line in lines if line.get("event") == "Failed"]
 
 
+def test_what_grows_within_a_cache_is_named_by_the_cache() -> None:
+    """Nothing else leads to that list, and the cache itself has one entry."""
+    events = [line for line in told("cached") if line.get("event") == "LeakSuspected"]
+    assert events[-1]["culprit"] == 'cache "prices"'
+
+
 def test_a_leak_that_is_sure_is_traced_to_its_line_where_that_was_asked_for() -> None:
     """The line beside the list that holds what it allocated."""
     (suspected,) = [line["suspected"] for line in told("traced") if "suspected" in line]
