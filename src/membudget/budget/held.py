@@ -53,15 +53,17 @@ def _of_a_container(holder: Any) -> Iterator[list[Any]]:
 
 def _parts(holder: Any) -> Iterator[Any]:
     """What a container of ours keeps its items in, beside much that holds none."""
+    found: list[Any] = []
     for one in raw.referents(holder):
-        if type(one) is dict and AttributeNames().own_dict(holder, one):
-            yield from list(one.values())
-        elif raw.module_of(type(one)).startswith(_ROOM):
-            for inner in (one, *raw.referents(one)):
-                if type(inner) is Index:
-                    yield from inner.tables()
-        else:
+        is_own = type(one) is dict and AttributeNames().own_dict(holder, one)
+        found += list(one.values()) if is_own else [one]
+    for one in found:
+        if not raw.module_of(type(one)).startswith(_ROOM):
             yield one
+            continue
+        for inner in (one, *raw.referents(one)):
+            if type(inner) is Index:
+                yield from inner.tables()
 
 
 def _opened(item: Any) -> list[Any]:
