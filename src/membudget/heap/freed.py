@@ -14,13 +14,18 @@ from typing import Any
 from weakref import ref
 
 from membudget.heap import raw
-from membudget.heap.cycles import Cycles, Garbage
+from membudget.heap.cycles import Garbage
 
 SAMPLED = 20_000
 """Objects noted: 15 ms."""
 
 MOST_BLOCKS = 2_000_000
-"""Live blocks above which nothing is listed: it holds the GIL for 30 ms (ADR 5)."""
+"""Live blocks above which not all objects are listed: it holds the GIL for 30 ms (ADR 5)."""
+
+MOST_YOUNG = 500_000
+"""Young objects up to which a large heap's are listed: 25 ms."""
+
+_HAS_TWO_YOUNG = sys.version_info < (3, 14)
 
 _FEWEST = 3
 """Of a type, so many must have ended for it to be named."""
@@ -35,18 +40,13 @@ _SHOWN = 1000
 class Freed:
     """Watches one full collection: make it, collect, ask. One thread; keeps nothing alive.
 
-    Cost: 45 ms a million objects, half of what the collection takes; in larger heaps only the
-    youngest objects are looked at, by `Cycles`.
+    Cost: 45 ms a million objects, half of what the collection takes. In larger heaps only the young
+    are noted, among which is whatever goes on being made.
     """
 
     def __init__(self) -> None:
         self._notes: list[tuple[Any, str]] = []
-        self._step = 1
-        self._young: Garbage | None = None
-        if sys.getallocatedblocks() > MOST_BLOCKS:
-            self._young = Cycles().look()
-            return
-        objects = gc.get_objects()
+        objects = _listed()
         self._step = step = max(1, len(objects) // SAMPLED)
         takes_refs: dict[
             int, tuple[type, bool]
@@ -70,8 +70,6 @@ class Freed:
             objects: How many, as `gc.collect` says.
             size: Bytes, as the allocators say.
         """
-        if self._young is not None:
-            return self._young.replace(garbage=objects, bytes=size, is_freed=True)
         types: dict[str, int] = {}
         for note, name in self._notes:
             if note() is None:
@@ -86,6 +84,18 @@ class Freed:
             kept=commonest(gc.garbage),
             is_freed=True,
         )
+
+
+def _listed() -> list[Any]:
+    """All objects, or the young ones of a large heap; none where those are too many as well."""
+    if sys.getallocatedblocks() <= MOST_BLOCKS:
+        return gc.get_objects()
+    made, collected = gc.get_count()[:2]
+    young = made + collected * gc.get_threshold()[0]
+    if young > MOST_YOUNG:
+        return []
+    found = gc.get_objects(generation=0)
+    return found + gc.get_objects(generation=1) if _HAS_TWO_YOUNG else found
 
 
 def _is_noted(kind: type) -> bool:
