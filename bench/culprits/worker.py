@@ -13,10 +13,11 @@ import sys
 import time
 from typing import Any
 
-from membudget.heap.cycles import Cycles
+from membudget.heap.freed import Freed
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import Window
 from membudget.leaks.culprit import rank
+from membudget.probes.allocator import mallinfo
 from membudget.trend import theil_sen
 
 APART = 1.5
@@ -36,8 +37,8 @@ class Watch:
         self.censuses: list[Any] = []
         self.rss: list[tuple[float, float]] = []
         self.hour = 0.0
-        self.cycles = Cycles(now=lambda: self.hour * 3600)
         self.garbage: Any = None
+        self.collected = 0.0
         self.window = Window(1.0) if has_window else None
         self.lines: Any = ()
 
@@ -46,8 +47,6 @@ class Watch:
         self.hour = hour
         if self.censuses:
             self.rss.append((hour, rss_kb * 1024.0))
-        if len(self.censuses) == LOOKS - 1 and self.garbage is None:
-            self.garbage = self.cycles.look()
         if self.due and hour >= self.due[0]:
             self.due.pop(0)
             self.look()
@@ -61,13 +60,21 @@ class Watch:
             pass
         self.censuses.append(census.replace(at=self.hour * 3600))
         if not gc.isenabled():  # A verdict collects before it accuses.
-            gc.collect()
-            self.cycles.collected()
+            self.collect()
         if len(self.censuses) == LOOKS - 1 and self.window is not None:
             self.window.begin()
             self.window.settle()
         if not self.due:
             self.tell()
+
+    def collect(self) -> None:
+        """One full collection, as a budget makes it, and what it freed since the one before."""
+        watched, before, heap = Freed(), sys.getallocatedblocks(), _malloc()
+        objects = gc.collect()
+        freed = 64 * max(0, before - sys.getallocatedblocks()) + max(0, heap - _malloc())
+        over = (self.hour - self.collected) * 3600
+        self.garbage = watched.told(objects, freed).replace(over=over)
+        self.collected = self.hour
 
     def tell(self) -> None:
         """Print one line of JSON and leave the process."""
@@ -93,6 +100,11 @@ class Watch:
         )
         sys.stdout.flush()
         os._exit(0)
+
+
+def _malloc() -> int:
+    info = mallinfo()
+    return info.in_use if info is not None else 0
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from fakes import FakeClock
 from membudget.budget.suspects import Suspects, growing_parts
 from membudget.core import PartSample, Sample
 from membudget.heap.census import Census
-from membudget.heap.cycles import Garbage
+from membudget.heap.freed import Garbage
 from membudget.leaks.records import Confidence
 
 if TYPE_CHECKING:
@@ -103,14 +103,11 @@ def freed(name: str, size: int) -> Garbage:
     """What a collection freed, most of it of one type."""
     types = {name: 900, "cell": 2000}
     return Garbage(
-        looked_at=9000,
         garbage=3000,
         types=types,
         bytes=size,
-        over=0.0,
         uncollectable=2,
         kept="shop.Stuck",
-        is_freed=True,
     )
 
 

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Clock, Event, Reclaimer
-    from membudget.heap.cycles import Garbage
-    from membudget.heap.freed import Freed
+    from membudget.heap.freed import Freed, Garbage
 
 NAME = "leak check"
 

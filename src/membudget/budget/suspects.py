@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Sample
     from membudget.heap.census import Census
-    from membudget.heap.cycles import Garbage
+    from membudget.heap.freed import Garbage
     from membudget.heap.taker import CensusTaker
     from membudget.heap.window import Line
     from membudget.leaks.culprit import Culprit, PartGrowth

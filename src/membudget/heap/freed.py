@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from membudget.core import Record
 from membudget.heap import raw
-from membudget.heap.cycles import Garbage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SAMPLED = 20_000
 """Objects noted: 15 ms."""
@@ -35,6 +38,26 @@ _SPREAD = 40_503
 
 _SHOWN = 1000
 """Of `gc.garbage`, so many are told by type."""
+
+
+class Garbage(Record):
+    """What a full collection freed, and what it could not.
+
+    Attributes:
+        garbage: Objects freed, as the collector counts them.
+        types: About how many of each type; empty where nobody could tell.
+        bytes: What they came to.
+        over: Seconds over which they came; 0 where that is not known.
+        uncollectable: Objects in `gc.garbage`.
+        kept: The type that most of those have.
+    """
+
+    garbage: int
+    types: Mapping[str, int]
+    bytes: int
+    over: float = 0.0
+    uncollectable: int = 0
+    kept: str = ""
 
 
 class Freed:
@@ -75,14 +98,11 @@ class Freed:
             if note() is None:
                 types[name] = types.get(name, 0) + 1
         return Garbage(
-            looked_at=len(self._notes) * self._step,
             garbage=objects,
             types={name: ended * self._step for name, ended in types.items() if ended >= _FEWEST},
             bytes=size,
-            over=0.0,
             uncollectable=len(gc.garbage),
             kept=commonest(gc.garbage),
-            is_freed=True,
         )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from membudget.heap.census import Census
-    from membudget.heap.cycles import Garbage
+    from membudget.heap.freed import Garbage
 
 __all__ = ["LOOKS", "NATIVE", "Culprit", "PartGrowth", "located", "rank", "ranking"]
 

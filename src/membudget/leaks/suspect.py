@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from membudget.heap.census import Census, Detail
-    from membudget.heap.cycles import Garbage
+    from membudget.heap.freed import Garbage
     from membudget.heap.window import Line
 
 LOOKS = 3
@@ -146,13 +146,10 @@ def from_garbage(garbage: Garbage | None) -> Iterator[Culprit]:
 
 
 def _said_of(garbage: Garbage, named: Mapping[str, int]) -> str:
-    if garbage.is_freed:
-        said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
-        most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
-        if most:
-            said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
-    else:
-        said = [f"{_CYCLES} {garbage.share:.0%} of the youngest objects were such"]
+    said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
+    most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
+    if most:
+        said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
     if garbage.uncollectable:
         said.append(f"{garbage.uncollectable} more wait in gc.garbage for somebody to clear it")
         if garbage.kept:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from membudget.heap.census import Census, Detail
-from membudget.heap.cycles import Garbage
+from membudget.heap.freed import Garbage
 from membudget.heap.window import Line
 from membudget.leaks.culprit import NATIVE, PartGrowth, located, rank
 from membudget.leaks.reach import reached
@@ -145,18 +145,16 @@ def test_a_component_that_stands_still_is_not_named() -> None:
 def test_cycles_are_named_by_the_program_s_own_type() -> None:
     """Not by the cells and functions that come along."""
     garbage = Garbage(
-        looked_at=1000,
         garbage=900,
         types={"cell": 450, "shop.Node": 300, "function": 150},
         bytes=1_000_000,
         over=360.0,
-        uncollectable=0,
     )
     found = rank([], growth=10 * MB, garbage=garbage)
     assert found[0].name == "shop.Node"
     assert found[0].kind == "garbage"
     assert found[0].share == pytest.approx(1.0)
-    assert "90%" in found[0].note
+    assert "freed 900 objects; among them about 300 shop.Node" in found[0].note
 
 
 def test_a_container_that_appears_later_is_found_by_the_looks_that_saw_it_grow() -> None:
