@@ -71,9 +71,8 @@ class Freed:
         self._notes: list[tuple[Any, str]] = []
         objects = _listed()
         self._step = step = max(1, len(objects) // SAMPLED)
-        takes_refs: dict[
-            int, tuple[type, bool]
-        ] = {}  # The types are kept, so that ids stay theirs.
+        # The types are kept, so that ids stay theirs.
+        takes_refs: dict[int, tuple[type, bool]] = {}
         for place in range(0, len(objects) - step + 1, step):
             one = objects[place + place * _SPREAD // step % step]
             kind = type(one)
