@@ -1,6 +1,5 @@
 """Leaks under a budget whose samples tell a time that runs faster, and says what the budget tells.
 
-
     python tests/integration/leak_program.py WAY [FILE]
 
 A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any

@@ -162,9 +162,7 @@ class Suspects:
         finally:
             self._is_loading = False
         before = self._censuses[-1] if self._censuses else None
-        return CensusTaker(
-            before, extra=self._held(), redact=self._redact, now=self._clock.now
-        )
+        return CensusTaker(before, extra=self._held(), redact=self._redact, now=self._clock.now)
 
     def _rank_on(self, steps: Generator[None, None, None], until: float) -> None:
         self._steps = None  # What raises is begun anew with the next look.
