@@ -15,7 +15,7 @@ import click
 
 from membudget.errors import ConfigError
 from membudget.testing.growth import ROUNDS, SECONDS
-from membudget.units import human_bytes, human_seconds, parse_seconds
+from membudget.units import how_many, human_bytes, human_seconds, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,9 +133,10 @@ def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: boo
 def _told(name: str, result: ProgramResult) -> str:
     sign = "-" if result.growth < 0 else "+"
     lines = [
-        f"{name}: {result.verdict} in {human_seconds(result.took)}, {result.samples:,} samples",
-        f"  peak      {human_bytes(result.peak)}",
+        f"{name}: {result.verdict} in {human_seconds(result.took)}, {how_many(result.samples)}",
     ]
+    if result.samples:
+        lines.append(f"  peak      {human_bytes(result.peak)}")
     if result.floors:
         floors = ", ".join(human_bytes(floor) for floor in result.floors)
         grown, rate = human_bytes(abs(result.growth)), human_bytes(result.rate)

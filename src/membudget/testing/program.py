@@ -93,7 +93,7 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     times, uses = array("d"), array("q")
     began = time.monotonic()
     process = subprocess.Popen(list(command))  # noqa: S603  # running what was asked for is the job
-    is_over = False
+    is_over, at = False, 0.0
     try:
         import psutil
 
@@ -105,12 +105,15 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
                 uses.append(use)
             is_over = at >= seconds
             _wait(process, every)
+        took = at if is_over else time.monotonic() - began
         code = None if is_over and process.poll() is None else process.returncode
     finally:
         _end(process)
+    samples, peak = len(times), max(uses, default=0)
     if code is not None:
         times, uses = _before_its_end(times, uses)
-    return _judged(times, uses, rounds, code)
+    judged = _judged(times, uses, rounds, code)
+    return judged.replace(took=took, samples=samples, peak=peak)
 
 
 def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple[int, ...]:

@@ -62,9 +62,13 @@ def test_children_count_and_are_ended_too() -> None:
 
 
 def test_a_program_that_ends_at_once_is_too_short() -> None:
-    """Its exit code is told."""
-    result = watch_program([sys.executable, "-c", "raise SystemExit(3)"], 10.0, 4)
+    """Its exit code is told, and what was seen of it."""
+    program = "import time; kept = b'x' * 30_000_000; time.sleep(1); raise SystemExit(3)"
+    result = watch_program([sys.executable, "-c", program], 10.0, 4)
     assert (result.verdict, result.code) == ("too short to tell", 3)
+    assert result.peak > 30_000_000
+    assert result.took > 1
+    assert result.samples > 0
 
 
 def test_what_cannot_be_started_is_an_error() -> None:
