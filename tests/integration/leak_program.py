@@ -6,7 +6,8 @@ A sample is taken every 30 ms and says that five minutes have gone by; everythin
 process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
 each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
 what grows all the time. As `named` are `traced`, which in the end says where that was allocated;
-`cached`, with a list that is in a cache and nowhere else; `texts`, with texts of somebody's as
+`cached`, with a list that is in a cache and nowhere else; `cycles`, which leaves as much to a
+collector that is off, three times slower; `texts`, with texts of somebody's as
 keys; and `redacted`, which passes these through a redaction: both write reports into the folder
 FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8 MiB; `fork`
 leaks for a while, and then forks a child that says what it begins with; `history` keeps its samples
@@ -16,6 +17,7 @@ has told enough.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -27,7 +29,7 @@ import membudget
 SECONDS = 0.03
 STEP = 300.0
 TOLD = ("named", "cached", "texts", "redacted")
-NAMED = (*TOLD, "traced")
+NAMED = (*TOLD, "traced", "cycles")
 SOMEBODYS = "zzsomebodyszz"
 ENOUGH = {"leak": "medium", "fork": "medium"}
 LIMITS = {"near": "300MiB"}
@@ -36,15 +38,26 @@ kept: list[bytes] = []
 texts: dict[str, bytes] = {}
 
 
+class Node:
+    """Refers to itself."""
+
+    def __init__(self, value: bytes) -> None:
+        self.me = self
+        self.value = value
+
+
 def main(way: str, file: str | None) -> None:
     """Live, and say what was told."""
+    if way == "cycles":
+        gc.disable()
+    seconds = SECONDS * 3 if way == "cycles" else SECONDS
     told: list[Any] = []
     budget = membudget.start(
         LIMITS.get(way, "2GiB"),
         sinks=[told.append],
         thread=False,
         monitoring={
-            "snapshot_interval": SECONDS,
+            "snapshot_interval": seconds,
             "history_file": file if way == "history" else None,
             "history_size": 2880 if way == "history" else 288,
         },
@@ -64,7 +77,7 @@ def main(way: str, file: str | None) -> None:
     for number in range(400 if way in NAMED else 160):
         taken.append(number)
         grow(cache, way)
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             budget.step()
             time.sleep(0.005)
@@ -96,6 +109,8 @@ def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
             texts[f"{SOMEBODYS} {len(texts)}"] = value
         elif way == "cached":
             rows.append(value)
+        elif way == "cycles":
+            Node(value)
         else:
             kept.append(value)
 
