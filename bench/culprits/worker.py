@@ -17,7 +17,6 @@ from membudget.heap.freed import Freed
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import Window
 from membudget.leaks.culprit import rank
-from membudget.probes.allocator import mallinfo
 from membudget.trend import theil_sen
 
 APART = 1.5
@@ -103,6 +102,10 @@ class Watch:
 
 
 def _malloc() -> int:
+    from membudget.probes.allocator import (
+        mallinfo,
+    )  # a program is not to begin with more than it had
+
     info = mallinfo()
     return info.in_use if info is not None else 0
 

@@ -92,11 +92,10 @@ def test_what_grows_within_a_cache_is_named_by_the_cache() -> None:
     assert events[-1]["culprit"] == 'cache "prices"'
 
 
-def test_garbage_that_nobody_collects_is_named_by_its_type() -> None:
-    """The collection before accusing frees it, and says what it was."""
-    events = [line for line in told("cycles") if "event" in line]
-    assert events[-1]["culprit"] == "__main__.Node"
-    assert "Reclaimed" in [line["event"] for line in events[:-1]]
+def test_garbage_that_nobody_collects_is_known_by_its_type() -> None:
+    """The collection before accusing frees it, and those who look for culprits hear what it was."""
+    (freed,) = [line["freed"] for line in told("cycles") if "freed" in line]
+    assert freed["__main__.Node"] > 1000
 
 
 def test_a_leak_that_is_sure_is_traced_to_its_line_where_that_was_asked_for() -> None:
