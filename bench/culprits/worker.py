@@ -15,7 +15,7 @@ from typing import Any
 
 from membudget.heap.freed import Freed
 from membudget.heap.taker import CensusTaker
-from membudget.heap.window import Window
+from membudget.heap.window import LATE, SETTLING, Window
 from membudget.leaks.culprit import rank
 from membudget.trend import theil_sen
 
@@ -38,6 +38,7 @@ class Watch:
         self.hour = 0.0
         self.garbage: Any = None
         self.collected = 0.0
+        self.times: list[float] = []
         self.window = Window(1.0) if has_window else None
         self.lines: Any = ()
 
@@ -46,6 +47,12 @@ class Watch:
         self.hour = hour
         if self.censuses:
             self.rss.append((hour, rss_kb * 1024.0))
+        if self.window is not None and self.times and hour >= self.times[0]:
+            self.times.pop(0)
+            if self.times:
+                self.window.settle()
+            else:
+                self.window.note()
         if self.due and hour >= self.due[0]:
             self.due.pop(0)
             self.look()
@@ -62,7 +69,8 @@ class Watch:
             self.collect()
         if len(self.censuses) == LOOKS - 1 and self.window is not None:
             self.window.begin()
-            self.window.settle()
+            left = self.due[0] - self.hour
+            self.times = [self.hour + share * left for share in (SETTLING, LATE)]
         if not self.due:
             self.tell()
 

@@ -7,6 +7,7 @@ is bytes: some 80 KB leaked within it, hence its length. One frame only: ten cos
 from __future__ import annotations
 
 import time
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
@@ -24,8 +25,14 @@ LONGEST = 60.0
 _NEEDED = 300.0
 """Seconds of window for a leak of 1 MB an hour: 83 KB."""
 
-_SETTLING = 0.25
+SETTLING = 0.25
 """The share of the window before the first sums: what a request needs is in it by then."""
+
+LATE = 0.9
+"""The share after which the sums before the last are taken: what is in flight is not in both."""
+
+_LEAST_CERTAIN = 0.1
+"""What the bytes of a few blocks count for at least: one may be large."""
 
 _MOST = 32_000_000
 """Bytes of traces after which the window is over; a list of them takes twice that for a moment."""
@@ -77,6 +84,7 @@ class Window:
         self._began = self._first_at = 0.0
         self._is_open = self._is_ours = False
         self._first: Sums | None = None
+        self._late: Sums | None = None
         self._last: Sums | None = None
         self._steps: Generator[None, None, None] | None = None
 
@@ -91,7 +99,7 @@ class Window:
             self._is_ours = True
         self._is_open = True
         self._began = self._now()
-        self._first = self._last = self._steps = None
+        self._first = self._late = self._last = self._steps = None
 
     def due(self) -> bool:
         """Whether there is something to do now. Cost: 1 µs."""
@@ -100,7 +108,9 @@ class Window:
         passed = self._now() - self._began
         if self._steps is not None or passed >= self._seconds or _is_full():
             return True
-        return self._first is None and passed >= self._seconds * _SETTLING
+        if self._first is None:
+            return passed >= self._seconds * SETTLING
+        return self._late is None and passed >= self._seconds * LATE
 
     def step(self, until: float = float("inf")) -> tuple[Line, ...] | None:
         """Take the sums that are due; the lines, once the window is over.
@@ -112,7 +122,8 @@ class Window:
             return None
         if self._steps is None:
             is_over = _is_full() or self._now() - self._began >= self._seconds
-            self._steps = self._ending() if is_over else self._settling()
+            first, later = self._settling, self._noting
+            self._steps = self._ending() if is_over else first() if self._first is None else later()
         for _ in self._steps:
             if self._now() >= until:
                 return None
@@ -124,8 +135,13 @@ class Window:
         for _ in self._settling():
             pass
 
+    def note(self) -> None:
+        """Take the sums before the last ones now: what is not in both was only passing."""
+        for _ in self._noting():
+            pass
+
     def end(self, most: int = 10) -> tuple[Line, ...]:
-        """Close it; the lines that kept the most, the largest first. Closed already: none."""
+        """Close it; the lines that kept the most, the likeliest first. Closed already: none."""
         if not self._is_open:
             return ()
         try:
@@ -139,7 +155,7 @@ class Window:
     def drop(self) -> None:
         """Close it and tell nothing; in a forked child, too, which is traced as its parent was."""
         self._is_open = False
-        self._first = self._last = self._steps = None
+        self._first = self._late = self._last = self._steps = None
         if self._is_ours:
             import tracemalloc
 
@@ -150,6 +166,11 @@ class Window:
         sums: Sums = {}
         yield from _summed(sums)
         self._first, self._first_at = sums, self._now()
+
+    def _noting(self) -> Generator[None, None, None]:
+        sums: Sums = {}
+        yield from _summed(sums)
+        self._late = sums
 
     def _ending(self) -> Generator[None, None, None]:
         if self._first is None:
@@ -166,7 +187,9 @@ class Window:
     def _lines(self, last: Sums, most: int) -> tuple[Line, ...]:
         hours = max(1e-3, self._now() - self._first_at) / 3600
         found = []
-        for place, (size, blocks) in last.items():
+        for place, now in last.items():
+            # What is not in both sums is a request under way, more likely than not.
+            size, blocks = now if self._late is None else min(now, self._late.get(place, (0, 0)))
             before = (self._first or {}).get(place, (0, 0))
             if size > before[0] and not _is_passed(place[0]):
                 found.append(
@@ -178,8 +201,16 @@ class Window:
                         per_hour=(size - before[0]) / hours,
                     )
                 )
-        found.sort(key=lambda one: -one.bytes)
+        found.sort(key=lambda one: -one.bytes * _certainty(one.blocks))
         return tuple(found[:most])
+
+
+def _certainty(blocks: int) -> float:
+    """What a growth by so many blocks counts for: a few may have come by chance.
+
+    Two standard deviations of a count below it, as if they came independently.
+    """
+    return max(_LEAST_CERTAIN, 1 - 2 / sqrt(max(1, blocks)))
 
 
 def _is_full() -> bool:
