@@ -4,24 +4,14 @@
 
 A sample is taken every 30 ms and says that five minutes have gone by; everything else is as in any
 process: its memory, its heap, its thread, the governor's steps. `leak` keeps about 1 MiB more for
-<<<<<<< HEAD
 each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
 what grows all the time. As `named` are `traced`, which in the end says where that was allocated;
 `cached`, with a list that is in a cache and nowhere else; `cycles`, which leaves as much to a
-collector that is off, three times slower; `texts`, with texts of somebody's as
-keys; and `redacted`, which passes these through a redaction: both write reports into the folder
-FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8 MiB; `fork`
+collector that is off; `texts`, with texts of somebody's as keys; and `redacted`, which passes these
+through a redaction: both write reports into the folder FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8 MiB; `fork`
 leaks for a while, and then forks a child that says what it begins with; `history` keeps its samples
 in the file, in real time. The program prints a JSON object a line, and runs until it is killed or
 has told enough.
-=======
-each sample; so does `named`, with looks at what grows all the time, and `traced`, which in the end
-says who is suspected, and where that was allocated; `cached` is `named` with a list that is in a
-cache and nowhere else; `cycles` leaves as much to a collector that is off;
-`bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
-child that says what it begins with; `history` keeps its samples in the file, in real time. The
-program prints a JSON object a line, and runs until it is killed or has told enough.
->>>>>>> a53c0ef (Tests of the wiring of garbage by type: known, whenever the suspicion clears)
 """
 
 from __future__ import annotations
@@ -65,15 +55,9 @@ def main(way: str, file: str | None) -> None:
         sinks=[told.append],
         thread=False,
         monitoring={
-<<<<<<< HEAD
-            "snapshot_interval": seconds,
+            "snapshot_interval": SECONDS,
             "history_file": file if way == "history" else None,
             "history_size": 2880 if way == "history" else 288,
-=======
-            "snapshot_interval": SECONDS,
-            "history_file": file,
-            "history_size": 50_000 if way == "history" else 288,
->>>>>>> a53c0ef (Tests of the wiring of garbage by type: known, whenever the suspicion clears)
         },
         leaks={
             "census_every": 0.1 if way in NAMED else 3600.0,
@@ -105,14 +89,11 @@ def main(way: str, file: str | None) -> None:
     say(end=str(verdict.kind), confidence=verdict.confidence.name, samples=len(budget.samples))
     if way == "fork":
         fork(budget)
-<<<<<<< HEAD
     if way in ("texts", "redacted") and file is not None:
         tell_all(budget, file)
-=======
     if way == "cycles":
         suspects: Any = budget.sampling._suspects
         say(freed=suspects._garbage().types)
->>>>>>> a53c0ef (Tests of the wiring of garbage by type: known, whenever the suspicion clears)
     if way == "traced":
         say(suspected=[one.as_dict() for one in budget.sampling.suspected()])
     budget.stop()
@@ -147,14 +128,9 @@ def report(told: list[Any], way: str) -> bool:
         ):
             say(event=kind, **{key: str(value) for key, value in event.as_dict().items()})
             is_enough = is_enough or getattr(event, "confidence", "") == enough
-<<<<<<< HEAD
             is_enough = is_enough or (way == "near" and kind == "LimitForeseen")
             is_enough = is_enough or (way in TOLD and bool(getattr(event, "culprit", "")))
-=======
-            is_named = bool(getattr(event, "culprit", ""))
-            is_enough = is_enough or (way in ("named", "cached") and is_named)
             is_enough = is_enough or (way == "cycles" and kind == "Reclaimed")
->>>>>>> a53c0ef (Tests of the wiring of garbage by type: known, whenever the suspicion clears)
     return is_enough
 
 
