@@ -8,10 +8,10 @@ each sample; so does `near`, under a limit that this meets within a day, and `na
 what grows all the time. As `named` are `traced`, which in the end says where that was allocated;
 `cached`, with a list that is in a cache and nowhere else; `cycles`, which leaves as much to a
 collector that is off; `texts`, with texts of somebody's as keys; and `redacted`, which passes these
-through a redaction: both write reports into the folder FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8 MiB; `fork`
-leaks for a while, and then forks a child that says what it begins with; `history` keeps its samples
-in the file, in real time. The program prints a JSON object a line, and runs until it is killed or
-has told enough.
+through a redaction: both write reports into the folder FILE and say what the socket would.
+`bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
+child that says what it begins with; `history` keeps its samples in the file, in real time. The
+program prints a JSON object a line, and runs until it is killed or has told enough.
 """
 
 from __future__ import annotations
@@ -87,6 +87,12 @@ def main(way: str, file: str | None) -> None:
             break
     verdict = budget.leaks()
     say(end=str(verdict.kind), confidence=verdict.confidence.name, samples=len(budget.samples))
+    tell_at_the_end(budget, way, file)
+    budget.stop()
+
+
+def tell_at_the_end(budget: membudget.Budget, way: str, file: str | None) -> None:
+    """What only some ways have to say."""
     if way == "fork":
         fork(budget)
     if way in ("texts", "redacted") and file is not None:
@@ -96,7 +102,6 @@ def main(way: str, file: str | None) -> None:
         say(freed=suspects._garbage().types)
     if way == "traced":
         say(suspected=[one.as_dict() for one in budget.sampling.suspected()])
-    budget.stop()
 
 
 def grow(cache: membudget.Cache[Any, Any], way: str) -> None:

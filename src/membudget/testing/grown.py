@@ -29,8 +29,8 @@ _SHARE = 0.2
 """Of the growth of what grew most, from which others are shown."""
 
 _SHOWN = 5
-_PATIENCE = 1.0
-"""Seconds for finding owners; those left then have none named."""
+_PATIENCE = 10.0
+"""Seconds for finding owners, 1.5 s a million objects; those left then have none named."""
 
 _LONGEST = 60
 _CONTAINERS = (dict, list, set, deque, bytearray)
