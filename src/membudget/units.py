@@ -162,6 +162,14 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds!r}s" if seconds % 1 else f"{int(seconds)}s"
 
 
+def human_span(low: float, high: float) -> str:
+    """Two sizes with their unit: "11.0 to 12.9 MiB"."""
+    first, last = (human_bytes(one).split() for one in (low, high))
+    if first[1] == last[1]:
+        return f"{first[0]} to {last[0]} {last[1]}"
+    return f"{' '.join(first)} to {' '.join(last)}"
+
+
 def human_seconds(seconds: float) -> str:
     """A time for people: "0.4 ms", "12 s", "19 min", "5.2 h", "3.1 d"."""
     seconds = _within(seconds, MOST_SECONDS)

@@ -17,6 +17,7 @@ from membudget.units import (
     format_seconds,
     human_bytes,
     human_seconds,
+    human_span,
     parse_bytes,
     parse_fraction,
     parse_mark,
@@ -157,3 +158,9 @@ def test_people_read_about_three_figures() -> None:
     assert human_seconds(0.0123) == "12 ms"
     assert human_seconds(0.0004) == "0.4 ms"
     assert human_seconds(19 * 3600) == "19 h"
+
+
+def test_a_span_names_its_unit_once() -> None:
+    """Unless the two are far apart."""
+    assert human_span(8 << 20, 12 << 20) == "8.00 to 12.0 MiB"
+    assert human_span(8 << 10, 12 << 20) == "8.00 KiB to 12.0 MiB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.leaks.records import Confidence, Kind
-from membudget.units import human_bytes, human_seconds
+from membudget.units import human_bytes, human_seconds, human_span
 
 if TYPE_CHECKING:
     from membudget.leaks.records import Verdict
@@ -46,7 +46,7 @@ def reason(verdict: Verdict, lack: str) -> str:
         note = unsure.get(verdict.kind, _NOTES.get(verdict.kind, ""))
         return (
             f"{begin}{_signed(verdict.rate)}/h"
-            f" ({_signed(verdict.rate_low)} to {_signed(verdict.rate_high)}) over {hours},"
+            f" ({human_span(verdict.rate_low, verdict.rate_high)}/h) over {hours},"
             f" {_signed(verdict.growth)} in all; {note}."
         )
     if verdict.kind is Kind.NONE and not lack:

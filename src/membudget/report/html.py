@@ -25,10 +25,9 @@ from membudget.report.words import (
     plain,
     signed,
     simple,
-    span,
     standing,
 )
-from membudget.units import how_many, human_bytes, human_seconds
+from membudget.units import how_many, human_bytes, human_seconds, human_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +130,7 @@ def _facts(report: Report, calendar: Calendar) -> str:
 
 def _use(name: str, use: Use) -> str:
     average = f"average {human_bytes(use.average)}"
-    return _fact(name, human_bytes(use.now), average, span(use.least, use.most))
+    return _fact(name, human_bytes(use.now), average, human_span(use.least, use.most))
 
 
 def _fact(name: str, value: str, *smaller: str) -> str:

@@ -115,6 +115,7 @@ table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:
 th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--rule);
 vertical-align:top;overflow-wrap:break-word}
 td:first-child,td:last-child{overflow-wrap:anywhere}
+td:first-child{min-width:min(13rem,38vw)}
 th{font-weight:600;font-size:.85rem;white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
 .bar{display:block;height:.5rem;width:6rem;max-width:100%;border:1px solid var(--soft);

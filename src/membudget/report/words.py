@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from membudget.core import Record
 from membudget.leaks.records import Confidence, Kind
 from membudget.report.played import RECORDED
-from membudget.units import human_bytes, human_seconds
+from membudget.units import human_bytes, human_seconds, human_span
 
 if TYPE_CHECKING:
     from membudget.leaks.records import SimpleFacts, Verdict
@@ -66,15 +66,7 @@ def signed(size: float) -> str:
 
 def between(low: float, high: float) -> str:
     """Two rates with their unit: "11.0 to 12.9 MiB/h"."""
-    return f"{span(low, high)}/h"
-
-
-def span(low: float, high: float) -> str:
-    """Two sizes with their unit: "11.0 to 12.9 MiB"."""
-    first, last = (human_bytes(one).split() for one in (low, high))
-    if first[1] == last[1]:
-        return f"{first[0]} to {last[0]} {last[1]}"
-    return f"{' '.join(first)} to {' '.join(last)}"
+    return f"{human_span(low, high)}/h"
 
 
 def headline(report: Report) -> str:
