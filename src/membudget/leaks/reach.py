@@ -18,8 +18,8 @@ _NATIVE = "native"
 def reached(found: Sequence[Culprit]) -> float | None:
     """Share of the growth that what Python can reach explains; None where that is not known.
 
-    Types do not count: one is weighed with all that an example of it refers to. Where a holder
-    that grew could not be weighed, it may hold all of it.
+    Types do not count: what they take is held by one of the others. Where a holder that grew could
+    not be weighed, it may hold all of it.
     """
     shares = [one.share for one in found if one.kind not in {TYPE, _NATIVE}]
     most = max((share or 0.0 for share in shares), default=0.0)
