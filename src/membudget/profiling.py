@@ -20,7 +20,7 @@ import time
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from membudget.core import Record
+from membudget.core import Record, traced
 from membudget.errors import ConfigError
 from membudget.units import human_bytes, human_seconds
 
@@ -111,15 +111,14 @@ class _Tracing:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: list[Profiling] = []
-        self._is_ours = False
+        self._begun: object | None = None
 
     def begin(self, profiling: Profiling) -> None:
         import tracemalloc  # 2 ms that a program without profiles must not pay
 
         with self._lock:
-            if not tracemalloc.is_tracing():
-                tracemalloc.start()
-                self._is_ours = True
+            if not self._open or not tracemalloc.is_tracing():
+                self._begun = traced.begin()
             current = self._note_peak()
             tracemalloc.reset_peak()
             profiling.start = profiling.highest = current
@@ -133,10 +132,10 @@ class _Tracing:
             current = self._note_peak()
             self._open.remove(profiling)
             if not is_complete:
-                self._is_ours, current = False, profiling.start
-            elif self._is_ours and not self._open:
-                self._is_ours = False
-                tracemalloc.stop()
+                current = profiling.start
+            if not self._open:
+                traced.end(self._begun)
+                self._begun = None
         return profiling.finish(current, is_complete=is_complete)
 
     def _note_peak(self) -> int:

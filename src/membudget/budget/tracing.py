@@ -95,10 +95,15 @@ class Tracing:
         if not self.due(now):
             return 0
         if self._window is None:
-            self._window = self._opened()
             self._next = now + _RETRY
+            self._window = self._opened()
             return 0
-        lines = self._window.step(until - _LONGEST_STEP)
+        try:
+            lines = self._window.step(until - _LONGEST_STEP)
+        except BaseException:  # Where memory is short, say: it would be tried at each tick.
+            self.end()
+            self._next = now + _RETRY
+            raise
         if lines is not None:
             self._window, self.lines, self._is_done = None, lines, True
         return 0

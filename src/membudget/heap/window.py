@@ -10,7 +10,7 @@ import time
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import Record
+from membudget.core import Record, traced
 from membudget.heap.locals import HERE
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Window:
         self._seconds = seconds
         self._now = now
         self._began = self._first_at = 0.0
-        self._is_open = self._is_ours = False
+        self._is_open = False
+        self._begun: object | None = None
         self._first: Sums | None = None
         self._late: Sums | None = None
         self._last: Sums | None = None
@@ -90,13 +91,9 @@ class Window:
 
     def begin(self) -> None:
         """Open it; nothing happens where it is open. Cost: an import at first, 3 ms."""
-        import tracemalloc
-
         if self._is_open:
             return
-        if not tracemalloc.is_tracing():
-            tracemalloc.start(1)
-            self._is_ours = True
+        self._begun = traced.begin()
         self._is_open = True
         self._began = self._now()
         self._first = self._late = self._last = self._steps = None
@@ -156,11 +153,11 @@ class Window:
         """Close it and tell nothing; in a forked child, too, which is traced as its parent was."""
         self._is_open = False
         self._first = self._late = self._last = self._steps = None
-        if self._is_ours:
-            import tracemalloc
+        self._trace_no_more()
 
-            self._is_ours = False
-            tracemalloc.stop()
+    def _trace_no_more(self) -> None:
+        begun, self._begun = self._begun, None
+        traced.end(begun)
 
     def _settling(self) -> Generator[None, None, None]:
         sums: Sums = {}
@@ -177,11 +174,7 @@ class Window:
             self._first, self._first_at = {}, self._began
         sums: Sums = {}
         yield from _summed(sums)
-        if self._is_ours:  # What follows need not be traced.
-            import tracemalloc
-
-            self._is_ours = False
-            tracemalloc.stop()
+        self._trace_no_more()  # What follows need not be traced.
         self._last = sums
 
     def _lines(self, last: Sums, most: int) -> tuple[Line, ...]:

@@ -11,6 +11,7 @@ from fakes import FakeClock
 from membudget.budget.tracing import LONGEST, Tracing
 from membudget.heap import window
 from membudget.leaks.records import Confidence
+from membudget.profiling import profile_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,3 +168,63 @@ def test_adding_up_goes_on_in_slices(scene: Scene) -> None:
         scene.chore.run(scene.clock.now())  # As little as can be.
         steps += 1
     assert steps >= len(more) / 500
+
+
+def test_tracing_that_somebody_else_began_anew_goes_on(scene: Scene) -> None:
+    """Ours was over by then: what is on at the end of the window is theirs."""
+    scene.step()
+    tracemalloc.stop()
+    tracemalloc.start()
+    try:
+        scene.live(25)
+        assert tracemalloc.is_tracing()
+        scene.chore.end()
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_profile_that_began_within_a_window_is_complete(scene: Scene) -> None:
+    """The window is over before it, and tracing is not; after both it is."""
+    scene.step()
+    profiler = profile_memory("load")
+    with profiler:
+        scene.live(25)
+        held = bytearray(1 << 20)
+        assert scene.chore.lines
+    assert profiler.last is not None
+    assert profiler.last.is_complete
+    assert profiler.last.held >= len(held)
+    assert not tracemalloc.is_tracing()
+
+
+def test_a_window_outlives_a_profile_within_it(scene: Scene) -> None:
+    """It is the window's tracing."""
+    scene.step()
+    with profile_memory("load"):
+        scene.live(2)
+    assert tracemalloc.is_tracing()
+    scene.live(25)
+    assert scene.chore.lines[0].file == __file__
+    assert not tracemalloc.is_tracing()
+
+
+def test_a_window_that_fails_is_closed_and_rests(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory is short, a list of traces is what it is shortest for."""
+
+    def fail() -> None:
+        raise MemoryError
+
+    scene.step()
+    monkeypatch.setattr(tracemalloc, "take_snapshot", fail)
+    with pytest.raises(MemoryError):
+        scene.live(25)
+    assert not tracemalloc.is_tracing()
+    scene.clock.advance(60.0)
+    scene.step()
+    assert not tracemalloc.is_tracing()
+    scene.clock.advance(3600.0)
+    scene.step()
+    assert tracemalloc.is_tracing()
