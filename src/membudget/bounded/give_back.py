@@ -37,7 +37,7 @@ class Giving:
         now: Monotonic seconds.
     """
 
-    __slots__ = ("_cache", "_chosen", "_is_done", "_looked_to", "_now")
+    __slots__ = ("_beyond", "_cache", "_chosen", "_is_done", "_looked_to", "_now")
 
     def __init__(self, cache: Cache[Any, Any], now: Callable[[], float]) -> None:
         self._cache = weakref.ref(cache)
@@ -45,6 +45,7 @@ class Giving:
         self._now = now
         self._looked_to: int | None = 0 if hasattr(cache, "_plan_arenas") else None
         self._chosen = 0 if self._looked_to is None else -1
+        self._beyond = 0
 
     @property
     def cache(self) -> Cache[Any, Any] | None:
@@ -69,8 +70,9 @@ class Giving:
             return 0
         if self._chosen < 0:
             self._chosen = cache._choose_arenas(target)  # noqa: SLF001
+            self._beyond = max(0, self._chosen - target)  # An arena goes whole.
         if self._chosen > 0:
-            freed = cache.evict_together(self._chosen, until)
+            freed = cache.evict_together(min(self._chosen, target + self._beyond), until)
             # With time left, none of those chosen is: some weighed more when they were.
             self._chosen = max(0, self._chosen - freed) if self._now() >= until else 0
         if not self._chosen and target > freed and self._now() < until:

@@ -12,6 +12,7 @@ from cache_oracle import check
 from fakes import FakeClock
 from membudget.bounded.cache import Cache
 from membudget.bounded.give_back import GiveBack
+from membudget.bounded.table import IS_COMPILED
 from membudget.core import Meter, Reclaimer, Rung
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -115,6 +116,7 @@ def test_giving_back_goes_on_where_time_ran_out() -> None:
     check(cache)
 
 
+@pytest.mark.skipif(not IS_COMPILED, reason="the plain table looks through nothing")
 def test_a_cache_that_is_still_looked_through_is_under_way() -> None:
     """Or whoever asks would take it for one that has nothing; and the newest target counts."""
     registry = Registry()
@@ -128,6 +130,24 @@ def test_a_cache_that_is_still_looked_through_is_under_way() -> None:
     assert MIB <= freed < 5 * MIB
     told.append(reclaimer.is_under_way)
     assert told == [False, True, False]
+    check(cache)
+
+
+def test_what_was_chosen_for_more_is_not_all_let_go() -> None:
+    """Others have let go meanwhile, or the pressure has gone and come again: little is wanted."""
+    registry, clock = Registry(), Ticking()
+    cache = filled("chosen", registry, 60_000, clock=clock)
+    reclaimer = GiveBack(registry, clock)
+    before, wanted = cache.held_bytes(), cache.held_bytes() * 3 // 4
+    while not reclaimer.reclaim(wanted, clock.time + 0.02):
+        pass
+    told = [reclaimer.is_under_way]
+    held = cache.held_bytes()
+    assert before - held < before // 4
+    freed = reclaimer.reclaim(100_000, clock.time + 60)
+    assert 100_000 <= freed < 5 * MIB
+    told.append(reclaimer.is_under_way)
+    assert told == [True, False]
     check(cache)
 
 
