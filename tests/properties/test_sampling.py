@@ -12,7 +12,7 @@ from membudget.errors import ConfigError
 from membudget.sampling.form import from_text, to_text
 from membudget.sampling.ring import SampleRing
 
-_CAN_BE = st.integers(0) | st.integers(0, 300) | st.sampled_from([2**31, 2**63])
+_CAN_BE = st.integers(0, 2**64 - 1) | st.integers(0, 300) | st.sampled_from([2**31, 2**63])
 _TEXT = st.text() | st.sampled_from(["a", "b", "\ud800", "\n"])
 
 
@@ -51,15 +51,20 @@ def _samples(
 
 SOUND = _samples(_CAN_BE, st.floats(0, allow_infinity=False))
 SAMPLES = SOUND | _samples(
-    _CAN_BE | st.integers(-3, 300) | st.sampled_from([-(2**64)]), st.floats(allow_nan=False)
+    _CAN_BE | st.integers(-3, 300) | st.sampled_from([-(2**64), 2**64, 10**400]),
+    st.floats(allow_nan=False),
 )
 
 
 def _can_be(sample: Sample) -> bool:
-    """Whether all its figures are finite and from 0 up."""
+    """Whether all its figures are finite and from 0 up, and the whole ones below 2^64."""
     parts = [value for part in sample.parts for value in part.as_dict().values()]
     figures = [*sample.as_dict().values(), *sample.gc_runs, *sample.gc_thresholds, *parts]
-    return all(0 <= one < float("inf") for one in figures if isinstance(one, (int, float)))
+    return all(
+        0 <= one < (2**64 if isinstance(one, int) else float("inf"))
+        for one in figures
+        if isinstance(one, (int, float))
+    )
 
 
 @given(samples=st.lists(SAMPLES, max_size=6), size=st.integers(1, 4))

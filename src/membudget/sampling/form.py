@@ -8,8 +8,8 @@ The first line is a JSON object, every other line a JSON array with one sample, 
 
 `fields` names the places of a line by `core.Sample`'s attributes, bytes and seconds as there;
 `part` those of each entry of `parts`. `crc32` is that of all bytes after the
-first line, so a file cut short or changed is known. Every figure is finite and not below zero; a
-file in which one is not is refused by the line, with what stands there.
+first line, so a file cut short or changed is known. Every figure is finite and not below zero, a
+whole one below 2^64; a file in which one is not is refused by the line, with what stands there.
 
 A reader of one version refuses another: what a field means must not be guessed.
 """
@@ -131,11 +131,13 @@ def _checked(record: type, row: Any) -> dict[str, Any]:
     return values
 
 
-_RULE = "finite and from 0 up where it is a number"
+_RULE = "finite and from 0 up where it is a number, and below 2^64 where it is a whole one"
+_BEYOND = 1 << 64
+"""What no bytes and no counts are; and one of some hundred digits is no float."""
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _BEYOND
 
 
 def _is_number(value: Any) -> bool:
