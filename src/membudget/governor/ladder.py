@@ -187,7 +187,7 @@ class Ladder:
         began = clock.now()
         if began < seat.pause.ends:
             return 0
-        claimed, error = 0, None
+        claimed, error, is_under_way = 0, None, False
         used, held, blocks = meter.estimate(), self._registry.held_bytes(), -1
         try:
             if reclaimer.reclaimable() == 0:
@@ -195,11 +195,12 @@ class Ladder:
             blocks = sys.getallocatedblocks()
             for got in self._slices(reclaimer, target, ends):
                 claimed += got
+            is_under_way = _is_under_way(reclaimer)
         except FOREIGN as caught:  # foreign code is fenced
             error = caught
         measured = used - meter.estimate()
         fell = self._registry.held_bytes() < held or sys.getallocatedblocks() < blocks
-        did = claimed > 0 or measured > _NOTICEABLE or fell or _is_under_way(reclaimer)
+        did = claimed > 0 or measured > _NOTICEABLE or fell or is_under_way
         effective = error is None and did
         seat.pause.note(clock.now(), effective=effective)
         if error is not None:
@@ -279,7 +280,7 @@ class Ladder:
 
 def _is_under_way(reclaimer: Reclaimer) -> bool:
     """Whether it works on something that has let go of nothing yet."""
-    return bool(getattr(reclaimer, "is_under_way", False))
+    return getattr(reclaimer, "is_under_way", False) is True  # A method of that name says nothing.
 
 
 def _worth(reclaimer: Reclaimer) -> float:

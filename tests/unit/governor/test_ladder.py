@@ -195,6 +195,46 @@ def test_one_that_looks_for_longer_than_a_step_is_not_left_alone(scene: Scene) -
         assert len(planner.asked) > before, step
 
 
+class Stubborn(FakeReclaimer):
+    """Lets go of nothing; whether it is under way is a method of its own."""
+
+    def is_under_way(self) -> bool:
+        """Whether it is."""
+        return False
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Let go of nothing."""
+        self.asked.append(target)
+        return 0
+
+
+class Broken(Stubborn):
+    """Cannot say whether it is under way."""
+
+    @property
+    def is_under_way(self) -> bool:  # type: ignore[override]  # as the protocol has it
+        """Whether it is."""
+        raise RuntimeError("nobody knows")
+
+
+def test_one_that_cannot_say_whether_it_is_under_way_is_told_and_rests(scene: Scene) -> None:
+    """And the others are asked all the same."""
+    broken = Broken(scene.memory, 50 * MIB)
+    scene.ladder.add(broken)
+    kept = scene.reclaimer(50)
+    assert scene.relieve(92, Level.CRITICAL) == 22
+    assert len(broken.asked) == 1
+    assert kept.asked
+
+
+def test_a_method_of_that_name_is_no_work_under_way(scene: Scene) -> None:
+    """It is true, and says nothing: one that let go of nothing has nothing."""
+    stubborn = Stubborn(scene.memory, 50 * MIB)
+    scene.ladder.add(stubborn)
+    scene.relieve(92, Level.CRITICAL)
+    assert len(stubborn.asked) == 1
+
+
 def test_room_that_somebody_waits_for_is_made_at_any_level(scene: Scene) -> None:
     """A wish asks caches even at NORMAL."""
     cache = scene.reclaimer(50)
