@@ -7,6 +7,7 @@ what lies in one may grow by itself, such as a list that is appended to: nothing
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from membudget.bounded.containers.index import Index
 from membudget.bounded.governed import Governed
@@ -28,11 +29,15 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
     """The values of all registered caches and containers, some at a time, with their holder's name.
 
     Lazily: `cache "sessions"`, `BoundedDict "orders"`. No lock is taken, nothing counts as used,
-    and at most 256 values are kept alive from one step to the next. Cost: 30 ns a value.
+    and what is kept alive from one step to the next is one holder and at most 256 values. Cost:
+    30 ns a value.
     """
-    for holder in registry.holders():
+    holders: list[ref[Any]] = [ref(one) for one in registry.holders()]
+    for place in holders:
+        if (holder := place()) is None:  # Let go of since: this may take minutes.
+            continue
         kind = type(holder)
-        if isinstance(holder, Governed):
+        if issubclass(kind, Governed):  # Not by what it says of itself: that may be code.
             label, pieces = f'cache "{holder.name}"', pieces_of(holder)
         elif any(raw.module_of(base).startswith(_ROOM) for base in raw.bases_of(kind)):
             label, pieces = f'{kind.__name__} "{holder.name}"', _of_a_container(holder)

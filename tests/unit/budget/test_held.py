@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -185,3 +186,44 @@ def test_a_piece_takes_its_references_and_gives_them_back(registry: Registry) ->
             cache._some_values(start, count)
     with pytest.raises(TypeError):
         cache._some_values(1)
+
+
+class Stand:
+    """Stands where a cache does, and says that it is one: a proxy."""
+
+    name = "stand"
+
+    def held_bytes(self) -> int:
+        """Nothing."""
+        return 0
+
+    @property  # type: ignore[misc]  # nobody is to set it
+    def __class__(self) -> Any:
+        """What it says it is."""
+        return membudget.Cache
+
+
+def test_a_holder_that_says_it_is_a_cache_is_not_looked_into(registry: Registry) -> None:
+    """It is the program's own; those behind it are looked at all the same."""
+    stand: Any = Stand()
+    registry.add(stand)
+    cache = cached(registry)
+    cache.set(1, "one")
+    assert seen(registry) == [('cache "sessions"', "one")]
+
+
+def test_a_cache_that_waits_to_be_looked_at_may_go(registry: Registry) -> None:
+    """A look takes minutes, and the program may have dropped it for its memory."""
+    first, second = (
+        membudget.Cache[int, Any](name, max_entries=10_000, registry=registry)
+        for name in ("first", "second")
+    )
+    first.set(1, "one")
+    second.set(1, "two")
+    values = held_values(registry)
+    label, _ = next(values)
+    assert label == 'cache "first"'
+    gone = weakref.ref(second)
+    del second
+    assert gone() is None
+    assert list(values) == []
