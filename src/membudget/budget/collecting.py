@@ -96,7 +96,10 @@ class CollectAndTrim:
             return None
         finally:
             self._is_loading = False
-        return Freed()
+        try:
+            return Freed()
+        except MemoryError:  # A list of all objects; the collection takes none.
+            return None
 
 
 def _malloc() -> int:

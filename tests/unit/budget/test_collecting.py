@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Any
 
-from fakes import FakeClock
+from fakes import FakeClock, raising
 from membudget.budget.collecting import CollectAndTrim
 from membudget.core import Rung
+from membudget.heap import freed
 from membudget.reclaimers.collect import Collect
 
 if TYPE_CHECKING:
+    import pytest
+
     from membudget.core import Event
 
 
@@ -61,5 +64,16 @@ def test_in_a_child_forked_amid_the_import_nothing_is_noted() -> None:
     clock = FakeClock()
     collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
     collect._is_loading = True
+    assert collect(1) is not None
+    assert collect.garbage is None
+
+
+def test_where_a_list_of_all_objects_is_too_much_the_collection_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes no memory, and would else be wanted again at each tick."""
+    clock = FakeClock()
+    collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
+    monkeypatch.setattr(freed, "_listed", raising(MemoryError()))
     assert collect(1) is not None
     assert collect.garbage is None
