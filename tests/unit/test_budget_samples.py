@@ -8,10 +8,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import membudget
 from fakes import MIB, FakeClock, Recorder
 from membudget.budget.collecting import NAME, CollectAndTrim
 from membudget.core import Failed, Reclaimed, Rung, Sample, Sampled
+from membudget.errors import ConfigError
 from membudget.leaks.records import Confidence
 from membudget.registry import Registry
 from sampling_scene import day
@@ -237,3 +240,10 @@ def test_samples_may_be_read_by_any_thread_while_they_are_taken() -> None:
         reader.join()
         assert len(budget.samples) <= 5
     assert not failures
+
+
+def test_a_redaction_that_cannot_be_called_is_refused_at_the_start() -> None:
+    """Not when a leak is suspected, hours later."""
+    wrong: Any = "digits"
+    with pytest.raises(ConfigError, match=r"^redact 'digits' cannot be called"):
+        membudget.start("4GiB", sinks=[], registry=Registry(), redact=wrong)

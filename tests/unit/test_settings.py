@@ -119,6 +119,9 @@ def test_sections_may_be_nested_or_flat() -> None:
         ("leaks.minimum_rate", 0),
         ("leaks.min_samples", 1),
         ("leaks.min_duration", "2"),
+        ("leaks.trace", True),
+        ("leaks.trace", "yes"),
+        ("leaks.trace", 0),
         ("caches.adopt", "cache"),
         ("caches.adopt", "app:1"),
         ("caches.adopt", 5),
@@ -135,6 +138,14 @@ def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: Any) -> N
         variable = SETTINGS[key].variable
         with pytest.raises(ConfigError, match=variable):
             resolve({}, {variable: value})
+
+
+@pytest.mark.parametrize("value", [None, False, "off"])
+def test_what_may_be_off_is_off_by_any_word_for_it(value: object) -> None:
+    """And what is none of them is told of it."""
+    assert resolve({"leaks.trace": value}, {})["leaks.trace"] is None
+    with pytest.raises(ConfigError, match=r'"30s", or off$'):
+        resolve({"leaks.trace": "maybe"}, {})
 
 
 @pytest.mark.parametrize("key", [key for key, one in SETTINGS.items() if not one.is_list])

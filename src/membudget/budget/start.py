@@ -13,7 +13,7 @@ from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.budget.sampling import Sampling
 from membudget.core import PressureChanged
-from membudget.errors import MembudgetError
+from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
@@ -71,9 +71,11 @@ def start(
             MEMBUDGET_CLEANUP_SETTLE comes second to it, the file third.
 
     Raises:
-        ConfigError: A setting that does not fit, a limit below what the process holds, or a
-            budget that runs already.
+        ConfigError: A setting or an argument that does not fit, a limit below what the process
+            holds, or a budget that runs already.
     """
+    if redact is not None and not callable(redact):
+        raise ConfigError(f"redact {redact!r:.80} cannot be called: give a function of a text")
     given = {"limit": limit, **settings}
     config = config or os.environ.get(CONFIG_VARIABLE) or None
     resolved = resolve(given, file=config)

@@ -89,7 +89,12 @@ def _interval(value: Any, *, name: str) -> float | None:
 
 
 def _spell(value: Any, *, name: str) -> float | None:
-    return None if value in (None, "off") else as_seconds(value, name=name)
+    if value is None or value is False or value == "off":
+        return None
+    try:
+        return as_seconds(value, name=name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or off") from None
 
 
 def _switch(value: Any, *, name: str) -> bool:
