@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -225,5 +226,6 @@ def test_a_cache_that_waits_to_be_looked_at_may_go(registry: Registry) -> None:
     assert label == 'cache "first"'
     gone = weakref.ref(second)
     del second
+    gc.collect()  # The plain table is part of a cycle.
     assert gone() is None
-    assert list(values) == []
+    assert "two" not in [one for _, some in values for one in some.objects]
