@@ -55,6 +55,9 @@ _AGREEING = 2
 _CLEARING = 3
 _CLEARLY_FAR = 1.5
 
+_NEW_GROUND = 1.02
+"""Use over the highest before from which it is more than another peak, or a restless one."""
+
 _DAY = 24.0
 _RECENT = 3.0
 _LEAST_SAMPLES = 12
@@ -72,6 +75,8 @@ class Forecast(Record):
         soonest: The same at the 95th percentile of the slopes.
         latest: The same at the 5th; None where that meets no limit.
         levels_off_at: Bytes at which growth that slows down will end, or None.
+        highest: Bytes held before the growth that the rate was taken of, but for a hundredth of
+            the samples at most; 0 where nothing was.
     """
 
     used: int
@@ -82,11 +87,18 @@ class Forecast(Record):
     soonest: float | None = None
     latest: float | None = None
     levels_off_at: int | None = None
+    highest: int = 0
 
     @property
     def is_near(self) -> bool:
-        """Whether the limit is near enough for a warning."""
-        return self.seconds_left is not None and self.seconds_left < WARN_BELOW
+        """Whether the limit is near enough for a warning.
+
+        Growth below what was held before is none: it has been there and has come back, as on every
+        morning of a service that is busy by day.
+        """
+        if self.seconds_left is None or self.seconds_left >= WARN_BELOW:
+            return False
+        return self.used >= _NEW_GROUND * self.highest
 
 
 class Anomaly(Record):
@@ -170,8 +182,9 @@ def forecast(
     if trend is None or _is_their_error(trend, hours, bounded):
         return Forecast(used=used, limit=limit)
     left = None if limit is None else limit / _MIB - level
+    highest = _highest(held[: bisect_left(hours, hours[-1] - trend.length)])
     if trend.late < _STEADY * trend.early:
-        return _slowing(trend, used, limit, left)
+        return _slowing(trend, used, limit, left).replace(highest=highest)
     rate = quantile(trend.slopes, 0.5)
     return Forecast(
         used=used,
@@ -181,7 +194,13 @@ def forecast(
         seconds_left=_seconds(left, rate),
         soonest=_seconds(left, quantile(trend.slopes, 0.95)),
         latest=_seconds(left, quantile(trend.slopes, 0.05)),
+        highest=highest,
     )
+
+
+def _highest(before: Sequence[float]) -> int:
+    """Bytes that 99 of 100 stayed below: one sample in a day is no peak."""
+    return round(quantile(sorted(before), 0.99) * _MIB) if before else 0
 
 
 def _rest(held: Sequence[float], bounded: Sequence[float] | None) -> Sequence[float]:

@@ -33,6 +33,18 @@ def test_a_steady_rise_meets_the_limit_when_the_line_does() -> None:
     assert not found.is_near
 
 
+def test_growth_below_what_was_held_before_is_not_near() -> None:
+    """Until it is on new ground; one high sample of a day is none."""
+
+    def again(hour: float) -> float:
+        return 100 + 25 * (hour % 6)
+
+    assert not forecast(*held(again, 16), limit=400 * MIB).is_near
+    assert forecast(*held(lambda hour: 100 + 25 * max(0.0, hour - 12), 20), 400 * MIB).is_near
+    hours, uses = held(lambda hour: 100 + 25 * max(0.0, hour - 18), 23)
+    assert forecast(hours, [*uses[:50], 390.0, *uses[51:]], 400 * MIB).is_near
+
+
 def test_a_limit_half_a_day_away_is_near() -> None:
     """Worth a warning."""
     found = forecast(*held(lambda hour: 100 + 20 * hour, 6), limit=400 * MIB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
+from math import sin, tau
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +108,25 @@ def test_a_near_limit_is_told_again_only_after_it_was_taken_back() -> None:
     scene.memory.limit = 550 * MIB
     scene.live(day(20, 2, first=74))
     assert [one.seconds_left is None for one in scene.told] == [False, True, False]
+
+
+def test_a_rise_that_comes_every_day_is_told_on_the_first_at_most() -> None:
+    """It comes back before the limit, each time."""
+    scene = Scene(limit=400 * MIB)
+    scene.live(
+        sample(place).replace(used=int((180 + 80 * sin(place / 288 * tau)) * MIB))
+        for place in range(2 * 288)
+    )
+    assert [one.seconds_left is None for one in scene.told] == [False, True]
+
+
+def test_a_limit_that_is_met_is_told_as_met() -> None:
+    """Not as one that will be, in no time."""
+    scene = Scene(limit=100 * MIB)
+    scene.live(day(20, 4))
+    (event,) = scene.told
+    assert event.seconds_left == 0
+    assert str(line_of(event)).startswith("the limit of 100 MiB is reached: ")
 
 
 def test_one_odd_forecast_is_not_told() -> None:

@@ -143,11 +143,14 @@ def _foreseen(event: LimitForeseen) -> str:
     limit = f" of {human_bytes(event.limit)}" if event.limit is not None else ""
     if event.seconds_left is None:
         return f"the limit{limit} is near no more, at {human_bytes(event.used)}"
+    growth = f"{human_bytes(event.used)}, +{human_bytes(event.rate)}/h"
+    if not event.seconds_left:
+        return f"the limit{limit} is reached: {growth}"
     near = event.soonest if event.soonest is not None else event.seconds_left
     far = f"to {human_seconds(event.latest)}" if event.latest is not None else "or more"
     return (
         f"the limit{limit} will be reached in {human_seconds(event.seconds_left)} "
-        f"({human_seconds(near)} {far}): {human_bytes(event.used)}, +{human_bytes(event.rate)}/h"
+        f"({human_seconds(near)} {far}): {growth}"
     )
 
 
