@@ -15,6 +15,7 @@ loop over integers 14 to 20 times, and each live block takes 64 bytes more. In p
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import wraps
@@ -144,8 +145,14 @@ class _Tracing:
             one.highest = max(one.highest, peak)
         return current
 
+    def after_fork_in_child(self) -> None:
+        """Begin with a lock of its own: a thread that is gone may hold the parent's for ever."""
+        self._lock = threading.Lock()
+
 
 _tracing = _Tracing()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tracing.after_fork_in_child)
 
 
 @overload

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -225,3 +228,15 @@ def test_a_generator_function_is_refused() -> None:
         @profile_memory
         def rows() -> Iterator[int]:
             yield 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_forked_while_a_stretch_begins_elsewhere_can_profile() -> None:
+    """The lock of that moment is held by a thread that the child does not have."""
+    program = (
+        "import os, signal, sys; from membudget import profiling;"
+        "profiling._tracing._lock.acquire(); child = os.fork();"
+        "child or (signal.alarm(10), profiling.profile_memory('x').__enter__(), os._exit(0));"
+        "sys.exit(os.waitpid(child, 0)[1])"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
