@@ -122,6 +122,7 @@ def test_sections_may_be_nested_or_flat() -> None:
         ("leaks.trace", True),
         ("leaks.trace", "yes"),
         ("leaks.trace", 0),
+        ("leaks.trace", "16m"),
         ("caches.adopt", "cache"),
         ("caches.adopt", "app:1"),
         ("caches.adopt", 5),

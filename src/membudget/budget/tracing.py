@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from membudget.heap.window import Line, Window
     from membudget.leaks.records import Verdict
 
-LONGEST = 900.0
-"""Seconds that a window is open at most, whatever was asked for."""
-
 _SURE = 2
 """Confidence.MEDIUM, which is imported with the first verdict."""
 
@@ -36,7 +33,7 @@ class Tracing:
 
     Args:
         standing: Gives the verdict that stands, or None.
-        seconds: How long the window is open; at most 15 minutes.
+        seconds: How long the window is open.
         is_calm: Whether there is no pressure now.
         failed: Takes what went wrong.
         clock: Where time comes from.
@@ -57,7 +54,7 @@ class Tracing:
         clock: Clock,
     ) -> None:
         self._standing = standing
-        self.seconds = min(seconds, LONGEST)
+        self.seconds = seconds
         self._is_calm = is_calm
         self._failed = failed
         self._clock = clock

@@ -138,10 +138,10 @@ class DailyReport:
             if not name.startswith(_BEGIN) or not name.endswith(tuple(map(_part_of, _FORMS))):
                 continue
             path = f"{self._directory}/{name}"
-            age = time.time() - os.stat(path, follow_symlinks=False).st_mtime
             pid = name.split(".", 1)[0].rpartition("-")[2]
-            if age > _ABANDONED or (age > _UNFINISHED and not _is_alive(pid)):
-                with contextlib.suppress(FileNotFoundError):  # Another process was first.
+            with contextlib.suppress(OSError):  # Another process was first, or it is no file.
+                age = time.time() - os.stat(path, follow_symlinks=False).st_mtime
+                if age > _ABANDONED or (age > _UNFINISHED and not _is_alive(pid)):
                     os.unlink(path)
 
     def _forget_old(self) -> None:

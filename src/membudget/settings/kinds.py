@@ -47,6 +47,8 @@ class Kind(Record):
 _BARE = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)"
 _BARE_SHARE = r"0?\.\d+|1\.0*"
 _LONG_TEXT = 1 << 16
+LONGEST_TRACE = 900.0
+"""Seconds that a window of tracing may be open."""
 
 
 def _limit(value: Any, *, name: str) -> int | None:
@@ -92,9 +94,15 @@ def _spell(value: Any, *, name: str) -> float | None:
     if value is None or value is False or value == "off":
         return None
     try:
-        return as_seconds(value, name=name)
+        seconds = as_seconds(value, name=name)
     except ConfigError as error:
         raise ConfigError(f"{error}, or off") from None
+    if seconds > LONGEST_TRACE:
+        raise ConfigError(
+            f"{name} {value!r:.80} is too long: the process is slower all that time; give up to"
+            f" {format_seconds(LONGEST_TRACE)}, or off"
+        )
+    return seconds
 
 
 def _switch(value: Any, *, name: str) -> bool:
@@ -261,7 +269,7 @@ INTERVAL = Kind(
     schema=_text_like("adaptive", _TIME_TEXT),
 )
 SPELL = Kind(
-    form="a time such as 60s, or off",
+    form=f"a time such as 60s, up to {format_seconds(LONGEST_TRACE)}, or off",
     read=_spell,
     write=lambda value: "off" if value is None else format_seconds(value),
     schema=_text_like("off", _TIME_TEXT),

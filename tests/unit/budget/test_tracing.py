@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock
-from membudget.budget.tracing import LONGEST, Tracing
+from membudget.budget.tracing import Tracing
 from membudget.heap import window
 from membudget.leaks.records import Confidence
 from membudget.profiling import profile_memory
@@ -137,11 +137,6 @@ def test_a_forked_child_is_traced_no_more(scene: Scene) -> None:
     scene.chore.after_fork_in_child()
     assert not tracemalloc.is_tracing()
     assert scene.failures == []
-
-
-def test_a_window_is_open_for_fifteen_minutes_at_most() -> None:
-    """Whatever was asked for."""
-    assert Scene(1e6).chore.seconds == LONGEST == 900.0
 
 
 def test_a_window_whose_traces_take_too_much_ends_early(

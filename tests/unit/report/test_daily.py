@@ -89,11 +89,14 @@ def test_what_a_killed_process_left_unfinished_goes_at_the_next_start(tmp_path: 
         f"membudget-shop_py-2026-01-02-000000-{dead}.txt": 120.0,
         f"film-{dead}.html.part": 120.0,
     }
+    odd = folder / f"membudget-another-{dead}.html.part"
+    odd.mkdir()  # Which no unlink removes, and the others go all the same.
+    os.utime(odd, (time.time() - 90_000.0,) * 2)
     for name, age in ages.items():
         (folder / name).write_text("x")
         os.utime(folder / name, (time.time() - age,) * 2)
     Scene(tmp_path)
-    assert sorted(one.name for one in folder.iterdir()) == sorted([*ages][3:])
+    assert sorted(one.name for one in folder.iterdir()) == sorted([odd.name, *[*ages][3:]])
 
 
 def test_only_the_newest_days_of_this_program_are_kept(tmp_path: Path) -> None:
