@@ -32,9 +32,9 @@ from membudget.leaks.rules import Rules
 from membudget.leaks.series import HOUR, MIB
 from membudget.leaks.shape import Shape, shape
 from membudget.leaks.state import after_collection, counted
-from membudget.leaks.windows import Columns, columns, windows
+from membudget.leaks.windows import YOUNG, Columns, columns, windows
 from membudget.leaks.words import reason
-from membudget.units import how_many
+from membudget.units import how_many, human_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -105,6 +105,8 @@ def judging(
     for window in windows(own):
         found.append(window)
         yield
+    if not found and state.since is None:
+        return _too_early(series, rules), state
     finding = weigh(found, rules)
     state = counted(state, finding, _now(series), rules)
     verdict = _verdict(own, found, finding, state, rules)
@@ -143,6 +145,7 @@ def _is_enough(series: Series, rules: Rules) -> bool:
 
 def _too_early(series: Series, rules: Rules) -> Verdict:
     span = series.hours[-1] - series.hours[0] if series.hours else 0.0
+    needed = max(rules.min_duration, rules.settled + YOUNG)
     return Verdict(
         at=_now(series) if series.hours else series.origin,
         kind=Kind.NONE,
@@ -156,8 +159,8 @@ def _too_early(series: Series, rules: Rules) -> Verdict:
         growing_share=growing_share(series.rss),
         window=span * HOUR,
         reason=(
-            f"Too early to say: {how_many(len(series.hours))} over {span:.1f} h, "
-            f"{rules.min_samples} over {rules.min_duration:g} h are needed."
+            f"Too early to say: {how_many(len(series.hours))} over {human_seconds(span * HOUR)}, "
+            f"{rules.min_samples} over {human_seconds(needed * HOUR)} are needed."
         ),
         facts=simple_facts(series, rules),
         filling=fillings(series),

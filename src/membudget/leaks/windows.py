@@ -47,7 +47,9 @@ BLOCK_MIB = 64 / 2**20
 """MiB of a live block of Python's allocator, on average."""
 
 _FEWEST = 9
-_YOUNG = 1.4
+YOUNG = 1.4
+"""Hours of life after its start from which a process is judged, by a single window."""
+
 _NEARLY = 1.06
 _PRIOR_BLOCKS = 8
 _TOLD = 3
@@ -58,7 +60,7 @@ def looks(life: float) -> list[float]:
     """The lengths of the windows that fit into so many hours, longest last."""
     fitting = [length for length in LENGTHS if length <= life * _NEARLY]
     if not fitting:
-        return [life] if life >= _YOUNG else []
+        return [life] if life >= YOUNG else []
     if life > fitting[-1] * 1.1:
         fitting.append(min(life, LENGTHS[-1]))
     return fitting

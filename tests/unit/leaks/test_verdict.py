@@ -100,6 +100,13 @@ def test_nothing_is_said_before_two_hours_and_24_samples() -> None:
     assert "Too early" in judge(sparse, UNASKED, None)[0].reason
 
 
+def test_what_is_too_young_for_any_window_is_told_to_be_whatever_was_asked_for() -> None:
+    """Not that nothing grows: nothing was looked at."""
+    young = series(lambda hour: 100 + 50 * hour, 1.5, every=1 / 60)
+    verdict = judge(young, UNASKED.replace(min_duration=0.1), None)[0]
+    assert verdict.reason == "Too early to say: 91 samples over 1.5 h, 24 over 1.9 h are needed."
+
+
 def test_one_look_is_no_verdict() -> None:
     """Two that agree are; and asking more often does not make two of one."""
     whole = leak(hours=3.0)
