@@ -15,7 +15,9 @@ def filled(count: int, entries: int) -> Ghost:
     return ghost
 
 
-@pytest.mark.parametrize("hashed", [0, 1, -1, 1 << 60, -(1 << 61), hash("text")])
+@pytest.mark.parametrize(
+    "hashed", [0, 1, -1, 1 << 60, -(1 << 61), pytest.param(hash("text"), id="text")]
+)
 def test_a_tag_is_32_bits_and_never_zero(hashed: int) -> None:
     """Zero stands for an empty slot."""
     assert 0 < tag_of(hashed) < 1 << 32
