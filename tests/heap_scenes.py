@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from membudget.heap.kinds import Kind, Kinds
 from membudget.heap.walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CALLS: list[str] = []
 """The names of foreign methods that were called, to stay empty."""
@@ -66,9 +69,14 @@ class AllMet(Kinds):
         return one
 
 
-def walked(*roots: object) -> list[int]:
-    """The ids of all objects that a walk from these roots meets, in order."""
+def walked(*roots: object, passed: Iterable[object] = ()) -> list[int]:
+    """The ids of all objects that a walk from these roots meets, in order, but for those passed."""
     met: list[int] = []
-    walk = Walk([("root", root) for root in roots], AllMet({}), lambda obj, *_: met.append(id(obj)))
+    walk = Walk(
+        [("root", root) for root in roots],
+        AllMet({}),
+        lambda obj, *_: met.append(id(obj)),
+        passed=map(id, passed),
+    )
     assert walk.step(float("inf"))
     return met

@@ -76,7 +76,7 @@ def test_a_thousand_things_a_call_are_told_without_a_power_of_ten() -> None:
     def call() -> None:
         kept.extend([number] for number in range(2000))
 
-    told = explain(check_leaks(call, rounds=4, calls=5))
+    told = explain(check_leaks(call, rounds=3, calls=2, warmup=2))
     assert "+2,000 items a call" in told
     assert "e+0" not in told
 
