@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from membudget.core.slices import in_one_go
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
@@ -200,13 +202,7 @@ def _is_worth_telling(garbage: Garbage | None, verdict: Verdict) -> bool:
 
 def growing_parts(samples: Sequence[Sample]) -> list[PartGrowth]:
     """The registered parts without a bound, over time; those with one have told where it ends."""
-    steps = gathering(samples)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: list[PartGrowth] = done.value
-            return found
+    return in_one_go(gathering(samples))
 
 
 def gathering(samples: Sequence[Sample]) -> Generator[None, None, list[PartGrowth]]:

@@ -10,6 +10,7 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
+from membudget.core.slices import in_one_go
 from membudget.leaks.rules import Rules
 from membudget.leaks.series import MIB, Series
 from membudget.trend import NORMAL, floors, kendall_tau, mad, quantile, theil_sen
@@ -93,13 +94,7 @@ def propose(
     Returns:
         The proposals. About 3 ms for a day of five-minute samples with ten parts.
     """
-    steps = proposing(samples, rules, warning=warning, low=low, is_growing=is_growing)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: tuple[Proposal, ...] = done.value
-            return found
+    return in_one_go(proposing(samples, rules, warning=warning, low=low, is_growing=is_growing))
 
 
 def proposing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from membudget.core.slices import in_one_go
 from membudget.sampling.rows import context_of, declared_by, packed, unpacked
 
 if TYPE_CHECKING:
@@ -105,13 +106,7 @@ class SampleRing:
 
     def latest(self, most: int | None = None) -> list[Sample]:
         """The newest so many, by default all that are kept, oldest first. Cost: 50 µs a sample."""
-        reading = self.reading(most)
-        while True:
-            try:
-                next(reading)
-            except StopIteration as done:
-                samples: list[Sample] = done.value
-                return samples
+        return in_one_go(self.reading(most))
 
     def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
         """The same in slices of 1 to 2 ms, for a thread that has other things to do.
