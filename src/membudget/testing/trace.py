@@ -11,6 +11,7 @@ import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from membudget.core import traced
 from membudget.probes.allocator import mallinfo
 from membudget.testing.grown import Inventory
 from membudget.testing.result import Line
@@ -38,12 +39,8 @@ def trace(calls: int, between: Callable[[], object] | None) -> Generator[int, No
         calls: In a round, at most.
         between: Called after each round.
     """
-    import tracemalloc  # only a leak needs it
-
     calls = min(calls, _CALLS)
-    is_ours = not tracemalloc.is_tracing()
-    if is_ours:
-        tracemalloc.start(1)
+    begun = traced.begin()
     try:
         marks: list[_Marks] = []
         for number in range(_ROUNDS + 1):
@@ -56,8 +53,7 @@ def trace(calls: int, between: Callable[[], object] | None) -> Generator[int, No
                 before, began = Inventory(), _malloc()
         malloc = _malloc() - began
     finally:
-        if is_ours:
-            tracemalloc.stop()
+        traced.end(begun)
     lines = _lasting(marks, calls)
     types, containers = before.grown(calls * _ROUNDS)
     return {
