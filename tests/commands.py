@@ -36,3 +36,15 @@ def membudget(
 def run_python(program: str, *options: str, environment: Mapping[str, str] | None = None) -> Result:
     """Run a program's text under `membudget run` with these options."""
     return membudget("run", *options, "--", sys.executable, "-c", program, environment=environment)
+
+
+def lines_of(program: str) -> list[str]:
+    """What a program's text prints in a fresh Python that finds the modules this one finds."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+        text=True,
+    )
+    return done.stdout.splitlines()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import membudget
+from commands import lines_of
 from fakes import MIB, FakeClock, Recorder
 from membudget.budget.collecting import NAME, CollectAndTrim
 from membudget.core import Failed, Reclaimed, Rung, Sample, Sampled
@@ -60,10 +59,7 @@ def test_a_start_imports_nothing_that_takes_samples_or_judges() -> None:
         "print(there()); budget.step(); print(there()); print('json' in sys.modules)\n"
         "budget.stop()\n"
     )
-    argv = [sys.executable, "-c", program]
-    environ = {"PYTHONPATH": ":".join(sys.path)}
-    told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
-    assert told.stdout.splitlines() == ["[]", "['sampling']", "False"]
+    assert lines_of(program) == ["[]", "['sampling']", "False"]
 
 
 def test_it_ends_with_the_budget() -> None:

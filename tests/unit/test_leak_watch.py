@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from commands import lines_of
 from fakes import MIB, FakeClock, Recorder, raising
 from membudget.budget.judging import fewer
 from membudget.budget.leak_watch import LeakWatch
@@ -98,10 +97,7 @@ def test_what_judges_is_imported_with_the_first_verdict() -> None:
         "    while watch.due(0.0): watch.run(0.0)\n"
         "    print(number, any(name.startswith('membudget.leaks') for name in sys.modules))\n"
     )
-    argv = [sys.executable, "-c", program]
-    environ = {"PYTHONPATH": ":".join(sys.path)}
-    told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
-    assert told.stdout.splitlines() == [f"{n} {n == 23}" for n in range(24)]
+    assert lines_of(program) == [f"{n} {n == 23}" for n in range(24)]
 
 
 def test_what_judges_is_imported_a_module_at_a_time() -> None:
@@ -121,10 +117,7 @@ def test_what_judges_is_imported_a_module_at_a_time() -> None:
         "from membudget.forecast import forecast\n"
         "print(sorted(ours() - before))\n"
     )
-    argv = [sys.executable, "-c", program]
-    environ = {"PYTHONPATH": ":".join(sys.path)}
-    told = subprocess.run(argv, capture_output=True, check=True, env=environ, text=True)
-    *counts, rest = told.stdout.splitlines()
+    *counts, rest = lines_of(program)
     assert set(counts) == {"1"}
     assert rest == "[]"
 
