@@ -8,8 +8,10 @@ from membudget.core import (
     AdmissionRefused,
     BrakeHit,
     Failed,
+    FloorFound,
     Late,
     LeakSuspected,
+    Level,
     LimitExceeded,
     LimitForeseen,
     PressureChanged,
@@ -89,7 +91,30 @@ def _pressure_changed(event: PressureChanged) -> str:
             parts.append(f"+{human_bytes(pressure.growth)}/s")
         if pressure.seconds_left is not None:
             parts.append(f"limit in {human_seconds(pressure.seconds_left)}")
+        if pressure.elsewhere:
+            parts.append(f"{human_bytes(pressure.elsewhere)} of it not this process's")
+        elif pressure.floor:
+            parts.append(f"{human_bytes(pressure.floor)} of it beyond shrinking")
     return ", ".join(parts)
+
+
+def _floor(event: FloorFound) -> str:
+    pressure = event.pressure
+    why = f": {event.held_by}" if event.held_by else ""
+    if pressure.level < Level.EMERGENCY:
+        return (
+            f"shrinking does not bring it below {human_bytes(pressure.floor)} of "
+            f"{human_bytes(pressure.limit or 0)}{why}; caches keep {human_bytes(event.kept)} and "
+            "are left alone meanwhile"
+        )
+    grew = f"; look at what grew: {event.culprit}" if event.culprit else ""
+    more = "or less held there"
+    if not pressure.elsewhere:
+        more = "`membudget run --brake` (what cannot fit raises MemoryError), `--restart`"
+    return (
+        f"nothing is left to let go at {describe(pressure)}{why}; what helps: a higher limit, "
+        f"{more}{grew}"
+    )
 
 
 def _reclaimed(event: Reclaimed) -> str:
@@ -184,6 +209,7 @@ _TELLERS: dict[type, Callable[..., str]] = {
     Started: _started,
     Stopped: _stopped,
     PressureChanged: _pressure_changed,
+    FloorFound: _floor,
     Reclaimed: _reclaimed,
     ProtectionTried: _protection,
     AdmissionRefused: _refused,
