@@ -70,7 +70,7 @@ class Meter:
     """
 
     __slots__ = (
-        "_arrived", "_base", "_held", "_last", "_own", "_since", "_used_then", "allowance", "brim",
+        "_apart_then", "_arrived", "_base", "_held", "_last", "_own", "_since", "allowance", "brim",
         "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum", "reserved", "taken_in",
         "used",
     )  # fmt: skip
@@ -89,7 +89,7 @@ class Meter:
         self.limit: int | None = None
         self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
         self.quantum = QUANTUM
-        self.reserved = self._used_then = self._arrived = 0
+        self.reserved = self._apart_then = self._arrived = 0
 
     def rebase(
         self,
@@ -156,23 +156,23 @@ class Meter:
     def reserve(self, size: int, used: int) -> None:
         """Count bytes as granted while so many are used; the caller has looked for the room.
 
-        What stands and has come in stays counted as come in; growth from here on is set against
-        all that is reserved now. One thread at a time, as for `release`.
+        What stands and has come in stays counted as come in; growth from here on that is not the
+        holders' is set against all that is reserved now. One thread at a time, as for `release`.
         """
-        self._used_then = used - self._come_in(used)
+        self._apart_then = used - self._counted() - self._come_in(used)
         self.reserved += size
         self._last += size
 
     def release(self, size: int, used: int) -> None:
         """End a reservation, and with it as much of the growth counted as come in."""
         part = min(size, self._come_in(used))
-        self._used_then += part
+        self._apart_then += part
         self._arrived += part
         self.reserved = max(0, self.reserved - size)
 
     def forget_reserved(self) -> None:
         """Begin anew, as in a forked child: the parent's reservations are not the child's."""
-        self.reserved = self._used_then = self._arrived = 0
+        self.reserved = self._apart_then = self._arrived = 0
 
     def outstanding(self, used: int) -> int:
         """Bytes granted that have not come in while so many are used."""
@@ -186,7 +186,12 @@ class Meter:
         return self.taken_in + self._arrived + self._come_in(used)
 
     def _come_in(self, used: int) -> int:
-        return min(self.reserved, max(0, used - self._used_then))
+        if not self.reserved:
+            return 0
+        return min(self.reserved, max(0, used - self._counted() - self._apart_then))
+
+    def _counted(self) -> int:
+        return self._held() if self._held is not None else 0
 
     def _raised(self) -> float:
         """Bytes by which what is granted raises the lines: up to the door, not beyond."""
@@ -194,15 +199,15 @@ class Meter:
 
     def owed(self) -> int:
         """Bytes that all holders together hold beyond the allowance."""
-        if self.allowance == _INFINITE or self._held is None:
+        if self.allowance == _INFINITE:
             return 0
-        return max(0, self._held() - int(self.allowance))
+        return max(0, self._counted() - int(self.allowance))
 
     def _due(self, now: int, before: int, since: int) -> int:
         """Bytes to pay at `now`, `since` bytes and a reading of `before` after the last check."""
         raised = self._raised()
         price = max(0.0, now - max(before, self.mark + raised)) * self._steepness(now - raised)
-        held = self._held() if self._held is not None else 0
+        held = self._counted()
         if price:
             self.allowance = max(0.0, min(self.allowance, held) - price)
         elif self.allowance != _INFINITE:

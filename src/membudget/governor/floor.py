@@ -2,11 +2,11 @@
 
 Where what is too much is held elsewhere (an allocator that keeps what was freed, model weights,
 preallocated pools, neighbours in the group), shrinking holders never ends: a hot cache is held at
-nothing for good, at no gain. So the outcome of shrinking is watched. Holders that let go of half of
-what they held, or of all that was too much, while use fell by less than half of that and still
-stands above the low mark without them: that is a floor. From then on they are left a *working
+nothing for good, at no gain. So the outcome of shrinking is watched. Holders let go of half of what
+they held, or of all that was too much, or were idle; use fell by less than half of what they let go
+and stands above the low mark without them: that is a floor. From then on they are left a *working
 set* above it, at least what they held when the floor rose and at least half of the room to the
-critical mark, as far as the emergency mark allows: use may go up to the *line*, and only what lies
+critical mark, to just below the emergency mark: use may go up to the *line*, and only what lies
 above is asked for.
 
 What others in the group hold needs no trial: where that alone lies above the low mark, nothing that
@@ -31,14 +31,15 @@ _GONE = 0.9
 """Share of the low mark below which a floor is none."""
 
 _STILL = 1 / 64
-"""Share of the limit by which holders fall while they are still letting go."""
+"""Share of the limit by which holders fall while they are still letting go, and within which what
+they take in does not make them the ones that press."""
 
 _SHOWS = 1 / 5
 """Share of the settling time after which letting go has shown or has not. A floor found too soon is
 forgotten as soon as use falls; one found late is paid for in misses."""
 
 _NOTHING = 1 / 256
-"""Share of the limit below which holders hold nothing worth a trial."""
+"""Share of the limit by which use falls by chance."""
 
 _ROOM_AT_THE_END = 1 / 4
 """Share of the room to the limit that holders get above a floor, however high."""
@@ -71,14 +72,15 @@ class Floor:
         self._kept = 0
         self._calm_since: float | None = None
         self._held_calm = 0
-        self._pressed: tuple[float, int, int, int] | None = None
+        self._pressed: tuple[float, int, int, int, int] | None = None
 
-    def follow(self, reading: Reading, held: int, marks: Lines) -> None:
+    def follow(self, reading: Reading, held: int, taken_in: int, marks: Lines) -> None:
         """Take note of one reading.
 
         Args:
             reading: What is used, and the limit.
             held: Bytes that all holders count.
+            taken_in: Bytes that they took in since the start.
             marks: In bytes: low, where caches stop growing, critical, emergency.
         """
         used, limit, (low, stop, _, _) = reading.used, reading.limit, marks
@@ -88,17 +90,17 @@ class Floor:
         others = reading.elsewhere
         if self.bytes:
             self._fall(used, held, low, stop, reading.at)
-        if others > low:
+        self.is_elsewhere = others > low
+        if self.is_elsewhere:
             # By count: nobody need be shrunk to see it.
             kept = self._kept if self.bytes else max(held, self._held_calm)
             self._learn(used - min(held, used - others), kept, marks, limit)
-            self.is_elsewhere = True
         elif used <= max(stop, self.line):
             self._pressed = None
             if not self.bytes:
                 self._held_calm = held
         else:
-            self._try(reading, held, marks)
+            self._try(reading, held, taken_in, marks)
 
     def over(self, used: int) -> int:
         """Bytes above the line; all that holders need to let go of."""
@@ -118,29 +120,30 @@ class Floor:
             self.forget()
             self._held_calm = held
 
-    def _try(self, reading: Reading, held: int, marks: Lines) -> None:
+    def _try(self, reading: Reading, held: int, taken_in: int, marks: Lines) -> None:
         """Use is above the line: see what comes of the holders' letting go."""
         at, used, limit = reading.at, reading.used, reading.limit or 0
         if self._pressed is None:
-            self._pressed = (at, used, max(held, self._kept, self._held_calm), held)
-        since, used_then, held_then, lowest = self._pressed
+            self._pressed = (at, used, max(held, self._kept, self._held_calm), held, taken_in)
+        since, used_then, held_then, lowest, taken_then = self._pressed
         if held < lowest - limit * _STILL:
-            self._pressed = (at, used_then, held_then, held)
+            self._pressed = (at, used_then, held_then, held, taken_in)
             return
         if at - since < self.settle * _SHOWS:
             return
         let_go, fell, apart = held_then - held, used_then - used, used - held
         too_much = used_then - max(marks[0], self.line)
-        is_tried = held <= max(held_then / 2, limit * _NOTHING) or let_go >= too_much
+        is_tried = held <= held_then / 2 or let_go >= too_much
+        is_idle = taken_in - taken_then <= limit * _STILL
         self._pressed = None
-        if apart > marks[0] and is_tried and fell <= max(let_go / 2, limit * _NOTHING):
+        if apart > marks[0] and (is_tried or is_idle) and fell <= max(let_go / 2, limit * _NOTHING):
             self._learn(apart, held_then, marks, limit)
-            self.is_elsewhere = False
 
     def _learn(self, bottom: int, kept: int, marks: Lines, limit: int) -> None:
         room, (_, _, critical, emergency) = limit - bottom, marks
         end = room * _ROOM_AT_THE_END if room > 0 else limit * _ROOM_OVER_THE_LIMIT
         self.bytes, self._kept = bottom, kept
         self.line = min(
-            bottom + max(kept, (critical - bottom) / 2, end), max(emergency, bottom + end)
+            bottom + max(kept, (critical - bottom) / 2, end),
+            max(emergency - limit * _STILL, bottom + end),
         )

@@ -321,9 +321,11 @@ class Ladder:
     def _note_rise(self, pressure: Pressure) -> None:
         """Use above a floor that rises beyond all it was is asked about at once.
 
-        Whatever was in vain before; without a floor the pauses are short.
+        Whatever was in vain before. Without a floor the pauses are short.
         """
-        if not pressure.level or not self._floor.bytes:
+        if not self._floor.bytes:
+            if self._highest:
+                self._forgive()  # No pause of an hour outlives its floor.
             self._highest = 0
         elif pressure.used > self._highest + max(_RISE, (pressure.limit or 0) * _RISE_SHARE):
             if self._highest:

@@ -229,6 +229,9 @@ class Governor:
         self._is_starting = True
         try:
             self.step()
+            if self.protection is not None:
+                shutdown = self.marks.resolved(self.pressure.limit)[-1]
+                self.protection.began_over = self.pressure.used >= shutdown
             if self.reading is not None:
                 self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
             if thread:
@@ -310,7 +313,8 @@ class Governor:
         low, warning, critical, emergency, _ = self.marks.resolved(limit)
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         if limit is not None:
-            self.floor.follow(reading, self.registry.held_bytes(), (low, stop, critical, emergency))
+            held, taken_in = self.registry.held_bytes(), self.meter.taken_in
+            self.floor.follow(reading, held, taken_in, (low, stop, critical, emergency))
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (limit or 0) - line)
