@@ -71,7 +71,7 @@ class Floor:
         self.is_elsewhere = False
         self._kept = 0
         self._calm_since: float | None = None
-        self._held_calm = 0
+        self._held_before = 0
         self._pressed: tuple[float, int, int, int, int] | None = None
 
     def follow(self, reading: Reading, held: int, taken_in: int, marks: Lines) -> None:
@@ -93,12 +93,12 @@ class Floor:
         self.is_elsewhere = others > low
         if self.is_elsewhere:
             # By count: nobody need be shrunk to see it.
-            kept = self._kept if self.bytes else max(held, self._held_calm)
+            kept = self._kept if self.bytes else max(held, self._held_before)
             self._learn(used - min(held, used - others), kept, marks, limit)
         elif used <= max(stop, self.line):
             self._pressed = None
             if not self.bytes:
-                self._held_calm = held
+                self._held_before = held
         else:
             self._try(reading, held, taken_in, marks)
 
@@ -118,13 +118,14 @@ class Floor:
         rested = self._calm_since is not None and at - self._calm_since >= self.settle
         if self.bytes < low * _GONE or rested:
             self.forget()
-            self._held_calm = held
+            self._held_before = held
 
     def _try(self, reading: Reading, held: int, taken_in: int, marks: Lines) -> None:
         """Use is above the line: see what comes of the holders' letting go."""
         at, used, limit = reading.at, reading.used, reading.limit or 0
         if self._pressed is None:
-            self._pressed = (at, used, max(held, self._kept, self._held_calm), held, taken_in)
+            self._held_before = max(held, self._kept, self._held_before)
+            self._pressed = (at, used, self._held_before, held, taken_in)
         since, used_then, held_then, lowest, taken_then = self._pressed
         if held < lowest - limit * _STILL:
             self._pressed = (at, used_then, held_then, held, taken_in)
