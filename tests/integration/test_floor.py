@@ -18,7 +18,7 @@ PROGRAM = str(Path(__file__).parent / "floor_program.py")
 
 
 def test_a_hot_cache_beside_a_mapping_that_stays_is_served_from_memory() -> None:
-    """Three quarters of the limit are a mapping: the working set comes back whole, and so does calm."""
+    """A mapping takes three quarters of the limit: the working set is whole again, then calm."""
     with limited_group(120 * MIB) as group:
         done = group.run([sys.executable, PROGRAM], timeout=300)
         kills = group.oom_kills()
