@@ -142,7 +142,7 @@ def judge(
     level = next((lv for lv, gate in _DOWNWARD if gates[gate].is_open), Level.NORMAL)
     if level and not cause and before is not None:
         cause = before.pressure.cause
-    elsewhere = reading.elsewhere
+    elsewhere = reading.elsewhere if level else 0
     pressure = Pressure(
         level=level,
         used=reading.used,

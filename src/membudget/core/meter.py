@@ -70,9 +70,9 @@ class Meter:
     """
 
     __slots__ = (
-        "_apart_then", "_arrived", "_base", "_held", "_last", "_own", "_since", "allowance", "brim",
-        "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum", "reserved", "taken_in",
-        "used",
+        "_apart_then", "_arrived", "_base", "_held", "_held_then", "_last", "_own", "_since",
+        "allowance", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum",
+        "reserved", "taken_in", "used",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +89,7 @@ class Meter:
         self.limit: int | None = None
         self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
         self.quantum = QUANTUM
-        self.reserved = self._apart_then = self._arrived = 0
+        self.reserved = self._apart_then = self._arrived = self._held_then = 0
 
     def rebase(
         self,
@@ -101,6 +101,7 @@ class Meter:
         ceiling: float,
         door: float = _INFINITE,
         own: int | None = None,
+        held: int = 0,
     ) -> None:
         """Set the meter right after a reading.
 
@@ -112,7 +113,9 @@ class Meter:
             ceiling: Bytes above which it pays for standing so high as well.
             door: Bytes up to which admission grants.
             own: Bytes of this process alone at the same moment; None reads them.
+            held: Bytes that all holders count at the same moment.
         """
+        self._held_then = held
         if own is None:
             own = self._own() if self._own is not None else 0
         self._base = own
@@ -159,39 +162,41 @@ class Meter:
         What stands and has come in stays counted as come in; growth from here on that is not the
         holders' is set against all that is reserved now. One thread at a time, as for `release`.
         """
-        self._apart_then = used - self._counted() - self._come_in(used)
+        held = self._counted(size)
+        self._apart_then = used - held - self._come_in(used, held)
         self.reserved += size
         self._last += size
 
     def release(self, size: int, used: int) -> None:
         """End a reservation, and with it as much of the growth counted as come in."""
-        part = min(size, self._come_in(used))
+        part = min(size, self._come_in(used, self._counted(size)))
         self._apart_then += part
         self._arrived += part
         self.reserved = max(0, self.reserved - size)
 
     def forget_reserved(self) -> None:
         """Begin anew, as in a forked child: the parent's reservations are not the child's."""
-        self.reserved = self._apart_then = self._arrived = 0
+        self.reserved = self._apart_then = self._arrived = self._held_then = 0
 
     def outstanding(self, used: int) -> int:
         """Bytes granted that have not come in while so many are used."""
-        return self.reserved - self._come_in(used)
+        return self.reserved - self._come_in(used, self._counted()) if self.reserved else 0
 
     def expected(self, used: int) -> int:
         """Bytes that came in so far and were expected: what holders took in, and what was granted.
 
         Growth beyond it is runaway growth.
         """
-        return self.taken_in + self._arrived + self._come_in(used)
+        return self.taken_in + self._arrived + self._come_in(used, self._held_then)
 
-    def _come_in(self, used: int) -> int:
-        if not self.reserved:
-            return 0
-        return min(self.reserved, max(0, used - self._counted() - self._apart_then))
+    def _come_in(self, used: int, held: int) -> int:
+        return min(self.reserved, max(0, used - held - self._apart_then))
 
-    def _counted(self) -> int:
-        return self._held() if self._held is not None else 0
+    def _counted(self, size: int = QUANTUM) -> int:
+        """Bytes that holders count; for less than a quantum, the last reading's will do."""
+        if size < QUANTUM or self._held is None:
+            return self._held_then
+        return self._held()
 
     def _raised(self) -> float:
         """Bytes by which what is granted raises the lines: up to the door, not beyond."""

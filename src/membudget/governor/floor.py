@@ -84,12 +84,15 @@ class Floor:
             marks: In bytes: low, where caches stop growing, critical, emergency.
         """
         used, limit, (low, stop, _, _) = reading.used, reading.limit, marks
+        if used <= low and not self.bytes:
+            self._pressed, self._held_before = None, held
+            return
         if limit is None:
             self.forget()
             return
-        others = reading.elsewhere
         if self.bytes:
             self._fall(used, held, low, stop, reading.at)
+        others = reading.elsewhere if used > low else 0
         self.is_elsewhere = others > low
         if self.is_elsewhere:
             # By count: nobody need be shrunk to see it.

@@ -312,9 +312,9 @@ class Governor:
         limit = reading.limit if self._is_active else None
         low, warning, critical, emergency, _ = self.marks.resolved(limit)
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
-        if limit is not None:
-            held, taken_in = self.registry.held_bytes(), self.meter.taken_in
-            self.floor.follow(reading, held, taken_in, (low, stop, critical, emergency))
+        held = self.registry.held_bytes()
+        lines = low, stop, critical, emergency
+        self.floor.follow(reading, held, self.meter.taken_in, lines)
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (limit or 0) - line)
@@ -328,6 +328,7 @@ class Governor:
             ceiling=emergency,
             door=critical,
             own=reading.parts.get(OWN),
+            held=held,
         )
         self._judgement = judge(
             reading,
