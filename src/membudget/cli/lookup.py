@@ -9,9 +9,9 @@ from membudget.cli.outside import OutsideView, environ_of, launched
 from membudget.core import Level, Record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host.client import ask
-from membudget.host.folder import default_folder
 from membudget.host.identity import Identity, identity_of
 from membudget.host.slot import Figures, living
+from membudget.ownership import default_folder
 from membudget.settings.resolve import resolve
 from membudget.settings.table import SETTINGS
 

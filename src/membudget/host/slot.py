@@ -24,9 +24,10 @@ from binascii import crc32
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.errors import ControlError
-from membudget.host.files import SLOT, identity_at, lock, make_locked, open_to_read
+from membudget.errors import ConfigError, ControlError, MembudgetError
+from membudget.host.files import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
+from membudget.ownership import open_regular
 from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Slot:
         name: What runs, for people.
 
     Raises:
+        ConfigError: What stands there is not ours.
         ControlError: It cannot be made, or this process has one already.
     """
 
@@ -94,7 +96,7 @@ class Slot:
         self._name = name.encode("utf-8", "replace")
         try:
             self._open()
-        except ControlError:
+        except MembudgetError:
             raise
         except OSError as error:
             raise ControlError(
@@ -103,10 +105,10 @@ class Slot:
             ) from error
 
     def _open(self) -> None:
-        descriptor = make_locked(self.path)
+        descriptor = make_locked(self.path, _MAGIC)
         try:
             self._file = identity_at(self.path)
-            os.pwrite(descriptor, bytes(SIZE), 0)
+            os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
             # The mapping keeps a duplicate of the descriptor, and with it the lock.
             self._map = mmap.mmap(descriptor, SIZE)
         except OSError:
@@ -191,8 +193,8 @@ class Slot:
 def read_slot(path: str) -> Figures | None:
     """The figures in a slot, or None where none can be made out. Never blocks."""
     try:
-        descriptor = open_to_read(path)
-    except OSError:
+        descriptor = open_regular(path)
+    except (ConfigError, OSError):
         return None
     figures = None
     try:
@@ -209,8 +211,8 @@ def read_slot(path: str) -> Figures | None:
 def is_alive(path: str) -> bool:
     """Whether the process that a slot belongs to still runs, in whichever pid namespace."""
     try:
-        descriptor = open_to_read(path)
-    except OSError:
+        descriptor = open_regular(path)
+    except (ConfigError, OSError):
         return False
     try:
         return not lock(descriptor, shared=True)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 VERSION = 1
 _FORMAT = "samples"
 
+BEGINS = b'{"membudget": "samples"'
+"""What a history file begins with, by which ours are known from others'."""
+
 
 def to_text(samples: Sequence[Sample]) -> bytes:
     """A file of these samples. Cost: about 80 µs a sample with ten parts.

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.folder import claim_folder, default_folder, sweep
+from membudget.host.folder import claim_folder, sweep
 from membudget.host.identity import Identity, identity_of
 from membudget.host.slot import Slot
+from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
