@@ -259,18 +259,19 @@ def safe_way(path: str) -> str:
 
 
 def _check_way(path: str, above: str, status: os.stat_result) -> None:
-    why = ""
+    why = advice = ""
     if not stat.S_ISDIR(status.st_mode):
-        why = "is no folder"
-    elif status.st_uid not in (0, os.geteuid()):
-        why = f"belongs to user {status.st_uid}, who could put another folder in its place"
+        raise _refused(path, f"cannot be used, since {above} is no folder", "name another")
+    if status.st_uid not in (0, os.geteuid()):
+        why = f"belongs to user {status.st_uid}, who could put another there"
     elif status.st_mode & WRITABLE and not status.st_mode & stat.S_ISVTX:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
-        why = f"may be written to by others (mode {mode}), who could put another in its place"
+        why = f"may be written to by others (mode {mode}), who could put another there"
+        advice = f"chmod go-w {above}, or "
     if why:
         raise ConfigError(
-            f"{path} cannot be trusted: {above} above it {why}; name a folder below ones that only "
-            f"this user and root may write to, such as in the user's home, or chmod go-w {above}"
+            f"{path} cannot be trusted, since {above} above it {why}: {advice}name a place below "
+            "folders that only this user and root may write to, or below /tmp"
         )
 
 

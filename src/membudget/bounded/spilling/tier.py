@@ -220,7 +220,7 @@ class Spilling(Cache[K, V]):
         if pickled is None:
             return MISSING
         try:
-            return pickle.loads(pickled)  # noqa: S301  # from a folder that is checked to be ours
+            return pickle.loads(pickled)  # noqa: S301  # sealed by this cache
         except Exception:  # noqa: BLE001  # whatever the value's own class raises: a miss
             return MISSING
 
