@@ -12,6 +12,7 @@ import click
 
 from membudget import __version__
 from membudget.errors import MembudgetError
+from membudget.units import one_line
 
 USAGE = 64
 """EX_USAGE of sysexits.h: wrong usage or settings."""
@@ -64,5 +65,5 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(f"membudget: {message}", err=True)
+        click.echo(f"membudget: {one_line(message, 2000)}", err=True)
     sys.exit(USAGE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, find
+from membudget.cli.words import complain
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.units import parse_bytes
 
@@ -55,7 +56,7 @@ def command(
         else:
             made = _live(pid, hours)
     except (ControlError, ProbeError) as error:
-        click.echo(f"membudget: {error}", err=True)
+        complain(error)
         return UNREACHABLE
     if page is not None:
         _write_page(made, page)

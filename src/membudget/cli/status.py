@@ -7,7 +7,7 @@ import json
 import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
-from membudget.cli.words import line
+from membudget.cli.words import complain, line
 from membudget.errors import ProbeError
 
 
@@ -27,7 +27,7 @@ def command(*, pid: int | None, quiet: bool, as_json: bool) -> int:
         rows, why = [], str(error)
     if not rows:
         if not quiet:
-            click.echo(f"membudget: {why}", err=True)
+            complain(why)
         return UNREACHABLE
     worst = max(
         rows, key=lambda row: (exit_code(row["level"]), row["used"] / (row["limit"] or 1e18))

@@ -14,6 +14,7 @@ from membudget.errors import ControlError
 from membudget.host.files import SLOT, SOCKET
 from membudget.host.folder import sweep
 from membudget.host.slot import is_alive
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +122,7 @@ def _result(reply: bytes, identity: Identity) -> dict[str, Any]:
     if isinstance(result, dict):
         return result
     if isinstance(result, str):
-        raise ControlError(" ".join(result.split()))
+        raise ControlError(one_line(result, 1000))
     raise ControlError(
         f"process {identity.pid} gave an answer that is not understood ({reply[:40]!r}): "
         "use the same version of membudget on both sides"

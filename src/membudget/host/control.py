@@ -29,6 +29,7 @@ from membudget.host.files import SOCKET, identity_at
 from membudget.host.wire import adopted, received, sent
 from membudget.probes.kernel_files import close_own
 from membudget.probes.kernel_files import identity as file_identity
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from membudget.host.identity import Identity
@@ -160,7 +161,7 @@ class ControlSocket:
                 return False
             text = f'{{"ok": true, "result": {breathing(dumping(self._answer(line)))}}}'
         except _FOREIGN as error:  # told to the client; the loop goes on
-            text = json.dumps({"ok": False, "error": _in_one_line(error)})
+            text = json.dumps({"ok": False, "error": one_line(error, 1000) or type(error).__name__})
         return sent(client, text.encode() + b"\n")
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
@@ -221,7 +222,3 @@ def _understood(line: bytes) -> tuple[str, Mapping[str, Any]]:
             '"arguments": {}}'
         )
     return command, arguments
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.settings.located import Findings, Located, one_line
+from membudget.settings.located import Findings, Located
 from membudget.settings.table import COMPONENTS, SETTINGS, advice_for, setting_of
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
