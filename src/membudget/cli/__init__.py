@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
@@ -48,6 +49,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A terminal without arrows is no reason to say nothing.
             stream.reconfigure(errors="replace")
+    stdout = sys.stdout
     try:
         code = commands.main(standalone_mode=False)
     except click.ClickException as error:
@@ -56,11 +58,20 @@ def main() -> None:
         _fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except SystemExit:
+        if sys.stdout is not stdout:  # click's way with a broken pipe, which ends with 1.
+            _end_unread()
+        raise
     except BrokenPipeError:
-        os._exit(0)  # The reader went away; there is nobody to tell, nor to flush for.
+        _end_unread()
     except OSError as error:
         _fail(f"{error.strerror or error}: check where the output goes")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_unread() -> NoReturn:
+    """End as all is well: the reader went away, and there is nobody to tell, nor to flush for."""
+    os._exit(0)
 
 
 def _fail(message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from membudget.cli.answers import with_answer
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find, without_slot
 from membudget.cli.outside import APART, OutsideView
 from membudget.cli.words import complain, details, line
@@ -30,7 +31,7 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
         while watch and code != UNREACHABLE:
             time.sleep(1.0)
             code = _look(pid, verbose=verbose, as_json=as_json)
-    except ConfigError:
+    except (ConfigError, BrokenPipeError):
         raise
     except (MembudgetError, OSError) as error:
         complain(error)
@@ -43,7 +44,8 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     rows, code = [], 0
     for one in found:
         try:
-            rows.append({**one.as_row(), **(one.ask("memory") if verbose else {})})
+            row = one.as_row()
+            rows.append(with_answer(row, one.ask("memory")) if verbose else row)
         except ControlError as error:
             complain(error)
             rows.append(one.as_row())

@@ -8,7 +8,7 @@ import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
 from membudget.cli.words import complain, line
-from membudget.errors import ProbeError
+from membudget.errors import ControlError, ProbeError
 
 
 @click.command()
@@ -23,7 +23,7 @@ def command(*, pid: int | None, quiet: bool, as_json: bool) -> int:
     """
     try:
         rows, why = [one.as_row() for one in find(pid)], NOBODY
-    except ProbeError as error:
+    except (ControlError, ProbeError) as error:
         rows, why = [], str(error)
     if not rows:
         if not quiet:

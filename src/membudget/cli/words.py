@@ -80,7 +80,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     if (leak := row.get("leak")) is not None:
         yield f"  leak       {_leak(leak)}"
     yield from _rows("proposed", row.get("proposals", []), _proposed)
-    if (brake := row["brake"]) is not None:
+    if (brake := row.get("brake")) is not None:
         yield f"  brake      {_brake(brake)}"
     yield from _rows("changes", row["changes"][::-1], _change)
 
@@ -146,7 +146,7 @@ def _collector(row: Mapping[str, Any]) -> str:
 
 def _allocator(row: Mapping[str, Any]) -> str:
     told = f"{row['blocks']:,} live blocks"
-    if "malloc_free" in row:
+    if "malloc_free" in row and "malloc_in_use" in row:
         used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
         told += f", malloc {used} in use, {free} kept free"
     return told

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from membudget.errors import ConfigError, ControlError, ProbeError
 from membudget.host.files import SLOT, SOCKET, identity_at, lock
 from membudget.host.identity import has_ended, identity_of, parse_stem
-from membudget.ownership import open_folder, open_own
+from membudget.ownership import WRITABLE, open_folder, open_own
 from membudget.probes.kernel_files import identity
 
 if TYPE_CHECKING:
@@ -47,6 +47,28 @@ def claim_folder(path: str) -> str:
     finally:
         os.close(descriptor)
     return path
+
+
+def check_readable(path: str, uid: int | None = None) -> None:
+    """Refuse to look into a folder where others may have put what they like.
+
+    Args:
+        path: The folder.
+        uid: The user whose processes are looked for, or None for this process's.
+
+    Raises:
+        ControlError: It is a link or no folder, another user's, or others may write to it.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise _refused(path, f"cannot be looked at ({error.strerror})") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise _refused(path, "is a link or no folder")
+    if status.st_uid not in (0, os.geteuid(), uid):
+        raise _refused(path, f"belongs to user {status.st_uid}: what it tells may be made up")
+    if status.st_mode & WRITABLE:
+        raise _refused(path, "may be written to by others: what it tells may be made up")
 
 
 def sweep(path: str) -> int:

@@ -21,9 +21,10 @@ import mmap
 import os
 import struct
 from binascii import crc32
+from math import isfinite
 from typing import TYPE_CHECKING
 
-from membudget.core import Record
+from membudget.core import Level, Record
 from membudget.errors import ConfigError, ControlError, MembudgetError
 from membudget.host.files import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
@@ -31,6 +32,8 @@ from membudget.ownership import open_regular
 from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from membudget.host.identity import Identity
 
 SIZE = 509
@@ -191,7 +194,7 @@ class Slot:
 
 
 def read_slot(path: str) -> Figures | None:
-    """The figures in a slot, or None where none can be made out. Never blocks."""
+    """The figures in a slot, or None where none can be made out, or none can be. Never blocks."""
     try:
         descriptor = open_regular(path)
     except (ConfigError, OSError):
@@ -220,13 +223,17 @@ def is_alive(path: str) -> bool:
         os.close(descriptor)
 
 
-def living(folder: str) -> list[tuple[Identity, Figures]]:
+def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identity, Figures]]:
     """All processes that live and have told their figures, by pid; what is unreadable is skipped.
 
     Cost: about 20 µs a process.
+
+    Args:
+        folder: Where the slots are.
+        names: Those looked at; None is all there are.
     """
     try:
-        names = os.listdir(folder)
+        names = os.listdir(folder) if names is None else names
     except OSError:
         return []
     found = []
@@ -255,6 +262,9 @@ def _parsed(record: bytes) -> Figures | None:
         _FIGURES.unpack(body)
     )
     peak, governed, reclaimed = totals
+    is_sound = isfinite(at) and isfinite(growth) and isfinite(left) and used >= 0
+    if not is_sound or _text(level) not in Level.__members__ or (has_limit and limit <= 0):
+        return None
     return Figures(
         at=at,
         name=_text(name),
