@@ -25,13 +25,13 @@ ODD: list[Any] = [
 
 
 def places(value: Any, so_far: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to each value within one, the first few of a list only."""
+    """The way to each value within one, the first few of a list and its last only."""
     yield so_far
     if isinstance(value, dict):
         for name in value:
             yield from places(value[name], (*so_far, name))
     elif isinstance(value, list):
-        for index in range(min(3, len(value))):
+        for index in {*range(min(3, len(value))), len(value) - 1} - {-1}:
             yield from places(value[index], (*so_far, index))
 
 

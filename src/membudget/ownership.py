@@ -264,7 +264,7 @@ def _check_way(path: str, above: str, status: os.stat_result) -> None:
         raise _refused(path, f"cannot be used, since {above} is no folder", "name another")
     if status.st_uid not in (0, os.geteuid()):
         why = f"belongs to user {status.st_uid}, who could put another there"
-    elif status.st_mode & WRITABLE and not status.st_mode & stat.S_ISVTX:
+    elif status.st_mode & WRITABLE and not (status.st_mode & stat.S_ISVTX or _is_users(status)):
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         why = f"may be written to by others (mode {mode}), who could put another there"
         advice = f"chmod go-w {above}, or "
@@ -273,6 +273,24 @@ def _check_way(path: str, above: str, status: os.stat_result) -> None:
             f"{path} cannot be trusted, since {above} above it {why}: {advice}name a place below "
             "folders that only this user and root may write to, or below /tmp"
         )
+
+
+def _is_users(status: os.stat_result) -> bool:
+    """Whether those who may write are the user: a group of that name and number, and no others.
+
+    Many systems give each user such a group, and let folders be written to by it from the start.
+    """
+    is_own = status.st_uid == status.st_gid == os.geteuid() != 0
+    if status.st_mode & stat.S_IWOTH or not is_own:
+        return False
+    import grp  # only where somebody has such a folder
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(status.st_gid), pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == user and {*group.gr_mem} <= {user}
 
 
 def _check_regular(path: str, status: os.stat_result) -> None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core.native import breathing
 from membudget.errors import ControlError
-from membudget.host.files import SOCKET, identity_at
+from membudget.host.files import SOCKET, identity_at, remove_socket
 from membudget.host.wire import adopted, received, sent
 from membudget.probes.kernel_files import close_own
 from membudget.probes.kernel_files import identity as file_identity
@@ -174,15 +174,14 @@ class ControlSocket:
 
 
 def _listening(path: str) -> int:
-    """A descriptor that listens at a path, whatever a dead process of the same name left there."""
+    """A descriptor that listens at a path, where a dead process may have left its socket."""
     kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
     listener = _socket.socket(_socket.AF_UNIX, kind)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        # The umask belongs to all threads; until the mode is set, the folder keeps others out.
+        remove_socket(path)
+        # Before there is a path, which could lead elsewhere by then; the path gets this mode.
+        os.fchmod(listener.fileno(), 0o600)
         listener.bind(path)
-        os.chmod(path, 0o600)
         listener.listen(_WAITING)
     except OSError:
         listener.close()

@@ -6,8 +6,10 @@ nothing is waited for, and a path is only believed while it leads to the file at
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from membudget.core.native import sleep
@@ -56,6 +58,15 @@ def make_locked(path: str, begins: bytes) -> int:
     raise ControlError(
         f"{path} is held already: a process tells its figures once; stop() its other budget"
     )
+
+
+def remove_socket(path: str) -> int:
+    """Remove what is at a path, if it is a socket; returns how many are gone: 1 or 0."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+            return 1
+    return 0
 
 
 def lock(descriptor: int, *, shared: bool = False) -> bool:

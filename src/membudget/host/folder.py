@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
 from membudget.errors import ConfigError, ControlError, ProbeError
-from membudget.host.files import SLOT, SOCKET, identity_at, lock
+from membudget.host.files import SLOT, SOCKET, identity_at, lock, remove_socket
 from membudget.host.identity import has_ended, identity_of, parse_stem
 from membudget.ownership import WRITABLE, open_folder, open_own
 from membudget.probes.kernel_files import identity
@@ -92,7 +91,7 @@ def sweep(path: str) -> int:
             removed += _sweep_process(slot, socket, owner, own)
         elif dot + kind == SOCKET and not os.path.lexists(slot) and _is_gone(owner, own):
             # A process makes its slot before its socket, so this one is nobody's.
-            removed += _remove_socket(socket)
+            removed += remove_socket(socket)
     return removed
 
 
@@ -107,7 +106,7 @@ def _sweep_process(slot: str, socket: str, owner: Identity, own: Identity) -> in
             return 0
         if identity_at(slot) != identity(descriptor):
             return 0
-        removed = _remove_socket(socket)
+        removed = remove_socket(socket)
         os.unlink(slot)
     except OSError:
         return 0
@@ -121,14 +120,6 @@ def _is_gone(owner: Identity, own: Identity) -> bool:
     if (owner.boot, owner.namespace) == (own.boot, own.namespace):
         return has_ended(owner, own)
     return True
-
-
-def _remove_socket(path: str) -> int:
-    with contextlib.suppress(OSError):
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            os.unlink(path)
-            return 1
-    return 0
 
 
 def _check(path: str, descriptor: int) -> None:

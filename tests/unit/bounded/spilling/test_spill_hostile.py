@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import pickle
+import pwd
 import shutil
 import sqlite3
 import stat
+import sys
+import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +23,7 @@ from membudget.bounded.spilling.seal import SEAL_BYTES, user_key
 from membudget.bounded.spilling.spill import Spill
 from membudget.bounded.spilling.spilled import SpilledCache
 from membudget.errors import ConfigError, MembudgetError
+from membudget.ownership import safe_way
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -290,6 +296,31 @@ def test_a_folder_below_another_users_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "way", 65534, 65534)
     with pytest.raises(ConfigError, match="belongs to user 65534, who could put another there"):
         Scene(tmp_path / "way")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o775, True), (0o777, False)])
+def test_a_folder_that_a_users_own_group_may_write_to_will_do(mode: int, *, is_taken: bool) -> None:
+    """Many systems make all folders so; nobody else is in that group."""
+    user = next((one for one in pwd.getpwall() if 0 < one.pw_uid == one.pw_gid), None)
+    if user is None or grp.getgrgid(user.pw_gid).gr_name != user.pw_name:
+        pytest.skip("no user has a group of its own")
+    with tempfile.TemporaryDirectory() as way:
+        os.chown(way, user.pw_uid, user.pw_gid)
+        os.chmod(way, mode)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgid(user.pw_gid)
+                os.setuid(user.pw_uid)
+                safe_way(f"{way}/s")
+            except ConfigError:
+                os._exit(1)
+            finally:
+                os._exit(2 if sys.exc_info()[0] else 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == (0 if is_taken else 1)
 
 
 def test_links_on_the_way_are_resolved_once_and_the_folder_is_none(tmp_path: Path) -> None:
