@@ -158,10 +158,12 @@ def write_whole(
         ConfigError: What stands there is not ours; it is left as it is.
         OSError: It cannot be written.
     """
-    parent, name = os.path.split(os.path.abspath(path))
-    part = f"{name}.part"
+    path = os.path.abspath(path)
+    name, part, folder = path, f"{path}.part", None
+    if os.open in os.supports_dir_fd:  # So that nobody changes the way meanwhile.
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | _FOLDER)
+        name, part = os.path.basename(name), os.path.basename(part)
     others = WRITABLE if is_private else 0
-    folder = os.open(parent, os.O_RDONLY | _FOLDER)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.close(open_own(path, begins=begins, others=others, folder=folder))
@@ -182,7 +184,8 @@ def write_whole(
                 os.unlink(part, dir_fd=folder)
             raise
     finally:
-        os.close(folder)
+        if folder is not None:
+            os.close(folder)
 
 
 def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> None:
@@ -191,7 +194,9 @@ def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> No
     Raises:
         ConfigError: It is.
     """
-    if others and status.st_uid != os.geteuid():
+    if not others or os.name == "nt":  # Where rights are another matter.
+        return
+    if status.st_uid != os.geteuid():
         raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
     if status.st_mode & others:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"

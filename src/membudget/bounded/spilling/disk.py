@@ -309,8 +309,8 @@ class SpillDisk:
             store = Store(self._folder.path, self._spill.max_bytes, is_kept=self._has_database)
             with self._ledger.lock:
                 rows = list(self._ledger.rows.values())
+            self._store = store  # First, so that it is closed whatever is found there.
             store.take_over(rows)
-            self._store = store
         return self._store
 
     def _rest(self) -> None:

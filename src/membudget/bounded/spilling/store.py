@@ -11,6 +11,7 @@ One thread only may use a store: SQLite's connection is bound to it.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.spilling.folder import check_in_place
@@ -34,6 +35,7 @@ _PAGES_CACHED = 256
 """Pages of 4 kB that SQLite holds in memory; its own default for diskcache is 32 MiB."""
 
 _AT_ONCE = 64
+_OURS = re.compile(r"cache\.db|[0-9]+\.val")
 
 
 class Store:
@@ -58,8 +60,9 @@ class Store:
         self._max_bytes = max_bytes
         self._files: dict[int, int] = {}
         self._file_bytes = 0
-        if not is_kept and os.path.lexists(self._database):
-            raise MembudgetError(f"{self._database} was put there by somebody else")
+        for name in os.listdir(path):
+            if not is_kept or not _OURS.fullmatch(name):  # SQLite believes journals, for one.
+                raise MembudgetError(f"{os.path.join(path, name)} was put there by somebody else")
         self._disk = _opened(path)
         self._is_open = True
         status = os.stat(self._database)

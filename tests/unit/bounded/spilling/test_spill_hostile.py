@@ -239,6 +239,21 @@ def test_no_number_is_given_again_among_what_is_kept(tmp_path: Path) -> None:
     later.end()
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_journal_that_was_there_first_is_not_replayed(tmp_path: Path, *, is_kept: bool) -> None:
+    """SQLite would write into the database what it says."""
+    scene = Scene(tmp_path, keep=is_kept)
+    if is_kept:
+        scene.spill(a=1)
+        scene.end()
+        scene = Scene(tmp_path, keep=True)
+    (scene.folder / "cache.db-journal").write_bytes(b"journal")
+    scene.spill(b=1)
+    assert scene.cache.spill_stats().state.startswith("off: ")
+    assert "cache.db-journal was put there by somebody else" in scene.told()[0]
+    scene.end()
+
+
 def test_a_database_that_was_there_first_is_not_opened(tmp_path: Path) -> None:
     """The folder was made empty, and somebody else's is in it at the first use."""
     scene = Scene(tmp_path)
