@@ -113,15 +113,13 @@ def _shape_of(path: str) -> str:
         MembudgetError: It is not ours, or no database.
         OSError: It cannot be read.
     """
-    import sqlite3  # only for those who keep
-    from urllib.parse import quote
+    import sqlite3  # loaded by diskcache
 
     database = os.path.join(path, "cache.db")
     os.close(open_own(database))
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"file:{quote(database)}?mode=ro", uri=True, timeout=1)
-        ) as opened:
+        with contextlib.closing(sqlite3.connect(database, timeout=1)) as opened:
+            opened.execute("PRAGMA query_only = ON")
             opened.execute("PRAGMA trusted_schema = OFF")
             schema = opened.execute(_SCHEMA).fetchmany(_MOST_ROWS)
             if any(kind == "view" for kind, *_ in schema):

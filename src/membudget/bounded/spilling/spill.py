@@ -149,7 +149,7 @@ def _path(given: object, name: str, example: str) -> str:
 
 
 def _import_diskcache() -> None:
-    """Load what does the writing now: later, memory may be short.
+    """Load what does the writing now: later, memory may be short, or a fork be under way.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -161,3 +161,4 @@ def _import_diskcache() -> None:
             "spilling to disk needs diskcache, which is not installed: "
             "pip install 'membudget[spill]'"
         ) from error
+    from membudget.bounded.spilling import byte_disk  # noqa: F401  # see above
