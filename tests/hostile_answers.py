@@ -13,7 +13,7 @@ from membudget.host.identity import identity_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOSTILE = "x\x1b[2J\nmembudget: forged \u202e\u2028" + "y" * 500
+HOSTILE = "x\x1b[2J\nmembudget: forged \u202e\u2028<script>'\"" + "y" * 500
 GONE: Any = object()
 
 ODD: list[Any] = [

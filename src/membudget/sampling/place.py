@@ -13,7 +13,7 @@ import contextlib
 import os
 
 from membudget.errors import MembudgetError
-from membudget.ownership import open_own, read_own, write_whole
+from membudget.ownership import open_own, write_whole
 from membudget.sampling.form import BEGINS
 
 MOST_PLACES = 64
@@ -72,7 +72,12 @@ class Place:
             ConfigError: What stands there is not ours.
             OSError: It is there and cannot be read.
         """
-        return read_own(self.path, _LONGEST, begins=BEGINS) or None
+        try:
+            descriptor = open_own(self.path, begins=BEGINS)
+        except FileNotFoundError:
+            return None
+        with open(descriptor, "rb") as file:
+            return file.read(_LONGEST) or None  # A longer one is one that was cut short.
 
     def write(self, text: bytes) -> None:
         """Put this in the file's place; whoever reads sees all of it, or what was there before.

@@ -236,5 +236,7 @@ def test_one_odd_field_is_refused_or_told_without_harm(data: st.DataObject) -> N
         except ConfigError as error:
             made = report([], name=str(error))
     assert all(line.isprintable() for line in as_text(made).split("\n"))
-    assert "\x1b" not in as_html(made)
+    page = as_html(made)
+    assert "\x1b" not in page
+    assert "<script" not in page
     json.dumps(as_json(made), allow_nan=False)
