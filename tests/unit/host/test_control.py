@@ -128,7 +128,7 @@ def test_arguments_may_be_left_out(door: ControlSocket) -> None:
 def test_an_unknown_command_is_told_the_known_ones(door: ControlSocket) -> None:
     """The next thing to try stands in the error."""
     assert error_of(door, question("stats")) == (
-        "command 'stats' is not known: use one of add, fail, leave, long, unwritable"
+        "command 'stats' is not known: use one of add, fail, forge, leave, long, unwritable"
     )
 
 
