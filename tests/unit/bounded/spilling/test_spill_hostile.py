@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
 import pickle
-import pwd
 import shutil
 import sqlite3
 import stat
@@ -28,6 +26,9 @@ from membudget.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+grp = pytest.importorskip("grp", reason="not a Unix")
+pwd = pytest.importorskip("pwd", reason="not a Unix")
 
 LARGE = 100_000
 """Bytes of a value that has a file of its own."""
