@@ -313,6 +313,4 @@ def _why_no_folder(path: str, error: OSError) -> str:
 
 
 def _refused(path: str, why: str, advice: str = "") -> ConfigError:
-    return ConfigError(
-        f"{path} {why}: {advice or 'it is left as it is; move it away, or name another'}"
-    )
+    return ConfigError(f"{path} {why}: {advice or 'it is left as it is; name another'}")

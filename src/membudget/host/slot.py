@@ -25,7 +25,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from membudget.core import Level, Record
-from membudget.errors import ConfigError, ControlError, MembudgetError
+from membudget.errors import ConfigError, ControlError
 from membudget.host.files import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
 from membudget.ownership import open_regular
@@ -90,7 +90,6 @@ class Slot:
         name: What runs, for people.
 
     Raises:
-        ConfigError: What stands there is not ours.
         ControlError: It cannot be made, or this process has one already.
     """
 
@@ -99,7 +98,9 @@ class Slot:
         self._name = name.encode("utf-8", "replace")
         try:
             self._open()
-        except MembudgetError:
+        except ConfigError as error:
+            raise ControlError(f"{error}, by setting agent.directory") from error
+        except ControlError:
             raise
         except OSError as error:
             raise ControlError(

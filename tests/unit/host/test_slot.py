@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.errors import ConfigError, ControlError
+from membudget.errors import ControlError
 from membudget.host.identity import identity_of
 from membudget.host.slot import Figures, Slot, is_alive, living, read_slot
 
@@ -170,7 +170,7 @@ def test_where_no_file_can_be_made_the_error_says_so(tmp_path: Path) -> None:
         Slot(str(tmp_path / "missing"), OWN, "service")
     target = tmp_path / "target"
     (tmp_path / f"{OWN.stem}.slot").symlink_to(target)
-    with pytest.raises(ConfigError, match=r"is a link, .* left as it is"):
+    with pytest.raises(ControlError, match=r"is a link, .* left as it is; .* agent\.directory"):
         Slot(str(tmp_path), OWN, "service")
     assert not target.exists()
 
@@ -270,6 +270,6 @@ def test_what_stands_in_the_place_of_a_slot_is_left_as_it_is(tmp_path: Path) -> 
     document.write_text("dear diary")
     document.chmod(0o600)
     os.link(document, tmp_path / f"{OWN.stem}.slot")
-    with pytest.raises(ConfigError, match="is not a file of membudget's"):
+    with pytest.raises(ControlError, match="is not a file of membudget's"):
         Slot(str(tmp_path), OWN, "service")
     assert document.read_text() == "dear diary"
