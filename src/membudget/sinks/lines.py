@@ -24,18 +24,21 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.units import human_bytes, human_seconds
+from membudget.units import human_bytes, human_seconds, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Event, Pressure, Sink
 
+LONGEST = 1000
+"""Characters of a line; a name has 200 at most, and the text of an error may have any number."""
+
 
 def line_of(event: Event) -> str | None:
     """The line that tells an event, or None for events that are not told in words."""
     teller = _TELLERS.get(type(event))
-    return teller(event) if teller is not None else None
+    return one_line(teller(event), LONGEST) if teller is not None else None
 
 
 def to_lines(write: Callable[[str], object], *, least: Severity = Severity.INFO) -> Sink:
@@ -202,7 +205,8 @@ def _applied(event: ProposalApplied) -> str:
 
 def _failed(event: Failed) -> str:
     times = f" ({event.times} times)" if event.times > 1 else ""
-    return f"{event.where} failed{times}: {type(event.error).__name__}: {event.error}"
+    words = one_line(event.error, LONGEST)  # Its own method may raise.
+    return f"{event.where} failed{times}: {type(event.error).__name__}: {words}"
 
 
 _TELLERS: dict[type, Callable[..., str]] = {
