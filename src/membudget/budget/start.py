@@ -12,7 +12,7 @@ from membudget.budget.assembly import Sources, build_governor
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.budget.sampling import Sampling
-from membudget.core import PressureChanged
+from membudget.core import PressureChanged, Rung
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
 from membudget.registry import REGISTRY
@@ -204,7 +204,14 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
     from membudget.governor.brake import Brake  # only for those who ask for it
 
     try:
-        brake = Brake(tell=governor.tell, registry=governor.registry, wake=governor.watch.ring)
+        brake = Brake(
+            tell=governor.tell,
+            registry=governor.registry,
+            wake=governor.watch.ring,
+            ready=sources.allocators.ready,
+            given_back=lambda: sources.allocators.given_back,
+            ask=lambda size: governor.ladder.ask(Rung.GENTLE, size),
+        )
         note = brake.arm(sources.probe())
     except (MembudgetError, OSError, ValueError) as error:
         return None, f"no brake: {error}"

@@ -44,6 +44,7 @@ from membudget.core.protocols import (
     Hint,
     Holder,
     Probe,
+    Purgeable,
     Reclaimer,
     Sink,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "Probe",
     "ProposalApplied",
     "ProtectionTried",
+    "Purgeable",
     "Reading",
     "Reclaimed",
     "Reclaimer",

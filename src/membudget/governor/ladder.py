@@ -202,7 +202,8 @@ class Ladder:
         fell = self._registry.held_bytes() < held or sys.getallocatedblocks() < blocks
         did = claimed > 0 or measured > _NOTICEABLE or fell or is_under_way
         effective = error is None and did
-        seat.pause.note(clock.now(), effective=effective)
+        if error is not None or not getattr(reclaimer, "paces_itself", False):
+            seat.pause.note(clock.now(), effective=effective)
         if error is not None:
             self._tell.failed(f"reclaimer {reclaimer.name}", error)
         self._tell(
