@@ -110,7 +110,9 @@ def start(
         governor.followers.append(_publisher(presence, governor))
         governor.at_stop.append(presence.close)
     brake, note = _brake(resolved, found, governor)
-    answers.update(Answers(governor, changes, foreign, brake, day).by_command())
+    answers.update(
+        Answers(governor, changes, foreign, brake, day, allocators=found.allocators).by_command()
+    )
     _report_daily(governor, day, resolved["report.directory"])
     handler = None
     if config is not None:

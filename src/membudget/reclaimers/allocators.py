@@ -70,17 +70,17 @@ class Allocators:
     def ready(self) -> int:
         """Bytes that may come back where they are asked for at GENTLE now; at the most."""
         early = [*self._preloaded, self._arrow, self.malloc]
-        return sum(one.free or 0 for one in early if one.reclaimable() != 0)
+        return sum(one.promised for one in early if one.reclaimable() != 0)
 
     def rows(self) -> list[Mapping[str, Any]]:
-        """What was asked so far, and what cannot be: name, free bytes, bytes given back, why."""
+        """Who gave back how much and may give how much more, and who cannot be asked, and why."""
         asked = [
-            {"name": one.name, "free": one.free, "given_back": one.given_back, "why": ""}
+            {"name": one.name, "free": one.promised, "given_back": one.given_back, "why": ""}
             for one in self._all()
-            if one.free or one.given_back
+            if one.promised or one.given_back
         ]
         untouched = [
-            {"name": name, "free": None, "given_back": 0, "why": why}
+            {"name": name, "free": 0, "given_back": 0, "why": why}
             for name, why in UNREACHABLE.items()
             if name in sys.modules
         ]

@@ -88,9 +88,9 @@ class Trim:
         self._look_at = self._rests_until = self._pause_ends = float("-inf")
 
     @property
-    def free(self) -> int | None:
-        """Bytes that the allocator held free when last asked."""
-        return self._free
+    def promised(self) -> int:
+        """Bytes freed since the last try, as seen last: what another would give at the most."""
+        return max(0, (self._free or 0) - self._left)
 
     def reclaimable(self) -> int | None:
         """Not known, since pages that were given back count as free as well; 0 while it rests."""
