@@ -203,7 +203,32 @@ def test_the_stall_is_foreseen_by_the_last_one() -> None:
     one = memory.trim()
     assert ask(one) == 200 * MIB
     memory.clock.advance(3600)
+    memory.used += 100 * MIB
     memory.returnable = 100 * MIB
+    assert ask(one) is None
+    memory.is_pressed = True
+    assert ask(one) == 100 * MIB
+
+
+def test_what_was_given_back_before_foretells_no_stall() -> None:
+    """Malloc counts it as free for good; what is freed since then decides."""
+    memory = FakeAllocator(FakeClock(), free=2000 * MIB)
+    memory.used, memory.returnable, memory.is_pressed = 3000 * MIB, 2000 * MIB, True
+    one = memory.trim()
+    assert ask(one) == 2000 * MIB
+    memory.is_pressed = False
+    memory.free, memory.returnable = 2100 * MIB, 100 * MIB
+    assert ask(one) == 100 * MIB
+
+
+def test_a_long_search_in_vain_is_not_repeated_while_the_process_is_well() -> None:
+    """A heap in a million pieces takes its time although nothing goes."""
+    memory = FakeAllocator(FakeClock(), free=300 * MIB)
+    memory.seconds_a_byte = 0.5e-9
+    one = memory.trim()
+    assert ask(one) == 0
+    memory.free, memory.returnable = 400 * MIB, 100 * MIB
+    memory.clock.advance(60)
     assert ask(one) is None
     memory.is_pressed = True
     assert ask(one) == 100 * MIB

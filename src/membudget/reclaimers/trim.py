@@ -81,10 +81,10 @@ class Trim:
         self._is_pressed = is_pressed
         self._clock = clock or SystemClock()
         self._free: int | None = None
-        self._left = 0
+        self._left = self._shrunk_to = 0
         self._pause = FIRST_PAUSE
         self._paid = True
-        self._seconds_a_byte = _SECONDS_A_BYTE
+        self._seconds_a_byte, self._scanning = _SECONDS_A_BYTE, 0.0
         self._look_at = self._rests_until = self._pause_ends = float("-inf")
 
     @property
@@ -103,18 +103,19 @@ class Trim:
         is_due = now >= self._pause_ends or free - self._left >= RISE
         if free < _PAYS or not is_due:
             return 0
-        is_short = min(free, self._own()) * self._seconds_a_byte <= SHORT
+        is_short = self._due() * self._seconds_a_byte + self._scanning <= SHORT
         return None if is_short or self._is_pressed() else 0
 
     def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # it cannot be cut short
         """Have it give back, and claim what the process shrank by."""
-        began, before, freed = self._clock.now(), self._own(), 0
+        began, before, due, freed = self._clock.now(), self._own(), self._due(), 0
         try:
             self._release()
-            freed = max(0, before - self._own())
+            self._shrunk_to = self._own()
+            freed = max(0, before - self._shrunk_to)
         finally:
             took = self._clock.now() - began
-            self._learn(took, min(self._free or 0, before), freed)
+            self._learn(took, due, freed)
             self._paid = freed >= min(target, max(_PAYS, target * _PAYS_SHARE))
             now = self._clock.now()
             self._rests_until = now + took * (1 / _SHARE - 1)
@@ -136,9 +137,13 @@ class Trim:
                 self._left = min(self._left, self._free)
         return self._free
 
-    def _learn(self, took: float, free: int, freed: int) -> None:
-        """Take note of how long it took for each byte; faster only where most of them were new."""
-        if free >= RISE:
-            seconds = took / free
-            if seconds > self._seconds_a_byte or freed >= free / 2:
-                self._seconds_a_byte = seconds
+    def _due(self) -> int:
+        """Bytes that may go now, at the most: freed since the last time, or come back since."""
+        return min(self._free or 0, self.promised + max(0, self._own() - self._shrunk_to))
+
+    def _learn(self, took: float, due: int, freed: int) -> None:
+        """Take note of how long it took, for each byte and for looking through the rest."""
+        if freed >= max(RISE, due / 2):
+            self._seconds_a_byte = took / max(due, freed)
+        else:
+            self._scanning = max(0.0, took - freed * self._seconds_a_byte)
