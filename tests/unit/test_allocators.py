@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from commands import lines_of
 from fakes import MIB, FakeClock
 from membudget.core import Rung
 from membudget.probes import allocator
@@ -164,22 +166,84 @@ def test_malloc_comes_first_of_what_is_native() -> None:
     assert release() in (True, False)
 
 
+REAL = """
+import time
+from membudget.probes import allocator
+from membudget.probes.process import process_probe
+from membudget.reclaimers.allocators import Allocators
+MIB = 1 << 20
+own = process_probe().own_bytes
+asked = {one.name: one for one in Allocators(own, allocator.purgeable())._all()}
+def ask(name):
+    one, before = asked[name], own()
+    if one.reclaimable() == 0:
+        return None
+    one.reclaim(100 * MIB, 0.0)
+    return (before - own()) // MIB
+"""
+
+
+@pytest.mark.skipif(allocator.mallinfo() is None, reason="this C library has no mallinfo2")
+def test_a_heap_in_pieces_is_told_from_one_that_gives_back() -> None:
+    """Free bytes alone do not tell: only what is freed anew is worth the next try at once."""
+    in_pieces, at_once, freed_anew = lines_of(
+        REAL
+        + """
+pieces = [bytes(1500) for _ in range(60_000)]
+del pieces[::4]
+print(ask("malloc trim"))
+print(ask("malloc trim"))
+whole = [bytes(3000) for _ in range(12_000)]
+last = bytes(3000)
+del whole
+until = time.monotonic() + 5  # Its share of the time may be used up.
+while (came := ask("malloc trim")) is None and time.monotonic() < until:
+    time.sleep(0.01)
+print(came)
+"""
+    )
+    assert int(in_pieces) < 5
+    assert at_once == "None"
+    assert int(freed_anew) > 25
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [("jemalloc", "libjemalloc.so.2"), ("tcmalloc", "libtcmalloc_minimal.so.4")],
+)
+def test_what_stands_in_for_malloc_gives_back(name: str, library: str) -> None:
+    """An allocator that a preload brings, which glibc's trim does nothing for."""
+    path = next(Path("/usr/lib").glob(f"*/{library}"), None)
+    if path is None:
+        pytest.skip(f"{library} is not installed")
+    (freed,) = lines_of(
+        REAL
+        + f"""
+held = [bytes(2000) for _ in range(60_000)]
+kept = held[::1000]
+del held
+print(ask({name!r}))
+""",
+        {"LD_PRELOAD": str(path)},
+    )
+    assert int(freed) > 40
+
+
 def test_arrows_own_pools_give_back() -> None:
     """The real ones, on a thread of their own."""
-    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    from concurrent.futures import ThreadPoolExecutor
-
-    from membudget.probes.process import process_probe
-
-    own = process_probe().own_bytes
-    allocators = Allocators(own, allocator.purgeable())
-    pool = arrow.mimalloc_memory_pool()
-    numbers = list(range(100_000))
-    arrays = [arrow.array(numbers, memory_pool=pool) for _ in range(150)]
-    full = own()
-    del arrays
-    pools = named(allocators, "pyarrow pools", Rung.GENTLE)
-    assert pools.reclaimable() is None
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(pools.reclaim, MIB, 0.0).result()
-    assert full - own() > 80 * MIB
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    (freed,) = lines_of(
+        REAL
+        + """
+import threading
+import pyarrow
+pool = pyarrow.mimalloc_memory_pool()
+numbers = list(range(100_000))
+arrays = [pyarrow.array(numbers, memory_pool=pool) for _ in range(150)]
+del arrays
+thread = threading.Thread(target=lambda: print(ask("pyarrow pools")))
+thread.start()
+thread.join()
+"""
+    )
+    assert int(freed) > 80

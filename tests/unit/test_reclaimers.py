@@ -22,8 +22,8 @@ from membudget.probes.process import process_probe
 from membudget.reclaimers.allocators import Allocators
 from membudget.reclaimers.callback import Callback
 from membudget.reclaimers.collect import FULL, Collect, CollectAbove
-from membudget.reclaimers.combine import LONGEST_PAUSE, Pause, at_rung, backing_off, throttled
-from membudget.reclaimers.trim import FIRST_PAUSE, RISE, Trim
+from membudget.reclaimers.combine import LONGEST_PAUSE, Pause, backing_off, throttled
+from membudget.reclaimers.trim import FIRST_PAUSE, RISE, Later, Trim
 from membudget.reclaimers.trim import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
 from membudget.registry import Registry
 
@@ -192,6 +192,7 @@ def test_a_healthy_process_is_not_stopped_for_long_by_a_trim() -> None:
     memory.used, memory.returnable = 2000 * MIB, 500 * MIB
     one = memory.trim()
     assert ask(one) is None
+    assert Later(one, Rung.AGGRESSIVE).reclaimable() is None, "asked by hand, it may take longer"
     memory.is_pressed = True
     assert ask(one) == 500 * MIB
 
@@ -277,8 +278,7 @@ def test_the_ladder_does_not_pause_what_paces_itself() -> None:
     clock, registry = FakeClock(), Registry()
     memory, teller = FakeAllocator(clock, free=200 * MIB), Teller([], clock)
     meter = Meter(lambda: memory.used, registry.held_bytes)
-    trims = at_rung(memory.trim(), Rung.EMERGENCY)
-    ladder = Ladder([trims], registry, meter, teller, clock=clock)
+    ladder = Ladder([Later(memory.trim(), Rung.EMERGENCY)], registry, meter, teller, clock=clock)
     for _ in range(20):
         assert ladder.ask(Rung.EMERGENCY) == 0
         clock.advance(30)

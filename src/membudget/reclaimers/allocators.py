@@ -15,8 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung
-from membudget.reclaimers.combine import at_rung
-from membudget.reclaimers.trim import Trim
+from membudget.reclaimers.trim import Later, Trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,8 +58,14 @@ class Allocators:
         Giving pinned memory back waits for the GPU, so that comes late.
         """
         early = [*self._preloaded, self._arrow, self.malloc]
-        late = [at_rung(one, Rung.AGGRESSIVE) for one in (self._torch, *early)]
-        return [*early, *late, *(at_rung(one, Rung.EMERGENCY) for one in (self._torch, *early))]
+        return [
+            *early,
+            *(
+                Later(one, rung)
+                for rung in (Rung.AGGRESSIVE, Rung.EMERGENCY)
+                for one in (self._torch, *early)
+            ),
+        ]
 
     @property
     def given_back(self) -> int:

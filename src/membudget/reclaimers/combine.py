@@ -40,11 +40,6 @@ class _Wrapped:
         objects: int | None = getattr(self.inner, "objects", None)
         return objects
 
-    @property
-    def paces_itself(self) -> bool:
-        """Whether the inner one knows when to be left alone."""
-        return getattr(self.inner, "paces_itself", False) is True
-
     def reclaimable(self) -> int | None:
         """What the inner one could let go; 0 while it is left alone."""
         return 0 if self._clock.now() < self._not_before else self.inner.reclaimable()

@@ -7,7 +7,7 @@ once gave back 2 MiB, since nearly every page held something. So it is done
 
 - at once when the free bytes rose by 16 MiB since the last time;
 - else after a pause: 10 s, doubled up to an hour while next to nothing comes;
-- below CRITICAL only where the stall foreseen fits in 50 ms;
+- below CRITICAL only where the stall foreseen fits in 50 ms, unless a late rung is asked by hand;
 - for a twentieth of the time at most.
 """
 
@@ -92,8 +92,12 @@ class Trim:
         """Bytes freed since the last try, as seen last: what another would give at the most."""
         return max(0, (self._free or 0) - self._left)
 
-    def reclaimable(self) -> int | None:
-        """Not known, since pages that were given back count as free as well; 0 while it rests."""
+    def reclaimable(self, *, may_stall: bool = False) -> int | None:
+        """Not known, since pages that were given back count as free as well; 0 while it rests.
+
+        Args:
+            may_stall: Whether it is asked where a long stall is better than what else comes.
+        """
         now = self._clock.now()
         if now < self._rests_until:
             return 0
@@ -104,7 +108,7 @@ class Trim:
         if free < _PAYS or not is_due:
             return 0
         is_short = self._due() * self._seconds_a_byte + self._scanning <= SHORT
-        return None if is_short or self._is_pressed() else 0
+        return None if is_short or may_stall or self._is_pressed() else 0
 
     def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # it cannot be cut short
         """Have it give back, and claim what the process shrank by."""
@@ -147,3 +151,19 @@ class Trim:
             self._seconds_a_byte = took / max(due, freed)
         else:
             self._scanning = max(0.0, took - freed * self._seconds_a_byte)
+
+
+class Later:
+    """A trim asked once more at a late rung, where a long stall is better than what else comes."""
+
+    paces_itself = True
+
+    def __init__(self, trim: Trim, rung: Rung) -> None:
+        self.name = trim.name
+        self.rung = rung
+        self._trim = trim
+        self.reclaim = trim.reclaim
+
+    def reclaimable(self) -> int | None:
+        """As the trim says."""
+        return self._trim.reclaimable(may_stall=True)
