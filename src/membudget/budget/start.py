@@ -15,6 +15,7 @@ from membudget.budget.sampling import Sampling
 from membudget.core import PressureChanged, Rung
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
+from membudget.reclaimers.trim import RISE
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
@@ -205,14 +206,21 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
         return None, ""
     from membudget.governor.brake import Brake  # only for those who ask for it
 
+    def ask(size: int) -> None:
+        governor.ladder.ask(Rung.GENTLE, size)
+
+    allocators = sources.allocators
+    ready = allocators.ready if settings["cleanup.auto"] else int
+    if (free := ready()) >= RISE:
+        ask(free)
     try:
         brake = Brake(
             tell=governor.tell,
             registry=governor.registry,
             wake=governor.watch.ring,
-            ready=sources.allocators.ready,
-            given_back=lambda: sources.allocators.given_back,
-            ask=lambda size: governor.ladder.ask(Rung.GENTLE, size),
+            ready=ready,
+            given_back=lambda: allocators.given_back,
+            ask=ask,
         )
         note = brake.arm(sources.probe())
     except (MembudgetError, OSError, ValueError) as error:

@@ -187,9 +187,10 @@ class NeverTouched:
     def begin(self, untouched: int, most: int, at: float) -> int:
         """Take what is untouched now as never to be touched, up to `most`; returns the slack."""
         self._is_loading(at)
-        self._before, self._vacant, self._seen = untouched, 0, self._given_back()
-        self.size = min(untouched, most)
-        return untouched - self.size
+        self._before, self._seen = untouched, self._given_back()
+        self._vacant = min(untouched, self._seen)
+        self.size = min(untouched - self._vacant, most)
+        return untouched - self._vacant - self.size
 
     def slack(self, untouched: int, most: int, at: float) -> int:
         """The bytes that may be touched without being mapped.

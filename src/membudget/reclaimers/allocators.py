@@ -154,4 +154,4 @@ def _pinned_free() -> int | None:
 
 
 def _release_pinned() -> None:
-    _torch()._C._host_emptyCache()  # noqa: SLF001  # there is no other name for it
+    _torch()._C._host_emptyCache()  # noqa: SLF001  # its public name is years younger

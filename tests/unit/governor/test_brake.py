@@ -278,6 +278,15 @@ def test_what_allocators_gave_back_is_room(machine: Machine) -> None:
     assert machine.tick() == 320 * MIB + LIMIT - 250 * MIB - 60 * MIB - KEPT_FREE
 
 
+def test_what_was_given_back_before_arming_is_room(machine: Machine) -> None:
+    """More of it than may be taken as never touched."""
+    machine.data, machine.given_back = 300 * MIB, 200 * MIB
+    machine.arm()
+    assert machine.limits.soft == 300 * MIB + LIMIT - 50 * MIB - KEPT_FREE
+    machine.tick()
+    assert machine.tick() == 300 * MIB + LIMIT - 50 * MIB - KEPT_FREE
+
+
 def test_what_allocators_unmapped_hides_nothing(machine: Machine) -> None:
     """Where giving back ended the mapping, later mappings are slack as ever."""
     machine.used, machine.data, machine.anon = 250 * MIB, 260 * MIB, 250 * MIB
