@@ -225,6 +225,8 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
         note = brake.arm(sources.probe())
     except (MembudgetError, OSError, ValueError) as error:
         return None, f"no brake: {error}"
+    is_pressed = allocators.is_pressed
+    allocators.is_pressed = lambda: brake.is_scarce or is_pressed()
     sources.original_limit = brake.original
     governor.followers.append(brake.follow)
     governor.at_stop.append(brake.disarm)

@@ -54,8 +54,9 @@ EASED = 0.005
 GIVE_BACK_EVERY = 10.0
 """Seconds between two times that allocators are asked to give back so that nothing is refused."""
 
-_TIGHT, _WORTH = 0.5, 0.25
-"""Share of the limit below which the room is small, and share of the room that is worth asking."""
+_TIGHT, _SCARCE, _WORTH = 0.5, 1 / 3, 0.25
+"""Shares of the limit below which the room is small, or so small that a stall is better than a
+refusal, and share of the room that is worth asking for."""
 
 SETTLED = 1.0
 """Seconds of a forked child's life before it is braked."""
@@ -79,6 +80,9 @@ class Brake:
         given_back: Tells the bytes that they gave back so far.
         ask: Asks for so many bytes that nobody uses.
         clock: Where time comes from.
+
+    Attributes:
+        is_scarce: Whether so little may be mapped that giving back may stop others for longer.
 
     Raises:
         ConfigError: This system has no such limits.
@@ -126,6 +130,7 @@ class Brake:
         self._lock = RLock()
         self._hits.forget()
         self._base = self._free = 0
+        self.is_scarce = False
         self._eased_until = self._granted_until = self._give_back_at = float("-inf")
         self._settles_at: float | None = None
 
@@ -309,7 +314,9 @@ class Brake:
 
     def _make_room(self, reading: Reading, now: float) -> None:
         """Have allocators give back where that makes much more room; the next tick will show it."""
-        is_tight = self._free < _TIGHT * (reading.limit or 0)
+        limit = reading.limit or 0
+        self.is_scarce = self._free < _SCARCE * limit
+        is_tight = self._free < _TIGHT * limit
         if is_tight and now >= self._give_back_at and (free := self._ready()) > _WORTH * self._free:
             self._give_back_at = now + GIVE_BACK_EVERY
             self._ask(free)

@@ -329,6 +329,16 @@ def test_allocators_give_back_before_anything_is_refused(machine: Machine) -> No
     assert machine.asked == [100 * MIB, 60 * MIB]
 
 
+def test_where_little_is_left_giving_back_may_take_its_time(machine: Machine) -> None:
+    """A refusal is worse than a stall then; with more room, it is not."""
+    machine.arm()
+    machine.tick()
+    assert not machine.brake.is_scarce
+    machine.used, machine.data, machine.anon = 280 * MIB, 290 * MIB, 280 * MIB
+    machine.tick()
+    assert machine.brake.is_scarce
+
+
 def test_a_forked_child_gives_nothing_back_before_it_is_braked(machine: Machine) -> None:
     """A child may exec at once; nothing is done for its room until it has one."""
     machine.used, machine.data, machine.anon = 280 * MIB, 290 * MIB, 280 * MIB
