@@ -6,7 +6,7 @@ pyarrow's pools, and torch's cache of pinned memory. Each keeps to `Trim`'s pace
 
 - polars: it has a jemalloc of its own and shows no symbol of it;
 - CUDA's cache: it holds memory of the GPU, not of the process;
-- SQLite and DuckDB: a connection belongs to its thread, and its owner calls `Budget.callback`.
+- SQLite and DuckDB: a connection is its owner's, who may `adopt` it.
 """
 
 from __future__ import annotations
