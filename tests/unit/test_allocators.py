@@ -173,7 +173,7 @@ from membudget.probes.process import process_probe
 from membudget.reclaimers.allocators import Allocators
 MIB = 1 << 20
 own = process_probe().own_bytes
-asked = {one.name: one for one in Allocators(own, allocator.purgeable())._all()}
+asked = {one.name: one for one in Allocators(own, allocator.purgeable()).reclaimers()}
 def ask(name):
     one, before = asked[name], own()
     if one.reclaimable() == 0:

@@ -48,40 +48,31 @@ class Allocators:
         self.is_pressed: Callable[[], bool] = lambda: False
         self._own = own
         self._clock = clock
-        self.malloc, *self._preloaded = (self._trim(*one) for one in native)
-        self._arrow = self._trim("pyarrow pools", _release_arrow, _arrow_free)
-        self._torch = self._trim("torch pinned memory", _release_pinned, _pinned_free)
+        self.malloc, *preloaded = (self._trim(*one) for one in native)
+        arrow = self._trim("pyarrow pools", _release_arrow, _arrow_free)
+        self._early = [*preloaded, arrow, self.malloc]
+        # Giving pinned memory back waits for the GPU.
+        self._late = self._trim("torch pinned memory", _release_pinned, _pinned_free)
 
     def reclaimers(self) -> Sequence[Reclaimer]:
-        """All of them, for a ladder: each first asked before anything that is in use is let go.
-
-        Giving pinned memory back waits for the GPU, so that comes late.
-        """
-        early = [*self._preloaded, self._arrow, self.malloc]
-        return [
-            *early,
-            *(
-                Later(one, rung)
-                for rung in (Rung.AGGRESSIVE, Rung.EMERGENCY)
-                for one in (self._torch, *early)
-            ),
-        ]
+        """All of them, for a ladder: first asked before anything that is in use is let go."""
+        rungs, every = (Rung.AGGRESSIVE, Rung.EMERGENCY), [self._late, *self._early]
+        return [*self._early, *(Later(one, rung) for rung in rungs for one in every)]
 
     @property
     def given_back(self) -> int:
         """Bytes that all of them gave back so far."""
-        return sum(one.given_back for one in self._all())
+        return sum(one.given_back for one in (*self._early, self._late))
 
     def ready(self) -> int:
         """Bytes that may come back where they are asked for at GENTLE now; at the most."""
-        early = [*self._preloaded, self._arrow, self.malloc]
-        return sum(one.promised for one in early if one.reclaimable() != 0)
+        return sum(one.promised for one in self._early if one.reclaimable() != 0)
 
     def rows(self) -> list[Mapping[str, Any]]:
         """Who gave back how much and may give how much more, and who cannot be asked, and why."""
         asked = [
             {"name": one.name, "free": one.promised, "given_back": one.given_back, "why": ""}
-            for one in self._all()
+            for one in (*self._early, self._late)
             if one.promised or one.given_back
         ]
         untouched = [
@@ -90,9 +81,6 @@ class Allocators:
             if name in sys.modules
         ]
         return [*asked, *untouched]
-
-    def _all(self) -> list[Trim]:
-        return [self.malloc, *self._preloaded, self._arrow, self._torch]
 
     def _trim(
         self, name: str, release: Callable[[], object], free: Callable[[], int | None]
