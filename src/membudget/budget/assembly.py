@@ -8,7 +8,7 @@ from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.budget.collecting import CollectAndTrim
-from membudget.core import Rung
+from membudget.core import Level, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
@@ -22,10 +22,10 @@ from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
 from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
+from membudget.reclaimers.allocators import Allocators
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
-from membudget.reclaimers.trim import trim
 from membudget.sinks.log import StandardError
 from membudget.units import human_bytes
 
@@ -55,6 +55,7 @@ class Sources:
         settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
 
     Attributes:
+        allocators: Who hands memory out below Python, and can be asked to give it back.
         original_limit: Tells a soft limit of the process's from one that the brake has set: what
             to judge by, or None.
     """
@@ -62,6 +63,7 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self.process: ProcessProbe | PortableProcessProbe = process_probe()
         self.cgroup: CgroupProbe | None = None
+        self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
         self.failures: list[tuple[str, Exception]] = []
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
         self.set_limit(settings["limit"])
@@ -153,15 +155,13 @@ def build_governor(
     # cooldown holds below EMERGENCY only.
     collection = Collect(time_share=share)
     full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
-    gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
-    trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
     young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY)
     standard = throttled(StandardCaches(own), cooldown)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
     # leave that module locked in the child for ever.
-    allocator.libc()
     keep_the_gil()
+    allocators = sources.allocators
 
     def hints(is_early: bool) -> Sequence[Hint]:  # noqa: FBT001  # a function type's only argument
         if is_early:
@@ -179,7 +179,7 @@ def build_governor(
     governor = Governor(
         sources.probe,
         settings.marks(),
-        [*ladder, young, GiveBack(registry), standard, full, last, *trims],
+        [*ladder, young, GiveBack(registry), standard, full, last, *allocators.reclaimers()],
         sinks,
         chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
         registry=registry,
@@ -195,11 +195,11 @@ def build_governor(
         explain=where_held,
         take=sampling.take if sampling is not None else None,
     )
+    allocators.is_pressed = lambda: governor.pressure.level >= Level.CRITICAL
     if sampling is not None:
         may_collect = settings["cleanup.auto"]
-        sampling.attach(
-            governor, CollectAndTrim(full, gentle, own, governor.tell) if may_collect else None
-        )
+        check = CollectAndTrim(full, allocators.malloc, own, governor.tell)
+        sampling.attach(governor, check if may_collect else None)
     if settings["cleanup.auto"]:
         divide_among_caches(governor, settings)
         collect = CollectAbove(

@@ -20,8 +20,9 @@ class CollectAndTrim:
     """Shows how much of a growth is garbage, or memory that the allocator holds.
 
     It keeps to the cooldown and the share of the time of the collections that it shares with the
-    ladder: while those rest, it waits. Costs what a full collection and a trim cost, and half
-    of the collection again for noting what types it frees.
+    ladder: while those rest, it waits; a trim that would give nothing is left out. Costs what a
+    full collection and a trim cost, and half of the collection again for noting what types it
+    frees.
 
     Args:
         collect: The full collection.
@@ -59,7 +60,7 @@ class CollectAndTrim:
             Bytes of the heap that the collection freed, and by how many the process shrank; None
             while collections rest.
         """
-        if self._collect.reclaimable() == 0 or self._trim.reclaimable() == 0:
+        if self._collect.reclaimable() == 0:
             return None
         watched = self._watched()
         began, before, heap = self._clock.now(), self._own(), _malloc()
@@ -69,7 +70,8 @@ class CollectAndTrim:
         if watched is not None:
             self.garbage = watched.told(objects or 0, freed)
             del watched
-        self._trim.reclaim(max(1, wanted), began)
+        if self._trim.reclaimable() != 0:
+            self._trim.reclaim(max(1, wanted), began)
         returned = before - self._own()
         self._tell(
             Reclaimed(

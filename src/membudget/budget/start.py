@@ -12,9 +12,10 @@ from membudget.budget.assembly import Sources, build_governor
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.budget.sampling import Sampling
-from membudget.core import PressureChanged
+from membudget.core import PressureChanged, Rung
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
+from membudget.reclaimers.trim import RISE
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
@@ -110,7 +111,9 @@ def start(
         governor.followers.append(_publisher(presence, governor))
         governor.at_stop.append(presence.close)
     brake, note = _brake(resolved, found, governor)
-    answers.update(Answers(governor, changes, foreign, brake, day).by_command())
+    answers.update(
+        Answers(governor, changes, foreign, brake, day, allocators=found.allocators).by_command()
+    )
     _report_daily(governor, day, resolved["report.directory"])
     handler = None
     if config is not None:
@@ -203,11 +206,27 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
         return None, ""
     from membudget.governor.brake import Brake  # only for those who ask for it
 
+    def ask(size: int) -> None:
+        governor.ladder.ask(Rung.GENTLE, size)
+
+    allocators = sources.allocators
+    ready = allocators.ready if settings["cleanup.auto"] else int
+    if (free := ready()) >= RISE:
+        ask(free)
     try:
-        brake = Brake(tell=governor.tell, registry=governor.registry, wake=governor.watch.ring)
+        brake = Brake(
+            tell=governor.tell,
+            registry=governor.registry,
+            wake=governor.watch.ring,
+            ready=ready,
+            given_back=lambda: allocators.given_back,
+            ask=ask,
+        )
         note = brake.arm(sources.probe())
     except (MembudgetError, OSError, ValueError) as error:
         return None, f"no brake: {error}"
+    is_pressed = allocators.is_pressed
+    allocators.is_pressed = lambda: brake.is_scarce or is_pressed()
     sources.original_limit = brake.original
     governor.followers.append(brake.follow)
     governor.at_stop.append(brake.disarm)

@@ -77,6 +77,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield from _rows("untouched", row["untouched"], _untouched)
     yield f"  gc         {_collector(row['gc'])}"
     yield f"  allocator  {_allocator(row['allocator'])}; {row['threads']} threads"
+    yield from _rows("allocator", row["allocator"].get("asked", []), _asked)
     if (leak := row.get("leak")) is not None:
         yield f"  leak       {_leak(leak)}"
     yield from _rows("proposed", row.get("proposals", []), _proposed)
@@ -150,6 +151,13 @@ def _allocator(row: Mapping[str, Any]) -> str:
         used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
         told += f", malloc {used} in use, {free} kept free"
     return told
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    if row["why"]:
+        return f"{_plain(row['name'])}: left alone: {_plain(row['why'])}"
+    more = f", at most {human_bytes(row['free'])} more to give" if row["free"] else ""
+    return f"{_plain(row['name'])}: {human_bytes(row['given_back'])} given back{more}"
 
 
 def _leak(row: Mapping[str, Any]) -> str:
