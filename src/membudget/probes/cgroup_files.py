@@ -52,13 +52,13 @@ class _Words(Record):
         limits: Files with a limit each.
         beside: The file with what memory.stat lacks: v1's kernel memory, v2's swap.
         kills: The file that counts kills, and the key in it.
-        split: Used, page cache and swap, from memory.stat and what is beside it.
+        split: Used, shared memory, page cache and swap, from memory.stat and what is beside it.
     """
 
     limits: tuple[str, ...]
     beside: str
     kills: tuple[str, bytes]
-    split: Callable[[bytes, int], tuple[int, int, int]]
+    split: Callable[[bytes, int], tuple[int, int, int, int]]
 
 
 class Group:
@@ -102,7 +102,8 @@ class Group:
 
         Returns:
             `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory;
-            `cgroup_swap`, what of the first is swapped out, if any.
+            `cgroup_shmem` and `cgroup_swap`, what of the first is shared memory (files in a tmpfs
+            among it) and what is swapped out, if any.
 
         Raises:
             ProbeError: A file is gone, cannot be read, or says something else.
@@ -110,10 +111,12 @@ class Group:
         stat, beside = self._files or self._open()
         text = b"\n" + stat.read()
         try:
-            used, file, swap = self._words.split(text, int(beside.read()) if beside else 0)
+            used, shmem, file, swap = self._words.split(text, int(beside.read()) if beside else 0)
         except ValueError as error:
             raise unexpected(stat.path, text[1:], str(error)) from error
         parts = {"cgroup": used + swap, "cgroup_file": file}
+        if shmem:
+            parts["cgroup_shmem"] = shmem
         if swap:
             parts["cgroup_swap"] = swap
         return parts
@@ -165,13 +168,14 @@ def _opened_if_there(path: str) -> KernelFile | None:
     return KernelFile(path) if os.access(path, os.F_OK) else None
 
 
-def _split_v1(text: bytes, kernel: int) -> tuple[int, int, int]:
+def _split_v1(text: bytes, kernel: int) -> tuple[int, int, int, int]:
     shmem = figure(text, b"\ntotal_shmem ") or 0
     used = _due(text, b"\ntotal_rss ") + shmem + kernel
-    return used, _due(text, b"\ntotal_cache ") - shmem, figure(text, b"\ntotal_swap ") or 0
+    file = _due(text, b"\ntotal_cache ") - shmem
+    return used, shmem, file, figure(text, b"\ntotal_swap ") or 0
 
 
-def _split_v2(text: bytes, swap: int) -> tuple[int, int, int]:
+def _split_v2(text: bytes, swap: int) -> tuple[int, int, int, int]:
     shmem = _due(text, b"\nshmem ")
     kernel = figure(text, b"\nkernel ")
     if kernel is None:
@@ -180,7 +184,7 @@ def _split_v2(text: bytes, swap: int) -> tuple[int, int, int]:
         kernel -= figure(text, b"\nslab_reclaimable ") or 0
     used = _due(text, b"\nanon ") + shmem + kernel + (figure(text, b"\nsock ") or 0)
     swap -= figure(text, b"\nswapcached ") or 0
-    return used, _due(text, b"\nfile ") - shmem, max(0, swap)
+    return used, shmem, _due(text, b"\nfile ") - shmem, max(0, swap)
 
 
 def _due(text: bytes, key: bytes) -> int:
