@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import Meter, Reclaimed, Rung
 from membudget.errors import ConfigError, ProbeError
-from membudget.governor.ladder import Ladder
+from membudget.governor.floor import Floor
+from membudget.governor.ladder import SETTLE, Ladder
 from membudget.governor.telling import Teller
 from membudget.probes import allocator
 from membudget.probes.process import process_probe
@@ -278,7 +279,8 @@ def test_the_ladder_does_not_pause_what_paces_itself() -> None:
     clock, registry = FakeClock(), Registry()
     memory, teller = FakeAllocator(clock, free=200 * MIB), Teller([], clock)
     meter = Meter(lambda: memory.used, registry.held_bytes)
-    ladder = Ladder([Later(memory.trim(), Rung.EMERGENCY)], registry, meter, teller, clock=clock)
+    late = Later(memory.trim(), Rung.EMERGENCY)
+    ladder = Ladder([late], registry, meter, teller, floor=Floor(SETTLE), clock=clock)
     for _ in range(20):
         assert ladder.ask(Rung.EMERGENCY) == 0
         clock.advance(30)

@@ -80,6 +80,8 @@ class Answers:
             "source": pressure.source,
             "level": pressure.level.name,
             "cause": pressure.cause,
+            "floor": pressure.floor,
+            "elsewhere": pressure.elsewhere,
             "rate": pressure.growth,
             "seconds_left": pressure.seconds_left,
             "peak": governor.peak,

@@ -60,6 +60,10 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
         f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
     )
+    if floor := row.get("floor"):
+        others = row.get("elsewhere")
+        whose = f"; {human_bytes(others)} of it not this process's" if others else ""
+        yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )

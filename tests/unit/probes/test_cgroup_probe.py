@@ -91,6 +91,7 @@ def test_the_parts_tell_the_page_cache_beside_it() -> None:
     assert parts == {
         "cgroup": V1_USED,
         "cgroup_file": 50 * MIB,
+        "cgroup_shmem": 4 * MIB,
     }
 
 
