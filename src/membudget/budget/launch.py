@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from membudget.core import Severity
+from membudget.core import Severity, Stopped
 from membudget.errors import MembudgetError
 from membudget.sinks.combine import merged
 from membudget.sinks.log import StandardError, stderr_sink
@@ -39,6 +39,7 @@ def start_launched() -> Budget | None:
     except (MembudgetError, OSError, ValueError) as error:
         StandardError().write(f"membudget: no budget for this process: {error}")
         return None
+    Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
     return budget
 
