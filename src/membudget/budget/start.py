@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.budget.answers import Answers
-from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.assembly import Sources, build_governor, publish
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.budget.sampling import Sampling
@@ -175,26 +175,15 @@ def _publisher(presence: Presence, governor: Governor) -> Follower:
     """Writes each judgement into the process's slot. Cost: 3 µs."""
     looked_at = time.monotonic()
 
-    def publish(reading: Reading, pressure: Pressure) -> None:
+    def follow(reading: Reading, _pressure: Pressure) -> None:
         nonlocal looked_at
         if reading.at - looked_at > PRESENT_EVERY:
             looked_at = reading.at
             if not presence.touch():
                 governor.watch.listen_anew()
-        presence.write(
-            used=pressure.used,
-            limit=pressure.limit,
-            source=pressure.source,
-            level=pressure.level.name,
-            growth=pressure.growth,
-            seconds_left=pressure.seconds_left,
-            peak=governor.peak,
-            governed=governor.registry.held_bytes(),
-            reclaimed=governor.ladder.reclaimed,
-            wall=time.time(),
-        )
+        publish(presence, governor)
 
-    return publish
+    return follow
 
 
 def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Brake | None, str]:

@@ -47,7 +47,7 @@ class Record(metaclass=_RecordType):
         # it is three times as fast as this loop over fields would be, and a tick makes three.
         cls = type(self)
         cls.prepare()
-        cls.__init__(self, **values)  # type: ignore[misc]  # another one now
+        cls.__init__(self, **values)  # Another one now.
 
     @classmethod
     def prepare(cls) -> None:

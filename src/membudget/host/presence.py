@@ -57,7 +57,7 @@ class Presence:
         self._name = name
         self._answers = answers
         self._lock = Lock()
-        self._pid = 0
+        self._home, self._pid = os.getpid(), 0
         self._slot: Slot | None = None
         self._socket: ControlSocket | None = None
 
@@ -94,9 +94,9 @@ class Presence:
         return True
 
     @property
-    def is_open(self) -> bool:
-        """Whether this very process can be found already."""
-        return self._socket is not None and self._pid == os.getpid()
+    def is_due(self) -> bool:
+        """Whether this process is to be found at once: forked children often live for a moment."""
+        return os.getpid() in (self._home, self._pid)
 
     def write(self, **figures: Unpack[_Written]) -> None:
         """Put the latest figures into the slot; nothing happens where there is none."""
