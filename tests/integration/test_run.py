@@ -84,6 +84,37 @@ def test_arguments_of_the_program_are_not_taken_for_ours() -> None:
     assert result.stdout == "['--limit', 'x', '--json']\n"
 
 
+def test_the_summary_tells_the_peak_that_the_kernel_saw() -> None:
+    """A burst within a moment, and with the brake one that was refused at last."""
+    burst = "x = b'x' * (60 << 20); del x"
+    assert 65 <= _peak(run_python(burst, "--limit", "200MiB").stderr) <= 75
+    refused = "x = b'x' * (100 << 20); y = bytearray(x)"
+    result = run_python(refused, "--limit", "200MiB", "--brake")
+    assert "MemoryError" in result.stderr
+    assert 105 <= _peak(result.stderr) <= 115
+
+
+def test_a_forked_child_does_not_tell_its_parents_peak() -> None:
+    """Neither what the parent held once, nor what it held at the fork and was let go before."""
+    program = textwrap.dedent("""
+        import os, sys
+        x = b"x" * (100 << 20)
+        del x
+        if os.fork() == 0:
+            sys.exit()  # The child tells a summary of its own.
+        os.wait()
+    """)
+    told = [line for line in run_python(program, "--limit", "400MiB").stderr.splitlines()]
+    child, parent = (_peak(line) for line in told if "peak " in line)
+    assert child < 40
+    assert parent > 100
+
+
+def _peak(told: str) -> float:
+    """MiB of the last summary in this text."""
+    return float(told.rpartition("peak ")[2].partition(" MiB")[0])
+
+
 def test_a_program_that_grows_past_its_marks_is_told_so() -> None:
     """Levels go to standard error, one line each."""
     program = textwrap.dedent("""

@@ -101,7 +101,7 @@ def start(
     )
     governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
-    day.governor = governor
+    day.serve(governor)
     if isinstance(before, Governor):
         before.stop()
     for where, failure in found.failures:

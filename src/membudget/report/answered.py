@@ -41,6 +41,7 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
             proposals=[Proposal(**one) for one in answer.get("proposals", ())],
             culprits=[culprit_of(one) for one in answer.get("culprits", ())],
             marks={str(name): int(at) for name, at in answer["marks"].items()},
+            peaks=[(float(at), int(used), int(rss)) for at, used, rss in answer.get("peaks", ())],
             happenings=happenings(answer["events"]),
             notes=[f"{left_out:,} older samples were left out."] if left_out else [],
         )
