@@ -104,7 +104,7 @@ def test_a_forked_child_does_not_tell_its_parents_peak() -> None:
             sys.exit()  # The child tells a summary of its own.
         os.wait()
     """)
-    told = [line for line in run_python(program, "--limit", "400MiB").stderr.splitlines()]
+    told = run_python(program, "--limit", "400MiB").stderr.splitlines()
     child, parent = (_peak(line) for line in told if "peak " in line)
     assert child < 40
     assert parent > 100
