@@ -30,6 +30,7 @@ def start_launched() -> Budget | None:
         return None
     import atexit  # only launched programs get here
 
+    from membudget.budget.reexec import keep_through_exec
     from membudget.budget.start import start
 
     sink = merged(stderr_sink(least=Severity.ERROR if mode == "quiet" else Severity.INFO))
@@ -41,6 +42,7 @@ def start_launched() -> Budget | None:
         return None
     Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
+    keep_through_exec()
     return budget
 
 

@@ -41,13 +41,14 @@ class HighWater:
     def begin(self) -> None:
         """Leave aside what was before: at first, and in a forked child."""
         self._seen = self._resident()
-        self._file = 0
+        self._file = self._file_last = 0
         self._looked_at = float("-inf")
 
     def follow(self, reading: Reading) -> tuple[int, int]:
         """The highest judged use and resident set up to this reading, in bytes. Cost: 1 µs."""
         used, resident = reading.used, reading.parts.get("rss", reading.used)
-        self._file = max(self._file, reading.parts.get("file", 0))
+        self._file_last = reading.parts.get("file", 0)
+        self._file = max(self._file, self._file_last)
         if reading.at - self._looked_at < LOOK_EVERY:
             return used, resident
         self._looked_at = reading.at
@@ -57,7 +58,7 @@ class HighWater:
     def look(self) -> tuple[int, int]:
         """The same since the last look, as far as it was higher than ever; else zeros."""
         before, self._seen = self._seen, self._resident()
-        file, self._file = self._file, 0
+        file, self._file = self._file, self._file_last
         if self._seen <= before:
             return 0, 0
         return max(0, self._seen - file), self._seen

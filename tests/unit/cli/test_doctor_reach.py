@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from membudget.budget.interpreter import flags_of
 from membudget.cli.checkup.attempt import MARK, answer_of
+from membudget.cli.checkup.closed import of_other
 from membudget.cli.checkup.finding import Finding, Grade
-from membudget.cli.checkup.program import Program, flags_of, program_of
-from membudget.cli.checkup.reach import of_other, of_python
+from membudget.cli.checkup.program import Program, program_of
+from membudget.cli.checkup.reach import of_python
 from membudget.cli.checkup.relatives import Relative, judge_family
 from membudget.cli.run import SUPERVISOR
 from membudget.errors import ProbeError

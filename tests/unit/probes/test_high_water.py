@@ -36,6 +36,15 @@ def test_a_burst_between_two_readings_is_seen(tmp_path: Path) -> None:
     assert high.follow(reading(2 * LOOK_EVERY, used=15)) == (15 * MIB, 15 * MIB)
 
 
+def test_files_are_taken_off_where_no_reading_came_between_two_looks(tmp_path: Path) -> None:
+    """A process that ends at once has had one."""
+    write_mark(tmp_path, 20)
+    high = HighWater(str(tmp_path))
+    high.follow(reading(0, used=15, file=5))
+    write_mark(tmp_path, 30)
+    assert high.look() == (25 * MIB, 30 * MIB)
+
+
 def test_what_was_before_the_first_look_is_not_ours(tmp_path: Path) -> None:
     """Neither before a start nor, in a forked child, its parent's."""
     write_mark(tmp_path, 300)
