@@ -73,11 +73,11 @@ def _why_not():
     except Exception as error:  # noqa: BLE001  # whatever goes wrong, the program is not to suffer
         if sys.version_info < _OLDEST:
             return (
-                "%s is Python %s; membudget needs %d.%d: run the program by a newer Python, or"
+                "%s is Python %s; membudget needs %d.%d; run the program by a newer Python, or"
                 " set the limit of a cgroup" % ((sys.executable, version) + _OLDEST)
             )
         return (
-            "%s, Python %s, cannot import membudget (%s: %s): install it there: %s -m pip "
+            "%s, Python %s, cannot import membudget (%s: %s); install it there: %s -m pip "
             "install membudget"
             % (sys.executable, version, type(error).__name__, error, sys.executable)
         )

@@ -92,7 +92,7 @@ def _mended(
 def _why_lost(path: str, words: list[str], environ: Mapping[str, str], shim: str) -> str | None:
     from membudget.budget.interpreter import closed_by, flags_of, is_python  # only for those
 
-    if not is_python(path):
+    if not is_python(path) or not os.path.exists(path):  # A name is tried in each folder of PATH.
         return None
     closing = closed_by(flags_of(words))
     if closing is not None:

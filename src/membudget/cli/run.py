@@ -182,7 +182,7 @@ def _reaching(program: tuple[str, ...], *, must: bool, options: dict[str, Any]) 
     if (pex := pex_of(script)) is not None:
         variables = pex.variables(str(SHIM), os.environ)
     if EXTRA not in variables and (finding := unreached(found)) is not None:
-        why = f"{finding.found}: {finding.advice}"
+        why = f"{finding.found}; {finding.advice}"
         if must:
             raise ConfigError(why)
         click.echo(f"membudget: {why}", err=True)

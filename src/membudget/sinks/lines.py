@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from membudget.core import Event, Pressure, Sink
 
 
+ALWAYS: tuple[type, ...] = (LeakSuspected, LimitForeseen)
+"""Events of which a warning is told even to those who asked for quiet: what is done about it takes
+longer than the night."""
+
+
 def line_of(event: Event) -> str | None:
     """The line that tells an event, or None for events that are not told in words."""
     teller = _TELLERS.get(type(event))
