@@ -122,13 +122,12 @@ class Condensed:
 
     def _take(self, event: Event) -> None:
         now = event.at
-        is_over = isinstance(event, Stopped)
+        is_over, like = isinstance(event, Stopped), _key_of(event)
         for key, kind in list(self._kinds.items()):
-            if kind.held is not None and (is_over or self._is_due(kind, now)):
+            if key != like and kind.held is not None and (is_over or self._is_due(kind, now)):
                 self._tell_held(key, kind, now)
         if not self._is_told(event) or (line := line_of(event)) is None:
             return
-        like = _key_of(event)
         if like is None:
             self._put(event, line, now)
             return
@@ -147,6 +146,8 @@ class Condensed:
             self._put(event, line, now)
         else:
             _hold(kind, event)
+            if kind.times > 1 and self._is_due(kind, now):
+                self._tell_held(like, kind, now)
 
     def _kind(self, like: tuple[str, ...], now: float) -> _Kind:
         """What is known of a kind; nothing once it was quiet for an hour."""
