@@ -49,6 +49,7 @@ class Reader:
         self._sink = Condensed(lambda line: self.lines.append((self.now, line)), least=least)
 
     def __call__(self, event: Event) -> None:
+        """Hear of an event."""
         self.now = event.at
         self._sink(event)
 
@@ -163,7 +164,7 @@ def test_flutter_between_two_levels_is_told_twice_and_then_counted() -> None:
 def test_a_kind_that_was_quiet_for_an_hour_is_told_at_once_again() -> None:
     """There is no latch: pauses grow only while it repeats."""
     reader = Reader()
-    for second in range(0, 900):
+    for second in range(900):
         reader(trimmed(second))
     reader(sampled(8000))
     told = len(reader.lines)

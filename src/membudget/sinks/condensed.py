@@ -45,6 +45,9 @@ FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0
 CHANGES = 4
 """Changes of level told at once: two times up, and down again."""
 
+SETTLED = 300.0
+"""Seconds after which a level that is not the one told last is told: it has come to stay."""
+
 MOST, HOUR = 20, 3600.0
 """Lines within so many seconds, from which on all but news is held."""
 
@@ -164,7 +167,12 @@ class Condensed:
         return kind
 
     def _is_due(self, kind: _Kind, now: float) -> bool:
-        return now >= kind.told_at + kind.pause and self._has_room(now)
+        is_due = now >= kind.told_at + kind.pause or (
+            isinstance(kind.held, PressureChanged)
+            and now >= kind.held.at + SETTLED
+            and kind.held.pressure.level is not kind.told.pressure.level
+        )
+        return is_due and self._has_room(now)
 
     def _has_room(self, now: float) -> bool:
         return len(self._lines) < MOST or now - self._lines[0] >= HOUR
