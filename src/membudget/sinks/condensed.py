@@ -169,6 +169,7 @@ class Condensed:
     def _is_due(self, kind: _Kind, now: float) -> bool:
         is_due = now >= kind.told_at + kind.pause or (
             isinstance(kind.held, PressureChanged)
+            and kind.told is not None
             and now >= kind.held.at + SETTLED
             and kind.held.pressure.level is not kind.told.pressure.level
         )
