@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from typing import TYPE_CHECKING
 
-from membudget.core import Severity, Stopped
+from membudget.core import PressureChanged, Severity, Started, Stopped
 from membudget.errors import MembudgetError
-from membudget.sinks.combine import merged
-from membudget.sinks.log import StandardError, stderr_sink
+from membudget.sinks.condensed import Condensed
+from membudget.sinks.log import StandardError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from membudget.budget.handle import Budget
+    from membudget.core import Event, Sink
 
 VARIABLE = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
+
+TREE = "MEMBUDGET_LAUNCH_TREE"
+"""Where all that is launched together notes what was told: see `host.told`."""
+
+_SHARED = ("cgroup", "system")
+"""How the sources begin that several processes have in common."""
+
+_LEVEL_FOR, _START_FOR = 600.0, 3600.0
+"""Seconds for which a level of what is shared, and the limit kept, are not told once more."""
 
 
 def start_launched() -> Budget | None:
@@ -33,17 +45,78 @@ def start_launched() -> Budget | None:
     from membudget.budget.reexec import keep_through_exec
     from membudget.budget.start import start
 
-    sink = merged(stderr_sink(least=Severity.ERROR if mode == "quiet" else Severity.INFO))
+    write = _writer()
     try:
         _unbind(os.environ)
-        budget = start(sinks=[sink], is_launched=True)
+        budget = start(sinks=[launched_sink(mode, write)], is_launched=True)
     except (MembudgetError, OSError, ValueError) as error:
-        StandardError().write(f"membudget: no budget for this process: {error}")
+        write(f"no budget for this process: {error}")
         return None
     Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
     keep_through_exec()
     return budget
+
+
+def launched_sink(mode: str, write: Callable[[str], object]) -> Sink:
+    """What tells a launched process's events: little at rest, and once for all of a launch.
+
+    Args:
+        mode: "lines" or "quiet".
+        write: Takes a line.
+    """
+    least = Severity.ERROR if mode == "quiet" else Severity.INFO
+    return Condensed(write, least=least, is_news=_News(os.environ.get(TREE)))
+
+
+class _News:
+    """Whether another process of the launch has told an event already.
+
+    Args:
+        mark: Where they note it, or None where they cannot.
+    """
+
+    def __init__(self, mark: str | None) -> None:
+        self._told = None
+        self._speaker = 0  # The process that tells its end: the launched one, or who told a start.
+        if mark is not None and sys.platform == "linux":
+            from membudget.host.told import Told  # Linux only
+
+            self._told = Told(mark, time.time)
+            pid = mark.rpartition("-")[0].rpartition("-")[2]
+            self._speaker = int(pid) if pid.isdecimal() else 0
+
+    def __call__(self, event: Event) -> bool:
+        if self._told is None:
+            return True
+        if isinstance(event, Started):
+            kept = f"{event.reading.limit} {event.reading.source}"
+            if "no brake" in event.note:
+                kept += f" {event.note}"
+            if not self._told.is_news("start", kept, _START_FOR):
+                return False
+            self._speaker = os.getpid()
+            return True
+        if isinstance(event, Stopped):
+            is_calm = not event.reclaimed and set(event.levels) <= {"NORMAL"}
+            return self._speaker == os.getpid() or not is_calm
+        if isinstance(event, PressureChanged) and event.pressure.source.startswith(_SHARED):
+            pressure = event.pressure
+            return self._told.is_news(pressure.source, pressure.level.name, _LEVEL_FOR)
+        return True
+
+
+def _writer() -> Callable[[str], object]:
+    """Writes lines with the time, the process's number and its name."""
+    from membudget.budget.naming import ProcessName  # only launched programs get here
+
+    out, name = StandardError(), ProcessName()
+
+    def write(line: str) -> None:
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        out.write(f"membudget: {now} {os.getpid()} {name()}: {line}")
+
+    return write
 
 
 def _unbind(environ: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from membudget.budget.answers import Answers
 from membudget.budget.assembly import Sources, build_governor, publish
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
+from membudget.budget.naming import program_name
 from membudget.budget.sampling import Sampling
 from membudget.core import PressureChanged
 from membudget.errors import ConfigError, MembudgetError
@@ -23,7 +24,7 @@ from membudget.sinks.log import log_sink
 from membudget.sinks.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from membudget.budget.foreign import ForeignCaches
     from membudget.budget.reload import HangupHandler
@@ -235,17 +236,3 @@ def _reload_on_hangup(
         signal.signal(signal.SIGHUP, handler)
         governor.at_stop.append(handler.remove)
     return handler
-
-
-def program_name(words: Sequence[str]) -> str:
-    """What a Python's command line runs, for people: the script's name, or the module's."""
-    for position, word in enumerate(words[1:], 1):
-        if word == "-c":
-            return "python -c"
-        if word == "-m" and position + 1 < len(words):
-            return words[position + 1]
-        if words[position - 1] in ("-X", "-W"):
-            continue
-        if not word.startswith("-"):
-            return os.path.basename(word)
-    return "python"

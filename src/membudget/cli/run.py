@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from membudget.budget.interpreter import script_of
-from membudget.budget.launch import VARIABLE
+from membudget.budget.launch import TREE, VARIABLE
 from membudget.budget.reexec import REQUIRE
 from membudget.cli.checkup.closed import unreached
 from membudget.cli.checkup.program import program_of
@@ -162,6 +162,11 @@ def _variables(
         variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
     variables[VARIABLE] = "quiet" if options["quiet"] else "lines"
     note_launch_limit(variables)
+    if sys.platform == "linux":
+        from membudget.host.told import launch_mark
+
+        if (mark := launch_mark(settings["agent.directory"])) is not None:
+            variables[TREE] = mark
     paths = [str(SHIM), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables["PYTHONPATH"] = os.pathsep.join(paths)
     return variables

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SLOT = ".slot"
 SOCKET = ".sock"
+TOLD, UNREACHED = ".told", ".unreached"
+"""What is noted by the processes of one launch: see `host.told` and the shim."""
 
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -44,6 +46,15 @@ def open_to_read(path: str) -> int:
     return os.open(path, os.O_RDONLY | _CAREFUL)
 
 
+def open_to_change(path: str) -> int:
+    """A descriptor to read and write by, of a file that is made where missing.
+
+    Raises:
+        OSError: It is a link, or this user may not write it.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o600)
+
+
 def make_locked(path: str) -> int:
     """A descriptor of the file at a path, made where missing, with the owner's lock on it.
 
@@ -52,7 +63,7 @@ def make_locked(path: str) -> int:
         ControlError: Another holds it.
     """
     for _ in range(_ATTEMPTS):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o600)
+        descriptor = open_to_change(path)
         # Between opening and locking, a sweeper may have taken it for a dead one's.
         if lock(descriptor) and identity_at(path) == identity(descriptor):
             return descriptor
