@@ -108,9 +108,9 @@ class _News:
 
 def _writer() -> Callable[[str], object]:
     """Writes lines with the time, the process's number and its name."""
-    from membudget.budget.naming import ProcessName  # only launched programs get here
+    from membudget.budget.naming import process_name  # only launched programs get here
 
-    out, name = StandardError(), ProcessName()
+    out, name = StandardError(), process_name()
 
     def write(line: str) -> None:
         now = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -94,6 +94,17 @@ class ProcessName:
         return os.path.basename(os.path.dirname(first)) if name == "__main__.py" else name
 
 
+_own: ProcessName | None = None
+
+
+def process_name() -> ProcessName:
+    """That of this process, and of its forked children: one for all, since it hooks forks."""
+    global _own  # noqa: PLW0603  # the interpreter keeps such a hook for ever
+    if _own is None:
+        _own = ProcessName()
+    return _own
+
+
 def _pool_name() -> tuple[str, str] | None:
     """The name that a pool has given this process, and whose; None in a main process."""
     for module in _POOLS:

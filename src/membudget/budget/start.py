@@ -11,7 +11,7 @@ from membudget.budget.answers import Answers
 from membudget.budget.assembly import Sources, build_governor, publish
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
-from membudget.budget.naming import program_name
+from membudget.budget.naming import process_name, program_name
 from membudget.budget.sampling import Sampling
 from membudget.core import PressureChanged
 from membudget.errors import ConfigError, MembudgetError
@@ -167,9 +167,7 @@ def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
         return None
     from membudget.host.presence import Presence  # Linux only
 
-    return Presence(
-        None if directory == "auto" else directory, program_name(sys.orig_argv), answers
-    )
+    return Presence(None if directory == "auto" else directory, process_name(), answers)
 
 
 def _publisher(presence: Presence, governor: Governor) -> Follower:
