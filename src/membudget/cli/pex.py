@@ -45,18 +45,18 @@ def pex_of(path: str | None) -> Pex | None:
         return None
     try:
         info = _info(path)
+        told = None if info is None else json.loads(info)
     except (OSError, ValueError, KeyError):
         return None
-    return None if info is None else Pex(is_venv=_is_venv(info))
+    return Pex(is_venv=bool(told.get("venv"))) if isinstance(told, dict) else None
 
 
 def _info(path: str) -> str | None:
-    folder = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
-    if os.path.exists(unpacked := os.path.join(folder, _INFO)):
+    folder, name = os.path.split(os.path.abspath(path))
+    if os.path.isdir(path) or name in {"pex", "__main__.py"}:
+        unpacked = os.path.join(path if os.path.isdir(path) else folder, _INFO)
         with open(unpacked, encoding="utf-8") as file:
             return file.read()
-    if os.path.isdir(path):
-        return None
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _TAIL))
         if _ZIP_ENDS not in file.read():
@@ -68,8 +68,3 @@ def _info(path: str) -> str | None:
             return archive.read(_INFO).decode()
     except BadZipFile:
         return None
-
-
-def _is_venv(info: str) -> bool:
-    told = json.loads(info)
-    return isinstance(told, dict) and bool(told.get("venv"))
