@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membudget.budget.interpreter import flags_of
+from membudget.budget.interpreter import flags_of, script_of
 from membudget.cli.checkup.attempt import MARK, answer_of
-from membudget.cli.checkup.closed import of_other
+from membudget.cli.checkup.closed import of_other, unreached
 from membudget.cli.checkup.finding import Finding, Grade
 from membudget.cli.checkup.program import Program, program_of
 from membudget.cli.checkup.reach import of_python
@@ -110,6 +110,40 @@ def test_env_with_a_clean_environment_hands_nothing_on(tmp_path: Path) -> None:
     env = script(tmp_path, "\x7fELF", "env")
     assert program_of([env, "-i", "python"]).kind == "cleaning"
     assert program_of([env, "A=1", "python"]).kind == "passing"
+    for words in ("-u PYTHONPATH", "--unset=PYTHONPATH", "PYTHONPATH=", "A=1 -C / PYTHONPATH=/a"):
+        assert program_of([env, *words.split(), "python"]).kind == "cleaning"
+    assert program_of([env, "-u", "HOME", "python", "-i"]).kind == "passing"
+
+
+def test_what_a_passing_command_starts_is_looked_at_for_what_closes_it(tmp_path: Path) -> None:
+    """An interpreter's own flags, and behind env any command; options of theirs are not known."""
+    env, timeout = (script(tmp_path, "\x7fELF", name) for name in ("env", "timeout"))
+    frozen = script(tmp_path, "\x7fELF\x02\x01" + "\0" * 60 + "MEI\x0c\x0b\x0a\x0b\x0e", "frozen")
+    for command in (
+        [env, sys.executable, "-I", "x.py"],
+        [env, "-S", f"A=1 {sys.executable} -E"],
+        [timeout, "-k", "1", "5", sys.executable, "-S", "x.py"],
+        [env, "A=1", frozen],
+    ):
+        finding = unreached(program_of(command))
+        assert finding is not None
+        assert finding.grade is Grade.WARNING
+    for command in (
+        [env, sys.executable, "x.py", "-I"],
+        [timeout, "5", sys.executable, "x.py", "-E"],
+        [env, "no-such-command", "-I"],
+        [env],
+    ):
+        assert unreached(program_of(command)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [("-X dev app.pex -I", "app.pex"), ("-m app", None), ("-c x", None), ("-", None), ("", None)],
+)
+def test_the_file_that_an_interpreter_runs_is_known(words: str, file: str | None) -> None:
+    """Behind its own flags."""
+    assert script_of(words.split()) == file
 
 
 def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: Path) -> None:
