@@ -28,7 +28,8 @@ _SHARED = ("cgroup", "system")
 """How the sources begin that several processes have in common."""
 
 _LEVEL_FOR, _START_FOR = 600.0, 3600.0
-"""Seconds for which a level of what is shared, and the limit kept, are not told once more."""
+"""Seconds for which a level of what is shared is not told by another process, and the limit kept
+by none."""
 
 
 def start_launched() -> Budget | None:
@@ -93,7 +94,7 @@ class _News:
             kept = f"{event.reading.limit} {event.reading.source}"
             if "no brake" in event.note:
                 kept += f" {event.note}"
-            if not self._told.is_news("start", kept, _START_FOR):
+            if not self._told.is_news(f"start {kept}", _START_FOR):
                 return False
             self._speaker = os.getpid()
             return True
@@ -102,7 +103,8 @@ class _News:
             return self._speaker == os.getpid() or not is_calm
         if isinstance(event, PressureChanged) and event.pressure.source.startswith(_SHARED):
             pressure = event.pressure
-            return self._told.is_news(pressure.source, pressure.level.name, _LEVEL_FOR)
+            seen = f"{pressure.level.name} {pressure.source}"
+            return self._told.is_news(seen, _LEVEL_FOR, again=True)
         return True
 
 

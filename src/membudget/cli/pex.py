@@ -8,7 +8,6 @@ pex 2, `pex --help-variables`, pex/pex_boot.py and the PEX_EXTRA_SYS_PATH.pth of
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,11 @@ def pex_of(path: str | None) -> Pex | None:
         return None
     try:
         info = _info(path)
-        told = None if info is None else json.loads(info)
+        if info is None:
+            return None
+        import json  # only for those that are one
+
+        told = json.loads(info)
     except (OSError, ValueError, KeyError):
         return None
     return Pex(is_venv=bool(told.get("venv"))) if isinstance(told, dict) else None

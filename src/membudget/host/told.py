@@ -1,8 +1,9 @@
 """What the processes of one launch have told: what all of them see is told by one.
 
-Ten workers under one limit see it come near in the same second. Whoever sees it first notes it in
-a small file beside the slots, under its lock, and tells it; the others find it there. There is no
-leader that could end or be late.
+Ten workers under one limit see it come near in the same second, though not all at once. Whoever
+sees it first notes it in a small file beside the slots, under its lock, and tells it; the others
+find it there, each level for itself, since one of them may be a step behind. There is no leader
+that could end or be late.
 """
 
 from __future__ import annotations
@@ -57,23 +58,28 @@ class Told:
         self._path = mark + TOLD
         self._wall = wall
 
-    def is_news(self, subject: str, text: str, seconds: float) -> bool:
-        """Whether nobody told this of the subject, as the latest, within so many seconds.
+    def is_news(self, subject: str, seconds: float, *, again: bool = False) -> bool:
+        """Whether nobody told this within so many seconds; then it is noted as told.
 
-        Then it is noted as told. True as well where it cannot be known. Cost: 60 µs.
+        True as well where it cannot be known. Cost: 60 µs.
+
+        Args:
+            subject: What is told.
+            seconds: For how long it is no news to the others.
+            again: Whether it is news to whoever told it.
         """
         try:
             descriptor = open_to_change(self._path)
         except OSError:
             return True
         try:
-            return self._note(descriptor, _plain(subject), _plain(text), seconds)
+            return self._note(descriptor, _plain(subject), seconds, again=again)
         except (OSError, ValueError):
             return True
         finally:
             os.close(descriptor)
 
-    def _note(self, descriptor: int, subject: str, text: str, seconds: float) -> bool:
+    def _note(self, descriptor: int, subject: str, seconds: float, *, again: bool) -> bool:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             return True
@@ -83,13 +89,13 @@ class Told:
             sleep(0.001)
         else:
             return True
-        now = self._wall()
+        now, own = self._wall(), str(os.getpid())
         notes = dict(_parsed(os.pread(descriptor, _MOST, 0).decode("utf-8", "replace")))
-        before, at = notes.pop(subject, ("", 0.0))
-        if before == text and 0 <= now - at < seconds:
+        who, at = notes.pop(subject, ("", 0.0))
+        if who and 0 <= now - at < seconds and not (again and who == own):
             return False
-        notes[subject] = (text, now)  # The newest last: what does not fit is the oldest.
-        lines = [f"{name}\t{told}\t{at!r}\n" for name, (told, at) in notes.items()]
+        notes[subject] = (own, now)  # The newest last: what does not fit is the oldest.
+        lines = [f"{name}\t{pid}\t{when!r}\n" for name, (pid, when) in notes.items()]
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, "".join(lines).encode()[-_MOST:], 0)
         return True
@@ -99,9 +105,9 @@ def _parsed(text: str) -> list[tuple[str, tuple[str, float]]]:
     notes = []
     for line in text.splitlines():
         subject, _, rest = line.partition("\t")
-        told, _, at = rest.rpartition("\t")
+        pid, _, at = rest.rpartition("\t")
         try:
-            notes.append((subject, (told, float(at))))
+            notes.append((subject, (pid, float(at))))
         except ValueError:  # Cut off, or nobody's.
             continue
     return notes
