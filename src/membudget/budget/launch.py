@@ -53,6 +53,12 @@ def start_launched() -> Budget | None:
     except (MembudgetError, OSError, ValueError) as error:
         write(f"no budget for this process: {error}")
         return None
+    except ImportError as error:  # Lent to an environment of another's: PyYAML is none of ours.
+        write(
+            f"no budget for this process: {sys.executable} has no {error.name}: install it there, "
+            "or write the settings as TOML"
+        )
+        return None
     Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
     keep_through_exec()
