@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
 
@@ -65,10 +66,10 @@ def test_another_environment_gets_a_budget_and_sees_nothing_else_of_us(python: s
     assert " peak " in result.stderr
 
 
-def test_a_program_that_puts_away_what_it_did_not_import_keeps_its_budget(
+def test_a_pex_keeps_its_budget_though_it_puts_away_what_is_not_its_own(
     python: str, tmp_path: Path
 ) -> None:
-    """As pex does, with the paths. What runs is found again, and there is no second of it."""
+    """Modules and paths, as they do. What runs is found again, and there is no second of it."""
     text = """
         import os, sys
         from membudget.core import Level
@@ -81,10 +82,15 @@ def test_a_program_that_puts_away_what_it_did_not_import_keeps_its_budget(
         from membudget.core import Level as again
         import membudget.report.figures
         print(Level is again, sys.modules["membudget.registry"].REGISTRY.governor is budget)
+        print(os.environ["PEX_INHERIT_PATH"])
     """
+    pex = tmp_path / "app.pex"
+    with ZipFile(pex, "w") as archive:
+        archive.writestr("__main__.py", textwrap.dedent(text))
+        archive.writestr("PEX-INFO", "{}")
     for interpreter in (python, sys.executable):
-        result = run(interpreter, script(tmp_path, text))
-        assert result.stdout == "True True\n"
+        result = run(interpreter, str(pex), options=("--require",))
+        assert result.stdout == "True True\nfallback\n"
         assert "failed" not in result.stderr
 
 

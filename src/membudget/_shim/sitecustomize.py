@@ -24,8 +24,9 @@ sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _here]
 class _Lender:
     """Finds our package by where this file lies, and nothing else.
 
-    The last to be asked. A program may take out what it did not import, and leave nowhere to find
-    it (pex does): then it puts back what runs already, since a second copy would know nothing.
+    It stays while the package is imported; what is under that is found by its own path. Only in a
+    pex it stays for good: that takes out what it did not import, with the paths. Then it puts back
+    what runs already, since a second copy would know nothing.
     """
 
     running = {}  # type: ignore[var-annotated]
@@ -66,10 +67,15 @@ class _Lender:
 def _why_not():
     """Start the budget; "" where one runs, else why not, or None where that was said already."""
     version = ".".join(map(str, sys.version_info[:3]))
+    lending = os.environ.get("MEMBUDGET_LAUNCH_LEND")
     try:
-        if sys.version_info >= _OLDEST and os.environ.get("MEMBUDGET_LAUNCH_LEND") != "no":
+        if lending != "no" and sys.version_info >= _OLDEST:
             sys.meta_path.append(_Lender)
-        from membudget.budget.launch import start_launched
+        try:
+            from membudget.budget.launch import start_launched
+        finally:
+            if lending != "pex" and _Lender in sys.meta_path:
+                sys.meta_path.remove(_Lender)
     except Exception as error:  # noqa: BLE001  # whatever goes wrong, the program is not to suffer
         if sys.version_info < _OLDEST:
             return (
@@ -85,7 +91,8 @@ def _why_not():
         is_kept = start_launched() is not None
     except Exception as error:  # noqa: BLE001  # likewise
         return "no budget for this process: " + repr(error)
-    _Lender.keep()
+    if lending == "pex":
+        _Lender.keep()
     return "" if is_kept else None
 
 

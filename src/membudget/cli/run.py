@@ -27,6 +27,7 @@ from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 from membudget.units import human_bytes, parse_seconds
 
 if TYPE_CHECKING:
+    from membudget.cli.checkup.program import Program
     from membudget.settings.resolve import Settings
 
 SHIM = Path(__file__).parent.parent / "_shim"
@@ -42,7 +43,8 @@ adjusting (mallopt(3)), and the popular 65536 made arrays of 160 KB 130 times sl
 """
 
 LEND = "MEMBUDGET_LAUNCH_LEND"
-"""Set to "no", it keeps our package from a Python that has none of its own."""
+"""Set to "no", it keeps our package from a Python that has none of its own; to "pex", it lets one
+find it for good."""
 
 EXIT_KEY = "emergency.exit"
 LOW_KEY = "thresholds.low"
@@ -178,15 +180,16 @@ def _reaching(program: tuple[str, ...], *, must: bool, options: dict[str, Any]) 
     Raises:
         ConfigError: None can, and there must be one.
     """
+    variables: dict[str, str] = {}
     try:
-        found = program_of(program)
+        found: Program | None = program_of(program)
     except ProbeError:
-        return {}  # It can be run and not read.
-    variables = {}
-    script = (found.script or script_of(program[1:])) if found.kind == "python" else None
+        found = None  # It can be run and not read.
+    is_python = found is not None and found.kind == "python"
+    script = (found.script or script_of(program[1:])) if found and is_python else None
     if (pex := pex_of(script)) is not None:
-        variables = pex.variables(str(SHIM), os.environ)
-    if EXTRA not in variables and (finding := unreached(found)) is not None:
+        variables = {**pex.variables(str(SHIM), os.environ), LEND: "pex"}
+    if found and EXTRA not in variables and (finding := unreached(found)) is not None:
         why = f"{finding.found}; {finding.advice}"
         if must:
             raise ConfigError(why)
