@@ -59,11 +59,12 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-@pytest.mark.parametrize("options", [(), ("--brake",)], ids=["", "brake"])
+@pytest.mark.parametrize(
+    ("end", "options"), [*((end, ()) for end in ENDS), ("Ctrl-C", ("--brake",))]
+)
 def test_a_program_ends_as_without_us(end: str, options: tuple[str, ...]) -> None:
     """By the same signal, or with the same code; and its children too."""
-    text = textwrap.dedent(end)
+    text = textwrap.dedent(ENDS[end])
     plain = subprocess.run(
         [sys.executable, "-c", text],
         capture_output=True,

@@ -33,11 +33,11 @@ def test_one_process_tells_what_becomes_of_the_limit_that_all_share() -> None:
                 for _, end in pipes: os.close(end)
                 os.read(read, 1)  # The end of its parent.
                 os._exit(0)
-        time.sleep(1.5)
+        time.sleep(1)
         held = [bytearray(b"x" * (1 << 20)) for _ in range(110)]
-        time.sleep(2.5)
+        time.sleep(2)
         held.clear()
-        time.sleep(3)
+        time.sleep(1.5)
     """)
     command = [sys.executable, "-m", "membudget", "run", "--", sys.executable, "-c", program]
     with limited_group(180 << 20) as group:
