@@ -15,7 +15,7 @@ import click
 from membudget.budget.interpreter import script_of
 from membudget.budget.launch import TREE, VARIABLE
 from membudget.budget.reexec import REQUIRE
-from membudget.cli.checkup.closed import unreached
+from membudget.cli.checkup.closed import of_other, unreached
 from membudget.cli.checkup.program import program_of
 from membudget.cli.pex import EXTRA, pex_of
 from membudget.cli.restart.deaths import MOST, NOT_EXECUTABLE, NOT_FOUND
@@ -194,6 +194,9 @@ def _reaching(program: tuple[str, ...], *, must: bool, options: dict[str, Any]) 
         if must:
             raise ConfigError(why)
         click.echo(f"membudget: {why}", err=True)
+    elif found and found.kind == "embedding" and not options["quiet"]:
+        finding = of_other(found)  # It may be, or not: only the process itself will tell.
+        click.echo(f"membudget: {finding.found}; {finding.advice}", err=True)
     if must:  # An exec keeps the pid; a supervisor stays.
         variables[REQUIRE] = f"below {os.getpid()}" if options["restart"] else str(os.getpid())
     if options["no_lend"]:

@@ -77,6 +77,9 @@ def test_only_the_interpreters_own_flags_count(words: str, flags: list[str]) -> 
         ("\x7fELF\x02\x01" + "\0" * 60, "static", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "MEI\x0c\x0b\x0a\x0b\x0e", "frozen", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "libpython3.11.so", "embedding", None, []),
+        ("\x7fELF\x02\x01" + "\0" * 60 + "Py_BytesMain", "embedding", None, []),
+        ("\x7fELF\x02\x01" + "\0" * 60 + "libpython3.11.so PyConfig_InitIsolatedConfig",
+         "isolated", None, []),
     ],
 )  # fmt: skip
 def test_a_command_is_told_by_its_file(
@@ -159,7 +162,8 @@ def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: 
     ("kind", "grade"),
     [
         ("shell", Grade.NOTE), ("passing", Grade.NOTE), ("embedding", Grade.NOTE),
-        ("cleaning", Grade.WARNING), ("frozen", Grade.WARNING), ("static", Grade.WARNING),
+        ("cleaning", Grade.WARNING), ("frozen", Grade.WARNING), ("isolated", Grade.WARNING),
+        ("static", Grade.WARNING),
         ("other", Grade.WARNING),
     ],
 )  # fmt: skip

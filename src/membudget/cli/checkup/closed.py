@@ -60,10 +60,11 @@ def of_other(program: Program) -> Finding:
             f"{name} has Python inside (libpython): reached where it heeds PYTHONPATH",
             "`membudget status` tells once it runs; else call membudget.start() in the program",
         )
-    if program.kind == "frozen":
+    if program.kind in {"frozen", "isolated"}:
+        by = "PyInstaller" if program.kind == "frozen" else "libpython, isolated"
         return warning(
             SUBJECT,
-            f"{name} is closed (PyInstaller): its Python heeds no PYTHONPATH",
+            f"{name} is closed ({by}): its Python heeds no PYTHONPATH",
             "call membudget.start() in the program, and pack membudget with it",
         )
     static = " (statically linked)" if program.kind == "static" else ""

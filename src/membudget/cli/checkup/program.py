@@ -34,6 +34,9 @@ _LIBRARIES = 1 << 23
 _EMBEDDED = (b"libpython", b"Py_BytesMain", b"Py_RunMain")
 """The library's name, or what a binary that has it inside calls."""
 
+_ISOLATED, _ORDINARY = b"PyConfig_InitIsolatedConfig", b"PyConfig_InitPythonConfig"
+"""What a binary with the library beside it calls: the first leaves out environment and user."""
+
 _FROZEN = b"MEI\014\013\012\013\016"
 """The mark near the end of a program that PyInstaller made."""
 
@@ -48,7 +51,8 @@ class Program(Record):
         path: The file that runs it: the interpreter of a script, else itself.
         kind: "python", "shell", "passing" (starts another program in the same environment),
             "cleaning" (starts one in another environment), "frozen" (Python inside, closed),
-            "embedding" (a binary with libpython), "static" or "other".
+            "embedding" (a binary with libpython), "isolated" (such a one, closed), "static" or
+            "other".
         flags: The interpreter's own flags that matter to us: -I, -E, -S, -P, -s.
         script: The file it was found in, where that is a script.
         is_setuid: Whether it runs as another user than the one who starts it.
@@ -103,7 +107,11 @@ def _of_env(path: str, words: Sequence[str]) -> Program:
             kind = "cleaning"
     if kind == "passing" and rest and shutil.which(rest[0]) is not None:
         inner = program_of(rest)
-        if inner.is_setuid or inner.kind in {"cleaning", "frozen"} or closed_by(inner.flags):
+        if (
+            inner.is_setuid
+            or inner.kind in {"cleaning", "frozen", "isolated"}
+            or closed_by(inner.flags)
+        ):
             return inner
     return Program(path=path, kind=kind)
 
@@ -157,7 +165,8 @@ def _kind_of_binary(path: str, head: bytes) -> str:
         return "frozen"
     start = _part(path, 0, _LIBRARIES)
     if any(mark in start for mark in _EMBEDDED):
-        return "embedding"
+        is_isolated = _EMBEDDED[0] in start and _ISOLATED in start and _ORDINARY not in start
+        return "isolated" if is_isolated else "embedding"
     return "other" if _is_dynamic(head) else "static"
 
 
