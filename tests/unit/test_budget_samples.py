@@ -49,6 +49,24 @@ def test_samples_are_records_and_the_event_carries_them() -> None:
     assert len(budget.samples) == 1
 
 
+def test_the_reports_maximum_is_the_peak_also_between_samples() -> None:
+    """The judged figure and the resident set; and the budget's own figure is the same.
+
+    In a process of its own: what this one held once is not told again.
+    """
+    program = (
+        "import membudget\n"
+        "budget = membudget.start('4GiB', thread=False); budget.step()\n"
+        "x = b'x' * (60 << 20); del x\n"
+        "report = budget.report()\n"
+        "print((report.use.most - budget.samples[0].used) >> 20)\n"
+        "print(report.resident.most >= report.use.most, budget.stats().peak == report.use.most)\n"
+    )
+    gained, agreement = lines_of(program)
+    assert 55 <= int(gained) <= 65
+    assert agreement == "True True"
+
+
 def test_a_start_imports_nothing_that_takes_samples_or_judges() -> None:
     """A process that lives for a moment does not pay for them."""
     program = (

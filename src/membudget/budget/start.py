@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.budget.answers import Answers
-from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.assembly import Sources, build_governor, publish
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
+from membudget.budget.naming import process_name, program_name
 from membudget.budget.sampling import Sampling
 from membudget.core import PressureChanged, Rung
 from membudget.errors import ConfigError, MembudgetError
@@ -24,7 +25,7 @@ from membudget.sinks.log import log_sink
 from membudget.sinks.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from membudget.budget.foreign import ForeignCaches
     from membudget.budget.reload import HangupHandler
@@ -102,7 +103,7 @@ def start(
     )
     governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
-    day.governor = governor
+    day.serve(governor)
     if isinstance(before, Governor):
         before.stop()
     for where, failure in found.failures:
@@ -169,35 +170,22 @@ def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
         return None
     from membudget.host.presence import Presence  # Linux only
 
-    return Presence(
-        None if directory == "auto" else directory, program_name(sys.orig_argv), answers
-    )
+    return Presence(None if directory == "auto" else directory, process_name(), answers)
 
 
 def _publisher(presence: Presence, governor: Governor) -> Follower:
     """Writes each judgement into the process's slot. Cost: 3 µs."""
     looked_at = time.monotonic()
 
-    def publish(reading: Reading, pressure: Pressure) -> None:
+    def follow(reading: Reading, _pressure: Pressure) -> None:
         nonlocal looked_at
         if reading.at - looked_at > PRESENT_EVERY:
             looked_at = reading.at
             if not presence.touch():
                 governor.watch.listen_anew()
-        presence.write(
-            used=pressure.used,
-            limit=pressure.limit,
-            source=pressure.source,
-            level=pressure.level.name,
-            growth=pressure.growth,
-            seconds_left=pressure.seconds_left,
-            peak=governor.peak,
-            governed=governor.registry.held_bytes(),
-            reclaimed=governor.ladder.reclaimed,
-            wall=time.time(),
-        )
+        publish(presence, governor)
 
-    return publish
+    return follow
 
 
 def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Brake | None, str]:
@@ -265,17 +253,3 @@ def _reload_on_hangup(
         signal.signal(signal.SIGHUP, handler)
         governor.at_stop.append(handler.remove)
     return handler
-
-
-def program_name(words: Sequence[str]) -> str:
-    """What a Python's command line runs, for people: the script's name, or the module's."""
-    for position, word in enumerate(words[1:], 1):
-        if word == "-c":
-            return "python -c"
-        if word == "-m" and position + 1 < len(words):
-            return words[position + 1]
-        if words[position - 1] in ("-X", "-W"):
-            continue
-        if not word.startswith("-"):
-            return os.path.basename(word)
-    return "python"
