@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.budget.collecting import CollectAndTrim
-from membudget.core import Rung
+from membudget.core import Marks, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
 from membudget.governor.protection import Protection
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
-from membudget.probes.combine import capped, every, tightest, while_limited
+from membudget.probes.combine import capped, every, made_late, or_else, tightest, while_limited
 from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
-from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
+from membudget.probes.process import (
+    LateProcessProbe,
+    ProcessProbe,
+    process_probe,
+    rlimit_probe,
+)
 from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
@@ -26,10 +32,10 @@ from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
 from membudget.reclaimers.trim import trim
 from membudget.sinks.log import StandardError
-from membudget.units import human_bytes
+from membudget.units import MIB, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from membudget.budget.sampling import Sampling
     from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
@@ -38,33 +44,43 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
 
-LIMITS_EVERY = 5.0
+LIMITS_EVERY = 0.5
 SYSTEM_EVERY = 1.0
 NATIVE_EVERY = 10.0
 """Seconds between two readings of the slower sources."""
+
+_MEANWHILE = "; until then "
 
 
 class Sources:
     """What is read for a process: its own figures, its cgroup and its resource limits.
 
-    The whole system is judged only where none of these has a limit: other people's programs are
+    The whole system is judged only while none of these has a limit: other people's programs are
     no reason to empty the caches of one that keeps its own.
+
+    Nothing is raised for what this machine does not let us read: that is noted.
 
     Args:
         settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
 
     Attributes:
+        failures: What could not be read at first, and why.
         original_limit: Tells a soft limit of the process's from one that the brake has set: what
             to judge by, or None.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.process: ProcessProbe | PortableProcessProbe = process_probe()
+        self.process: ProcessProbe | PortableProcessProbe | LateProcessProbe
         self.cgroup: CgroupProbe | None = None
         self.failures: list[tuple[str, Exception]] = []
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
-        self.set_limit(settings["limit"])
-        sources: list[Probe] = [lambda: self._own()]  # noqa: PLW0108  # replaced by set_limit
+        try:
+            self.process = process_probe()
+        except ProbeError as error:
+            self.failures.append(("process", error))
+            self.process = LateProcessProbe()
+        self._cap(settings["limit"])
+        sources: list[Probe] = [lambda: self._own()]  # noqa: PLW0108  # replaced by _cap
         try:
             self.cgroup = cgroup_probe()
         except (ProbeError, ValueError) as error:
@@ -76,10 +92,41 @@ class Sources:
             sources.append(limits)
         if "native" in settings.marks().parts:
             sources.append(every(NATIVE_EVERY, self._native))
-        if all(reading.limit is None for reading in self._first(sources)):
-            sources.append(every(SYSTEM_EVERY, system_probe()))
-        self.probe: Probe = tightest(*sources)
-        self.limit = self.probe().limit
+        system = every(SYSTEM_EVERY, made_late(system_probe))
+        self.probe: Probe = or_else(tightest(*sources), system)
+        self._first: Reading | None = None
+        try:
+            self._first = self.probe()
+        except ProbeError as error:
+            self.failures.append(("probe", error))
+
+    def refuse(self, marks: Marks) -> None:
+        """Have no budget where one with these marks cannot be kept.
+
+        Raises:
+            ConfigError: What was found at the start does not let it be kept.
+        """
+        failures = [str(failure) for _, failure in self.failures]
+        for what in (*failures, *self.shortcomings(marks)):
+            raise ConfigError(what.partition(_MEANWHILE)[0])
+
+    def shortcomings(self, marks: Marks) -> Iterator[str]:
+        """What keeps a budget with these marks from being kept, as it was at the start."""
+        first = self._first
+        if first is None or first.limit is None:
+            return
+        if first.used >= first.limit:
+            low = Marks().low if isinstance(marks.low, int) else marks.low
+            fits = human_bytes(MIB * ceil(first.used / low / MIB))
+            yield (
+                f"the limit of {human_bytes(first.limit)} ({first.source}) is below what is held "
+                f"already ({human_bytes(first.used)}): about {fits} would leave room to work"
+                f"{_MEANWHILE}all that can shrink is kept small"
+            )
+        try:
+            marks.check_for(first.limit)
+        except ConfigError as error:
+            yield f"{error}{_MEANWHILE}a mark above the next one counts as that one"
 
     def set_limit(self, limit: int | None) -> None:
         """Cap the process's own figure from the next reading on; None caps it no more.
@@ -87,8 +134,13 @@ class Sources:
         Raises:
             ConfigError: The process holds as much already.
         """
-        self._check(limit)
-        self._own: Probe = self.process if limit is None else capped(self.process, limit)
+        held = self.process().used
+        if limit is not None and limit <= held:
+            raise ConfigError(
+                f"limit {human_bytes(limit)} is below what the process holds already "
+                f"({human_bytes(held)}): give it more, or restart it with this limit"
+            )
+        self._cap(limit)
 
     def reopen(self) -> None:
         """Read this process again, not its parent, in a forked child."""
@@ -101,28 +153,14 @@ class Sources:
         if self.cgroup is not None:
             self.cgroup.close()
 
-    def _first(self, sources: list[Probe]) -> list[Reading]:
-        readings = []
-        for source in sources:
-            try:
-                readings.append(source())
-            except (ProbeError, ValueError) as error:
-                self.failures.append(("probe", error))
-        return readings
+    def _cap(self, limit: int | None) -> None:
+        self._own: Probe = self.process if limit is None else capped(self.process, limit)
 
     def _native(self) -> Reading:
         reading = self.process()
         heap = allocator.mallinfo()
         parts = {} if heap is None else {"native": heap.in_use}
         return reading.replace(source="malloc", parts=parts)
-
-    def _check(self, limit: int | None) -> None:
-        held = self.process().used
-        if limit is not None and limit <= held:
-            raise ConfigError(
-                f"limit {human_bytes(limit)} is below what the process holds already "
-                f"({human_bytes(held)}): give it more, or start before loading so much"
-            )
 
 
 def build_governor(

@@ -12,7 +12,7 @@ from membudget.budget.assembly import Sources, build_governor
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.budget.sampling import Sampling
-from membudget.core import PressureChanged
+from membudget.core import PressureChanged, Shortcoming
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
 from membudget.registry import REGISTRY
@@ -71,8 +71,9 @@ def start(
             MEMBUDGET_CLEANUP_SETTLE comes second to it, the file third.
 
     Raises:
-        ConfigError: A setting or an argument that does not fit, a limit below what the process
-            holds, or a budget that runs already.
+        ConfigError: A setting or an argument that does not fit, or a budget that runs already;
+            with the setting `strict` also where this machine, or what the process holds already,
+            does not let the budget be kept as asked. Else that is told, and what can be kept is.
     """
     if redact is not None and not callable(redact):
         raise ConfigError(f"redact {redact!r:.80} cannot be called: give a function of a text")
@@ -84,6 +85,11 @@ def start(
     if not isinstance(before, Governor) or not before.gives_way:
         holders.check_free()
     found = Sources(resolved)
+    marks = resolved.marks()
+    marks.check_for(resolved["limit"])
+    shortcomings = list(found.shortcomings(marks))
+    if resolved["strict"]:
+        found.refuse(marks)
     sampling, changes = Sampling(resolved, holders, redact), Ring(CHANGES_KEPT)
     day = Day(sampling, program_name(sys.orig_argv))
     takers = [merged(log_sink())] if sinks is None else list(sinks)
@@ -99,7 +105,6 @@ def start(
         presence=presence,
         sampling=sampling,
     )
-    governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
     day.governor = governor
     if isinstance(before, Governor):
@@ -118,7 +123,11 @@ def start(
     if foreign is not None:
         foreign.adopt(governor)
     try:
-        governor.start(thread=thread, note=note)
+        missing = governor.start(thread=thread, note=note)
+        for what in filter(None, (*shortcomings, missing)):
+            governor.tell(Shortcoming(at=governor.clock.now(), what=what))
+        if resolved["strict"] and (why := missing or (note if brake is None else "")):
+            raise ConfigError(why)  # noqa: TRY301  # ends what has begun as any failure does
     except BaseException:
         if foreign is not None:
             foreign.leave()

@@ -21,6 +21,7 @@ from membudget.core.events import (
     Sampled,
     SettingsReloaded,
     Severity,
+    Shortcoming,
     Started,
     Stopped,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "SettingsReloaded",
     "Severity",
     "Sink",
+    "Shortcoming",
     "Started",
     "Stopped",
     "SystemClock",

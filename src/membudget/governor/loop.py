@@ -109,7 +109,8 @@ class Governor:
         self.clock = clock or SystemClock()
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
-        self.meter = Meter(own, self.registry.held_bytes)
+        self._own = own
+        self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, settle=settle, clock=self.clock
@@ -177,6 +178,11 @@ class Governor:
                 self._tell_change(before.level)
         return reading
 
+    def _seen_by_inserts(self) -> int:
+        """The process's own figure; where the thread is missing, a thread that inserts seeks one."""
+        self.watch.seek()
+        return 0 if self._own is None else self._own()
+
     @property
     def peak(self) -> int:
         """The highest use seen, by the loop or by a thread that inserted."""
@@ -205,8 +211,11 @@ class Governor:
             self._stepper = None
             self._stepping.release()
 
-    def start(self, *, thread: bool = True, note: str = "") -> None:
+    def start(self, *, thread: bool = True, note: str = "") -> str:
         """Take the first reading and begin; with `thread=False` the program calls `step()`.
+
+        Returns:
+            Why there is no thread though one was wanted, or ""; it is tried again.
 
         Raises:
             ConfigError: The registry has a governor already.
@@ -217,8 +226,7 @@ class Governor:
             self.step()
             if self.reading is not None:
                 self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
-            if thread:
-                self.watch.start()
+            return self.watch.begin() if thread else ""
         except BaseException:
             self.registry.detach(self)
             raise
@@ -308,11 +316,21 @@ class Governor:
             mark=_between(low, warning, _CACHES_STOP),
             brim=_between(low, warning, _CACHES_BRIM),
             ceiling=emergency,
-            own=reading.parts.get(OWN),
+            own=self._own_in(reading),
         )
         self.admission.mark = critical
         self._count_time(reading.at)
         return self._judgement.pressure
+
+    def _own_in(self, reading: Reading) -> int:
+        """The process's own figure at this moment; 0 where it cannot be read."""
+        own = reading.parts.get(OWN)
+        if own is None:
+            try:
+                own = self._seen_by_inserts()
+            except FOREIGN:  # What cannot be read is told already.
+                own = 0
+        return own
 
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)

@@ -129,7 +129,8 @@ class Watch:
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
-        self._is_paused = self._is_bell_stale = False
+        self._is_paused = self._is_bell_stale = self._is_missing = False
+        self._sought_at = float("-inf")
 
     @property
     def is_running(self) -> bool:
@@ -152,9 +153,28 @@ class Watch:
         self._thread = thread
         thread.start()
 
+    def begin(self) -> str:
+        """Start the thread; where none can be had, what to tell of that, and `seek` tries again."""
+        try:
+            self.start()
+        except (RuntimeError, OSError) as error:
+            self._thread, self._is_missing = None, True
+            self._sought_at = self._governor.clock.now()
+            return (
+                f"no thread can be started here ({error}): caches give way where they are filled, "
+                "and the program may call budget.step(); it is tried again"
+            )
+        self._is_missing = False
+        return ""
+
+    def seek(self) -> None:
+        """Try again where no thread could be had, once a second at most. Cost: 0.1 µs."""
+        if self._is_missing and self._governor.clock.now() - self._sought_at >= AT_REST:
+            self.begin()
+
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
-        self._is_paused = False
+        self._is_paused = self._is_missing = False
         self._end_thread(patience)
         bell, self._bell = self._bell, None
         if bell is not None:

@@ -114,12 +114,16 @@ def trim() -> bool:
 
 @cache
 def libc() -> CDLL | None:
-    """The C library of this process, loaded with ctypes at the first call; None on Windows.
+    """The C library of this process, loaded with ctypes at the first call.
+
+    None on Windows, and where the interpreter was built without ctypes.
 
     Cost: 10 ms where ctypes is not yet loaded, then 0.1 µs.
     """
-    import ctypes  # 10 ms that a start must not pay
-
+    try:
+        import ctypes  # 10 ms that a start must not pay
+    except ImportError:
+        return None
     if os.name == "nt":
         return None
     library = ctypes.CDLL(None)

@@ -135,6 +135,46 @@ def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.mon
     return read
 
 
+def or_else(probe: Probe, other: Probe) -> Probe:
+    """A probe that reads another one as well while the first has no limit, or cannot be read.
+
+    Args:
+        probe: The source that rules.
+        other: What is held against where it tells no limit, united as by `tightest`.
+    """
+    last: Reading | ProbeError = ProbeError("nothing was read yet")
+
+    def told_again() -> Reading:
+        if isinstance(last, ProbeError):
+            raise last
+        return last
+
+    both = tightest(told_again, other)
+
+    def read() -> Reading:
+        nonlocal last
+        try:
+            last = probe()
+        except ProbeError as error:
+            last = error
+        return last if isinstance(last, Reading) and last.limit is not None else both()
+
+    return read
+
+
+def made_late(make: Callable[[], Probe]) -> Probe:
+    """A probe that is made at its first reading, and sought again at each as long as it fails."""
+    probe: Probe | None = None
+
+    def read() -> Reading:
+        nonlocal probe
+        if probe is None:
+            probe = make()
+        return probe()
+
+    return read
+
+
 def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
     limited = [reading for reading in readings if reading.limit is not None]
     told = max(limited, key=lambda reading: reading.fraction) if limited else readings[0]

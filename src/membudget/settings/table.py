@@ -130,6 +130,7 @@ _PARTS = ("rss", "native")
 SETTINGS: dict[str, Setting] = dict(
     (
         _live("limit", None, LIMIT, "bytes to keep within; auto finds them"),
+        _row("strict", False, SWITCH, "no budget at all where it cannot be kept as asked"),
         _live("thresholds.low", 0.70, MARK, "where a cleanup is content"),
         _live("thresholds.warning", 0.80, MARK, "WARNING begins"),
         _live("thresholds.critical", 0.90, MARK, "CRITICAL begins"),
