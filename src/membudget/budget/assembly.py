@@ -100,18 +100,21 @@ class Sources:
         except ProbeError as error:
             self.failures.append(("probe", error))
 
-    def refuse(self, marks: Marks) -> None:
-        """Have no budget where one with these marks cannot be kept.
+    def check(self, settings: Settings) -> list[str]:
+        """What keeps a budget with these settings from being kept here, a sentence each.
 
         Raises:
-            ConfigError: What was found at the start does not let it be kept.
+            ConfigError: Marks that do not fit the limit that is set; with `strict`, whatever else.
         """
-        failures = [str(failure) for _, failure in self.failures]
-        for what in (*failures, *self.shortcomings(marks)):
-            raise ConfigError(what.partition(_MEANWHILE)[0])
+        marks = settings.marks()
+        marks.check_for(settings["limit"])
+        found = list(self._shortcomings(marks))
+        if settings["strict"]:
+            for what in (*(str(failure) for _, failure in self.failures), *found):
+                raise ConfigError(what.partition(_MEANWHILE)[0])
+        return found
 
-    def shortcomings(self, marks: Marks) -> Iterator[str]:
-        """What keeps a budget with these marks from being kept, as it was at the start."""
+    def _shortcomings(self, marks: Marks) -> Iterator[str]:
         first = self._first
         if first is None or first.limit is None:
             return

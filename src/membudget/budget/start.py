@@ -85,11 +85,7 @@ def start(
     if not isinstance(before, Governor) or not before.gives_way:
         holders.check_free()
     found = Sources(resolved)
-    marks = resolved.marks()
-    marks.check_for(resolved["limit"])
-    shortcomings = list(found.shortcomings(marks))
-    if resolved["strict"]:
-        found.refuse(marks)
+    shortcomings = found.check(resolved)
     sampling, changes = Sampling(resolved, holders, redact), Ring(CHANGES_KEPT)
     day = Day(sampling, program_name(sys.orig_argv))
     takers = [merged(log_sink())] if sinks is None else list(sinks)
@@ -124,18 +120,32 @@ def start(
         foreign.adopt(governor)
     try:
         missing = governor.start(thread=thread, note=note)
-        for what in filter(None, (*shortcomings, missing)):
-            governor.tell(Shortcoming(at=governor.clock.now(), what=what))
-        if resolved["strict"] and (why := missing or (note if brake is None else "")):
-            raise ConfigError(why)  # noqa: TRY301  # ends what has begun as any failure does
+        _refuse_if_strict(resolved, missing, brake, note)
     except BaseException:
         if foreign is not None:
             foreign.leave()
         governor.stop()
         raise
+    _tell(governor, *shortcomings, missing)
     budget = Budget(governor, resolved, sampling, found, foreign=foreign, brake=brake, day=day)
     _let_settings_change(budget, found, handler)
     return budget
+
+
+def _refuse_if_strict(settings: Settings, missing: str, brake: Brake | None, note: str) -> None:
+    """Have no budget without a thread, or a brake, that was asked for.
+
+    Raises:
+        ConfigError: One is not to be had.
+    """
+    what = missing or (note if brake is None else "")
+    if settings["strict"] and what:
+        raise ConfigError(what)
+
+
+def _tell(governor: Governor, *shortcomings: str) -> None:
+    for what in filter(None, shortcomings):
+        governor.tell(Shortcoming(at=governor.clock.now(), what=what))
 
 
 def _let_settings_change(budget: Budget, sources: Sources, handler: HangupHandler | None) -> None:

@@ -179,7 +179,7 @@ class Governor:
         return reading
 
     def _seen_by_inserts(self) -> int:
-        """The process's own figure; where the thread is missing, a thread that inserts seeks one."""
+        """The process's own figure, for who inserts; where the thread is missing it is sought."""
         self.watch.seek()
         return 0 if self._own is None else self._own()
 
