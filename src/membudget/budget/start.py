@@ -221,7 +221,9 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
     if not settings["brake"]:
         return None, ""
     from membudget.governor.brake import Brake  # only for those who ask for it
+    from membudget.probes.allocator import load_unwinder
 
+    load_unwinder()
     try:
         brake = Brake(tell=governor.tell, registry=governor.registry, wake=governor.watch.ring)
         note = brake.arm(sources.probe())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import time
@@ -43,6 +44,9 @@ LISTEN_AFTER = 1.0
 children that only live for a moment should not pay."""
 
 STOP_PATIENCE = 5.0
+EXIT_PATIENCE = 0.5
+"""Seconds that the interpreter's end waits for a step under way. A thread that it finds running it
+ends by pthread_exit, for which glibc loads a library: where address space is short it aborts."""
 
 
 def interval_for(
@@ -129,7 +133,7 @@ class Watch:
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
-        self._is_paused = self._is_bell_stale = self._is_missing = False
+        self._is_paused = self._is_bell_stale = self._is_missing = self._ends_at_exit = False
         self._sought_at = float("-inf")
 
     @property
@@ -164,6 +168,9 @@ class Watch:
                 f"no thread can be started here ({error}): caches give way where they are filled, "
                 "and the program may call budget.step(); it is tried again"
             )
+        if not self._ends_at_exit:
+            self._ends_at_exit = True
+            atexit.register(self._end_at_exit)
         self._is_missing = False
         return ""
 
@@ -174,11 +181,16 @@ class Watch:
 
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
-        self._is_paused = self._is_missing = False
+        self._is_paused = self._is_missing = self._ends_at_exit = False
+        atexit.unregister(self._end_at_exit)
         self._end_thread(patience)
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()
+
+    def _end_at_exit(self) -> None:
+        self._is_paused = self._is_missing = False
+        self._end_thread(EXIT_PATIENCE)
 
     def _end_thread(self, patience: float) -> None:
         thread, self._thread = self._thread, None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
+from membudget.probes.allocator import load_unwinder
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 from membudget.probes.portable import PortableProcessProbe
 from membudget.units import MIB
@@ -222,6 +223,8 @@ def rlimit_probe(
         at = now()
         if at >= due:
             limits, due = _soft_limits(original), at + _LIMITS_KEPT
+            if limits:
+                load_unwinder()
         if not limits:
             return _UNLIMITED
         reading = process()

@@ -65,6 +65,9 @@ class SpillDisk:
     _folder: SpillFolder | None
     _store: Store | None
     _thread: NativeThread | None
+    _worker: int | None
+    _turn: Any
+    _rested: Any
     _is_ending: bool
     _is_resting: bool
     _is_busy: bool
@@ -235,9 +238,9 @@ class SpillDisk:
         self._thread = None
         self._reads: deque[Read] = deque()
         self._is_ending = self._is_resting = self._is_busy = False
-        self._worker: int | None = None
-        self._turn, self._has_turn = Lock(), False
-        self._bell, self._rested, self._go_on = Lock(), Lock(), Lock()
+        self._worker = None
+        self._has_turn = False
+        self._turn, self._bell, self._rested, self._go_on = Lock(), Lock(), Lock(), Lock()
         for one in (self._bell, self._rested, self._go_on):
             one.acquire()
 
