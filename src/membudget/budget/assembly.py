@@ -221,7 +221,10 @@ def build_governor(
         settings.marks(),
         [*ladder, young, GiveBack(registry), standard, full, last, *trims],
         sinks,
-        chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
+        chores=[
+            Sweeper(registry, settings["caches.cleanup_interval"]),
+            *([YoungCollection()] if settings["cleanup.auto"] else ()),
+        ],
         registry=registry,
         own=own,
         hints=hints,

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from membudget.governor.protection import Protection
     from membudget.registry import Registry
 
+_NOWHERE = (float("inf"),) * 5
+"""The marks of one that only watches: nobody who inserts has to pay."""
+
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
 
@@ -308,8 +311,8 @@ class Governor:
             window=self._window,
             foretold=self.foretold,
         )
-        limit = reading.limit if self._is_active else None
-        low, warning, critical, emergency, _ = self.marks.resolved(limit)
+        marks = self.marks.resolved(reading.limit) if self._is_active else _NOWHERE
+        low, warning, critical, emergency, _ = marks
         self.meter.rebase(
             reading.used,
             reading.limit,

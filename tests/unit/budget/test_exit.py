@@ -26,7 +26,8 @@ held.slow = Slow()
 del held
 if sys.argv[1] == "known":
     limit_by(1 << 30)
-budget = membudget.start("2GiB", monitoring={"check_interval": "20ms"}, brake=sys.argv[1] == "brake")
+brake = sys.argv[1] == "brake"
+budget = membudget.start("2GiB", monitoring={"check_interval": "20ms"}, brake=brake)
 if sys.argv[1] != "late":  # A thread that is amid its work when the interpreter ends.
     import _thread
     _thread.start_new_thread(lambda sleep=time.sleep: [sleep(0.01) for _ in range(100)], ())

@@ -1,0 +1,554 @@
+"""Every setting does what it says: one look at its effect each, in a budget that start() makes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tracemalloc
+import types
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import membudget
+from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
+from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.leak_watch import LeakWatch
+from membudget.budget.suspects import Suspects
+from membudget.core import (
+    Level,
+    LimitExceeded,
+    PressureChanged,
+    ProtectionTried,
+    Reclaimed,
+    Rung,
+    Sampled,
+)
+from membudget.errors import ConfigError
+from membudget.governor.telling import Teller
+from membudget.governor.watch import interval_for
+from membudget.leaks.records import Confidence, Kind
+from membudget.probes.allocator import mallinfo
+from membudget.reclaimers.exit import EXIT_CODE
+from membudget.registry import Registry
+from membudget.sampling.ring import SampleRing
+from membudget.settings.resolve import resolve
+from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS
+from sampling_scene import day
+from waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from membudget.core import Sample
+    from membudget.governor.loop import Governor
+
+EFFECTS: dict[str, Callable[[Path], None]] = {}
+
+LIMIT = 100 * MIB
+SHORT, LONG = "1ms", "1h"
+PRESSED: dict[str, Any] = {
+    "thresholds": {"rss": {"critical": "1MiB"}},
+    "cleanup": {"settle": SHORT},
+}
+"""CRITICAL, and for good: every process holds more."""
+
+
+def shows(*keys: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
+    """Mark what shows the effect of these settings."""
+
+    def note(look: Callable[[Path], None]) -> Callable[[Path], None]:
+        EFFECTS.update(dict.fromkeys(keys, look))
+        return look
+
+    return note
+
+
+@contextlib.contextmanager
+def started(
+    limit: Any = None, *, ladder: Any = (), **settings: Any
+) -> Iterator[tuple[membudget.Budget, Recorder]]:
+    """A budget without a thread, and what it tells."""
+    recorder = Recorder()
+    with membudget.start(
+        limit, thread=False, ladder=ladder, sinks=[recorder], registry=Registry(), **settings
+    ) as budget:
+        yield budget, recorder
+
+
+class Scene:
+    """A governor as start() makes it, over memory and time that are turned by hand."""
+
+    def __init__(self, **settings: Any) -> None:
+        resolved = resolve(settings, {})
+        self.clock = FakeClock()
+        self.memory = FakeMemory(self.clock, limit=LIMIT)
+        self.recorder = Recorder()
+        sources = Sources(resolved)
+        sources.probe = self.memory
+        self.governor: Governor = build_governor(
+            resolved, sources, Registry(), sinks=[self.recorder]
+        )
+        sources.close()
+
+    def at(self, used: int, steps: int = 2) -> Governor:
+        """Step so often at so many MiB, a second apart."""
+        self.memory.used = used * MIB
+        for _ in range(steps):
+            self.clock.advance(1.0)
+            self.governor.step()
+        return self.governor
+
+
+def stepped(budget: membudget.Budget, until: Callable[[], object]) -> None:
+    """Step until it is so."""
+
+    def look() -> object:
+        budget.step()
+        return until()
+
+    eventually(look)
+
+
+def garbage() -> None:
+    """Leave something for a collection."""
+    for _ in range(20_000):
+        one: list[Any] = []
+        one.append(one)
+
+
+@shows("limit")
+def _limit(_: Path) -> None:
+    with started("3GiB") as (budget, _recorder):
+        assert budget.pressure.limit == 3 << 30
+
+
+@shows("strict")
+def _strict(_: Path) -> None:
+    with started("1MiB", strict=False) as (budget, _recorder):
+        assert budget.pressure.level is Level.EMERGENCY
+    with pytest.raises(ConfigError, match="below what is held"), started("1MiB", strict=True):
+        pass
+
+
+@shows("thresholds.low")
+def _low(_: Path) -> None:
+    assert Scene().at(50).pressure.excess == 0
+    assert Scene(thresholds={"low": "10%"}).at(50).pressure.excess == 40 * MIB
+
+
+@shows("thresholds.warning", "thresholds.critical", "thresholds.emergency", "thresholds.shutdown")
+def _marks(_: Path) -> None:
+    marks = {"low": "10%", "warning": "20%", "critical": "30%", "emergency": "40%"}
+    levels = [Scene(thresholds=marks).at(used).pressure.level for used in (15, 25, 35, 45)]
+    assert levels == [Level.NORMAL, Level.WARNING, Level.CRITICAL, Level.EMERGENCY]
+    assert not Scene(thresholds=marks).at(55).pressure.shutdown
+    assert Scene(thresholds={**marks, "shutdown": "50%"}).at(55).pressure.shutdown
+
+
+@shows(
+    *(
+        f"thresholds.{part}.{mark}"
+        for part in ("rss", "native")
+        for mark in ("warning", "critical")
+    ),
+    *(f"thresholds.{part}.emergency" for part in ("rss", "native")),
+)
+def _parts(_: Path) -> None:
+    parts = ("rss", "native") if mallinfo() is not None else ("rss",)
+    for part in parts:
+        for mark in ("warning", "critical", "emergency"):
+            for size, level in (("100KiB", Level[mark.upper()]), ("9TiB", Level.NORMAL)):
+                with started("1TiB", thresholds={part: {mark: size}}) as (budget, _recorder):
+                    budget.step()
+                    assert budget.pressure.level is level
+
+
+@shows("monitoring.check_interval")
+def _check_interval(_: Path) -> None:
+    with started(monitoring={"check_interval": "7s"}) as (budget, _recorder):
+        assert interval_for(budget.pressure, budget.governor.watch.interval) == 7.0
+
+
+@shows("monitoring.snapshot_interval", "monitoring.history_size")
+def _samples(_: Path) -> None:
+    assert kept(SHORT, 3) == 3
+    assert kept(SHORT, 100) == 6
+    assert kept(LONG, 100) == 1
+
+
+def kept(interval: str, size: int) -> int:
+    """How many samples are kept, of six or of all that are taken at such an interval."""
+    given = {"snapshot_interval": interval, "history_size": size}
+    with started(monitoring=given) as (budget, recorder):
+        stepped(budget, lambda: len(recorder.of(Sampled)) >= (6 if interval is SHORT else 1))
+        return len(budget.samples)
+
+
+@shows("monitoring.pressure_window")
+def _window(_: Path) -> None:
+    for window, growth in ((2, 9 * MIB), (10, MIB)):
+        scene = Scene(monitoring={"pressure_window": window})
+        for used in (10, 10, 10, 10, 10, 10, 10, 10, 10, 19):
+            scene.at(used, steps=1)
+        assert scene.governor.pressure.growth == growth
+
+
+@shows("monitoring.history_file")
+def _history_file(tmp_path: Path) -> None:
+    file = tmp_path / "history"
+    with started(monitoring={"history_file": str(file), "snapshot_interval": SHORT}) as (
+        budget,
+        _r,
+    ):
+        stepped(budget, lambda: len(budget.samples) > 3)
+    eventually(file.exists)
+
+
+@shows("leaks.enabled")
+def _leaks_enabled(_: Path) -> None:
+    for enabled in (True, False):
+        with started(leaks={"enabled": enabled}) as (budget, _recorder):
+            budget.step()
+            assert (budget.sampling.row() is not None) is enabled
+
+
+def judged(samples: Iterator[Sample], **leaks: Any) -> LeakWatch:
+    """The leak watch of a budget with these settings, once it has judged these samples."""
+    clock, ring = FakeClock(), SampleRing(1000)
+    watch = LeakWatch(ring, resolve({"leaks": leaks}, {}), Teller([]), clock=clock)
+    for one in samples:
+        ring.add(one)
+        watch.after_sample(one)
+        while watch.due(clock.now()):
+            watch.run(clock.now() + 1)
+    return watch
+
+
+@shows("leaks.min_duration", "leaks.min_samples")
+def _early(_: Path) -> None:
+    assert judged(day(20, 5)).verdict is not None
+    assert judged(day(20, 5), min_duration="6h").verdict is None
+    assert judged(day(20, 5), min_samples=70).verdict is None
+
+
+@shows("leaks.minimum_rate", "leaks.threshold_mb_per_hour")
+def _rates(_: Path) -> None:
+    told = judged(day(20, 8)).verdict
+    assert told is not None
+    assert told.confidence > Confidence.NONE
+    assert told.facts.is_above
+    small = judged(day(20, 8), minimum_rate="50MiB/h", threshold_mb_per_hour=50).verdict
+    assert small is not None
+    assert small.confidence is Confidence.NONE
+    assert not small.facts.is_above
+
+
+@shows("leaks.gc_efficiency")
+def _gc_efficiency(_: Path) -> None:
+    for least, kind in (("5%", Kind.GARBAGE), ("50%", Kind.PYTHON)):
+        samples = [
+            one.replace(gc_efficiency=0.2 if at == 1 else None) for at, one in enumerate(day(20, 8))
+        ]
+        found = judged(iter(samples), gc_efficiency=least).verdict
+        assert found is not None
+        assert found.kind is kind
+
+
+@contextlib.contextmanager
+def suspecting(**leaks: Any) -> Iterator[membudget.Budget]:
+    """A budget that is sure of a leak."""
+    verdict = judged(day(20, 24)).verdict
+    assert verdict is not None
+    with started(leaks=leaks) as (budget, _recorder):
+        budget.step()
+        (watch,) = [one for one in budget.governor.chores if isinstance(one, LeakWatch)]
+        watch.verdict = verdict.replace(confidence=Confidence.HIGH, wants_collection=False)
+        yield budget
+
+
+@shows("leaks.census_every")
+def _census_every(_: Path) -> None:
+    for every, is_due in ((LONG, False), (SHORT, True)):
+        with suspecting(census_every=every) as budget:
+            (looks,) = [one for one in budget.governor.chores if isinstance(one, Suspects)]
+            clock = budget.governor.clock
+
+            def is_under_way(looks: Suspects = looks) -> bool:
+                return looks._taker is not None or looks._steps is not None
+
+            looks.run(clock.now())
+            assert is_under_way()
+            while is_under_way():
+                looks.run(clock.now() + 10)
+            assert looks.due(clock.now() + 60) is is_due
+
+
+@shows("leaks.trace")
+def _trace(_: Path) -> None:
+    with suspecting() as budget:
+        budget.step()
+        assert not tracemalloc.is_tracing()
+    with suspecting(trace="10s") as budget:
+        budget.step()
+        assert tracemalloc.is_tracing()
+    assert not tracemalloc.is_tracing()
+
+
+@shows("leaks.apply_proposals")
+def _apply_proposals(_: Path) -> None:
+    for applies in (True, False):
+        with started(leaks={"apply_proposals": applies}) as (budget, _recorder):
+            assert (budget.sampling.change is not None) is applies
+            if budget.sampling.change is not None:
+                values = {**budget.settings.values, "cleanup.settle": 1.5}
+                budget.sampling.change(budget.settings.replace(values=values))
+                assert budget.governor.ladder.settle == 1.5
+
+
+@shows("caches.size_limit")
+def _size_limit(_: Path) -> None:
+    for given, is_within in (("1MiB", True), (None, False)):
+        with started("1TiB", caches={"size_limit": given}) as (budget, _recorder):
+            cache = budget.cache("bounded", max_bytes="1GiB")
+            for number in range(500):
+                cache.set(number, bytes(10_000))
+            for _step in range(3):
+                budget.maintain()
+            assert (cache.held_bytes() <= MIB) is is_within
+
+
+@shows("caches.max_entries", "caches.ttl")
+def _defaults_of_caches(_: Path) -> None:
+    with started(caches={"max_entries": 3, "ttl": "50s"}) as (budget, _recorder):
+        cache = budget.cache("plain")
+        for number in range(10):
+            cache.set(number, number)
+        assert len(cache) == 3
+        left = cache.ttl_left(9)
+        assert left is not None
+        assert 0 < left <= 50
+
+
+@shows("caches.cleanup_interval")
+def _cleanup_interval(_: Path) -> None:
+    for interval, left in ((SHORT, 0), (LONG, 1)):
+        with started(caches={"cleanup_interval": interval}) as (budget, _recorder):
+            assert left_of_expired(budget, left) == left
+
+
+def left_of_expired(budget: membudget.Budget, least: int) -> int:
+    """Entries left of one that has expired, after steps until so few are left, or many steps."""
+    cache = budget.cache("idle")
+    cache.set(1, [], ttl=0.001)  # A list, which is weighed again meanwhile.
+    eventually(lambda: cache.has_expired(budget.governor.clock.now()))
+    if least == 0:
+        stepped(budget, lambda: len(cache) == 0)
+    for _ in range(50):
+        budget.step()
+    return len(cache)
+
+
+@shows("caches.adopt", "caches.spare")
+def _adopt(_: Path) -> None:
+    module = types.ModuleType("of_effects")
+    module.squared = lru_cache(maxsize=None)(lambda number: number * number)  # type: ignore[attr-defined]
+    sys.modules["of_effects"] = module
+    try:
+        for number in range(100):
+            module.squared(number)
+        with started(caches={"adopt": ["of_effects:squared"]}) as (budget, _recorder):
+            assert budget.reclaim("emergency") > 0
+            assert module.squared.cache_info().currsize == 0
+    finally:
+        del sys.modules["of_effects"]
+    for patterns, is_spared in (("none_*", False), ("of_*", True)):
+        foreign = _found_by({"spare": patterns})
+        assert foreign._is_spared("of_effects:squared") is is_spared
+
+
+def _found_by(caches: dict[str, Any]) -> Any:
+    from membudget.budget.foreign import ForeignCaches
+
+    return ForeignCaches(resolve({"caches": caches}, {}), Registry(), is_launched=True)
+
+
+@shows("cleanup.auto")
+def _auto(_: Path) -> None:
+    for auto in (True, False):
+        marks = {"low": "1MiB", "warning": "2MiB", "critical": "3MiB", "emergency": "4MiB"}
+        with started("5MiB", thresholds=marks, cleanup={"auto": auto}) as (budget, recorder):
+            cache = budget.cache("asked")
+            for number in range(100):
+                cache.set(number, bytes(100_000))
+            for _step in range(3):
+                budget.step()
+            assert (len(cache) < 100) is auto
+            assert bool(recorder.of(Reclaimed)) is auto
+            assert recorder.of(PressureChanged)
+
+
+def _rung(name: Rung) -> FakeReclaimer:
+    memory = FakeMemory(FakeClock(), used=100 * MIB)
+    return FakeReclaimer(memory, 100 * MIB, name=name.name, rung=name)
+
+
+@shows("cleanup.settle")
+def _settle(_: Path) -> None:
+    assert asks_more(SHORT)
+    assert not asks_more(LONG)
+
+
+def asks_more(settle: str) -> bool:
+    """Whether AGGRESSIVE is asked at CRITICAL, once what MODERATE freed had time to show."""
+    last = _rung(Rung.AGGRESSIVE)
+    given = {**PRESSED, "cleanup": {"settle": settle}}
+    with started("1TiB", ladder=[_rung(Rung.MODERATE), last], **given) as (budget, _recorder):
+        if settle is SHORT:
+            stepped(budget, lambda: last.asked)
+        for _ in range(50):
+            budget.step()
+        return bool(last.asked)
+
+
+def collections(recorder: Recorder) -> int:
+    """How many full collections were told."""
+    return sum(one.by in ("full gc", "gc above") for one in recorder.of(Reclaimed))
+
+
+@shows("cleanup.cooldown", "cleanup.gc_time_share")
+def _pace_of_collections(_: Path) -> None:
+    assert collects_again(SHORT, "100%", is_due=True)
+    assert not collects_again(LONG, "100%", is_due=False)
+    assert not collects_again(SHORT, "0.001%", is_due=False)
+
+
+def collects_again(cooldown: str, share: str, *, is_due: bool) -> bool:
+    """Whether a second full collection follows the first, at CRITICAL, with garbage at hand."""
+    cleanup = {"settle": SHORT, "cooldown": cooldown, "gc_time_share": share}
+    with started("1TiB", **{**PRESSED, "cleanup": cleanup}) as (budget, recorder):
+
+        def have(times: int) -> bool:
+            garbage()
+            return collections(recorder) >= times
+
+        stepped(budget, lambda: have(2 if is_due else 1))
+        for _ in range(50):
+            garbage()
+            budget.step()
+        return collections(recorder) > 1
+
+
+@shows("cleanup.gc_above")
+def _gc_above(_: Path) -> None:
+    for size, is_asked in (("1MiB", True), ("9TiB", False)):
+        with started("1TiB", cleanup={"gc_above": size, "gc_time_share": "100%"}) as (
+            _budget,
+            recorder,
+        ):
+            assert any(one.by == "gc above" for one in recorder.of(Reclaimed)) is is_asked
+
+
+def attempts(*used: int, **emergency: Any) -> list[tuple[int, str]]:
+    """The attempts told at these MiB, for two steps each."""
+    scene = Scene(emergency={"dump": False, **emergency})
+    for one in used:
+        scene.at(one)
+    return [(one.attempt, one.outcome) for one in scene.recorder.of(ProtectionTried)]
+
+
+@shows("emergency.protection", "emergency.max_attempts", "emergency.cooldown")
+def _attempts(_: Path) -> None:
+    often = [99] * 12
+    assert attempts(*often, protection=False, cooldown=SHORT) == []
+    assert attempts(*often, max_attempts=1, cooldown=SHORT)[-1] == (1, "admission shut")
+    assert attempts(*often, max_attempts=2, cooldown=SHORT)[-1] == (2, "admission shut")
+    assert {attempt for attempt, _ in attempts(*often, cooldown=LONG)} == {1}
+
+
+@shows("emergency.restart_after")
+def _restart_after(_: Path) -> None:
+    course = [99, 99, *[10] * 10, 99, 99, 99, 10]
+    for after, count in (("2s", 1), (LONG, 2)):
+        told = attempts(*course, restart_after=after, cooldown=SHORT)
+        assert told[-1] == (count, "recovered")
+
+
+@shows("emergency.dump", "emergency.exit")
+def _last_resort(_: Path) -> None:
+    for dumps, leaves in ((True, False), (False, False), (False, True)):
+        given = {"dump": dumps, "exit": leaves, "max_attempts": 1, "cooldown": SHORT}
+        ended = program(f"Scene(emergency={given}).at(99, steps=20)")
+        assert ("MiB" in ended.stderr) is dumps
+        assert ended.returncode == (EXIT_CODE if leaves else 0)
+
+
+@shows("brake")
+def _brake(_: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the brake needs Linux")
+    for brakes in (True, False):
+        ended = program(
+            "import resource",
+            f"membudget.start('1GiB', thread=False, sinks=[], brake={brakes})",
+            "print(resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY)",
+        )
+        assert ended.stdout == f"{brakes}\n"
+
+
+def program(*lines: str) -> subprocess.CompletedProcess[str]:
+    """A Python that runs these, with the scene at hand."""
+    code = "\n".join(["import membudget", "from test_effects import Scene", *lines])
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    return subprocess.run(  # our own
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+@shows("report.directory")
+def _report_directory(tmp_path: Path) -> None:
+    with started() as (budget, _recorder):
+        assert all(one.name != "daily report" for one in budget.governor.chores)
+    with started(report={"directory": str(tmp_path)}) as (budget, _recorder):
+        (daily,) = [one for one in budget.governor.chores if one.name == "daily report"]
+        paths = daily.write()  # type: ignore[attr-defined]  # not every chore has it
+        assert {path.rpartition("/")[0] for path in paths} == {str(tmp_path)}
+
+
+@shows("agent.directory")
+def _agent_directory(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("found by others on Linux only")
+    folder = tmp_path / "meeting"
+    with membudget.start(sinks=[], registry=Registry(), agent={"directory": str(folder)}):
+        eventually(lambda: folder.exists() and any(folder.iterdir()))
+
+
+@shows(*(f"{COMPONENTS}NAME.{word}" for word in OF_COMPONENTS))
+def _components(_: Path) -> None:
+    for word, limit, unit in (("max_items", 2, "items"), ("max_bytes", "1KiB", "bytes")):
+        with started(components={"book": {word: limit}}) as (budget, recorder):
+            book = {number: bytes(1000) for number in range(5)}
+            budget.watch("book", book)
+            budget.maintain()
+            (told,) = recorder.of(LimitExceeded)
+            assert (told.name, told.unit) == ("book", unit)
+
+
+def test_every_setting_is_looked_at() -> None:
+    """A row without an effect fails here, and so does an effect without its row."""
+    assert set(EFFECTS) == {*SETTINGS, *(f"{COMPONENTS}NAME.{word}" for word in OF_COMPONENTS)}
+
+
+@pytest.mark.parametrize("look", dict.fromkeys(EFFECTS.values()), ids=lambda look: look.__name__)
+def test_settings_do_what_they_say(look: Callable[[Path], None], tmp_path: Path) -> None:
+    """See the function, which is marked with their keys."""
+    look(tmp_path)
