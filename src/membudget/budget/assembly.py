@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from membudget.budget.sampling import Sampling
-    from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
+    from membudget.core import Clock, Hint, Probe, Reading, Reclaimer, Sink
     from membudget.host.presence import Presence
     from membudget.probes.portable import PortableProcessProbe
     from membudget.registry import Registry
@@ -175,6 +175,7 @@ def build_governor(
     sinks: Iterable[Sink] = (),
     presence: Presence | None = None,
     sampling: Sampling | None = None,
+    clock: Clock | None = None,
 ) -> Governor:
     """A governor for these settings and sources, not yet started.
 
@@ -186,6 +187,7 @@ def build_governor(
         sinks: Takers of events.
         presence: Where the figures are written and questions come in, once the thread listens.
         sampling: Takes the samples.
+        clock: Where the governor's time comes from.
     """
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
@@ -222,7 +224,7 @@ def build_governor(
         [*ladder, young, GiveBack(registry), standard, full, last, *trims],
         sinks,
         chores=[
-            Sweeper(registry, settings["caches.cleanup_interval"]),
+            Sweeper(registry, settings["caches.cleanup_interval"], clock),
             *([YoungCollection()] if settings["cleanup.auto"] else ()),
         ],
         registry=registry,
@@ -236,6 +238,7 @@ def build_governor(
         is_active=settings["cleanup.auto"],
         protection=lambda owner: protection(settings, owner),
         take=sampling.take if sampling is not None else None,
+        clock=clock,
     )
     if sampling is not None:
         may_collect = settings["cleanup.auto"]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 import tracemalloc
 import types
 from functools import lru_cache
@@ -15,6 +16,7 @@ import pytest
 
 import membudget
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
+from membudget.bounded.cache import Cache
 from membudget.budget.assembly import Sources, build_governor
 from membudget.budget.leak_watch import LeakWatch
 from membudget.budget.suspects import Suspects
@@ -41,10 +43,10 @@ from sampling_scene import day
 from waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from membudget.core import Sample
+    from membudget.core import Reclaimer, Sample
     from membudget.governor.loop import Governor
 
 EFFECTS: dict[str, Callable[[Path], None]] = {}
@@ -83,15 +85,21 @@ def started(
 class Scene:
     """A governor as start() makes it, over memory and time that are turned by hand."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, ladder: Iterable[Reclaimer] = (), **settings: Any) -> None:
         resolved = resolve(settings, {})
         self.clock = FakeClock()
         self.memory = FakeMemory(self.clock, limit=LIMIT)
         self.recorder = Recorder()
+        self.registry = Registry()
         sources = Sources(resolved)
         sources.probe = self.memory
         self.governor: Governor = build_governor(
-            resolved, sources, Registry(), sinks=[self.recorder]
+            resolved,
+            sources,
+            self.registry,
+            ladder=ladder,
+            sinks=[self.recorder],
+            clock=self.clock,
         )
         sources.close()
 
@@ -336,21 +344,14 @@ def _defaults_of_caches(_: Path) -> None:
 
 @shows("caches.cleanup_interval")
 def _cleanup_interval(_: Path) -> None:
-    for interval, left in ((SHORT, 0), (LONG, 1)):
-        with started(caches={"cleanup_interval": interval}) as (budget, _recorder):
-            assert left_of_expired(budget, left) == left
-
-
-def left_of_expired(budget: membudget.Budget, least: int) -> int:
-    """Entries left of one that has expired, after steps until so few are left, or many steps."""
-    cache = budget.cache("idle")
-    cache.set(1, [], ttl=0.001)  # A list, which is weighed again meanwhile.
-    eventually(lambda: cache.has_expired(budget.governor.clock.now()))
-    if least == 0:
-        stepped(budget, lambda: len(cache) == 0)
-    for _ in range(50):
-        budget.step()
-    return len(cache)
+    for interval, seconds in (("3s", 3), ("30s", 30)):
+        scene = Scene(caches={"cleanup_interval": interval})
+        cache = Cache[int, Any]("idle", ttl=0.5, registry=scene.registry, clock=scene.clock)
+        cache.set(1, [])  # A list, which is weighed again meanwhile.
+        scene.at(10, steps=seconds - 1)
+        assert len(cache) == 1
+        scene.at(10, steps=2)
+        assert len(cache) == 0
 
 
 @shows("caches.adopt", "caches.spare")
@@ -399,20 +400,13 @@ def _rung(name: Rung) -> FakeReclaimer:
 
 @shows("cleanup.settle")
 def _settle(_: Path) -> None:
-    assert asks_more(SHORT)
-    assert not asks_more(LONG)
-
-
-def asks_more(settle: str) -> bool:
-    """Whether AGGRESSIVE is asked at CRITICAL, once what MODERATE freed had time to show."""
-    last = _rung(Rung.AGGRESSIVE)
-    given = {**PRESSED, "cleanup": {"settle": settle}}
-    with started("1TiB", ladder=[_rung(Rung.MODERATE), last], **given) as (budget, _recorder):
-        if settle is SHORT:
-            stepped(budget, lambda: last.asked)
-        for _ in range(50):
-            budget.step()
-        return bool(last.asked)
+    for settle, seconds in (("3s", 3), ("30s", 30)):
+        last = _rung(Rung.AGGRESSIVE)
+        scene = Scene([_rung(Rung.MODERATE), last], cleanup={"settle": settle})
+        scene.at(92, steps=seconds)
+        assert not last.asked
+        scene.at(92, steps=3)
+        assert last.asked
 
 
 def collections(recorder: Recorder) -> int:
@@ -437,7 +431,8 @@ def collects_again(cooldown: str, share: str, *, is_due: bool) -> bool:
             return collections(recorder) >= times
 
         stepped(budget, lambda: have(2 if is_due else 1))
-        for _ in range(50):
+        until = time.monotonic() + (0 if is_due else 2)
+        while time.monotonic() < until:
             garbage()
             budget.step()
         return collections(recorder) > 1
