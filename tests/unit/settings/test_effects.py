@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
 import sys
 import time
-import tracemalloc
 import types
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import leak_effects  # noqa: F401  # notes its own
 import membudget
+from effects import EFFECTS, LONG, SHORT, Scene, program, shows, started, stepped
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.bounded.cache import Cache
-from membudget.budget.assembly import Sources, build_governor
-from membudget.budget.leak_watch import LeakWatch
-from membudget.budget.suspects import Suspects
 from membudget.core import (
     Level,
     LimitExceeded,
@@ -30,96 +25,24 @@ from membudget.core import (
     Sampled,
 )
 from membudget.errors import ConfigError
-from membudget.governor.telling import Teller
 from membudget.governor.watch import interval_for
-from membudget.leaks.records import Confidence, Kind
 from membudget.probes.allocator import mallinfo
 from membudget.reclaimers.exit import EXIT_CODE
 from membudget.registry import Registry
-from membudget.sampling.ring import SampleRing
 from membudget.settings.resolve import resolve
 from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS
-from sampling_scene import day
 from waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from membudget.core import Reclaimer, Sample
-    from membudget.governor.loop import Governor
 
-EFFECTS: dict[str, Callable[[Path], None]] = {}
-
-LIMIT = 100 * MIB
-SHORT, LONG = "1ms", "1h"
 PRESSED: dict[str, Any] = {
     "thresholds": {"rss": {"critical": "1MiB"}},
     "cleanup": {"settle": SHORT},
 }
 """CRITICAL, and for good: every process holds more."""
-
-
-def shows(*keys: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
-    """Mark what shows the effect of these settings."""
-
-    def note(look: Callable[[Path], None]) -> Callable[[Path], None]:
-        EFFECTS.update(dict.fromkeys(keys, look))
-        return look
-
-    return note
-
-
-@contextlib.contextmanager
-def started(
-    limit: Any = None, *, ladder: Any = (), **settings: Any
-) -> Iterator[tuple[membudget.Budget, Recorder]]:
-    """A budget without a thread, and what it tells."""
-    recorder = Recorder()
-    with membudget.start(
-        limit, thread=False, ladder=ladder, sinks=[recorder], registry=Registry(), **settings
-    ) as budget:
-        yield budget, recorder
-
-
-class Scene:
-    """A governor as start() makes it, over memory and time that are turned by hand."""
-
-    def __init__(self, ladder: Iterable[Reclaimer] = (), **settings: Any) -> None:
-        resolved = resolve(settings, {})
-        self.clock = FakeClock()
-        self.memory = FakeMemory(self.clock, limit=LIMIT)
-        self.recorder = Recorder()
-        self.registry = Registry()
-        sources = Sources(resolved)
-        sources.probe = self.memory
-        self.governor: Governor = build_governor(
-            resolved,
-            sources,
-            self.registry,
-            ladder=ladder,
-            sinks=[self.recorder],
-            clock=self.clock,
-        )
-        sources.close()
-
-    def at(self, used: int, steps: int = 2) -> Governor:
-        """Step so often at so many MiB, a second apart."""
-        self.memory.used = used * MIB
-        for _ in range(steps):
-            self.clock.advance(1.0)
-            self.governor.step()
-        return self.governor
-
-
-def stepped(budget: membudget.Budget, until: Callable[[], object]) -> None:
-    """Step until it is so."""
-
-    def look() -> object:
-        budget.step()
-        return until()
-
-    eventually(look)
 
 
 def garbage() -> None:
@@ -215,107 +138,6 @@ def _history_file(tmp_path: Path) -> None:
     ):
         stepped(budget, lambda: len(budget.samples) > 3)
     eventually(file.exists)
-
-
-@shows("leaks.enabled")
-def _leaks_enabled(_: Path) -> None:
-    for enabled in (True, False):
-        with started(leaks={"enabled": enabled}) as (budget, _recorder):
-            budget.step()
-            assert (budget.sampling.row() is not None) is enabled
-
-
-def judged(samples: Iterator[Sample], **leaks: Any) -> LeakWatch:
-    """The leak watch of a budget with these settings, once it has judged these samples."""
-    clock, ring = FakeClock(), SampleRing(1000)
-    watch = LeakWatch(ring, resolve({"leaks": leaks}, {}), Teller([]), clock=clock)
-    for one in samples:
-        ring.add(one)
-        watch.after_sample(one)
-        while watch.due(clock.now()):
-            watch.run(clock.now() + 1)
-    return watch
-
-
-@shows("leaks.min_duration", "leaks.min_samples")
-def _early(_: Path) -> None:
-    assert judged(day(20, 5)).verdict is not None
-    assert judged(day(20, 5), min_duration="6h").verdict is None
-    assert judged(day(20, 5), min_samples=70).verdict is None
-
-
-@shows("leaks.minimum_rate", "leaks.threshold_mb_per_hour")
-def _rates(_: Path) -> None:
-    told = judged(day(20, 8)).verdict
-    assert told is not None
-    assert told.confidence > Confidence.NONE
-    assert told.facts.is_above
-    small = judged(day(20, 8), minimum_rate="50MiB/h", threshold_mb_per_hour=50).verdict
-    assert small is not None
-    assert small.confidence is Confidence.NONE
-    assert not small.facts.is_above
-
-
-@shows("leaks.gc_efficiency")
-def _gc_efficiency(_: Path) -> None:
-    for least, kind in (("5%", Kind.GARBAGE), ("50%", Kind.PYTHON)):
-        samples = [
-            one.replace(gc_efficiency=0.2 if at == 1 else None) for at, one in enumerate(day(20, 8))
-        ]
-        found = judged(iter(samples), gc_efficiency=least).verdict
-        assert found is not None
-        assert found.kind is kind
-
-
-@contextlib.contextmanager
-def suspecting(**leaks: Any) -> Iterator[membudget.Budget]:
-    """A budget that is sure of a leak."""
-    verdict = judged(day(20, 24)).verdict
-    assert verdict is not None
-    with started(leaks=leaks) as (budget, _recorder):
-        budget.step()
-        (watch,) = [one for one in budget.governor.chores if isinstance(one, LeakWatch)]
-        watch.verdict = verdict.replace(confidence=Confidence.HIGH, wants_collection=False)
-        yield budget
-
-
-@shows("leaks.census_every")
-def _census_every(_: Path) -> None:
-    for every, is_due in ((LONG, False), (SHORT, True)):
-        with suspecting(census_every=every) as budget:
-            (looks,) = [one for one in budget.governor.chores if isinstance(one, Suspects)]
-            clock = budget.governor.clock
-
-            def is_under_way(looks: Suspects = looks) -> bool:
-                return looks._taker is not None or looks._steps is not None
-
-            looks.run(clock.now())
-            assert is_under_way()
-            while is_under_way():
-                looks.run(clock.now() + 10)
-            assert looks.due(clock.now() + 60) is is_due
-
-
-@shows("leaks.trace")
-def _trace(_: Path) -> None:
-    with suspecting() as budget:
-        budget.step()
-        assert not tracemalloc.is_tracing()
-    with suspecting(trace="10s") as budget:
-        budget.step()
-        assert tracemalloc.is_tracing()
-    assert not tracemalloc.is_tracing()
-
-
-@shows("leaks.apply_proposals")
-def _apply_proposals(_: Path) -> None:
-    for applies in (True, False):
-        with started(leaks={"apply_proposals": applies}) as (budget, _recorder):
-            assert (budget.sampling.change is not None) is applies
-            if budget.sampling.change is not None:
-                values = {**budget.settings.values, "cleanup.settle": 1.5}
-                budget.sampling.change(budget.settings.replace(values=values))
-                assert budget.governor.ladder.settle == 1.5
 
 
 @shows("caches.size_limit")
@@ -493,19 +315,6 @@ def _brake(_: Path) -> None:
             "print(resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY)",
         )
         assert ended.stdout == f"{brakes}\n"
-
-
-def program(*lines: str) -> subprocess.CompletedProcess[str]:
-    """A Python that runs these, with the scene at hand."""
-    code = "\n".join(["import membudget", "from test_effects import Scene", *lines])
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    return subprocess.run(  # our own
-        [sys.executable, "-c", code],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
 
 
 @shows("report.directory")
