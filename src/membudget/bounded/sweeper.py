@@ -50,9 +50,10 @@ WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0
 class Sweeper:
     """The one chore that frees what has expired, in all caches of a register.
 
-    Every `interval` seconds it looks whether any cache holds an expired entry, and then goes through
-    all, in slices; above the low mark once a second. Where caches hold values that may change, it weighs some again, 2 ms
-    in a second at most. It keeps no cache alive. Runs on the governor's thread.
+    Every `interval` seconds it looks whether any cache holds an expired entry, and then goes
+    through all, in slices; above the low mark once a second. Where caches hold values that may
+    change, it weighs some again, 2 ms in a second at most. It keeps no cache alive. Runs on the
+    governor's thread.
 
     Args:
         registry: Where the caches are.

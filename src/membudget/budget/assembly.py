@@ -9,7 +9,7 @@ from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.budget.collecting import CollectAndTrim
-from membudget.core import Marks, Rung
+from membudget.core import RISE, Marks, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
@@ -80,14 +80,15 @@ class Sources:
             self.failures.append(("process", error))
             self.process = LateProcessProbe()
         self._cap(settings["limit"])
-        sources: list[Probe] = [lambda: self._own()]  # noqa: PLW0108  # replaced by _cap
+        self._used = self._looked_at = 0
+        sources: list[Probe] = [self._read_own]
         try:
             self.cgroup = cgroup_probe()
         except (ProbeError, ValueError) as error:
             self.failures.append(("cgroup", error))
         limits = rlimit_probe(self.process, lambda soft: self.original_limit(soft))  # noqa: PLW0108  # set later
         if self.cgroup is not None:
-            sources.append(while_limited(self.cgroup, LIMITS_EVERY))
+            sources.append(while_limited(self.cgroup, LIMITS_EVERY, is_due=self._has_risen))
         if limits is not None:
             sources.append(limits)
         if "native" in settings.marks().parts:
@@ -155,6 +156,20 @@ class Sources:
         self.process.close()
         if self.cgroup is not None:
             self.cgroup.close()
+
+    def _read_own(self) -> Reading:
+        reading = self._own()
+        self._used = reading.used
+        return reading
+
+    def _has_risen(self) -> bool:
+        """Whether the process grew much since its limits were looked at; then they are, anew."""
+        self._looked_at = min(self._looked_at, self._used)
+        if self._used - self._looked_at < RISE or self.cgroup is None:
+            return False
+        self._looked_at = self._used
+        self.cgroup.look_soon()
+        return True
 
     def _cap(self, limit: int | None) -> None:
         self._own: Probe = self.process if limit is None else capped(self.process, limit)

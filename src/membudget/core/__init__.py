@@ -25,7 +25,7 @@ from membudget.core.events import (
     Started,
     Stopped,
 )
-from membudget.core.meter import Meter
+from membudget.core.meter import RISE, Meter
 from membudget.core.nouns import (
     MARK_NAMES,
     OWN,
@@ -55,6 +55,7 @@ __all__ = [
     "MARK_NAMES",
     "OWN",
     "PART_MARKS",
+    "RISE",
     "AdmissionRefused",
     "BrakeHit",
     "Chore",

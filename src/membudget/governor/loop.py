@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from membudget.core import (
     OWN,
+    RISE,
     Level,
     Meter,
     Pressure,
@@ -113,6 +114,7 @@ class Governor:
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
         self._own = own
+        self._has_rung = False
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.ladder = Ladder(
@@ -182,8 +184,15 @@ class Governor:
         return reading
 
     def _seen_by_inserts(self) -> int:
-        """The process's own figure, for who inserts; where the thread is missing it is sought."""
+        """The process's own figure, for who inserts.
+
+        Where the thread is missing it is sought; where holders took in much since the last step,
+        the next one comes soon: the limit may be another one by now.
+        """
         self.watch.seek()
+        if self.meter.claimed >= RISE and not self._has_rung:
+            self._has_rung = True
+            self.watch.ring()
         return 0 if self._own is None else self._own()
 
     @property
@@ -311,6 +320,7 @@ class Governor:
             window=self._window,
             foretold=self.foretold,
         )
+        self._has_rung = False
         marks = self.marks.resolved(reading.limit) if self._is_active else _NOWHERE
         low, warning, critical, emergency, _ = marks
         self.meter.rebase(

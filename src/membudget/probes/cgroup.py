@@ -90,6 +90,10 @@ class CgroupProbe:
             at=at, used=parts["cgroup"], limit=self._limit, source=self.source, parts=parts
         )
 
+    def look_soon(self) -> None:
+        """Look around at the next call."""
+        self._due = float("-inf")
+
     @property
     def place(self) -> Place:
         """The group that is read, as chosen at the last look around."""

@@ -112,7 +112,13 @@ def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotoni
     return read
 
 
-def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.monotonic) -> Probe:
+def while_limited(
+    probe: Probe,
+    rest: float,
+    now: Callable[[], float] = time.monotonic,
+    *,
+    is_due: Callable[[], bool] = lambda: False,
+) -> Probe:
     """A probe read at every call while it has a limit, and only so often while it has none.
 
     A cgroup without a limit costs as much to read as one with; it is looked at now and then, since
@@ -122,6 +128,7 @@ def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.mon
         probe: The source.
         rest: Seconds for which a reading without a limit is told again.
         now: Monotonic seconds.
+        is_due: Whether there is a reason to look at it in any case; asked at every call.
     """
     seldom = every(rest, probe, now)
     last: Reading | None = None
@@ -129,7 +136,7 @@ def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.mon
     def read() -> Reading:
         nonlocal last
         is_limited = last is not None and last.limit is not None
-        last = probe() if is_limited else seldom()
+        last = probe() if is_due() or is_limited else seldom()
         return last
 
     return read
