@@ -192,7 +192,7 @@ class Governor:
         self.watch.seek()
         if self.meter.claimed >= RISE and not self._has_rung:
             self._has_rung = True
-            self.watch.ring()
+            self.watch.nudge()
         return 0 if self._own is None else self._own()
 
     @property

@@ -133,8 +133,8 @@ class Watch:
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
-        self._is_paused = self._is_bell_stale = self._is_missing = self._ends_at_exit = False
-        self._sought_at = float("-inf")
+        self._is_paused = self._is_bell_stale = self._ends_at_exit = False
+        self._missing: list[float] = []  # When a thread was sought in vain, where there is none.
 
     @property
     def is_running(self) -> bool:
@@ -162,8 +162,7 @@ class Watch:
         try:
             self.start()
         except (RuntimeError, OSError) as error:
-            self._thread, self._is_missing = None, True
-            self._sought_at = self._governor.clock.now()
+            self._thread, self._missing = None, [self._governor.clock.now()]
             return (
                 f"no thread can be started here ({error}): caches give way where they are filled, "
                 "and the program may call budget.step(); it is tried again"
@@ -171,17 +170,19 @@ class Watch:
         if not self._ends_at_exit:
             self._ends_at_exit = True
             atexit.register(self._end_at_exit)
-        self._is_missing = False
         return ""
 
     def seek(self) -> None:
         """Try again where no thread could be had, once a second at most. Cost: 0.1 µs."""
-        if self._is_missing and self._governor.clock.now() - self._sought_at >= AT_REST:
-            self.begin()
+        if self._missing and self._governor.clock.now() - self._missing[-1] >= AT_REST:
+            with contextlib.suppress(IndexError):  # Another thread was first.
+                self._missing.pop()
+                self.begin()
 
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
-        self._is_paused = self._is_missing = self._ends_at_exit = False
+        self._is_paused = self._ends_at_exit = False
+        self._missing = []
         atexit.unregister(self._end_at_exit)
         self._end_thread(patience)
         bell, self._bell = self._bell, None
@@ -189,7 +190,8 @@ class Watch:
             bell.close()
 
     def _end_at_exit(self) -> None:
-        self._is_paused = self._is_missing = False
+        self._is_paused = False
+        self._missing = []
         self._end_thread(EXIT_PATIENCE)
 
     def _end_thread(self, patience: float) -> None:
@@ -205,6 +207,11 @@ class Watch:
     def ring(self) -> None:
         """Ask for a step soon."""
         self.resume()
+        if (bell := self._bell) is not None:
+            bell.ring()
+
+    def nudge(self) -> None:
+        """Ask the thread that waits, if one does, for a step soon; starts none amid a fork."""
         if (bell := self._bell) is not None:
             bell.ring()
 

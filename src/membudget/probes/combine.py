@@ -149,22 +149,26 @@ def or_else(probe: Probe, other: Probe) -> Probe:
         probe: The source that rules.
         other: What is held against where it tells no limit, united as by `tightest`.
     """
-    last: Reading | ProbeError = ProbeError("nothing was read yet")
-
-    def told_again() -> Reading:
-        if isinstance(last, ProbeError):
-            raise last
-        return last
-
-    both = tightest(told_again, other)
 
     def read() -> Reading:
-        nonlocal last
+        errors: list[ProbeError] = []
+        readings: list[Reading] = []
         try:
-            last = probe()
+            reading = probe()
         except ProbeError as error:
-            last = error
-        return last if isinstance(last, Reading) and last.limit is not None else both()
+            errors.append(error)
+        else:
+            if reading.limit is not None:
+                return reading
+            readings.append(reading)
+            errors.extend(reading.errors)
+        try:
+            readings.append(other())
+        except ProbeError as error:
+            errors.append(error)
+        if not readings:
+            raise errors[0]
+        return _united(readings, errors)
 
     return read
 
