@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
+from waiting import eventually
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -103,3 +104,27 @@ def test_a_group_above_that_gets_less_is_kept_to() -> None:
         assert told[-1].endswith(f"{above.path.name} 100")
         assert last == "0 True"
         assert above.oom_kills() == 0
+
+
+@pytest.mark.skipif(WHY_NO_GROUP is not None, reason=str(WHY_NO_GROUP))
+@pytest.mark.parametrize("whose", ["its own", "one above"])
+def test_caches_give_back_until_a_limit_below_what_is_held_fits(whose: str) -> None:
+    """v1 refuses it as long as nobody does; who lowers it tries again."""
+    with limited_group(300 * MIB) as above, limited_group(None, parent=above) as own:
+        group = own if whose == "its own" else above
+        with filling(f"{group.path.name} 100", own) as program:
+            eventually(lambda: own.peak() > 160 * MIB)
+            eventually(lambda: lowered(group, 100 * MIB))
+            *told, last = rest_of(program)
+        assert told[-1].endswith(f"{group.path.name} 100")
+        assert last == "0 True"
+        assert (own.oom_kills(), above.oom_kills()) == (0, 0)
+
+
+def lowered(group: LimitedGroup, limit: int) -> bool:
+    """Whether the kernel takes a limit."""
+    try:
+        group.set_limit(limit)
+    except AssertionError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.budget.collecting import CollectAndTrim
+from membudget.budget.give_way import GiveWay
 from membudget.core import RISE, Marks, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
@@ -157,6 +158,12 @@ class Sources:
         if self.cgroup is not None:
             self.cgroup.close()
 
+    def look_soon(self) -> None:
+        """Look at the limits of the cgroup at the next reading."""
+        self._looked_at = -RISE
+        if self.cgroup is not None:
+            self.cgroup.look_soon()
+
     def _read_own(self) -> Reading:
         reading = self._own()
         self._used = reading.used
@@ -226,7 +233,8 @@ def build_governor(
             return _findable(presence, governor) if presence and presence.is_open else ()
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
-        return [*kernel_hints(sources.cgroup, marks)[0], *_findable(presence, governor)]
+        found, _ = kernel_hints(sources.cgroup, marks, in_vain=give_way.note)
+        return [*found, *_findable(presence, governor)]
 
     def reopen() -> None:
         sources.reopen()
@@ -260,7 +268,9 @@ def build_governor(
         sampling.attach(
             governor, CollectAndTrim(full, gentle, own, governor.tell) if may_collect else None
         )
+    give_way = GiveWay(governor, own, allocator.trim, sources.look_soon)
     if settings["cleanup.auto"]:
+        governor.chores.append(give_way)
         divide_among_caches(governor, settings)
         collect = CollectAbove(
             settings["cleanup.gc_above"], own, governor.tell, time_share=share, cooldown=cooldown

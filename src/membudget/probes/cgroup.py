@@ -99,6 +99,15 @@ class CgroupProbe:
         """The group that is read, as chosen at the last look around."""
         return self._watched.place
 
+    def shrinkable(self) -> list[str]:
+        """The folders of the v1 groups, own and above, that somebody may give a lower limit."""
+        # What is done to the root is done to the machine.
+        return [
+            group.place.folder
+            for group in self._groups
+            if group.place.version == 1 and (group.place.name != "/" or group.limit() is not None)
+        ]
+
     def oom_kills(self) -> int | None:
         """How often the kernel killed for want of memory in the process's own group.
 
