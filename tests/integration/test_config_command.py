@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from commands import membudget
 from membudget.settings.schema import schema
 from membudget.settings.table import SETTINGS
@@ -54,6 +56,25 @@ def test_marks_are_not_said_to_be_out_of_order_where_one_cannot_be_read(tmp_path
     told = membudget("config", "check", str(file)).stderr.splitlines()
     assert len(told) == 1
     assert 'write a share as "90%"' in told[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("thresholds: {warning: 900TiB, critical: 901TiB}", "marks are out of order for a limit"),
+        ("limit: 1MiB", "the limit of 1.00 MiB (configured) is below what is held already"),
+    ],
+)
+def test_what_cannot_be_kept_on_this_machine_is_told(
+    tmp_path: Path, setting: str, why: str
+) -> None:
+    """A start would go on without it, and say so; a check is where it can still be mended."""
+    file = tmp_path / "a.yaml"
+    file.write_text(f"memory:\n  {setting}\n")
+    result = membudget("config", "check", str(file))
+    assert result.returncode == 64
+    assert result.stderr.startswith(f"{file}: {why}")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_no_file_to_check_is_told_in_one_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 import membudget
 from fakes import MIB, Recorder
-from membudget.core import Failed, Level, Reclaimed, Rung, Started, Stopped
+from membudget.core import Failed, Level, Reclaimed, Rung, Shortcoming, Started, Stopped
 from membudget.errors import ConfigError, OverBudgetError
 from membudget.registry import Registry
 from own_threads import own_threads
@@ -38,10 +39,16 @@ def test_start_reads_tells_and_keeps_the_limit_given() -> None:
     assert recorder.of(Stopped)
 
 
-def test_a_limit_below_what_the_process_holds_is_refused() -> None:
-    """The message gives both figures and what to do."""
-    with pytest.raises(ConfigError, match="below what the process holds already"):
-        membudget.start("1MiB")
+def test_a_limit_below_what_the_process_holds_is_told_once_and_kept_as_far_as_can_be() -> None:
+    """A service whose baseline grew still boots; the line gives both figures and what would fit."""
+    recorder = Recorder()
+    with membudget.start("1MiB", thread=False, sinks=[recorder], registry=Registry()) as budget:
+        budget.step()
+        assert (budget.pressure.limit, budget.pressure.level) == (MIB, Level.EMERGENCY)
+    (told,) = recorder.of(Shortcoming)
+    assert re.search(
+        r"1\.00 MiB .* below what is held already \(.* MiB\): about .* room", told.what
+    )
 
 
 def test_a_cache_of_the_budget_is_counted_and_asked() -> None:

@@ -14,6 +14,21 @@
 #pragma GCC visibility push(hidden)
 #endif
 
+/* Drops a reference where an error may be under way, and keeps that error. What is dropped may clear
+   it: a deque does where memory is short, and NULL without an error is a SystemError. */
+static inline void
+drop(PyObject *object)
+{
+    if (PyErr_Occurred() == NULL) {
+        Py_XDECREF(object);
+        return;
+    }
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    Py_XDECREF(object);
+    PyErr_Restore(type, error, trace);
+}
+
 /* What one table knows of parts that several of its entries refer to. */
 typedef struct Shares Shares;
 

@@ -76,8 +76,8 @@ static int
 put(Type *type)
 {
     if (2 * (known.used + 1) > known.mask + 1 && make_room(2 * (known.mask + 1)) < 0) {
-        Py_XDECREF(type->guard);
-        Py_XDECREF(type->ask);
+        drop(type->guard);
+        drop(type->ask);
         return -1;
     }
     size_t slot = slot_of(type->type);
@@ -152,7 +152,7 @@ resolver(void)
     if (known.resolver == NULL) {
         PyObject *module = PyImport_ImportModule("membudget.sizing.kinds");
         PyObject *found = module ? PyObject_GetAttrString(module, "kind_of") : NULL;
-        Py_XDECREF(module);
+        drop(module);
         if (found == NULL) {
             return NULL;
         }
@@ -170,14 +170,14 @@ ask_resolver(Type *type)
         return -1;
     }
     PyObject *answer = PyObject_CallOneArg(asked, (PyObject *)type->type);
-    Py_DECREF(asked);
+    drop(asked);
     if (answer == NULL) {
         return -1;
     }
     int kind;
     PyObject *ask, *size;
     if (!PyArg_ParseTuple(answer, "iOO", &kind, &ask, &size)) {
-        Py_DECREF(answer);
+        drop(answer);
         return -1;
     }
     type->kind = (unsigned char)kind;
@@ -204,7 +204,7 @@ type_resolve(PyTypeObject *kind)
     if (kind->tp_flags & Py_TPFLAGS_HEAPTYPE) {
         type.guard = PyWeakref_NewRef((PyObject *)kind, NULL);
         if (type.guard == NULL) {
-            Py_XDECREF(type.ask);
+            drop(type.ask);
             return -1;
         }
     }

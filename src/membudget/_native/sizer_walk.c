@@ -171,7 +171,7 @@ ask_all(Walk *walk)
             return -1;
         }
         walk->asked[at].bytes = PyLong_AsSsize_t(answer);
-        Py_DECREF(answer);
+        drop(answer);
         if (walk->asked[at].bytes == -1 && PyErr_Occurred()) {
             return -1;
         }
@@ -389,8 +389,8 @@ walk_give(Walk *walk)
 {
     /* Finalizers may run with these references, and weigh something: the walk is still taken. */
     for (size_t at = 0; at < walk->asked_count; at++) {
-        Py_DECREF(walk->asked[at].item);
-        Py_DECREF(walk->asked[at].ask);
+        drop(walk->asked[at].item);
+        drop(walk->asked[at].ask);
     }
     walk->asked_count = walk->answered = 0;
     if (spare != NULL || walk->node_room > KEPT_NODES || walk->step_room > KEPT_NODES
@@ -422,7 +422,7 @@ settle(Walk *walk, int round)
         PyObject *type = Py_NewRef((PyObject *)walk->unknown);
         drop_questions(walk);
         int failed = type_resolve((PyTypeObject *)type);
-        Py_DECREF(type);
+        drop(type);
         return failed < 0 ? -1 : 1;
     }
     if (walk->stop == NO_MEMORY) {

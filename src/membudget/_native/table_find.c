@@ -85,7 +85,7 @@ ask(Table *table, PyObject *held, PyObject *key)
     uint64_t version = table->version;
     Py_INCREF(held);
     int is_equal = PyObject_RichCompareBool(held, key, Py_EQ);
-    Py_DECREF(held);
+    drop(held);
     if (is_equal < 0) {
         return FAILED;
     }

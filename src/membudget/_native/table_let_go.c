@@ -30,12 +30,12 @@ table_now(Table *table, double *now)
     }
     PyObject *clock = Py_NewRef(table->now);
     PyObject *answer = PyObject_CallNoArgs(clock);
-    Py_DECREF(clock);
+    drop(clock);
     if (answer == NULL) {
         return -1;
     }
     *now = PyFloat_AsDouble(answer);
-    Py_DECREF(answer);
+    drop(answer);
     return *now == -1.0 && PyErr_Occurred() ? -1 : 0;
 }
 
@@ -47,7 +47,7 @@ ask_most_entries(Table *table, int64_t *most)
     }
     PyObject *registry = Py_NewRef(table->registry);
     PyObject *meter = PyObject_GetAttr(registry, names_of.meter);
-    Py_DECREF(registry);
+    drop(registry);
     if (meter == NULL) {
         return -1;
     }
@@ -135,8 +135,8 @@ let_go_batch(Table *table, const Reason *reason, double now, Batch *batch)
 void
 gone_drop(Gone *gone)
 {
-    Py_DECREF(gone->key);
-    Py_DECREF(gone->value);
+    drop(gone->key);
+    drop(gone->value);
 }
 
 PyObject *
@@ -153,7 +153,8 @@ batch_close(Table *table, Batch *batch)
             PyObject *one = Py_BuildValue("OOLO", gone->key, gone->value, (long long)gone->weight,
                                           cause_names[gone->cause]);
             if (one == NULL) {
-                Py_CLEAR(told);
+                drop(told);
+                told = NULL;
                 break;
             }
             PyList_SET_ITEM(told, at, one);
@@ -181,7 +182,7 @@ batch_tell(Table *table, Batch *batch)
         return table->listens ? -1 : 0;
     }
     PyObject *answer = PyObject_CallMethodOneArg((PyObject *)table, names_of.told, told);
-    Py_DECREF(told);
+    drop(told);
     Py_XDECREF(answer);
     return answer == NULL ? -1 : 0;
 }
@@ -257,7 +258,7 @@ step_result(Table *table, int64_t freed, Batch *batch)
         return NULL;
     }
     PyObject *answer = Py_BuildValue("LO", (long long)freed, told == NULL ? Py_None : told);
-    Py_XDECREF(told);
+    drop(told);
     return answer;
 }
 

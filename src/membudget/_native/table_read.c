@@ -260,15 +260,16 @@ table_get_many(Table *table, PyObject *keys)
         int answer;
         LOCKED(table, answer = look_up(table, key, &value));
         is_done = answer >= 0 && (answer == 0 || PyDict_SetItem(found, key, value) == 0);
-        Py_XDECREF(value);
-        Py_DECREF(key);
+        drop(value);
+        drop(key);
         if ((++count & 255) == 0) {
             slice_check(&slice);
         }
     }
-    Py_XDECREF(iterator);
+    drop(iterator);
     if (!is_done || PyErr_Occurred()) {
-        Py_CLEAR(found);
+        drop(found);
+        found = NULL;
     }
     return found;
 }
@@ -357,7 +358,8 @@ snapshot(Table *table, int what)
     for (; list != NULL && at < count; at++) {
         PyObject *one = what == ITEMS ? PyTuple_New(2) : references[at];
         if (one == NULL) {
-            Py_CLEAR(list);
+            drop(list);
+            list = NULL;
             break;
         }
         if (what == ITEMS) {
@@ -370,7 +372,7 @@ snapshot(Table *table, int what)
         }
     }
     for (at *= width; list == NULL && at < count * width; at++) {
-        Py_DECREF(references[at]);
+        drop(references[at]);
     }
     PyMem_RawFree(references);
     if (list != NULL) {
@@ -446,7 +448,7 @@ table_some_values(Table *table, PyObject *const *arguments, Py_ssize_t count)
         if (list != NULL) {
             PyList_SET_ITEM(list, at, found[at]);
         } else {
-            Py_DECREF(found[at]);
+            drop(found[at]);
         }
     }
     PyMem_RawFree(found);
@@ -465,6 +467,6 @@ table_iter(Table *table)
         return NULL;
     }
     PyObject *iterator = PyObject_GetIter(keys);
-    Py_DECREF(keys);
+    drop(keys);
     return iterator;
 }

@@ -71,8 +71,8 @@ weigh_again(Table *table, Id id, int64_t *change, int *traits)
     else {
         sizer_gone(table->shares, key, value);
     }
-    Py_DECREF(key);
-    Py_DECREF(value);
+    drop(key);
+    drop(value);
     return done;
 }
 

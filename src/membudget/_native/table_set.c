@@ -31,17 +31,17 @@ call_units(const char *function, PyObject *argument, const char *name)
     }
     PyObject *interned = PyUnicode_InternFromString(function), *answer = NULL; /* See Names. */
     PyObject *asked = interned != NULL ? PyObject_GetAttr(units, interned) : NULL;
-    Py_XDECREF(interned);
-    Py_DECREF(units);
+    drop(interned);
+    drop(units);
     if (asked != NULL) {
         PyObject *arguments = PyTuple_Pack(1, argument);
         PyObject *names = name != NULL ? Py_BuildValue("{ss}", "name", name) : NULL;
         if (arguments != NULL && (name == NULL || names != NULL)) {
             answer = PyObject_Call(asked, arguments, names);
         }
-        Py_XDECREF(names);
-        Py_XDECREF(arguments);
-        Py_DECREF(asked);
+        drop(names);
+        drop(arguments);
+        drop(asked);
     }
     return answer;
 }
@@ -65,7 +65,7 @@ read_ttl(const Table *table, PyObject *ttl)
         return -1;
     }
     double seconds = PyFloat_AsDouble(answer);
-    Py_DECREF(answer);
+    drop(answer);
     return seconds;
 }
 
@@ -93,7 +93,7 @@ read_size(PyObject *size)
         return -1;
     }
     int64_t bytes = read_bytes(answer);
-    Py_DECREF(answer);
+    drop(answer);
     return bytes;
 }
 
@@ -103,7 +103,7 @@ ask_size(Table *table, PyObject *value)
 {
     PyObject *asked = Py_NewRef(table->size);
     PyObject *size = PyObject_CallOneArg(asked, value);
-    Py_DECREF(asked);
+    drop(asked);
     if (size == NULL) {
         return -1;
     }
@@ -126,12 +126,12 @@ ask_size(Table *table, PyObject *value)
         words = name ? PyUnicode_FromFormat("the size of a value in cache %R", name) : NULL;
         answer = words ? PyObject_CallMethod(sizing, "checked", "OO", size, words) : NULL;
     }
-    Py_XDECREF(sizing);
-    Py_XDECREF(name);
-    Py_XDECREF(words);
-    Py_DECREF(size);
+    drop(sizing);
+    drop(name);
+    drop(words);
+    drop(size);
     int64_t bytes = answer != NULL ? read_bytes(answer) : -1;
-    Py_XDECREF(answer);
+    drop(answer);
     return bytes;
 }
 
@@ -521,7 +521,7 @@ set_pairs(Table *table, PyObject *pairs, PyObject *ttl)
     slice_begin(&slice);
     while (total >= 0 && (item = PyIter_Next(iterator)) != NULL) {
         PyObject *pair = PySequence_Tuple(item);
-        Py_DECREF(item);
+        drop(item);
         int taken = -1;
         if (pair != NULL && PyTuple_GET_SIZE(pair) != 2) {
             PyErr_Format(PyExc_ValueError, "set_many() takes pairs of key and value, got %R", pair);
@@ -530,13 +530,13 @@ set_pairs(Table *table, PyObject *pairs, PyObject *ttl)
             taken = table_put(table, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), ttl,
                               NULL);
         }
-        Py_XDECREF(pair);
+        drop(pair);
         total = taken < 0 ? -1 : total + taken;
         if ((++count & 15) == 0) { /* A value may take long to weigh. */
             slice_check(&slice);
         }
     }
-    Py_DECREF(iterator);
+    drop(iterator);
     return PyErr_Occurred() ? -1 : total;
 }
 
@@ -561,6 +561,6 @@ table_set_many(Table *table, PyObject *const *arguments, Py_ssize_t count, PyObj
         return NULL;
     }
     Py_ssize_t total = set_pairs(table, pairs, ttl);
-    Py_DECREF(pairs);
+    drop(pairs);
     return total < 0 ? NULL : PyLong_FromSsize_t(total);
 }

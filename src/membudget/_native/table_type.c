@@ -188,6 +188,8 @@ table_dealloc(Table *table)
 {
     PyObject_GC_UnTrack(table);
     Py_TRASHCAN_BEGIN(table, table_dealloc)
+    PyObject *type, *error, *trace; /* See drop. */
+    PyErr_Fetch(&type, &error, &trace);
     /* In place: tables within tables go deep, and each level takes from the stack. Nobody can reach it
        any more, so others may run, as they may in a finalizer. */
     contents_free(&table->contents, 1);
@@ -198,6 +200,7 @@ table_dealloc(Table *table)
     Py_XDECREF(table->now);
     Py_XDECREF(table->registry);
     Py_TYPE(table)->tp_free((PyObject *)table);
+    PyErr_Restore(type, error, trace);
     Py_TRASHCAN_END
 }
 

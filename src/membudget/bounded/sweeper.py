@@ -37,12 +37,8 @@ if TYPE_CHECKING:
             """Weigh some again until time is up; returns by how many bytes they were wrong."""
 
 
-INTERVAL = 600.0
-"""Seconds between two rounds through all caches."""
-
-LOOK_EVERY = 1.0
-"""Seconds between two looks for expired entries: a look costs 0.3 µs a cache."""
-
+INTERVAL = 1.0
+"""Seconds between two rounds through all caches; a look whether one is due costs 0.3 µs a cache."""
 
 WEIGH_FOR = 0.002
 """Seconds of weighing again at a time, all caches together: a thousand values or so."""
@@ -54,10 +50,10 @@ WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0
 class Sweeper:
     """The one chore that frees what has expired, in all caches of a register.
 
-    Once a second it looks whether any cache holds an expired entry, and then goes through all, in
-    slices; so expired memory is free about a second after its time. Every `interval` seconds it
-    goes through them anyway. Where caches hold values that may change, it weighs some again, 2 ms
-    in a second at most. It keeps no cache alive. Runs on the governor's thread.
+    Every `interval` seconds it looks whether any cache holds an expired entry, and then goes
+    through all, in slices; above the low mark once a second. Where caches hold values that may
+    change, it weighs some again, 2 ms in a second at most. It keeps no cache alive. Runs on the
+    governor's thread.
 
     Args:
         registry: Where the caches are.
@@ -82,19 +78,20 @@ class Sweeper:
         self._interval = as_seconds(interval, name="interval")
         self._now = time.monotonic if clock is None else clock.now
         self._waiting: list[weakref.ref[Sweepable]] = []
-        self._swept_at = self._looked_at = self._weighed_at = self._now()
+        self._only_weighs = False
+        self._looked_at = self._weighed_at = self._now()
         self._weigh_every = WEIGH_AT_MOST_EVERY
 
     def due(self, now: float) -> bool:
-        """Whether a round is under way or due, an expired entry waits, or it is time to weigh."""
-        if self._waiting or now - self._swept_at >= self._interval:
+        """Whether a round is under way or has something to do, or it is time to weigh."""
+        if self._waiting:
             return True
-        if now - self._looked_at < LOOK_EVERY:
-            return False
-        self._looked_at = now
-        if any(one.has_expired(now) for one in self._sweepable()):
-            return True
-        return now - self._weighed_at >= self._weigh_every and bool(self._changing())
+        if now - self._looked_at >= self._interval:
+            self._looked_at = now
+            if any(one.has_expired(now) for one in self._sweepable()):
+                return True
+        self._only_weighs = now - self._weighed_at >= self._weigh_every and bool(self._changing())
+        return self._only_weighs
 
     def run(self, until: float) -> int:
         """Sweep the caches in turn; where time runs out, the next run goes on from there.
@@ -108,7 +105,8 @@ class Sweeper:
         Raises:
             Exception: What a cache's `on_evict` raised; the next run goes on with the others.
         """
-        if not self._waiting:
+        only_weighs, self._only_weighs = self._only_weighs, False
+        if not self._waiting and not only_weighs:
             self._waiting = [weakref.ref(one) for one in self._sweepable()]
         freed = 0
         while self._waiting and self._now() < until:
@@ -119,7 +117,6 @@ class Sweeper:
                 if self._now() >= until:
                     self._waiting.append(swept)  # There may be more.
         if not self._waiting:
-            self._swept_at = self._now()
             self._weigh(until)
         return freed
 

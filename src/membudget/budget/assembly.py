@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
+from math import ceil
 from typing import TYPE_CHECKING
 
 from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.budget.collecting import CollectAndTrim
-from membudget.core import Level, Rung
+from membudget.budget.give_way import GiveWay
+from membudget.core import RISE, Level, Marks, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
 from membudget.governor.protection import Protection
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
-from membudget.probes.combine import capped, every, tightest, while_limited
+from membudget.probes.combine import capped, every, made_late, or_else, tightest, while_limited
 from membudget.probes.elsewhere import where_held
 from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
-from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
+from membudget.probes.process import (
+    LateProcessProbe,
+    ProcessProbe,
+    process_probe,
+    rlimit_probe,
+)
 from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.allocators import Allocators
@@ -28,62 +35,107 @@ from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbo
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
 from membudget.sinks.log import StandardError
-from membudget.units import human_bytes
+from membudget.units import MIB, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from membudget.budget.sampling import Sampling
-    from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
+    from membudget.core import Clock, Hint, Probe, Reading, Reclaimer, Sink
     from membudget.host.presence import Presence
     from membudget.probes.portable import PortableProcessProbe
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
 
-LIMITS_EVERY = 5.0
+LIMITS_EVERY = 0.5
 SYSTEM_EVERY = 1.0
 NATIVE_EVERY = 10.0
 """Seconds between two readings of the slower sources."""
+
+_MEANWHILE = "; until then "
 
 
 class Sources:
     """What is read for a process: its own figures, its cgroup and its resource limits.
 
-    The whole system is judged only where none of these has a limit: other people's programs are
+    The whole system is judged only while none of these has a limit: other people's programs are
     no reason to empty the caches of one that keeps its own.
+
+    Nothing is raised for what this machine does not let us read: that is noted.
 
     Args:
         settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
 
     Attributes:
         allocators: Who hands memory out below Python, and can be asked to give it back.
+        failures: What could not be read at first, and why.
         original_limit: Tells a soft limit of the process's from one that the brake has set: what
             to judge by, or None.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.process: ProcessProbe | PortableProcessProbe = process_probe()
+        self.process: ProcessProbe | PortableProcessProbe | LateProcessProbe
         self.cgroup: CgroupProbe | None = None
-        self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
         self.failures: list[tuple[str, Exception]] = []
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
-        self.set_limit(settings["limit"])
-        sources: list[Probe] = [lambda: self._own()]  # noqa: PLW0108  # replaced by set_limit
+        try:
+            self.process = process_probe()
+        except ProbeError as error:
+            self.failures.append(("process", error))
+            self.process = LateProcessProbe()
+        self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
+        self._cap(settings["limit"])
+        self._used = self._looked_at = 0
+        sources: list[Probe] = [self._read_own]
         try:
             self.cgroup = cgroup_probe()
         except (ProbeError, ValueError) as error:
             self.failures.append(("cgroup", error))
         limits = rlimit_probe(self.process, lambda soft: self.original_limit(soft))  # noqa: PLW0108  # set later
         if self.cgroup is not None:
-            sources.append(while_limited(self.cgroup, LIMITS_EVERY))
+            sources.append(while_limited(self.cgroup, LIMITS_EVERY, is_due=self._has_risen))
         if limits is not None:
             sources.append(limits)
         if "native" in settings.marks().parts:
             sources.append(every(NATIVE_EVERY, self._native))
-        if all(reading.limit is None for reading in self._first(sources)):
-            sources.append(every(SYSTEM_EVERY, system_probe()))
-        self.probe: Probe = tightest(*sources)
-        self.limit = self.probe().limit
+        system = every(SYSTEM_EVERY, made_late(system_probe))
+        self.probe: Probe = or_else(tightest(*sources), system)
+        self._first: Reading | None = None
+        try:
+            self._first = self.probe()
+        except ProbeError as error:
+            self.failures.append(("probe", error))
+
+    def check(self, settings: Settings) -> list[str]:
+        """What keeps a budget with these settings from being kept here, a sentence each.
+
+        Raises:
+            ConfigError: Marks that do not fit the limit that is set; with `strict`, whatever else.
+        """
+        marks = settings.marks()
+        marks.check_for(settings["limit"])
+        found = list(self._shortcomings(marks))
+        if settings["strict"]:
+            for what in (*(str(failure) for _, failure in self.failures), *found):
+                raise ConfigError(what.partition(_MEANWHILE)[0])
+        return found
+
+    def _shortcomings(self, marks: Marks) -> Iterator[str]:
+        first = self._first
+        if first is None or first.limit is None:
+            return
+        if first.used >= first.limit:
+            low = Marks().low if isinstance(marks.low, int) else marks.low
+            fits = human_bytes(MIB * ceil(first.used / low / MIB))
+            yield (
+                f"the limit of {human_bytes(first.limit)} ({first.source}) is below what is held "
+                f"already ({human_bytes(first.used)}): about {fits} would leave room to work"
+                f"{_MEANWHILE}what can shrink keeps a working set at most"
+            )
+        try:
+            marks.check_for(first.limit)
+        except ConfigError as error:
+            yield f"{error}{_MEANWHILE}a mark above the next one counts as that one"
 
     def set_limit(self, limit: int | None) -> None:
         """Cap the process's own figure from the next reading on; None caps it no more.
@@ -91,8 +143,13 @@ class Sources:
         Raises:
             ConfigError: The process holds as much already.
         """
-        self._check(limit)
-        self._own: Probe = self.process if limit is None else capped(self.process, limit)
+        held = self.process().used
+        if limit is not None and limit <= held:
+            raise ConfigError(
+                f"limit {human_bytes(limit)} is below what the process holds already "
+                f"({human_bytes(held)}): give it more, or restart it with this limit"
+            )
+        self._cap(limit)
 
     def reopen(self) -> None:
         """Read this process again, not its parent, in a forked child."""
@@ -105,28 +162,34 @@ class Sources:
         if self.cgroup is not None:
             self.cgroup.close()
 
-    def _first(self, sources: list[Probe]) -> list[Reading]:
-        readings = []
-        for source in sources:
-            try:
-                readings.append(source())
-            except (ProbeError, ValueError) as error:
-                self.failures.append(("probe", error))
-        return readings
+    def look_soon(self) -> None:
+        """Look at the limits of the cgroup at the next reading."""
+        self._looked_at = -RISE
+        if self.cgroup is not None:
+            self.cgroup.look_soon()
+
+    def _read_own(self) -> Reading:
+        reading = self._own()
+        self._used = reading.used
+        return reading
+
+    def _has_risen(self) -> bool:
+        """Whether the process grew much since its limits were looked at; then they are, anew."""
+        self._looked_at = min(self._looked_at, self._used)
+        if self._used - self._looked_at < RISE or self.cgroup is None:
+            return False
+        self._looked_at = self._used
+        self.cgroup.look_soon()
+        return True
+
+    def _cap(self, limit: int | None) -> None:
+        self._own: Probe = self.process if limit is None else capped(self.process, limit)
 
     def _native(self) -> Reading:
         reading = self.process()
         heap = allocator.mallinfo()
         parts = {} if heap is None else {"native": heap.in_use}
         return reading.replace(source="malloc", parts=parts)
-
-    def _check(self, limit: int | None) -> None:
-        held = self.process().used
-        if limit is not None and limit <= held:
-            raise ConfigError(
-                f"limit {human_bytes(limit)} is below what the process holds already "
-                f"({human_bytes(held)}): give it more, or start before loading so much"
-            )
 
 
 def build_governor(
@@ -138,6 +201,7 @@ def build_governor(
     sinks: Iterable[Sink] = (),
     presence: Presence | None = None,
     sampling: Sampling | None = None,
+    clock: Clock | None = None,
 ) -> Governor:
     """A governor for these settings and sources, not yet started.
 
@@ -149,6 +213,7 @@ def build_governor(
         sinks: Takers of events.
         presence: Where the figures are written and questions come in, once the thread listens.
         sampling: Takes the samples.
+        clock: Where the governor's time comes from.
     """
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
@@ -174,7 +239,8 @@ def build_governor(
         findable = _findable(presence, governor, failures)
         for failure in failures:
             governor.tell.failed("control socket", failure)
-        return [*kernel_hints(sources.cgroup, marks)[0], *findable]
+        found, _ = kernel_hints(sources.cgroup, marks, in_vain=give_way.note)
+        return [*found, *findable]
 
     def reopen() -> None:
         sources.reopen()
@@ -186,7 +252,10 @@ def build_governor(
         settings.marks(),
         [*ladder, young, GiveBack(registry), standard, full, last, *allocators.reclaimers()],
         sinks,
-        chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
+        chores=[
+            Sweeper(registry, settings["caches.cleanup_interval"], clock),
+            *([YoungCollection()] if settings["cleanup.auto"] else ()),
+        ],
         registry=registry,
         own=own,
         hints=hints,
@@ -199,13 +268,16 @@ def build_governor(
         protection=lambda owner: protection(settings, owner),
         explain=where_held,
         take=sampling.take if sampling is not None else None,
+        clock=clock,
     )
     allocators.is_pressed = lambda: governor.pressure.level >= Level.CRITICAL
     if sampling is not None:
         may_collect = settings["cleanup.auto"]
         check = CollectAndTrim(full, allocators.malloc, own, governor.tell)
         sampling.attach(governor, check if may_collect else None)
+    give_way = GiveWay(governor, own, allocator.trim, sources.look_soon)
     if settings["cleanup.auto"]:
+        governor.chores.append(give_way)
         divide_among_caches(governor, settings)
         collect = CollectAbove(
             settings["cleanup.gc_above"], own, governor.tell, time_share=share, cooldown=cooldown

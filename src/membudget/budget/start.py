@@ -13,7 +13,7 @@ from membudget.budget.day import Day
 from membudget.budget.handle import Budget
 from membudget.budget.naming import process_name, program_name
 from membudget.budget.sampling import Sampling
-from membudget.core import PressureChanged, Rung
+from membudget.core import PressureChanged, Rung, Shortcoming
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
 from membudget.reclaimers.trim import RISE
@@ -73,8 +73,9 @@ def start(
             MEMBUDGET_CLEANUP_SETTLE comes second to it, the file third.
 
     Raises:
-        ConfigError: A setting or an argument that does not fit, a limit below what the process
-            holds, or a budget that runs already.
+        ConfigError: A setting or an argument that does not fit, or a budget that runs already;
+            with the setting `strict` also where this machine, or what the process holds already,
+            does not let the budget be kept as asked. Else that is told, and what can be kept is.
     """
     if redact is not None and not callable(redact):
         raise ConfigError(f"redact {redact!r:.80} cannot be called: give a function of a text")
@@ -86,6 +87,7 @@ def start(
     if not isinstance(before, Governor) or not before.gives_way:
         holders.check_free()
     found = Sources(resolved)
+    shortcomings = found.check(resolved)
     sampling, changes = Sampling(resolved, holders, redact), Ring(CHANGES_KEPT)
     day = Day(sampling, program_name(sys.orig_argv))
     takers = [merged(log_sink())] if sinks is None else list(sinks)
@@ -101,7 +103,6 @@ def start(
         presence=presence,
         sampling=sampling,
     )
-    governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
     day.serve(governor)
     if isinstance(before, Governor):
@@ -122,15 +123,33 @@ def start(
     if foreign is not None:
         foreign.adopt(governor)
     try:
-        governor.start(thread=thread, note=note)
+        missing = governor.start(thread=thread, note=note)
+        _refuse_if_strict(resolved, missing, brake, note)
     except BaseException:
         if foreign is not None:
             foreign.leave()
         governor.stop()
         raise
+    _tell(governor, *shortcomings, missing)
     budget = Budget(governor, resolved, sampling, found, foreign=foreign, brake=brake, day=day)
     _let_settings_change(budget, found, handler)
     return budget
+
+
+def _refuse_if_strict(settings: Settings, missing: str, brake: Brake | None, note: str) -> None:
+    """Have no budget without a thread, or a brake, that was asked for.
+
+    Raises:
+        ConfigError: One is not to be had.
+    """
+    what = missing or (note if brake is None else "")
+    if settings["strict"] and what:
+        raise ConfigError(what)
+
+
+def _tell(governor: Governor, *shortcomings: str) -> None:
+    for what in filter(None, shortcomings):
+        governor.tell(Shortcoming(at=governor.clock.now(), what=what))
 
 
 def _let_settings_change(budget: Budget, sources: Sources, handler: HangupHandler | None) -> None:
@@ -193,6 +212,9 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
     if not settings["brake"]:
         return None, ""
     from membudget.governor.brake import Brake  # only for those who ask for it
+    from membudget.probes.allocator import load_unwinder
+
+    load_unwinder()
 
     def ask(size: int) -> None:
         governor.ladder.ask(Rung.GENTLE, size)

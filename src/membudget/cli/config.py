@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from membudget.budget.assembly import Sources
 from membudget.cli import USAGE
+from membudget.errors import ConfigError
 from membudget.settings.file import read_file
 from membudget.settings.resolve import Settings, resolve
 from membudget.settings.schema import schema as make_schema
@@ -21,7 +23,6 @@ from membudget.settings.table import (
 from membudget.units import printable
 
 if TYPE_CHECKING:
-    from membudget.errors import ConfigError
     from membudget.settings.file import SettingsFile
 
 
@@ -35,13 +36,17 @@ def command() -> None:
 def check(file: str | None) -> int:
     """Tell all that is wrong with FILE, by default the one that MEMBUDGET_CONFIG names.
 
-    Exits 0 when all is well and 64 otherwise, with a line for each error.
+    Also what keeps a budget with these settings from being kept on this machine, as far as a start
+    would tell of it. Exits 0 when all is well and 64 otherwise, with a line for each error.
     """
     path = file or os.environ.get(CONFIG_VARIABLE)
     if not path:
         raise click.UsageError(f"no file to check: name one, or set {CONFIG_VARIABLE}")
     found = read_file(path, source="" if file else CONFIG_VARIABLE)
-    errors = [*found.errors, *_misplaced(found)]
+    settings = _settings_of(found)
+    errors: list[object] = [*found.errors, *_misplaced(found, settings)]
+    if not errors:
+        errors += _unkept(found, settings)
     for error in errors:
         click.echo(str(error), err=True)
     if errors:
@@ -82,13 +87,29 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
         click.echo(f"{setting.meaning}; give {setting.form}{also}")
 
 
-def _misplaced(file: SettingsFile) -> list[ConfigError]:
+def _settings_of(file: SettingsFile) -> Settings:
+    """What holds by this file alone."""
+    others = resolve({}, {})
+    values, origins = {**others.values, **file.values}, {**others.origins, **file.origins}
+    return Settings(values=values, origins=origins)
+
+
+def _misplaced(file: SettingsFile, settings: Settings) -> list[ConfigError]:
     """Marks of the file that are out of order, where each by itself is right."""
     if any(key.startswith("thresholds.") for key in file.refused):
         return []
-    others = resolve({}, {})
-    values, origins = {**others.values, **file.values}, {**others.origins, **file.origins}
-    return list(Settings(values=values, origins=origins).misplaced())
+    return list(settings.misplaced())
+
+
+def _unkept(file: SettingsFile, settings: Settings) -> list[str]:
+    """What a start with these settings would tell here."""
+    sources = Sources(settings)
+    try:
+        return [f"{file.name}: {what}" for what in sources.check(settings)]
+    except ConfigError as error:
+        return [f"{file.name}: {error}"]
+    finally:
+        sources.close()
 
 
 def _explained(settings: Settings, key: str) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from membudget.core.events import (
     Sampled,
     SettingsReloaded,
     Severity,
+    Shortcoming,
     Started,
     Stopped,
 )
-from membudget.core.meter import Meter
+from membudget.core.meter import RISE, Meter
 from membudget.core.nouns import (
     MARK_NAMES,
     OWN,
@@ -56,6 +57,7 @@ __all__ = [
     "MARK_NAMES",
     "OWN",
     "PART_MARKS",
+    "RISE",
     "AdmissionRefused",
     "BrakeHit",
     "Chore",
@@ -94,6 +96,7 @@ __all__ = [
     "Sampled",
     "SettingsReloaded",
     "Severity",
+    "Shortcoming",
     "Sink",
     "Started",
     "Stopped",

@@ -50,6 +50,22 @@ class Started(Record):
         return Severity.INFO if self.reading.limit is not None else Severity.WARNING
 
 
+class Shortcoming(Record):
+    """Something here keeps the budget from all that was asked for; it goes on all the same.
+
+    Attributes:
+        what: What that is and what would help, in a sentence.
+    """
+
+    at: float
+    what: str
+
+    @property
+    def severity(self) -> Severity:
+        """Always WARNING."""
+        return Severity.WARNING
+
+
 class Stopped(Record):
     """The governor ended: what it saw and did (bytes; levels by name with seconds spent)."""
 
@@ -401,6 +417,7 @@ class Failed(Record):
 
 Event: TypeAlias = (
     Started
+    | Shortcoming
     | Stopped
     | Sampled
     | PressureChanged

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from membudget.core import (
     OWN,
+    RISE,
     FloorFound,
     Level,
     Meter,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     )
     from membudget.governor.protection import Protection
     from membudget.registry import Registry
+
+_NOWHERE = (float("inf"),) * 5
+"""The marks of one that only watches: nobody who inserts has to pay."""
 
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
@@ -120,7 +124,9 @@ class Governor:
         self.clock = clock or SystemClock()
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
-        self.meter = Meter(own, self.registry.held_bytes)
+        self._own = own
+        self._has_rung = False
+        self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.floor = Floor(settle)
         self.ladder = Ladder(
@@ -194,6 +200,18 @@ class Governor:
             self._tell_floor(reading)
         return reading
 
+    def _seen_by_inserts(self) -> int:
+        """The process's own figure, for who inserts.
+
+        Where the thread is missing it is sought; where holders took in much since the last step,
+        the next one comes soon: the limit may be another one by now.
+        """
+        self.watch.seek()
+        if self.meter.claimed >= RISE and not self._has_rung:
+            self._has_rung = True
+            self.watch.nudge()
+        return 0 if self._own is None else self._own()
+
     @property
     def peak(self) -> int:
         """The highest use seen, by the loop or by a thread that inserted."""
@@ -222,8 +240,11 @@ class Governor:
             self._stepper = None
             self._stepping.release()
 
-    def start(self, *, thread: bool = True, note: str = "") -> None:
+    def start(self, *, thread: bool = True, note: str = "") -> str:
         """Take the first reading and begin; with `thread=False` the program calls `step()`.
+
+        Returns:
+            Why there is no thread though one was wanted, or ""; it is tried again.
 
         Raises:
             ConfigError: The registry has a governor already.
@@ -237,8 +258,7 @@ class Governor:
                 self.protection.began_over = self.pressure.used >= shutdown
             if self.reading is not None:
                 self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
-            if thread:
-                self.watch.start()
+            return self.watch.begin() if thread else ""
         except BaseException:
             self.registry.detach(self)
             raise
@@ -312,15 +332,16 @@ class Governor:
         return reading
 
     def _judge(self, reading: Reading) -> Pressure:
-        limit = reading.limit if self._is_active else None
-        low, warning, critical, emergency, _ = self.marks.resolved(limit)
+        self._has_rung = False
+        marks = self.marks.resolved(reading.limit) if self._is_active else _NOWHERE
+        low, warning, critical, emergency, _ = marks
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
         lines = low, stop, critical, emergency
         self.floor.follow(reading, held, self.meter.taken_in, lines)
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
-            left = max(0.0, (limit or 0) - line)
+            left = max(0.0, (reading.limit or 0) - line)
             stop, emergency = line, max(emergency, line + left / 2)
             brim = max(brim, (line + emergency) / 2)
         self.meter.rebase(
@@ -330,7 +351,7 @@ class Governor:
             brim=brim,
             ceiling=emergency,
             door=critical,
-            own=reading.parts.get(OWN),
+            own=self._own_in(reading),
             held=held,
         )
         self._judgement = judge(
@@ -344,6 +365,16 @@ class Governor:
         )
         self._count_time(reading.at)
         return self._judgement.pressure
+
+    def _own_in(self, reading: Reading) -> int:
+        """The process's own figure at this moment; 0 where it cannot be read."""
+        own = reading.parts.get(OWN)
+        if own is None:
+            try:
+                own = self._seen_by_inserts()
+            except FOREIGN:  # What cannot be read is told already.
+                own = 0
+        return own
 
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)

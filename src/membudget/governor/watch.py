@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import time
@@ -43,6 +44,9 @@ LISTEN_AFTER = 1.0
 children that only live for a moment should not pay."""
 
 STOP_PATIENCE = 5.0
+EXIT_PATIENCE = 0.5
+"""Seconds that the interpreter's end waits for a step under way. A thread that it finds running it
+ends by pthread_exit, for which glibc loads a library: where address space is short it aborts."""
 
 
 def interval_for(
@@ -130,7 +134,8 @@ class Watch:
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
-        self._is_paused = self._is_bell_stale = False
+        self._is_paused = self._is_bell_stale = self._ends_at_exit = False
+        self._missing: list[float] = []  # When a thread was sought in vain, where there is none.
 
     @property
     def is_running(self) -> bool:
@@ -153,13 +158,42 @@ class Watch:
         self._thread = thread
         thread.start()
 
+    def begin(self) -> str:
+        """Start the thread; where none can be had, what to tell of that, and `seek` tries again."""
+        try:
+            self.start()
+        except (RuntimeError, OSError) as error:
+            self._thread, self._missing = None, [self._governor.clock.now()]
+            return (
+                f"no thread can be started here ({error}): caches give way where they are filled, "
+                "and the program may call budget.step(); it is tried again"
+            )
+        if not self._ends_at_exit:
+            self._ends_at_exit = True
+            atexit.register(self._end_at_exit)
+        return ""
+
+    def seek(self) -> None:
+        """Try again where no thread could be had, once a second at most. Cost: 0.1 µs."""
+        if self._missing and self._governor.clock.now() - self._missing[-1] >= AT_REST:
+            with contextlib.suppress(IndexError):  # Another thread was first.
+                self._missing.pop()
+                self.begin()
+
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
-        self._is_paused = False
+        self._is_paused = self._ends_at_exit = False
+        self._missing = []
+        atexit.unregister(self._end_at_exit)
         self._end_thread(patience)
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()
+
+    def _end_at_exit(self) -> None:
+        self._is_paused = False
+        self._missing = []
+        self._end_thread(EXIT_PATIENCE)
 
     def _end_thread(self, patience: float) -> None:
         thread, self._thread = self._thread, None
@@ -174,6 +208,11 @@ class Watch:
     def ring(self) -> None:
         """Ask for a step soon."""
         self.resume()
+        if (bell := self._bell) is not None:
+            bell.ring()
+
+    def nudge(self) -> None:
+        """Ask the thread that waits, if one does, for a step soon; starts none amid a fork."""
         if (bell := self._bell) is not None:
             bell.ring()
 

@@ -112,7 +112,13 @@ def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotoni
     return read
 
 
-def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.monotonic) -> Probe:
+def while_limited(
+    probe: Probe,
+    rest: float,
+    now: Callable[[], float] = time.monotonic,
+    *,
+    is_due: Callable[[], bool] = lambda: False,
+) -> Probe:
     """A probe read at every call while it has a limit, and only so often while it has none.
 
     A cgroup without a limit costs as much to read as one with; it is looked at now and then, since
@@ -122,6 +128,7 @@ def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.mon
         probe: The source.
         rest: Seconds for which a reading without a limit is told again.
         now: Monotonic seconds.
+        is_due: Whether there is a reason to look at it in any case; asked at every call.
     """
     seldom = every(rest, probe, now)
     last: Reading | None = None
@@ -129,8 +136,52 @@ def while_limited(probe: Probe, rest: float, now: Callable[[], float] = time.mon
     def read() -> Reading:
         nonlocal last
         is_limited = last is not None and last.limit is not None
-        last = probe() if is_limited else seldom()
+        last = probe() if is_due() or is_limited else seldom()
         return last
+
+    return read
+
+
+def or_else(probe: Probe, other: Probe) -> Probe:
+    """A probe that reads another one as well while the first has no limit, or cannot be read.
+
+    Args:
+        probe: The source that rules.
+        other: What is held against where it tells no limit, united as by `tightest`.
+    """
+
+    def read() -> Reading:
+        errors: list[ProbeError] = []
+        readings: list[Reading] = []
+        try:
+            reading = probe()
+        except ProbeError as error:
+            errors.append(error)
+        else:
+            if reading.limit is not None:
+                return reading
+            readings.append(reading)
+            errors.extend(reading.errors)
+        try:
+            readings.append(other())
+        except ProbeError as error:
+            errors.append(error)
+        if not readings:
+            raise errors[0]
+        return _united(readings, errors)
+
+    return read
+
+
+def made_late(make: Callable[[], Probe]) -> Probe:
+    """A probe that is made at its first reading, and sought again at each as long as it fails."""
+    probe: Probe | None = None
+
+    def read() -> Reading:
+        nonlocal probe
+        if probe is None:
+            probe = make()
+        return probe()
 
     return read
 

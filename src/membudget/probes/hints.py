@@ -5,6 +5,9 @@ thresholds count the page cache, memory.events moves when reclaim already works,
 stall information without swap rises moments before the kill.
 
 - v1: an eventfd registered in cgroup.event_control fires when usage crosses a threshold.
+- v1: an eventfd registered for critical memory.pressure_level fires where the kernel looked through
+  the group and found hardly anything to take back: at its limit, and where somebody writes a limit
+  below what is used, which v1 refuses unless memory is given back meanwhile.
 - v2: memory.events wakes with POLLPRI when its counts move: high, max, oom.
 - PSI: a trigger written to a pressure file wakes with POLLPRI. Without CAP_SYS_RESOURCE a window
   must be a multiple of 2 s.
@@ -94,10 +97,36 @@ class KernelHint:
             os.close(descriptor)
 
 
+class ReclaimHint(KernelHint):
+    """A wake-up where the kernel found nothing to take back in a group of v1.
+
+    Args:
+        folder: The group.
+        descriptor: An eventfd.
+        came: Called with the folder, by the thread that waits.
+    """
+
+    __slots__ = ("_came", "_folder")
+
+    def __init__(self, folder: str, descriptor: int, came: Callable[[str], object]) -> None:
+        super().__init__(f"cgroup v1 reclaim in {folder}", descriptor, select.POLLIN)
+        self._folder, self._came = folder, came
+
+    def clear(self) -> None:
+        """Take note of the wake-up, and pass it on.
+
+        Raises:
+            ProbeError: As for any hint.
+        """
+        super().clear()
+        self._came(self._folder)
+
+
 def kernel_hints(
     probe: CgroupProbe | None,
     thresholds: Iterable[int],
     *,
+    in_vain: Callable[[str], object] | None = None,
     environ: Mapping[str, str] | None = None,
     pressure: str = PRESSURE,
 ) -> tuple[list[Hint], list[str]]:
@@ -106,6 +135,7 @@ def kernel_hints(
     Args:
         probe: The memory cgroup, or None.
         thresholds: Bytes of the group's usage at which v1 shall wake us.
+        in_vain: Called with a group of v1 in which the kernel found nothing to take back.
         environ: Environment variables, or None for this process's.
         pressure: The machine's pressure file, for where the group has none.
 
@@ -118,7 +148,13 @@ def kernel_hints(
     environ = os.environ if environ is None else environ
     hints: list[Hint] = []
     left_out: list[str] = []
-    for name, make in (*_of_group(place, thresholds), *_of_pressure(place, environ, pressure)):
+    attempts = [*_of_group(place, thresholds), *_of_pressure(place, environ, pressure)]
+    if probe is not None and in_vain is not None:
+        attempts += [
+            (f"cgroup v1 reclaim of {folder}", partial(_reclaim, folder, in_vain))
+            for folder in probe.shrinkable()
+        ]
+    for name, make in attempts:
         try:
             hints.append(make())
         except (OSError, ValueError) as error:
@@ -159,6 +195,18 @@ def _usage_thresholds(folder: str, thresholds: Iterable[int]) -> KernelHint:
         for threshold in thresholds:
             with _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control:
                 os.write(control, f"{wake} {usage} {threshold}".encode())
+    return hint
+
+
+def _reclaim(folder: str, came: Callable[[str], object]) -> KernelHint:
+    hint = ReclaimHint(folder, os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), came)
+    with (
+        _closed_on_failure(hint),
+        _opened(f"{folder}/memory.pressure_level", os.O_RDONLY) as level,
+        _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control,
+    ):
+        # Only what is done to this very group, not to those below it.
+        os.write(control, f"{hint.fileno()} {level} critical,local".encode())
     return hint
 
 

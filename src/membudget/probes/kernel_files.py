@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ProbeError
@@ -144,7 +145,8 @@ def keep_the_gil() -> None:
     """
     global _quick  # noqa: PLW0603  # one way of reading for the process
     if _quick is None and os.name == "posix":
-        _quick = _QuickReader()
+        with suppress(ImportError):  # An interpreter built without ctypes.
+            _quick = _QuickReader()
 
 
 def read_whole(path: str) -> bytes | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
+from membudget.probes.allocator import load_unwinder
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 from membudget.probes.portable import PortableProcessProbe
 from membudget.units import MIB
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 _RESIDENT, _SHARED = 1, 2
 _STATM_FIELDS = 7
-_LIMITS_KEPT = 1.0
+_LIMITS_KEPT = 0.5
 """Seconds that resource limits are believed; asking for one takes 0.5 µs."""
 
 _SWAP_KEPT, _SWAP_AWAITED = 1.0, 60.0
 """Seconds that swapped memory is believed, and that a machine is believed to have no swap."""
+_UNLIMITED = Reading(at=0.0, used=0)
 
 
 class ProcessProbe:
@@ -158,6 +160,46 @@ class ProcessProbe:
         self._seen = resident, shared
 
 
+class LateProcessProbe:
+    """This process, where it cannot be read yet: sought again at each reading.
+
+    Descriptors may be short for a moment; where there is no /proc, nothing ever comes of it.
+    """
+
+    def __init__(self) -> None:
+        self._found: ProcessProbe | PortableProcessProbe | None = None
+
+    def __call__(self) -> Reading:
+        """Read the process.
+
+        Raises:
+            ProbeError: It still cannot be read.
+        """
+        if self._found is None:
+            self._found = process_probe()
+        return self._found()
+
+    def own_bytes(self) -> int:
+        """The figure judged, once a reading has found the process.
+
+        Raises:
+            ProbeError: None has.
+        """
+        if self._found is None:
+            raise ProbeError("this process cannot be read: no reading of it was possible so far")
+        return self._found.own_bytes()
+
+    def reopen(self) -> None:
+        """Seek it anew, as a child must after a fork."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back, if there is one."""
+        found, self._found = self._found, None
+        if found is not None:
+            found.close()
+
+
 def process_probe(
     pid: int | None = None, proc: str = "/proc"
 ) -> ProcessProbe | PortableProcessProbe:
@@ -176,30 +218,38 @@ def process_probe(
 
 
 def rlimit_probe(
-    process: Probe, original: Callable[[int], int | None] = lambda soft: soft
-) -> Probe | None:
-    """A probe of this process against its own resource limits, or None where it has none.
+    process: Probe,
+    original: Callable[[int], int | None] = lambda soft: soft,
+    *,
+    now: Callable[[], float] = time.monotonic,
+) -> Probe:
+    """A probe of this process against its own resource limits.
 
     RLIMIT_DATA ends its writable private memory without the stack, RLIMIT_AS its address space.
     What is over the limit is refused, not killed: `MemoryError`, "can't start new thread". The
-    soft limits are read again once a second.
+    soft limits are read again twice a second, since they may be set at any time; while there are
+    none the process is not read, and nothing is told.
 
     Args:
         process: A probe of this process; one that does not tell `data` (psutil's) has no limits
             that a kernel keeps as Linux does.
         original: Takes a soft RLIMIT_DATA and returns the one to judge by: not one of the brake's.
+        now: Monotonic seconds.
     """
-    limits = _soft_limits(original) if "data" in process().parts else []
-    if not limits:
-        return None
-    due = 0.0
+    limits: list[tuple[str, str, int]] = []
+    due = float("-inf")
 
     def read() -> Reading:
         nonlocal limits, due
-        reading = process()
-        if reading.at >= due:
-            limits, due = _soft_limits(original), reading.at + _LIMITS_KEPT
+        at = now()
+        if at >= due:
+            limits, due = _soft_limits(original), at + _LIMITS_KEPT
+            if limits:
+                load_unwinder()
         if not limits:
+            return _UNLIMITED
+        reading = process()
+        if "data" not in reading.parts:
             return reading
         readings = [
             Reading(
@@ -218,8 +268,10 @@ def rlimit_probe(
 
 def _soft_limits(original: Callable[[int], int | None]) -> list[tuple[str, str, int]]:
     """The part that each limit holds, the limit's name and its bytes; unlimited ones left out."""
-    import resource  # not on Windows, where this is never called
-
+    try:
+        import resource
+    except ImportError:  # Windows.
+        return []
     limits = []
     for part, name in (("data", "RLIMIT_DATA"), ("vms", "RLIMIT_AS")):
         found, _hard = resource.getrlimit(getattr(resource, name))

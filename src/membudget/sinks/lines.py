@@ -21,6 +21,7 @@ from membudget.core import (
     ReportMade,
     SettingsReloaded,
     Severity,
+    Shortcoming,
     Started,
     Stopped,
 )
@@ -78,6 +79,10 @@ def _started(event: Started) -> str:
         f"keeping {human_bytes(reading.limit)} ({reading.source}); "
         f"now {human_bytes(reading.used)}, {reading.fraction * 100:.0f} %{note}"
     )
+
+
+def _shortcoming(event: Shortcoming) -> str:
+    return event.what
 
 
 def _stopped(event: Stopped) -> str:
@@ -216,6 +221,7 @@ def _failed(event: Failed) -> str:
 
 _TELLERS: dict[type, Callable[..., str]] = {
     Started: _started,
+    Shortcoming: _shortcoming,
     Stopped: _stopped,
     PressureChanged: _pressure_changed,
     FloorFound: _floor,

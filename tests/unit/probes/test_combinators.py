@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from membudget.core import Reading
 from membudget.errors import ConfigError, ProbeError
-from membudget.probes.combine import capped, every, tightest
+from membudget.probes.combine import capped, every, made_late, or_else, tightest, while_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,3 +152,65 @@ def test_a_slow_source_that_fails_is_asked_again_at_once() -> None:
     with pytest.raises(ProbeError, match="gone"):
         probe()
     assert probe().used == 3
+
+
+def test_another_source_is_read_only_while_the_first_has_no_limit() -> None:
+    """The machine's memory is no reason to shrink where the process has a limit of its own."""
+    asked: list[str] = []
+    first = [Reading(at=1.0, used=5, source="own")]
+
+    def machine() -> Reading:
+        asked.append("machine")
+        return Reading(at=2.0, used=50, limit=100, source="machine")
+
+    probe = or_else(lambda: first[0], machine)
+    assert (probe().source, probe().used) == ("machine", 50)
+    asked.clear()
+    first[0] = Reading(at=3.0, used=5, limit=10, source="own")
+    assert probe().source == "own"
+    assert asked == []
+    first[0] = Reading(at=4.0, used=5, source="own")
+    assert probe().source == "machine"
+
+
+def test_where_the_first_cannot_be_read_the_other_is_told_with_the_error() -> None:
+    """And where neither can, that is an error."""
+    reading = or_else(unreadable, always(Reading(at=1.0, used=1, limit=9, source="machine")))()
+    assert (reading.source, len(reading.errors)) == ("machine", 1)
+    alone = or_else(always(Reading(at=1.0, used=1, source="own")), unreadable)()
+    assert (alone.source, len(alone.errors)) == ("own", 1)
+    with pytest.raises(ProbeError, match="cannot read"):
+        or_else(unreadable, unreadable)()
+
+
+def test_a_source_that_cannot_be_made_yet_is_sought_at_each_reading() -> None:
+    """Descriptors may be short at the start."""
+    attempts: list[int] = []
+
+    def make() -> Probe:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise ProbeError("too many open files")
+        return always(Reading(at=1.0, used=7))
+
+    probe = made_late(make)
+    for _ in range(2):
+        with pytest.raises(ProbeError, match="too many"):
+            probe()
+    assert [probe().used, probe().used] == [7, 7]
+    assert len(attempts) == 3
+
+
+def test_a_source_without_a_limit_is_read_where_there_is_a_reason() -> None:
+    """Else now and then: a limit may be set at any time."""
+    asked: list[int] = []
+
+    def group() -> Reading:
+        asked.append(1)
+        return Reading(at=1.0, used=7)
+
+    reasons = [False, False, True, False]
+    probe = while_limited(group, 5.0, lambda: 0.0, is_due=lambda: reasons.pop(0))
+    for _ in range(4):
+        probe()
+    assert len(asked) == 2

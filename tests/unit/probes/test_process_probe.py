@@ -256,26 +256,37 @@ def reading_of(at: float, **parts: int) -> Reading:
     return Reading(at=at, used=parts["data"], source="process", parts=parts)
 
 
-def test_without_resource_limits_there_is_no_probe_of_them() -> None:
-    """Most processes have none, and then nothing is read for them."""
+def test_without_resource_limits_the_process_is_not_read_for_them() -> None:
+    """Most processes have none; one that is set later is seen within a second."""
+    at = 100.0
     with (
         soft_limit(resource.RLIMIT_DATA, resource.RLIM_INFINITY),
         soft_limit(resource.RLIMIT_AS, resource.RLIM_INFINITY),
     ):
-        assert rlimit_probe(ProcessProbe()) is None
+        asked: list[float] = []
+
+        def process() -> Reading:
+            asked.append(at)
+            return reading_of(at, data=GIB, vms=GIB)
+
+        probe = rlimit_probe(process, now=lambda: at)
+        assert probe().limit is None
+        assert asked == []
+        with soft_limit(resource.RLIMIT_AS, 512 * GIB):
+            at += 1.0
+            assert (probe().source, probe().limit) == ("RLIMIT_AS", 512 * GIB)
 
 
 def test_a_source_that_does_not_tell_data_has_no_resource_limits(tmp_path: Path) -> None:
     """From psutil come no data, and other systems do not keep these limits as Linux does."""
     with soft_limit(resource.RLIMIT_DATA, 64 * GIB):
-        assert rlimit_probe(process_probe(proc=str(tmp_path))) is None
+        assert rlimit_probe(process_probe(proc=str(tmp_path)))().limit is None
 
 
 def test_the_resource_limit_nearest_to_its_end_is_told() -> None:
     """Data and address space each have their own use and limit; the tighter pair is judged."""
     with soft_limit(resource.RLIMIT_DATA, 64 * GIB), soft_limit(resource.RLIMIT_AS, 512 * GIB):
         probe = rlimit_probe(lambda: reading_of(0.0, data=32 * GIB, vms=64 * GIB))
-        assert probe is not None
         reading = probe()
         assert (reading.source, reading.used, reading.limit) == (
             "RLIMIT_DATA",
@@ -283,19 +294,17 @@ def test_the_resource_limit_nearest_to_its_end_is_told() -> None:
             64 * GIB,
         )
         probe = rlimit_probe(lambda: reading_of(0.0, data=GIB, vms=256 * GIB))
-        assert probe is not None
         assert probe().source == "RLIMIT_AS"
 
 
-def test_a_changed_resource_limit_is_seen_after_a_second() -> None:
+def test_a_changed_resource_limit_is_seen_after_half_a_second() -> None:
     """Limits are read again, but not at each tick; one that is lifted is no limit any more."""
     at = 100.0
     with soft_limit(resource.RLIMIT_DATA, 64 * GIB):
-        probe = rlimit_probe(lambda: reading_of(at, data=GIB, vms=GIB))
-        assert probe is not None
+        probe = rlimit_probe(lambda: reading_of(at, data=GIB, vms=GIB), now=lambda: at)
         assert probe().limit == 64 * GIB
         with soft_limit(resource.RLIMIT_DATA, 32 * GIB):
-            at += 0.9
+            at += 0.4
             assert probe().limit == 64 * GIB
             at += 0.1
             assert probe().limit == 32 * GIB

@@ -1,7 +1,8 @@
 """The thread of a spilling cache: all that is done on its disk, one thing at a time.
 
 Whoever evicts only notes the value; it is pickled and written here, where nobody waits. Lookups
-come first, then what is to be deleted, then what is to be written.
+come first, then what is to be deleted, then what is to be written. Where no thread can be had, who
+evicts or looks up does all that by itself, one caller at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from membudget.bounded.spilling.pickling import Pickling
 from membudget.bounded.spilling.rows import Row
 from membudget.bounded.spilling.seal import Seal, new_key, user_key
 from membudget.bounded.spilling.store import Store
-from membudget.core.native import Lock, NativeThread, sleep
+from membudget.core.native import Lock, NativeThread, get_ident, sleep
 from membudget.errors import ConfigError, MembudgetError
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class SpillDisk:
     _seal: Seal
     _has_database: bool
     _is_kept_on: bool
+    _worker: int | None
+    _turn: Any
+    _rested: Any
     _is_ending: bool
     _is_resting: bool
     _is_busy: bool
@@ -113,22 +117,48 @@ class SpillDisk:
         """Have the thread look for work; it is started where there is none."""
         if not self.is_on or self._is_ending:
             return
-        if self._thread is None:
-            with self._ledger.lock:
-                if self._thread is None:
-                    thread = NativeThread(self._run, "mb-spill")
-                    try:
-                        thread.start()
-                    except RuntimeError as error:  # No thread is to be had.
-                        self._turn_off(error)
-                        return
-                    self._thread = thread
-        self._ring()
+        if self._thread is not None or self._start():
+            self._ring()
+        elif self._worker != get_ident():  # A value being pickled uses the cache.
+            self._work_here()
+
+    def _start(self) -> bool:
+        """Start the thread; returns whether there is one."""
+        with self._ledger.lock:
+            if self._thread is None:
+                thread = NativeThread(self._run, "mb-spill")
+                try:
+                    thread.start()
+                except RuntimeError:  # None is to be had by now.
+                    return False
+                self._thread = thread
+            return True
+
+    def _work_here(self) -> None:
+        """Do what waits on the caller's thread."""
+        if not self._turn.acquire(timeout=READ_PATIENCE):
+            return
+        try:
+            self._work_all()
+            if self._store is not None:  # The connection is this thread's.
+                self._store.close()
+        except Exception as error:  # noqa: BLE001  # whatever is broken: it goes on without
+            self._turn_off(error)
+            self._finish()
+        finally:
+            self._turn.release()
+
+    def _work_all(self) -> None:
+        self._worker = get_ident()
+        try:
+            while self._work():
+                pass
+        finally:
+            self._worker = None
 
     def read(self, number: int) -> bytes | None:
         """A value from the disk, pickled; None where there is none, or not in time."""
-        thread = self._thread
-        if thread is not None and thread.is_current():  # A value being pickled uses the cache.
+        if self._worker == get_ident():  # A value being pickled uses the cache.
             return self._fetched(number)
         asked = Read(number)
         self._reads.append(asked)
@@ -152,7 +182,10 @@ class SpillDisk:
         self._is_ending = True
         thread = self._thread
         if thread is None:
+            has_turn = self._turn.acquire(timeout=END_PATIENCE)
             self._finish()
+            if has_turn:
+                self._turn.release()
         elif not thread.is_current():
             self._ring()
             thread.join(END_PATIENCE)
@@ -164,6 +197,8 @@ class SpillDisk:
             self._is_resting = True
             self._ring()
             self._rested.acquire(timeout=max(0.0, until - time.monotonic()))
+        elif self._worker != get_ident():
+            self._has_turn = self._turn.acquire(timeout=max(0.0, until - time.monotonic()))
         self._ledger.lock.acquire(timeout=max(0.0, until - time.monotonic()))
 
     def after_fork_in_parent(self) -> None:
@@ -171,6 +206,9 @@ class SpillDisk:
         with contextlib.suppress(RuntimeError):
             self._ledger.lock.release()
         self._is_resting = False
+        if self._has_turn:
+            self._has_turn = False
+            self._turn.release()
         with contextlib.suppress(RuntimeError):
             self._go_on.release()
 
@@ -224,7 +262,9 @@ class SpillDisk:
         self._has_database = self._is_kept_on = False
         self._reads: deque[Read] = deque()
         self._is_ending = self._is_resting = self._is_busy = False
-        self._bell, self._rested, self._go_on = Lock(), Lock(), Lock()
+        self._worker = None
+        self._has_turn = False
+        self._turn, self._bell, self._rested, self._go_on = Lock(), Lock(), Lock(), Lock()
         for one in (self._bell, self._rested, self._go_on):
             one.acquire()
 
@@ -237,8 +277,8 @@ class SpillDisk:
         try:
             while self.is_on:
                 self._bell.acquire()
-                while self._work():
-                    pass
+                with self._turn:
+                    self._work_all()
                 if self._is_ending:
                     break
         except BaseException as error:  # noqa: BLE001  # whatever is broken: it goes on without

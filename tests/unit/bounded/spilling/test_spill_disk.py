@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
 import warnings
@@ -46,6 +47,36 @@ def stored(folder: str) -> int:
         for parent, _, files in os.walk(folder)
         for file in files
     )
+
+
+NO_THREAD = """
+import os, resource, sys, threading, time
+import diskcache
+from membudget import Cache
+
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (6 << 20), -1))  # Less than a thread's stack.
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    print("no thread")
+
+class Curious:
+    def __reduce__(self):
+        cache.get(0)  # Uses the cache while it is pickled.
+        return Curious, ()
+
+cache = Cache("alone", max_entries=5, spill=sys.argv[1])
+for number in range(40):
+    cache.set(number, Curious() if number % 10 == 9 else bytes(number))
+print(sum(cache.get(number) is not None for number in range(40)), cache.spill_stats().state)
+if (child := os.fork()) == 0:
+    cache.set("a", 1)
+    cache.set_many((number, 1) for number in range(40, 50))
+    os._exit(cache.get("a") != 1)
+print(os.waitpid(child, 0)[1], cache.get(1) == b"\\0")
+"""
 
 
 @contextlib.contextmanager
@@ -504,3 +535,12 @@ def test_a_child_spills_into_a_folder_of_its_own(tmp_path: Path, *, is_busy: boo
         assert cache[number] == [number]
     assert cache.spill_stats().directory == parents
     assert cache.spill_stats().state == "on"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on address space as Linux keeps it")
+def test_without_a_thread_who_evicts_writes_and_who_looks_up_reads(tmp_path: Path) -> None:
+    """Where none can be had nothing is lost, also with a value that uses the cache meanwhile."""
+    command = [sys.executable, "-c", NO_THREAD, str(tmp_path / "spill")]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # our own
+    assert told.splitlines() == ["no thread", "40 on", "0 True"]
+    assert not any((tmp_path / "spill").glob("*/cache.db"))
