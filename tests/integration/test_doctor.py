@@ -54,7 +54,11 @@ def found(rows: list[Row], text: str) -> Row:
         ({}, 0, ("200 MiB by cgroup v1 ", "rules", "ok")),
         ({"MEMBUDGET_LIMIT": "500MiB"}, 1, ("above the 200 MiB of the cgroup", "", "warning")),
         ({"MEMBUDGET_LIMIT": "150MiB"}, 0, ("150 MiB by the settings", "rules", "ok")),
-        ({"MEMBUDGET_LIMIT": "4MiB"}, 2, ("a budget cannot start here", "", "danger")),
+        (
+            {"MEMBUDGET_LIMIT": "4MiB"},
+            2,
+            ("a budget would start and could not be kept", "4.00 MiB", "danger"),
+        ),
         ({"MEMBUDGET_LIMIT": "4"}, 1, ("MEMBUDGET_LIMIT '4' has no unit", "", "warning")),
         ({"MALLOC_TRIM_THRESHOLD_": "65536"}, 1, ("MALLOC_TRIM_THRESHOLD_=65536", "", "warning")),
     ],

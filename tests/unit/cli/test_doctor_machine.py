@@ -255,6 +255,9 @@ def test_a_brake_that_cannot_be_armed_is_worse_where_it_is_asked_for(
 def test_a_budget_that_cannot_start_is_a_danger() -> None:
     """Nothing protects the program as things are."""
     assert only(judge_start({"error": "limit 5 MiB"}, is_wanted=False)).grade is Grade.DANGER
+    lacks = {"lacks": ["the limit is below"], "note": "brake armed: 1 GiB"}
+    start, _brake = judge_start(lacks, is_wanted=False)
+    assert (start.grade, start.found.endswith("the limit is below")) == (Grade.DANGER, True)
     assert only(judge_start("no answer", is_wanted=False)).grade is Grade.WARNING
 
 

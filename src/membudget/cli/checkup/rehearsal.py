@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 _PROGRAM = f"""
 import json
 from membudget.budget.start import start
-from membudget.core import Started
+from membudget.core import Shortcoming, Started
 from membudget.errors import MembudgetError
 told = []
 try:
     budget = start(thread=False, sinks=[told.append], brake=True, cleanup={{"auto": False}},
                    emergency={{"protection": False}}, agent={{"directory": "none"}})
     budget.stop()
+    lacks = [one.what for one in told if isinstance(one, Shortcoming)]
     event = next(one for one in told if isinstance(one, Started))
     reading = event.reading
     answer = {{"note": event.note, "used": reading.used, "limit": reading.limit,
-              "source": reading.source}}
+              "source": reading.source, "lacks": lacks}}
 except MembudgetError as error:
     answer = {{"error": str(error)}}
 print("\\n{MARK}" + json.dumps(answer))
@@ -66,7 +67,10 @@ def judge_start(answer: Mapping[str, Any] | str, *, is_wanted: bool) -> Iterator
     if "error" in answer:
         yield danger("start", f"a budget cannot start here: {answer['error']}")
         return
-    yield ok("start", f"a budget would start; {_fullest(answer)}")
+    for what in answer.get("lacks", ()):
+        yield danger("start", f"a budget would start and could not be kept: {what}")
+    if not answer.get("lacks"):
+        yield ok("start", f"a budget would start; {_fullest(answer)}")
     told = answer["note"]
     if told.startswith("brake armed"):
         yield ok("brake", f"it can be armed here ({told.removeprefix('brake armed: ')})")
