@@ -21,7 +21,7 @@ _FORK, _EXIT = 1, 0x80000000
 _SO_RCVBUFFORCE = 33
 _ROOM = 64 << 20
 
-_ASKED_FOR = {0, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_ASKED_FOR = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 """How processes end that their own supervisor, or a person, ends."""
 
 
@@ -53,7 +53,7 @@ class Deaths(AbstractContextManager["Deaths"]):
             if what == _FORK and two in family:
                 family.add(four)
             elif what == _EXIT and one == two and one in family:
-                found += os.WTERMSIG(three) not in _ASKED_FOR if os.WIFSIGNALED(three) else 0
+                found += os.WIFSIGNALED(three) and os.WTERMSIG(three) not in _ASKED_FOR
         return found
 
     def _events(self) -> Iterator[tuple[int, ...]]:

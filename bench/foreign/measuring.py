@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from itertools import permutations
 from math import comb, isnan, nan
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from programs import Ready, Subject
 
+    from cgroup_v1 import LimitedGroup
+
 _RUN = (sys.executable, "-m", "membudget", "run")
 UNDER_RUN = (*_RUN, "--limit", "400MiB", "--")
 IN_A_GROUP = (*_RUN, "--")
@@ -31,7 +33,7 @@ IN_A_GROUP = (*_RUN, "--")
 WAYS = ("without", "with", "again")
 """The second run without shows what two equal runs differ by: the noise floor."""
 
-MARK = "membudget: "
+_MARK = "membudget: "
 """How the lines begin that `run` writes to standard error."""
 
 _CONFIDENCE = 0.95
@@ -80,15 +82,24 @@ def measure(subject: Subject, pairs: int) -> Iterator[dict[str, Run]]:
         yield {way: _run(subject, way) for way in orders[number % len(orders)]}
 
 
-def _run(subject: Subject, way: str) -> Run:
+@contextmanager
+def place(subject: Subject, way: str) -> Iterator[tuple[LimitedGroup | None, Sequence[str]]]:
+    """The group that it is to run in, if any, and the command to start it behind."""
     prefix: Sequence[str] = () if way != "with" else IN_A_GROUP if subject.room else UNDER_RUN
+    if subject.room is None:
+        yield None, prefix
+        return
+    with limited_group(subject.room) as group:
+        yield group, group.enter_command(prefix)
+
+
+def _run(subject: Subject, way: str) -> Run:
     with ExitStack() as stack:
-        group = stack.enter_context(limited_group(subject.room)) if subject.room else None
+        group, prefix = stack.enter_context(place(subject, way))
         deaths = stack.enter_context(Deaths())
         ended, began = _children_processor_time(), time.perf_counter()
         try:
-            entered = group.enter_command(prefix) if group is not None else prefix
-            ready = stack.enter_context(subject.run(entered))
+            ready = stack.enter_context(subject.run(prefix))
         except _FAILURES as error:
             killed = group.oom_kills() if group is not None else None
             seen = [f"did not come up: {error!r}"]
@@ -116,11 +127,15 @@ def _end(ready: Ready) -> tuple[int | None, list[str], list[str]]:
         outcome = ready.program.end(ready.by)
     except subprocess.TimeoutExpired:
         return None, ["did not end when asked to"], []
-    errors = outcome.errors.splitlines()
-    lines = [line for line in errors if MARK in line]
-    own = "\n".join(line for line in errors if MARK not in line)
+    lines = lines_of(outcome.errors)
+    own = "\n".join(line for line in outcome.errors.splitlines() if line not in lines)
     code, *said = outcome._replace(errors=own).general()
     return code, sorted(set().union(*said)), lines
+
+
+def lines_of(errors: str) -> list[str]:
+    """What membudget wrote among a program's errors."""
+    return [line for line in errors.splitlines() if _MARK in line]
 
 
 def differences(rounds: Sequence[dict[str, Run]]) -> list[str]:

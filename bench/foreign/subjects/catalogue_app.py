@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PRODUCTS = 200_000
+PRODUCTS = 170_000
 SEEN = 20_000
 """Products that are asked for; nobody looks at the others, and their pages stay shared."""
 PAGE = 300

@@ -55,7 +55,7 @@ class Program:
         """What it said on either stream, as soon as it has."""
         until = time.monotonic() + PATIENCE
         while True:
-            said = self._read("stdout") + self._read("stderr")
+            said = self.read("stdout") + self.read("stderr")
             if (found := re.search(pattern, said, re.MULTILINE)) is not None:
                 return found
             assert self.process.poll() is None, said
@@ -75,9 +75,10 @@ class Program:
         assert self.process.stdin is not None
         self.process.stdin.close()
         code = self.process.wait(PATIENCE)
-        return Outcome(code, self._read("stdout"), self._read("stderr"))
+        return Outcome(code, self.read("stdout"), self.read("stderr"))
 
-    def _read(self, stream: str) -> str:
+    def read(self, stream: str) -> str:
+        """What it has said on "stdout" or "stderr" so far."""
         return (self._folder / stream).read_text().replace(str(self._folder), "")
 
 
