@@ -30,13 +30,16 @@ class Deaths(AbstractContextManager["Deaths"]):
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
-        with suppress(OSError):
-            heard = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _CONNECTOR)
+        heard = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _CONNECTOR)
+        asked = struct.pack("=I", _LISTEN)
+        asked = _MESSAGE.pack(_PROCESSES, _PROCESSES, 0, 0, len(asked), 0) + asked
+        try:
             heard.bind((0, _PROCESSES))
             heard.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
-            asked = struct.pack("=I", _LISTEN)
-            asked = _MESSAGE.pack(_PROCESSES, _PROCESSES, 0, 0, len(asked), 0) + asked
             heard.send(_HEADER.pack(_HEADER.size + len(asked), 3, 0, 0, 0) + asked)
+        except OSError:
+            heard.close()
+        else:
             heard.setblocking(False)
             self._socket = heard
 
