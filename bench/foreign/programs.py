@@ -196,7 +196,7 @@ PROGRAMS: dict[str, Subject] = {
         _served(
             arguments=_PRELOAD,
             path="/products/{}",
-            requests=2000,
+            requests=4000,
             workers=4,
             clients=4,
             cwd=_SUBJECTS,

@@ -40,7 +40,8 @@ def main() -> int:
         rested = len(lines) - len(first)
         rate = rested * 60 / options.minutes
         print(f"| {name} | {len(first)} | {rested} | {rate:.0f} |")
-        print(*lines[len(first) :], sep="\n", file=sys.stderr)
+        for line in lines[len(first) :]:
+            print(line, file=sys.stderr)
         is_quiet = is_quiet and rate <= _AIM
     return int(not is_quiet)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PRODUCTS = 170_000
-SEEN = 20_000
+SEEN = 60_000
 """Products that are asked for; nobody looks at the others, and their pages stay shared."""
 PAGE = 300
 
