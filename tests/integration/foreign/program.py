@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from commands import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FOREIGN = Path(__file__).parent
 # Isolated, so that what stands on PYTHONPATH is loaded by the program alone.
@@ -55,28 +55,55 @@ class Program:
         """What it said on either stream, as soon as it has."""
         until = time.monotonic() + PATIENCE
         while True:
-            said = self._read("stdout") + self._read("stderr")
-            if (found := re.search(pattern, said)) is not None:
+            said = self.read("stdout") + self.read("stderr")
+            if (found := re.search(pattern, said, re.MULTILINE)) is not None:
                 return found
             assert self.process.poll() is None, said
             assert time.monotonic() < until, said
             time.sleep(POLL)
 
     def goes_on(self) -> None:
-        """Let it read the end of a line, and then the end of its input."""
+        """Let it read the end of a line."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
-        self.process.stdin.close()
+        self.process.stdin.flush()
 
     def end(self, by: signal.Signals | None = None) -> Outcome:
-        """Its outcome, after a signal to its first process where one is given."""
+        """Its outcome, after the end of its input and a signal to its first process, if given."""
         if by is not None:
             self.process.send_signal(by)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         code = self.process.wait(PATIENCE)
-        return Outcome(code, self._read("stdout"), self._read("stderr"))
+        return Outcome(code, self.read("stdout"), self.read("stderr"))
 
-    def _read(self, stream: str) -> str:
+    def read(self, stream: str) -> str:
+        """What it has said on "stdout" or "stderr" so far."""
         return (self._folder / stream).read_text().replace(str(self._folder), "")
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], folder: Path, *, cwd: Path, environment: Mapping[str, str]
+) -> Iterator[Program]:
+    """A program whose streams are files in a folder; nothing of it is left."""
+    with (folder / "stdout").open("wb") as output, (folder / "stderr").open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+            text=True,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        yield Program(process, folder)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @contextlib.contextmanager
@@ -88,26 +115,13 @@ def running(
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Program]:
-    """Python with these arguments, started without or with a budget; nothing of it is left."""
+    """Python with these arguments, started without or with a budget."""
     folder = streams / way
     folder.mkdir()
-    with (folder / "stdout").open("wb") as output, (folder / "stderr").open("wb") as errors:
-        process = subprocess.Popen(
-            [*WAYS[way], python, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=errors,
-            text=True,
-            cwd=cwd,
-            env=clean_environment(environment),
-            start_new_session=True,
-        )
-    try:
-        yield Program(process, folder)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    command = [*WAYS[way], python, *arguments]
+    kept = clean_environment(environment)
+    with started(command, folder, cwd=cwd, environment=kept) as program:
+        yield program
 
 
 def both(see: Callable[[str], T]) -> tuple[T, T]:
