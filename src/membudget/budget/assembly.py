@@ -18,7 +18,7 @@ from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.combine import capped, every, tightest, while_limited
 from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
-from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
+from membudget.probes.process import process_probe, rlimit_probe
 from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from membudget.budget.sampling import Sampling
     from membudget.core import Hint, Probe, Reading, Reclaimer, Sink
     from membudget.host.presence import Presence
-    from membudget.probes.portable import PortableProcessProbe
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
 
@@ -59,7 +58,7 @@ class Sources:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.process: ProcessProbe | PortableProcessProbe = process_probe()
+        self.process = process_probe()
         self.cgroup: CgroupProbe | None = None
         self.failures: list[tuple[str, Exception]] = []
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
@@ -89,11 +88,6 @@ class Sources:
         """
         self._check(limit)
         self._own: Probe = self.process if limit is None else capped(self.process, limit)
-
-    def reopen(self) -> None:
-        """Read this process again, not its parent, in a forked child."""
-        if isinstance(self.process, ProcessProbe):
-            self.process.reopen()
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -171,9 +165,10 @@ def build_governor(
         return [*kernel_hints(sources.cgroup, marks)[0], *_findable(presence, governor)]
 
     def reopen() -> None:
-        sources.reopen()
         if presence is not None:
             presence.abandon_in_child()
+        if sampling is not None:
+            sampling.begin_in_child()
 
     governor = Governor(
         sources.probe,
@@ -261,10 +256,12 @@ def _findable(presence: Presence | None, governor: Governor) -> Sequence[Hint]:
     """The control socket, where it can be had: a budget is kept without one as well."""
     if presence is None:
         return ()
+    is_new = not presence.is_open
     try:
         hint = presence.open()
     except (MembudgetError, OSError) as error:
         governor.tell.failed("control socket", error)
         return ()
-    governor.watch.ring()  # Its slot gets its first figures now, not after an interval.
+    if is_new:
+        governor.watch.ring()  # Its slot gets its first figures now, not after an interval.
     return (hint,)

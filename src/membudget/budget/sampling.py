@@ -70,6 +70,7 @@ class Sampling:
         self._ahead: Foresight | None = None
         self._tracing: Tracing | None = None
         self._is_loading = self._is_given_up = False
+        self._inherited: tuple[Any, ...] | None = None
         self.wall: Callable[[], float] = time.time
         self.requests: Callable[[], int | None] = lambda: None
         self.culprits: Finder = lambda _verdict, _samples: self.suspected()
@@ -183,12 +184,25 @@ class Sampling:
         """Go on."""
 
     def after_fork_in_child(self) -> None:
-        """Begin anew."""
+        """Have no samples; what else there is to begin anew waits for the child's first step."""
+        if self._inherited is None:
+            self._inherited = (
+                *(self._ring, self._taker, self._keeper),
+                *(self._watch, self._suspects, self._ahead),
+            )
+        self._ring = self._taker = self._keeper = None
+        self._watch = self._suspects = self._ahead = None
+
+    def begin_in_child(self) -> None:
+        """Begin anew, at the child's first step."""
+        if self._inherited is None:
+            return
+        self._ring, _, self._keeper, self._watch, self._suspects, self._ahead = self._inherited
+        self._inherited = None
         if self._is_loading and self._governor is not None:
             self._is_given_up = True
             error = RuntimeError("forked amid an import: no samples here")
             self._governor.tell.failed("sample", error)
-        self._taker = None
         if self._ring is not None:
             self._ring.clear()
         if self._efficiency is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from os import getpid
 from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
@@ -35,7 +36,8 @@ class ProcessProbe:
     """What one process holds, from Linux's /proc: anonymous and shared memory, without files.
 
     Any thread may call it. Cost: 4 µs, and 30 µs more when its shared pages moved by over 1 MiB.
-    A descriptor of /proc/self still shows the parent after a fork: the child must call `reopen`.
+    A descriptor of /proc/self still shows the parent after a fork, so a child opens its own at the
+    first reading.
 
     Args:
         pid: The process, or None for this one.
@@ -46,7 +48,10 @@ class ProcessProbe:
         ProbeError: There is no such process.
     """
 
-    __slots__ = ("_folder", "_now", "_page", "_shared_seen", "_shmem", "_stack", "_statm", "pid")
+    __slots__ = (
+        *("_folder", "_now", "_opened_by", "_page", "_shared_seen", "_shmem", "_stack", "_statm"),
+        "pid",
+    )
 
     def __init__(
         self,
@@ -59,8 +64,7 @@ class ProcessProbe:
         self._folder = f"{proc}/{'self' if pid is None else pid}"
         self._now = now
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._statm = KernelFile(f"{self._folder}/statm")
-        self._read_status(shared=0)
+        self._open()
 
     def __call__(self) -> Reading:
         """Read the process.
@@ -96,12 +100,18 @@ class ProcessProbe:
         Raises:
             ProbeError: The process has ended.
         """
+        if self._opened_by != getpid():
+            self.reopen()
         fields = self._statm.read().split(None, 3)
         return (int(fields[_RESIDENT]) - int(fields[_SHARED])) * self._page + self._shmem
 
     def reopen(self) -> None:
-        """Open the files anew, as a child must after a fork."""
+        """Open the files anew."""
         self._statm.close()
+        self._open()
+
+    def _open(self) -> None:
+        self._opened_by = getpid()
         self._statm = KernelFile(f"{self._folder}/statm")
         self._read_status(shared=0)
 
@@ -110,6 +120,8 @@ class ProcessProbe:
         self._statm.close()
 
     def _pages(self) -> tuple[int, int, int, int]:
+        if self._opened_by != getpid():
+            self.reopen()
         try:
             text = self._statm.read()
             fields = text.split()
