@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
-from membudget.budget.collecting import CollectAndTrim
+from membudget.budget.collecting import CollectAndTrim, MayStop
 from membudget.core import Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
@@ -24,7 +24,9 @@ from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
+from membudget.reclaimers.inherited import Inherited
 from membudget.reclaimers.trim import trim
+from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
 from membudget.units import human_bytes
 
@@ -142,13 +144,14 @@ def build_governor(
     """
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
-    # One collection for both rungs, so that together they keep to the share of the time; the
-    # cooldown holds below EMERGENCY only.
-    collection = Collect(time_share=share)
+    # One collection for all who ask, so that together they keep to the share of the time and pause
+    # where nothing is found; the cooldown holds below EMERGENCY only.
+    collection = Collect(time_share=share, own=own, held=registry.held_bytes)
     full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
     gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
     trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
-    young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY)
+    young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
+    inherited = Inherited()
     standard = throttled(StandardCaches(own), cooldown)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
@@ -175,7 +178,7 @@ def build_governor(
         settings.marks(),
         [*ladder, young, GiveBack(registry), standard, full, last, *trims],
         sinks,
-        chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection()],
+        chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection(young)],
         registry=registry,
         own=own,
         hints=hints,
@@ -188,17 +191,25 @@ def build_governor(
         protection=lambda owner: protection(settings, owner),
         take=sampling.take if sampling is not None else None,
     )
+    may_stop = MayStop(collection, inherited, lambda: governor.pressure.level)
+    may_collect = settings["cleanup.auto"]
     if sampling is not None:
-        may_collect = settings["cleanup.auto"]
-        sampling.attach(
-            governor, CollectAndTrim(full, gentle, own, governor.tell) if may_collect else None
-        )
-    if settings["cleanup.auto"]:
+        check = CollectAndTrim(full, gentle, own, governor.tell, may_stop=may_stop)
+        sampling.attach(governor, check if may_collect else None, collection.learn)
+    if may_collect:
         divide_among_caches(governor, settings)
-        collect = CollectAbove(
-            settings["cleanup.gc_above"], own, governor.tell, time_share=share, cooldown=cooldown
+        is_asked = settings.origins["cleanup.gc_above"] != DEFAULT
+        governor.chores.append(
+            CollectAbove(
+                settings["cleanup.gc_above"],
+                own,
+                governor.tell,
+                full,
+                lambda: may_stop(is_asked=is_asked),
+            )
         )
-        governor.chores.append(collect)
+        registry.add(inherited)
+        governor.at_stop += [inherited.thaw, lambda: registry.remove(inherited)]
     return governor
 
 

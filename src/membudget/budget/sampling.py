@@ -61,6 +61,7 @@ class Sampling:
         self._registry = registry
         self._governor: Governor | None = None
         self._collect: Callable[[int], tuple[int, int] | None] | None = None
+        self._learn: Callable[[float, int], object] | None = None
         self._ring: SampleRing | None = None
         self._taker: Taker | None = None
         self._efficiency: Efficiency | None = None
@@ -77,7 +78,10 @@ class Sampling:
         self.change: Callable[[Settings], object] | None = None
 
     def attach(
-        self, governor: Governor, collect: Callable[[int], tuple[int, int] | None] | None
+        self,
+        governor: Governor,
+        collect: Callable[[int], tuple[int, int] | None] | None,
+        learn: Callable[[float, int], object] | None = None,
     ) -> None:
         """Serve this governor until it stops.
 
@@ -85,8 +89,9 @@ class Sampling:
             governor: Tells, and has the chores run.
             collect: Collects and trims once, given the bytes wanted; returns the bytes freed and
                 returned, or None while it may not. None where it never may.
+            learn: Told of each full collection, once samples are taken: seconds and live blocks.
         """
-        self._governor, self._collect = governor, collect
+        self._governor, self._collect, self._learn = governor, collect, learn
         governor.at_stop.append(self.stop)
         self._registry.add(self)
 
@@ -231,7 +236,7 @@ class Sampling:
             return None if heap is None else heap.in_use
 
         if self._efficiency is None:
-            self._efficiency = Efficiency()
+            self._efficiency = Efficiency(self._learn)
             self._efficiency.begin()
         sources = Sources(
             malloc=malloc,
