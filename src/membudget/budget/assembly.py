@@ -24,7 +24,7 @@ from membudget.reclaimers.adopted.standard import StandardCaches
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
-from membudget.reclaimers.inherited import Inherited
+from membudget.reclaimers.shared import SharedPages
 from membudget.reclaimers.trim import trim
 from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
@@ -146,12 +146,14 @@ def build_governor(
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
     # One collection for all who ask, so that together they keep to the share of the time and pause
     # where nothing is found; the cooldown holds below EMERGENCY only.
-    collection = Collect(time_share=share, own=own, held=registry.held_bytes)
+    shared = SharedPages(own)
+    collection = Collect(
+        time_share=share, own=own, held=registry.held_bytes, would_copy=shared.would_be_copied
+    )
     full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
     gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
     trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
     young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
-    inherited = Inherited()
     standard = throttled(StandardCaches(own), cooldown)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
@@ -191,7 +193,7 @@ def build_governor(
         protection=lambda owner: protection(settings, owner),
         take=sampling.take if sampling is not None else None,
     )
-    may_stop = MayStop(collection, inherited, lambda: governor.pressure.level)
+    may_stop = MayStop(collection, shared, lambda: governor.pressure.level)
     may_collect = settings["cleanup.auto"]
     if sampling is not None:
         check = CollectAndTrim(full, gentle, own, governor.tell, may_stop=may_stop)
@@ -208,8 +210,8 @@ def build_governor(
                 lambda: may_stop(is_asked=is_asked),
             )
         )
-        registry.add(inherited)
-        governor.at_stop += [inherited.thaw, lambda: registry.remove(inherited)]
+        registry.add(shared)
+        governor.at_stop += [shared.thaw, lambda: registry.remove(shared)]
     return governor
 
 

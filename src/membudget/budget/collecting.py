@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from membudget.core import Clock, Event, Reclaimer
     from membudget.heap.freed import Freed, Garbage
     from membudget.reclaimers.collect import Collect
-    from membudget.reclaimers.inherited import Inherited
+    from membudget.reclaimers.shared import SharedPages
 
 NAME = "leak check"
 
@@ -27,13 +27,13 @@ class MayStop:
 
     Args:
         collect: The full collection.
-        inherited: Tells the program's frozen objects from ours.
+        shared: Tells the program's frozen objects from ours.
         level: The level now.
     """
 
-    def __init__(self, collect: Collect, inherited: Inherited, level: Callable[[], Level]) -> None:
+    def __init__(self, collect: Collect, shared: SharedPages, level: Callable[[], Level]) -> None:
         self._collect = collect
-        self._inherited = inherited
+        self._shared = shared
         self._level = level
 
     def __call__(self, *, is_asked: bool = False) -> bool:
@@ -42,7 +42,7 @@ class MayStop:
             return True
         if not is_on() or not (is_asked or self._collect.expected() <= SHORT):
             return False
-        return not self._inherited.is_frozen_by_program()
+        return not self._shared.is_frozen_by_program()
 
 
 class CollectAndTrim:

@@ -1,7 +1,7 @@
 """Garbage collection as a reclaimer and as a chore.
 
 A full collection holds the GIL for 85 to 170 ms per million tracked containers, and rewrites pages
-that forked workers share (`inherited`). So a full one keeps to a share of the time (dask's
+that forked workers share (`shared`). So a full one keeps to a share of the time (dask's
 ThrottledGC has the same idea), comes late on the ladder, and pauses longer and longer where it
 frees nothing of note; young ones are cheap where the heap is old.
 
@@ -87,6 +87,7 @@ class Collect:
         cooldown: Seconds at least between two; None is no limit.
         own: Reads the bytes of the process now; None counts live blocks alone.
         held: Bytes that holders count now, whose fall may have left garbage.
+        would_copy: Whether pages that are shared would be copied for it, and more than it may free.
 
     Attributes:
         objects: How many the last one freed; None before the first.
@@ -104,6 +105,7 @@ class Collect:
         cooldown: float | None = None,
         own: Callable[[], int] | None = None,
         held: Callable[[], int] | None = None,
+        would_copy: Callable[[], bool] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.name = "full gc" if generation == FULL else "young gc"
@@ -114,6 +116,7 @@ class Collect:
         self._cooldown = cooldown
         self._own = own or _nothing
         self._holders = held or _nothing
+        self._would_copy = would_copy or _nothing
         self._clock = clock or SystemClock()
         self._not_before = self._idle_until = self._look_at = float("-inf")
         self._pause = FIRST_PAUSE
@@ -128,9 +131,9 @@ class Collect:
         now = self._clock.now()
         if now < self._not_before or (now < self._idle_until and not self._may_find_more(now)):
             return 0
-        if self._generation != FULL and not (is_on() and self.expected() <= SHORT):
-            return 0
-        return None
+        if self._generation != FULL:
+            return None if is_on() and self.expected() <= SHORT else 0
+        return 0 if self._would_copy() else None
 
     def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # a collection cannot be cut short
         """Collect, and claim what the process shrank by, less the pages that had to be copied.

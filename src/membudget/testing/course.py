@@ -10,7 +10,7 @@ import gc
 import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.reclaimers.inherited import INTERPRETERS
+from membudget.reclaimers.shared import INTERPRETERS
 from membudget.testing.growth import grew_in_every, is_lasting, least_growth, longer, size_of_rounds
 from membudget.testing.leftovers import PATIENCE, Leftovers, has_loop
 from membudget.testing.meter import RoundMeter
