@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from typing import TYPE_CHECKING
 
 from membudget.core import Severity
@@ -11,9 +13,11 @@ from membudget.sinks.combine import merged
 from membudget.sinks.log import StandardError, stderr_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from membudget.budget.handle import Budget
+
+_HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
 
 VARIABLE = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
@@ -26,7 +30,8 @@ def start_launched() -> Budget | None:
     itself. Whatever goes wrong is one line; the program runs on without a budget.
     """
     mode = os.environ.get(VARIABLE)
-    if mode is None:
+    helper = helper_of(sys.orig_argv)
+    if mode is None or helper == "resource_tracker":
         return None
     import atexit  # only launched programs get here
 
@@ -40,7 +45,20 @@ def start_launched() -> Budget | None:
         StandardError().write(f"membudget: no budget for this process: {error}")
         return None
     atexit.register(budget.stop)
+    if helper == "forkserver":
+        budget.governor.watch.park()
     return budget
+
+
+def helper_of(words: Sequence[str]) -> str:
+    """Which of multiprocessing's own helpers a command line starts, or an empty text.
+
+    They hold nothing and are not governed: not the tracker of resources at all, of a server of
+    forks its children. joblib's are called alike.
+    """
+    code = next((code for flag, code in zip(words, words[1:], strict=False) if flag == "-c"), "")
+    found = _HELPER.match(code)
+    return found[1] if found else ""
 
 
 def _unbind(environ: Mapping[str, str]) -> None:

@@ -128,7 +128,7 @@ class Watch:
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
         self._inherited: list[Doorbell] = []
-        self._is_paused = self._is_bell_stale = self._is_rung = False
+        self._is_paused = self._is_bell_stale = self._is_rung = self._is_parked = False
         self._pace: _Pace | None = None
 
     @property
@@ -147,7 +147,7 @@ class Watch:
         Args:
             rest: Seconds that it does nothing at first, if no step is due before.
         """
-        if self.is_running:
+        if self.is_running or self._is_parked:
             return
         now = self._governor.clock.now()
         if self._pace is None:
@@ -167,6 +167,11 @@ class Watch:
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()
+
+    def park(self) -> None:
+        """End the thread for good, but for the children: they start theirs."""
+        self.stop()
+        self._is_parked = True
 
     def _end_thread(self, patience: float) -> None:
         thread, self._thread = self._thread, None
@@ -215,8 +220,8 @@ class Watch:
         self._inherited += [bell for bell in (self._bell, self._late_bell) if bell is not None]
         self._bell = self._late_bell = self._pace = None
         # A ring from another thread may have begun one anew since the pause.
-        self._is_paused = self._is_paused or self._thread is not None
-        self._thread = None
+        self._is_paused = self._is_paused or self._is_parked or self._thread is not None
+        self._thread, self._is_parked = None, False
         self.resume(LONGEST_WAIT)
 
     def _own_bell(self) -> Doorbell:
