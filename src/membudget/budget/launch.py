@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.core import Severity
@@ -56,7 +57,7 @@ def helper_of(words: Sequence[str]) -> str:
     They hold nothing and are not governed: not the tracker of resources at all, of a server of
     forks its children. joblib's are called alike.
     """
-    code = next((code for flag, code in zip(words, words[1:], strict=False) if flag == "-c"), "")
+    code = next((code for flag, code in pairwise(words) if flag == "-c"), "")
     found = _HELPER.match(code)
     return found[1] if found else ""
 

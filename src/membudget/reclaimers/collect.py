@@ -145,7 +145,8 @@ class Collect:
         self.objects = gc.collect(self._generation)
         after = sys.getallocatedblocks()
         took, ended = time.thread_time() - spent, self._clock.now()
-        freed = max((before - after) * _BLOCK, size - self._own())
+        # Blocks that fell without a single object freed were free lists.
+        freed = max((before - after) * _BLOCK, size - self._own()) if self.objects else 0
         claimed = max(0, freed - (_faulted() - faults))
         if self._generation == FULL:
             self.learn(took, before)
