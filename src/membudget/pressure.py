@@ -4,13 +4,15 @@ Each level above NORMAL is a gate of its own. A gate opens when its mark is reac
 bytes, by a part's own mark or by the seconds left), for EMERGENCY at once, for the others on two
 readings in a row, so that a single odd figure raises nothing. It closes after three readings and
 a second at or below the mark beneath, or after a minute below its own mark: no state may depend
-on history for ever. The level is the highest open gate.
+on history for ever. One that only the seconds left have opened closes when nothing is foretold any
+more: growth that has ended is no pressure. The level is the highest open gate.
 
-Seconds left are judged on the growth that nobody governs, what holders took in subtracted. A cache
-that fills at 1 GB/s stops at the meter's mark by itself; calling that an emergency would cry wolf
-at every warm start. A trend
-counts only above the low mark, and only once it has been watched for a twentieth of the time it
-foretells.
+Seconds left are judged on the growth that nobody governs, what holders took in and what admission
+granted subtracted. A cache that fills at 1 GB/s stops at the meter's mark by itself; calling that
+an emergency would cry wolf at every warm start. A trend counts only from the mark beneath on (time
+brings a level forward by one mark, no more: a burst of 100 ms at 72 % is no emergency, and emptying
+caches at 250 MB/s would delay its end by less), and only once it has been watched for a twentieth
+of the time it foretells.
 
 What a day of samples foretells (`foretold`) is told as the seconds left where the readings show no
 trend, or a slower one: a leak of 12 MB/h moves no ten readings. It opens no gate. It is known to
@@ -61,6 +63,7 @@ class Gate(Record):
         calm: Readings in a row at or below the mark beneath.
         calm_since: When the first of those was taken.
         reached: When the mark was last reached.
+        is_foretold: Whether it was only ever reached by the seconds left.
     """
 
     is_open: bool = False
@@ -68,6 +71,7 @@ class Gate(Record):
     calm: int = 0
     calm_since: float = 0.0
     reached: float = float("-inf")
+    is_foretold: bool = False
 
 
 _CLOSED = (Gate(), Gate(), Gate())
@@ -104,6 +108,7 @@ def judge(
     taken_in: int = 0,
     window: int = WINDOW,
     foretold: float | None = None,
+    floor: int = 0,
 ) -> Judgement:
     """Judge a reading in the light of those before it.
 
@@ -111,11 +116,12 @@ def judge(
         reading: What was just read.
         marks: Where the levels begin.
         before: The judgement of the reading before, or None at the first.
-        taken_in: Bytes that holders under the meter took in so far; what they explain of the
-            growth is theirs to stop, and not foretold.
+        taken_in: Bytes that holders under the meter took in so far, and that admission granted;
+            what they explain of the growth is theirs to stop, and not foretold.
         window: Readings over which growth is taken, at least 2.
         foretold: When the limit will be met as a day of samples goes on, on the readings' clock,
             or None.
+        floor: Bytes that shrinking was seen not to lower, or 0; told, and raises nothing.
 
     Note:
         Cost: about 5 µs. Raising `used` never lowers the level (property-tested).
@@ -136,6 +142,7 @@ def judge(
     level = next((lv for lv, gate in _DOWNWARD if gates[gate].is_open), Level.NORMAL)
     if level and not cause and before is not None:
         cause = before.pressure.cause
+    elsewhere = reading.elsewhere if level else 0
     pressure = Pressure(
         level=level,
         used=reading.used,
@@ -146,6 +153,8 @@ def judge(
         cause=cause,
         shutdown=hits >= _SHUTDOWN_READINGS,
         source=reading.source,
+        floor=floor,
+        elsewhere=elsewhere if elsewhere > reading.used / 2 else 0,
     )
     return Judgement(pressure=pressure, gates=gates, shutdown_hits=hits, window=seen)
 
@@ -160,7 +169,7 @@ def _step_gates(
     """The three gates after this reading, and why the highest mark reached is reached."""
     gates, cause = [], ""
     for level, gate in zip(_LEVELS, before, strict=True):
-        reason = _reason(reading, marks, level, lines[level], trend)
+        reason = _reason(reading, marks, level, lines, trend)
         is_calm = reading.used <= lines[level - 1] and not _part_reaches(
             reading, marks, level, PART_RELEASE
         )
@@ -210,14 +219,21 @@ def _nearest(left: float | None, foretold: float | None, reading: Reading) -> fl
     return foretold - reading.at if left is None else min(left, foretold - reading.at)
 
 
-def _reason(reading: Reading, marks: Marks, level: Level, top: float, trend: _Trend) -> str:
+def _reason(
+    reading: Reading, marks: Marks, level: Level, lines: tuple[float, ...], trend: _Trend
+) -> str:
     """Why this level's mark is reached, or an empty text."""
-    if reading.used >= top:
+    if reading.used >= lines[level]:
         return level.name.lower()
     if marks.parts and (part := _part_reaches(reading, marks, level, 1.0)):
         return part
     horizon = HORIZONS[level]
-    if trend.left is None or trend.left > horizon or trend.watched < horizon * WATCHED_SHARE:
+    if (
+        reading.used < lines[level - 1]
+        or trend.left is None
+        or trend.left > horizon
+        or trend.watched < horizon * WATCHED_SHARE
+    ):
         return ""
     return _TIME
 
@@ -240,13 +256,15 @@ def _stepped(gate: Gate, level: Level, at: float, *, reason: str, is_calm: bool)
         # What is only foretold is never believed on one reading.
         needed = 1 if level is Level.EMERGENCY and reason != _TIME else 2
         is_open = gate.is_open or hits >= needed
-        return Gate(is_open=is_open, hits=hits, reached=at)
+        is_foretold = reason == _TIME and (gate.is_foretold or not gate.is_open)
+        return Gate(is_open=is_open, hits=hits, reached=at, is_foretold=is_foretold)
+    is_calm = is_calm or gate.is_foretold
     calm = gate.calm + 1 if is_calm else 0
     since = gate.calm_since if gate.calm and is_calm else at
     rested = calm >= CALM_READINGS and at - since >= CALM_SECONDS
     if not gate.is_open or rested or at - gate.reached >= RELEASE_SECONDS:
         return _CLOSED[0]
-    return Gate(is_open=True, calm=calm, calm_since=since, reached=gate.reached)
+    return gate.replace(hits=0, calm=calm, calm_since=since)
 
 
 def _excess(reading: Reading, marks: Marks, low: float) -> int:

@@ -8,6 +8,7 @@ bytes or megabytes is exactly what cannot be guessed.
 from __future__ import annotations
 
 import re
+from binascii import crc32
 from typing import TypeVar
 
 from membudget.errors import ConfigError
@@ -23,6 +24,9 @@ MOST_SECONDS = 1000 * 365.25 * 86400
 """The longest time: a thousand years."""
 
 N = TypeVar("N", int, float)
+
+LONGEST_NAME = 200
+"""Characters of a name."""
 
 _LONGEST_TEXT = 100
 _LONGEST_SHOWN = 60
@@ -178,6 +182,69 @@ def human_seconds(seconds: float) -> str:
             number = seconds / scale
             return f"{number:.{0 if abs(number) >= 10 else 1}f} {unit}"  # noqa: PLR2004
     return f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms"  # noqa: PLR2004
+
+
+def printable(line: str) -> str:
+    """A line with what is not printable in it written as Python would write it in a string."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+
+
+def one_line(text: object, most: int = 80) -> str:
+    """Text from anywhere fit for a line: printable, its blanks single, and not long.
+
+    What is not printable (line ends, escapes for terminals, what turns the direction of writing)
+    is written as Python would write it in a string. Names, the texts of errors and what other
+    processes answer go through this once, where they leave the process or reach a terminal.
+
+    Args:
+        text: Text, or what `str` makes text of.
+        most: Characters at most; the end of what is longer is left out.
+    """
+    try:
+        whole = str(text)
+    except Exception:  # noqa: BLE001  # an error's own method, which is not ours
+        whole = f"a {type(text).__name__} without words"
+    part = whole[: 4 * most]  # It may be a gigabyte.
+    words = printable(" ".join(part.split()))
+    is_whole = len(words) <= most and len(part) == len(whole)
+    return words if is_whole else f"{words[: most - 3]}..."
+
+
+def checked_name(name: object, what: str) -> str:
+    """A name as a program gives it: printable, and at most 200 characters.
+
+    Args:
+        name: The name.
+        what: What is named, and after what, for an error: "a container after what it holds".
+
+    Raises:
+        ConfigError: It is no such text.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"the name {_shown(name)} is not a text: name {what}")
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(
+            f"the name {_shown(name[:LONGEST_NAME])} has {len(name):,} characters, and "
+            f"{LONGEST_NAME} are the most: name {what}"
+        )
+    if not name.isprintable():
+        odd = next(one for one in name if not one.isprintable())
+        raise ConfigError(
+            f"the name {_shown(name)} has the character {odd!a}, which no line can show: "
+            "leave it out"
+        )
+    return name
+
+
+def found_name(name: str) -> str:
+    """A name that was found and not given, such as a function's, as `checked_name` takes it."""
+    if len(name) <= LONGEST_NAME and name.isprintable():
+        return name
+    # What tells it from others may lie in the part that is left out.
+    code = crc32(name.encode("utf-8", "surrogatepass"))
+    return f"{one_line(name, LONGEST_NAME - 9)} {code:08x}"
 
 
 def how_many(count: int, what: str = "sample") -> str:

@@ -171,6 +171,29 @@ def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert page in found.stderr
 
 
+@pytest.mark.parametrize("what", ["document", "link", "pipe", "folder"])
+def test_a_page_replaces_nothing_but_a_page(tmp_path: Path, what: str) -> None:
+    """What else stands there stays, and is not waited for."""
+    path, page = tmp_path / "few.jsonl", tmp_path / "page.html"
+    path.write_text('{"wall": 1700000000, "rss": 1048576}\n')
+    (precious := tmp_path / "precious").write_text("dear diary")
+    if what == "document":
+        precious.rename(page)
+        precious = page
+    elif what == "link":
+        page.symlink_to(precious)
+    elif what == "pipe":
+        os.mkfifo(page)
+    else:
+        page.mkdir()
+    before = sorted(tmp_path.iterdir()), page.lstat().st_ino
+    found = membudget("report", "--samples", str(path), "--html", str(page))
+    assert found.returncode == 64
+    assert f"--html {page} is" in found.stderr
+    assert precious.read_text() == "dear diary"
+    assert (sorted(tmp_path.iterdir()), page.lstat().st_ino) == before
+
+
 def test_a_browser_shows_the_page_without_complaint(tmp_path: Path) -> None:
     """No sideways scrolling from 320 to 1400 px, nothing in the console, nothing fetched."""
     browser = browser_found()

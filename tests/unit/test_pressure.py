@@ -196,3 +196,25 @@ def test_marks_out_of_order_or_range_are_refused_by_name(marks: dict[str, object
     with pytest.raises(ConfigError) as caught:
         Marks(**marks)  # type: ignore[arg-type]  # that is the case under test
     assert "mark" in str(caught.value)
+
+
+def test_time_brings_a_level_forward_by_one_mark_and_no_more() -> None:
+    """At 250 MiB/s with a quarter second left, 72 % is but a warning."""
+    assert judged(71, 72, 73, 74, apart=0.02).pressure.level <= Level.WARNING
+    assert judged(71, 75, 79, 83, 86, apart=0.05).pressure.level is Level.CRITICAL
+    assert judged(71, 75, 80, 86, 91, 93, apart=0.05).pressure.level is Level.EMERGENCY
+
+
+def test_a_level_that_only_time_has_raised_ends_with_the_growth() -> None:
+    """A burst that is over at 83 % leaves a warning, not a critical state for a minute."""
+    raised = judged(72, 76, 80, 82, 83, apart=0.2)
+    assert raised.pressure.level is Level.CRITICAL
+    ended = judged(*[83] * 20, before=raised, start=1.0, apart=0.2)
+    assert ended.pressure.level is Level.WARNING
+
+
+def test_a_mark_that_was_reached_is_left_by_its_own_rule() -> None:
+    """Time that adds to a mark reached makes it end no sooner."""
+    raised = judged(80, 85, 91, 92, apart=0.2)
+    ended = judged(*[85] * 20, before=raised, start=1.0, apart=0.2)
+    assert ended.pressure.level is Level.CRITICAL

@@ -176,7 +176,7 @@ WRONG_YAML = {
     ),
     "memory:\n  components: {'': {max_items: 5}}": "a.yaml:2: components..max_items is not known",
     'memory:\n  components: {"a\\eb": {max_items: 5}}': (
-        "a.yaml:2: 'components.a\\x1bb.max_items' is not known"
+        "a.yaml:2: components.a\\x1bb.max_items is not known"
     ),
     "memory:\n  components.book.max_items: 5": (
         "a.yaml:2: components.book.max_items is one key with a dot: write it nested"
@@ -195,7 +195,7 @@ WRONG_YAML = {
     "memory:\n  limit: !size 5": "a.yaml:2: has a tag (!size): write the plain value",
     "memory:\n  ? [a]\n  : 1": "a.yaml:2: has a key that is no word: write it as key: value",
     "memory:\n  5: 1": "a.yaml:2: 5 is not known: `membudget config explain` shows all",
-    'memory:\n  "a\\nb\\e": 1': "a.yaml:2: 'a b\\x1b' is not known",
+    'memory:\n  "a\\nb\\e": 1': "a.yaml:2: a b\\x1b is not known",
     "memory:\n---\nmemory:": "a.yaml:2: begins a second document: keep to one in a file",
     "memory:\n\tlimit: 1GiB": "a.yaml:2: is not YAML: found character ",
     "memory: [": "a.yaml:1: is not YAML: ",

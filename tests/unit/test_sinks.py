@@ -14,6 +14,7 @@ import pytest
 from fakes import MIB, Recorder
 from membudget.core import (
     AdmissionRefused,
+    Event,
     Failed,
     Late,
     LeakSuspected,
@@ -31,7 +32,7 @@ from membudget.core import (
     Stopped,
 )
 from membudget.sinks.combine import merged, only, tee
-from membudget.sinks.lines import line_of, to_lines
+from membudget.sinks.lines import LONGEST, line_of, to_lines
 from membudget.sinks.log import STDERR, StandardError, log_sink, stderr_sink
 from membudget.sinks.ring import Ring
 from unread import fill_standard_error, unread_standard_error
@@ -130,6 +131,40 @@ def test_quiet_leaves_out_what_is_not_severe() -> None:
         )
     )
     assert len(lines) == 1
+
+
+HOSTILE = "x\nmembudget: EMERGENCY: forged \x1b[31m\u2028\u202e\ud800" + "y" * 100_000
+
+
+def test_no_event_forges_a_line_whoever_named_its_parts() -> None:
+    """One line each, printable and not endless, on standard error as in the log module."""
+    events: list[Event] = [
+        Failed(at=0.0, where=f"reclaimer {HOSTILE}", error=ValueError(HOSTILE)),
+        LimitExceeded(at=0.0, name=HOSTILE, used=9, limit=5, unit="items"),
+        round_of(0.0, by=HOSTILE),
+        Started(at=0.0, reading=READING.replace(source=HOSTILE), note=HOSTILE),
+        ProtectionTried(at=0.0, attempt=1, most=3, outcome=HOSTILE),
+        LeakSuspected(at=0.0, rate=1.0, confidence="high", reason=HOSTILE, culprit=HOSTILE),
+        PressureChanged(at=0.0, before=Level.NORMAL, pressure=PRESSED.replace(cause=HOSTILE)),
+    ]
+    for event in events:
+        line = line_of(event)
+        assert line is not None
+        assert line.isprintable()
+        assert len(line) <= LONGEST
+        assert line.count("membudget: EMERGENCY") == line.count("x membudget: EMERGENCY")
+
+
+def test_an_error_whose_words_cannot_be_had_is_told_all_the_same() -> None:
+    """Its `__str__` is the program's own."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert line_of(Failed(at=0.0, where="sink", error=OddError())) == (
+        "sink failed: OddError: a OddError without words"
+    )
 
 
 def test_rounds_within_a_second_are_one_line() -> None:

@@ -8,16 +8,20 @@ from hypothesis import strategies as st
 
 from membudget.errors import ConfigError
 from membudget.units import (
+    LONGEST_NAME,
     MOST_BYTES,
     MOST_SECONDS,
     as_bytes,
     as_seconds,
+    checked_name,
     format_bytes,
     format_fraction,
     format_seconds,
+    found_name,
     human_bytes,
     human_seconds,
     human_span,
+    one_line,
     parse_bytes,
     parse_fraction,
     parse_mark,
@@ -164,3 +168,68 @@ def test_a_span_names_its_unit_once() -> None:
     """Unless the two are far apart."""
     assert human_span(8 << 20, 12 << 20) == "8.00 to 12.0 MiB"
     assert human_span(8 << 10, 12 << 20) == "8.00 KiB to 12.0 MiB"
+
+
+FOREIGN = st.text(st.characters() | st.sampled_from("\n\r\x1b\x07\x00\u2028\u202e\ud800\x85\t "))
+"""Text with what ends lines, moves cursors, turns directions, and cannot be encoded."""
+
+
+@given(FOREIGN, st.integers(8, 300))
+def test_foreign_text_becomes_one_printable_line_that_is_not_long(text: str, most: int) -> None:
+    """Whatever it holds; and to do it again changes nothing."""
+    line = one_line(text, most)
+    assert len(line) <= most
+    assert line.isprintable()
+    assert len(line.encode().splitlines()) <= 1
+    assert one_line(line, most) == line
+
+
+def test_what_is_not_printable_is_still_to_be_seen() -> None:
+    """As Python would write it; plain words stay as they are."""
+    assert one_line("a\nb\x1b[31m \u202eärgern 5 °C") == "a b\\x1b[31m \\u202eärgern 5 °C"
+    assert one_line("x" * 100) == "x" * 77 + "..."
+    assert one_line("x" * 1_000_000, 10) == "xxxxxxx..."
+
+
+def test_an_error_that_cannot_be_told_is_told_by_its_type() -> None:
+    """Its own method is not ours, and may raise."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert one_line(OddError()) == "a OddError without words"
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("", "is not a text"),
+        (5, "is not a text"),
+        ("x" * 201, r"has 201 characters, and 200 are the most: name it after"),
+        ("a\nb", r"has the character '\\n', which no line can show: leave it out"),
+        ("a\u202eb", r"has the character '\\u202e'"),
+        ("a\ud800b", r"has the character '\\ud800'"),
+    ],
+)
+def test_a_name_is_printable_and_short_or_refused(name: object, rule: str) -> None:
+    """The value, the rule, and what to do; in one line."""
+    with pytest.raises(ConfigError, match=rule) as raised:
+        checked_name(name, "it after what it holds")
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 300
+
+
+@given(FOREIGN)
+def test_a_name_that_was_found_becomes_one_that_may_be_given(name: str) -> None:
+    """A function's name is not the user's fault, and two long ones stay two."""
+    long = name * 100 + "x" * LONGEST_NAME
+    assert checked_name(found_name(f"f{name}"), "it")
+    assert checked_name(found_name(long), "it")
+    assert found_name(f"{long}a") != found_name(f"{long}b")
+
+
+def test_a_good_name_stays_as_it_is() -> None:
+    """Given or found."""
+    for name in ("prices", "Größe 5", "x" * LONGEST_NAME):
+        assert checked_name(name, "it") == found_name(name) == name

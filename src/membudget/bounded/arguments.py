@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from membudget.errors import ConfigError
-from membudget.units import as_bytes
+from membudget.units import as_bytes, checked_name
 
 POLICIES = ("gdsf", "s3fifo", "lru")
 """The orders of eviction; the first is that of a cache that names none."""
 
 
-def checked_name(name: object) -> str:
+def container_name(name: object) -> str:
     """The name of a container.
 
     Raises:
-        ConfigError: It is not a text, or empty.
+        ConfigError: It is none.
     """
-    if not isinstance(name, str) or not name:
-        raise ConfigError(f"the name {name!r} is not a text: name a container after what it holds")
-    return name
+    return checked_name(name, "a container after what it holds")
 
 
 def bytes_bound(bound: int | str | None) -> int | None:

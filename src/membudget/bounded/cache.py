@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from membudget.bounded.arguments import bytes_bound, checked_name, checked_policy, entries_bound
+from membudget.bounded.arguments import bytes_bound, checked_policy, container_name, entries_bound
 from membudget.bounded.governed import Governed
 from membudget.bounded.stats import stats_of
 from membudget.bounded.table import DEFAULT_ENTRIES, IS_COMPILED, K, V
@@ -97,7 +97,7 @@ class Cache(Governed[K, V]):
         spill: Spill | str | PathLike[str] | None = None,
     ) -> None:
         del spill  # Where it is given, this is a SpilledCache, which has taken it.
-        name, policy = checked_name(name), checked_policy(policy)
+        name, policy = container_name(name), checked_policy(policy)
         self.ttl = None if ttl is None else as_seconds(ttl, name="ttl")
         registry = REGISTRY if registry is None else registry
         super().__init__(

@@ -133,7 +133,7 @@ class Division:
         if len(caches) < 2 or meter is None or meter.limit is None:  # noqa: PLR2004  # one is none
             return None
         held = sum(one.held_bytes() for one in caches)
-        room = int(min(held + max(0.0, meter.mark - meter.estimate()), meter.allowance))
+        room = int(min(held + max(0.0, meter.room()), meter.allowance))
         return room if held > room * (PLENTY if self._is_dividing else SCARCE) else None
 
     @staticmethod

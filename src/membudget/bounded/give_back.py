@@ -94,6 +94,7 @@ class GiveBack:
 
     name = "give back"
     rung = Rung.AGGRESSIVE
+    gives_back = True
 
     def __init__(self, registry: Registry, clock: Clock | None = None) -> None:
         self._registry = registry

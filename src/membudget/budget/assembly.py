@@ -16,6 +16,7 @@ from membudget.governor.protection import Protection
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.combine import capped, every, tightest, while_limited
+from membudget.probes.elsewhere import where_held
 from membudget.probes.hints import kernel_hints
 from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import process_probe, rlimit_probe
@@ -191,6 +192,7 @@ def build_governor(
         interval=settings["monitoring.check_interval"],
         is_active=settings["cleanup.auto"],
         protection=lambda owner: protection(settings, owner),
+        explain=where_held,
         take=sampling.take if sampling is not None else None,
     )
     may_stop = MayStop(collection, shared, lambda: governor.pressure.level)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from membudget.core import Severity
 from membudget.errors import MembudgetError
 from membudget.sinks.combine import merged
+from membudget.sinks.lines import LONGEST
 from membudget.sinks.log import StandardError, stderr_sink
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +45,7 @@ def start_launched() -> Budget | None:
         _unbind(os.environ)
         budget = start(sinks=[sink], is_launched=True)
     except (MembudgetError, OSError, ValueError) as error:
-        StandardError().write(f"membudget: no budget for this process: {error}")
+        StandardError().write(f"membudget: no budget for this process: {one_line(error, LONGEST)}")
         return None
     atexit.register(budget.stop)
     if helper == "forkserver":

@@ -54,7 +54,7 @@ def reload(
         raise
     governor.marks = marks
     governor.watch.interval = after["monitoring.check_interval"]
-    governor.ladder.settle = after["cleanup.settle"]
+    governor.floor.settle = after["cleanup.settle"]
     if any(key.startswith("emergency.") for key in applied):
         governor.protection = protection(after, governor)
         governor.admission.is_shut = False

@@ -7,11 +7,13 @@ import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
 from membudget import __version__
 from membudget.errors import MembudgetError
+from membudget.units import one_line
 
 USAGE = 64
 """EX_USAGE of sysexits.h: wrong usage or settings."""
@@ -47,6 +49,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A terminal without arrows is no reason to say nothing.
             stream.reconfigure(errors="replace")
+    stdout = sys.stdout
     try:
         code = commands.main(standalone_mode=False)
     except click.ClickException as error:
@@ -55,14 +58,23 @@ def main() -> None:
         _fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except SystemExit:
+        if sys.stdout is not stdout:  # click's way with a broken pipe, which ends with 1.
+            _end_unread()
+        raise
     except BrokenPipeError:
-        os._exit(0)  # The reader went away; there is nobody to tell, nor to flush for.
+        _end_unread()
     except OSError as error:
         _fail(f"{error.strerror or error}: check where the output goes")
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _end_unread() -> NoReturn:
+    """End as all is well: the reader went away, and there is nobody to tell, nor to flush for."""
+    os._exit(0)
+
+
 def _fail(message: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(f"membudget: {message}", err=True)
+        click.echo(f"membudget: {one_line(message, 2000)}", err=True)
     sys.exit(USAGE)

@@ -18,6 +18,7 @@ from membudget.settings.table import (
     advice_for,
     known_setting,
 )
+from membudget.units import printable
 
 if TYPE_CHECKING:
     from membudget.errors import ConfigError
@@ -74,7 +75,7 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     rows = [(one, _in_words(settings, one), settings.origins[one]) for one in keys]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
-        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+        click.echo(printable(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}"))
     if key in keys:
         setting = known_setting(keys[0])
         also = f", here or as {setting.variable}" if setting.variable else ""

@@ -25,9 +25,10 @@ from membudget.cli.checkup.rehearsal import check_start
 from membudget.cli.checkup.relatives import check_family
 from membudget.cli.checkup.surroundings import look_around
 from membudget.cli.lookup import UNREACHABLE
+from membudget.cli.words import complain
 from membudget.errors import MembudgetError, ProbeError
 from membudget.host.identity import identity_of
-from membudget.settings.located import one_line
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def command(*, pid: int | None, as_json: bool, program: tuple[str, ...]) -> int:
     try:
         findings = examine(pid, program)
     except (ProbeError, OSError) as error:
-        click.echo(f"membudget: {error}", err=True)
+        complain(error)
         if as_json:
             click.echo(json.dumps({"findings": [], "exit": UNREACHABLE}))
         return UNREACHABLE

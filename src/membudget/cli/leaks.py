@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.units import human_bytes, parse_seconds
+from membudget.sinks.lines import LONGEST
+from membudget.units import human_bytes, one_line, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def _lines(
     rows.append(("simple rule", simple(last.facts)))
     rows += [("note", note) for note in found.notes]
     for name, words in rows:
-        yield f"{name:<12}{words}"
+        yield f"{name:<12}{one_line(words, LONGEST)}"
 
 
 def _rate(verdict: Verdict) -> str:

@@ -9,9 +9,11 @@ from membudget.cli.outside import OutsideView, environ_of, launched
 from membudget.core import Level, Record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host.client import ask
-from membudget.host.folder import default_folder
+from membudget.host.files import SLOT
+from membudget.host.folder import check_readable
 from membudget.host.identity import Identity, identity_of
 from membudget.host.slot import Figures, living
+from membudget.ownership import default_folder
 from membudget.settings.resolve import resolve
 from membudget.settings.table import SETTINGS
 
@@ -58,17 +60,16 @@ def find(pid: int | None = None) -> list[Found]:
 
     Raises:
         ProbeError: There is no such process, or it is another user's.
+        ControlError: The folder with the slots may be anybody's.
         ConfigError: Our own settings do not fit.
     """
     folder = folder_of(pid)
     wanted = identity_of(pid) if pid is not None else None
-    if not os.path.isdir(folder):
+    if not os.path.lexists(folder):
         return []
-    return [
-        Found(identity=identity, folder=folder, figures=figures)
-        for identity, figures in living(folder)
-        if wanted is None or identity == wanted
-    ]
+    check_readable(folder, None if pid is None else _owner(pid))
+    found = living(folder) if wanted is None else living(folder, [f"{wanted.stem}{SLOT}"])
+    return [Found(identity=identity, folder=folder, figures=figures) for identity, figures in found]
 
 
 def folder_of(pid: int | None) -> str:
@@ -89,8 +90,12 @@ def folder_of(pid: int | None) -> str:
             directory = environ.get(_DIRECTORY.variable, "auto")
     if directory not in ("auto", "none"):
         return directory
+    return default_folder(None if pid is None else _owner(pid))
+
+
+def _owner(pid: int) -> int:
     try:
-        return default_folder(None if pid is None else os.stat(f"/proc/{pid}").st_uid)
+        return os.stat(f"/proc/{pid}").st_uid
     except FileNotFoundError:
         raise ProbeError(f"process {pid} has ended: check the number") from None
 

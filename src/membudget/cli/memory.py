@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from membudget.cli.answers import with_answer
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find, without_slot
 from membudget.cli.outside import APART, OutsideView
-from membudget.cli.words import details, line
+from membudget.cli.words import complain, details, line
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 
 
@@ -30,10 +31,10 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
         while watch and code != UNREACHABLE:
             time.sleep(1.0)
             code = _look(pid, verbose=verbose, as_json=as_json)
-    except ConfigError:
+    except (ConfigError, BrokenPipeError):
         raise
     except (MembudgetError, OSError) as error:
-        click.echo(f"membudget: {error}", err=True)
+        complain(error)
         return UNREACHABLE
     return code
 
@@ -43,15 +44,16 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     rows, code = [], 0
     for one in found:
         try:
-            rows.append({**one.as_row(), **(one.ask("memory") if verbose else {})})
+            row = one.as_row()
+            rows.append(with_answer(row, one.ask("memory")) if verbose else row)
         except ControlError as error:
-            click.echo(f"membudget: {error}", err=True)
+            complain(error)
             rows.append(one.as_row())
             code = UNREACHABLE
     if pid is None or not found:
         rows += _outside(without_slot(found) if pid is None else [OutsideView(pid)], pid)
     if not rows:
-        click.echo(f"membudget: {NOBODY}", err=True)
+        complain(NOBODY)
         return UNREACHABLE
     for row in rows:
         if as_json:
@@ -59,7 +61,7 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
         else:
             click.echo("\n".join([line(row), *(details(row) if verbose else ())]))
     if verbose and pid is not None and not found:
-        click.echo(f"membudget: {_unasked(pid)}", err=True)
+        complain(_unasked(pid))
         code = UNREACHABLE
     return max(code, *(exit_code(row["level"]) for row in rows))
 
@@ -81,7 +83,7 @@ def _outside(views: list[OutsideView], named: int | None) -> list[dict[str, Any]
             except ProbeError as error:
                 views.remove(view)
                 if named is not None:
-                    click.echo(f"membudget: {error}", err=True)
+                    complain(error)
         if views and not is_last:
             time.sleep(APART)
     return rows

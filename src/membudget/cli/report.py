@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, find
+from membudget.cli.words import complain
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.units import parse_bytes
 
@@ -55,7 +56,7 @@ def command(
         else:
             made = _live(pid, hours)
     except (ControlError, ProbeError) as error:
-        click.echo(f"membudget: {error}", err=True)
+        complain(error)
         return UNREACHABLE
     if page is not None:
         _write_page(made, page)
@@ -117,11 +118,14 @@ def _unasked(pid: int) -> str:
 
 
 def _write_page(made: Report, path: str) -> None:
-    from membudget.report.html import as_html
+    from membudget.ownership import write_whole
+    from membudget.report.html import BEGINS, as_html
 
+    page = as_html(made).encode("utf-8", "replace")
     try:
-        with open(path, "w", encoding="utf-8", errors="replace") as file:
-            file.write(as_html(made))
+        write_whole(path, page, begins=BEGINS.encode(), is_private=False)
+    except ConfigError as error:
+        raise ConfigError(f"--html {error}") from None
     except OSError as error:
         raise ConfigError(
             f"--html {path} cannot be written ({error.strerror}): name a file in a folder of yours"

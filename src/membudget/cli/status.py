@@ -7,8 +7,8 @@ import json
 import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
-from membudget.cli.words import line
-from membudget.errors import ProbeError
+from membudget.cli.words import complain, line
+from membudget.errors import ControlError, ProbeError
 
 
 @click.command()
@@ -23,11 +23,11 @@ def command(*, pid: int | None, quiet: bool, as_json: bool) -> int:
     """
     try:
         rows, why = [one.as_row() for one in find(pid)], NOBODY
-    except ProbeError as error:
+    except (ControlError, ProbeError) as error:
         rows, why = [], str(error)
     if not rows:
         if not quiet:
-            click.echo(f"membudget: {why}", err=True)
+            complain(why)
         return UNREACHABLE
     worst = max(
         rows, key=lambda row: (exit_code(row["level"]), row["used"] / (row["limit"] or 1e18))

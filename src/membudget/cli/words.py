@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from membudget.reclaimers.adopted.found import HANDFUL
-from membudget.settings.located import one_line
-from membudget.units import human_bytes, human_seconds
+from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,12 @@ SILENT = 10.0
 _ROWS = 12
 """Caches shown of each kind; JSON has more."""
 
-_LONGEST_NAME = 200
+_LONGEST_COMPLAINT = 1000
+
+
+def complain(error: object) -> None:
+    """Say on standard error what went wrong; others' words may be in it."""
+    click.echo(f"membudget: {one_line(error, _LONGEST_COMPLAINT)}", err=True)
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -74,7 +80,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     if (leak := row.get("leak")) is not None:
         yield f"  leak       {_leak(leak)}"
     yield from _rows("proposed", row.get("proposals", []), _proposed)
-    if (brake := row["brake"]) is not None:
+    if (brake := row.get("brake")) is not None:
         yield f"  brake      {_brake(brake)}"
     yield from _rows("changes", row["changes"][::-1], _change)
 
@@ -145,7 +151,7 @@ def _collector(row: Mapping[str, Any]) -> str:
 
 def _allocator(row: Mapping[str, Any]) -> str:
     told = f"{row['blocks']:,} live blocks"
-    if "malloc_free" in row:
+    if "malloc_free" in row and "malloc_in_use" in row:
         used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
         told += f", malloc {used} in use, {free} kept free"
     return told
@@ -179,4 +185,4 @@ def _change(row: Mapping[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     """A name from another process, which may hold anything, fit for a terminal."""
-    return one_line(text, _LONGEST_NAME)
+    return one_line(text, LONGEST_NAME)

@@ -26,6 +26,9 @@ class Severity(IntEnum):
     CRITICAL = 50
 
 
+_WORTH_A_LINE = 1 << 20
+"""Bytes let go of that people are told of, where as much was asked for."""
+
 _OF_LEVEL = {
     Level.NORMAL: Severity.INFO,
     Level.WARNING: Severity.WARNING,
@@ -83,17 +86,43 @@ class Sampled(Record):
 
 
 class PressureChanged(Record):
-    """The level changed."""
+    """The level changed; `again` is how often it rose to this level since that was told as news."""
 
     at: float
     before: Level
     pressure: Pressure
+    again: int = 0
 
     @property
     def severity(self) -> Severity:
-        """The severity of the higher of the two levels going up, INFO going down."""
+        """That of the level going up, INFO going down and where it is no news."""
         level = self.pressure.level
-        return _OF_LEVEL[level] if level > self.before else Severity.INFO
+        return _OF_LEVEL[level] if level > self.before and not self.again else Severity.INFO
+
+
+class FloorFound(Record):
+    """Shrinking does not lower use: what is too much is held elsewhere, and holders keep the rest.
+
+    Told once, and once more where EMERGENCY finds nothing left to let go.
+
+    Attributes:
+        pressure: What was judged; `pressure.floor` is the floor in bytes.
+        kept: Bytes above the floor that holders may keep.
+        held_by: Where the memory lies, in words, or "".
+        culprit: What a leak was last said to be in, or "".
+    """
+
+    at: float
+    pressure: Pressure
+    kept: int
+    held_by: str = ""
+    culprit: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """ERROR at EMERGENCY, else WARNING."""
+        is_last = self.pressure.level is Level.EMERGENCY
+        return Severity.ERROR if is_last else Severity.WARNING
 
 
 class Reclaimed(Record):
@@ -116,8 +145,9 @@ class Reclaimed(Record):
 
     @property
     def severity(self) -> Severity:
-        """INFO when something was let go, else DEBUG."""
-        return Severity.INFO if self.claimed > 0 or self.measured > 0 else Severity.DEBUG
+        """INFO when something worth a line was let go, else DEBUG."""
+        least = max(1, min(self.asked, _WORTH_A_LINE))
+        return Severity.INFO if max(self.claimed, self.measured) >= least else Severity.DEBUG
 
 
 class ProtectionTried(Record):
@@ -372,6 +402,7 @@ Event: TypeAlias = (
     | Stopped
     | Sampled
     | PressureChanged
+    | FloorFound
     | Reclaimed
     | ProtectionTried
     | LeakSuspected

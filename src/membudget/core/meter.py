@@ -19,6 +19,10 @@ above the mark, in the manner of congestion control:
   fill; above the brim it is drained as slowly;
 - beyond the ceiling the overshoot and the weight inserted are due in any case.
 
+What admission has granted counts as used from the grant on, and its growth is nobody's fault: the
+lines rise by as much, to the door at most. So a load that was granted empties no cache on its way
+in, and no cache fills the room that was granted.
+
 Source: additive increase and multiplicative decrease (Chiu and Jain 1989), with RSS growth in the
 place of a lost packet. ADR 4 tells what was tried before.
 """
@@ -61,25 +65,15 @@ class Meter:
         taken_in: Bytes that holders took in since the start.
         limit: Bytes, or None.
         peak: The highest use that a holder saw between two ticks.
+        reserved: Bytes granted and not yet given back, come in or not.
+        door: Bytes up to which admission grants.
     """
 
     __slots__ = (
-        "_base",
-        "_held",
-        "_last",
-        "_own",
-        "_since",
-        "allowance",
-        "brim",
-        "ceiling",
-        "claimed",
-        "limit",
-        "mark",
-        "peak",
-        "quantum",
-        "taken_in",
-        "used",
-    )
+        "_apart_then", "_arrived", "_base", "_held", "_held_then", "_last", "_own", "_since",
+        "allowance", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum",
+        "reserved", "taken_in", "used",
+    )  # fmt: skip
 
     def __init__(
         self, own: Callable[[], int] | None = None, held: Callable[[], int] | None = None
@@ -93,8 +87,9 @@ class Meter:
         self.claimed = 0
         self.taken_in = 0
         self.limit: int | None = None
-        self.mark = self.brim = self.ceiling = self.allowance = _INFINITE
+        self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
         self.quantum = QUANTUM
+        self.reserved = self._apart_then = self._arrived = self._held_then = 0
 
     def rebase(
         self,
@@ -104,7 +99,9 @@ class Meter:
         mark: float,
         brim: float,
         ceiling: float,
+        door: float = _INFINITE,
         own: int | None = None,
+        held: int = 0,
     ) -> None:
         """Set the meter right after a reading.
 
@@ -114,13 +111,16 @@ class Meter:
             mark: Bytes above which an inserting thread pays for growth.
             brim: Bytes from which it pays steeply.
             ceiling: Bytes above which it pays for standing so high as well.
+            door: Bytes up to which admission grants.
             own: Bytes of this process alone at the same moment; None reads them.
+            held: Bytes that all holders count at the same moment.
         """
+        self._held_then = held
         if own is None:
             own = self._own() if self._own is not None else 0
         self._base = own
         self.used, self.limit = used, limit
-        self.mark, self.brim, self.ceiling = mark, brim, ceiling
+        self.mark, self.brim, self.ceiling, self.door = mark, brim, ceiling, door
         self.claimed = 0
         if limit is not None:
             self.quantum = min(QUANTUM, max(1, int(limit * _SHARE_OF_LIMIT)))
@@ -137,39 +137,93 @@ class Meter:
         self._since = 0
         self.claimed += since
         self.taken_in += since
-        now, before = self.estimate(), self._last
-        self._last = now
+        now = self.estimate()
         self.peak = max(self.peak, now)
-        if now <= self.mark:
+        now, before = now + self.outstanding(now), self._last
+        self._last = now
+        if now <= self.mark + self._raised():
             self.allowance = _INFINITE
             return 0
         return self._due(now, before, since)
 
     def over_brim(self) -> int:
         """Bytes that the last reading lay above the brim."""
-        return int(max(0.0, self.used - self.brim))
+        used = self.used + self.outstanding(self.used)
+        return int(max(0.0, used - self.brim - self._raised()))
+
+    def room(self) -> float:
+        """Bytes that holders may take in before they pay; below 0 above the mark."""
+        used = self.estimate()
+        return self.mark + self._raised() - used - self.outstanding(used)
+
+    def reserve(self, size: int, used: int) -> None:
+        """Count bytes as granted while so many are used; the caller has looked for the room.
+
+        What stands and has come in stays counted as come in; growth from here on that is not the
+        holders' is set against all that is reserved now. One thread at a time, as for `release`.
+        """
+        held = self._counted(size)
+        self._apart_then = used - held - self._come_in(used, held)
+        self.reserved += size
+        self._last += size
+
+    def release(self, size: int, used: int) -> None:
+        """End a reservation, and with it as much of the growth counted as come in."""
+        part = min(size, self._come_in(used, self._counted(size)))
+        self._apart_then += part
+        self._arrived += part
+        self.reserved = max(0, self.reserved - size)
+
+    def forget_reserved(self) -> None:
+        """Begin anew, as in a forked child: the parent's reservations are not the child's."""
+        self.reserved = self._apart_then = self._arrived = self._held_then = 0
+
+    def outstanding(self, used: int) -> int:
+        """Bytes granted that have not come in while so many are used."""
+        return self.reserved - self._come_in(used, self._counted()) if self.reserved else 0
+
+    def expected(self, used: int) -> int:
+        """Bytes that came in so far and were expected: what holders took in, and what was granted.
+
+        Growth beyond it is runaway growth.
+        """
+        return self.taken_in + self._arrived + self._come_in(used, self._held_then)
+
+    def _come_in(self, used: int, held: int) -> int:
+        return min(self.reserved, max(0, used - held - self._apart_then))
+
+    def _counted(self, size: int = QUANTUM) -> int:
+        """Bytes that holders count; for less than a quantum, the last reading's will do."""
+        if size < QUANTUM or self._held is None:
+            return self._held_then
+        return self._held()
+
+    def _raised(self) -> float:
+        """Bytes by which what is granted raises the lines: up to the door, not beyond."""
+        return min(self.reserved, max(0.0, self.door - self.mark)) if self.reserved else 0
 
     def owed(self) -> int:
         """Bytes that all holders together hold beyond the allowance."""
-        if self.allowance == _INFINITE or self._held is None:
+        if self.allowance == _INFINITE:
             return 0
-        return max(0, self._held() - int(self.allowance))
+        return max(0, self._counted() - int(self.allowance))
 
     def _due(self, now: int, before: int, since: int) -> int:
         """Bytes to pay at `now`, `since` bytes and a reading of `before` after the last check."""
-        price = max(0.0, now - max(before, self.mark)) * self._steepness(now)
-        held = self._held() if self._held is not None else 0
+        raised = self._raised()
+        price = max(0.0, now - max(before, self.mark + raised)) * self._steepness(now - raised)
+        held = self._counted()
         if price:
             self.allowance = max(0.0, min(self.allowance, held) - price)
         elif self.allowance != _INFINITE:
             at_rest = since * _RECOVERY
-            self.allowance += at_rest if now < self.brim else -at_rest
+            self.allowance += at_rest if now - raised < self.brim else -at_rest
         # The rest of a debt is shared: by the next inserts, and by the loop, least worthy first.
         due = min(max(0.0, held - self.allowance), price + 2 * since)
         beyond = now - self.ceiling
         return int(due if beyond <= 0 else max(due, since) + beyond)
 
-    def _steepness(self, now: int) -> float:
+    def _steepness(self, now: float) -> float:
         if now <= self.brim:
             part = (now - self.mark) / max(1.0, self.brim - self.mark)
             return 1.0 + (_AT_BRIM - 1.0) * part

@@ -63,6 +63,15 @@ class Reading(Record):
         """Used ÷ limit; 0.0 without a limit."""
         return self.used / self.limit if self.limit else 0.0
 
+    @property
+    def elsewhere(self) -> int:
+        """Bytes of `used` that are not this process's, where the source counts others' too."""
+        parts = self.parts
+        is_group = self.used == parts.get("cgroup")
+        is_machine = "available" in parts and self.used + parts["available"] == self.limit
+        own = parts.get(OWN) if is_group or is_machine else None
+        return max(0, self.used - own) if own is not None else 0
+
 
 class Marks(Record):
     """Where each level begins, as shares of the limit (float, 0 to 1) or as bytes (int).
@@ -147,6 +156,8 @@ class Pressure(Record):
         cause: What raised the level: a mark's name, "time", or "" at NORMAL.
         shutdown: Whether the shutdown mark stands reached for two readings.
         source: The source judged.
+        floor: Bytes that shrinking was seen not to lower, or 0.
+        elsewhere: Bytes of `used` that are not this process's, where that is most of it.
     """
 
     level: Level = Level.NORMAL
@@ -158,6 +169,8 @@ class Pressure(Record):
     cause: str = ""
     shutdown: bool = False
     source: str = ""
+    floor: int = 0
+    elsewhere: int = 0
 
     @property
     def fraction(self) -> float:

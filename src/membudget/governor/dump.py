@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core.native import poll
 from membudget.sinks.log import STDERR, StandardError
-from membudget.units import human_bytes
+from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def dump(governor: Governor, out: StandardError | None = None) -> None:
     """
     out = out or StandardError()
     for line in _state(governor):
-        out.write(f"membudget: {line}")
+        out.write(f"membudget: {printable(line)}")
     if poll is not None:
         for line in _stacks():
             out.write(line)
@@ -53,7 +53,7 @@ def _state(governor: Governor) -> Iterator[str]:
     holders = [(holder.held_bytes(), holder.name) for holder in governor.registry.holders()]
     holders.sort(reverse=True)
     for size, name in holders[:_MOST_HOLDERS]:
-        yield f"  holds {human_bytes(size)}: {name}"
+        yield f"  holds {human_bytes(size)}: {one_line(name, LONGEST_NAME)}"
 
 
 def _stacks() -> list[str]:

@@ -4,7 +4,9 @@ Within a step claims are believed, between steps the meter is: freed objects oft
 RSS at once, and asking again at every tick would empty every cache on one sticky figure. So what
 was claimed and has not yet shown at the meter is credit, set against the excess while it settles.
 At EMERGENCY credit lasts only as long as there is time for; from CRITICAL on, an excess that still
-stands after settling brings the AGGRESSIVE rung, which gives memory back to the kernel.
+stands after settling brings the AGGRESSIVE rung, which gives memory back to the kernel. Where a
+floor is known, holders are asked only for what lies above its line, and what frees nothing is left
+alone for up to an hour; when use rises, everything is asked again at once.
 
 Work goes in slices of at most 5 ms with a pause for the other threads after each, and a step ends
 after 100 ms at the latest, so that the meter is read again.
@@ -17,12 +19,13 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
-from membudget.reclaimers.combine import Pause
+from membudget.reclaimers.combine import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from membudget.core import Clock, Meter, Pressure, Reclaimer
+    from membudget.governor.floor import Floor
     from membudget.governor.telling import Teller
     from membudget.registry import Registry
 
@@ -40,6 +43,17 @@ PROTECT = 1.0
 """Seconds of reclaiming where everything is asked at once."""
 
 _NOTICEABLE = 64 << 10
+_NOTICEABLE_SHARE = 1 / 32
+"""Bytes, and share of what was asked for, below which a round has changed nothing: a trim that
+gives back 28 KiB of 31 MiB is not worth another."""
+
+_RISE = 1 << 20
+_RISE_SHARE = 0.01
+"""Bytes, and share of the limit, by which use above a floor rises that is asked about at once."""
+
+_BLOCK = 64
+"""Bytes taken for one freed block, as a collection's claim has it."""
+
 _MOST_GUESTS = 1024
 _DEBT = 4 << 20
 """Bytes owed from which the loop collects what inserting threads have not paid."""
@@ -54,13 +68,14 @@ RUNGS = {
 
 
 class _Seat:
-    """A reclaimer and how long it is left alone."""
+    """A reclaimer, how long it is left alone, and whether what it frees is the holders'."""
 
-    __slots__ = ("pause", "reclaimer")
+    __slots__ = ("is_holder", "pause", "reclaimer")
 
-    def __init__(self, reclaimer: Reclaimer, pause: Pause) -> None:
+    def __init__(self, reclaimer: Reclaimer, pause: Pause, *, is_holder: bool) -> None:
         self.reclaimer = reclaimer
         self.pause = pause
+        self.is_holder = is_holder
 
 
 class Ladder:
@@ -73,7 +88,7 @@ class Ladder:
         registry: Whose reclaimers (caches) are asked after them, at MODERATE by hits per byte.
         meter: Measured before and after each round.
         tell: Takes `Reclaimed` and `Failed` events.
-        settle: Seconds that freed memory has to show at the meter.
+        floor: What is known of what shrinking does not cure, and how long settling takes.
     """
 
     def __init__(
@@ -83,7 +98,7 @@ class Ladder:
         meter: Meter,
         tell: Teller,
         *,
-        settle: float = SETTLE,
+        floor: Floor,
         clock: Clock | None = None,
     ) -> None:
         self.reclaimed = 0
@@ -93,8 +108,9 @@ class Ladder:
         self._registry = registry
         self._meter = meter
         self._tell = tell
-        self.settle = settle
+        self._floor = floor
         self._credit = 0
+        self._highest = 0
         self._credited = (float("-inf"), 0, 0)
         self._moderate_at: float | None = None
         for reclaimer in reclaimers:
@@ -107,7 +123,7 @@ class Ladder:
 
     def add(self, reclaimer: Reclaimer) -> Callable[[], None]:
         """Add a reclaimer at the end of its rung; returns what removes it."""
-        seat = _Seat(reclaimer, Pause())
+        seat = _Seat(reclaimer, Pause(), is_holder=getattr(reclaimer, "gives_back", False))
         self._seats.append(seat)
 
         def remove() -> None:
@@ -125,17 +141,37 @@ class Ladder:
         """
         now = self._clock.now()
         self._settle_credit(pressure, now)
+        self._note_rise(pressure)
         rungs = RUNGS[pressure.level]
         if pressure.level >= Level.CRITICAL and self._is_unsettled(pressure, now):
             # The meter has had its time: believe it, and give back to the kernel first.
             self._credit, self._moderate_at = 0, now
             rungs = (Rung.AGGRESSIVE, *rungs)
-        if wanted and Rung.MODERATE not in rungs:
-            rungs = (Rung.GENTLE, Rung.MODERATE)
-        target = max(pressure.excess - self._credit if pressure.level else 0, wanted)
+        claimed = self._make_room(wanted, now + STEP) if wanted else 0
+        if not pressure.level:
+            return claimed or self._keep_healthy(now + STEP)
+        floor, excess = self._floor, pressure.excess
+        above = floor.over(pressure.used) if floor.bytes else excess
+        target = (above if floor.is_elsewhere else excess) - self._credit
         if target > 0:
-            return self._ask_rungs(rungs, target, now + STEP)
-        return 0 if pressure.level else self._keep_healthy(now + STEP)
+            return claimed + self._ask_rungs(rungs, target, now + STEP, above - self._credit)
+        return claimed
+
+    def _make_room(self, wanted: int, ends: float) -> int:
+        """Free what somebody waits for, whatever the level; of holders only where that suffices.
+
+        What gives memory back comes before what lets go in the caches' own order: a load needs the
+        room itself, not holes for more of the same kind.
+        """
+        moderate = self._at(Rung.MODERATE)
+        counted = {seat: count for seat in moderate if (count := _count(seat)) is not None}
+        unknown = [seat for seat in moderate if seat not in counted]
+        claimed = self._ask_rungs((Rung.GENTLE,), wanted, ends)
+        claimed += self._ask_seats(unknown, Rung.MODERATE, wanted - claimed, ends)
+        if claimed + sum(counted.values()) < wanted:
+            return claimed
+        seats = [seat for seat in self._seats if seat.is_holder] + list(counted)
+        return claimed + self._ask_seats(seats, Rung.MODERATE, wanted - claimed, ends)
 
     def _keep_healthy(self, ends: float) -> int:
         """Below WARNING: what lets caches keep what they hold, and pay what they owe.
@@ -157,8 +193,7 @@ class Ladder:
 
     def ask_everything(self) -> int:
         """Ask every rung for all it has, pauses forgiven: a protection attempt."""
-        for pause in (*(seat.pause for seat in self._seats), *self._guests.values()):
-            pause.ends = float("-inf")
+        self._forgive()
         return self._ask_rungs(tuple(Rung), self._meter.estimate(), self._clock.now() + PROTECT)
 
     def ask(self, rung: Rung, target: int | None = None) -> int:
@@ -167,15 +202,36 @@ class Ladder:
         wanted = self._meter.estimate() if target is None else target
         return self._ask_rungs(rungs, wanted, self._clock.now() + PROTECT)
 
-    def _ask_rungs(self, rungs: tuple[Rung, ...], target: int, ends: float) -> int:
-        claimed, used = 0, self._meter.estimate()
+    def _ask_rungs(
+        self, rungs: tuple[Rung, ...], target: int, ends: float, of_holders: int | None = None
+    ) -> int:
+        """Ask these rungs for so many bytes; of them, holders for so many at most, or for all."""
+        claimed = 0
         for rung in rungs:
             if rung is Rung.MODERATE and self._moderate_at is None:
                 self._moderate_at = self._clock.now()
-            for seat in self._at(rung):
-                if claimed >= target or self._clock.now() >= ends:
-                    break
-                claimed += self._ask(seat, rung, target - claimed, ends)
+            seats, left = self._at(rung), target - claimed
+            claimed += self._ask_seats(seats, rung, left, ends, of_holders)
+        return claimed
+
+    def _ask_seats(
+        self,
+        seats: list[_Seat],
+        rung: Rung,
+        target: int,
+        ends: float,
+        of_holders: int | None = None,
+    ) -> int:
+        claimed, used = 0, self._meter.estimate()
+        for seat in seats:
+            left = target - claimed
+            if seat.is_holder and of_holders is not None:
+                left = min(left, of_holders - claimed)
+            if left <= 0:
+                continue
+            if self._clock.now() >= ends:
+                break
+            claimed += self._ask(seat, rung, left, ends)
         if claimed:
             self.reclaimed += claimed
             self._credit += claimed
@@ -185,24 +241,30 @@ class Ladder:
     def _ask(self, seat: _Seat, rung: Rung, target: int, ends: float) -> int:
         clock, meter, reclaimer = self._clock, self._meter, seat.reclaimer
         began = clock.now()
-        if began < seat.pause.ends:
+        least = min(target, max(_NOTICEABLE, int(target * _NOTICEABLE_SHARE)))
+        if (count := _count(seat)) == 0:
+            return 0
+        if began < seat.pause.ends and (count is None or count < seat.pause.count + least):
             return 0
         claimed, error, is_under_way = 0, None, False
-        used, held, blocks = meter.estimate(), self._registry.held_bytes(), -1
+        used, held = meter.estimate(), self._registry.held_bytes()
+        blocks = sys.getallocatedblocks()
         try:
-            if reclaimer.reclaimable() == 0:
-                return 0
-            blocks = sys.getallocatedblocks()
             for got in self._slices(reclaimer, target, ends):
                 claimed += got
             is_under_way = _is_under_way(reclaimer)
         except FOREIGN as caught:  # foreign code is fenced
             error = caught
         measured = used - meter.estimate()
-        fell = self._registry.held_bytes() < held or sys.getallocatedblocks() < blocks
-        did = claimed > 0 or measured > _NOTICEABLE or fell or is_under_way
-        effective = error is None and did
-        seat.pause.note(clock.now(), effective=effective)
+        let_go = held - self._registry.held_bytes()
+        blocks = (blocks - sys.getallocatedblocks()) * _BLOCK
+        did = max(claimed, measured, let_go, blocks) >= least or is_under_way
+        seat.pause.count = _count(seat) or 0
+        seat.pause.note(
+            clock.now(),
+            effective=error is None and did,
+            longest=PAUSE_AT_A_FLOOR if self._floor.bytes else LONGEST_PAUSE,
+        )
         if error is not None:
             self._tell.failed(f"reclaimer {reclaimer.name}", error)
         self._tell(
@@ -254,7 +316,25 @@ class Ladder:
         self._guests.update(pauses)
         if len(self._guests) > _MOST_GUESTS:
             self._guests = pauses
-        return [_Seat(one, pauses[id(one)]) for one in found]
+        return [_Seat(one, pauses[id(one)], is_holder=True) for one in found]
+
+    def _note_rise(self, pressure: Pressure) -> None:
+        """Use above a floor that rises beyond all it was is asked about at once.
+
+        Whatever was in vain before. Without a floor the pauses are short.
+        """
+        if not self._floor.bytes:
+            if self._highest:
+                self._forgive()  # No pause of an hour outlives its floor.
+            self._highest = 0
+        elif pressure.used > self._highest + max(_RISE, (pressure.limit or 0) * _RISE_SHARE):
+            if self._highest:
+                self._forgive()
+            self._highest = pressure.used
+
+    def _forgive(self) -> None:
+        for pause in (*(seat.pause for seat in self._seats), *self._guests.values()):
+            pause.ends = float("-inf")
 
     def _settle_credit(self, pressure: Pressure, now: float) -> None:
         at, used, held = self._credited
@@ -275,12 +355,21 @@ class Ladder:
 
     def _patience(self, pressure: Pressure) -> float:
         left = pressure.seconds_left
-        return self.settle if left is None else min(self.settle, left / 2)
+        settle = self._floor.settle
+        return settle if left is None else min(settle, left / 2)
 
 
 def _is_under_way(reclaimer: Reclaimer) -> bool:
     """Whether it works on something that has let go of nothing yet."""
     return getattr(reclaimer, "is_under_way", False) is True  # A method of that name says nothing.
+
+
+def _count(seat: _Seat) -> int | None:
+    """What it says that it can let go, or None."""
+    try:
+        return seat.reclaimer.reclaimable()
+    except FOREIGN:  # What cannot tell is asked, and that is where it is told.
+        return None
 
 
 def _worth(reclaimer: Reclaimer) -> float:

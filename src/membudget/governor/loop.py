@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from membudget.core import (
     OWN,
+    FloorFound,
     Level,
     Meter,
     Pressure,
@@ -17,6 +18,7 @@ from membudget.core import (
 )
 from membudget.core.native import Lock, get_ident
 from membudget.governor.admission import Admission, Lease
+from membudget.governor.floor import Floor
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
 from membudget.governor.snapshots import INTERVAL, Snapshots
 from membudget.governor.telling import FOREIGN, Teller
@@ -46,6 +48,10 @@ if TYPE_CHECKING:
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
 
+NEWS_AFTER = {Level.WARNING: 300.0, Level.CRITICAL: 300.0, Level.EMERGENCY: 60.0}
+"""Seconds in which a level that is reached again is told as a detail: use that swings about a mark
+would ring the same bell all day."""
+
 EAGER_CHORES_EVERY = 1.0
 """Seconds between two runs of the chores brought forward above the low mark."""
 
@@ -74,6 +80,7 @@ class Governor:
         interval: Seconds between two steps; None adapts to the pressure.
         is_active: Whether it reclaims at all, or only reads, judges and tells.
         protection: Makes the last resort for this governor; None has none.
+        explain: Says where memory lies that no holder counts, for the one line that tells a floor.
         take: Takes the sample that a `Sampled` event carries. The first is taken by the first step
             after the start, which should not wait for it.
         clock: Where time comes from.
@@ -102,6 +109,7 @@ class Governor:
         interval: float | None = None,
         is_active: bool = True,
         protection: Callable[[Governor], Protection | None] | None = None,
+        explain: Callable[[Reading], str] | None = None,
         take: Callable[[Reading], Sample | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -111,8 +119,9 @@ class Governor:
         self.registry = registry if registry is not None else REGISTRY
         self.meter = Meter(own, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
+        self.floor = Floor(settle)
         self.ladder = Ladder(
-            ladder, self.registry, self.meter, self.tell, settle=settle, clock=self.clock
+            ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
         )
         self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
         self.chores = list(chores)
@@ -122,6 +131,7 @@ class Governor:
         self.watch = Watch(self, hints, interval)
         self.reading: Reading | None = None
         self._probe = probe
+        self._explain = explain
         self._reopen = reopen
         self._window = window
         self._is_active = is_active
@@ -135,6 +145,9 @@ class Governor:
         """Know nothing yet: at first, and in a forked child."""
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
+        self.floor.forget()
+        self._floor_told = 0
+        self._raised_at: dict[Level, tuple[float, int]] = {}
         self.foretold: float | None = None
         self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
@@ -176,6 +189,7 @@ class Governor:
             before, self.pressure = self.pressure, self._judge(reading)
             if self.pressure.level is not before.level:
                 self._tell_change(before.level)
+            self._tell_floor(reading)
         return reading
 
     @property
@@ -217,6 +231,9 @@ class Governor:
         self._is_starting = True
         try:
             self.step()
+            if self.protection is not None:
+                shutdown = self.marks.resolved(self.pressure.limit)[-1]
+                self.protection.began_over = self.pressure.used >= shutdown
             if self.reading is not None:
                 self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
             if thread:
@@ -305,25 +322,36 @@ class Governor:
         return reading
 
     def _judge(self, reading: Reading) -> Pressure:
+        limit = reading.limit if self._is_active else None
+        low, warning, critical, emergency, _ = self.marks.resolved(limit)
+        stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
+        held = self.registry.held_bytes()
+        lines = low, stop, critical, emergency
+        self.floor.follow(reading, held, self.meter.taken_in, lines)
+        if (line := self.floor.line) > stop:
+            # Above a floor caches stop at its line, and pay steeply in what is left from there.
+            left = max(0.0, (limit or 0) - line)
+            stop, emergency = line, max(emergency, line + left / 2)
+            brim = max(brim, (line + emergency) / 2)
+        self.meter.rebase(
+            reading.used,
+            reading.limit,
+            mark=stop,
+            brim=brim,
+            ceiling=emergency,
+            door=critical,
+            own=reading.parts.get(OWN),
+            held=held,
+        )
         self._judgement = judge(
             reading,
             self.marks,
             self._judgement,
-            taken_in=self.meter.taken_in,
+            taken_in=self.meter.expected(reading.used),
             window=self._window,
             foretold=self.foretold,
+            floor=self.floor.bytes,
         )
-        limit = reading.limit if self._is_active else None
-        low, warning, critical, emergency, _ = self.marks.resolved(limit)
-        self.meter.rebase(
-            reading.used,
-            reading.limit,
-            mark=_between(low, warning, _CACHES_STOP),
-            brim=_between(low, warning, _CACHES_BRIM),
-            ceiling=emergency,
-            own=reading.parts.get(OWN),
-        )
-        self.admission.mark = critical
         self._count_time(reading.at)
         return self._judgement.pressure
 
@@ -339,7 +367,40 @@ class Governor:
                 self.tell.failed("follower", error)
 
     def _tell_change(self, before: Level) -> None:
-        self.tell(PressureChanged(at=self.clock.now(), before=before, pressure=self.pressure))
+        """Tell a change of level; one that was told a short while ago is news to nobody."""
+        now, level, again = self.clock.now(), self.pressure.level, 0
+        if level > before:
+            told, times = self._raised_at.get(level, (float("-inf"), 0))
+            again = times + 1 if now - told < NEWS_AFTER[level] else 0
+            self._raised_at[level] = (told if again else now, again)
+        self.tell(PressureChanged(at=now, before=before, pressure=self.pressure, again=again))
+
+    def _tell_floor(self, reading: Reading) -> None:
+        """Tell once that shrinking does not cure it, and once more when nothing is left to try."""
+        pressure = self.pressure
+        if not pressure.floor or not pressure.level:
+            if not pressure.floor:
+                self._floor_told = 0
+            return
+        news = 2 if pressure.level is Level.EMERGENCY else 1
+        if news <= self._floor_told:
+            return
+        self._floor_told = news
+        held_by = ""
+        if self._explain is not None:
+            try:
+                held_by = self._explain(reading)
+            except FOREIGN as error:  # it asks the allocator, which may not answer
+                self.tell.failed("floor", error)
+        self.tell(
+            FloorFound(
+                at=self.clock.now(),
+                pressure=pressure,
+                kept=max(0, int(self.floor.line) - self.floor.bytes),
+                held_by=held_by,
+                culprit=self.tell.suspect,
+            )
+        )
 
     def _do_chores(self, now: float) -> None:
         is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY

@@ -35,6 +35,10 @@ class Protection:
         restart_after: Seconds at NORMAL after which the count begins anew.
         dump: Writes down the state once, before the last resort; None writes nothing.
         leave: Begins the planned exit; None where the owner has not opted in.
+
+    Attributes:
+        began_over: Whether the process was over the mark when its budget began, and has been since:
+            then neither dump nor exit would help, since the next one begins alike.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Protection:
     ) -> None:
         self.attempts = 0
         self.is_shut = False
+        self.began_over = False
         self._attempt = attempt
         self._tell = tell
         self._most = most
@@ -90,8 +95,9 @@ class Protection:
 
     def _end(self, now: float) -> None:
         self.is_shut = True
-        self._told(now, "admission shut" if self._leave is None else "exit")
-        for last in (self._dump, self._leave):
+        may_leave = self._leave is not None and not self.began_over
+        self._told(now, "exit" if may_leave else "admission shut")
+        for last in () if self.began_over else (self._dump, self._leave):
             if last is not None:
                 self._try(last)
 
@@ -102,7 +108,7 @@ class Protection:
             self._tell.failed("last resort", error)
 
     def _rest(self, now: float) -> None:
-        self.is_shut = False
+        self.is_shut = self.began_over = False
         if not self._is_judged:
             self._is_judged = True
             self._told(now, "recovered")

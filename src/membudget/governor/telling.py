@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.core import Failed, SystemClock
+from membudget.core import Failed, LeakSuspected, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,16 +27,22 @@ class Teller:
     Args:
         sinks: Takers of events, in order.
         clock: For tests.
+
+    Attributes:
+        suspect: What a leak was last said to be in, or "".
     """
 
     def __init__(self, sinks: Iterable[Sink] = (), clock: Clock | None = None) -> None:
         self.sinks = list(sinks)
         self.untold = 0
+        self.suspect = ""
         self._clock = clock or SystemClock()
         self._failures: dict[tuple[str, str], tuple[float, int]] = {}
 
     def __call__(self, event: Event) -> None:
         """Tell every sink; a sink that raises is reported to the others."""
+        if isinstance(event, LeakSuspected):
+            self.suspect = event.culprit if event.confidence != "none" else ""
         broken = self._pass_on(event, self.sinks)
         for sink, error in broken:
             others = [other for other in self.sinks if other is not sink]

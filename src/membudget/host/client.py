@@ -14,13 +14,19 @@ from membudget.errors import ControlError
 from membudget.host.files import SLOT, SOCKET
 from membudget.host.folder import sweep
 from membudget.host.slot import is_alive
+from membudget.units import human_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from membudget.host.identity import Identity
 
+LONGEST = 64 << 20
+"""Bytes of an answer: two days of samples with a thousand parts take some 30 MB."""
+
 _CHUNK = 64 << 10
+_DIGITS = 20
+"""Digits of a number of 64 bits, with its sign."""
 
 
 def ask(
@@ -51,6 +57,8 @@ def ask(
         try:
             _connect(connection, path, until)
             reply = _exchange(connection, question.encode() + b"\n", until)
+        except ControlError as error:
+            raise _not_understood(identity, str(error)) from None
         except TimeoutError:
             raise ControlError(
                 f"process {identity.pid} gave no answer within {timeout:g} s: it is stopped, or "
@@ -86,7 +94,7 @@ def _connect(connection: socket.socket, path: str, until: float) -> None:
 
 
 def _exchange(connection: socket.socket, question: bytes, until: float) -> bytes:
-    """Everything the process sends until it closes."""
+    """Everything the process sends until it closes, or the line ends."""
     connection.settimeout(_left(until))
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(question)  # One that is refused midway has its answer ready.
@@ -95,6 +103,8 @@ def _exchange(connection: socket.socket, question: bytes, until: float) -> bytes
         connection.settimeout(_left(until))
         chunk = connection.recv(_CHUNK)
         got += chunk
+        if len(got) > LONGEST:
+            raise ControlError(f"its answer is longer than {human_bytes(LONGEST)}")
         if not chunk or chunk.endswith(b"\n"):
             return bytes(got)
 
@@ -113,17 +123,32 @@ def _result(reply: bytes, identity: Identity) -> dict[str, Any]:
             "and only questions that come at once; ask again"
         )
     try:
-        answer = json.loads(reply)
+        answer = json.loads(
+            reply, parse_float=_finite, parse_int=_whole, parse_constant=lambda _: None
+        )
         is_ok = answer["ok"]
         result = answer["result"] if is_ok else answer["error"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError):
         result = None
-    if isinstance(result, dict):
+    if isinstance(result, dict) and is_ok is True:
         return result
     if isinstance(result, str):
-        raise ControlError(" ".join(result.split()))
-    raise ControlError(
-        f"process {identity.pid} gave an answer that is not understood ({reply[:40]!r}): "
+        raise ControlError(one_line(result, 1000))
+    raise _not_understood(identity, f"{reply[:40]!r}")
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if abs(number) < float("inf") else None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if len(text) <= _DIGITS else None
+
+
+def _not_understood(identity: Identity, why: str) -> ControlError:
+    return ControlError(
+        f"process {identity.pid} gave an answer that is not understood ({one_line(why, 200)}): "
         "use the same version of membudget on both sides"
     )
 

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core.native import breathing
 from membudget.errors import ControlError
-from membudget.host.files import SOCKET, identity_at
+from membudget.host.files import SOCKET, identity_at, remove_socket
 from membudget.host.wire import adopted, received, sent
 from membudget.probes.kernel_files import close_own
 from membudget.probes.kernel_files import identity as file_identity
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from membudget.host.identity import Identity
@@ -160,7 +161,7 @@ class ControlSocket:
                 return False
             text = f'{{"ok": true, "result": {breathing(dumping(self._answer(line)))}}}'
         except _FOREIGN as error:  # told to the client; the loop goes on
-            text = json.dumps({"ok": False, "error": _in_one_line(error)})
+            text = json.dumps({"ok": False, "error": one_line(error, 1000) or type(error).__name__})
         return sent(client, text.encode() + b"\n")
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
@@ -173,15 +174,14 @@ class ControlSocket:
 
 
 def _listening(path: str) -> int:
-    """A descriptor that listens at a path, whatever a dead process of the same name left there."""
+    """A descriptor that listens at a path, where a dead process may have left its socket."""
     kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
     listener = _socket.socket(_socket.AF_UNIX, kind)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        # The umask belongs to all threads; until the mode is set, the folder keeps others out.
+        remove_socket(path)
+        # Before there is a path, which could lead elsewhere by then; the path gets this mode.
+        os.fchmod(listener.fileno(), 0o600)
         listener.bind(path)
-        os.chmod(path, 0o600)
         listener.listen(_WAITING)
     except OSError:
         listener.close()
@@ -221,7 +221,3 @@ def _understood(line: bytes) -> tuple[str, Mapping[str, Any]]:
             '"arguments": {}}'
         )
     return command, arguments
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -6,12 +6,15 @@ nothing is waited for, and a path is only believed while it leads to the file at
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from membudget.core.native import sleep
 from membudget.errors import ControlError
+from membudget.ownership import open_own
 from membudget.probes.kernel_files import identity
 
 if TYPE_CHECKING:
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 SLOT = ".slot"
 SOCKET = ".sock"
-
-_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _ATTEMPTS = 50
 """Tries, 1 ms apart, to lock an own file while others look whether its owner lives."""
@@ -35,24 +36,20 @@ def identity_at(path: str) -> FileIdentity:
     return status.st_dev, status.st_ino
 
 
-def open_to_read(path: str) -> int:
-    """A descriptor to read by.
-
-    Raises:
-        OSError: There is none, it is a link, or this user may not read it.
-    """
-    return os.open(path, os.O_RDONLY | _CAREFUL)
-
-
-def make_locked(path: str) -> int:
+def make_locked(path: str, begins: bytes) -> int:
     """A descriptor of the file at a path, made where missing, with the owner's lock on it.
 
+    Args:
+        path: The file.
+        begins: What a file of ours begins with.
+
     Raises:
+        ConfigError: What stands there is not ours.
         OSError: It cannot be made.
         ControlError: Another holds it.
     """
     for _ in range(_ATTEMPTS):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o600)
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=begins)
         # Between opening and locking, a sweeper may have taken it for a dead one's.
         if lock(descriptor) and identity_at(path) == identity(descriptor):
             return descriptor
@@ -61,6 +58,15 @@ def make_locked(path: str) -> int:
     raise ControlError(
         f"{path} is held already: a process tells its figures once; stop() its other budget"
     )
+
+
+def remove_socket(path: str) -> int:
+    """Remove what is at a path, if it is a socket; returns how many are gone: 1 or 0."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+            return 1
+    return 0
 
 
 def lock(descriptor: int, *, shared: bool = False) -> bool:

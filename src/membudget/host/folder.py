@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
-from membudget.errors import ControlError, ProbeError
-from membudget.host.files import SLOT, SOCKET, identity_at, lock, open_to_read
+from membudget.errors import ConfigError, ControlError, ProbeError
+from membudget.host.files import SLOT, SOCKET, identity_at, lock, remove_socket
 from membudget.host.identity import has_ended, identity_of, parse_stem
+from membudget.ownership import WRITABLE, open_folder, open_own
 from membudget.probes.kernel_files import identity
 
 if TYPE_CHECKING:
@@ -18,19 +18,6 @@ if TYPE_CHECKING:
 ADVICE = "set agent.directory to a folder of your own"
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-
-def default_folder(uid: int | None = None) -> str:
-    """Where the processes of a user meet when no setting says otherwise.
-
-    It depends on nothing but the user and the machine, so that a service and a shell agree.
-
-    Args:
-        uid: The user, or None for this process's.
-    """
-    uid = os.geteuid() if uid is None else uid
-    # Not /run/user: that is there only while somebody is logged in, and services are not.
-    return "/run/membudget" if uid == 0 else f"/tmp/membudget-{uid}"  # noqa: S108  # see claim_folder
 
 
 def claim_folder(path: str) -> str:
@@ -47,11 +34,9 @@ def claim_folder(path: str) -> str:
     """
     path = os.path.abspath(path)
     try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise _refused(path, _why_no_folder(path, error)) from error
+        descriptor = open_folder(path, ADVICE)
+    except ConfigError as error:
+        raise ControlError(str(error)) from error
     try:
         _check(path, descriptor)
     except OSError as error:
@@ -61,6 +46,28 @@ def claim_folder(path: str) -> str:
     finally:
         os.close(descriptor)
     return path
+
+
+def check_readable(path: str, uid: int | None = None) -> None:
+    """Refuse to look into a folder where others may have put what they like.
+
+    Args:
+        path: The folder.
+        uid: The user whose processes are looked for, or None for this process's.
+
+    Raises:
+        ControlError: It is a link or no folder, another user's, or others may write to it.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise _refused(path, f"cannot be looked at ({error.strerror})") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise _refused(path, "is a link or no folder")
+    if status.st_uid not in (0, os.geteuid(), uid):
+        raise _refused(path, f"belongs to user {status.st_uid}: what it tells may be made up")
+    if status.st_mode & WRITABLE:
+        raise _refused(path, "may be written to by others: what it tells may be made up")
 
 
 def sweep(path: str) -> int:
@@ -84,23 +91,22 @@ def sweep(path: str) -> int:
             removed += _sweep_process(slot, socket, owner, own)
         elif dot + kind == SOCKET and not os.path.lexists(slot) and _is_gone(owner, own):
             # A process makes its slot before its socket, so this one is nobody's.
-            removed += _remove_socket(socket)
+            removed += remove_socket(socket)
     return removed
 
 
 def _sweep_process(slot: str, socket: str, owner: Identity, own: Identity) -> int:
     try:
-        descriptor = open_to_read(slot)
-    except OSError:
+        descriptor = open_own(slot)
+    except (ConfigError, OSError):
         return 0
     try:
         # Under the owner's lock, so that nobody can take the file over while it is removed.
-        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        if not is_file or not lock(descriptor) or not _is_gone(owner, own):
+        if not lock(descriptor) or not _is_gone(owner, own):
             return 0
         if identity_at(slot) != identity(descriptor):
             return 0
-        removed = _remove_socket(socket)
+        removed = remove_socket(socket)
         os.unlink(slot)
     except OSError:
         return 0
@@ -114,14 +120,6 @@ def _is_gone(owner: Identity, own: Identity) -> bool:
     if (owner.boot, owner.namespace) == (own.boot, own.namespace):
         return has_ended(owner, own)
     return True
-
-
-def _remove_socket(path: str) -> int:
-    with contextlib.suppress(OSError):
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            os.unlink(path)
-            return 1
-    return 0
 
 
 def _check(path: str, descriptor: int) -> None:
@@ -141,14 +139,6 @@ def _check(path: str, descriptor: int) -> None:
 def _is_ours(descriptor: int) -> bool:
     stems = (name.rpartition(".")[0] for name in os.listdir(descriptor))
     return all(parse_stem(stem) is not None for stem in stems)
-
-
-def _why_no_folder(path: str, error: OSError) -> str:
-    if os.path.islink(path):
-        return "is a link, which could lead anywhere"
-    if isinstance(error, NotADirectoryError) and os.path.lexists(path):
-        return "is no folder"
-    return f"cannot be made or opened ({error.strerror})"
 
 
 def _refused(path: str, why: str) -> ControlError:

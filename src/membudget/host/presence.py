@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from membudget.core.native import Lock
 from membudget.host.control import ControlSocket
-from membudget.host.folder import claim_folder, default_folder, sweep
+from membudget.host.folder import claim_folder, sweep
 from membudget.host.identity import identity_of
 from membudget.host.slot import Slot
+from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

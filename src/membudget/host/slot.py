@@ -21,15 +21,19 @@ import mmap
 import os
 import struct
 from binascii import crc32
+from math import isfinite
 from typing import TYPE_CHECKING
 
-from membudget.core import Record
-from membudget.errors import ControlError
-from membudget.host.files import SLOT, identity_at, lock, make_locked, open_to_read
+from membudget.core import Level, Record
+from membudget.errors import ConfigError, ControlError
+from membudget.host.files import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
+from membudget.ownership import open_regular
 from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from membudget.host.identity import Identity
 
 SIZE = 509
@@ -94,6 +98,8 @@ class Slot:
         self._name = name.encode("utf-8", "replace")
         try:
             self._open()
+        except ConfigError as error:
+            raise ControlError(f"{error}, by setting agent.directory") from error
         except ControlError:
             raise
         except OSError as error:
@@ -103,10 +109,10 @@ class Slot:
             ) from error
 
     def _open(self) -> None:
-        descriptor = make_locked(self.path)
+        descriptor = make_locked(self.path, _MAGIC)
         try:
             self._file = identity_at(self.path)
-            os.pwrite(descriptor, bytes(SIZE), 0)
+            os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
             # The mapping keeps a duplicate of the descriptor, and with it the lock.
             self._map = mmap.mmap(descriptor, SIZE)
         except OSError:
@@ -189,10 +195,10 @@ class Slot:
 
 
 def read_slot(path: str) -> Figures | None:
-    """The figures in a slot, or None where none can be made out. Never blocks."""
+    """The figures in a slot, or None where none can be made out, or none can be. Never blocks."""
     try:
-        descriptor = open_to_read(path)
-    except OSError:
+        descriptor = open_regular(path)
+    except (ConfigError, OSError):
         return None
     figures = None
     try:
@@ -209,8 +215,8 @@ def read_slot(path: str) -> Figures | None:
 def is_alive(path: str) -> bool:
     """Whether the process that a slot belongs to still runs, in whichever pid namespace."""
     try:
-        descriptor = open_to_read(path)
-    except OSError:
+        descriptor = open_regular(path)
+    except (ConfigError, OSError):
         return False
     try:
         return not lock(descriptor, shared=True)
@@ -218,13 +224,17 @@ def is_alive(path: str) -> bool:
         os.close(descriptor)
 
 
-def living(folder: str) -> list[tuple[Identity, Figures]]:
+def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identity, Figures]]:
     """All processes that live and have told their figures, by pid; what is unreadable is skipped.
 
     Cost: about 20 µs a process.
+
+    Args:
+        folder: Where the slots are.
+        names: Those looked at; None is all there are.
     """
     try:
-        names = os.listdir(folder)
+        names = os.listdir(folder) if names is None else names
     except OSError:
         return []
     found = []
@@ -253,6 +263,9 @@ def _parsed(record: bytes) -> Figures | None:
         _FIGURES.unpack(body)
     )
     peak, governed, reclaimed = totals
+    is_sound = isfinite(at) and isfinite(growth) and isfinite(left) and used >= 0
+    if not is_sound or _text(level) not in Level.__members__ or (has_limit and limit <= 0):
+        return None
     return Figures(
         at=at,
         name=_text(name),

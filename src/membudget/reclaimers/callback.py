@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung, SystemClock
 from membudget.errors import ConfigError, ProbeError
+from membudget.units import checked_name
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -34,7 +35,7 @@ class Callback:
         deadline: Seconds that a coroutine has.
 
     Raises:
-        ConfigError: The function is not callable.
+        ConfigError: The function is not callable, or the name none.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Callback:
     ) -> None:
         if not callable(function):
             raise ConfigError(f"callback {name!r}: {function!r} is not callable: give a function")
-        self.name = name
+        self.name = checked_name(name, "it after what it lets go")
         self.rung = rung
         self._function = function
         self._reclaimable = reclaimable

@@ -13,6 +13,9 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds that a reclaimer which frees nothing is left alone: the first time, and at most."""
 
+PAUSE_AT_A_FLOOR = 3600.0
+"""Seconds at most where it is known that shrinking does not cure what is too much."""
+
 _FAILURES = 2
 
 
@@ -67,25 +70,26 @@ class Throttled(_Wrapped):
 class Pause:
     """How long a reclaimer is left alone, after two rounds in a row that changed nothing.
 
-    The pause doubles from 1 s to 30 s, and one effective round ends it: asking the same thing in
-    vain at every tick is how collectors melt down (the OpenTelemetry Collector's memory limiter
-    doubles its interval in the same way).
+    The pause doubles from 1 s to 30 s, to an hour at a floor, and one effective round ends it:
+    asking the same thing in vain at every tick is how collectors melt down (the OpenTelemetry
+    Collector's memory limiter doubles its interval in the same way).
     """
 
     def __init__(self) -> None:
         self.ends = float("-inf")
+        self.count = 0  # What it said it could let go, when it was asked last.
         self._failures = 0
         self._next = FIRST_PAUSE
 
-    def note(self, now: float, *, effective: bool) -> None:
-        """Take note of what the last round came to."""
+    def note(self, now: float, *, effective: bool, longest: float = LONGEST_PAUSE) -> None:
+        """Take note of what the last round came to, and pause for `longest` seconds at most."""
         if effective:
             self._failures, self._next, self.ends = 0, FIRST_PAUSE, float("-inf")
             return
         self._failures += 1
         if self._failures >= _FAILURES:
-            self.ends = now + self._next
-            self._next = min(LONGEST_PAUSE, self._next * 2)
+            pause = min(longest, self._next)
+            self.ends, self._next = now + pause, min(PAUSE_AT_A_FLOOR, pause * 2)
 
 
 class BackingOff(_Wrapped):

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from membudget.core import ReportMade
 from membudget.core.native import NativeThread
-from membudget.report.as_json import as_json
+from membudget.ownership import is_own, open_folder, write_whole
+from membudget.report.as_json import SCHEMA, as_json
 from membudget.report.figures import report as _figures  # noqa: F401  # loaded before the thread runs
+from membudget.report.html import BEGINS as HTML_BEGINS
 from membudget.report.html import as_html
 from membudget.report.text import as_text
 
@@ -36,8 +38,15 @@ KEEP = 14
 END_PATIENCE = 2.0
 """Seconds that the end of a budget waits for a report under way."""
 
-_FORMS = (".txt", ".json", ".html")
-_BEGIN = "membudget-"
+_FORMS = {
+    ".txt": b"Memory report",
+    ".json": f'{{\n "schema": "{SCHEMA}"'.encode(),
+    ".html": HTML_BEGINS.encode(),
+}
+"""The files of a report, and what each begins with, by which ours are known from others'."""
+
+_ADVICE = "set report.directory to a folder that this user may write to"
+_BEGIN, _PART = "membudget-", ".part"
 _UNFINISHED = 60.0
 """Seconds after which a file is not being written any more, if its process seems to be gone: where
 folders are shared, its number may be one of another container."""
@@ -71,7 +80,7 @@ class DailyReport:
         keep: int = KEEP,
     ) -> None:
         self.name = "daily report"
-        self._directory = directory
+        self._directory = os.path.abspath(directory)
         self._make = make
         self._tell = tell
         self._clock = clock
@@ -81,8 +90,12 @@ class DailyReport:
         self._next = clock.now() + every
         self._pid = os.getpid()
         self._thread: NativeThread | None = None
-        with contextlib.suppress(OSError):  # The first report says what is wrong with the folder.
+        try:
             self._forget_unfinished()
+        except FileNotFoundError:
+            pass  # The first report makes it.
+        except OSError as error:  # What will fail tomorrow is told today.
+            tell.failed("daily report", error)
 
     def due(self, now: float) -> bool:
         """Whether a day has passed; a forked child begins its own."""
@@ -111,16 +124,19 @@ class DailyReport:
             The paths.
 
         Raises:
+            ConfigError: The folder is a link or no folder, or a file there is not ours.
             OSError: The folder cannot be written.
         """
         report = self._make()
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(self._directory), exist_ok=True)
+        os.close(open_folder(self._directory, _ADVICE))
         stamp = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(time.time()))
         stem = f"{self._directory}/{_BEGIN}{self._program}-{stamp}-{os.getpid()}"
         texts = (as_text(report), json.dumps(as_json(report), indent=1) + "\n", as_html(report))
         paths = []
         for form, text in zip(_FORMS, texts, strict=True):
-            _write_whole(stem + form, text)
+            data = text.encode("utf-8", "replace")
+            write_whole(stem + form, data, begins=_FORMS[form], is_synced=True)
             paths.append(stem + form)
         self._forget_old()
         return tuple(paths)
@@ -135,13 +151,15 @@ class DailyReport:
     def _forget_unfinished(self) -> None:
         """Remove what processes that were killed while they wrote have left behind."""
         for name in os.listdir(self._directory):
-            if not name.startswith(_BEGIN) or not name.endswith(tuple(map(_part_of, _FORMS))):
-                continue
             path = f"{self._directory}/{name}"
+            begins = _FORMS.get(os.path.splitext(name.removesuffix(_PART))[1])
+            if not name.startswith(_BEGIN) or not name.endswith(_PART) or begins is None:
+                continue
             pid = name.split(".", 1)[0].rpartition("-")[2]
             with contextlib.suppress(OSError):  # Another process was first, or it is no file.
                 age = time.time() - os.stat(path, follow_symlinks=False).st_mtime
-                if age > _ABANDONED or (age > _UNFINISHED and not _is_alive(pid)):
+                is_left = age > _ABANDONED or (age > _UNFINISHED and not _is_alive(pid))
+                if is_left and is_own(path, begins):
                     os.unlink(path)
 
     def _forget_old(self) -> None:
@@ -150,12 +168,14 @@ class DailyReport:
         days: dict[str, list[str]] = {}
         for name in os.listdir(self._directory):
             rest = name.removeprefix(begin)
-            if rest != name and name.endswith(_FORMS) and _is_day(rest[:10]):
+            if rest != name and name.endswith(tuple(_FORMS)) and _is_day(rest[:10]):
                 days.setdefault(rest[:10], []).append(name)
         for day in sorted(days)[: -self._keep]:
             for name in days[day]:
+                path = f"{self._directory}/{name}"
                 with contextlib.suppress(FileNotFoundError):  # Another process was first.
-                    os.unlink(f"{self._directory}/{name}")
+                    if is_own(path, _FORMS[os.path.splitext(name)[1]]):
+                        os.unlink(path)
 
 
 def _is_alive(pid: str) -> bool:
@@ -169,27 +189,5 @@ def _is_alive(pid: str) -> bool:
     return True
 
 
-def _part_of(path: str) -> str:
-    """What a file is called while it is written."""
-    return f"{path}.part"
-
-
 def _is_day(text: str) -> bool:
     return len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()  # noqa: PLR2004
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Write a file so that it is there whole or not at all; readable by this user alone."""
-    part = _part_of(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(part, flags, 0o600)
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise

@@ -80,7 +80,7 @@ def report(
     shown = tuple(one for one in every if one.wall >= now - hours * HOUR)
     newest = shown[-1] if shown else None
     judged = verdict if verdict is not None else last_look(every, rules=rules)
-    limit = newest.limit if newest is not None else None
+    limit = (newest.limit if newest is not None else None) or None  # Some write 0 for none.
     suspected = tuple(culprits)
     return Report(
         made=now,
@@ -142,7 +142,7 @@ def outlook(samples: Sequence[Sample]) -> ForecastLike:
     own = thinned(samples)
     series = Series.of(own)
     used = [one.used / 2**20 for one in own[-len(series.hours) :]]
-    return ahead.forecast(series.hours, used, samples[-1].limit, bounded=series.explained)
+    return ahead.forecast(series.hours, used, samples[-1].limit or None, bounded=series.explained)
 
 
 def odd(samples: Sequence[Sample]) -> Iterable[Odd]:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from membudget.report.records import CulpritLike, Report, Use
 
+BEGINS = '<!DOCTYPE html>\n<html lang="en"><head><meta name="generator" content="membudget">'
+"""What every page begins with, by which ours are known from others'."""
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -43,7 +46,7 @@ def as_html(report: Report) -> str:
     title = escaped(f"Memory report of {who}")
     body = "".join(_body(report, Calendar(is_dated=report.is_dated)))
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'{BEGINS}<meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core import Record
 from membudget.errors import ConfigError
+from membudget.sampling.form import BEGINS
 
 if TYPE_CHECKING:
     from membudget.core import Sample
@@ -40,9 +41,6 @@ _NO_SAMPLES = (
     "holds no samples, only its beginning: give a recording with at least one, or wait for the "
     "process to take its first"
 )
-HISTORY = b'{"membudget": "samples"'
-"""What a history file begins with."""
-
 _GZIP = b"\x1f\x8b"
 
 READERS: list[Reader] = []
@@ -190,9 +188,9 @@ def _history(path: str) -> Recording | None:
     """The samples of a history file; None where it is none, or cannot be read here."""
     try:
         with open(path, "rb") as file:
-            if file.read(len(HISTORY)) != HISTORY:
+            if file.read(len(BEGINS)) != BEGINS:
                 return None
-            text = HISTORY + file.read()
+            text = BEGINS + file.read()
     except OSError:
         return None  # Whoever reads its lines next says why.
     from membudget.sampling.form import from_text

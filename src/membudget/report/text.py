@@ -22,7 +22,7 @@ from membudget.report.words import (
     standing,
     whole_percent,
 )
-from membudget.units import how_many, human_bytes, human_seconds
+from membudget.units import how_many, human_bytes, human_seconds, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ def as_text(report: Report) -> str:
     ):
         if rows := list(body):
             lines += [title, *rows, ""]
-    return "\n".join(lines[:-1]) + "\n"
+    return "\n".join(map(printable, lines[:-1])) + "\n"
 
 
 def _top(report: Report, calendar: Calendar) -> Iterator[str]:

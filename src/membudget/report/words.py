@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from membudget.core import Record
 from membudget.leaks.records import Confidence, Kind
 from membudget.report.played import RECORDED
-from membudget.units import human_bytes, human_seconds, human_span
+from membudget.units import LONGEST_NAME, human_bytes, human_seconds, human_span, one_line
 
 if TYPE_CHECKING:
     from membudget.leaks.records import SimpleFacts, Verdict
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _HOUR, _DAY = 3600.0, 86400.0
 _NEARLY = 0.9
-_LONGEST_NAME = 200
 _CALM = {
     Kind.STEP: "memory grew in a step",
     Kind.FILLING: "a part with a bound is filling up",
@@ -47,9 +46,7 @@ class Calendar(Record):
 
 def plain(text: object) -> str:
     """A name from anywhere, fit for one line: no control characters, not endless."""
-    words = " ".join(str(text).split())
-    words = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return words if len(words) <= _LONGEST_NAME else f"{words[:_LONGEST_NAME]}..."
+    return one_line(text, LONGEST_NAME)
 
 
 def lasting(seconds: float) -> str:

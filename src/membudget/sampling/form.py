@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.core.sample import PartSample, Sample
+from membudget.core.wire import is_number, is_whole
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _FORMAT = "samples"
+
+BEGINS = b'{"membudget": "samples"'
+"""What a history file begins with, by which ours are known from others'."""
 
 
 def to_text(samples: Sequence[Sample]) -> bytes:
@@ -132,22 +136,15 @@ def _checked(record: type, row: Any) -> dict[str, Any]:
 
 
 _RULE = "finite and from 0 up where it is a number, and below 2^64 where it is a whole one"
-_BEYOND = 1 << 64
-"""What no bytes and no counts are; and one of some hundred digits is no float."""
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _BEYOND
-
-
-def _is_number(value: Any) -> bool:
-    # NaN is within no bounds.
-    return (isinstance(value, float) and 0 <= value < float("inf")) or _is_whole(value)
+    return is_whole(value) and value >= 0
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "int": _is_whole,
-    "float": _is_number,
+    "float": lambda value: is_number(value) and value >= 0,
     "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "tuple[int, int, int]": lambda value: (

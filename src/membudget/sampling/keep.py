@@ -2,9 +2,10 @@
 
 A process that is killed loses the samples since it last wrote, three of them at most. Files are
 read and written on a thread that lives only for that, so that a disk that hangs holds up nobody.
-What cannot be used (broken, cut short, of another version, something else altogether) is told and
-put aside under another name; samples older than the ring is long are left out. Samples of an
-earlier process keep its number and the time when it began, which is how a restart is known.
+A file of ours that cannot be used (broken, cut short, of another version) is told and put aside
+under another name; what is not ours is told once and left as it is, and no history is kept. Samples
+older than the ring is long are left out. Samples of an earlier process keep its number and the time
+when it began, which is how a restart is known.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Keeper:
         self._worker: NativeThread | None = None
         self._loaded: list[Sample] | None = None
         self._seen = self._opens_at = 0
-        self._is_read = False
+        self._is_read = self._is_refused = False
 
     @property
     def path(self) -> str | None:
@@ -134,7 +135,7 @@ class Keeper:
 
     def _work(self, job: Callable[[], None]) -> None:
         """Do it on a thread, unless the last job is still under way."""
-        if self._is_busy():
+        if self._is_busy() or self._is_refused:
             return
         self._worker = NativeThread(lambda: self._fenced(job), "membudget-file")
         try:
@@ -146,6 +147,9 @@ class Keeper:
     def _fenced(self, job: Callable[[], None]) -> None:
         try:
             job()
+        except ConfigError as error:  # Something else stands there, which will not go by itself.
+            self._is_refused = True
+            self._failed("history", MembudgetError(f"no history is kept: {error}"))
         except Exception as error:  # noqa: BLE001  # told; the next time may do
             self._failed("history", error)
 

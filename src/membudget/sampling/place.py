@@ -9,16 +9,18 @@ names do not grow with the number of restarts, as names made of process ids woul
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from membudget.errors import MembudgetError
+from membudget.ownership import open_own, write_whole
+from membudget.sampling.form import BEGINS
 
 MOST_PLACES = 64
 """Processes that may share the setting."""
 
 _MOST_BROKEN = 9
 _LONGEST = 64 << 20
-_PRIVATE = 0o600
 
 
 class Place:
@@ -31,6 +33,7 @@ class Place:
         path: The file taken.
 
     Raises:
+        ConfigError: Something that is not ours stands there; it is left as it is.
         OSError: No lock can be made there.
         MembudgetError: All places are taken, or the system has no such locks.
     """
@@ -43,8 +46,9 @@ class Place:
 
         for number in range(1, MOST_PLACES + 1):
             self.path = path if number == 1 else f"{path}.{number}"
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._lock = os.open(f"{self.path}.lock", flags, _PRIVATE)
+            with contextlib.suppress(FileNotFoundError):  # Before a lock is made beside it.
+                os.close(open_own(self.path, begins=BEGINS))
+            self._lock = open_own(f"{self.path}.lock", os.O_RDWR | os.O_CREAT)
             try:
                 flock(self._lock, LOCK_EX | LOCK_NB)
             except BlockingIOError:
@@ -62,16 +66,18 @@ class Place:
         return self._identity is not None and _identity(self._lock) == self._identity
 
     def read(self) -> bytes | None:
-        """What the file holds, or None where there is none.
+        """What the file holds, or None where there is none, or nothing in it.
 
         Raises:
+            ConfigError: What stands there is not ours.
             OSError: It is there and cannot be read.
         """
         try:
-            with open(self.path, "rb") as file:
-                return file.read(_LONGEST)
+            descriptor = open_own(self.path, begins=BEGINS)
         except FileNotFoundError:
             return None
+        with open(descriptor, "rb") as file:
+            return file.read(_LONGEST) or None  # A longer one is one that was cut short.
 
     def write(self, text: bytes) -> None:
         """Put this in the file's place; whoever reads sees all of it, or what was there before.
@@ -80,16 +86,13 @@ class Place:
         an older one, or one that its checksum shows to be broken.
 
         Raises:
+            ConfigError: What stands there is not ours.
             OSError: It cannot be written.
         """
-        fresh = f"{self.path}.new"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(fresh, flags, _PRIVATE), "wb") as file:
-            file.write(text)
-        os.replace(fresh, self.path)
+        write_whole(self.path, text, begins=BEGINS)
 
     def put_aside(self) -> str:
-        """Rename a file that cannot be used, so that nothing is lost; returns its new name.
+        """Rename a file of ours that cannot be used, so that nothing is lost; returns its new name.
 
         Raises:
             OSError: It cannot be renamed, or there are nine such files already.

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.settings.located import Findings, Located, one_line
+from membudget.settings.located import Findings, Located
 from membudget.settings.table import COMPONENTS, SETTINGS, advice_for, setting_of
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ SECTION = "memory"
 LARGEST = 256 << 10
 """Bytes of a file. Settings take two thousand; what is larger is another file."""
 
+_AT_ONCE: int = getattr(os, "O_NONBLOCK", 0)
 _YAML = (".yaml", ".yml")
 _TOML = (".toml",)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -135,7 +137,7 @@ def _text(given: str, source: str, findings: Findings) -> str | None:
 
 
 def _bytes(given: str, findings: Findings) -> bytes | None:
-    mode = os.stat(given).st_mode  # Before it is opened: opening a pipe waits for its writer.
+    mode = os.stat(given).st_mode  # Before it is opened: opening a device may move it.
     if stat.S_ISDIR(mode):
         findings.add(None, "is a directory: give the file in it")
     elif not stat.S_ISREG(mode):
@@ -143,8 +145,9 @@ def _bytes(given: str, findings: Findings) -> bytes | None:
     elif not given.endswith(_YAML + _TOML):
         findings.add(None, "has an unknown suffix: name it .yaml (or .yml) or .toml")
     else:
-        with open(given, "rb") as file:
-            raw = file.read(LARGEST + 1)
+        # Another user's settings are read as well, and a pipe may have come there meanwhile.
+        with open(given, "rb", opener=lambda path, flags: os.open(path, flags | _AT_ONCE)) as file:
+            raw = file.read(LARGEST + 1) or b""
         if len(raw) <= LARGEST:
             return raw
         findings.add(None, f"is larger than {LARGEST >> 10} KiB: give a file of settings only")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from membudget.core import Record
 from membudget.errors import ConfigError
 
@@ -43,10 +41,3 @@ class Findings:
     def in_order(self) -> tuple[ConfigError, ...]:
         """All that was found, by line."""
         return tuple(error for _, error in sorted(self._found, key=lambda found: found[0]))
-
-
-def one_line(text: Any, most: int = 80) -> str:
-    """Foreign text fit for a message: on one line, printable and not long."""
-    words = " ".join(str(text).split())
-    short = words if len(words) <= most else f"{words[:most]}..."
-    return short if short.isprintable() else ascii(short)

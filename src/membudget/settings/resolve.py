@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import MARK_NAMES, PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
-from membudget.settings.located import one_line
 from membudget.settings.table import (
     COMPONENTS,
     CONFIG_VARIABLE,
@@ -20,6 +19,7 @@ from membudget.settings.table import (
     nearest,
     setting_of,
 )
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

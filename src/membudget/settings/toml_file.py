@@ -10,7 +10,8 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from membudget.settings.located import Located, one_line
+from membudget.settings.located import Located
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from membudget.settings.located import Findings

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from membudget.settings.located import Located, one_line
+from membudget.settings.located import Located
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

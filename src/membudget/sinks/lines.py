@@ -8,8 +8,10 @@ from membudget.core import (
     AdmissionRefused,
     BrakeHit,
     Failed,
+    FloorFound,
     Late,
     LeakSuspected,
+    Level,
     LimitExceeded,
     LimitForeseen,
     PressureChanged,
@@ -22,18 +24,21 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.units import human_bytes, human_seconds
+from membudget.units import human_bytes, human_seconds, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Event, Pressure, Sink
 
+LONGEST = 1000
+"""Characters of a line; a name has 200 at most, and the text of an error may have any number."""
+
 
 def line_of(event: Event) -> str | None:
     """The line that tells an event, or None for events that are not told in words."""
     teller = _TELLERS.get(type(event))
-    return teller(event) if teller is not None else None
+    return one_line(teller(event), LONGEST) if teller is not None else None
 
 
 def to_lines(write: Callable[[str], object], *, least: Severity = Severity.INFO) -> Sink:
@@ -89,7 +94,30 @@ def _pressure_changed(event: PressureChanged) -> str:
             parts.append(f"+{human_bytes(pressure.growth)}/s")
         if pressure.seconds_left is not None:
             parts.append(f"limit in {human_seconds(pressure.seconds_left)}")
+        if pressure.elsewhere:
+            parts.append(f"{human_bytes(pressure.elsewhere)} of it not this process's")
+        elif pressure.floor:
+            parts.append(f"{human_bytes(pressure.floor)} of it beyond shrinking")
     return ", ".join(parts)
+
+
+def _floor(event: FloorFound) -> str:
+    pressure = event.pressure
+    why = f": {event.held_by}" if event.held_by else ""
+    if pressure.level < Level.EMERGENCY:
+        return (
+            f"shrinking does not bring it below {human_bytes(pressure.floor)} of "
+            f"{human_bytes(pressure.limit or 0)}{why}; caches keep {human_bytes(event.kept)} and "
+            "are left alone meanwhile"
+        )
+    grew = f"; look at what grew: {event.culprit}" if event.culprit else ""
+    more = "or less held there"
+    if not pressure.elsewhere:
+        more = "`membudget run --brake` (what cannot fit raises MemoryError), `--restart`"
+    return (
+        f"nothing is left to let go at {describe(pressure)}{why}; what helps: a higher limit, "
+        f"{more}{grew}"
+    )
 
 
 def _reclaimed(event: Reclaimed) -> str:
@@ -177,13 +205,15 @@ def _applied(event: ProposalApplied) -> str:
 
 def _failed(event: Failed) -> str:
     times = f" ({event.times} times)" if event.times > 1 else ""
-    return f"{event.where} failed{times}: {type(event.error).__name__}: {event.error}"
+    words = one_line(event.error, LONGEST)  # Its own method may raise.
+    return f"{event.where} failed{times}: {type(event.error).__name__}: {words}"
 
 
 _TELLERS: dict[type, Callable[..., str]] = {
     Started: _started,
     Stopped: _stopped,
     PressureChanged: _pressure_changed,
+    FloorFound: _floor,
     Reclaimed: _reclaimed,
     ProtectionTried: _protection,
     AdmissionRefused: _refused,

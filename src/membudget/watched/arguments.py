@@ -11,17 +11,6 @@ _LEAST_SHARE = 10
 """Parts of its limit down to which one may be resized, where nobody says otherwise."""
 
 
-def checked_name(name: object) -> str:
-    """A name.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if isinstance(name, str) and name:
-        return name
-    raise ConfigError(f"name {name!r:.80} is no name: give text that is not empty")
-
-
 def checked_items(count: object, name: str) -> int | None:
     """A limit in items, or None.
 

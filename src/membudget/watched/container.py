@@ -9,7 +9,7 @@ from membudget.core import LimitExceeded, Rung
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.sizing.estimate import Weighing
-from membudget.units import as_bytes, as_seconds
+from membudget.units import as_bytes, as_seconds, checked_name
 from membudget.watched.advice import Advice, advise, enough_for, is_worth_more
 from membudget.watched.alarm import Alarm
 from membudget.watched.arguments import (
@@ -17,7 +17,6 @@ from membudget.watched.arguments import (
     checked_bounds,
     checked_items,
     checked_lock,
-    checked_name,
 )
 from membudget.watched.history import History
 from membudget.watched.observed import Observed, Reads
@@ -103,7 +102,7 @@ class WatchedContainer:
         registry: Registry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.name = checked_name(name)
+        self.name = checked_name(name, "it after what it holds")
         self.trimmed = self.exceeded = 0
         self._find = finder(container, self.stop)
         self._is_exchanged = not has_length(container)

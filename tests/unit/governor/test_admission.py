@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
-from membudget.core import AdmissionRefused, Marks
+from membudget.core import AdmissionRefused, Level, Marks, Rung
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.governor.loop import Governor
 from membudget.registry import Registry
@@ -114,3 +114,127 @@ def test_shut_admission_refuses_even_what_fits() -> None:
     scene.governor.admission.is_shut = True
     with pytest.raises(OverBudgetError, match="admission is shut"):
         scene.governor.admit(1).acquire()
+
+
+def test_a_granted_load_raises_no_level_on_its_way_in() -> None:
+    """Growth that was granted is expected: at 300 MiB/s towards 85 % nothing is an emergency."""
+    scene = Scene(20)
+    with scene.governor.admit(35 * MIB):
+        for _ in range(35):
+            scene.clock.advance(0.1)
+            scene.memory.used += MIB
+            scene.governor.step()
+            assert scene.governor.pressure.level <= Level.WARNING
+            assert scene.governor.pressure.seconds_left is None
+    assert scene.memory.used == 85 * MIB
+
+
+def test_growth_beyond_what_was_granted_is_runaway_growth() -> None:
+    """A load that outgrows its reservation is foretold as any other."""
+    scene = Scene()
+    with scene.governor.admit(10 * MIB):
+        for _ in range(30):
+            scene.clock.advance(0.1)
+            scene.memory.used += MIB
+            scene.governor.step()
+    assert scene.governor.pressure.seconds_left is not None
+
+
+def test_what_was_granted_before_a_load_was_freed_explains_no_later_growth() -> None:
+    """Ten loads, freed within their reservations, excuse no growth of something else."""
+    scene = Scene()
+    for _ in range(10):
+        with scene.governor.admit(20 * MIB):
+            scene.memory.used += 20 * MIB
+            scene.clock.advance(0.1)
+            scene.governor.step()
+            scene.memory.used -= 20 * MIB
+        scene.clock.advance(0.1)
+        scene.governor.step()
+    for _ in range(25):
+        scene.clock.advance(0.1)
+        scene.memory.used += MIB
+        scene.governor.step()
+    assert scene.governor.pressure.seconds_left is not None
+
+
+def test_a_granted_load_takes_nothing_from_caches_that_insert_meanwhile() -> None:
+    """Neither its grant nor its growth has an inserting thread evict, up to the door."""
+    scene = Scene()
+    meter = scene.governor.meter
+    with scene.governor.admit(35 * MIB):
+        for _ in range(35):
+            scene.memory.used += MIB
+            assert meter.claim(MIB) == 0
+
+
+def test_no_cache_fills_the_room_that_was_granted() -> None:
+    """What is granted counts as used from the grant on: an inserting thread stops before it."""
+    scene = Scene()
+    holder = FakeHolder(scene.governor.registry)
+    meter = scene.governor.meter
+    with scene.governor.admit(30 * MIB):
+        for _ in range(30):
+            holder.held += MIB
+            scene.memory.used += MIB
+            due = meter.claim(MIB)
+            holder.held -= due
+            scene.memory.used -= due
+        assert scene.memory.used <= 62 * MIB
+        assert scene.governor.admission.room() == 90 * MIB - 30 * MIB - scene.memory.used
+
+
+class FakeHolder:
+    """A holder of so many bytes."""
+
+    name = "holder"
+
+    def __init__(self, registry: Registry) -> None:
+        self.held = 0
+        registry.add(self)
+
+    def held_bytes(self) -> int:
+        """What it counts."""
+        return self.held
+
+
+def test_room_is_made_only_where_that_suffices() -> None:
+    """A request that cannot be met takes nothing from anybody, and is refused all the same."""
+    scene = Scene(20)
+    cache = scene.governor.ladder._seats[0].reclaimer
+    with pytest.raises(OverBudgetError), scene.governor.admit(80 * MIB, timeout=1.0):
+        pass
+    assert cache.reclaimable() == 20 * MIB
+
+
+def test_what_cannot_be_counted_is_asked_first() -> None:
+    """It may have what is missing; what can be counted is left alone where it does not suffice."""
+    scene = Scene(20)
+    unknown = FakeReclaimer(scene.memory, 5 * MIB, name="unknown", rung=Rung.MODERATE)
+    unknown.reclaimable = lambda: None  # type: ignore[method-assign]  # it cannot tell
+    scene.governor.ladder.add(unknown)
+    with pytest.raises(OverBudgetError):
+        scene.governor.admit(80 * MIB, timeout=1.0).acquire()
+    assert unknown.holds == 0
+    assert scene.governor.ladder._seats[0].reclaimer.reclaimable() == 20 * MIB
+
+
+def test_a_plain_with_that_would_hold_up_the_event_loop_is_refused_at_once() -> None:
+    """The message says what to write instead; without a timeout nothing waits, and it may be."""
+    scene = Scene(40)
+
+    async def load() -> None:
+        with pytest.raises(LeaseError, match="write `async with`"):
+            scene.governor.admit(MIB, timeout=1.0).acquire()
+        with scene.governor.admit(MIB):
+            pass
+
+    asyncio.run(load())
+    assert scene.governor.admission.reserved == 0
+
+
+def test_a_reservation_never_entered_is_told_when_it_is_collected() -> None:
+    """Whoever forgets `with` has reserved nothing, and hears of it."""
+    scene = Scene()
+    with pytest.warns(RuntimeWarning, match=r"admit\(10\.0 MiB\) was never entered"):
+        scene.governor.admit(10 * MIB)

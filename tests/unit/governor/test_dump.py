@@ -68,3 +68,22 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up_the_dump(governor: Governor) 
         filled = fill_standard_error()
         dump(governor)
         assert os.read(pipe, 1 << 24) == bytes(filled)
+
+
+def test_the_names_of_holders_forge_no_line(governor: Governor) -> None:
+    """A holder of the program's own is called what it likes."""
+
+    class Holder:
+        name = "x\nmembudget: forged \x1b[2J" + "y" * 10_000
+
+        def held_bytes(self) -> int:
+            return MIB
+
+    holder = Holder()
+    governor.registry.add(holder)
+    with unread_standard_error() as pipe:
+        dump(governor)
+        told = os.read(pipe, 1 << 16).decode().splitlines()
+    (line,) = [line for line in told if "forged" in line]
+    assert line.startswith("membudget:   holds 1.00 MiB: x membudget: forged \\x1b[2Jyyy")
+    assert len(line) < 300

@@ -6,7 +6,8 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising
 from membudget.core import Level, Meter, Pressure, Reclaimed, Rung
-from membudget.governor.ladder import Ladder
+from membudget.governor.floor import Floor
+from membudget.governor.ladder import SETTLE, Ladder
 from membudget.governor.telling import Teller
 from membudget.registry import Registry
 
@@ -20,8 +21,9 @@ class Scene:
         self.recorder = Recorder()
         self.registry = Registry()
         meter = Meter(self.memory.own)
+        self.floor = Floor(SETTLE)
         tell = Teller([self.recorder], self.clock)
-        self.ladder = Ladder([], self.registry, meter, tell, clock=self.clock)
+        self.ladder = Ladder([], self.registry, meter, tell, floor=self.floor, clock=self.clock)
 
     def reclaimer(self, holds: int, **options: object) -> FakeReclaimer:
         """One more reclaimer on the ladder, holding so many MiB."""

@@ -6,13 +6,13 @@ import json
 import select
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.client import ask
+from membudget.host.client import LONGEST, ask
 from membudget.host.control import ControlSocket
 from membudget.host.identity import identity_of
 from membudget.host.slot import Slot
@@ -69,7 +69,8 @@ def replying(folder: Path, reply: bytes) -> Iterator[None]:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(4096)
-                connection.sendall(reply)
+                with suppress(OSError):  # Who asked may have had enough.
+                    connection.sendall(reply)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -154,7 +155,10 @@ def test_who_does_not_answer_is_told_after_the_timeout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [b"hello\n", b"[]\n", b'{"ok": true}\n', b'{"ok": true, "result": 1}\n', b"\xff\n", b"{"],
+    [
+        *(b"hello\n", b"[]\n", b'{"ok": true}\n', b'{"ok": true, "result": 1}\n', b"\xff\n", b"{"),
+        *(b'{"ok": 1, "result": {}}', b'{"ok": true, "result": ' + b"[" * 200_000),
+    ],
 )
 def test_an_answer_that_is_none_is_told(tmp_path: Path, reply: bytes) -> None:
     """Its beginning is shown, with what may be the cause."""
@@ -192,3 +196,55 @@ def test_every_message_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(ControlError) as caught:
             ask(OWN, "echo", folder=str(tmp_path))
         assert str(caught.value) == "too bad"
+
+
+def test_numbers_that_none_can_be_are_none(tmp_path: Path) -> None:
+    """Neither NaN nor what is beyond all bounds reaches who counts with it."""
+    odd = b'{"ok": true, "result": {"a": [NaN, Infinity, -1e400, %b, 5, 1.5]}}\n' % (b"9" * 5000)
+    with replying(tmp_path, odd):
+        found = ask(OWN, "echo", folder=str(tmp_path))
+    assert found == {"a": [None, None, None, None, 5, 1.5]}
+
+
+@pytest.mark.parametrize("reply", [b"x" * LONGEST, b'{"ok": true, "result": "' + b"x" * LONGEST])
+def test_an_answer_without_end_is_read_no_further(tmp_path: Path, reply: bytes) -> None:
+    """Who sends on and on costs its reader so much, and no more."""
+    with (
+        replying(tmp_path, reply + bytes(LONGEST)),
+        pytest.raises(ControlError, match=r"is longer than 64\.0 MiB.*use the same version"),
+    ):
+        ask(OWN, "echo", folder=str(tmp_path))
+
+
+def test_one_who_answers_in_drops_is_given_no_longer(tmp_path: Path) -> None:
+    """The time is for all of the answer, not for each piece."""
+    done = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / f"{OWN.stem}.sock"))
+        listener.listen()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while not done.wait(0.01):
+                    with suppress(OSError):
+                        connection.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(ControlError, match=r"no answer within 0\.2 s"):
+            ask(OWN, "echo", folder=str(tmp_path), timeout=0.2)
+        done.set()
+        thread.join()
+
+
+def test_no_error_of_a_process_steers_the_terminal(tmp_path: Path) -> None:
+    """Nor is it endless."""
+    error = "x\x1b[31m\nmembudget: forged \u202e" * 10_000
+    with (
+        replying(tmp_path, json.dumps({"ok": False, "error": error}).encode() + b"\n"),
+        pytest.raises(ControlError) as caught,
+    ):
+        ask(OWN, "echo", folder=str(tmp_path))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 1000

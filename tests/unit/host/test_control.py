@@ -37,6 +37,11 @@ def fail(arguments: Mapping[str, Any]) -> dict[str, Any]:
     raise ValueError("too\nbad")
 
 
+def forge(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """An error with what the program was told by others."""
+    raise ValueError("\x1b[2J\u202e\ud800" + "x" * 1_000_000)
+
+
 def leave(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What a program's own code might do."""
     raise SystemExit
@@ -52,7 +57,7 @@ def long(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": "x" * 4_000_000}
 
 
-ANSWERS = {one.__name__: one for one in (add, fail, leave, unwritable, long)}
+ANSWERS = {one.__name__: one for one in (add, fail, forge, leave, unwritable, long)}
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ def test_arguments_may_be_left_out(door: ControlSocket) -> None:
 def test_an_unknown_command_is_told_the_known_ones(door: ControlSocket) -> None:
     """The next thing to try stands in the error."""
     assert error_of(door, question("stats")) == (
-        "command 'stats' is not known: use one of add, fail, leave, long, unwritable"
+        "command 'stats' is not known: use one of add, fail, forge, leave, long, unwritable"
     )
 
 
@@ -318,3 +323,23 @@ def test_a_long_list_is_written_in_pieces_and_is_the_same(count: int) -> None:
             told = done.value
     assert json.loads(told) == answer
     assert yields == (0 if count <= 32 else -(-count // 32))
+
+
+def test_an_error_with_foreign_text_is_printable_and_short(door: ControlSocket) -> None:
+    """Whoever asked may show it as it is."""
+    error = error_of(door, question("forge"))
+    assert error.isprintable()
+    assert error.startswith("\\x1b[2J")
+    assert len(error) <= 1000
+
+
+def test_a_document_in_the_place_of_the_socket_stays(tmp_path: Path) -> None:
+    """Only a socket that a dead process left is removed."""
+    path = tmp_path / f"{OWN.stem}.sock"
+    path.write_text("dear diary")
+    with pytest.raises(ControlError, match="cannot make"):
+        ControlSocket(str(tmp_path), OWN, ANSWERS)
+    assert path.read_text() == "dear diary"
+    path.unlink()
+    ControlSocket(str(tmp_path), OWN, ANSWERS).abandon()
+    ControlSocket(str(tmp_path), OWN, ANSWERS).close()

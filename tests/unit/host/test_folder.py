@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.folder import claim_folder, default_folder, sweep
+from membudget.host.folder import check_readable, claim_folder, sweep
 from membudget.host.identity import Identity, identity_of
 from membudget.host.slot import Slot
+from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,3 +182,33 @@ def test_what_is_none_of_ours_stays(folder: Path, tmp_path: Path) -> None:
 def test_sweeping_where_there_is_no_folder_does_nothing(tmp_path: Path) -> None:
     """Somebody may have removed it."""
     assert sweep(str(tmp_path / "missing")) == 0
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_folder_that_others_may_write_to_is_not_looked_into(folder: Path, mode: int) -> None:
+    """Its slots may be made up, and so may be the processes that they tell of."""
+    check_readable(str(folder))
+    folder.chmod(mode)
+    with pytest.raises(ControlError, match="by others: what it tells may be made up: set agent"):
+        check_readable(str(folder))
+
+
+def test_a_link_to_a_folder_is_not_looked_into(folder: Path, tmp_path: Path) -> None:
+    """It may lead anywhere."""
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    for path in (link, tmp_path / "missing"):
+        with pytest.raises(ControlError):
+            check_readable(str(path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_looked_into_only_for_that_users_processes(
+    folder: Path,
+) -> None:
+    """Who made it first, under the name that ours would have, could tell of processes of ours."""
+    os.chown(folder, 65534, 65534)
+    check_readable(str(folder), 65534)
+    for uid in (None, 65533):
+        with pytest.raises(ControlError, match="belongs to user 65534: what it tells may be made"):
+            check_readable(str(folder), uid)

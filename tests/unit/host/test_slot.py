@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OWN = identity_of()
 SIZES = st.integers(min_value=0, max_value=2**62)
-SECONDS = st.floats(allow_nan=False)
+SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=16)
 
 
@@ -52,7 +52,7 @@ def slot(tmp_path: Path) -> Iterator[Slot]:
 
 @given(
     used=SIZES,
-    limit=st.none() | SIZES,
+    limit=st.none() | SIZES.filter(bool),
     source=TEXT,
     growth=SECONDS,
     seconds_left=st.none() | SECONDS,
@@ -170,7 +170,7 @@ def test_where_no_file_can_be_made_the_error_says_so(tmp_path: Path) -> None:
         Slot(str(tmp_path / "missing"), OWN, "service")
     target = tmp_path / "target"
     (tmp_path / f"{OWN.stem}.slot").symlink_to(target)
-    with pytest.raises(ControlError, match="symbolic links"):
+    with pytest.raises(ControlError, match=r"is a link, .* left as it is; .* agent\.directory"):
         Slot(str(tmp_path), OWN, "service")
     assert not target.exists()
 
@@ -242,3 +242,34 @@ def test_a_reader_beside_a_writer_sees_whole_records_only(slot: Slot) -> None:
     finally:
         done.set()
         writer.join()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"used": -1},
+        {"limit": 0},
+        {"limit": -5},
+        {"level": "FINE"},
+        {"growth": float("nan")},
+        {"growth": float("inf")},
+        {"seconds_left": float("nan")},
+        {"wall": float("-inf")},
+    ],
+)
+def test_figures_that_cannot_be_are_none(slot: Slot, odd: dict[str, Any]) -> None:
+    """Whoever wrote them: nobody counts with them or shows them."""
+    slot.write(**figures(**odd))
+    assert read_slot(slot.path) is None
+    assert living(os.path.dirname(slot.path)) == []
+
+
+def test_what_stands_in_the_place_of_a_slot_is_left_as_it_is(tmp_path: Path) -> None:
+    """A document, and one that has a second name there."""
+    document = tmp_path / "document"
+    document.write_text("dear diary")
+    document.chmod(0o600)
+    os.link(document, tmp_path / f"{OWN.stem}.slot")
+    with pytest.raises(ControlError, match="is not a file of membudget's"):
+        Slot(str(tmp_path), OWN, "service")
+    assert document.read_text() == "dear diary"

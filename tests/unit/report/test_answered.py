@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import membudget
+from hostile_answers import one_change, received
 from membudget.budget.answers import Answers
 from membudget.budget.day import _plain, packing
 from membudget.core.native import breathing
 from membudget.errors import ControlError
 from membudget.leaks.advice import Proposal
+from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
 from membudget.registry import Registry
 from membudget.report.answered import answered, unpacked, verdict_of
+from membudget.report.as_json import as_json
+from membudget.report.figures import report
+from membudget.report.html import as_html
 from membudget.report.played import last_look
+from membudget.report.text import as_text
 from membudget.sinks.ring import Ring
 from report_scene import leaking, part
 
@@ -95,3 +104,57 @@ def test_a_running_process_tells_what_it_proposes() -> None:
         ]
         answer.pop("proposals")
         assert answered(answer).proposals == ()
+
+
+def day_answer() -> Any:
+    """A day with a leak, events, culprits and proposals, as a process answers it."""
+    samples = leaking()
+    verdict = last_look(samples)
+    culprit = Culprit(
+        name="app._by_id",
+        kind="dict",
+        items_per_hour=5.0,
+        bytes_per_hour=1e6,
+        share=0.9,
+        newest="Order",
+        chain=("app", "_by_id"),
+    )
+    proposal = Proposal(setting="thresholds.low", value=0.4, reason="so", key="x", now="70%")
+    told = {
+        "pid": 7,
+        "name": "shop.py",
+        **breathing(packing(samples)),
+        "left_out": 3,
+        "verdict": _plain(verdict),
+        "culprits": [_plain(culprit)],
+        "proposals": [_plain(proposal)],
+        "marks": {"low": 1 << 20},
+        "events": [[samples[-1].wall, "Failed", "error", "it failed"]],
+    }
+    return json.loads(json.dumps(told))
+
+
+DAY = day_answer()
+
+
+def test_the_whole_day_comes_back() -> None:
+    """So that what follows changes something."""
+    made = answered(DAY)
+    told = as_text(made)
+    for words in ("shop.py", "app._by_id", "thresholds.low", "it failed", "3 older samples"):
+        assert words in told
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_one_odd_field_is_refused_or_shown_without_harm(data: st.DataObject) -> None:
+    """In each form: text of printable lines, a page without foreign tags, JSON that is JSON."""
+    try:
+        made = answered(received(data.draw(one_change(DAY))))
+    except ControlError as error:
+        made = report([], name=str(error))
+    assert all(line.isprintable() for line in as_text(made).split("\n"))
+    page = as_html(made)
+    assert "\x1b" not in page
+    assert "<script" not in page
+    json.dumps(as_json(made), allow_nan=False)

@@ -9,13 +9,17 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 import membudget
 from fakes import FakeClock
 from membudget.core import Event, Failed, ReportMade
+from membudget.errors import ConfigError
 from membudget.governor.telling import Teller
 from membudget.registry import Registry
 from membudget.report.daily import EVERY, DailyReport
 from membudget.report.figures import report
+from membudget.report.html import BEGINS as PAGE_BEGINS
 from report_scene import quiet
 from waiting import eventually
 
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from membudget.report.records import Report
+
+BEGINS = {
+    "txt": "Memory report of a\n",
+    "json": '{\n "schema": "membudget.report/1"',
+    "html": PAGE_BEGINS,
+}
 
 
 class Scene:
@@ -93,10 +103,14 @@ def test_what_a_killed_process_left_unfinished_goes_at_the_next_start(tmp_path: 
     odd.mkdir()  # Which no unlink removes, and the others go all the same.
     os.utime(odd, (time.time() - 90_000.0,) * 2)
     for name, age in ages.items():
-        (folder / name).write_text("x")
+        (folder / name).write_text(BEGINS[name.split(".")[1]])
         os.utime(folder / name, (time.time() - age,) * 2)
+    notes = folder / f"membudget-notes-{dead}.txt.part"
+    notes.write_text("dear diary")
+    os.utime(notes, (time.time() - 90_000.0,) * 2)
     Scene(tmp_path)
-    assert sorted(one.name for one in folder.iterdir()) == sorted([odd.name, *[*ages][3:]])
+    left = [odd.name, notes.name, *[*ages][3:]]
+    assert sorted(one.name for one in folder.iterdir()) == sorted(left)
 
 
 def test_only_the_newest_days_of_this_program_are_kept(tmp_path: Path) -> None:
@@ -110,8 +124,12 @@ def test_only_the_newest_days_of_this_program_are_kept(tmp_path: Path) -> None:
         "membudget-other-2020-01-01-000000-7.html",
         "holiday.html",
     ):
-        (scene.folder / name).write_text("x")
+        (scene.folder / name).write_text(BEGINS[name.rpartition(".")[2]])
+    plan = scene.folder / "membudget-shop_py-2020-01-01-plan.txt"
+    plan.write_text("dear diary")
     scene.daily.write()
+    assert plan.read_text() == "dear diary"
+    plan.unlink()
     left = sorted(one.name for one in scene.folder.iterdir())
     assert "membudget-shop_py-2020-01-01-000000-7.html" not in left
     assert len(left) == 2 + 2 + 3
@@ -165,3 +183,19 @@ def test_a_process_that_never_reports_loads_nothing_of_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_folder_that_is_none_is_told_at_the_start_and_left_alone(tmp_path: Path) -> None:
+    """Not a day later; and a link is no folder, wherever it leads."""
+    precious = tmp_path / "reports"
+    precious.write_text("dear diary")
+    scene = Scene(tmp_path)
+    assert [event.where for event in scene.events if isinstance(event, Failed)] == ["daily report"]
+    scene.turn(EVERY)
+    assert precious.read_text() == "dear diary"
+    precious.unlink()
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    precious.symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match=r"is a link, .* set report\.directory to a folder"):
+        scene.daily.write()
+    assert not [*elsewhere.iterdir()]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostile_answers import one_change
 from membudget.errors import ConfigError
+from membudget.report.as_json import as_json
 from membudget.report.figures import report
 from membudget.report.html import as_html
 from membudget.report.recorded import read_samples
@@ -19,9 +21,6 @@ from membudget.report.recorded_rows import row_of
 from membudget.report.text import as_text
 from membudget.sampling.form import to_text
 from report_scene import MIB, part, quiet, sample
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CSV = (
     "t_s,rss_kb,malloc_used_kb,py_blocks,requests,c_by_id\n"
@@ -218,3 +217,26 @@ def test_any_text_is_read_or_refused_in_our_words(head: str, rows: list[str]) ->
     made = report(found.samples, is_dated=found.is_dated, notes=found.notes)
     as_text(made)
     as_html(made)
+
+
+ROWS = json.loads(
+    json.dumps([row_of(sample(place, 90 + place, parts=(part(),))) for place in (0, 1, 2)])
+)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_one_odd_field_is_refused_or_told_without_harm(data: st.DataObject) -> None:
+    """An error that names the file, or printable lines."""
+    rows = data.draw(one_change(ROWS))
+    text = "".join(json.dumps(row) + "\n" for row in (rows if isinstance(rows, list) else [rows]))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            made = report(read_samples(written(Path(folder), text)).samples)
+        except ConfigError as error:
+            made = report([], name=str(error))
+    assert all(line.isprintable() for line in as_text(made).split("\n"))
+    page = as_html(made)
+    assert "\x1b" not in page
+    assert "<script" not in page
+    json.dumps(as_json(made), allow_nan=False)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from membudget.sampling.form import from_text, to_text
+from membudget.sampling.form import BEGINS, from_text, to_text
 from membudget.sampling.keep import WRITTEN_EVERY, Keeper
 from membudget.sampling.place import Place
 from membudget.sampling.ring import SampleRing
@@ -17,7 +20,7 @@ from sampling_scene import BEGAN, STEP, sample
 from waiting import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from membudget.core import Sample
 
@@ -110,14 +113,12 @@ def test_no_more_are_kept_than_the_ring_has_room_for(path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"",
-        b"t_s,rss_kb\n",
         to_text(lately(0))[:-3],
         b'{"membudget": "samples", "version": 2}\n',
         b'{"membudget": "samples", "version": 0}\n',
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_and_put_aside(path: Path, text: bytes) -> None:
+def test_a_file_of_ours_that_cannot_be_used_is_told_and_put_aside(path: Path, text: bytes) -> None:
     """Nothing of it is lost, and the process has a history all the same."""
     path.write_bytes(text)
     life = Life(path)
@@ -134,18 +135,18 @@ def test_a_file_that_cannot_be_used_is_told_and_put_aside(path: Path, text: byte
 def test_each_file_put_aside_has_a_name_of_its_own(path: Path) -> None:
     """Up to nine; then the file stays where it is, and no history is kept."""
     for number in range(9):
-        path.write_bytes(b"%d" % number)
+        path.write_bytes(BEGINS + b"%d" % number)
         life = Life(path)
         life.live(*lately(0))
         life.keeper.close()
         path.unlink()
-    assert path.with_name("samples.broken").read_bytes() == b"0"
-    assert path.with_name("samples.broken.9").read_bytes() == b"8"
-    path.write_bytes(b"ten")
+    assert path.with_name("samples.broken").read_bytes() == BEGINS + b"0"
+    assert path.with_name("samples.broken.9").read_bytes() == BEGINS + b"8"
+    path.write_bytes(BEGINS + b"ten")
     life = Life(path)
     life.live(*lately(*range(5)))
     life.keeper.close()
-    assert path.read_bytes() == b"ten"
+    assert path.read_bytes() == BEGINS + b"ten"
     assert "clean up" in life.told[0]
 
 
@@ -243,18 +244,89 @@ def test_a_forked_child_takes_a_place_of_its_own_and_leaves_the_parents(path: Pa
     assert read(path.with_name("samples.2"))[:2] == lately(1, 2, began=BEGAN + 1)
 
 
-def test_the_end_does_not_wait_for_a_disk_that_hangs(path: Path) -> None:
-    """A named pipe that nobody reads stands for it."""
+def test_the_end_does_not_wait_for_a_disk_that_hangs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that writes is left behind, and ends when the disk answers."""
     life = Life(path)
     life.live(*lately(0))
-    fifo = path.with_name("samples.new")
-    os.mkfifo(fifo)
+    answer = threading.Event()
+    monkeypatch.setattr(Place, "write", lambda place, text: answer.wait(10.0))
     life.keeper.close(patience=0.05)
     assert life.keeper._is_busy()
-    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # It goes on, and ends.
+    answer.set()
     eventually(lambda: not life.keeper._is_busy())
-    os.close(reader)
     life.keeper.close()
+
+
+def a_document(path: Path) -> None:
+    """A document of the user's own."""
+    path.write_text("some: precious\n")
+
+
+def a_document_of_samples(path: Path) -> None:
+    """What looks like ours and is anybody's to write."""
+    path.write_bytes(to_text(lately(0)))
+    path.chmod(0o666)
+
+
+def a_link(path: Path) -> None:
+    """A link to a document."""
+    (target := path.with_name("target")).write_text("some: precious\n")
+    path.symlink_to(target)
+
+
+def a_socket(path: Path) -> None:
+    """A socket that nobody listens at."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    "put", [a_document, a_document_of_samples, a_link, os.mkfifo, Path.mkdir, a_socket]
+)
+def test_what_is_not_ours_stays_as_it_is_and_is_told_once(
+    path: Path, put: Callable[[Path], object]
+) -> None:
+    """A document, a link, a pipe that nobody writes, a folder: nothing is moved or made beside."""
+    put(path)
+    before = {one: (one.lstat().st_ino, one.lstat().st_size) for one in path.parent.iterdir()}
+    life = Life(path)
+    life.live(*lately(*range(2 * WRITTEN_EVERY)))
+    life.keeper.close()
+    assert {
+        one: (one.lstat().st_ino, one.lstat().st_size) for one in path.parent.iterdir()
+    } == before
+    (told,) = life.told
+    assert told.startswith(f"history: no history is kept: {path} ")
+
+
+def test_what_comes_in_the_place_of_ours_later_stays_as_well(path: Path) -> None:
+    """Somebody saves a document under the name, or under that of the part being written."""
+    life = Life(path)
+    life.live(*lately(0))
+    a_document(path.with_name("samples.part"))
+    life.keeper.close()
+    assert path.with_name("samples.part").read_text() == "some: precious\n"
+    assert len(life.told) == 1
+    life = Life(path)
+    life.live(*lately(0))
+    a_document(path)
+    life.keeper.close()
+    assert path.read_text() == "some: precious\n"
+    assert len(life.told) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_history_of_another_user_is_not_ours(path: Path) -> None:
+    """Whatever it holds."""
+    path.write_bytes(to_text(lately(0)))
+    os.chown(path, 65534, 65534)
+    life = Life(path)
+    life.live(*lately(1))
+    life.keeper.close()
+    assert life.ring.latest() == lately(1)
+    assert "belongs to user 65534" in life.told[0]
 
 
 def test_a_long_history_comes_back_in_slices_the_newest_first(path: Path) -> None:

@@ -350,5 +350,5 @@ def test_what_cannot_be_watched_so_is_refused(
 @pytest.mark.parametrize("name", ["", 5, None])
 def test_a_name_that_is_none_is_refused(name: Any) -> None:
     """Events and settings call it by its name."""
-    with pytest.raises(ConfigError, match="is no name"):
+    with pytest.raises(ConfigError, match="is not a text: name it after"):
         WatchedContainer(name, [])

@@ -15,7 +15,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, checked_name
+from membudget.bounded.arguments import bytes_bound, container_name
 from membudget.bounded.containers.bounds import DEFAULT_ITEMS, KEEP, ContainerStats, items_bound
 from membudget.bounded.containers.copies import attributes_of, remade
 from membudget.bounded.containers.standing import Standing
@@ -83,7 +83,7 @@ class Bounded(Standing):
         clock: Clock | None,
     ) -> None:
         super().__init__()
-        self.name = checked_name(name)
+        self.name = container_name(name)
         self._size = size
         self._on_drop = on_drop
         self._registry = REGISTRY if registry is None else registry

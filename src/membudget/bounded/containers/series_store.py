@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, checked_name
+from membudget.bounded.arguments import bytes_bound, container_name
 from membudget.bounded.containers.bounds import items_bound
 from membudget.bounded.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series
 from membudget.bounded.locked import Locked
@@ -35,7 +35,7 @@ class SeriesStore(Locked):
         clock: Clock | None,
     ) -> None:
         super().__init__()
-        self.name = checked_name(name)
+        self.name = container_name(name)
         self._max_samples = samples_bound(max_samples)
         self._max_series = items_bound(max_series, "max_series")
         self._max_bytes = bytes_bound(max_bytes)

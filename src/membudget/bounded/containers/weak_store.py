@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, checked_name
+from membudget.bounded.arguments import bytes_bound, container_name
 from membudget.bounded.containers.chain import LINK_BYTES
 from membudget.bounded.containers.index import Index
 from membudget.bounded.containers.strong import Kept, Ref, Strong, strong_bound
@@ -50,7 +50,7 @@ class WeakStore(Locked):
         clock: Clock | None,
     ) -> None:
         super().__init__()
-        self.name = checked_name(name)
+        self.name = container_name(name)
         self._strong = Strong(strong_bound(strong), bytes_bound(max_bytes))
         self._size = size
         self._registry = REGISTRY if registry is None else registry

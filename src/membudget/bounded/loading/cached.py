@@ -14,6 +14,7 @@ from membudget.bounded.loading.load import Loading
 from membudget.bounded.loading.owners import MethodCache, Owners
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
+from membudget.units import found_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -141,7 +142,7 @@ def _decorated(
 ) -> Any:
     _check(function)
     is_coroutine = keys.is_coroutine_function(function)
-    name = keys.name_of(function) if name is None else name
+    name = found_name(keys.name_of(function)) if name is None else name
     owners = Owners(name, clock) if key is None and keys.has_self(function) else None
     if "spill" in bounds and (owners is not None or not lifetime.is_plain()):
         raise ConfigError(

@@ -12,9 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.spilling.folder import SpillFolder
+from membudget.bounded.spilling.index import Kept, load_index, save_index
 from membudget.bounded.spilling.pickling import Pickling
 from membudget.bounded.spilling.rows import Row
-from membudget.bounded.spilling.store import Store, load_index, save_index
+from membudget.bounded.spilling.seal import Seal, new_key, user_key
+from membudget.bounded.spilling.store import Store
 from membudget.core.native import Lock, NativeThread, sleep
 from membudget.errors import ConfigError, MembudgetError
 
@@ -64,6 +66,9 @@ class SpillDisk:
     _folder: SpillFolder | None
     _store: Store | None
     _thread: NativeThread | None
+    _seal: Seal
+    _has_database: bool
+    _is_kept_on: bool
     _is_ending: bool
     _is_resting: bool
     _is_busy: bool
@@ -72,6 +77,7 @@ class SpillDisk:
         self.state = "on"
         self._cache_name, self._spill, self._ledger, self._now = name, spill, ledger, now
         self._failure: Exception | None = None
+        self._is_told = False
         self.pickling = Pickling()
         self._begin()
         self._take_folder()
@@ -186,18 +192,36 @@ class SpillDisk:
                 return
             try:
                 folder = self._folder = SpillFolder(self._spill, self._cache_name)
-                if self._spill.keep:
-                    rows = load_index(folder.path, self._now(), self._ledger.new_number)
-                    if not rows:  # Nothing there is known: begin empty.
-                        folder.empty()
-                    self._ledger.take_over(rows)
+                if self._spill.keep and not self._take_over(folder.path):
+                    folder.empty()
             except OSError as error:
                 self._turn_off(error)
+
+    def _take_over(self, folder: str) -> bool:
+        """Know what an earlier process left; returns whether there is anything."""
+        name, ledger = self._cache_name, self._ledger
+        try:
+            key = user_key(self._spill.key)
+            self._seal = Seal(key, name)
+            self._is_kept_on = True
+            kept = load_index(folder, key, name, self._now(), ledger.new_number)
+        except (MembudgetError, OSError) as error:
+            what = "begins with an empty disk" if self._is_kept_on else "keeps nothing on its disk"
+            self._tell_once(f"cache {name!r} {what}: {error}")
+            return False
+        if kept is None or not kept.rows:
+            return False
+        self._seal = kept.seal
+        ledger.take_over(kept.rows, kept.highest)
+        self._has_database = True
+        return True
 
     def _begin(self) -> None:
         self._folder = None
         self._store = None
         self._thread = None
+        self._seal = Seal(new_key(), self._cache_name)
+        self._has_database = self._is_kept_on = False
         self._reads: deque[Read] = deque()
         self._is_ending = self._is_resting = self._is_busy = False
         self._bell, self._rested, self._go_on = Lock(), Lock(), Lock()
@@ -261,24 +285,32 @@ class SpillDisk:
         pickled, why = self.pickling.pickled(waiting.cell[0])
         if pickled is not None:
             number = ledger.new_number()
-            stored = self._opened().write(number, pickled, ledger)
+            sealed = self._seal.seal(number, pickled)
+            stored = self._opened().write(number, sealed, ledger)
             if stored is not None:
                 ledger.written(key, waiting, Row(number, waiting.cell, waiting.dies, stored))
                 return
         ledger.unwritten(key, waiting, why)
 
     def _fetched(self, number: int) -> bytes | None:
-        return self._opened().read(number)
+        sealed = self._opened().read(number)
+        pickled = None if sealed is None else self._seal.unseal(number, sealed)
+        if sealed is not None and pickled is None:
+            self._tell_once(
+                f"cache {self._cache_name!r} found a value in {self.directory} that it did not "
+                "write, and took it for a miss: see who else writes to that folder, or to its disk"
+            )
+        return pickled
 
     def _opened(self) -> Store:
         if self._store is None:
             if self._folder is None:
                 raise FileNotFoundError(2, "there is no folder", self._spill.directory)
-            store = Store(self._folder.path, self._spill.max_bytes)
+            store = Store(self._folder.path, self._spill.max_bytes, is_kept=self._has_database)
             with self._ledger.lock:
                 rows = list(self._ledger.rows.values())
+            self._store = store  # First, so that it is closed whatever is found there.
             store.take_over(rows)
-            self._store = store
         return self._store
 
     def _rest(self) -> None:
@@ -289,6 +321,11 @@ class SpillDisk:
             self._rested.release()
         while self._is_resting:
             self._go_on.acquire(timeout=1.0)
+
+    def _tell_once(self, what: str) -> None:
+        """Have something told that spilling goes on with, the first time."""
+        if not self._is_told:
+            self._is_told, self._failure = True, MembudgetError(what)
 
     def _turn_off(self, error: BaseException) -> None:
         """Use the disk no more, and have that told once."""
@@ -316,10 +353,13 @@ class SpillDisk:
         folder, self._folder = self._folder, None
         if folder is None:
             return
-        keep = self._spill.keep and self.is_on
+        rows = self._ledger.rows
+        keep = self._is_kept_on and self.is_on and bool(rows)
         if keep:
             try:
-                save_index(folder.path, self._ledger.rows, self._now())
+                highest = self._ledger.new_number()
+                kept = Kept(rows=rows, seal=self._seal, highest=highest)
+                save_index(folder.path, kept, self._now())
             except Exception:  # noqa: BLE001  # the disk: then nothing is kept
                 keep = False
         folder.end(keep=keep)

@@ -14,8 +14,9 @@ import stat
 import zlib
 from typing import TYPE_CHECKING
 
-from membudget.bounded.spilling.store import INDEX
+from membudget.bounded.spilling.index import INDEX
 from membudget.errors import ConfigError
+from membudget.ownership import open_own, safe_way
 
 if TYPE_CHECKING:
     from membudget.bounded.spilling.spill import Spill
@@ -102,11 +103,9 @@ class SpillFolder:
 
 
 def _base(directory: str, name: str) -> str:
-    """The folder of a cache, made where it is missing."""
-    os.makedirs(os.path.dirname(directory), exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(directory, 0o700)
-    check_own(directory, os.stat(directory))
+    """The folder of a cache, made where it is missing; no link is on the way there."""
+    directory = safe_way(directory)
+    _make(directory)
     readable = "".join(letter if letter.isalnum() else "_" for letter in name[:40])
     return os.path.join(directory, f"{readable}-{zlib.crc32(name.encode()):08x}")
 
@@ -114,6 +113,18 @@ def _base(directory: str, name: str) -> str:
 def _make(path: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
+    check_own(path, os.lstat(path))
+
+
+def check_in_place(path: str) -> None:
+    """Refuse a folder once more before it is used, which may be long after it was made.
+
+    Raises:
+        ConfigError: Somebody else could have put another there, or has.
+        OSError: It is gone.
+    """
+    if safe_way(path) != path:
+        raise ConfigError(f"spill directory {path} leads elsewhere now: make the cache anew")
     check_own(path, os.lstat(path))
 
 
@@ -161,7 +172,9 @@ def _remove_left_over(base: str, own: str) -> None:
         path = os.path.join(base, number)
         if path == own or not number.isdigit():
             continue
-        with contextlib.suppress(OSError):  # Others may do the same.
+        with contextlib.suppress(
+            ConfigError, OSError
+        ):  # Others may do the same; or it is not ours.
             descriptor = _lock(f"{path}.lock")
             if descriptor is None:
                 continue
@@ -174,7 +187,7 @@ def _remove_left_over(base: str, own: str) -> None:
 
 
 def _lock(path: str) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):

@@ -251,10 +251,9 @@ class Ledger:
         """A number, or a stamp, never given before."""
         return self._next()
 
-    def take_over(self, rows: dict[Hashable, Row]) -> None:
-        """Know rows that an earlier process left."""
+    def take_over(self, rows: dict[Hashable, Row], highest: int) -> None:
+        """Know rows that an earlier process left, and give no number again that it has given."""
         with self.lock:
-            highest = max((row.number for row in rows.values()), default=0)
             self._next = itertools.count(max(highest + 1, self._next())).__next__
             self.rows = rows
 

@@ -27,7 +27,9 @@ class Spill:
 
     Values come back through `pickle`, which runs whatever a file tells it to. So the folder must be
     one that only the program's own user may write to: it is made with mode 0700, and one that
-    belongs to another user, or that others may write to, is refused.
+    belongs to another user, that others may write to, or that lies where another user may put
+    another in its place, is refused. And each value is sealed: one that this cache did not write is
+    a miss, and told.
 
     Each cache has a folder of its own within it, and so has each process: two never serve each
     other's values. It is made empty, and removed when the cache ends, by the next process where
@@ -40,7 +42,12 @@ class Spill:
         directory: The folder; made where there is none.
         max_bytes: What one cache's values may take up on the disk, in bytes or text such as
             "2GiB"; what was put there first goes first. At least 1 MiB.
-        keep: Whether values stay for the next process. They must still be right by then.
+        keep: Whether values stay for the next process. They must still be right by then, and the
+            key be there that they are sealed with.
+        key: The file with that key, made where it is missing, for this user alone. By default it
+            is /run/membudget.key for root and /tmp/membudget-UID.key for others, which do not
+            outlive a reboot, nor a container: where the directory does, name a file that does,
+            too, but not within it.
         waiting: Bytes, or text, that may wait in memory to be written. What is evicted beyond that
             is dropped; a larger value is taken alone, while nothing else waits.
 
@@ -49,7 +56,7 @@ class Spill:
         MissingExtraError: diskcache is not installed.
     """
 
-    __slots__ = ("directory", "keep", "max_bytes", "waiting")
+    __slots__ = ("directory", "keep", "key", "max_bytes", "waiting")
 
     def __init__(
         self,
@@ -57,14 +64,18 @@ class Spill:
         *,
         max_bytes: int | str = MAX_BYTES,
         keep: bool = False,
+        key: str | PathLike[str] | None = None,
         waiting: int | str = WAITING_BYTES,
     ) -> None:
-        self.directory = _folder(directory)
+        self.directory = _path(directory, "directory", "/var/cache/app")
         self.max_bytes = as_bytes(max_bytes, name="max_bytes of the spill")
         self.waiting = as_bytes(waiting, name="waiting")
         if not isinstance(keep, bool):
             raise ConfigError(f"keep {keep!r} is not a bool: write keep=True to keep what stands")
+        if key is not None and not keep:
+            raise ConfigError("a key is for values that are kept: leave it out, or say keep=True")
         self.keep = keep
+        self.key = None if key is None else _path(key, "key", "/var/lib/app/spill.key")
         if self.max_bytes < LEAST_BYTES:
             raise ConfigError(
                 f"max_bytes of the spill {human_bytes(self.max_bytes)} is below "
@@ -123,18 +134,22 @@ def checked_spill(spill: object) -> Spill:
     )
 
 
-def _folder(directory: object) -> str:
-    path = os.fspath(directory) if isinstance(directory, os.PathLike) else directory
+def _path(given: object, name: str, example: str) -> str:
+    path = os.fspath(given) if isinstance(given, os.PathLike) else given
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigError(
-            f"directory {directory!r} is not a path: name a folder of the program's own, such as "
-            '"/var/cache/app"'
+            f'{name} {given!r} is not a path: name one of the program\'s own, such as "{example}"'
         )
-    return os.path.abspath(os.path.expanduser(path))
+    path = os.path.abspath(os.path.expanduser(path))
+    if os.path.expandvars(path) != path:  # diskcache would, after all was checked.
+        raise ConfigError(
+            f"{name} {given!r} has a variable in it: give the path that it stands for"
+        )
+    return path
 
 
 def _import_diskcache() -> None:
-    """Load what does the writing now: later, memory may be short.
+    """Load what does the writing now: later, memory may be short, or a fork be under way.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -146,3 +161,4 @@ def _import_diskcache() -> None:
             "spilling to disk needs diskcache, which is not installed: "
             "pip install 'membudget[spill]'"
         ) from error
+    from membudget.bounded.spilling import byte_disk  # noqa: F401  # see above

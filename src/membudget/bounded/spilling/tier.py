@@ -7,7 +7,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import checked_name
+from membudget.bounded.arguments import container_name
 from membudget.bounded.cache import Cache
 from membudget.bounded.spilling.ledger import Ledger
 from membudget.bounded.spilling.rows import Row, stamp_of
@@ -60,7 +60,7 @@ class Spilling(Cache[K, V]):
     ) -> None:
         if hasattr(self, "_writer"):
             raise ConfigError("this cache was made already: make a new one")
-        name, where = checked_name(name), checked_spill(spill)
+        name, where = container_name(name), checked_spill(spill)
         self._lifetime = None if ttl is None else as_seconds(ttl, name="ttl")
         self._idles = None if idle is None else as_seconds(idle, name="idle")
         # Not in the ledger, which its thread keeps alive: a value may refer to the cache.
@@ -220,7 +220,7 @@ class Spilling(Cache[K, V]):
         if pickled is None:
             return MISSING
         try:
-            return pickle.loads(pickled)  # noqa: S301  # from a folder that is checked to be ours
+            return pickle.loads(pickled)  # noqa: S301  # sealed by this cache
         except Exception:  # noqa: BLE001  # whatever the value's own class raises: a miss
             return MISSING
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.sizing import size_of
+from membudget.units import found_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ _LOOK_AT_CLOCK = 16
 def name_of(function: object) -> str:
     """Module and name of a function, or of the function whose results a wrapper keeps."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    return f"{module}.{name}" if module and name else type(function).__name__
+    return found_name(f"{module}.{name}") if module and name else type(function).__name__
 
 
 def entries_of(wrapper: Wrapper | None) -> dict[Any, Any] | None:

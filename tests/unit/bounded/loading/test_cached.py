@@ -382,7 +382,7 @@ def test_calls_with_names_are_the_same_after_a_restart(tmp_path: Path) -> None:
         return sum(named.values())
 
     for _ in range(2):
-        spill = Spill(tmp_path, keep=True)
+        spill = Spill(tmp_path, keep=True, key=tmp_path / "key")
         settings: dict[str, Any] = {"spill": spill, "name": "count", "registry": Registry()}
         ask = cached(max_entries=1, **settings)(count)
         assert (ask(a=1), ask(b=2), ask(c=3)) == (1, 2, 3)

@@ -171,7 +171,7 @@ def test_what_several_killed_processes_left_is_removed_by_the_next(tmp_path: Pat
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_what_is_kept_is_there_for_the_next_process(tmp_path: Path, size: int) -> None:
     """With what is left of its time; what was evicted, and what still waited to be written."""
-    clock, spill = FakeClock(), Spill(tmp_path, keep=True, max_bytes="1MiB")
+    clock, spill = FakeClock(), Spill(tmp_path, keep=True, key=tmp_path / "key", max_bytes="1MiB")
     value = os.urandom(size)
     first = make(spill, clock=clock, ttl=100)
     for key in ("a", ("b", 1), "c"):
@@ -210,7 +210,7 @@ def test_what_is_kept_under_keys_that_cannot_be_takes_no_room_from_later_ones(
     tmp_path: Path, size: int
 ) -> None:
     """Process after process would leave some more, until nothing is spilled."""
-    spill = Spill(tmp_path, keep=True, max_bytes="1MiB")
+    spill = Spill(tmp_path, keep=True, key=tmp_path / "key", max_bytes="1MiB")
     for _ in range(6):
         cache = make(spill)
         for _ in range(300_000 // size):
@@ -228,7 +228,7 @@ def test_what_is_kept_under_keys_that_cannot_be_takes_no_room_from_later_ones(
 
 def test_what_is_kept_is_not_believed_after_a_crash(tmp_path: Path) -> None:
     """Nobody knows which of it had been replaced."""
-    spill = Spill(tmp_path, keep=True)
+    spill = Spill(tmp_path, keep=True, key=tmp_path / "key")
     first = make(spill)
     first.set("a", 1)
     first.set("b", 2)
@@ -403,6 +403,10 @@ def test_bounds_that_are_none_are_refused(tmp_path: Path) -> None:
         Spill(tmp_path, waiting="much")
     with pytest.raises(ConfigError, match="keep"):
         Spill(tmp_path, keep="yes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="keep=True"):
+        Spill(tmp_path, key=tmp_path / "key")
+    with pytest.raises(ConfigError, match=r"'/\$HOME/key' has a variable"):
+        Spill(tmp_path, keep=True, key="/$HOME/key")
 
 
 def test_folders_that_are_not_ones_own_are_refused(tmp_path: Path) -> None:
@@ -415,7 +419,7 @@ def test_folders_that_are_not_ones_own_are_refused(tmp_path: Path) -> None:
     for name, reason in (("file", "not a folder"), ("open", "by others"), ("group", "by others")):
         with pytest.raises(ConfigError, match=reason):
             make(tmp_path / name)
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(ConfigError, match=r"cannot be used, since .* is no folder"):
         make(tmp_path / "file" / "below")
     status = list(os.stat(tmp_path))
     status[4] += 1

@@ -1,0 +1,316 @@
+"""Files and folders on paths from outside, used only where they are this user's own.
+
+What a setting names may be a link, a device, a pipe or somebody's document, and may become one
+between two looks. So a file is opened without following a link and without waiting, and the open
+descriptor is asked: a regular file, of this user, that others may not write to, and beginning as
+those of ours do. Whatever else stands there stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+from membudget.errors import ConfigError
+
+CAREFUL: int = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_FOLDER: int = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+"""Rights that make a file or folder others' as well."""
+
+PRIVATE = 0o600
+
+_LEADS_ELSEWHERE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR, errno.ENODEV)
+"""What opening a link, a pipe without a reader, a socket or a folder to write ends with."""
+
+_KINDS = (
+    (stat.S_ISLNK, "a link, which could lead anywhere"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISREG, "a file"),
+)
+
+
+def default_folder(uid: int | None = None) -> str:
+    """Where the processes of a user meet when no setting says otherwise.
+
+    It depends on nothing but the user and the machine, so that a service and a shell agree.
+
+    Args:
+        uid: The user, or None for this process's.
+    """
+    uid = os.geteuid() if uid is None else uid
+    # Not /run/user: that is there only while somebody is logged in, and services are not.
+    return "/run/membudget" if uid == 0 else f"/tmp/membudget-{uid}"  # noqa: S108  # checked where it is used
+
+
+def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
+    """A descriptor of a regular file, whoever's it is; nothing else is opened, or waited for.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`; what is made is for this user alone.
+        folder: A descriptor of the folder it lies in, where that is open.
+
+    Raises:
+        ConfigError: Something else stands there.
+        OSError: There is none, or it cannot be opened.
+    """
+    name = path if folder is None else os.path.basename(path)
+    # Looked at before it is opened: opening a device may move it.
+    with contextlib.suppress(FileNotFoundError):
+        _check_regular(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
+    try:
+        descriptor = os.open(name, flags | CAREFUL, PRIVATE, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _LEADS_ELSEWHERE:
+            raise _refused(path, "is no plain file") from error
+        raise
+    try:
+        _check_regular(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_own(
+    path: str,
+    flags: int = os.O_RDONLY,
+    *,
+    begins: bytes = b"",
+    others: int = WRITABLE,
+    folder: int | None = None,
+) -> int:
+    """The same, of a file of ours: this user's, closed to others, and empty or ours by its head.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`; it must be readable where `begins` is given.
+        begins: What files of ours begin with; one cut short within that is ours, too.
+        others: Rights of others that are refused; none also lets it be another user's.
+        folder: A descriptor of the folder it lies in, where that is open.
+
+    Raises:
+        ConfigError: What stands there is not ours; it is left as it is.
+        OSError: There is none, or it cannot be opened.
+    """
+    descriptor = open_regular(path, flags, folder=folder)
+    try:
+        check_owner(path, os.fstat(descriptor), others)
+        check_head(path, descriptor, begins)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_own(path: str, most: int, *, begins: bytes = b"", others: int = WRITABLE) -> bytes | None:
+    """What a file of ours holds, or None where there is none.
+
+    Raises:
+        ConfigError: What stands there is not ours, or longer than `most` bytes.
+        OSError: It cannot be read.
+    """
+    try:
+        descriptor = open_own(path, begins=begins, others=others)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise _refused(path, f"is longer than the {most} bytes that one of ours may have")
+    return found
+
+
+def is_own(path: str, begins: bytes = b"") -> bool:
+    """Whether a file of ours stands there, by the same rules."""
+    try:
+        os.close(open_own(path, begins=begins))
+    except (ConfigError, OSError):
+        return False
+    return True
+
+
+def write_whole(
+    path: str, text: bytes, *, begins: bytes, is_private: bool = True, is_synced: bool = False
+) -> None:
+    """Put a file of ours in its place: whoever reads sees all of it, or what was there before.
+
+    Args:
+        path: The file; only one that begins in the same way is replaced.
+        text: What it is to hold.
+        begins: What files of this kind begin with.
+        is_private: Whether it is for this user alone, and only this user's may be replaced.
+        is_synced: Whether to wait until it is on the disk, which may take seconds.
+
+    Raises:
+        ConfigError: What stands there is not ours; it is left as it is.
+        OSError: It cannot be written.
+    """
+    path = os.path.abspath(path)
+    name, part, folder = path, f"{path}.part", None
+    if os.open in os.supports_dir_fd:  # So that nobody changes the way meanwhile.
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | _FOLDER)
+        name, part = os.path.basename(name), os.path.basename(part)
+    others = WRITABLE if is_private else 0
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.close(open_own(path, begins=begins, others=others, folder=folder))
+        with contextlib.suppress(FileNotFoundError):  # Left behind by a process that was killed.
+            os.close(open_own(f"{path}.part", begins=begins, others=others, folder=folder))
+            os.unlink(part, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL
+        descriptor = os.open(part, flags, PRIVATE if is_private else 0o666, dir_fd=folder)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(text)
+                if is_synced:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(part, dir_fd=folder)
+            raise
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
+def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> None:
+    """Refuse what is another user's, or open to others.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if not others or os.name == "nt":  # Where rights are another matter.
+        return
+    if status.st_uid != os.geteuid():
+        raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
+    if status.st_mode & others:
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        right = "may be written to by others" if others == WRITABLE else "is open to others"
+        raise _refused(path, f"{right} (mode {mode})", "chmod go-rwx it, or name another")
+
+
+def check_head(path: str, descriptor: int, begins: bytes) -> None:
+    """Refuse a file that does not begin as ours do; an empty one has nothing to lose.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if begins and not begins.startswith(os.pread(descriptor, len(begins), 0)):
+        raise _refused(path, "is not a file of membudget's")
+
+
+def open_folder(path: str, advice: str) -> int:
+    """A descriptor of a folder, which is made for this user alone where there is none.
+
+    Args:
+        path: The folder; the one it lies in must exist.
+        advice: What to try where something else stands there.
+
+    Raises:
+        ConfigError: Something else stands there, or it cannot be made or opened.
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        return os.open(path, os.O_RDONLY | _FOLDER | CAREFUL)
+    except OSError as error:
+        raise ConfigError(f"folder {path} {_why_no_folder(path, error)}: {advice}") from error
+
+
+def safe_way(path: str) -> str:
+    """The real path of a folder that only this user and root can put another in the place of.
+
+    Folders on the way to it are made where they are missing, for others to read; it itself is not.
+
+    Raises:
+        ConfigError: Another user could rename a folder on the way, or it is a link itself.
+        OSError: A folder on the way cannot be looked at, or made.
+    """
+    if os.path.islink(path):
+        raise _refused(path, "is a link, which could lead anywhere")
+    way, name = os.path.split(os.path.abspath(path))
+    way = os.path.realpath(way)
+    missing = []
+    while not os.path.lexists(way):
+        missing.append(way)
+        way = os.path.dirname(way)
+    above = way
+    while True:
+        _check_way(path, above, os.lstat(above))
+        if above == os.path.dirname(above):
+            break
+        above = os.path.dirname(above)
+    for one in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(one, 0o755)
+        _check_way(path, one, os.lstat(one))
+        way = one
+    return os.path.join(way, name)
+
+
+def _check_way(path: str, above: str, status: os.stat_result) -> None:
+    why = advice = ""
+    if not stat.S_ISDIR(status.st_mode):
+        raise _refused(path, f"cannot be used, since {above} is no folder", "name another")
+    if status.st_uid not in (0, os.geteuid()):
+        why = f"belongs to user {status.st_uid}, who could put another there"
+    elif status.st_mode & WRITABLE and not (status.st_mode & stat.S_ISVTX or _is_users(status)):
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        why = f"may be written to by others (mode {mode}), who could put another there"
+        advice = f"chmod go-w {above}, or "
+    if why:
+        raise ConfigError(
+            f"{path} cannot be trusted, since {above} above it {why}: {advice}name a place below "
+            "folders that only this user and root may write to, or below /tmp"
+        )
+
+
+def _is_users(status: os.stat_result) -> bool:
+    """Whether those who may write are the user: a group of that name and number, and no others.
+
+    Many systems give each user such a group, and let folders be written to by it from the start.
+    """
+    is_own = status.st_uid == status.st_gid == os.geteuid() != 0
+    if status.st_mode & stat.S_IWOTH or not is_own:
+        return False
+    import grp  # only where somebody has such a folder
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(status.st_gid), pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == user and {*group.gr_mem} <= {user}
+
+
+def _check_regular(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = next((words for test, words in _KINDS if test(status.st_mode)), "a device")
+        raise _refused(path, f"is {what}")
+
+
+def _why_no_folder(path: str, error: OSError) -> str:
+    if os.path.islink(path):
+        return "is a link, which could lead anywhere"
+    if isinstance(error, NotADirectoryError) and os.path.lexists(path):
+        return "is no folder"
+    return f"cannot be made or opened ({error.strerror})"
+
+
+def _refused(path: str, why: str, advice: str = "") -> ConfigError:
+    return ConfigError(f"{path} {why}: {advice or 'it is left as it is; name another'}")

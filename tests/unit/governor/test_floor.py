@@ -1,0 +1,124 @@
+"""A floor: what shrinking does not cure empties no cache for good, and is told once."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes import MIB
+from floors import LIMIT, Scene
+from membudget.core import OWN, FloorFound, Level, PressureChanged, Severity
+
+
+def test_a_hot_cache_above_a_floor_is_whole_again() -> None:
+    """220 MiB that an allocator keeps cost a cache of 40 MiB one filling, not all its hits."""
+    scene = Scene()
+    cache = scene.cache(40)
+    scene.run(60, 5)
+    scene.run(330, 30)
+    assert cache.holds == 40 * MIB
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("floor", [290, 305, 330])
+def test_whatever_the_allocator_does_the_working_set_stays(floor: int, keeps: bool) -> None:  # noqa: FBT001  # pytest's way
+    """At any floor above the low mark with room for it, what was held before is held after."""
+    scene = Scene(keeps=keeps)
+    cache = scene.cache(40)
+    scene.run(60, 5)
+    scene.run(floor, 60)
+    held = [cache.holds]
+    for _ in range(100):
+        scene.run(floor, 1)
+        held.append(cache.holds)
+    assert min(held) == 40 * MIB
+
+
+def test_a_cache_that_begins_above_a_floor_gets_half_of_the_room_to_critical() -> None:
+    """Weights loaded at the start are no reason to cache nothing."""
+    scene = Scene()
+    scene.run(300, 10)
+    cache = scene.cache(100)
+    scene.run(300, 60)
+    assert cache.holds >= 25 * MIB
+    assert scene.memory.used <= 0.9 * LIMIT * MIB
+
+
+def test_holders_never_take_a_floor_to_the_limit() -> None:
+    """As far as the limit allows: beyond the emergency mark little is left to them."""
+    scene = Scene()
+    cache = scene.cache(100)
+    scene.run(60, 5)
+    scene.run(370, 60)
+    assert cache.holds > 0
+    assert scene.memory.used < 0.97 * LIMIT * MIB
+
+
+def test_what_shrinking_cures_is_no_floor() -> None:
+    """A cache that is too large itself is shrunk as ever."""
+    scene = Scene()
+    cache = scene.cache(500)
+    scene.run(60, 60)
+    assert scene.governor.pressure.floor == 0
+    assert scene.memory.used <= 0.8 * LIMIT * MIB
+    assert cache.holds >= 200 * MIB
+
+
+def test_a_floor_that_is_gone_is_forgotten() -> None:
+    """Holders get all of their room back, and are bounded as before."""
+    scene = Scene()
+    cache = scene.cache(40)
+    scene.run(60, 5)
+    scene.run(350, 30)
+    assert scene.governor.pressure.floor
+    scene.run(60, 20)
+    assert scene.governor.pressure.floor == 0
+    assert cache.holds == 40 * MIB
+    cache.wants = 500 * MIB
+    scene.run(60, 30)
+    assert 200 * MIB <= cache.holds <= 0.8 * LIMIT * MIB
+
+
+def test_the_reason_is_told_once() -> None:
+    """One line says what is held and where; an hour at the floor adds none."""
+    scene = Scene()
+    scene.cache(40)
+    scene.run(60, 5)
+    scene.run(340, 3600, every=1.0)
+    told = scene.recorder.of(FloorFound)
+    assert len(told) == 1
+    assert told[0].held_by == "someone else holds it"
+    assert told[0].severity is Severity.WARNING
+    assert told[0].pressure.floor >= 335 * MIB
+
+
+def test_at_emergency_it_is_told_that_nothing_is_left() -> None:
+    """Over the limit with nothing to let go: once, as an error."""
+    scene = Scene()
+    scene.run(395, 600, every=1.0)
+    assert [event.severity for event in scene.recorder.of(FloorFound)] == [Severity.ERROR]
+
+
+def test_what_others_in_the_group_hold_needs_no_trial() -> None:
+    """By count: children or neighbours hold it, and the cache is left alone from the start."""
+    scene = Scene()
+    cache = scene.cache(20)
+    scene.run(0, 5)
+    scene.memory.parts = {OWN: 20 * MIB, "cgroup": 320 * MIB}
+    scene.run(300, 3)
+    assert scene.governor.pressure.elsewhere == 300 * MIB
+    assert cache.holds == 20 * MIB
+    assert not any(event.by == "hot" for event in scene.reclaimed())
+    assert not scene.futile[1].asked
+
+
+def test_a_level_reached_again_is_told_as_a_detail() -> None:
+    """Use that swings about a mark rings once, not at every swing."""
+    scene = Scene()
+    for _ in range(6):
+        scene.run(325, 2)
+        scene.run(100, 5)
+    raised = [e for e in scene.recorder.of(PressureChanged) if e.pressure.level > e.before]
+    news = [event for event in raised if event.severity > Severity.INFO]
+    assert len(raised) >= 6
+    assert len([event for event in news if event.pressure.level is Level.WARNING]) == 1
+    assert raised[-1].again >= 4
