@@ -11,7 +11,8 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.budget.collecting import MayStop
-from membudget.core import Level
+from membudget.core import Level, Marks, Rung
+from membudget.governor.loop import Governor
 from membudget.reclaimers.collect import (
     FIRST_PAUSE,
     FULL,
@@ -22,7 +23,9 @@ from membudget.reclaimers.collect import (
     CollectAbove,
     YoungCollection,
 )
+from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.shared import SharedPages
+from membudget.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +120,18 @@ def test_what_holders_let_go_is_a_reason_to_look_again(clock: FakeClock) -> None
     held[0] = 50 * MIB
     clock.advance(1)
     assert collect.reclaimable() is None
+
+
+def test_who_asks_by_hand_is_not_told_of_pauses(clock: FakeClock) -> None:
+    """A person, or the last resort, has one made."""
+    memory, collect = FakeMemory(clock, used=50 * MIB), futile(clock)
+    full = at_rung(throttled(collect, 0.0, clock=clock), Rung.AGGRESSIVE)
+    governor = Governor(
+        *(memory, Marks(), [full]), registry=Registry(), own=memory.own, clock=clock
+    )
+    collect.objects = None
+    governor.reclaim(Rung.AGGRESSIVE)
+    assert collect.objects is not None
 
 
 def test_what_a_collection_will_take_is_known_before(clock: FakeClock) -> None:

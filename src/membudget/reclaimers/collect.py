@@ -160,6 +160,10 @@ class Collect:
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
         return claimed
 
+    def forgive(self) -> None:
+        """End a pause for want of garbage: somebody asks by hand, or it is the last resort."""
+        self._idle_until = float("-inf")
+
     def expected(self) -> float:
         """Seconds that it would stop the process for. Cost: 0.06 ms a million live blocks."""
         if self._generation != FULL:
