@@ -53,6 +53,7 @@ class SharedPages:
         self._own = own
         self._pid = os.getpid()
         self._parent = 0
+        self._has_forked = False
         self._held_at_fork: int | None = None
         self._look_at = float("-inf")
 
@@ -62,19 +63,24 @@ class SharedPages:
 
     def would_be_copied(self) -> bool:
         """Whether a full collection would copy more than it may free. Cost: 3 µs, if it forked."""
-        if self._held_at_fork is None:
+        if not self._has_forked:
             return False
         if not _has_children():
-            self._held_at_fork = None
+            self._has_forked = False
             return False
-        return self._own() < GROWN * self._held_at_fork
+        held = self._own()
+        if self._held_at_fork is None:
+            self._held_at_fork = held
+        return held < GROWN * self._held_at_fork
 
     def due(self, now: float) -> bool:
-        """Whether the parent has ended."""
-        if not self.is_frozen or now < self._look_at:
+        """Whether the parent has ended; what is held after a fork is noted by the way."""
+        if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY
-        return os.getppid() != self._parent
+        if self._has_forked and self._held_at_fork is None:
+            self._held_at_fork = self._own()
+        return self.is_frozen and os.getppid() != self._parent
 
     def run(self, until: float) -> int:  # noqa: ARG002  # takes a microsecond
         """Have all as it was."""
@@ -92,13 +98,13 @@ class SharedPages:
         """Nothing has to rest."""
 
     def after_fork_in_parent(self) -> None:
-        """Note what is shared from now on."""
-        self._held_at_fork = self._own()
+        """All is shared from now on."""
+        self._has_forked, self._held_at_fork = True, None
 
     def after_fork_in_child(self) -> None:
         """Freeze."""
         self._parent, self._pid = self._pid, os.getpid()
-        self._held_at_fork = None
+        self._has_forked = False
         if self.is_frozen_by_program():
             return
         if not self.is_frozen:
