@@ -7,11 +7,12 @@ process: its memory, its heap, its thread, the governor's steps. `leak` keeps ab
 each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
 what grows all the time. As `named` are `traced`, which in the end says where that was allocated;
 `cached`, with a list that is in a cache and nowhere else; `cycles`, which leaves as much to a
-collector that never begins by itself, as `off` does to one that is off; `texts`, with texts of somebody's as keys; and `redacted`, which passes these
-through a redaction: both write reports into the folder FILE and say what the socket would.
-`bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
-child that says what it begins with; `history` keeps its samples in the file, in real time. The
-program prints a JSON object a line, and runs until it is killed or has told enough.
+collector that never begins by itself, as `off` does to one that is off; `texts`, with texts of
+somebody's as keys; and `redacted`, which passes these through a redaction: both write reports into
+the folder FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8
+MiB; `fork` leaks for a while, and then forks a child that says what it begins with; `history` keeps
+its samples in the file, in real time. The program prints a JSON object a line, and runs until it is
+killed or has told enough.
 """
 
 from __future__ import annotations
