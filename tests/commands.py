@@ -38,13 +38,13 @@ def run_python(program: str, *options: str, environment: Mapping[str, str] | Non
     return membudget("run", *options, "--", sys.executable, "-c", program, environment=environment)
 
 
-def lines_of(program: str) -> list[str]:
+def lines_of(program: str, environment: Mapping[str, str] | None = None) -> list[str]:
     """What a program's text prints in a fresh Python that finds the modules this one finds."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         check=True,
-        env={"PYTHONPATH": ":".join(sys.path)},
+        env={"PYTHONPATH": ":".join(sys.path), **(environment or {})},
         text=True,
     )
     return done.stdout.splitlines()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from cgroup_v1 import LimitedGroup
 
 
+BARE = ["sh", "-c", 'exec "$@"', "sh", sys.executable, "-S"]
+"""An interpreter without a budget: from a shell, of which `run` cannot know that it starts one."""
+
+
 def supervisor_of(*program: str, delay: str = "2ms") -> list[str]:
     """The command that runs a program under a supervisor."""
     options = ["--restart", "--restart-delay", delay, "--quiet"]
@@ -28,7 +32,7 @@ def supervisor_of(*program: str, delay: str = "2ms") -> list[str]:
 
 def python_text(text: str) -> list[str]:
     """The command that runs a text in a bare interpreter, without a budget."""
-    return [sys.executable, "-S", "-c", textwrap.dedent(text)]
+    return [*BARE, "-c", textwrap.dedent(text)]
 
 
 @contextlib.contextmanager

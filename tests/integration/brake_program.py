@@ -1,6 +1,6 @@
 """A process under the brake: what it asks for, what came of it, and what its children may have.
 
-Run as `python brake_program.py LOAD|children|forked|threads|put_back`, inside a memory group;
+Run as `python brake_program.py LOAD|children|forked|threads|freed|put_back`, inside a memory group;
 prints lines of JSON.
 """
 
@@ -20,6 +20,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import membudget
+from membudget.probes.process import process_probe
 from membudget.units import MIB
 
 if TYPE_CHECKING:
@@ -195,6 +196,17 @@ def start_threads_when_full(brake: Brake) -> dict[str, int]:
     return {"room": room, "started": started}
 
 
+def ask_for_what_was_freed(brake: Brake) -> dict[str, Any]:
+    """Free many blocks between others that stay; ask, some time later, for what fits without."""
+    held = [bytes(2000) for _ in range(30_000)]
+    kept = held[::300]
+    del held
+    own = process_probe().own_bytes
+    wait_until(lambda: own() < 40 * MIB)
+    wait_until(lambda: brake.state.room > 60 * MIB)
+    return outcome_of(lambda: (kept, b"x" * (55 * MIB)))
+
+
 def lower_and_put_back(brake: Brake) -> dict[str, int]:
     """Do with the limit what a library may do, and arm a second brake in a register of its own."""
     read, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -241,6 +253,8 @@ def main(what: str) -> None:
             print_limits_of_forked(brake)
         elif what == "threads":
             _say(start_threads_when_full(brake))
+        elif what == "freed":
+            _say(ask_for_what_was_freed(brake))
         elif what == "put_back":
             _say(lower_and_put_back(brake))
         else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
+from membudget.probes.allocator import allocator
 from membudget.units import MIB
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ def test_what_would_be_killed_is_a_memory_error_in_its_caller(
     assert said["threads_lived"] == 4
     assert said["goes_on"]
     assert said["afterwards"] == -1
+
+
+@pytest.mark.skipif(allocator().name != "glibc", reason="only glibc's malloc can be trimmed")
+def test_what_fits_once_malloc_gave_back_is_not_refused(group: LimitedGroup) -> None:
+    """60 MiB freed between blocks in use, then 55 MiB in one call: both are more than there is."""
+    said = run(group, "freed")
+    assert said["ended"] == "fitted"
+    assert said["failed"] == 0
 
 
 @pytest.mark.parametrize("load", LOADS)

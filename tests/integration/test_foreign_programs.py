@@ -244,18 +244,24 @@ def test_a_path_of_the_programs_own_keeps_its_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flags", ["-I", "-E", "-OO", "-P", "-X dev -bb -W error"])
 def test_flags_of_the_interpreter_work_as_without(flags: str, tmp_path: Path) -> None:
-    """Whether they shut us out or are only hard to please, the program runs as it would."""
+    """Whether they shut us out, which is told, or are only hard to please: it runs as it would."""
     without, under = both(lambda way: view(tmp_path, way, *flags.split()))
-    assert without == under
+    told = [line for line in under.errors.splitlines() if line.startswith("membudget: ")]
+    assert without == under._replace(errors="")
     assert without.code == 0
+    assert [f"is started with {flags}, which ignores" in line for line in told] == (
+        [True] if flags in ("-I", "-E") else []
+    )
 
 
 def test_an_interpreter_without_site_runs_as_without(tmp_path: Path) -> None:
-    """Nothing of ours can start, and nothing is said."""
+    """Nothing of ours can start, which is all that is said."""
     arguments = ("-S", "-c", "import sys; print(sys.argv, sys.flags); sys.exit(7)", "argument")
     without, under = both(lambda way: whole_run(way, *arguments, streams=tmp_path))
-    assert without == under
+    assert without == under._replace(errors="")
     assert without.code == 7
+    (line,) = under.errors.splitlines()
+    assert "is started with -S, which leaves out" in line
 
 
 def test_a_sitecustomize_on_the_path_works_as_without(tmp_path: Path) -> None:
@@ -278,7 +284,7 @@ def test_a_sitecustomize_that_fails_is_told_as_without(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_ours", [False, True], ids=["without us", "with us installed"])
 def test_another_environment_runs_as_without(tmp_path: Path, *, is_ours: bool) -> None:
-    """Its sitecustomize is loaded; where it has no membudget, nothing is said of that."""
+    """Its sitecustomize is loaded; where it has no membudget it is lent ours, and sees no more."""
     venv.create(tmp_path / "venv", symlinks=True)
     (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (packages / "sitecustomize.py").write_text(OWN_SITE)

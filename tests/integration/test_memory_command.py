@@ -97,6 +97,26 @@ def test_a_process_is_found_and_told_in_one_line(tmp_path: Path) -> None:
         assert program.ask("status", "-q").stdout == ""
 
 
+def test_a_budget_is_found_and_answers_as_soon_as_it_has_started(tmp_path: Path) -> None:
+    """With the limit that only the process itself knows; nobody has to wait a second."""
+    text = "import membudget; b = membudget.start('2GiB'); print('up', flush=True); input()"
+    environment = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path / "meet")}
+    with subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(environment),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        told = membudget("memory", "-v", "--pid", str(process.pid), environment=environment)
+        process.communicate("\n")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert " of 2.00 GiB (" in told.stdout
+    assert "  allocator  " in told.stdout
+
+
 def test_what_the_process_answers_has_its_caches(tmp_path: Path) -> None:
     """A functools cache of a program that knows nothing of us, by its name and entries."""
     with running(tmp_path, "--limit", "400MiB") as program:

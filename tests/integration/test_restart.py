@@ -17,7 +17,7 @@ import pytest
 from cgroup_v1 import limited_group, unavailable
 from commands import clean_environment, membudget
 from dying import REASONS, starts
-from supervised import python_text, state, supervised, supervisor_of, wait_until
+from supervised import BARE, python_text, state, supervised, supervisor_of, wait_until
 
 PROGRAM = Path(__file__).parents[1] / "dying.py"
 LIMIT = 120 << 20
@@ -31,7 +31,7 @@ def test_every_death_is_told_with_its_reason_and_answered_by_a_start(tmp_path: P
     """Kernel, signals, errors, the ladder's code: each is told apart, counted, and survived."""
     ways = ["oom", "error", "kill", "left", "other", "fault", "term", "orphan", "oom", "kill"]
     counter = tmp_path / "lives"
-    command = supervisor_of(sys.executable, "-S", str(PROGRAM), ",".join(ways), str(counter))
+    command = supervisor_of(*BARE, str(PROGRAM), ",".join(ways), str(counter))
     with limited_group(LIMIT) as group:
         result = group.run(command, env=clean_environment(), timeout=60)
         left = (group.path / "cgroup.procs").read_text()
@@ -115,7 +115,7 @@ def test_what_the_program_leaves_behind_is_gone_before_the_next_start(tmp_path: 
 
 def test_what_ran_before_the_supervisor_is_left_alone(tmp_path: Path) -> None:
     """A container's entry point starts a sidecar and becomes the supervisor by exec."""
-    program = [sys.executable, "-S", str(PROGRAM), "code,error", str(tmp_path / "lives")]
+    program = [*BARE, str(PROGRAM), "code,error", str(tmp_path / "lives")]
     pids = tmp_path / "pids"
     script = f"""
         (sleep 1000 & echo $BASHPID $!; wait) >{pids} 2>/dev/null &

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shlex
 import signal
@@ -25,8 +26,9 @@ def test_the_program_runs_under_a_budget_and_its_output_is_its_own() -> None:
     assert result.stdout == "hello\n"
     assert result.returncode == 0
     first, last = result.stderr.splitlines()
-    assert first.startswith("membudget: keeping 400 MiB (configured); now ")
-    assert last.startswith("membudget: peak ")
+    stamp = r"membudget: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \d+ python -c: "
+    assert re.match(stamp + r"keeping 400 MiB \(configured\); now ", first)
+    assert re.match(stamp + "peak ", last)
 
 
 def test_quiet_says_nothing_when_all_is_well() -> None:
@@ -82,6 +84,40 @@ def test_arguments_of_the_program_are_not_taken_for_ours() -> None:
         "import sys; print(sys.argv[1:])", "--limit", "x", "--json",
     )  # fmt: skip
     assert result.stdout == "['--limit', 'x', '--json']\n"
+
+
+def test_the_summary_tells_the_peak_that_the_kernel_saw() -> None:
+    """A burst within a moment, and with the brake one that was refused at last."""
+    burst = "x = b'x' * (60 << 20); del x"
+    assert 65 <= _peak(run_python(burst, "--limit", "200MiB").stderr) <= 75
+    refused = "x = b'x' * (100 << 20); y = bytearray(x)"
+    result = run_python(refused, "--limit", "200MiB", "--brake")
+    assert "MemoryError" in result.stderr
+    assert 105 <= _peak(result.stderr) <= 115
+
+
+def test_a_forked_child_does_not_have_its_parents_peak() -> None:
+    """What the parent held once, and let go before the fork, was never the child's."""
+    program = textwrap.dedent("""
+        import os
+        from membudget.registry import REGISTRY
+        x = b"x" * (100 << 20)
+        del x
+        if os.fork() == 0:
+            governor = REGISTRY.governor
+            governor.stop()
+            print(governor.peak >> 20, flush=True)
+            os._exit(0)
+        os.wait()
+    """)
+    result = run_python(program, "--limit", "400MiB")
+    assert int(result.stdout) < 40
+    assert _peak(result.stderr) > 100
+
+
+def _peak(told: str) -> float:
+    """MiB of the last summary in this text."""
+    return float(told.rpartition("peak ")[2].partition(" MiB")[0])
 
 
 def test_a_program_that_grows_past_its_marks_is_told_so() -> None:
@@ -246,7 +282,7 @@ def test_a_settings_file_is_checked_and_passed_on_by_its_whole_path(tmp_path: Pa
     _, variables = _dry_run("--config", file)
     assert variables["MEMBUDGET_CONFIG"] == str(tmp_path / "budget.toml")
     result = run_python("import os; os.chdir('/')", "--config", file)
-    assert result.stderr.startswith("membudget: keeping 321 MiB (configured)")
+    assert " python -c: keeping 321 MiB (configured)" in result.stderr
 
 
 def test_a_bad_settings_file_is_one_line_and_exit_64(tmp_path: Path) -> None:

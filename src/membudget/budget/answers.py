@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
     from membudget.host.control import Answer
+    from membudget.reclaimers.allocators import Allocators
     from membudget.sinks.ring import Ring
 
 MOST_ROWS = 50
@@ -47,6 +48,7 @@ class Answers:
         foreign: What was found in the program, if anybody looked.
         brake: The brake, if it was asked for.
         day: The samples and events of the latest day.
+        allocators: Who can be asked to give back.
     """
 
     def __init__(
@@ -56,12 +58,15 @@ class Answers:
         foreign: ForeignCaches | None,
         brake: Brake | None,
         day: Day,
+        *,
+        allocators: Allocators,
     ) -> None:
         self._governor = governor
         self._changes = changes
         self._foreign = foreign
         self._brake = brake
         self._day = day
+        self._allocators = allocators
         self._mallinfo_took = 0.0
 
     def by_command(self) -> Mapping[str, Answer]:
@@ -78,6 +83,8 @@ class Answers:
             "source": pressure.source,
             "level": pressure.level.name,
             "cause": pressure.cause,
+            "floor": pressure.floor,
+            "elsewhere": pressure.elsewhere,
             "rate": pressure.growth,
             "seconds_left": pressure.seconds_left,
             "peak": governor.peak,
@@ -168,7 +175,10 @@ class Answers:
         return rows[:MOST_ROWS]
 
     def _allocator(self) -> Mapping[str, Any]:
-        told: dict[str, Any] = {"blocks": sys.getallocatedblocks()}
+        told: dict[str, Any] = {
+            "blocks": sys.getallocatedblocks(),
+            "asked": self._allocators.rows(),
+        }
         if self._mallinfo_took < _SLOW and (heap := allocator.mallinfo()) is not None:
             self._mallinfo_took = heap.took
             told |= {"malloc_in_use": heap.in_use, "malloc_free": heap.free}

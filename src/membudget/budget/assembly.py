@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
 from membudget.budget.collecting import CollectAndTrim, MayStop
-from membudget.core import Rung
+from membudget.core import Level, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
@@ -22,11 +23,11 @@ from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import process_probe, rlimit_probe
 from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
+from membudget.reclaimers.allocators import Allocators
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
 from membudget.reclaimers.shared import SharedPages
-from membudget.reclaimers.trim import trim
 from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
 from membudget.units import human_bytes
@@ -56,6 +57,7 @@ class Sources:
         settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
 
     Attributes:
+        allocators: Who hands memory out below Python, and can be asked to give it back.
         original_limit: Tells a soft limit of the process's from one that the brake has set: what
             to judge by, or None.
     """
@@ -63,6 +65,7 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self.process = process_probe()
         self.cgroup: CgroupProbe | None = None
+        self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
         self.failures: list[tuple[str, Exception]] = []
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
         self.set_limit(settings["limit"])
@@ -152,23 +155,25 @@ def build_governor(
         time_share=share, own=own, held=registry.held_bytes, would_copy=shared.would_be_copied
     )
     full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
-    gentle = trim(allocator.trim, own, rung=Rung.GENTLE)
-    trims = [gentle, at_rung(gentle, Rung.AGGRESSIVE), at_rung(gentle, Rung.EMERGENCY)]
     young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
     standard = throttled(StandardCaches(own), cooldown)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
     # leave that module locked in the child for ever.
-    allocator.libc()
     keep_the_gil()
+    allocators = sources.allocators
 
     def hints(is_early: bool) -> Sequence[Hint]:  # noqa: FBT001  # a function type's only argument
         if is_early:
             # A program that forks often is still to be found: its thread is young each time.
-            return _findable(presence, governor) if presence and presence.is_open else ()
+            return _findable(presence, governor, []) if presence and presence.is_due else ()
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
-        return [*kernel_hints(sources.cgroup, marks)[0], *_findable(presence, governor)]
+        failures: list[Exception] = []
+        findable = _findable(presence, governor, failures)
+        for failure in failures:
+            governor.tell.failed("control socket", failure)
+        return [*kernel_hints(sources.cgroup, marks)[0], *findable]
 
     def reopen() -> None:
         if presence is not None:
@@ -179,7 +184,7 @@ def build_governor(
     governor = Governor(
         sources.probe,
         settings.marks(),
-        [*ladder, young, GiveBack(registry), standard, full, last, *trims],
+        [*ladder, young, GiveBack(registry), standard, full, last, *allocators.reclaimers()],
         sinks,
         chores=[Sweeper(registry, settings["caches.cleanup_interval"]), YoungCollection(young)],
         registry=registry,
@@ -195,10 +200,11 @@ def build_governor(
         explain=where_held,
         take=sampling.take if sampling is not None else None,
     )
+    allocators.is_pressed = lambda: governor.pressure.level >= Level.CRITICAL
     may_stop = MayStop(collection, shared, lambda: governor.pressure.level)
     may_collect = settings["cleanup.auto"]
     if sampling is not None:
-        check = CollectAndTrim(full, gentle, own, governor.tell, may_stop=may_stop)
+        check = CollectAndTrim(full, allocators.malloc, own, governor.tell, may_stop=may_stop)
         sampling.attach(governor, check if may_collect else None, collection.learn)
     if may_collect:
         divide_among_caches(governor, settings)
@@ -267,16 +273,33 @@ def protection(settings: Settings, owner: Governor) -> Protection | None:
     )
 
 
-def _findable(presence: Presence | None, governor: Governor) -> Sequence[Hint]:
+def publish(presence: Presence, governor: Governor) -> None:
+    """Write the latest judgement into the process's slot. Cost: 3 µs."""
+    pressure = governor.pressure
+    presence.write(
+        used=pressure.used,
+        limit=pressure.limit,
+        source=pressure.source,
+        level=pressure.level.name,
+        growth=pressure.growth,
+        seconds_left=pressure.seconds_left,
+        peak=governor.peak,
+        governed=governor.registry.held_bytes(),
+        reclaimed=governor.ladder.reclaimed,
+        wall=time.time(),
+    )
+
+
+def _findable(
+    presence: Presence | None, governor: Governor, failures: list[Exception]
+) -> Sequence[Hint]:
     """The control socket, where it can be had: a budget is kept without one as well."""
     if presence is None:
         return ()
-    is_new = not presence.is_open
     try:
         hint = presence.open()
     except (MembudgetError, OSError) as error:
-        governor.tell.failed("control socket", error)
+        failures.append(error)
         return ()
-    if is_new:
-        governor.watch.ring()  # Its slot gets its first figures now, not after an interval.
+    publish(presence, governor)  # Its slot gets its first figures now, not after an interval.
     return (hint,)

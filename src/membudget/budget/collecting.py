@@ -49,8 +49,9 @@ class CollectAndTrim:
     """Shows how much of a growth is garbage, or memory that the allocator holds.
 
     It keeps to the cooldown and the share of the time of the collections that it shares with the
-    ladder: while those rest, it waits. Costs what a full collection and a trim cost, and half
-    of the collection again for noting what types it frees.
+    ladder: while those rest, it waits; a trim that would give nothing is left out. Costs what a
+    full collection and a trim cost, and half of the collection again for noting what types it
+    frees.
 
     Args:
         collect: The full collection.
@@ -95,7 +96,7 @@ class CollectAndTrim:
         """
         if self._clock.now() < self._not_before:
             return None
-        if self._collect.reclaimable() == 0 or self._trim.reclaimable() == 0:
+        if self._collect.reclaimable() == 0:
             return None
         if not self.may_stop():
             self._not_before = self._clock.now() + REFUSED_FOR
@@ -108,7 +109,8 @@ class CollectAndTrim:
         if watched is not None:
             self.garbage = watched.told(objects or 0, freed)
             del watched
-        self._trim.reclaim(max(1, wanted), began)
+        if self._trim.reclaimable() != 0:
+            self._trim.reclaim(max(1, wanted), began)
         returned = before - self._own()
         self._tell(
             Reclaimed(

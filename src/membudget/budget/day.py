@@ -11,22 +11,29 @@ import os
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core import MARK_NAMES, Record, Sample, Severity
 from membudget.core.native import breathing
+from membudget.probes.high_water import HighWater
 from membudget.sinks.lines import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from membudget.budget.sampling import Sampling
-    from membudget.core import Event
+    from membudget.core import Event, Pressure, Reading
     from membudget.governor.loop import Governor
     from membudget.report.records import Report
 
+_Peak: TypeAlias = "tuple[float, int, int]"
+"""When its time began, and the highest judged use and resident set within it, in bytes."""
+
 KEPT = 200
 """Events kept, as lines."""
+
+PEAKS_APART = 300.0
+"""Seconds of which one peak is kept."""
 
 MOST_SAMPLES = 576
 """Samples told at once, two days of them; a longer history is told by its newest."""
@@ -44,7 +51,7 @@ class Day:
         name: What the process is called.
 
     Attributes:
-        governor: Whose day it is; set once there is one.
+        governor: Whose day it is, once it serves one.
         sampling: What keeps the samples.
     """
 
@@ -54,6 +61,8 @@ class Day:
         self._program = name
         self.sampling = sampling
         self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=KEPT)
+        self._high = HighWater()
+        self._peaks: deque[_Peak] = deque(maxlen=MOST_SAMPLES)
 
     def __call__(self, event: Event) -> None:
         """Keep an event's line; cost: about 5 µs."""
@@ -61,6 +70,54 @@ class Day:
             wall = event.at + _offset(self.governor)
             told = (wall, type(event).__name__, event.severity.name.lower(), line[:_LONGEST_LINE])
             self._lines.append(told)
+
+    def serve(self, governor: Governor) -> None:
+        """Be this governor's day until it stops."""
+        self.governor = governor
+        governor.followers.append(self.follow)
+        governor.at_stop.append(self.end)
+        governor.registry.add(self)
+
+    def follow(self, reading: Reading, _pressure: Pressure) -> None:
+        """Keep the peaks of a reading, and of what no reading saw. Cost: 2 µs."""
+        self._note(reading.at, *self._high.follow(reading))
+
+    def look_again(self) -> None:
+        """Keep the peak of the latest seconds as well."""
+        if self.governor is not None:
+            self._note(self.governor.clock.now(), *self._high.look())
+
+    def end(self) -> None:
+        """Look a last time."""
+        self.look_again()
+        if self.governor is not None:
+            self.governor.registry.remove(self)
+
+    def before_fork(self, until: float) -> None:
+        """Nothing is to be done."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's peaks aside."""
+        self._peaks.clear()
+        self._high.begin()
+
+    def _note(self, at: float, used: int, resident: int) -> None:
+        peaks, governor = self._peaks, self.governor
+        if peaks and at - peaks[-1][0] < PEAKS_APART:
+            before = peaks[-1]
+            peaks[-1] = (before[0], max(before[1], used), max(before[2], resident))
+        elif used:
+            peaks.append((at, used, resident))
+        if governor is not None:
+            governor.meter.peak = max(governor.meter.peak, used)
+
+    def _dated_peaks(self) -> list[_Peak]:
+        self.look_again()
+        offset = _offset(self.governor)
+        return [(at + offset, used, resident) for at, used, resident in self._peaks]
 
     def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The day in plain values, for a control socket.
@@ -81,6 +138,7 @@ class Day:
             "culprits": [_plain(one) for one in self.sampling.suspected()],
             "proposals": [_plain(one) for one in self.sampling.proposed()],
             "marks": self._marks(),
+            "peaks": self._dated_peaks(),
             "events": list(self._lines),
         }
 
@@ -95,6 +153,7 @@ class Day:
             "culprits": self.sampling.suspected(),
             "proposals": self.sampling.proposed() if self.sampling.standing is not None else None,
             "marks": self._marks(),
+            "peaks": self._dated_peaks(),
             "happenings": happenings(tuple(self._lines)),
         }
         return report(self._with_now(self.sampling.latest()), hours=hours, **{**told, **given})

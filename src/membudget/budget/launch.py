@@ -5,25 +5,37 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from membudget.core import Severity
+from membudget.core import FloorFound, PressureChanged, Severity, Started, Stopped
 from membudget.errors import MembudgetError
-from membudget.sinks.combine import merged
+from membudget.sinks.condensed import Condensed
 from membudget.sinks.lines import LONGEST
-from membudget.sinks.log import StandardError, stderr_sink
+from membudget.sinks.log import StandardError
 from membudget.units import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from membudget.budget.handle import Budget
+    from membudget.core import Event, Sink
 
 _HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
 
 VARIABLE = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
+
+TREE = "MEMBUDGET_LAUNCH_TREE"
+"""Where all that is launched together notes what was told: see `host.told`."""
+
+_SHARED = ("cgroup", "system")
+"""How the sources begin that several processes have in common."""
+
+_LEVEL_FOR, _START_FOR = 600.0, 3600.0
+"""Seconds for which a level of what is shared is not told by another process, and the limit kept
+by none."""
 
 
 def start_launched() -> Budget | None:
@@ -38,16 +50,25 @@ def start_launched() -> Budget | None:
         return None
     import atexit  # only launched programs get here
 
+    from membudget.budget.reexec import keep_through_exec
     from membudget.budget.start import start
 
-    sink = merged(stderr_sink(least=Severity.ERROR if mode == "quiet" else Severity.INFO))
+    write = _writer()
     try:
         _unbind(os.environ)
-        budget = start(sinks=[sink], is_launched=True)
+        budget = start(sinks=[launched_sink(mode, write)], is_launched=True)
     except (MembudgetError, OSError, ValueError) as error:
-        StandardError().write(f"membudget: no budget for this process: {one_line(error, LONGEST)}")
+        write(f"no budget for this process: {one_line(error, LONGEST)}")
         return None
+    except ImportError as error:  # Lent to an environment of another's: PyYAML is none of ours.
+        write(
+            f"no budget for this process: {sys.executable} has no {error.name}: install it there, "
+            "or write the settings as TOML"
+        )
+        return None
+    Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
+    keep_through_exec()
     if helper == "forkserver":
         budget.governor.watch.park()
     return budget
@@ -62,6 +83,70 @@ def helper_of(words: Sequence[str]) -> str:
     code = next((code for flag, code in pairwise(words) if flag == "-c"), "")
     found = _HELPER.match(code)
     return found[1] if found else ""
+
+
+def launched_sink(mode: str, write: Callable[[str], object]) -> Sink:
+    """What tells a launched process's events: little at rest, and once for all of a launch.
+
+    Args:
+        mode: "lines" or "quiet".
+        write: Takes a line.
+    """
+    least = Severity.ERROR if mode == "quiet" else Severity.INFO
+    return Condensed(write, least=least, is_news=_News(os.environ.get(TREE)))
+
+
+class _News:
+    """Whether another process of the launch has told an event already.
+
+    Args:
+        mark: Where they note it, or None where they cannot.
+    """
+
+    def __init__(self, mark: str | None) -> None:
+        self._told = None
+        self._speaker = 0  # The process that tells its end: the launched one, or who told a start.
+        if mark is not None and sys.platform == "linux":
+            from membudget.host.told import Told  # Linux only
+
+            self._told = Told(mark, time.time)
+            pid = mark.rpartition("-")[0].rpartition("-")[2]
+            self._speaker = int(pid) if pid.isdecimal() else 0
+
+    def __call__(self, event: Event) -> bool:
+        if self._told is None:
+            return True
+        if isinstance(event, Started):
+            kept = f"{event.reading.limit} {event.reading.source}"
+            if "no brake" in event.note:
+                kept += f" {event.note}"
+            if not self._told.is_news(f"start {kept}", _START_FOR):
+                return False
+            self._speaker = os.getpid()
+            return True
+        if isinstance(event, Stopped):
+            is_calm = not event.reclaimed and set(event.levels) <= {"NORMAL"}
+            return self._speaker == os.getpid() or not is_calm
+        if isinstance(event, (PressureChanged, FloorFound)):
+            pressure = event.pressure
+            is_own = isinstance(event, FloorFound) and not pressure.elsewhere
+            if pressure.source.startswith(_SHARED) and not is_own:
+                seen = f"{type(event).__name__} {pressure.level.name} {pressure.source}"
+                return self._told.is_news(seen, _LEVEL_FOR, again=True)
+        return True
+
+
+def _writer() -> Callable[[str], object]:
+    """Writes lines with the time, the process's number and its name."""
+    from membudget.budget.naming import process_name  # only launched programs get here
+
+    out, name = StandardError(), process_name()
+
+    def write(line: str) -> None:
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        out.write(f"membudget: {now} {os.getpid()} {name()}: {line}")
+
+    return write
 
 
 def _unbind(environ: Mapping[str, str]) -> None:

@@ -8,13 +8,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.budget.answers import Answers
-from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.assembly import Sources, build_governor, publish
 from membudget.budget.day import Day
 from membudget.budget.handle import Budget
+from membudget.budget.naming import process_name, program_name
 from membudget.budget.sampling import Sampling
-from membudget.core import PressureChanged
+from membudget.core import PressureChanged, Rung
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
+from membudget.reclaimers.trim import RISE
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
@@ -23,7 +25,7 @@ from membudget.sinks.log import log_sink
 from membudget.sinks.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from membudget.budget.foreign import ForeignCaches
     from membudget.budget.reload import HangupHandler
@@ -101,7 +103,7 @@ def start(
     )
     governor.marks.check_for(found.limit)
     governor.gives_way = is_launched
-    day.governor = governor
+    day.serve(governor)
     if isinstance(before, Governor):
         before.stop()
     for where, failure in found.failures:
@@ -110,7 +112,9 @@ def start(
         governor.followers.append(_publisher(presence, governor))
         governor.at_stop.append(presence.close)
     brake, note = _brake(resolved, found, governor)
-    answers.update(Answers(governor, changes, foreign, brake, day).by_command())
+    answers.update(
+        Answers(governor, changes, foreign, brake, day, allocators=found.allocators).by_command()
+    )
     _report_daily(governor, day, resolved["report.directory"])
     handler = None
     if config is not None:
@@ -166,35 +170,22 @@ def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
         return None
     from membudget.host.presence import Presence  # Linux only
 
-    return Presence(
-        None if directory == "auto" else directory, program_name(sys.orig_argv), answers
-    )
+    return Presence(None if directory == "auto" else directory, process_name(), answers)
 
 
 def _publisher(presence: Presence, governor: Governor) -> Follower:
     """Writes each judgement into the process's slot. Cost: 3 µs."""
     looked_at = time.monotonic()
 
-    def publish(reading: Reading, pressure: Pressure) -> None:
+    def follow(reading: Reading, _pressure: Pressure) -> None:
         nonlocal looked_at
         if reading.at - looked_at > PRESENT_EVERY:
             looked_at = reading.at
             if not presence.touch():
                 governor.watch.listen_anew()
-        presence.write(
-            used=pressure.used,
-            limit=pressure.limit,
-            source=pressure.source,
-            level=pressure.level.name,
-            growth=pressure.growth,
-            seconds_left=pressure.seconds_left,
-            peak=governor.peak,
-            governed=governor.registry.held_bytes(),
-            reclaimed=governor.ladder.reclaimed,
-            wall=time.time(),
-        )
+        publish(presence, governor)
 
-    return publish
+    return follow
 
 
 def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Brake | None, str]:
@@ -203,11 +194,27 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
         return None, ""
     from membudget.governor.brake import Brake  # only for those who ask for it
 
+    def ask(size: int) -> None:
+        governor.ladder.ask(Rung.GENTLE, size)
+
+    allocators = sources.allocators
+    ready = allocators.ready if settings["cleanup.auto"] else int
+    if (free := ready()) >= RISE:
+        ask(free)
     try:
-        brake = Brake(tell=governor.tell, registry=governor.registry, wake=governor.watch.ring)
+        brake = Brake(
+            tell=governor.tell,
+            registry=governor.registry,
+            wake=governor.watch.ring,
+            ready=ready,
+            given_back=lambda: allocators.given_back,
+            ask=ask,
+        )
         note = brake.arm(sources.probe())
     except (MembudgetError, OSError, ValueError) as error:
         return None, f"no brake: {error}"
+    is_pressed = allocators.is_pressed
+    allocators.is_pressed = lambda: brake.is_scarce or is_pressed()
     sources.original_limit = brake.original
     governor.followers.append(brake.follow)
     governor.at_stop.append(brake.disarm)
@@ -246,17 +253,3 @@ def _reload_on_hangup(
         signal.signal(signal.SIGHUP, handler)
         governor.at_stop.append(handler.remove)
     return handler
-
-
-def program_name(words: Sequence[str]) -> str:
-    """What a Python's command line runs, for people: the script's name, or the module's."""
-    for position, word in enumerate(words[1:], 1):
-        if word == "-c":
-            return "python -c"
-        if word == "-m" and position + 1 < len(words):
-            return words[position + 1]
-        if words[position - 1] in ("-X", "-W"):
-            continue
-        if not word.startswith("-"):
-            return os.path.basename(word)
-    return "python"

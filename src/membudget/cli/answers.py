@@ -30,6 +30,8 @@ MEMORY: Mapping[str, Any] = {
     "reclaimed": "int",
     "held_free": "int",
     "reserved": "int",
+    "floor?": "size",
+    "elsewhere?": "size",
     "parts": {"*": "int"},
     "late": {"times": "size"},
     "seconds_at": {"*": "float"},
@@ -71,7 +73,12 @@ MEMORY: Mapping[str, Any] = {
     ],
     "untouched": [{**_ROW, "kind": "str", "why": "str"}],
     "gc": {"is_enabled": "bool", "counts": ["size"], "collections": ["size"], "frozen": "size"},
-    "allocator": {"blocks": "size", "malloc_in_use?": "size", "malloc_free?": "size"},
+    "allocator": {
+        "blocks": "size",
+        "malloc_in_use?": "size",
+        "malloc_free?": "size",
+        "asked?": [{"name": "str", "free": "size", "given_back": "size", "why": "str"}],
+    },
     "threads": "size",
     "proposals?": [{"setting": "str", "to": "str", "now": "str", "reason": "str"}],
     "changes": [

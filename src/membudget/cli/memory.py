@@ -41,6 +41,11 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
 
 def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     found = find(pid)
+    outside: list[dict[str, Any]] = []
+    if pid is None or not found:
+        outside = _outside(without_slot(found) if pid is None else [OutsideView(pid)], pid)
+        if pid is not None and outside:
+            found = find(pid)  # Its budget may have begun while it was looked at.
     rows, code = [], 0
     for one in found:
         try:
@@ -51,7 +56,7 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
             rows.append(one.as_row())
             code = UNREACHABLE
     if pid is None or not found:
-        rows += _outside(without_slot(found) if pid is None else [OutsideView(pid)], pid)
+        rows += outside
     if not rows:
         complain(NOBODY)
         return UNREACHABLE
@@ -68,7 +73,7 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
 
 def _unasked(pid: int) -> str:
     return (
-        f"process {pid} cannot be asked: it has no budget, or one that is younger than a second; "
+        f"process {pid} cannot be asked: it has no budget, or was forked less than a second ago; "
         "start it with `membudget run -- CMD`, or call membudget.start() in it"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from membudget.budget.launch import VARIABLE
-from membudget.budget.start import program_name
+from membudget.budget.naming import program_name
 from membudget.errors import ProbeError
 from membudget.pressure import judge
 from membudget.probes.cgroup import cgroup_probe

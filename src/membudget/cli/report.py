@@ -112,7 +112,7 @@ def _live(pid: int | None, hours: float) -> Report:
 
 def _unasked(pid: int) -> str:
     return (
-        f"process {pid} cannot be asked: it has no budget, or one that is younger than a second; "
+        f"process {pid} cannot be asked: it has no budget, or was forked less than a second ago; "
         "start it with `membudget run -- CMD`, or give a recording by --samples"
     )
 

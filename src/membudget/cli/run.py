@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.budget.launch import VARIABLE
+from membudget.budget.interpreter import script_of
+from membudget.budget.launch import TREE, VARIABLE
+from membudget.budget.reexec import REQUIRE
+from membudget.cli.checkup.closed import of_other, unreached
+from membudget.cli.checkup.program import program_of
+from membudget.cli.pex import EXTRA, pex_of
 from membudget.cli.restart.deaths import MOST, NOT_EXECUTABLE, NOT_FOUND
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, ProbeError
 from membudget.governor.brake_children import note_launch_limit
 from membudget.probes.process import process_probe
 from membudget.settings.resolve import resolve
@@ -22,6 +27,7 @@ from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 from membudget.units import human_bytes, parse_seconds
 
 if TYPE_CHECKING:
+    from membudget.cli.checkup.program import Program
     from membudget.settings.resolve import Settings
 
 SHIM = Path(__file__).parent.parent / "_shim"
@@ -35,6 +41,10 @@ Sixteen threads of a pool that took turns building 30 MB and each left a few obj
 MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ stay as they are: to set either ends glibc's own
 adjusting (mallopt(3)), and the popular 65536 made arrays of 160 KB 130 times slower to allocate.
 """
+
+LEND = "MEMBUDGET_LAUNCH_LEND"
+"""Set to "no", it keeps our package from a Python that has none of its own; to "pex", it lets one
+find it for good."""
 
 EXIT_KEY = "emergency.exit"
 LOW_KEY = "thresholds.low"
@@ -84,7 +94,21 @@ LOW_KEY = "thresholds.low"
     show_default=True,
     help=f"Before the first restart; doubles up to {MOST} times as long.",
 )
-@click.option("--quiet", is_flag=True, help="Tell only failures and levels from CRITICAL on.")
+@click.option(
+    "--require",
+    is_flag=True,
+    help="Exit 64 where no budget can start in PROGRAM, as --brake does; else that is told.",
+)
+@click.option(
+    "--no-lend",
+    is_flag=True,
+    help="Start no budget in a Python that has no membudget of its own.",
+)
+@click.option(
+    "--quiet",
+    is_flag=True,
+    help="Tell only failures, levels from CRITICAL on, and what is foreseen.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the command and the variables it would set.")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(program: tuple[str, ...], *, dry_run: bool, **options: Any) -> None:
@@ -98,6 +122,7 @@ def command(program: tuple[str, ...], *, dry_run: bool, **options: Any) -> None:
     delay = parse_seconds(options["restart_delay"], name="--restart-delay")
     variables = _variables(given, settings, options)
     path, argv = _find(program[0]), program
+    variables |= _reaching(program, must=settings["brake"] or options["require"], options=options)
     if options["restart"]:
         path, argv = sys.executable, _supervised(delay, settings[LOW_KEY], path, program)
     if dry_run:
@@ -139,8 +164,43 @@ def _variables(
         variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
     variables[VARIABLE] = "quiet" if options["quiet"] else "lines"
     note_launch_limit(variables)
+    if sys.platform == "linux":
+        from membudget.host.told import launch_mark
+
+        if (mark := launch_mark(settings["agent.directory"])) is not None:
+            variables[TREE] = mark
     paths = [str(SHIM), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables["PYTHONPATH"] = os.pathsep.join(paths)
+    return variables
+
+
+def _reaching(program: tuple[str, ...], *, must: bool, options: dict[str, Any]) -> dict[str, str]:
+    """What else brings a budget into a command; says so where none can get there.
+
+    Raises:
+        ConfigError: None can, and there must be one.
+    """
+    variables: dict[str, str] = {}
+    try:
+        found: Program | None = program_of(program)
+    except ProbeError:
+        found = None  # It can be run and not read.
+    is_python = found is not None and found.kind == "python"
+    script = (found.script or script_of(program[1:])) if found and is_python else None
+    if (pex := pex_of(script)) is not None:
+        variables = {**pex.variables(str(SHIM), os.environ), LEND: "pex"}
+    if found and EXTRA not in variables and (finding := unreached(found)) is not None:
+        why = f"{finding.found}; {finding.advice}"
+        if must:
+            raise ConfigError(why)
+        click.echo(f"membudget: {why}", err=True)
+    elif found and found.kind == "embedding" and not options["quiet"]:
+        finding = of_other(found)  # It may be, or not: only the process itself will tell.
+        click.echo(f"membudget: {finding.found}; {finding.advice}", err=True)
+    if must:  # An exec keeps the pid; a supervisor stays.
+        variables[REQUIRE] = f"below {os.getpid()}" if options["restart"] else str(os.getpid())
+    if options["no_lend"]:
+        variables[LEND] = "no"
     return variables
 
 

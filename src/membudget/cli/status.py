@@ -1,40 +1,87 @@
-"""`membudget status`: one line and an exit code, for checks and scripts."""
+"""`membudget status`: one line and an exit code, for scripts and for health checks."""
 
 from __future__ import annotations
 
 import json
+import time
+from typing import TYPE_CHECKING
 
 import click
 
 from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
-from membudget.cli.words import complain, line
+from membudget.cli.words import SILENT, complain, line
+from membudget.core import Level
 from membudget.errors import ControlError, ProbeError
+
+if TYPE_CHECKING:
+    from membudget.cli.lookup import Found
+
+FAILED = 1
+"""What health checks take for a failure, whatever else is told apart."""
+
+_LEVELS = [level.name.lower() for level in Level if level > Level.NORMAL]
 
 
 @click.command()
 @click.option("--pid", type=click.IntRange(min=1), help="The process; else all of yours.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing; the exit code tells.")
+@click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Say nothing: exit 0 while a process is there, whatever its level, and 1 when it is gone "
+    "or does not answer.",
+)
+@click.option(
+    "--fail-at",
+    type=click.Choice(_LEVELS, case_sensitive=False),
+    help="Exit 1 from this level on as well, and 0 below it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(*, pid: int | None, quiet: bool, as_json: bool) -> int:
-    """Tell how the worst of the processes under a budget stands, by their slots alone.
+def command(*, pid: int | None, quiet: bool, fail_at: str | None, as_json: bool) -> int:
+    """Tell how the worst of the processes under a budget stands, by their slots.
 
-    Nobody is asked, so a process that hangs is seen as well. Exits 0 when all is well, 1 at
-    WARNING, 2 at CRITICAL or EMERGENCY, 3 when there is none.
+    Exits 0 when all is well, 1 at WARNING, 2 at CRITICAL or EMERGENCY, 3 when there is none. A
+    process that hangs is seen as well: nobody is asked whose figures are fresh.
+
+    Health checks use -q, which is 0 or 1 and by itself knows no level. Liveness (what restarts the
+    process): `membudget status -q`, never with a level, or a full cache gets a healthy process
+    killed. Readiness (what sends it no more requests): `membudget status -q --fail-at emergency`.
     """
     try:
-        rows, why = [one.as_row() for one in find(pid)], NOBODY
+        found, why = find(pid), NOBODY
     except (ControlError, ProbeError) as error:
-        rows, why = [], str(error)
-    if not rows:
+        found, why = [], str(error)
+    is_check = quiet or fail_at is not None
+    if not found:
         if not quiet:
             complain(why)
-        return UNREACHABLE
+        return FAILED if is_check else UNREACHABLE
     worst = max(
-        rows, key=lambda row: (exit_code(row["level"]), row["used"] / (row["limit"] or 1e18))
+        (one.as_row() for one in found),
+        key=lambda row: (exit_code(row["level"]), row["used"] / (row["limit"] or 1e18)),
     )
     if as_json:
-        click.echo(json.dumps({"processes": len(rows), "worst": worst}))
+        click.echo(json.dumps({"processes": len(found), "worst": worst}))
     elif not quiet:
-        count = "1 process" if len(rows) == 1 else f"{len(rows)} processes"
+        count = "1 process" if len(found) == 1 else f"{len(found)} processes"
         click.echo(f"{worst['level']}, {count}; the fullest: {line(worst)}")
-    return exit_code(worst["level"])
+    if not is_check:
+        return exit_code(worst["level"])
+    is_full = fail_at is not None and _rank(worst["level"]) >= Level[fail_at.upper()]
+    return FAILED if is_full or not any(map(_is_well, found)) else 0
+
+
+def _is_well(one: Found) -> bool:
+    """Whether a process shows that it runs; one whose figures are old is asked."""
+    # Either way: a clock that was set back makes them come from the future.
+    if abs(time.time() - one.figures.at) <= SILENT:
+        return True
+    try:
+        one.ask("status")
+    except ControlError:
+        return False
+    return True
+
+
+def _rank(level: str) -> Level:
+    return Level[level] if level in Level.__members__ else Level.NORMAL

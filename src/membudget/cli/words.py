@@ -60,6 +60,10 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
         f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
     )
+    if floor := row.get("floor"):
+        others = row.get("elsewhere")
+        whose = f"; {human_bytes(others)} of it not this process's" if others else ""
+        yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
@@ -77,6 +81,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield from _rows("untouched", row["untouched"], _untouched)
     yield f"  gc         {_collector(row['gc'])}"
     yield f"  allocator  {_allocator(row['allocator'])}; {row['threads']} threads"
+    yield from _rows("allocator", row["allocator"].get("asked", []), _asked)
     if (leak := row.get("leak")) is not None:
         yield f"  leak       {_leak(leak)}"
     yield from _rows("proposed", row.get("proposals", []), _proposed)
@@ -155,6 +160,13 @@ def _allocator(row: Mapping[str, Any]) -> str:
         used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
         told += f", malloc {used} in use, {free} kept free"
     return told
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    if row["why"]:
+        return f"{_plain(row['name'])}: left alone: {_plain(row['why'])}"
+    more = f", at most {human_bytes(row['free'])} more to give" if row["free"] else ""
+    return f"{_plain(row['name'])}: {human_bytes(row['given_back'])} given back{more}"
 
 
 def _leak(row: Mapping[str, Any]) -> str:

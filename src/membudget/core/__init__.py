@@ -45,6 +45,7 @@ from membudget.core.protocols import (
     Hint,
     Holder,
     Probe,
+    Purgeable,
     Reclaimer,
     Sink,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "Probe",
     "ProposalApplied",
     "ProtectionTried",
+    "Purgeable",
     "Reading",
     "Reclaimed",
     "Reclaimer",

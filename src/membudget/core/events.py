@@ -323,17 +323,19 @@ class BrakeHit(Record):
 class Late(Record):
     """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause.
 
-    Told once a minute; `times` is how often it happened so far.
+    Told once a minute; `times` is how often it happened so far, `was_needed` whether use stood
+    above the low mark before or after, so that somebody should have watched.
     """
 
     at: float
     by: float
     times: int = 1
+    was_needed: bool = True
 
     @property
     def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+        """WARNING where protection was needed meanwhile, else DEBUG."""
+        return Severity.WARNING if self.was_needed else Severity.DEBUG
 
 
 class ReportMade(Record):

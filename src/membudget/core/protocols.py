@@ -19,6 +19,13 @@ Follower: TypeAlias = Callable[[Reading, Pressure], object]
 """Wants every single reading and judgement. Quick (a few µs), called on the governor's thread."""
 
 
+Purgeable: TypeAlias = tuple[str, Callable[[], object], Callable[[], int | None]]
+"""An allocator's name, what has it give back, and what tells the bytes it holds free at the most.
+
+Both may be called on any thread; the last returns None where that is not known.
+"""
+
+
 class Clock(Protocol):
     """Where time comes from; tests pass one they can turn by hand."""
 
@@ -38,7 +45,8 @@ class Reclaimer(Protocol):
     program without a time limit. Source: the Linux shrinker's count_objects and scan_objects.
 
     One whose attribute `is_under_way` is true after a call that let go of nothing has begun work
-    that takes longer, and is asked on; any other has nothing, and is left alone for a while.
+    that takes longer, and is asked on; any other has nothing, and is left alone for a while, unless
+    its attribute `paces_itself` is true: it says by `reclaimable` when to be asked.
     """
 
     @property

@@ -46,8 +46,14 @@ class Record(metaclass=_RecordType):
         # The first instance pays for a constructor of its class's own (about 60 µs): written out,
         # it is three times as fast as this loop over fields would be, and a tick makes three.
         cls = type(self)
-        cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # that is the point
-        cls.__init__(self, **values)
+        cls.prepare()
+        cls.__init__(self, **values)  # Another one now.
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Write the constructor out now, for records made where nothing should be compiled."""
+        if cls.__init__ is Record.__init__:
+            cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # that is the point
 
     def check(self) -> None:
         """Raise where the fields do not fit together; a record without rules accepts all."""
@@ -99,7 +105,9 @@ def _constructor(cls: type[Record]) -> Callable[..., None]:
         lines.append("    self.check()")
     space: dict[str, Any] = {f"_set_{field}": put for field, put in cls._setters.items()}
     space["_defaults"] = cls._defaults
-    exec("\n".join([*lines, "    pass"]), space)  # noqa: S102  # only our own field names
+    # Compiled first: `exec` of text, and of text alone, clears the interpreter's note that an
+    # interrupt from the keyboard ends the program, which then would exit with 1, not by SIGINT.
+    exec(compile("\n".join([*lines, "    pass"]), "<record>", "exec"), space)  # noqa: S102  # only our own field names
     made: Callable[..., None] = space["__init__"]
     return made
 

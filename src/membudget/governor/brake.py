@@ -8,7 +8,8 @@ is mapped and what may still be had:
 
 - headroom: limit less used of the reading judged, which may be a whole group's;
 - margin: what is charged without being mapped here: page tables, the kernel's memory, sockets;
-- slack: mapped and not touched, so that it can be had without asking (`brake_room`);
+- slack: mapped and not touched, so that it can be had without asking (`brake_room`); what
+  allocators hold free is given back in time, since what is refused is not asked for again;
 - reserve: held back, let go at the first hit, so that those who handle the error have some.
 
 It is refreshed at each tick. Between two ticks it stays right, since growth of anonymous memory
@@ -50,6 +51,13 @@ if TYPE_CHECKING:
 EASED = 0.005
 """Seconds between the event that tells of a child, or a thread, and its birth."""
 
+GIVE_BACK_EVERY = 10.0
+"""Seconds between two times that allocators are asked to give back so that nothing is refused."""
+
+_TIGHT, _SCARCE, _WORTH = 0.5, 1 / 3, 0.25
+"""Shares of the limit below which the room is small, or so small that a stall is better than a
+refusal, and share of the room that is worth asking for."""
+
 SETTLED = 1.0
 """Seconds of a forked child's life before it is braked."""
 
@@ -68,7 +76,13 @@ class Brake:
         wake: Asks for a tick soon, from any thread; None waits for the next one.
         room: What may still be mapped; tests pass their own.
         children: Those who must not be bound; tests pass their own.
+        ready: Tells the bytes that allocators hold free and would give back; by default none.
+        given_back: Tells the bytes that they gave back so far.
+        ask: Asks for so many bytes that nobody uses.
         clock: Where time comes from.
+
+    Attributes:
+        is_scarce: Whether so little may be mapped that giving back may stop others for longer.
 
     Raises:
         ConfigError: This system has no such limits.
@@ -84,6 +98,9 @@ class Brake:
         wake: Callable[[], object] | None = None,
         room: Room | None = None,
         children: Children | None = None,
+        ready: Callable[[], int] = int,
+        given_back: Callable[[], int] = int,
+        ask: Callable[[int], object] = id,
         clock: Clock | None = None,
     ) -> None:
         if sys.platform != "linux":
@@ -98,7 +115,8 @@ class Brake:
         limits = limits or KernelDataLimits()
         self._limit = OwnLimit(limits)
         self._children = children or Children(limits)
-        self._room = room or Room(margin, Stacks(default_stack_size()), Libraries())
+        self._ready, self._ask = ready, ask
+        self._room = room or Room(margin, Stacks(default_stack_size()), Libraries(), given_back)
         self._wake = wake
         self._clock = clock or SystemClock()
         self._lost = LostErrors(self)
@@ -112,7 +130,8 @@ class Brake:
         self._lock = RLock()
         self._hits.forget()
         self._base = self._free = 0
-        self._eased_until = self._granted_until = float("-inf")
+        self.is_scarce = False
+        self._eased_until = self._granted_until = self._give_back_at = float("-inf")
         self._settles_at: float | None = None
 
     @property
@@ -193,6 +212,8 @@ class Brake:
                 self._ask_for_a_tick()
             else:
                 self._refresh(reading, now)
+        if self._settles_at is None:
+            self._make_room(reading, now)
         self._children.look(self._limit.recent, self._limit.before)
         stands = self._limit.stands
         if stands is not None and self._hits.are_due(now):
@@ -290,6 +311,16 @@ class Brake:
         # A thread may be on its way between its event and its stack.
         coming = 2 * self._room.stacks.size_of_next() if now < self._granted_until else 0
         self._limit.set(self._base + coming)
+
+    def _make_room(self, reading: Reading, now: float) -> None:
+        """Have allocators give back where that makes much more room; the next tick will show it."""
+        limit = reading.limit or 0
+        self.is_scarce = self._free < _SCARCE * limit
+        is_tight = self._free < _TIGHT * limit
+        if is_tight and now >= self._give_back_at and (free := self._ready()) > _WORTH * self._free:
+            self._give_back_at = now + GIVE_BACK_EVERY
+            self._ask(free)
+            self._ask_for_a_tick()
 
     def _ask_for_a_tick(self) -> None:
         if self._wake is not None:

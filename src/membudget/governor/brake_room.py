@@ -5,6 +5,10 @@ not when it is touched. So memory that is mapped and not touched, the slack, can
 asking again, and has to be taken off the room. Two kinds of it are left out, since nobody will
 touch them: the far ends of thread stacks (8 MiB each, of which Python touches 20 to 100 KiB), and
 what libraries set aside when they are loaded (numpy's OpenBLAS: 66 MiB on two cores).
+
+A third kind is left out although it may be touched again: what allocators gave back to the kernel
+when asked. It is room for what they hand out next, and once it is in use, it counts as used; were
+it slack, a program would be refused what fits, and what it has given back would be of no use.
 """
 
 from __future__ import annotations
@@ -69,12 +73,19 @@ class Room:
             limit if that is more.
         stacks: How much of the thread stacks is not touched.
         libraries: When libraries were loaded.
+        given_back: Bytes that allocators gave back to the kernel so far.
     """
 
-    def __init__(self, margin: int | None, stacks: Stacks, libraries: Libraries) -> None:
+    def __init__(
+        self,
+        margin: int | None,
+        stacks: Stacks,
+        libraries: Libraries,
+        given_back: Callable[[], int] = int,
+    ) -> None:
         self.slack = 0
         self.stacks = stacks
-        self.never_touched = NeverTouched(libraries.are_loading)
+        self.never_touched = NeverTouched(libraries.are_loading, given_back)
         self._margin = margin
         self._last: tuple[int, int, int] | None = None
 
@@ -93,7 +104,8 @@ class Room:
 
     def _untouched(self, reading: Reading) -> int:
         parts = reading.parts
-        return max(0, parts["data"] - parts["anon"] - self.stacks.untouched())
+        touched = parts["anon"] + parts.get("swap", 0)
+        return max(0, parts["data"] - touched - self.stacks.untouched())
 
     def _allowed(self, reading: Reading, limit: int) -> int:
         own = reading.parts.get(OWN, 0)
@@ -157,23 +169,28 @@ class NeverTouched:
     """The untouched memory that is left out of the slack: a baseline that only libraries raise.
 
     Bytes once touched no longer belong to it. What it holds is the most by which the brake's
-    promise can be broken, so it is bounded.
+    promise can be broken, so it is bounded. What allocators gave back is left out beside it.
 
     Args:
         is_loading: Whether a library was being loaded at this time.
+        given_back: Bytes that allocators gave back to the kernel so far.
     """
 
-    def __init__(self, is_loading: Callable[[float], bool]) -> None:
+    def __init__(
+        self, is_loading: Callable[[float], bool], given_back: Callable[[], int] = int
+    ) -> None:
         self.size = 0
         self._is_loading = is_loading
-        self._before = 0
+        self._given_back = given_back
+        self._before = self._vacant = self._seen = 0
 
     def begin(self, untouched: int, most: int, at: float) -> int:
         """Take what is untouched now as never to be touched, up to `most`; returns the slack."""
         self._is_loading(at)
-        self._before = untouched
-        self.size = min(untouched, most)
-        return untouched - self.size
+        self._before, self._seen = untouched, self._given_back()
+        self._vacant = min(untouched, self._seen)
+        self.size = min(untouched - self._vacant, most)
+        return untouched - self._vacant - self.size
 
     def slack(self, untouched: int, most: int, at: float) -> int:
         """The bytes that may be touched without being mapped.
@@ -183,13 +200,18 @@ class NeverTouched:
             most: What may be left out at the most.
             at: Monotonic seconds.
         """
-        grown = untouched - self._before
-        if self._is_loading(at) and grown > 0:
-            self.size += grown
+        grown, given = max(0, untouched - self._before), self._given_back()
+        # Some of it is unmapped instead.
+        vacated = min(grown, given - self._seen)
+        self._seen, self._vacant = given, self._vacant + vacated
+        if self._is_loading(at):
+            self.size += grown - vacated
         # Two readings: one alone may fall between a new thread and its stack.
-        self.size = min(self.size, max(untouched, self._before), most)
+        there = max(untouched, self._before)
+        self.size = min(self.size, there, most)
+        self._vacant = min(self._vacant, there - self.size)
         self._before = untouched
-        return max(0, untouched - self.size)
+        return max(0, untouched - self.size - self._vacant)
 
 
 class Libraries:

@@ -260,12 +260,13 @@ class Ladder:
         let_go = held - self._registry.held_bytes()
         blocks = (blocks - sys.getallocatedblocks()) * _BLOCK
         did = max(claimed, measured, let_go, blocks) >= least or is_under_way
-        seat.pause.count = _count(seat) or 0
-        seat.pause.note(
-            clock.now(),
-            effective=error is None and did,
-            longest=PAUSE_AT_A_FLOOR if self._floor.bytes else LONGEST_PAUSE,
-        )
+        if error is not None or not getattr(reclaimer, "paces_itself", False):
+            seat.pause.count = _count(seat) or 0
+            seat.pause.note(
+                clock.now(),
+                effective=error is None and did,
+                longest=PAUSE_AT_A_FLOOR if self._floor.bytes else LONGEST_PAUSE,
+            )
         if error is not None:
             self._tell.failed(f"reclaimer {reclaimer.name}", error)
         self._tell(

@@ -52,6 +52,9 @@ NEWS_AFTER = {Level.WARNING: 300.0, Level.CRITICAL: 300.0, Level.EMERGENCY: 60.0
 """Seconds in which a level that is reached again is told as a detail: use that swings about a mark
 would ring the same bell all day."""
 
+FLOOR_TOLD_EVERY = 6 * 3600.0
+"""Seconds after which it is told again that shrinking does not lower what is used."""
+
 EAGER_CHORES_EVERY = 1.0
 """Seconds between two runs of the chores brought forward above the low mark."""
 
@@ -146,7 +149,7 @@ class Governor:
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
         self.floor.forget()
-        self._floor_told = 0
+        self._floor_told, self._floor_told_at = 0, float("-inf")
         self._raised_at: dict[Level, tuple[float, int]] = {}
         self.foretold: float | None = None
         self._peak = self.meter.peak = 0
@@ -376,16 +379,17 @@ class Governor:
         self.tell(PressureChanged(at=now, before=before, pressure=self.pressure, again=again))
 
     def _tell_floor(self, reading: Reading) -> None:
-        """Tell once that shrinking does not cure it, and once more when nothing is left to try."""
-        pressure = self.pressure
+        """Tell once that shrinking does not cure it, and once more when nothing is left to try.
+
+        Again after hours; a floor that comes and goes is one story.
+        """
+        pressure, now = self.pressure, self.clock.now()
         if not pressure.floor or not pressure.level:
-            if not pressure.floor:
-                self._floor_told = 0
             return
         news = 2 if pressure.level is Level.EMERGENCY else 1
-        if news <= self._floor_told:
+        if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
             return
-        self._floor_told = news
+        self._floor_told, self._floor_told_at = news, now
         held_by = ""
         if self._explain is not None:
             try:
@@ -394,7 +398,7 @@ class Governor:
                 self.tell.failed("floor", error)
         self.tell(
             FloorFound(
-                at=self.clock.now(),
+                at=now,
                 pressure=pressure,
                 kept=max(0, int(self.floor.line) - self.floor.bytes),
                 held_by=held_by,

@@ -121,6 +121,7 @@ class Watch:
         self.late = 0
         self.latest = 0.0
         self._late_told = float("-inf")
+        self._late_needed = False
         self._governor = governor
         self._make_hints = hints
         self.interval = interval
@@ -292,18 +293,22 @@ class Watch:
         if self._thread is not me:
             return
         pace.note(clock.now())
-        self._note_lateness(pace.stepped - due)
+        before = governor.pressure
         governor.step()
+        self._note_lateness(pace.stepped - due, before)
 
-    def _note_lateness(self, by: float) -> None:
+    def _note_lateness(self, by: float, before: Pressure | None = None) -> None:
+        """Tell that a step came late, once it has shown what went unseen meanwhile."""
         if by < LATE:
             return
         self.late += 1
         self.latest = by
-        now = self._governor.clock.now()
-        if now - self._late_told >= LATE_TOLD_EVERY:
-            self._late_told = now
-            self._governor.tell(Late(at=now, by=by, times=self.late))
+        now, pressure = self._governor.clock.now(), self._governor.pressure
+        was_needed = pressure.excess > 0 or (before is not None and before.excess > 0)
+        is_new = was_needed and not self._late_needed
+        if is_new or now - self._late_told >= LATE_TOLD_EVERY:
+            self._late_told, self._late_needed = now, was_needed
+            self._governor.tell(Late(at=now, by=by, times=self.late, was_needed=was_needed))
 
 
 _GLANCE = 0.00002

@@ -171,7 +171,8 @@ def _unreachable(path: str, identity: Identity, error: OSError) -> ControlError:
         return ControlError(f"{path} belongs to another user: ask as that user or as root")
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return ControlError(
-            f"process {identity.pid} has no control socket {path}: a budget opens it about 1 s "
-            "after its start; check that one runs and that both use the same agent.directory"
+            f"process {identity.pid} has no control socket {path}: a budget opens it at its "
+            "start, a forked child's a second later; check that one runs and that both use the "
+            "same agent.directory"
         )
     return ControlError(f"{path} cannot be reached ({error}): set agent.directory to a shorter one")

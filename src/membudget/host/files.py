@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SLOT = ".slot"
 SOCKET = ".sock"
+TOLD, UNREACHED = ".told", ".unreached"
+"""What is noted by the processes of one launch: see `host.told` and the shim."""
 
 _ATTEMPTS = 50
 """Tries, 1 ms apart, to lock an own file while others look whether its owner lives."""

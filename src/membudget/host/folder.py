@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
 from membudget.errors import ConfigError, ControlError, ProbeError
-from membudget.host.files import SLOT, SOCKET, identity_at, lock, remove_socket
+from membudget.host.files import SLOT, SOCKET, TOLD, UNREACHED, identity_at, lock, remove_socket
 from membudget.host.identity import has_ended, identity_of, parse_stem
 from membudget.ownership import WRITABLE, open_folder, open_own
 from membudget.probes.kernel_files import identity
@@ -92,6 +93,10 @@ def sweep(path: str) -> int:
         elif dot + kind == SOCKET and not os.path.lexists(slot) and _is_gone(owner, own):
             # A process makes its slot before its socket, so this one is nobody's.
             removed += remove_socket(socket)
+        elif dot + kind in {TOLD, UNREACHED} and _is_gone(owner, own):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{path}/{name}")
+                removed += 1
     return removed
 
 

@@ -19,7 +19,7 @@ from membudget.host.slot import Slot
 from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypedDict, Unpack
 
     from membudget.core import Hint
@@ -48,17 +48,20 @@ class Presence:
     Args:
         folder: Where they lie, or None for the user's default, looked up at each opening, since a
             program may change its user.
-        name: What runs, for people.
+        name: What runs, for people; a function is asked now and then, since a worker learns its
+            name after it has begun.
         answers: What can be asked, by command.
     """
 
-    def __init__(self, folder: str | None, name: str, answers: Mapping[str, Answer]) -> None:
+    def __init__(
+        self, folder: str | None, name: str | Callable[[], str], answers: Mapping[str, Answer]
+    ) -> None:
         # The program may change its directory before the first opening.
         self._folder = None if folder is None else os.path.abspath(folder)
-        self._name = name
+        self._name = name if callable(name) else lambda: name
         self._answers = answers
         self._lock = Lock()
-        self._pid = 0
+        self._home, self._pid = os.getpid(), 0
         self._slot: Slot | None = None
         self._socket: ControlSocket | None = None
 
@@ -89,15 +92,16 @@ class Presence:
         slot, socket = self._slot, self._socket
         if slot is None or socket is None or not (slot.is_in_place() and socket.is_in_place()):
             return False
+        slot.rename(self._name())
         with contextlib.suppress(OSError):
             os.utime(slot.path)
             os.utime(socket.path)
         return True
 
     @property
-    def is_open(self) -> bool:
-        """Whether this very process can be found already."""
-        return self._socket is not None and self._pid == os.getpid()
+    def is_due(self) -> bool:
+        """Whether this process is to be found at once: forked children often live for a moment."""
+        return os.getpid() in (self._home, self._pid)
 
     def write(self, **figures: Unpack[_Written]) -> None:
         """Put the latest figures into the slot; nothing happens where there is none."""
@@ -136,7 +140,7 @@ class Presence:
                 self._slot.close()
                 self._slot = None
             sweep(folder)
-            self._slot = Slot(folder, identity, self._name)
+            self._slot = Slot(folder, identity, self._name())
         self._socket = ControlSocket(folder, identity, self._answers)
         return self._socket
 

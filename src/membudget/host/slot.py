@@ -95,7 +95,7 @@ class Slot:
 
     def __init__(self, folder: str, identity: Identity, name: str) -> None:
         self.path = f"{folder}/{identity.stem}{SLOT}"
-        self._name = name.encode("utf-8", "replace")
+        self.rename(name)
         try:
             self._open()
         except ConfigError as error:
@@ -168,6 +168,10 @@ class Slot:
             self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
         except ValueError:
             return  # Closed meanwhile by another thread.
+
+    def rename(self, name: str) -> None:
+        """Be called that from the next figures on."""
+        self._name = name.encode("utf-8", "replace")
 
     def is_in_place(self) -> bool:
         """Whether others still find it under its path."""

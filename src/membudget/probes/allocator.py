@@ -1,8 +1,8 @@
 """The allocator under Python: which one it is, what it holds free, and how to make it give back.
 
-Freed memory that the allocator keeps is headroom for later and still counts as used. Only glibc
-tells how much that is and gives it back on demand; jemalloc, tcmalloc and mimalloc do so in their
-own time, and glibc's calls do nothing for them.
+Freed memory that the allocator keeps is headroom for later and still counts as used. glibc and
+jemalloc tell how much that is and give it back on demand, tcmalloc and mimalloc do the latter;
+glibc's calls do nothing for the others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.probes.kernel_files import read_whole
@@ -19,6 +19,8 @@ from membudget.probes.kernel_files import read_whole
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ctypes import CDLL
+
+    from membudget.core import Purgeable
 
 _REPLACEMENTS = ("jemalloc", "tcmalloc", "mimalloc")
 _MALLINFO_FIELDS = (
@@ -110,6 +112,55 @@ def trim() -> bool:
     """
     give_back = getattr(libc(), "malloc_trim", None)
     return bool(give_back(0)) if give_back is not None else False
+
+
+def purgeable() -> list[Purgeable]:
+    """Who can be asked to give back: the C library's malloc first, then what stands in for it.
+
+    The latter is found by the symbols that a preload brings; an allocator inside a library, for its
+    own use, shows none. Any thread may ask; others that allocate may wait meanwhile.
+    """
+    library = libc()
+    found: list[Purgeable] = [("malloc trim", trim, _malloc_free)]
+    if (control := getattr(library, "mallctl", None)) is not None:
+        found.append(_jemalloc(control))
+    if (collect := getattr(library, "mi_collect", None)) is not None:
+        found.append(("mimalloc", lambda: collect(1), lambda: None))
+    if (release := getattr(library, "MallocExtension_ReleaseFreeMemory", None)) is not None:
+        found.append(("tcmalloc", release, lambda: None))
+    return found
+
+
+def _malloc_free() -> int | None:
+    heap = mallinfo()
+    if heap is not None:
+        return heap.free
+    return None if hasattr(libc(), "malloc_trim") else 0
+
+
+def _jemalloc(control: Any) -> Purgeable:
+    """Jemalloc 5, whose number 4096 means all arenas. What it holds free is exact; 0.14 ms."""
+    import ctypes  # libc() has
+
+    pointer = ctypes.c_void_p
+    control.argtypes = [ctypes.c_char_p, pointer, pointer, pointer, ctypes.c_size_t]
+    value, size = ctypes.c_size_t(), ctypes.c_size_t(ctypes.sizeof(ctypes.c_size_t))
+    new = ctypes.c_uint64(1)
+
+    def read(name: bytes) -> int:
+        wrong = control(name, ctypes.byref(value), ctypes.byref(size), None, 0)
+        return 0 if wrong else value.value
+
+    def free() -> int | None:
+        # Counts are those of the last time that the epoch was moved on.
+        control(b"epoch", None, None, ctypes.byref(new), ctypes.sizeof(new))
+        pages = read(b"stats.arenas.4096.pdirty") + read(b"stats.arenas.4096.pmuzzy")
+        return pages * read(b"arenas.page")
+
+    def release() -> object:
+        return control(b"arena.4096.purge", None, None, None, 0)
+
+    return "jemalloc", release, free
 
 
 @cache

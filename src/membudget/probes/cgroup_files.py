@@ -9,9 +9,12 @@ inactive_file, as the kubelet has it, it still read 85 %.
 - v1: total_rss + total_shmem + kmem. Slab that could be reclaimed is inside kmem and told nowhere
   in v1 (memory.kmem.slabinfo is empty since Linux 5.9), so nothing is taken off: a process that
   walks large directory trees reads higher on v1 than on v2.
+- Both: and what of it was swapped out, since a group that swaps needs more than it is given. v2
+  counts pages read back as long as their place in the swap is kept, so `swapcached` is taken off.
 
 Limits: v2 memory.max kills and memory.high throttles until nothing goes forward, so both count.
-v1's soft limit does neither and is left out.
+v1's soft limit does neither and is left out, as are the limits of swap: all use is held against
+that of memory.
 
 Sources: the kernel's admin guides to cgroup v1 and v2, and mm/memcontrol.c.
 """
@@ -47,15 +50,15 @@ class _Words(Record):
 
     Attributes:
         limits: Files with a limit each.
-        kernel: The file with the kernel's own bytes, where memory.stat does not have them.
+        beside: The file with what memory.stat lacks: v1's kernel memory, v2's swap.
         kills: The file that counts kills, and the key in it.
-        split: Used and page cache, from memory.stat and the kernel's own bytes.
+        split: Used, shared memory, page cache and swap, from memory.stat and what is beside it.
     """
 
     limits: tuple[str, ...]
-    kernel: str | None
+    beside: str
     kills: tuple[str, bytes]
-    split: Callable[[bytes, int], tuple[int, int]]
+    split: Callable[[bytes, int], tuple[int, int, int, int]]
 
 
 class Group:
@@ -98,18 +101,25 @@ class Group:
         """What it holds now, in bytes, as parts of a reading. Cost: 10 µs.
 
         Returns:
-            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory.
+            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory;
+            `cgroup_shmem` and `cgroup_swap`, what of the first is shared memory (files in a tmpfs
+            among it) and what is swapped out, if any.
 
         Raises:
             ProbeError: A file is gone, cannot be read, or says something else.
         """
-        stat, kernel = self._files or self._open()
+        stat, beside = self._files or self._open()
         text = b"\n" + stat.read()
         try:
-            used, file = self._words.split(text, int(kernel.read()) if kernel else 0)
+            used, shmem, file, swap = self._words.split(text, int(beside.read()) if beside else 0)
         except ValueError as error:
             raise unexpected(stat.path, text[1:], str(error)) from error
-        return {"cgroup": used, "cgroup_file": file}
+        parts = {"cgroup": used + swap, "cgroup_file": file}
+        if shmem:
+            parts["cgroup_shmem"] = shmem
+        if swap:
+            parts["cgroup_swap"] = swap
+        return parts
 
     def kills(self) -> int | None:
         """How often the kernel killed in it for want of memory, or None where it does not tell.
@@ -133,7 +143,7 @@ class Group:
         folder, words = self.place.folder, self._words
         self._files = (
             KernelFile(f"{folder}/memory.stat"),
-            _opened_if_there(f"{folder}/{words.kernel}") if words.kernel else None,
+            _opened_if_there(f"{folder}/{words.beside}"),
         )
         return self._files
 
@@ -158,13 +168,14 @@ def _opened_if_there(path: str) -> KernelFile | None:
     return KernelFile(path) if os.access(path, os.F_OK) else None
 
 
-def _split_v1(text: bytes, kernel: int) -> tuple[int, int]:
+def _split_v1(text: bytes, kernel: int) -> tuple[int, int, int, int]:
     shmem = figure(text, b"\ntotal_shmem ") or 0
     used = _due(text, b"\ntotal_rss ") + shmem + kernel
-    return used, _due(text, b"\ntotal_cache ") - shmem
+    file = _due(text, b"\ntotal_cache ") - shmem
+    return used, shmem, file, figure(text, b"\ntotal_swap ") or 0
 
 
-def _split_v2(text: bytes, _kernel: int) -> tuple[int, int]:
+def _split_v2(text: bytes, swap: int) -> tuple[int, int, int, int]:
     shmem = _due(text, b"\nshmem ")
     kernel = figure(text, b"\nkernel ")
     if kernel is None:
@@ -172,7 +183,8 @@ def _split_v2(text: bytes, _kernel: int) -> tuple[int, int]:
     else:
         kernel -= figure(text, b"\nslab_reclaimable ") or 0
     used = _due(text, b"\nanon ") + shmem + kernel + (figure(text, b"\nsock ") or 0)
-    return used, _due(text, b"\nfile ") - shmem
+    swap -= figure(text, b"\nswapcached ") or 0
+    return used, shmem, _due(text, b"\nfile ") - shmem, max(0, swap)
 
 
 def _due(text: bytes, key: bytes) -> int:
@@ -185,13 +197,13 @@ def _due(text: bytes, key: bytes) -> int:
 _VERSIONS = {
     1: _Words(
         limits=("memory.limit_in_bytes",),
-        kernel="memory.kmem.usage_in_bytes",
+        beside="memory.kmem.usage_in_bytes",
         kills=("memory.oom_control", b"\noom_kill "),
         split=_split_v1,
     ),
     2: _Words(
         limits=("memory.max", "memory.high"),
-        kernel=None,
+        beside="memory.swap.current",
         kills=("memory.events", b"\noom_kill "),
         split=_split_v2,
     ),

@@ -46,6 +46,7 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
             proposals=checked(answer.get("proposals", []), [Proposal], "proposals"),
             culprits=checked(answer.get("culprits", []), [Culprit], "culprits"),
             marks=checked(answer["marks"], {"*": "size"}, "marks"),
+            peaks=_peaks(answer.get("peaks", [])),
             happenings=_in_calendar(happenings(answer["events"])),
             notes=[f"{left_out:,} older samples were left out."] if left_out else [],
         )
@@ -74,6 +75,16 @@ def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
         for row, held in zip(answer["rows"], answer["held"], strict=True)
     ]
     return _in_calendar(samples)
+
+
+def _peaks(rows: Any) -> list[tuple[float, int, int]]:
+    """What was seen between samples: when, and the highest judged use and resident set."""
+    found = []
+    for at, *sizes in checked(rows, [["float"]], "peaks"):
+        used, resident = checked(sizes, ["size"], "peaks")
+        _check_moment(at)
+        found.append((at, used, resident))
+    return found
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict:

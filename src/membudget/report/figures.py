@@ -49,6 +49,7 @@ def report(
     anomalies: Iterable[Odd] | None = None,
     proposals: Iterable[Proposal] | None = None,
     marks: Mapping[str, int] | None = None,
+    peaks: Iterable[tuple[float, int, int]] = (),
     notes: Iterable[str] = (),
 ) -> Report:
     """The report on these samples.
@@ -70,6 +71,7 @@ def report(
         proposals: Settings that the history suggests; None looks, and takes those in use for the
             defaults.
         marks: Bytes at which levels begin, by name.
+        peaks: What was seen between samples: when, the highest judged use and resident set.
         notes: What the reader should know of the data.
 
     Returns:
@@ -82,6 +84,7 @@ def report(
     judged = verdict if verdict is not None else last_look(every, rules=rules)
     limit = (newest.limit if newest is not None else None) or None  # Some write 0 for none.
     suspected = tuple(culprits)
+    high = [one for one in peaks if one[0] >= now - hours * HOUR]
     return Report(
         made=now,
         name=name,
@@ -91,8 +94,8 @@ def report(
         samples=shown,
         span=shown[-1].wall - shown[0].wall if shown else 0.0,
         restarts=restarts(shown),
-        use=_use([one.used for one in shown]),
-        resident=_use([one.rss for one in shown]),
+        use=_use([one.used for one in shown], [used for _, used, _ in high]),
+        resident=_use([one.rss for one in shown], [resident for _, _, resident in high]),
         limit=limit,
         headroom=None if newest is None or limit is None else limit - newest.used,
         marks=dict(marks or {}),
@@ -172,14 +175,14 @@ def _proposed(samples: Sequence[Sample], verdict: Verdict | None) -> Iterable[Pr
     return propose(thinned(samples), is_growing=bool(verdict is not None and verdict.confidence))
 
 
-def _use(values: Sequence[int]) -> Use | None:
+def _use(values: Sequence[int], peaks: Sequence[int]) -> Use | None:
     if not values:
         return None
     return Use(
         now=values[-1],
         average=round(sum(values) / len(values)),
         least=min(values),
-        most=max(values),
+        most=max(*values, *peaks, 0),
     )
 
 

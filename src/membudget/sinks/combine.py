@@ -74,10 +74,11 @@ def _hold(held: dict[str, Reclaimed], event: Reclaimed) -> None:
     while held.setdefault(event.by, event) is not event:
         before = held.pop(event.by, None)
         if before is not None:
-            event = _sum(before, event)
+            event = summed(before, event)
 
 
-def _sum(one: Reclaimed, two: Reclaimed) -> Reclaimed:
+def summed(one: Reclaimed, two: Reclaimed) -> Reclaimed:
+    """Two rounds of a reclaimer as one; the later one tells when, and at which rung."""
     objects = None
     if one.objects is not None or two.objects is not None:
         objects = (one.objects or 0) + (two.objects or 0)

@@ -42,11 +42,16 @@ def real_answer() -> Any:
         held = {1: 1}
         budget.watch("book", held, max_items=5)
         budget.step()
-        told = dict(Answers(budget.governor, Ring(1), None, None, budget._day).memory({}))
+        asked = Answers(
+            budget.governor, Ring(1), None, None, budget._day, allocators=budget._sources.allocators
+        )
+        told = dict(asked.memory({}))
     counts = {"entries": 1, "held": 1, "most": 1, "hits": 1, "misses": 1, "dropped": 0}
     told["found"] = [{"name": "f", "why": "", **counts}]
     told["untouched"] = [{"name": "g", "kind": "dict", "why": "small", "entries": 1}]
     told["adopted"] = [{"name": "h", "entries": None, "held": None, "dropped": 0}]
+    told["allocator"]["asked"] = [{"name": "a", "free": 1, "given_back": 1, "why": "so"}]
+    told["floor"] = told["elsewhere"] = 1
     told["brake"] = {"is_armed": True, "room": 1, "hits": 0}
     told["leak"] = {"kind": "a leak", "confidence": "high", "reason": "so", "culprits": ["c"]}
     told["proposals"] = [{"setting": "limit", "to": "1GiB", "now": "", "reason": "so"}]

@@ -65,7 +65,7 @@ def only(findings: Iterator[Finding]) -> Finding:
     return found
 
 
-def test_no_swap_is_well_and_swap_hides_pressure(tmp_path: Path) -> None:
+def test_no_swap_is_well_and_swap_counts(tmp_path: Path) -> None:
     """A machine with swap is slow before anybody is killed."""
     put(tmp_path, "proc/meminfo", "MemTotal:  100 kB\nSwapTotal:       0 kB\n")
     assert only(check_swap(around(tmp_path))).grade is Grade.OK
@@ -73,7 +73,7 @@ def test_no_swap_is_well_and_swap_hides_pressure(tmp_path: Path) -> None:
     put(tmp_path, "sys/module/zswap/parameters/enabled", "Y\n")
     finding = only(check_swap(around(tmp_path)))
     assert finding.grade is Grade.NOTE
-    assert finding.found.startswith("2.00 GiB: it hides pressure")
+    assert finding.found.startswith("2.00 GiB: what is swapped out counts as used")
     assert "zswap" in finding.found
     assert "memory.swap.max 0" in finding.advice
 

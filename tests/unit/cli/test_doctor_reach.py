@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from membudget.budget.interpreter import flags_of, script_of
 from membudget.cli.checkup.attempt import MARK, answer_of
+from membudget.cli.checkup.closed import of_other, unreached
 from membudget.cli.checkup.finding import Finding, Grade
-from membudget.cli.checkup.program import Program, flags_of, program_of
-from membudget.cli.checkup.reach import of_other, of_python
+from membudget.cli.checkup.program import Program, program_of
+from membudget.cli.checkup.reach import of_python
 from membudget.cli.checkup.relatives import Relative, judge_family
 from membudget.cli.run import SUPERVISOR
 from membudget.errors import ProbeError
@@ -75,6 +77,9 @@ def test_only_the_interpreters_own_flags_count(words: str, flags: list[str]) -> 
         ("\x7fELF\x02\x01" + "\0" * 60, "static", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "MEI\x0c\x0b\x0a\x0b\x0e", "frozen", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "libpython3.11.so", "embedding", None, []),
+        ("\x7fELF\x02\x01" + "\0" * 60 + "Py_BytesMain", "embedding", None, []),
+        ("\x7fELF\x02\x01" + "\0" * 60 + "libpython3.11.so PyConfig_InitIsolatedConfig",
+         "isolated", None, []),
     ],
 )  # fmt: skip
 def test_a_command_is_told_by_its_file(
@@ -108,6 +113,40 @@ def test_env_with_a_clean_environment_hands_nothing_on(tmp_path: Path) -> None:
     env = script(tmp_path, "\x7fELF", "env")
     assert program_of([env, "-i", "python"]).kind == "cleaning"
     assert program_of([env, "A=1", "python"]).kind == "passing"
+    for words in ("-u PYTHONPATH", "--unset=PYTHONPATH", "PYTHONPATH=", "A=1 -C / PYTHONPATH=/a"):
+        assert program_of([env, *words.split(), "python"]).kind == "cleaning"
+    assert program_of([env, "-u", "HOME", "python", "-i"]).kind == "passing"
+
+
+def test_what_a_passing_command_starts_is_looked_at_for_what_closes_it(tmp_path: Path) -> None:
+    """An interpreter's own flags, and behind env any command; options of theirs are not known."""
+    env, timeout = (script(tmp_path, "\x7fELF", name) for name in ("env", "timeout"))
+    frozen = script(tmp_path, "\x7fELF\x02\x01" + "\0" * 60 + "MEI\x0c\x0b\x0a\x0b\x0e", "frozen")
+    for command in (
+        [env, sys.executable, "-I", "x.py"],
+        [env, "-S", f"A=1 {sys.executable} -E"],
+        [timeout, "-k", "1", "5", sys.executable, "-S", "x.py"],
+        [env, "A=1", frozen],
+    ):
+        finding = unreached(program_of(command))
+        assert finding is not None
+        assert finding.grade is Grade.WARNING
+    for command in (
+        [env, sys.executable, "x.py", "-I"],
+        [timeout, "5", sys.executable, "x.py", "-E"],
+        [env, "no-such-command", "-I"],
+        [env],
+    ):
+        assert unreached(program_of(command)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [("-X dev app.pex -I", "app.pex"), ("-m app", None), ("-c x", None), ("-", None), ("", None)],
+)
+def test_the_file_that_an_interpreter_runs_is_known(words: str, file: str | None) -> None:
+    """Behind its own flags."""
+    assert script_of(words.split()) == file
 
 
 def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: Path) -> None:
@@ -123,7 +162,8 @@ def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: 
     ("kind", "grade"),
     [
         ("shell", Grade.NOTE), ("passing", Grade.NOTE), ("embedding", Grade.NOTE),
-        ("cleaning", Grade.WARNING), ("frozen", Grade.WARNING), ("static", Grade.WARNING),
+        ("cleaning", Grade.WARNING), ("frozen", Grade.WARNING), ("isolated", Grade.WARNING),
+        ("static", Grade.WARNING),
         ("other", Grade.WARNING),
     ],
 )  # fmt: skip

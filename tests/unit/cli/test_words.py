@@ -37,7 +37,7 @@ def row(text: str) -> dict[str, Any]:
         "adopted": [{**COUNTS, **named}],
         "untouched": [{**COUNTS, **named}],
         "gc": {"is_enabled": True, "counts": [0], "collections": [0], "frozen": 0},
-        "allocator": {"blocks": 1},
+        "allocator": {"blocks": 1, "asked": [{**named, "free": None, "given_back": 1}]},
         "threads": 1,
         "leak": {"kind": text, "confidence": text, "reason": text, "culprits": [text]},
         "proposals": [dict.fromkeys(("setting", "to", "now", "reason"), text)],
@@ -46,13 +46,26 @@ def row(text: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("index", range(13))
+@pytest.mark.parametrize("index", range(14))
 def test_no_name_of_another_process_steers_the_terminal(index: int) -> None:
     """Each line is one printable line of bounded length, with what it is about still in it."""
     told = [line(row(HOSTILE)), *details(row(HOSTILE))]
-    assert len(told) == 13
+    assert len(told) == 14
     assert told[index].isprintable()
     assert len(told[index]) < 3000
+
+
+def test_allocators_tell_what_they_gave_back_or_why_they_are_left_alone() -> None:
+    """What cannot be asked is said, not left to be guessed."""
+    pools = {"name": "pyarrow pools", "free": 3 << 20, "given_back": 219 << 20, "why": ""}
+    preload = {"name": "mimalloc", "free": None, "given_back": 0, "why": ""}
+    polars = {"name": "polars", "free": None, "given_back": 0, "why": "cannot be asked"}
+    told = details({**row("a"), "allocator": {"blocks": 1, "asked": [pools, preload, polars]}})
+    assert [one.split(maxsplit=1)[1] for one in told if one.startswith("  allocator")][1:] == [
+        "pyarrow pools: 219 MiB given back, at most 3.00 MiB more to give",
+        "mimalloc: 0 B given back",
+        "polars: left alone: cannot be asked",
+    ]
 
 
 def test_plain_names_are_told_as_they_are() -> None:

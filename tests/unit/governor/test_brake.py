@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fakes import MIB, FakeClock, Recorder
 from membudget.core import OWN, BrakeHit, Pressure, Reading
 from membudget.errors import ConfigError, OverBudgetError
-from membudget.governor.brake import EASED, SETTLED, Brake
+from membudget.governor.brake import EASED, GIVE_BACK_EVERY, SETTLED, Brake
 from membudget.governor.brake_children import (
     LAUNCH_DATA_LIMIT,
     Children,
@@ -109,24 +109,31 @@ class Machine:
         self.used, self.data, self.anon = 50 * MIB, 60 * MIB, 50 * MIB
         self.limit: int | None = LIMIT
         self.threads, self.modules, self.code = 1, 100, 4 * MIB
+        self.swap = self.free = self.given_back = 0
+        self.asked: list[int] = []
         self.limits = limits or FakeLimits(soft, hard)
         self.recorder = Recorder()
         self.wakes = 0
         self.registry = OpenRegistry()
         libraries = Libraries(lambda: self.code, lambda: self.modules)
-        room = Room(None, Stacks(STACK, lambda: self.threads), libraries)
+        stacks = Stacks(STACK, lambda: self.threads)
+        room = Room(None, stacks, libraries, lambda: self.given_back)
         self.brake = Brake(
             tell=Teller([self.recorder], self.clock),
             registry=self.registry,
             limits=self.limits,
             wake=self._wake,
             room=room,
+            ready=lambda: self.free,
+            ask=self.asked.append,
             clock=self.clock,
         )
 
     def reading(self) -> Reading:
         """How it stands."""
-        parts = {"data": self.data, "anon": self.anon, OWN: self.anon}
+        parts = {"data": self.data, "anon": self.anon, OWN: self.anon + self.swap}
+        if self.swap:
+            parts["swap"] = self.swap
         return Reading(at=self.clock.now(), used=self.used, limit=self.limit, parts=parts)
 
     def arm(self) -> str:
@@ -253,6 +260,95 @@ def test_a_library_can_hide_a_quarter_of_the_limit_at_most(machine: Machine) -> 
     machine.modules, machine.code, machine.data = 200, machine.code + 30 * MIB, 360 * MIB
     machine.tick()
     assert machine.room() == max(0, LIMIT - machine.used - KEPT_FREE - (310 - 100) * MIB)
+
+
+def test_what_allocators_gave_back_is_room(machine: Machine) -> None:
+    """Pages that a trim gave back stay mapped: what fits without them is not refused."""
+    machine.used, machine.data, machine.anon = 250 * MIB, 260 * MIB, 250 * MIB
+    machine.arm()
+    machine.given_back, machine.used, machine.anon = 150 * MIB, 100 * MIB, 100 * MIB
+    assert machine.tick() == 260 * MIB + LIMIT - 100 * MIB - KEPT_FREE
+    machine.tick()
+    # In use again, they count as used and no longer as given back.
+    machine.used = machine.anon = 250 * MIB
+    machine.tick()
+    assert machine.tick() == 260 * MIB + LIMIT - 250 * MIB - KEPT_FREE
+    # What is mapped now and not touched was never given back.
+    machine.data += 60 * MIB
+    assert machine.tick() == 320 * MIB + LIMIT - 250 * MIB - 60 * MIB - KEPT_FREE
+
+
+def test_what_was_given_back_before_arming_is_room(machine: Machine) -> None:
+    """More of it than may be taken as never touched."""
+    machine.data, machine.given_back = 300 * MIB, 200 * MIB
+    machine.arm()
+    assert machine.limits.soft == 300 * MIB + LIMIT - 50 * MIB - KEPT_FREE
+    machine.tick()
+    assert machine.tick() == 300 * MIB + LIMIT - 50 * MIB - KEPT_FREE
+
+
+def test_what_allocators_unmapped_hides_nothing(machine: Machine) -> None:
+    """Where giving back ended the mapping, later mappings are slack as ever."""
+    machine.used, machine.data, machine.anon = 250 * MIB, 260 * MIB, 250 * MIB
+    machine.arm()
+    machine.given_back = 150 * MIB
+    machine.used, machine.data, machine.anon = 100 * MIB, 110 * MIB, 100 * MIB
+    machine.tick()
+    machine.data += 100 * MIB
+    machine.tick()
+    assert machine.tick() == 210 * MIB + LIMIT - 100 * MIB - 100 * MIB - KEPT_FREE
+
+
+def test_what_is_swapped_out_was_touched(machine: Machine) -> None:
+    """It is used and not to be had again."""
+    machine.arm()
+    machine.anon -= 30 * MIB
+    machine.swap = 30 * MIB
+    machine.tick()
+    assert machine.tick() == 60 * MIB + LIMIT - 50 * MIB - KEPT_FREE
+
+
+def test_allocators_give_back_before_anything_is_refused(machine: Machine) -> None:
+    """Asked once in a while where that makes much more room, and not where room is plenty."""
+    machine.arm()
+    machine.free = 100 * MIB
+    machine.tick()
+    assert machine.asked == []
+    machine.used, machine.data, machine.anon = 280 * MIB, 290 * MIB, 280 * MIB
+    wakes = machine.wakes
+    machine.tick()
+    assert machine.asked == [100 * MIB]
+    assert machine.wakes > wakes
+    machine.tick()
+    assert machine.asked == [100 * MIB]
+    machine.free = 5 * MIB
+    machine.tick(GIVE_BACK_EVERY)
+    assert machine.asked == [100 * MIB]
+    machine.free = 60 * MIB
+    machine.tick()
+    assert machine.asked == [100 * MIB, 60 * MIB]
+
+
+def test_where_little_is_left_giving_back_may_take_its_time(machine: Machine) -> None:
+    """A refusal is worse than a stall then; with more room, it is not."""
+    machine.arm()
+    machine.tick()
+    assert not machine.brake.is_scarce
+    machine.used, machine.data, machine.anon = 280 * MIB, 290 * MIB, 280 * MIB
+    machine.tick()
+    assert machine.brake.is_scarce
+
+
+def test_a_forked_child_gives_nothing_back_before_it_is_braked(machine: Machine) -> None:
+    """A child may exec at once; nothing is done for its room until it has one."""
+    machine.used, machine.data, machine.anon = 280 * MIB, 290 * MIB, 280 * MIB
+    machine.arm()
+    machine.free = 100 * MIB
+    machine.brake.after_fork_in_child()
+    machine.tick(SETTLED / 2)
+    assert machine.asked == []
+    machine.tick(SETTLED)
+    assert machine.asked == [100 * MIB]
 
 
 def test_what_was_touched_after_all_is_no_longer_left_out(machine: Machine) -> None:

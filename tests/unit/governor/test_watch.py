@@ -7,7 +7,7 @@ import select
 import threading
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.core import Late, Marks
+from membudget.core import Late, Marks, Severity
 from membudget.governor.loop import Governor
 from membudget.governor.waiting import Doorbell
 from membudget.registry import Registry
@@ -89,3 +89,25 @@ def test_lateness_is_counted_and_told_once_a_minute() -> None:
     governor.watch._note_lateness(0.1)
     assert governor.watch.late == 100
     assert [event.times for event in recorder.of(Late)] == [1, 61]
+
+
+def test_lateness_is_a_warning_only_where_protection_was_needed() -> None:
+    """A machine that sleeps is no news to a process with room; to one that has none it is."""
+    clock, recorder = FakeClock(), Recorder()
+    memory = FakeMemory(clock, used=MIB)
+    governor = Governor(
+        memory, Marks(), sinks=[recorder], registry=Registry(), own=memory.own, clock=clock
+    )
+    governor.step()
+    governor.watch._note_lateness(1.0, governor.pressure)
+    memory.used = 75 * MIB
+    before = governor.pressure
+    clock.advance(2)
+    governor.step()
+    governor.watch._note_lateness(1.0, before)
+    assert [one.severity for one in recorder.of(Late)] == [Severity.DEBUG, Severity.WARNING]
+    memory.used, before = MIB, governor.pressure
+    clock.advance(100)
+    governor.step()
+    governor.watch._note_lateness(1.0, before)
+    assert recorder.of(Late)[-1].was_needed

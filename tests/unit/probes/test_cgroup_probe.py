@@ -91,7 +91,23 @@ def test_the_parts_tell_the_page_cache_beside_it() -> None:
     assert parts == {
         "cgroup": V1_USED,
         "cgroup_file": 50 * MIB,
+        "cgroup_shmem": 4 * MIB,
     }
+
+
+def test_what_a_group_has_swapped_out_is_used_and_told(tmp_path: Path) -> None:
+    """A group that swaps needs more than its limit; pages read back count once."""
+    v2, v1 = copy_of("v2", tmp_path), copy_of("v1", tmp_path)
+    group = v2 / "sys/fs/cgroup/system.slice/web.service"
+    (group / "memory.swap.current").write_text(f"{90 * MIB}\n")
+    stat = (group / "memory.stat").read_text()
+    (group / "memory.stat").write_text(stat.replace("swapcached 0", f"swapcached {20 * MIB}"))
+    older = v1 / "sys/fs/cgroup/memory/web/memory.stat"
+    older.write_text(older.read_text().replace("total_swap 0", f"total_swap {70 * MIB}"))
+    for root, used in ((v2, V2_USED), (v1, V1_USED)):
+        reading = probe_of(root)()
+        assert reading.used == used + 70 * MIB
+        assert reading.parts["cgroup_swap"] == 70 * MIB
 
 
 def test_of_several_mounts_the_one_that_shows_most_groups_counts(tmp_path: Path) -> None:

@@ -29,14 +29,23 @@ PAGE = mmap.PAGESIZE
 SLACK = 4 * MIB
 
 
-def write_process(proc: Path, *, shared: int = 0, shmem: int | None = 0, stack: int = 0) -> None:
+def write_process(
+    proc: Path,
+    *,
+    resident: int = 100 * MIB,
+    shared: int = 0,
+    shmem: int | None = 0,
+    stack: int = 0,
+    swap: int = 0,
+) -> None:
     """Write files that stand for a process with 100 MiB resident and 200 MiB of data, in bytes."""
     folder = proc / "self"
     folder.mkdir(exist_ok=True)
-    pages = [300 * MIB, 100 * MIB, shared, MIB, 0, 200 * MIB, 0]
+    pages = [300 * MIB, resident, shared, MIB, 0, 200 * MIB, 0]
     (folder / "statm").write_text(" ".join(str(size // PAGE) for size in pages) + "\n")
     told = "" if shmem is None else f"RssShmem:\t    {shmem // 1024} kB\n"
-    (folder / "status").write_text(f"Name:\tweb\n{told}VmStk:\t  {stack // 1024} kB\n")
+    told += f"VmStk:\t  {stack // 1024} kB\nVmSwap:\t  {swap // 1024} kB\n"
+    (folder / "status").write_text(f"Name:\tweb\n{told}")
 
 
 def touched(size: int, flags: int = mmap.MAP_PRIVATE) -> mmap.mmap:
@@ -122,6 +131,29 @@ def test_status_is_read_again_only_when_shared_pages_moved(tmp_path: Path) -> No
     write_process(tmp_path, shared=20 * MIB, shmem=9 * MIB)
     assert probe().used == 89 * MIB
     assert probe.own_bytes() == 89 * MIB
+
+
+def test_what_was_swapped_out_is_used_and_told(tmp_path: Path) -> None:
+    """A process moved out by the kernel needs its memory as before; statm does not tell of it."""
+    at = 1000.0
+    write_process(tmp_path)
+    (tmp_path / "meminfo").write_text("MemTotal:  9 kB\nSwapTotal:  1048576 kB\n")
+    probe = ProcessProbe(proc=str(tmp_path), now=lambda: at)
+    assert "swap" not in probe().parts
+    write_process(tmp_path, swap=60 * MIB)
+    at += 1.0
+    reading = probe()
+    assert reading.parts["swap"] == 60 * MIB
+    assert reading.used == reading.parts["own"] == probe.own_bytes() == 160 * MIB
+
+
+def test_what_is_swapped_in_again_is_counted_once(tmp_path: Path) -> None:
+    """Pages that came back are resident at once: the older figure of the swap no longer holds."""
+    write_process(tmp_path, swap=60 * MIB)
+    probe = ProcessProbe(proc=str(tmp_path), now=lambda: 1000.0)
+    assert probe().used == 160 * MIB
+    write_process(tmp_path, resident=150 * MIB, swap=10 * MIB)
+    assert probe().used == 160 * MIB
 
 
 def test_data_is_told_without_the_stack(tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ def test_a_running_process_tells_what_it_proposes() -> None:
         )
         answer = json.loads(json.dumps(budget._day.as_answer({})))
         assert answered(answer).proposals == ahead.proposals
-        memory = Answers(budget.governor, Ring(1), None, None, budget._day).memory({})
+        memory = Answers(
+            budget.governor, Ring(1), None, None, budget._day, allocators=budget._sources.allocators
+        ).memory({})
         assert memory["proposals"] == [
             {"setting": "thresholds.low", "to": "40%", "now": "70%", "reason": "so"}
         ]

@@ -177,7 +177,7 @@ def _configured(around: Surroundings) -> Iterator[Bound]:
 
 
 def _held(around: Surroundings) -> int:
-    return (around.own("RssAnon") or 0) + (around.own("RssShmem") or 0)
+    return sum(around.own(key) or 0 for key in ("RssAnon", "RssShmem", "VmSwap"))
 
 
 def _told(bound: Bound, *, rules: bool) -> Finding:

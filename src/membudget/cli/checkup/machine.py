@@ -43,8 +43,8 @@ def check_swap(around: Surroundings) -> Iterator[Finding]:
     gone = f", {human_bytes(out)} of this process is there" if out else ""
     yield note(
         "swap",
-        f"{size}{gone}: it hides pressure; marks hold for what is resident, and a process gets "
-        f"slow before it is killed{compressed}",
+        f"{size}{gone}: what is swapped out counts as used, and a process gets slow before it is "
+        f"killed{compressed}",
         "forbid it to the group: memory.swap.max 0, MemorySwapMax=0 (systemd), --memory-swap equal "
         "to --memory (Docker)",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.probes.allocator import allocator
 from membudget.probes.kernel_files import read_whole
+from membudget.reclaimers.allocators import UNREACHABLE
 from membudget.units import KIB
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from membudget.cli.checkup.surroundings import Surroundings
 
 SUBJECT = "allocator"
+
+_ASKED = ("jemalloc", "tcmalloc")
+"""Replacements of malloc that give back when asked; mimalloc 2.0 was seen to keep it then, too."""
 
 _ARENAS_PER_CORE = 8
 _FIXED = 128 * KIB
@@ -47,11 +51,14 @@ def check_allocator(around: Surroundings) -> Iterator[Finding]:
         yield ok(SUBJECT, f"glibc {found.version or ''}: gives free pages back when asked")
         yield from check_arenas(around.environ, _cores(around.pid))
         yield from check_thresholds(around.environ)
+    elif name in _ASKED:
+        yield ok(SUBJECT, f"{name}: gives free pages back when asked")
     else:
         yield note(
             SUBJECT,
             f"{name}: gives memory back in its own time; what is freed may count as used for long",
         )
+    yield from check_libraries(read_whole(maps) or b"")
     yield from check_python(around.environ)
     yield from check_preloads(around)
 
@@ -91,6 +98,19 @@ def check_thresholds(environ: Mapping[str, str]) -> Iterator[Finding]:
         )
     else:
         yield note(SUBJECT, f"{pairs}: glibc no longer adjusts its thresholds")
+
+
+def check_libraries(mapped: bytes) -> Iterator[Finding]:
+    """Which libraries hand out memory by themselves, and whether they can be asked for it.
+
+    Args:
+        mapped: The list of the process's mappings.
+    """
+    if b"/libarrow.so" in mapped:
+        yield ok(SUBJECT, "pyarrow's pools: give free memory back when asked")
+    for name, why in UNREACHABLE.items():
+        if f"/_{name}".encode() in mapped:
+            yield note(SUBJECT, f"{name}: {why}; what it freed may count as used for long")
 
 
 def check_python(environ: Mapping[str, str]) -> Iterator[Finding]:

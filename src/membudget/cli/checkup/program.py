@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import stat
 from typing import TYPE_CHECKING
 
+from membudget.budget.interpreter import closed_by, flags_of, is_python
 from membudget.core import Record
 from membudget.errors import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PYTHON = re.compile(r"(?:python|pypy)[\d.]*[tdw]?(?:\.exe)?")
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox", "fish"}
 _PASSING = {
-    "chrt", "conda", "dumb-init", "env", "gosu", "hatch", "ionice", "nice", "nohup", "numactl",
-    "pdm", "pipenv", "poetry", "rye", "setpriv", "setsid", "stdbuf", "su-exec", "taskset",
-    "time", "timeout", "tini", "uv", "uvx",
+    "catatonit", "chrt", "conda", "dumb-init", "entr", "env", "flock", "foreman", "gdb", "gosu",
+    "hatch", "honcho", "ionice", "just", "make", "nice", "nohup", "npm", "npx", "numactl",
+    "overmind", "parallel", "pdm", "perf", "pipenv", "poetry", "runsv", "rye", "s6-setuidgid",
+    "script", "setpriv", "setsid", "stdbuf", "strace", "su-exec", "taskset", "time", "timeout",
+    "tini", "unbuffer", "uv", "uvx", "valgrind", "watchexec", "xargs",
 }  # fmt: skip
 _CLEANING = {"doas", "docker", "kubectl", "pkexec", "podman", "runuser", "ssh", "su", "sudo",
              "systemd-run"}  # fmt: skip
-
-_WITH_ARGUMENT = "WX"
-_ENDING = "cm"
-_MATTERING = "EISPs"
 
 _HEAD = 4096
 _TAIL = 1 << 16
 _LIBRARIES = 1 << 23
 """Bytes of a binary in which the names of its libraries are looked for."""
+
+_EMBEDDED = (b"libpython", b"Py_BytesMain", b"Py_RunMain")
+"""The library's name, or what a binary that has it inside calls."""
+
+_ISOLATED, _ORDINARY = b"PyConfig_InitIsolatedConfig", b"PyConfig_InitPythonConfig"
+"""What a binary with the library beside it calls: the first leaves out environment and user."""
 
 _FROZEN = b"MEI\014\013\012\013\016"
 """The mark near the end of a program that PyInstaller made."""
@@ -48,7 +51,8 @@ class Program(Record):
         path: The file that runs it: the interpreter of a script, else itself.
         kind: "python", "shell", "passing" (starts another program in the same environment),
             "cleaning" (starts one in another environment), "frozen" (Python inside, closed),
-            "embedding" (a binary with libpython), "static" or "other".
+            "embedding" (a binary with libpython), "isolated" (such a one, closed), "static" or
+            "other".
         flags: The interpreter's own flags that matter to us: -I, -E, -S, -P, -s.
         script: The file it was found in, where that is a script.
         is_setuid: Whether it runs as another user than the one who starts it.
@@ -76,41 +80,46 @@ def program_of(command: Sequence[str]) -> Program:
         )
     if is_python(path):
         return Program(path=path, kind="python", flags=flags_of(command[1:]))
+    if os.path.basename(command[0]) == "env":
+        return _of_env(path, command[1:])
     head = _part(path, 0, _HEAD)
     if head.startswith(b"#!"):
         return _of_script(path, head.decode("utf-8", "replace").splitlines())
-    return Program(path=path, kind=_kind(path, head, command), is_setuid=_is_setuid(path))
+    kind = _kind(path, head, command)
+    if kind == "passing":
+        # Whatever its options are: what it starts, if that is a Python, stands among its words.
+        for place, word in enumerate(command[1:], 2):
+            if is_python(word) and closed_by(flags := flags_of(command[place:])):
+                return Program(path=word, kind="python", flags=flags)
+    return Program(path=path, kind=kind, is_setuid=_is_setuid(path))
 
 
-def is_python(path: str) -> bool:
-    """Whether a path's name, or what it leads to, is an interpreter's."""
-    names = (os.path.basename(path), os.path.basename(os.path.realpath(path)))
-    return any(_PYTHON.fullmatch(name) for name in names)
+def _of_env(path: str, words: Sequence[str]) -> Program:
+    """What `env` does to what it starts, or what that is where no budget gets into it: env(1)."""
+    rest, kind = list(words), "passing"
+    while rest and (rest[0].startswith("-") or "=" in rest[0]):
+        word = rest.pop(0)
+        if word in {"-S", "--split-string"} and rest:
+            rest[:1] = _split(rest[0])
+        elif word in {"-u", "--unset", "-C", "--chdir"} and rest:
+            word = f"{word} {rest.pop(0)}"
+        if word in _CLEARING or word.startswith("PYTHONPATH="):
+            kind = "cleaning"
+    if kind == "passing" and rest and shutil.which(rest[0]) is not None:
+        inner = program_of(rest)
+        if (
+            inner.is_setuid
+            or inner.kind in {"cleaning", "frozen", "isolated"}
+            or closed_by(inner.flags)
+        ):
+            return inner
+    return Program(path=path, kind=kind)
 
 
-def flags_of(words: Sequence[str]) -> tuple[str, ...]:
-    """Python's own flags that matter to us, from the words behind its name.
-
-    Those behind the script, `-c` or `-m` are the program's.
-    """
-    letters: list[str] = []
-    position = 0
-    while position < len(words) and words[position].startswith("-") and words[position] != "-":
-        word = words[position]
-        position += 1
-        if word.startswith("--"):
-            # The only one that takes a word of its own.
-            position += word == "--check-hash-based-pycs"
-            continue
-        for index, letter in enumerate(word[1:], start=1):
-            if letter in _ENDING:
-                return tuple(letters)
-            if letter in _WITH_ARGUMENT:
-                position += index == len(word) - 1
-                break
-            if letter in _MATTERING:
-                letters.append(f"-{letter}")
-    return tuple(letters)
+_CLEARING = {
+    "-", "-i", "--ignore-environment", "-u PYTHONPATH", "-uPYTHONPATH", "--unset PYTHONPATH",
+    "--unset=PYTHONPATH",
+}  # fmt: skip
 
 
 def _of_script(path: str, lines: list[str]) -> Program:
@@ -143,7 +152,7 @@ def _kind(path: str, head: bytes, command: Sequence[str]) -> str:
     name = os.path.basename(command[0])
     if name in _SHELLS:
         return "shell"
-    if name in _CLEANING or (name == "env" and {"-i", "-", "--ignore-environment"} & {*command}):
+    if name in _CLEANING:
         return "cleaning"
     if name in _PASSING:
         return "passing"
@@ -154,8 +163,10 @@ def _kind_of_binary(path: str, head: bytes) -> str:
     size = os.path.getsize(path)
     if _FROZEN in _part(path, max(0, size - _TAIL), _TAIL):
         return "frozen"
-    if b"libpython" in _part(path, 0, _LIBRARIES):
-        return "embedding"
+    start = _part(path, 0, _LIBRARIES)
+    if any(mark in start for mark in _EMBEDDED):
+        is_isolated = _EMBEDDED[0] in start and _ISOLATED in start and _ORDINARY not in start
+        return "isolated" if is_isolated else "embedding"
     return "other" if _is_dynamic(head) else "static"
 
 

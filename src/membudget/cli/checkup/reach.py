@@ -6,26 +6,20 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from membudget.cli.checkup.attempt import MARK, answer_of, why_not
-from membudget.cli.checkup.finding import Finding, danger, note, ok, warning
+from membudget.cli.checkup.closed import SUBJECT, of_flags, of_other
+from membudget.cli.checkup.finding import danger, note, ok, warning
 from membudget.cli.checkup.program import program_of
 from membudget.cli.run import SHIM
 from membudget.errors import ProbeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
+    from membudget.cli.checkup.finding import Finding
     from membudget.cli.checkup.program import Program
     from membudget.cli.checkup.surroundings import Surroundings
 
-SUBJECT = "reach"
-
 _OLDEST = (3, 11)
-_CLOSING = {
-    "-I": "ignores PYTHONPATH and the rest of the environment",
-    "-E": "ignores PYTHONPATH and the rest of the environment",
-    "-S": "leaves out what starts before the program (site)",
-}
-
 _PROGRAM = f"""
 import json, sys
 launch = "membudget.budget.launch"
@@ -69,45 +63,6 @@ def check_reach(around: Surroundings) -> Iterator[Finding]:
         yield from of_python(program, _asked(program, around.environ))
 
 
-def of_other(program: Program) -> Finding:
-    """What is true of a command that is no Python itself."""
-    name = program.script or program.path
-    if program.is_setuid or program.kind == "cleaning":
-        return warning(
-            SUBJECT,
-            f"{name} starts its program as somebody else or with another environment: no budget "
-            "gets there",
-            f"put it in front: {os.path.basename(name)} ... membudget run -- python app.py",
-        )
-    advice = "check that one: membudget doctor -- python app.py"
-    if program.kind in {"shell", "passing"}:
-        what = "is a shell" if program.kind == "shell" else "starts another program"
-        if program.script:
-            what = f"is a script of {os.path.basename(program.path)}"
-        return note(
-            SUBJECT, f"{name} {what}: each Python started from it is reached unless closed", advice
-        )
-    if program.kind == "embedding":
-        return note(
-            SUBJECT,
-            f"{name} has Python inside (libpython): reached where it heeds PYTHONPATH",
-            "`membudget status` tells once it runs; else call membudget.start() in the program",
-        )
-    if program.kind == "frozen":
-        return warning(
-            SUBJECT,
-            f"{name} is closed (PyInstaller): its Python heeds no PYTHONPATH",
-            "call membudget.start() in the program, and pack membudget with it",
-        )
-    static = " (statically linked)" if program.kind == "static" else ""
-    return warning(
-        SUBJECT,
-        f"{name} is no Python{static}: it runs as without us; only a Python that it starts is "
-        "reached",
-        "for anything else set the limit of a cgroup",
-    )
-
-
 def of_python(program: Program, answer: Mapping[str, Any] | str) -> Iterator[Finding]:
     """What an interpreter's answer means.
 
@@ -127,20 +82,15 @@ def of_python(program: Program, answer: Mapping[str, Any] | str) -> Iterator[Fin
                 SUBJECT, f"the sitecustomize that was there still runs: {answer['customized']}"
             )
         return
-    closing = closed_by(program.flags)
+    closed = of_flags(program)
     if tuple(answer["version"][:2]) < _OLDEST:
         yield warning(
             SUBJECT,
             f"{name} is Python {version}; membudget needs {_OLDEST[0]}.{_OLDEST[1]}",
             "run the program by a newer Python, or set the limit of a cgroup",
         )
-    elif closing is not None:
-        where = f"the first line of {program.script}" if program.script else "the command"
-        yield warning(
-            SUBJECT,
-            f"{name} is started with {closing}: no budget starts",
-            f"take it out of {where}, or call membudget.start() in the program",
-        )
+    elif closed is not None:
+        yield closed
     else:
         why = answer["error"] or "its site module did not load our start"
         yield warning(
@@ -148,12 +98,6 @@ def of_python(program: Program, answer: Mapping[str, Any] | str) -> Iterator[Fin
             f"{name}, Python {version}, cannot import membudget ({why})",
             f"install it there: {answer['path']} -m pip install membudget",
         )
-
-
-def closed_by(flags: Sequence[str]) -> str | None:
-    """The flag that keeps a budget out, and what it does; None where there is none."""
-    flag = next((one for one in flags if one in _CLOSING), None)
-    return None if flag is None else f"{flag}, which {_CLOSING[flag]}"
 
 
 def _asked(program: Program, environ: Mapping[str, str]) -> dict[str, Any] | str:

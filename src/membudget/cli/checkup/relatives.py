@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from membudget.budget.interpreter import closed_by, flags_of, is_python
 from membudget.budget.launch import VARIABLE, helper_of
 from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.cli.checkup.meeting import folder_in
-from membudget.cli.checkup.program import flags_of, is_python
-from membudget.cli.checkup.reach import closed_by
 from membudget.cli.outside import environ_of
 from membudget.cli.run import SUPERVISOR
 from membudget.core import Record

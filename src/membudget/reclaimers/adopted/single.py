@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
+from membudget.reclaimers.adopted.connection import LOCK_PATIENCE, release_of
 from membudget.reclaimers.adopted.shape import checked_bounds, is_lock, plain_dict, take_oldest
 from membudget.reclaimers.adopted.wrappers import Kept
+from membudget.reclaimers.trim import Trim
 from membudget.registry import REGISTRY
 from membudget.sizing import size_of
 from membudget.sizing.estimate import Weighing
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.registry import Registry
-
-LOCK_PATIENCE = 0.02
-"""Seconds to wait for a cache's own lock; a cache in use is asked again later."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a cache that is kept to a bound."""
@@ -230,7 +229,9 @@ def adopt(
 
     Args:
         cache: A dict (its oldest entries go, which are those longest in it), a mapping with
-            `popitem` such as cachetools', or a function with `cache_clear`.
+            `popitem` such as cachetools', or a function with `cache_clear`. Or a connection of
+            DuckDB's or SQLite's (this with a lock), which is asked at GENTLE to give back what it
+            holds free, and takes no bound.
         name: What it is called in events; by default its type's name.
         lock: What the program holds while it uses the cache; None says that none is needed, as
             for a dict whose users bear that an entry is gone.
@@ -244,11 +245,6 @@ def adopt(
             a bound that is none or cannot be kept.
     """
     called = name or type(cache).__name__
-    if not (isinstance(cache, dict) or hasattr(cache, "popitem") or hasattr(cache, "cache_clear")):
-        raise ConfigError(
-            f"{called} is a {type(cache).__name__}, which cannot be shrunk as a cache: adopt a "
-            "dict, a mapping with popitem(), or a function with cache_clear()"
-        )
     if lock is not None and not is_lock(lock):
         raise ConfigError(
             f"lock {lock!r} of {called} cannot be acquired: give a threading.Lock or RLock"
@@ -258,15 +254,32 @@ def adopt(
     def end(_: object = None) -> None:
         holders.remove(adopted)
 
-    find = _weakly(cache, end)
-    adopted: AdoptedCache
-    if max_items is None and max_bytes is None:
-        adopted = AdoptedCache(called, find, lock)
-    else:
+    def own() -> int:
+        meter = holders.meter
+        return meter.estimate() if meter is not None else 0
+
+    find, is_bounded = _weakly(cache, end), max_items is not None or max_bytes is not None
+    release = release_of(cache, called, lock)
+    adopted: AdoptedCache | Trim
+    if release is not None and not is_bounded:
+        adopted = Trim(called, lambda: release(find()), own)
+    elif not _is_cache(cache):
+        raise ConfigError(
+            f"{called} is a {type(cache).__name__}, which cannot be "
+            f"{'kept to a bound' if release is not None else 'shrunk as a cache'}: adopt a dict, "
+            "a mapping with popitem(), or a function with cache_clear()"
+        )
+    elif is_bounded:
         bounds = checked_bounds(cache, called, max_items, max_bytes)
         adopted = BoundedAdoption(called, find, lock, max_items=bounds[0], max_bytes=bounds[1])
+    else:
+        adopted = AdoptedCache(called, find, lock)
     holders.add(adopted, keep=True)
     return end
+
+
+def _is_cache(cache: Any) -> bool:
+    return isinstance(cache, dict) or hasattr(cache, "popitem") or hasattr(cache, "cache_clear")
 
 
 def _weakly(cache: Any, at_its_end: Callable[[object], None]) -> Callable[[], Any]:

@@ -1,0 +1,111 @@
+"""A launched program that starts Python anew in its own place: its budget comes along, or a line.
+
+What replaces a process is seen by nobody afterwards: there is no supervisor. A program that takes
+PYTHONPATH out for it (to be found by nothing that was there) gets our own entry back, once, which
+leaves its `sys.path` as it wants it; and where the new interpreter will not look there, that is
+said before it goes.
+
+`os.execv` and `os.execve`, which all others of their kind call, are exchanged for functions that
+look first. An audit hook would see as much, and cost each event of the whole program 0.3 µs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from membudget.sinks.log import StandardError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+LAUNCHED = "MEMBUDGET_LAUNCH"
+REQUIRE = "MEMBUDGET_LAUNCH_REQUIRE"
+"""Names the process that is to end rather than run without a budget, if any: by its own pid, or by
+that of the supervisor that it runs "below"."""
+
+REFUSED = 64
+"""EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start."""
+
+_AGAIN = "MEMBUDGET_LAUNCH_AGAIN"
+"""Holds the pid of a process that was given our entry back: not again, or a program that starts
+anew until PYTHONPATH is gone would never end."""
+
+_SHIM = os.path.join("membudget", "_shim")
+_PEX_PATHS = ("PEX_EXTRA_SYS_PATH", "__PEX_EXTRA_SYS_PATH__")
+
+
+def keep_through_exec() -> None:
+    """Look at what this process is about to become, from now on; in one that was launched."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    shim = next((one for one in paths if one.endswith(_SHIM)), None)
+    if shim is None:
+        return  # Something else than PYTHONPATH brought us here, and will again.
+    for name in ("execv", "execve"):
+        original = getattr(os, name, None)
+        if original is not None:
+            replacement = _looking(original, shim)
+            setattr(os, name, replacement)
+            if original in os.supports_fd:
+                os.supports_fd.add(replacement)
+
+
+def _looking(original: Callable[..., Any], shim: str) -> Callable[..., Any]:
+    def execute(path: Any, argv: Any, *environ: Any) -> Any:
+        wanted: Mapping[Any, Any] | None = None
+        try:
+            now = environ[0] if environ else os.environ
+            wanted = _mended(path, argv, now, shim, is_program=os.getpid() == home)
+        except Exception:  # noqa: BLE001  # what the program does is its own matter
+            wanted = None
+        if wanted is not None:
+            return os_execve(path, argv, wanted)
+        return original(path, argv, *environ)
+
+    home = os.getpid()
+    os_execve = original if original.__name__ == "execve" else os.execve
+    execute.__name__ = execute.__qualname__ = original.__name__
+    execute.__doc__ = original.__doc__
+    return execute
+
+
+def _mended(
+    path: Any, argv: Sequence[Any], environ: Mapping[Any, Any], shim: str, *, is_program: bool
+) -> Mapping[Any, Any] | None:
+    """The environment with our entry back in it, or None where nothing is to be changed."""
+    there = {os.fsdecode(name): os.fsdecode(text) for name, text in environ.items()}
+    if any(shim in there.get(name, "").split(os.pathsep) for name in _PEX_PATHS):
+        return None  # What starts there adds it by itself.
+    paths = there.get("PYTHONPATH", "").split(os.pathsep)
+    own = str(os.getpid())
+    is_back = shim not in paths and LAUNCHED in there and there.get(_AGAIN) != own
+    if is_back:
+        there["PYTHONPATH"] = os.pathsep.join([shim, *filter(None, paths)])
+        there[_AGAIN] = own
+    if is_program and not isinstance(path, int):  # Not a child, on its way to be another one.
+        why = _why_lost(os.fsdecode(path), [os.fsdecode(word) for word in argv[1:]], there, shim)
+        if why is not None:
+            _tell(why)
+    return there if is_back else None
+
+
+def _why_lost(path: str, words: list[str], environ: Mapping[str, str], shim: str) -> str | None:
+    from membudget.budget.interpreter import closed_by, flags_of, is_python  # only for those
+
+    if not is_python(path) or not os.path.exists(path):  # A name is tried in each folder of PATH.
+        return None
+    closing = closed_by(flags_of(words))
+    if closing is not None:
+        return f"with {closing}"
+    if shim not in environ.get("PYTHONPATH", "").split(os.pathsep):
+        return "without the PYTHONPATH of its launch"
+    return None
+
+
+def _tell(why: str) -> None:
+    StandardError().write(
+        f"membudget: the program starts Python anew {why}, in its own place: no budget from here "
+        "on; call membudget.start() in the program"
+    )
+    if os.environ.get(REQUIRE) in (str(os.getpid()), f"below {os.getppid()}"):
+        os._exit(REFUSED)

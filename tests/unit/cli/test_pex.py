@@ -1,0 +1,62 @@
+"""pex files are known by what is in them, and let in by their own variables."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from zipfile import ZipFile
+
+import pytest
+
+from membudget.cli.pex import pex_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def zipped(path: Path, **info: object) -> str:
+    """A pex file: a first line, then a zip archive."""
+    path.write_bytes(b"#!/usr/bin/env python3\n")
+    with ZipFile(path, "a") as archive:
+        archive.writestr("__main__.py", "")
+        archive.writestr("PEX-INFO", json.dumps(info))
+    return str(path)
+
+
+def test_a_zip_lets_in_what_is_installed_beside_it(tmp_path: Path) -> None:
+    """Unless somebody has said otherwise."""
+    pex = pex_of(zipped(tmp_path / "app.pex"))
+    assert pex is not None
+    assert pex.variables("/shim", {}) == {"PEX_INHERIT_PATH": "fallback"}
+    assert pex.variables("/shim", {"PEX_INHERIT_PATH": "false"}) == {}
+
+
+def test_one_that_makes_an_environment_is_told_the_folder(tmp_path: Path) -> None:
+    """Behind what it was told already; also where it lies unpacked, or a variable says so."""
+    pex = pex_of(zipped(tmp_path / "app.pex", venv=True))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "PEX-INFO").write_text('{"venv": true}')
+    for one in (pex, pex_of(str(tmp_path / "made")), pex_of(str(tmp_path / "made" / "pex"))):
+        assert one is not None
+        assert one.variables("/shim", {"PEX_EXTRA_SYS_PATH": "/a"}) == {
+            "PEX_EXTRA_SYS_PATH": "/a:/shim"
+        }
+    zip_only = pex_of(zipped(tmp_path / "zip.pex"))
+    assert zip_only is not None
+    assert zip_only.variables("/shim", {"PEX_VENV": "1"}) == {"PEX_EXTRA_SYS_PATH": "/shim"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"print(1)\n", b"", b"PK\5\6 no archive", b"#!/bin/sh\n" + b"x" * 99]
+)
+def test_nothing_else_is_a_pex(content: bytes, tmp_path: Path) -> None:
+    """Scripts, other archives, rubbish, what is not there."""
+    file = tmp_path / "app"
+    file.write_bytes(content)
+    assert pex_of(str(file)) is None
+    with ZipFile(tmp_path / "app.zip", "w") as archive:
+        archive.writestr("__main__.py", "")
+    for path in (str(tmp_path / "app.zip"), str(tmp_path / "missing"), str(tmp_path), "", None):
+        assert pex_of(path) is None
+    (tmp_path / "PEX-INFO").write_text("no JSON")
+    assert pex_of(str(tmp_path)) is None
