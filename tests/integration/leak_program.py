@@ -7,11 +7,12 @@ process: its memory, its heap, its thread, the governor's steps. `leak` keeps ab
 each sample; so does `near`, under a limit that this meets within a day, and `named`, with looks at
 what grows all the time. As `named` are `traced`, which in the end says where that was allocated;
 `cached`, with a list that is in a cache and nowhere else; `cycles`, which leaves as much to a
-collector that is off; `texts`, with texts of somebody's as keys; and `redacted`, which passes these
-through a redaction: both write reports into the folder FILE and say what the socket would.
-`bounded` puts as much into a cache that may hold 8 MiB; `fork` leaks for a while, and then forks a
-child that says what it begins with; `history` keeps its samples in the file, in real time. The
-program prints a JSON object a line, and runs until it is killed or has told enough.
+collector that never begins by itself, as `off` does to one that is off; `texts`, with texts of
+somebody's as keys; and `redacted`, which passes these through a redaction: both write reports into
+the folder FILE and say what the socket would. `bounded` puts as much into a cache that may hold 8
+MiB; `fork` leaks for a while, and then forks a child that says what it begins with; `history` keeps
+its samples in the file, in real time. The program prints a JSON object a line, and runs until it is
+killed or has told enough.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ STEP = 300.0
 TOLD = ("named", "cached", "texts", "redacted")
 NAMED = (*TOLD, "traced", "cycles")
 SOMEBODYS = "zzsomebodyszz"
-ENOUGH = {"leak": "medium", "fork": "medium"}
+ENOUGH = {"leak": "medium", "fork": "medium", "off": "medium"}
 LIMITS = {"near": "300MiB"}
 
 kept: list[bytes] = []
@@ -48,6 +49,8 @@ class Node:
 def main(way: str, file: str | None) -> None:
     """Live, and say what was told."""
     if way == "cycles":
+        gc.set_threshold(1_000_000_000)
+    if way == "off":
         gc.disable()
     told: list[Any] = []
     budget = membudget.start(
@@ -100,6 +103,8 @@ def tell_at_the_end(budget: membudget.Budget, way: str, file: str | None) -> Non
     if way == "cycles":
         suspects: Any = budget.sampling._suspects
         say(freed=suspects._garbage().types)
+    if way == "off":
+        say(collections=gc.get_stats()[2]["collections"])
     if way == "traced":
         say(suspected=[one.as_dict() for one in budget.sampling.suspected()])
 
@@ -115,7 +120,7 @@ def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
             texts[f"{SOMEBODYS} {len(texts)}"] = value
         elif way == "cached":
             rows.append(value)
-        elif way == "cycles":
+        elif way in ("cycles", "off"):
             Node(value)
         else:
             kept.append(value)

@@ -98,6 +98,15 @@ def test_garbage_that_nobody_collects_is_known_by_its_type() -> None:
     assert freed["__main__.Node"] > 1000
 
 
+def test_a_program_whose_collector_is_off_is_not_stopped_for_a_collection() -> None:
+    """What it leaves is called garbage without one."""
+    lines = told("off")
+    (collections,) = [line["collections"] for line in lines if "collections" in line]
+    (end,) = [line for line in lines if "end" in line]
+    assert collections == 0
+    assert (end["confidence"], end["end"]) == ("MEDIUM", "uncollected garbage")
+
+
 def test_a_leak_that_is_sure_is_traced_to_its_line_where_that_was_asked_for() -> None:
     """The line beside the list that holds what it allocated."""
     (suspected,) = [line["suspected"] for line in told("traced") if "suspected" in line]

@@ -162,6 +162,7 @@ def test_a_child_forked_amid_the_import_takes_no_samples_and_says_so() -> None:
     recorder = Recorder()
     with start(recorder) as budget:
         budget.sampling._is_loading = True
+        budget.governor.after_fork_in_child()
         budget.sampling.after_fork_in_child()
         budget.step()
         assert budget.samples == []

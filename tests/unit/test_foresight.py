@@ -165,6 +165,7 @@ def test_a_forked_child_foretells_nothing_of_its_parents() -> None:
     assert scene.ahead.ahead is not None
     scene.governor.after_fork_in_child()
     scene.watch.after_fork_in_child()
+    scene.governor.step()
     assert vars(scene.governor)["foretold"] is None
     assert vars(scene.ahead)["ahead"] is None
     assert scene.governor.pressure.seconds_left is None

@@ -231,6 +231,16 @@ def test_while_collections_rest_it_waits() -> None:
     assert scene.told[-1].confidence == "high"
 
 
+def test_where_the_process_may_not_be_stopped_it_accuses_without() -> None:
+    """A verdict that waited for a collection that is never made would be none."""
+    collecting = Collecting(lambda: None)
+    collecting.may_stop = lambda: False  # type: ignore[attr-defined]
+    scene = Scene(collect=collecting)
+    scene.live(day(20, 20))
+    assert not collecting.asked
+    assert scene.told[-1].confidence == "high"
+
+
 def test_a_culprit_is_named_where_somebody_finds_one() -> None:
     """The finder is given the verdict and its samples."""
 

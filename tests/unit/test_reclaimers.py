@@ -80,8 +80,10 @@ def test_a_large_process_collects_by_itself_and_tells_what_came_of_it() -> None:
     """Above its mark, once per cooldown, with objects and bytes."""
     clock, recorder = FakeClock(), Recorder()
     memory = FakeMemory(clock, used=600 * MIB)
-    chore = CollectAbove(500 * MIB, memory.own, recorder, clock=clock)
+    collect = Collect(FULL, cooldown=60, clock=clock)
+    chore = CollectAbove(500 * MIB, memory.own, recorder, collect, clock=clock)
     assert chore.due(clock.now())
+    make_cycles(1000)
     chore.run(0.0)
     (told,) = recorder.of(Reclaimed)
     assert isinstance(told, Reclaimed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from membudget.bounded.division import Division
 from membudget.bounded.give_back import GiveBack
 from membudget.bounded.sweeper import Sweeper
-from membudget.budget.collecting import CollectAndTrim
+from membudget.budget.collecting import CollectAndTrim, MayStop
 from membudget.budget.give_way import GiveWay
 from membudget.core import RISE, Level, Marks, Rung
 from membudget.errors import ConfigError, MembudgetError, ProbeError
@@ -34,6 +34,8 @@ from membudget.reclaimers.allocators import Allocators
 from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
 from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.exit import PlannedExit
+from membudget.reclaimers.shared import SharedPages
+from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
 from membudget.units import MIB, human_bytes
 
@@ -151,11 +153,6 @@ class Sources:
             )
         self._cap(limit)
 
-    def reopen(self) -> None:
-        """Read this process again, not its parent, in a forked child."""
-        if isinstance(self.process, ProcessProbe):
-            self.process.reopen()
-
     def close(self) -> None:
         """Give the descriptors back."""
         self.process.close()
@@ -217,11 +214,14 @@ def build_governor(
     """
     own = sources.process.own_bytes
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
-    # One collection for both rungs, so that together they keep to the share of the time; the
-    # cooldown holds below EMERGENCY only.
-    collection = Collect(time_share=share)
+    # One collection for all who ask, so that together they keep to the share of the time and pause
+    # where nothing is found; the cooldown holds below EMERGENCY only.
+    shared = SharedPages(own)
+    collection = Collect(
+        time_share=share, own=own, held=registry.held_bytes, would_copy=shared.would_be_copied
+    )
     full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
-    young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY)
+    young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
     standard = throttled(StandardCaches(own), cooldown)
 
     # Here and not on the thread: an import under way in a thread when the process forks would
@@ -243,9 +243,10 @@ def build_governor(
         return [*found, *findable]
 
     def reopen() -> None:
-        sources.reopen()
         if presence is not None:
             presence.abandon_in_child()
+        if sampling is not None:
+            sampling.begin_in_child()
 
     governor = Governor(
         sources.probe,
@@ -254,7 +255,7 @@ def build_governor(
         sinks,
         chores=[
             Sweeper(registry, settings["caches.cleanup_interval"], clock),
-            *([YoungCollection()] if settings["cleanup.auto"] else ()),
+            *([YoungCollection(young)] if settings["cleanup.auto"] else ()),
         ],
         registry=registry,
         own=own,
@@ -271,18 +272,27 @@ def build_governor(
         clock=clock,
     )
     allocators.is_pressed = lambda: governor.pressure.level >= Level.CRITICAL
+    may_stop = MayStop(collection, shared, lambda: governor.pressure.level)
+    may_collect = settings["cleanup.auto"]
     if sampling is not None:
-        may_collect = settings["cleanup.auto"]
-        check = CollectAndTrim(full, allocators.malloc, own, governor.tell)
-        sampling.attach(governor, check if may_collect else None)
+        check = CollectAndTrim(full, allocators.malloc, own, governor.tell, may_stop=may_stop)
+        sampling.attach(governor, check if may_collect else None, collection.learn)
     give_way = GiveWay(governor, own, allocator.trim, sources.look_soon)
-    if settings["cleanup.auto"]:
+    if may_collect:
         governor.chores.append(give_way)
         divide_among_caches(governor, settings)
-        collect = CollectAbove(
-            settings["cleanup.gc_above"], own, governor.tell, time_share=share, cooldown=cooldown
+        is_asked = settings.origins["cleanup.gc_above"] != DEFAULT
+        governor.chores.append(
+            CollectAbove(
+                settings["cleanup.gc_above"],
+                own,
+                governor.tell,
+                full,
+                lambda: may_stop(is_asked=is_asked),
+            )
         )
-        governor.chores.append(collect)
+        registry.add(shared)
+        governor.at_stop += [shared.thaw, lambda: registry.remove(shared)]
     return governor
 
 

@@ -1,19 +1,48 @@
-"""Collecting before accusing: one collection and one trim, and what they came to."""
+"""When a process may be stopped for a collection, and collecting before accusing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.core import Reclaimed, SystemClock
+from membudget.core import Level, Reclaimed, SystemClock
 from membudget.probes import allocator
+from membudget.reclaimers.collect import REFUSED_FOR, SHORT, is_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Clock, Event, Reclaimer
     from membudget.heap.freed import Freed, Garbage
+    from membudget.reclaimers.collect import Collect
+    from membudget.reclaimers.shared import SharedPages
 
 NAME = "leak check"
+
+
+class MayStop:
+    """Whether a process may be stopped for a full collection that no pressure asks for.
+
+    From CRITICAL on what comes otherwise is worse. Below that only for a moment, or where the
+    program asks for it, and never where it has turned its collector off or frozen its objects.
+
+    Args:
+        collect: The full collection.
+        shared: Tells the program's frozen objects from ours.
+        level: The level now.
+    """
+
+    def __init__(self, collect: Collect, shared: SharedPages, level: Callable[[], Level]) -> None:
+        self._collect = collect
+        self._shared = shared
+        self._level = level
+
+    def __call__(self, *, is_asked: bool = False) -> bool:
+        """Whether it may, now. Cost: that of `Collect.expected`."""
+        if self._level() >= Level.CRITICAL:
+            return True
+        if not is_on() or not (is_asked or self._collect.expected() <= SHORT):
+            return False
+        return not self._shared.is_frozen_by_program()
 
 
 class CollectAndTrim:
@@ -29,6 +58,7 @@ class CollectAndTrim:
         trim: The trim.
         own: Reads the bytes of the process now.
         tell: Takes a `Reclaimed` event of the two.
+        may_stop: Whether the process may be stopped for it now.
 
     Attributes:
         garbage: What the last collection freed, by type; None before the first.
@@ -41,7 +71,11 @@ class CollectAndTrim:
         own: Callable[[], int],
         tell: Callable[[Event], None],
         clock: Clock | None = None,
+        *,
+        may_stop: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.may_stop = may_stop
+        self._not_before = float("-inf")
         self._collect = collect
         self._trim = trim
         self._own = own
@@ -58,9 +92,14 @@ class CollectAndTrim:
 
         Returns:
             Bytes of the heap that the collection freed, and by how many the process shrank; None
-            while collections rest.
+            while collections rest, and where the process may not be stopped.
         """
+        if self._clock.now() < self._not_before:
+            return None
         if self._collect.reclaimable() == 0:
+            return None
+        if not self.may_stop():
+            self._not_before = self._clock.now() + REFUSED_FOR
             return None
         watched = self._watched()
         began, before, heap = self._clock.now(), self._own(), _malloc()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.core import FloorFound, PressureChanged, Severity, Started, Stopped
@@ -15,10 +17,12 @@ from membudget.sinks.log import StandardError
 from membudget.units import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from membudget.budget.handle import Budget
     from membudget.core import Event, Sink
+
+_HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
 
 VARIABLE = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
@@ -41,7 +45,8 @@ def start_launched() -> Budget | None:
     itself. Whatever goes wrong is one line; the program runs on without a budget.
     """
     mode = os.environ.get(VARIABLE)
-    if mode is None:
+    helper = helper_of(sys.orig_argv)
+    if mode is None or helper == "resource_tracker":
         return None
     import atexit  # only launched programs get here
 
@@ -64,7 +69,20 @@ def start_launched() -> Budget | None:
     Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
     keep_through_exec()
+    if helper == "forkserver":
+        budget.governor.watch.park()
     return budget
+
+
+def helper_of(words: Sequence[str]) -> str:
+    """Which of multiprocessing's own helpers a command line starts, or an empty text.
+
+    They hold nothing and are not governed: not the tracker of resources at all, of a server of
+    forks its children. joblib's are called alike.
+    """
+    code = next((code for flag, code in pairwise(words) if flag == "-c"), "")
+    found = _HELPER.match(code)
+    return found[1] if found else ""
 
 
 def launched_sink(mode: str, write: Callable[[str], object]) -> Sink:

@@ -39,7 +39,8 @@ class LeakWatch:
         settings: `leaks`.
         tell: Takes `LeakSuspected` when a level is reached or rises, and when it ends.
         collect: Collects and trims once, given the bytes wanted, and returns the bytes freed and
-            returned; None while it may not. Where it is None, accusing goes without.
+            returned; None while it may not. Where it is None, or its `may_stop` says no, accusing
+            goes without.
         culprits: Asked when a level is reached or rises.
         ahead: Looks ahead on the same samples, or None.
         clock: Where time comes from.
@@ -170,7 +171,11 @@ class LeakWatch:
         state = self._state
         if state is not None and self._reached is not None:
             state = state.replace(reached=self._reached)
-        verdict, self._state = yield from judging(series, self._rules, state)
+        rules = self._rules
+        if self._collect is not None and not getattr(self._collect, "may_stop", _always)():
+            # A verdict that waits for what is never done would be none.
+            rules = rules.replace(collect_first=False)
+        verdict, self._state = yield from judging(series, rules, state)
         self.verdict = verdict
         self._tell_change(verdict, every)
         if self._ahead is not None:
@@ -272,6 +277,10 @@ class LeakWatch:
             )
         )
         return freed
+
+
+def _always() -> bool:
+    return True
 
 
 def _name(culprit: object) -> str:

@@ -61,6 +61,7 @@ class Sampling:
         self._registry = registry
         self._governor: Governor | None = None
         self._collect: Callable[[int], tuple[int, int] | None] | None = None
+        self._learn: Callable[[float, int], object] | None = None
         self._ring: SampleRing | None = None
         self._taker: Taker | None = None
         self._efficiency: Efficiency | None = None
@@ -70,13 +71,17 @@ class Sampling:
         self._ahead: Foresight | None = None
         self._tracing: Tracing | None = None
         self._is_loading = self._is_given_up = False
+        self._inherited: tuple[Any, ...] | None = None
         self.wall: Callable[[], float] = time.time
         self.requests: Callable[[], int | None] = lambda: None
         self.culprits: Finder = lambda _verdict, _samples: self.suspected()
         self.change: Callable[[Settings], object] | None = None
 
     def attach(
-        self, governor: Governor, collect: Callable[[int], tuple[int, int] | None] | None
+        self,
+        governor: Governor,
+        collect: Callable[[int], tuple[int, int] | None] | None,
+        learn: Callable[[float, int], object] | None = None,
     ) -> None:
         """Serve this governor until it stops.
 
@@ -84,8 +89,9 @@ class Sampling:
             governor: Tells, and has the chores run.
             collect: Collects and trims once, given the bytes wanted; returns the bytes freed and
                 returned, or None while it may not. None where it never may.
+            learn: Told of each full collection, once samples are taken: seconds and live blocks.
         """
-        self._governor, self._collect = governor, collect
+        self._governor, self._collect, self._learn = governor, collect, learn
         governor.at_stop.append(self.stop)
         self._registry.add(self)
 
@@ -183,12 +189,25 @@ class Sampling:
         """Go on."""
 
     def after_fork_in_child(self) -> None:
-        """Begin anew."""
+        """Have no samples; what else there is to begin anew waits for the child's first step."""
+        if self._inherited is None:
+            self._inherited = (
+                *(self._ring, self._taker, self._keeper),
+                *(self._watch, self._suspects, self._ahead),
+            )
+        self._ring = self._taker = self._keeper = None
+        self._watch = self._suspects = self._ahead = None
+
+    def begin_in_child(self) -> None:
+        """Begin anew, at the child's first step."""
+        if self._inherited is None:
+            return
+        self._ring, _, self._keeper, self._watch, self._suspects, self._ahead = self._inherited
+        self._inherited = None
         if self._is_loading and self._governor is not None:
             self._is_given_up = True
             error = RuntimeError("forked amid an import: no samples here")
             self._governor.tell.failed("sample", error)
-        self._taker = None
         if self._ring is not None:
             self._ring.clear()
         if self._efficiency is not None:
@@ -217,7 +236,7 @@ class Sampling:
             return None if heap is None else heap.in_use
 
         if self._efficiency is None:
-            self._efficiency = Efficiency()
+            self._efficiency = Efficiency(self._learn)
             self._efficiency.begin()
         sources = Sources(
             malloc=malloc,

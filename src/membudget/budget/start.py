@@ -16,6 +16,7 @@ from membudget.budget.sampling import Sampling
 from membudget.core import PressureChanged, Rung, Shortcoming
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.loop import Governor
+from membudget.governor.watch import WARM
 from membudget.reclaimers.trim import RISE
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
@@ -238,6 +239,9 @@ def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Br
     is_pressed = allocators.is_pressed
     allocators.is_pressed = lambda: brake.is_scarce or is_pressed()
     sources.original_limit = brake.original
+    # What libraries map and never touch is taken for the program's until the next step: 66 MiB of
+    # numpy's would refuse others 66 MiB for a quarter of a second.
+    governor.watch.quick = WARM
     governor.followers.append(brake.follow)
     governor.at_stop.append(brake.disarm)
     return brake, note

@@ -146,7 +146,12 @@ def _collector(row: Mapping[str, Any]) -> str:
     state = "on" if row["is_enabled"] else "off"
     counts = "/".join(map(str, row["counts"]))
     collections = "/".join(map(str, row["collections"]))
-    return f"{state}, pending {counts}, collections {collections}, {row['frozen']:,} objects frozen"
+    frozen = "objects" if row["frozen"] is None else f"{row['frozen']:,} objects"
+    if row.get("keeps_shared"):
+        frozen = f", {frozen} inherited and frozen, so that their pages stay shared"
+    else:
+        frozen = f", {frozen} frozen" if row["frozen"] is not None else ""
+    return f"{state}, pending {counts}, collections {collections}{frozen}"
 
 
 def _allocator(row: Mapping[str, Any]) -> str:

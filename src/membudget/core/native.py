@@ -8,6 +8,7 @@ did the exchange is asked for the originals.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import select
 import sys
 import time
@@ -72,14 +73,23 @@ class NativeThread:
         self._run = run
         self._name = name
         self._running = Lock()
+        self._roused = Lock()
+        self._first_rest = 0.0
+        self._is_dismissed = False
 
-    def start(self) -> None:
+    def start(self, rest: float = 0.0) -> None:
         """Begin.
+
+        Args:
+            rest: Seconds before it does anything at all, even to have its name: a process that
+                forks and children that only live for a moment pay for little more than its birth.
 
         Raises:
             RuntimeError: No thread is to be had.
         """
         self._running.acquire()
+        self._roused.acquire(blocking=False)
+        self._first_rest = rest
         try:
             start_new_thread(self._main, ())
         except BaseException:
@@ -94,6 +104,20 @@ class NativeThread:
         """Whether the caller is this thread."""
         return bool(self.ident == get_ident())
 
+    def rest(self, seconds: float) -> None:
+        """Wait so long, or until somebody rouses it; called by this thread."""
+        self._roused.acquire(timeout=seconds)
+
+    def rouse(self) -> None:
+        """End a rest, this one or the next."""
+        with contextlib.suppress(RuntimeError):  # It was roused already.
+            self._roused.release()
+
+    def dismiss(self) -> None:
+        """End a rest; where it has done nothing yet, it never will."""
+        self._is_dismissed = True
+        self.rouse()
+
     def join(self, patience: float) -> None:
         """Wait until it ends, at most so many seconds."""
         if self._running.acquire(timeout=patience):
@@ -102,8 +126,11 @@ class NativeThread:
     def _main(self) -> None:
         self.ident, self.native_id = get_ident(), get_native_id()
         try:
-            _name_thread(self.native_id, self._name)
-            self._run()
+            if self._first_rest:
+                self.rest(self._first_rest)
+            if not self._is_dismissed:
+                _name_thread(self.native_id, self._name)
+                self._run()
         finally:
             _leave_threading(self.ident)
             self._running.release()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
-from membudget.reclaimers.combine import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause
+from membudget.reclaimers.combine import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause, forgive_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -193,11 +193,12 @@ class Ladder:
 
     def ask_everything(self) -> int:
         """Ask every rung for all it has, pauses forgiven: a protection attempt."""
-        self._forgive()
+        self._forgive_all()
         return self._ask_rungs(tuple(Rung), self._meter.estimate(), self._clock.now() + PROTECT)
 
     def ask(self, rung: Rung, target: int | None = None) -> int:
         """Ask all rungs up to this one, as a person would by hand; None asks for all there is."""
+        self._forgive_all()
         rungs = tuple(one for one in Rung if one <= rung)
         wanted = self._meter.estimate() if target is None else target
         return self._ask_rungs(rungs, wanted, self._clock.now() + PROTECT)
@@ -332,6 +333,12 @@ class Ladder:
             if self._highest:
                 self._forgive()
             self._highest = pressure.used
+
+    def _forgive_all(self) -> None:
+        """Forgive those as well that pace themselves, which rising use alone does not."""
+        self._forgive()
+        for seat in self._seats:
+            forgive_own(seat.reclaimer)
 
     def _forgive(self) -> None:
         for pause in (*(seat.pause for seat in self._seats), *self._guests.values()):

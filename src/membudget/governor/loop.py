@@ -80,7 +80,7 @@ class Governor:
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
         hints: Makes the kernel wake-ups to wait for, anew on each thread; imports nothing. Given
             true, only those that cost microseconds.
-        reopen: Called in a forked child before it reads, so that it does not read its parent.
+        reopen: Called in a forked child before its first step.
         settle: Seconds that freed memory has to show at the meter.
         snapshot_interval: Seconds between two `Sampled` events.
         window: Readings over which growth is taken.
@@ -145,13 +145,13 @@ class Governor:
         self._window = window
         self._is_active = is_active
         self._snapshots = Snapshots(self.tell, self.registry, snapshot_interval, take)
-        self._is_starting = False
+        self._is_starting = self._is_inherited = False
+        self._stepping = Lock()
+        self._stepper: int | None = None
         self._begin()
 
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
-        self._stepping = Lock()
-        self._stepper: int | None = None
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
         self.floor.forget()
@@ -174,6 +174,7 @@ class Governor:
             return self.pressure
         self._stepper = get_ident()
         try:
+            self._begin_in_child()
             reading = self._observe()
             if reading is not None:
                 self._be_followed(reading)
@@ -235,6 +236,7 @@ class Governor:
             return 0
         self._stepper = get_ident()
         try:
+            self._begin_in_child()
             return work()
         finally:
             self._stepper = None
@@ -268,6 +270,7 @@ class Governor:
     def stop(self) -> None:
         """End the thread and tell the summary; a second call does nothing."""
         self.watch.stop()
+        self._begin_in_child()
         while self.at_stop:
             try:
                 self.at_stop.pop()()
@@ -310,14 +313,24 @@ class Governor:
         self.watch.resume()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew with the child's own figures and thread."""
+        """Go on with a thread of its own; all else begins anew at the first step.
+
+        The program waits for what is done here, and so does each child that only lives for a
+        moment: what is touched here is copied, at 2 µs a page.
+        """
         self.admission.after_fork_in_child()
+        self._stepping, self._stepper = Lock(), None
+        self._is_inherited = True
+        self.watch.resume_in_child()
+
+    def _begin_in_child(self) -> None:
+        """Begin anew with the child's own figures, if that was not done yet."""
+        if not self._is_inherited:
+            return
+        self._is_inherited = False
         if self._reopen is not None:
             self._reopen()
         self._begin()
-        # Nobody is asked to let go inside the program's own fork: the child's thread does that.
-        self._observe()
-        self.watch.resume_in_child()
 
     def _read(self) -> Reading | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,9 +49,16 @@ EXIT_PATIENCE = 0.5
 """Seconds that the interpreter's end waits for a step under way. A thread that it finds running it
 ends by pthread_exit, for which glibc loads a library: where address space is short it aborts."""
 
+THREADS_ARE_COUNTED = sys.version_info >= (3, 12)
+"""Whether Python asks the system for the number of threads at a fork, to warn of them."""
+
 
 def interval_for(
-    pressure: Pressure, pinned: float | None = None, *, is_busy: bool = False
+    pressure: Pressure,
+    pinned: float | None = None,
+    *,
+    is_busy: bool = False,
+    quick: float = QUICK,
 ) -> float:
     """Seconds until the next step: never more than half of the seconds left.
 
@@ -58,13 +66,14 @@ def interval_for(
         pressure: What was just judged.
         pinned: The interval asked for by a setting; only haste shortens it.
         is_busy: Whether the process computes: one that sleeps does not grow.
+        quick: The interval at rest while it computes.
     """
     if pinned is not None:
         interval = pinned
     elif pressure.level > Level.NORMAL or pressure.fraction >= 0.8:  # noqa: PLR2004  # the design's bands
         interval = FAST
     else:
-        at_rest = QUICK if is_busy else AT_REST
+        at_rest = quick if is_busy else AT_REST
         interval = at_rest if pressure.fraction < 0.6 else WARM  # noqa: PLR2004
     left = pressure.seconds_left
     is_slow = left is None or left >= FORETOLD_LEAST
@@ -75,20 +84,14 @@ def interval_for(
 
 
 class _Pace:
-    """When a thread was born and stepped last, and whether the process computed since."""
+    """When this process stepped last, on whichever thread, and whether it computed since."""
 
-    __slots__ = ("_bell", "_spent", "born", "is_busy", "stepped")
+    __slots__ = ("_spent", "is_busy", "stepped")
 
     def __init__(self, now: float) -> None:
-        self.born = self.stepped = now
+        self.stepped = now
         self._spent = time.process_time()
         self.is_busy = True  # Whatever begins computes.
-        self._bell: Doorbell | None = None
-
-    def is_first(self, bell: Doorbell) -> bool:
-        """Whether nobody has waited at this bell before."""
-        before, self._bell = self._bell, bell
-        return before is not bell
 
     def note(self, now: float) -> None:
         """A step begins."""
@@ -116,6 +119,9 @@ class Watch:
         hints: Makes the kernel wake-ups to wait for, on each new thread; imports nothing. Given
             true, only those that cost microseconds.
         interval: Seconds between two steps, or None to adapt.
+
+    Attributes:
+        quick: Seconds between two steps at rest while the process computes.
     """
 
     def __init__(
@@ -131,11 +137,15 @@ class Watch:
         self._governor = governor
         self._make_hints = hints
         self.interval = interval
+        self.quick = QUICK
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
-        self._is_paused = self._is_bell_stale = self._ends_at_exit = False
+        self._inherited: list[Doorbell] = []
+        self._is_paused = self._is_bell_stale = self._is_rung = self._is_parked = False
+        self._ends_at_exit = False
         self._missing: list[float] = []  # When a thread was sought in vain, where there is none.
+        self._pace: _Pace | None = None
 
     @property
     def is_running(self) -> bool:
@@ -147,16 +157,24 @@ class Watch:
         """Whether the caller is that thread."""
         return self._thread is not None and self._thread.is_current()
 
-    def start(self) -> None:
-        """Start the thread; nothing happens where it runs."""
-        if self.is_running:
+    def start(self, rest: float = 0.0) -> None:
+        """Start the thread; nothing happens where it runs.
+
+        Args:
+            rest: Seconds that it does nothing at first, if no step is due before.
+        """
+        if self.is_running or self._is_parked:
             return
-        if self._bell is None:
-            self._bell = Doorbell()
-        bell = self._bell
-        thread: NativeThread = NativeThread(lambda: self._run(bell, thread), "membudget")
+        now = self._governor.clock.now()
+        if self._pace is None:
+            self._pace = _Pace(now)
+        pace = self._pace
+        rest = max(0.0, min(rest, pace.stepped + self._interval(pace) - now))
+        if not rest:
+            self._own_bell()  # Nobody who rings at once is missed, and what fails is told.
+        thread: NativeThread = NativeThread(lambda: self._run(thread, pace), "membudget")
         self._thread = thread
-        thread.start()
+        thread.start(rest)
 
     def begin(self) -> str:
         """Start the thread; where none can be had, what to tell of that, and `seek` tries again."""
@@ -195,11 +213,17 @@ class Watch:
         self._missing = []
         self._end_thread(EXIT_PATIENCE)
 
+    def park(self) -> None:
+        """End the thread for good, but for the children: they start theirs."""
+        self.stop()
+        self._is_parked = True
+
     def _end_thread(self, patience: float) -> None:
         thread, self._thread = self._thread, None
         if self._bell is not None:
             self._bell.ring()
         if thread is not None and not thread.is_current():
+            thread.dismiss()
             thread.join(max(0.0, patience))
             if thread.is_alive():
                 # It closes its bell when it ends; the next thread waits at one of its own.
@@ -208,13 +232,15 @@ class Watch:
     def ring(self) -> None:
         """Ask for a step soon."""
         self.resume()
-        if (bell := self._bell) is not None:
-            bell.ring()
+        self.nudge()
 
     def nudge(self) -> None:
         """Ask the thread that waits, if one does, for a step soon; starts none amid a fork."""
         if (bell := self._bell) is not None:
             bell.ring()
+        elif (thread := self._thread) is not None:
+            self._is_rung = True
+            thread.rouse()
 
     def listen_anew(self) -> None:
         """Make all hints anew, after the one or other was lost."""
@@ -225,13 +251,14 @@ class Watch:
         self._is_paused = self._is_paused or self.is_running
         if (thread := self._thread) is not None and self.is_running:
             self._end_thread(until - self._governor.clock.now())
-            _await_exit(thread, until, self._governor.clock)
+            if THREADS_ARE_COUNTED:
+                _await_exit(thread, until, self._governor.clock)
 
-    def resume(self) -> None:
+    def resume(self, rest: float = FAST) -> None:
         """Go on after a fork; where no thread can be had, that is told and tried again later."""
         if self._is_paused:
             try:
-                self.start()
+                self.start(rest)
             except (RuntimeError, OSError) as error:
                 self._governor.tell.failed("thread", error)
             else:
@@ -239,14 +266,20 @@ class Watch:
 
     def resume_in_child(self) -> None:
         """Go on in the child, with wake-ups of its own: those it inherited ring the parent's."""
-        for bell in (self._bell, self._late_bell):
-            if bell is not None:
-                bell.close_in_child()
-        self._bell = self._late_bell = None
+        self._inherited += [bell for bell in (self._bell, self._late_bell) if bell is not None]
+        self._bell = self._late_bell = self._pace = None
         # A ring from another thread may have begun one anew since the pause.
-        self._is_paused = self._is_paused or self._thread is not None
-        self._thread = None
-        self.resume()
+        self._is_paused = self._is_paused or self._is_parked or self._thread is not None
+        self._thread, self._is_parked = None, False
+        self.resume(LONGEST_WAIT)
+
+    def _own_bell(self) -> Doorbell:
+        """What to wait at; what was inherited for it is given back."""
+        while self._inherited:
+            self._inherited.pop().close_in_child()
+        if self._bell is None:
+            self._bell = Doorbell()
+        return self._bell
 
     def _renew(self, bell: Doorbell) -> Doorbell:
         """Another bell in the place of one whose descriptor was closed by the program."""
@@ -266,36 +299,47 @@ class Watch:
             self._governor.tell.failed("hints", error)
             return ()
 
-    def _run(self, bell: Doorbell, me: NativeThread) -> None:
-        pace = _Pace(self._governor.clock.now())
+    def _run(self, me: NativeThread, pace: _Pace) -> None:
+        born = self._governor.clock.now()
+        wait = pace.stepped + self._interval(pace) - born
+        bell: Doorbell | None = None
         while self._thread is me:
             try:
-                if self._is_bell_stale or not bell.is_whole():
-                    bell = self._renew(bell)
-                if pace.is_first(bell):
+                if bell is None:
+                    bell = self._own_bell()
                     bell.listen(self._hints(is_early=True))
-                self._go_round(bell, me, pace)
-                if not bell.is_listening and pace.stepped - pace.born >= LISTEN_AFTER:
+                    if self._is_rung:
+                        wait, self._is_rung = 0.0, False
+                elif self._is_bell_stale or not bell.is_whole():
+                    bell = self._renew(bell)
+                    bell.listen(self._hints(is_early=True))
+                self._go_round(bell, me, pace, wait)
+                if not bell.is_listening and pace.stepped - born >= LISTEN_AFTER:
                     bell.listen(self._hints(is_early=False))
                     bell.is_listening = True
+                wait = self._interval(pace)
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
                 # With memory short, telling it and even waiting may fail as well.
                 with contextlib.suppress(BaseException):
                     self._governor.tell.failed("step", error)
                     self._governor.clock.sleep(FAST)
-        if self._bell is not bell:
+        if bell is not None and self._bell is not bell:
             bell.close()
 
-    def _go_round(self, bell: Doorbell, me: NativeThread, pace: _Pace) -> None:
+    def _interval(self, pace: _Pace) -> float:
+        return interval_for(
+            self._governor.pressure, self.interval, is_busy=pace.is_busy, quick=self.quick
+        )
+
+    def _go_round(self, bell: Doorbell, me: NativeThread, pace: _Pace, wait: float) -> None:
         """Wait and step once."""
         governor, clock = self._governor, self._governor.clock
-        interval = interval_for(governor.pressure, self.interval, is_busy=pace.is_busy)
         # From step to step: a step that takes long watches as little as one that comes late.
-        due = pace.stepped + interval
-        bell.wait(min(interval, LONGEST_WAIT))
+        due = pace.stepped + self._interval(pace)
+        bell.wait(max(0.0, min(wait, LONGEST_WAIT)))
         # However often somebody rings, other threads get their time.
         if (early := pace.stepped + FAST - clock.now()) > 0 and self._thread is me:
-            clock.sleep(early)
+            me.rest(early)
         if self._thread is not me:
             return
         pace.note(clock.now())
@@ -317,6 +361,10 @@ class Watch:
             self._governor.tell(Late(at=now, by=by, times=self.late, was_needed=was_needed))
 
 
+_GLANCE = 0.00002
+"""Seconds, which the system makes 70 µs of: what a thread takes to end once it has let go."""
+
+
 def _await_exit(thread: NativeThread, until: float, clock: Clock) -> None:
     """Wait until the kernel, too, has forgotten a thread.
 
@@ -324,4 +372,4 @@ def _await_exit(thread: NativeThread, until: float, clock: Clock) -> None:
     """
     task = f"/proc/self/task/{thread.native_id}"
     while not thread.is_alive() and os.path.exists(task) and clock.now() < until:
-        clock.sleep(0.0001)
+        clock.sleep(_GLANCE)

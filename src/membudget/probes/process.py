@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from os import getpid
 from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
@@ -42,8 +43,8 @@ class ProcessProbe:
     """What one process holds, from Linux's /proc: anonymous and shared memory, without files.
 
     Any thread may call it. Cost: 4 µs, and 12 µs more when its shared pages moved by over 1 MiB, or
-    any where some of it is swapped out.
-    A descriptor of /proc/self still shows the parent after a fork: the child must call `reopen`.
+    any where some of it is swapped out. A descriptor of /proc/self still shows the parent after a
+    fork, so a child opens its own at the first reading.
 
     Args:
         pid: The process, or None for this one.
@@ -55,8 +56,8 @@ class ProcessProbe:
     """
 
     __slots__ = (
-        "_due", "_folder", "_now", "_page", "_proc", "_seen", "_shmem", "_stack", "_statm", "_swap",
-        "pid",
+        "_due", "_folder", "_now", "_opened_by", "_page", "_proc", "_seen", "_shmem", "_stack",
+        "_statm", "_swap", "pid",
     )  # fmt: skip
 
     def __init__(
@@ -71,9 +72,8 @@ class ProcessProbe:
         self._folder = f"{proc}/{'self' if pid is None else pid}"
         self._now = now
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._statm = KernelFile(f"{self._folder}/statm")
         self._due = float("-inf")
-        self._read_status(0, 0)
+        self._open()
 
     def __call__(self) -> Reading:
         """Read the process.
@@ -114,13 +114,19 @@ class ProcessProbe:
         Raises:
             ProbeError: The process has ended.
         """
+        if self._opened_by != getpid():
+            self.reopen()
         fields = self._statm.read().split(None, 3)
         pages = int(fields[_RESIDENT]) - int(fields[_SHARED])
         return pages * self._page + self._shmem + self._swap
 
     def reopen(self) -> None:
-        """Open the files anew, as a child must after a fork."""
+        """Open the files anew."""
         self._statm.close()
+        self._open()
+
+    def _open(self) -> None:
+        self._opened_by = getpid()
         self._statm = KernelFile(f"{self._folder}/statm")
         self._read_status(0, 0)
 
@@ -129,6 +135,8 @@ class ProcessProbe:
         self._statm.close()
 
     def _pages(self) -> tuple[int, int, int, int]:
+        if self._opened_by != getpid():
+            self.reopen()
         try:
             text = self._statm.read()
             fields = text.split()

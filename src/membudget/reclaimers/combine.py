@@ -43,6 +43,10 @@ class _Wrapped:
         objects: int | None = getattr(self.inner, "objects", None)
         return objects
 
+    def forgive(self) -> None:
+        """End the inner one's own pause, where it has such."""
+        forgive_own(self.inner)
+
     def reclaimable(self) -> int | None:
         """What the inner one could let go; 0 while it is left alone."""
         return 0 if self._clock.now() < self._not_before else self.inner.reclaimable()
@@ -50,6 +54,13 @@ class _Wrapped:
     def reclaim(self, target: int, until: float) -> int:
         """Ask the inner one."""
         return self.inner.reclaim(target, until)
+
+
+def forgive_own(reclaimer: Reclaimer) -> None:
+    """End the pause of a reclaimer that knows by itself when to be left alone."""
+    forgive = getattr(reclaimer, "forgive", None)
+    if forgive is not None:
+        forgive()
 
 
 class Throttled(_Wrapped):

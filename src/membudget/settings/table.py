@@ -165,7 +165,7 @@ SETTINGS: dict[str, Setting] = dict(
         _live("cleanup.settle", 5.0, TIME, "for freed memory to show"),
         _row("cleanup.cooldown", 60.0, TIME, "between two full collections"),
         _row("cleanup.gc_time_share", 0.05, SHARE, "of the time for full collections"),
-        _row("cleanup.gc_above", 500 << 20, SIZE, "bytes from which to collect unasked"),
+        _row("cleanup.gc_above", 500 << 20, SIZE, "to collect unasked from; if set, however long"),
         _live("emergency.protection", True, SWITCH, "try everything at the shutdown mark"),
         _live("emergency.max_attempts", 3, count(1), "attempts before the last resort"),
         _live("emergency.cooldown", 60.0, TIME, "between two attempts"),

@@ -10,6 +10,7 @@ import gc
 import time
 from typing import TYPE_CHECKING, Any
 
+from membudget.reclaimers.shared import INTERPRETERS
 from membudget.testing.growth import grew_in_every, is_lasting, least_growth, longer, size_of_rounds
 from membudget.testing.leftovers import PATIENCE, Leftovers, has_loop
 from membudget.testing.meter import RoundMeter
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 _FIRST_LOOKS = 3
 """Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
-
-_INTERPRETER = 1000
-"""Fewer frozen objects than this are the interpreter's: Python 3.12 starts with 375."""
 
 _WARMUP = 100
 _OPEN = 16
@@ -158,7 +156,7 @@ class _Frozen:
 
     def __enter__(self) -> None:
         gc.collect()
-        self._is_ours = gc.get_freeze_count() < _INTERPRETER
+        self._is_ours = gc.get_freeze_count() < INTERPRETERS
         if self._is_ours:
             gc.freeze()
 

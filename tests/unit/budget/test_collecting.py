@@ -59,6 +59,23 @@ def test_a_collection_says_which_types_it_freed() -> None:
     assert collect.garbage.bytes == done[0] > 0
 
 
+def test_a_process_that_may_not_be_stopped_is_not() -> None:
+    """And is asked once a minute, not at each tick."""
+    clock, asked = FakeClock(), list[int]()
+    full = Collect(clock=clock)
+
+    def may_stop() -> bool:
+        asked.append(1)
+        return False
+
+    collect = CollectAndTrim(full, Trim(), lambda: 1, lambda _event: None, clock, may_stop=may_stop)
+    for _ in range(120):
+        assert collect(1) is None
+        clock.advance(1)
+    assert full.objects is None
+    assert len(asked) == 2
+
+
 def test_in_a_child_forked_amid_the_import_nothing_is_noted() -> None:
     """That import may never end there; the collection is made all the same."""
     clock = FakeClock()

@@ -236,13 +236,15 @@ def test_an_attempts_answer_is_found_among_other_output() -> None:
     assert "did not start" in str(answer_of(["/no/such/python"], {}))
 
 
+TRACKER = "python -c from multiprocessing.resource_tracker import main;main(11)"
+
+
 def relative(words: str, environ: Mapping[str, str] | None, *, kept: bool = False) -> Relative:
     """A process of a family."""
     program = "/usr/bin/python3.11" if "python" in words else "/bin/sleep"
     figures = FIGURES if kept else None
-    return Relative(
-        pid=7, words=tuple(words.split()), program=program, environ=environ, figures=figures
-    )
+    own = tuple(words.split(maxsplit=2) if " -c " in words else words.split())
+    return Relative(pid=7, words=own, program=program, environ=environ, figures=figures)
 
 
 def verdict(one: Relative) -> Finding:
@@ -260,6 +262,7 @@ def verdict(one: Relative) -> Finding:
         ("sleep 60", LAUNCHED, Grade.NOTE, "process 7 (sleep 60) is no Python"),
         ("python app.py", None, Grade.NOTE, "cannot be looked at"),
         (f"python -I -S {SUPERVISOR} 1.0", {}, Grade.OK, "is the supervisor"),
+        (TRACKER, LAUNCHED, Grade.OK, "is a helper of multiprocessing's: it has no budget"),
         (
             "python app.py",
             {**LAUNCHED, "MEMBUDGET_AGENT_DIRECTORY": "none"},
@@ -288,6 +291,15 @@ def test_those_under_a_budget_come_first_and_long_families_are_cut() -> None:
     assert findings[10].found == "and 20 more under a budget"
     assert findings[11].grade is Grade.WARNING
     assert findings[-1].found == "and 3 more without one"
+
+
+def test_what_forking_does_to_the_collector_is_told_where_there_are_forks() -> None:
+    """A look at gc.get_objects() in such a child would else be a riddle."""
+    kept = relative("python app.py", LAUNCHED, kept=True)
+    alone = list(judge_family([kept]))
+    assert not any("gc.freeze" in finding.found for finding in alone)
+    told = list(judge_family([kept, kept.replace(is_fork=True)]))
+    assert any("gc.freeze" in finding.found for finding in told)
 
 
 def test_the_advice_for_a_lost_process_names_its_own_interpreter() -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 import membudget
+from fakes import FakeClock
+from membudget.core import Marks, Reading
+from membudget.core.native import NativeThread
+from membudget.governor.loop import Governor
 from membudget.registry import Registry
 from waiting import eventually
 
@@ -103,3 +108,81 @@ def test_a_child_is_governed_though_a_ring_began_the_parents_thread_anew() -> No
         begun.set()
 
     assert child_steps(ring)
+
+
+class Read:
+    """A reading that counts how often it is taken."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> Reading:
+        """Nothing used of 1 MiB."""
+        self.times += 1
+        return Reading(at=0.0, used=0, limit=1 << 20, source="fake")
+
+
+def test_in_the_fork_a_child_reads_nothing_and_at_its_first_step_begins_anew() -> None:
+    """One that only lives for a moment pays for a thread and no more."""
+    probe, reopened = Read(), list[int]()
+    governor = Governor(
+        probe, Marks(), registry=Registry(), reopen=lambda: reopened.append(1), clock=FakeClock()
+    )
+    governor.step()
+    governor.after_fork_in_child()
+    assert (probe.times, reopened) == (1, [])
+    governor.step()
+    governor.step()
+    assert (probe.times, reopened) == (3, [1])
+
+
+def test_a_thread_that_rests_is_ended_at_once_and_does_nothing() -> None:
+    """A fork waits for it."""
+    did: list[int] = []
+    thread = NativeThread(lambda: did.append(1), "membudget")
+    thread.start(rest=3600)
+    thread.dismiss()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not did
+
+
+def test_a_program_that_forks_without_end_is_watched_all_the_same() -> None:
+    """Each fork ends the thread, and the next one takes over what is due."""
+    settings = {"check_interval": 0.1}
+    with membudget.start(
+        "4GiB", sinks=[], monitoring=settings, registry=Registry(), agent={"directory": "none"}
+    ) as own:
+        first = own.governor.reading
+
+        def has_stepped_amid_forks() -> bool:
+            for _ in range(5):
+                if (pid := os.fork()) == 0:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+                time.sleep(0.002)
+            return own.governor.reading is not first
+
+        eventually(has_stepped_amid_forks)
+
+
+def test_what_is_parked_has_no_thread_but_its_children_do() -> None:
+    """A server of forks holds nothing; those that it forks do."""
+    settings = {"check_interval": 0.01}
+    with membudget.start(
+        "4GiB", sinks=[], monitoring=settings, registry=Registry(), agent={"directory": "none"}
+    ) as own:
+        watch = own.governor.watch
+        watch.park()
+        watch.ring()
+        reading = own.governor.reading
+        pid = os.fork()
+        if pid == 0:
+            try:
+                eventually(lambda: own.governor.reading is not reading, 10.0)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert exit_code(pid) == 0
+        assert not watch.is_running
+        assert own.governor.reading is reading

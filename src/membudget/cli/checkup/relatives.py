@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from membudget.budget.interpreter import closed_by, flags_of, is_python
-from membudget.budget.launch import VARIABLE
+from membudget.budget.launch import VARIABLE, helper_of
 from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.cli.checkup.meeting import folder_in
 from membudget.cli.outside import environ_of
@@ -40,6 +40,7 @@ class Relative(Record):
         program: The file it runs, "" where that is not told.
         environ: What it was started with, or None where that is not told.
         figures: What its slot tells, or None where it has none.
+        is_fork: Whether it runs on what its parent had in memory.
     """
 
     pid: int
@@ -47,6 +48,7 @@ class Relative(Record):
     program: str
     environ: Mapping[str, str] | None
     figures: Figures | None
+    is_fork: bool = False
 
     @property
     def name(self) -> str:
@@ -78,6 +80,12 @@ def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
         yield ok(SUBJECT, f"{one.name} is under a budget: {_use(one.figures)}")
     if len(kept) > _SHOWN:
         yield ok(SUBJECT, f"and {len(kept) - _SHOWN} more under a budget")
+    if any(one.is_fork for one in kept):
+        yield ok(
+            SUBJECT,
+            "forked children have what they inherited frozen (gc.freeze), so that its pages stay "
+            "shared: gc.get_objects() does not list it there, gc.unfreeze() undoes it",
+        )
     others = [_without(one) for one in family if one.figures is None]
     others.sort(key=lambda finding: -finding.grade)
     yield from others[:_SHOWN]
@@ -103,6 +111,8 @@ def _without(one: Relative) -> Finding:
 
 
 def _python_without(one: Relative, environ: Mapping[str, str]) -> Finding:
+    if helper_of(one.words):
+        return ok(SUBJECT, f"{one.name} is a helper of multiprocessing's: it has no budget")
     if VARIABLE not in environ:
         return warning(
             SUBJECT,
@@ -126,7 +136,7 @@ def _python_without(one: Relative, environ: Mapping[str, str]) -> Finding:
 
 def _family(around: Surroundings, pid: int) -> list[Relative]:
     slots = dict(living(folder_in(around)))
-    found = []
+    found: list[Relative] = []
     parents = _parents()
     parents.pop(os.getpid(), None)  # The doctor itself, where it was started from there.
     for one in _descendants(pid, parents):
@@ -138,13 +148,15 @@ def _family(around: Surroundings, pid: int) -> list[Relative]:
             if not os.path.exists(folder):
                 continue  # It ended meanwhile.
             figures, words = None, ""
+        own = tuple(words.rstrip("\0").split("\0"))
         found.append(
             Relative(
                 pid=one,
-                words=tuple(words.rstrip("\0").split("\0")),
+                words=own,
                 program=_program(folder),
                 environ=_environ(one),
                 figures=figures,
+                is_fork=(parents.get(one), own) in {(above.pid, above.words) for above in found},
             )
         )
     return found

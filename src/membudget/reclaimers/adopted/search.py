@@ -77,8 +77,12 @@ class Search:
             registry.add(one)
 
     def due(self, now: float) -> bool:
-        """Whether a search is under way, or it is time for the next."""
-        return self._values is not None or now >= self._next
+        """Whether a search is under way, or it is time for the next.
+
+        Without cachetools there is nothing to find: what functools makes is told as it is made.
+        And whatever is looked at is written to, at a page copied for each that a fork shares.
+        """
+        return self._values is not None or (now >= self._next and "cachetools" in sys.modules)
 
     def run(self, until: float) -> int:
         """Look through the next slice; 0, since nothing is let go."""
