@@ -158,7 +158,7 @@ SETTINGS: dict[str, Setting] = dict(
         _row("caches.size_limit", None, MARK, "all caches together; else what is left"),
         _row("caches.max_entries", None, count(1), "of a budget.cache() that is given no bound"),
         _row("caches.ttl", None, LIFETIME, "of a budget.cache() that is given none"),
-        _row("caches.cleanup_interval", 1.0, TIME, "between two sweeps of the expired"),
+        _row("caches.cleanup_interval", 600.0, TIME, "between two sweeps of the expired"),
         _row("caches.adopt", (), PLACES, "caches of the program to shrink as well"),
         _row("caches.spare", (), PATTERNS, "caches found in the program never to touch; * is all"),
         _row("cleanup.auto", True, SWITCH, "reclaim, or only watch and tell"),
