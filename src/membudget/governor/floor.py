@@ -3,11 +3,11 @@
 Where what is too much is held elsewhere (an allocator that keeps what was freed, model weights,
 preallocated pools, neighbours in the group), shrinking holders never ends: a hot cache is held at
 nothing for good, at no gain. So the outcome of shrinking is watched. Holders let go of half of what
-they held, or of all that was too much, or were idle; use fell by less than half of what they let go
-and stands above the low mark without them: that is a floor. From then on they are left a *working
-set* above it, at least what they held when the floor rose and at least half of the room to the
-critical mark, to just below the emergency mark: use may go up to the *line*, and only what lies
-above is asked for.
+they held, or of all that was too much, or hold a quarter of that at most, or were idle; use fell by
+less than half of what they let go and stands above the low mark without them: that is a floor. From
+then on they are left a *working set* above it, at least what they held when the floor rose and at
+least half of the room to the critical mark, to just below the emergency mark: use may go up to the
+*line*, and only what lies above is asked for.
 
 What others in the group hold needs no trial: where that alone lies above the low mark, nothing that
 this process lets go brings use below it.
@@ -37,6 +37,10 @@ they take in does not make them the ones that press."""
 _SHOWS = 1 / 5
 """Share of the settling time after which letting go has shown or has not. A floor found too soon is
 forgotten as soon as use falls; one found late is paid for in misses."""
+
+_SPENT = 1 / 4
+"""Share of what is too much up to which all that holders hold would not cure it, were it weighed
+four times too light."""
 
 _NOTHING = 1 / 256
 """Share of the limit by which use falls by chance."""
@@ -138,9 +142,13 @@ class Floor:
         let_go, fell, apart = held_then - held, used_then - used, used - held
         too_much = used_then - max(marks[0], self.line)
         is_tried = held <= held_then / 2 or let_go >= too_much
-        is_idle = taken_in - taken_then <= limit * _STILL
+        is_spent = held <= (used - marks[0]) * _SPENT or taken_in - taken_then <= limit * _STILL
         self._pressed = None
-        if apart > marks[0] and (is_tried or is_idle) and fell <= max(let_go / 2, limit * _NOTHING):
+        if (
+            apart > marks[0]
+            and (is_tried or is_spent)
+            and fell <= max(let_go / 2, limit * _NOTHING)
+        ):
             self._learn(apart, held_then, marks, limit)
 
     def _learn(self, bottom: int, kept: int, marks: Lines, limit: int) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from fakes import MIB
 from floors import LIMIT, Scene
-from membudget.core import OWN, FloorFound, Level, PressureChanged, Severity
+from membudget.core import OWN, FloorFound, Level, PressureChanged, Reading, Severity
+from membudget.governor.floor import Floor
 
 
 def test_a_hot_cache_above_a_floor_is_whole_again() -> None:
@@ -122,3 +123,17 @@ def test_a_level_reached_again_is_told_as_a_detail() -> None:
     assert len(raised) >= 6
     assert len([event for event in news if event.pressure.level is Level.WARNING]) == 1
     assert raised[-1].again >= 4
+
+
+@pytest.mark.parametrize(("held", "is_floor"), [(3, True), (60, False)])
+def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to_nothing(
+    held: int, *, is_floor: bool
+) -> None:
+    """It churns at 82 % and lets go as much as it takes in: 3 MiB of 400 are not what presses."""
+    floor, taken_in = Floor(5.0), 0
+    for step in range(200):
+        taken_in += 20 * MIB
+        reading = Reading(at=step * 0.1, used=330 * MIB, limit=LIMIT * MIB)
+        lines = (0.7 * LIMIT * MIB, 0.72 * LIMIT * MIB, 0.9 * LIMIT * MIB, 0.95 * LIMIT * MIB)
+        floor.follow(reading, held * MIB, taken_in, lines)
+    assert (floor.bytes > 0) is is_floor
