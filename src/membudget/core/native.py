@@ -131,6 +131,8 @@ class NativeThread:
             if not self._is_dismissed:
                 _name_thread(self.native_id, self._name)
                 self._run()
+        except MemoryError:  # Not even the program's end is to be told of, with so little left.
+            pass
         finally:
             _leave_threading(self.ident)
             self._running.release()
