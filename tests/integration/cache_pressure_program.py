@@ -197,9 +197,9 @@ def is_change(event: object) -> bool:
 
 
 def gave_back(told: list[Any]) -> list[int]:
-    """The bytes that caches gave back, each time."""
+    """The bytes that went back to the system, each time: caches gave them, or malloc did after."""
     kinds = [one for one in list(told) if isinstance(one, Reclaimed)]
-    return [one.claimed for one in kinds if one.by == "give back"]
+    return [one.claimed for one in kinds if one.by in ("give back", "malloc trim")]
 
 
 def spilled(folder: str, max_bytes: str | None = None) -> dict[str, Any]:

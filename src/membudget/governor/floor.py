@@ -34,9 +34,10 @@ _STILL = 1 / 64
 """Share of the limit by which holders fall while they are still letting go, and within which what
 they take in does not make them the ones that press."""
 
-_SHOWS = 1 / 5
-"""Share of the settling time after which letting go has shown or has not. A floor found too soon is
-forgotten as soon as use falls; one found late is paid for in misses."""
+_SHOWS, _GIVEN_BACK = 1 / 5, 6 / 5
+"""Share of the settling time after which letting go has shown or has not, and after which caches
+have been asked to give back what the allocator kept of it. A floor found too soon is forgotten as
+soon as use falls; one found late is paid for in misses."""
 
 _SPENT = 1 / 4
 """Share of what is too much up to which all that holders hold would not cure it, were it weighed
@@ -78,7 +79,9 @@ class Floor:
         self._held_before = 0
         self._pressed: tuple[float, int, int, int, int] | None = None
 
-    def follow(self, reading: Reading, held: int, taken_in: int, marks: Lines) -> None:
+    def follow(
+        self, reading: Reading, held: int, taken_in: int, marks: Lines, *, unshown: int = 0
+    ) -> None:
         """Take note of one reading.
 
         Args:
@@ -86,6 +89,7 @@ class Floor:
             held: Bytes that all holders count.
             taken_in: Bytes that they took in since the start.
             marks: In bytes: low, where caches stop growing, critical, emergency.
+            unshown: Bytes of what they let go that the meter has not shown.
         """
         used, limit, (low, stop, _, _) = reading.used, reading.limit, marks
         if used <= low and not self.bytes:
@@ -107,7 +111,7 @@ class Floor:
             if not self.bytes:
                 self._held_before = held
         else:
-            self._try(reading, held, taken_in, marks)
+            self._try(reading, held, taken_in, marks, unshown)
 
     def over(self, used: int) -> int:
         """Bytes above the line; all that holders need to let go of."""
@@ -127,7 +131,7 @@ class Floor:
             self.forget()
             self._held_before = held
 
-    def _try(self, reading: Reading, held: int, taken_in: int, marks: Lines) -> None:
+    def _try(self, reading: Reading, held: int, taken_in: int, marks: Lines, unshown: int) -> None:
         """Use is above the line: see what comes of the holders' letting go."""
         at, used, limit = reading.at, reading.used, reading.limit or 0
         if self._pressed is None:
@@ -137,9 +141,10 @@ class Floor:
         if held < lowest - limit * _STILL:
             self._pressed = (at, used_then, held_then, held, taken_in)
             return
-        if at - since < self.settle * _SHOWS:
-            return
         let_go, fell, apart = held_then - held, used_then - used, used - held
+        has_holes = unshown > limit * _STILL
+        if at - since < self.settle * (_GIVEN_BACK if has_holes else _SHOWS):
+            return
         too_much = used_then - max(marks[0], self.line)
         is_tried = held <= held_then / 2 or let_go >= too_much
         is_spent = held <= (used - marks[0]) * _SPENT or taken_in - taken_then <= limit * _STILL

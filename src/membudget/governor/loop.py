@@ -351,7 +351,7 @@ class Governor:
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
         lines = low, stop, critical, emergency
-        self.floor.follow(reading, held, self.meter.taken_in, lines)
+        self.floor.follow(reading, held, self.meter.taken_in, lines, unshown=self.ladder.credit)
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (reading.limit or 0) - line)
