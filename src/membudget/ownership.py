@@ -12,8 +12,12 @@ import contextlib
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CAREFUL: int = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -27,7 +31,12 @@ _FOLDER: int = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 """Rights that make a file or folder others' as well."""
 
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
 PRIVATE = 0o600
+
+Identity: TypeAlias = "tuple[int, int] | None"
+"""Device and number of a file, or None where there is none."""
 
 _LEADS_ELSEWHERE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR, errno.ENODEV)
 """What opening a link, a pipe without a reader, a socket or a folder to write ends with."""
@@ -186,6 +195,30 @@ def write_whole(
     finally:
         if folder is not None:
             os.close(folder)
+
+
+def identity(descriptor: int) -> Identity:
+    """Which file a descriptor leads to, or None where it leads nowhere."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def close_own(
+    descriptor: int,
+    expected: Identity,
+    look: Callable[[int], Identity] = identity,
+    close: Callable[[int], None] = os.close,
+) -> None:
+    """Close a descriptor, if it still is the one that was opened.
+
+    A program that turns itself into a daemon closes every number it finds, and what it opens next
+    gets ours. The functions are bound early: at the interpreter's end names may be gone.
+    """
+    if expected is not None and look(descriptor) == expected:
+        close(descriptor)
 
 
 def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> None:
