@@ -221,7 +221,9 @@ def close_own(
         close(descriptor)
 
 
-def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> None:
+def check_owner(
+    path: str, status: os.stat_result, others: int = WRITABLE, advice: str = ""
+) -> None:
     """Refuse what is another user's, or open to others.
 
     Raises:
@@ -230,11 +232,11 @@ def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> No
     if not others or os.name == "nt":  # Where rights are another matter.
         return
     if status.st_uid != os.geteuid():
-        raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
+        raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}", advice)
     if status.st_mode & others:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         right = "may be written to by others" if others == WRITABLE else "is open to others"
-        raise _refused(path, f"{right} (mode {mode})", "chmod go-rwx it, or name another")
+        raise _refused(path, f"{right} (mode {mode})", advice or "chmod go-rwx it, or name another")
 
 
 def check_head(path: str, descriptor: int, begins: bytes) -> None:
