@@ -19,6 +19,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from membudget.core import OWN
+from membudget.probes.allocator import glibc_version
 from membudget.probes.kernel_files import figure, read_whole
 from membudget.units import KIB, MIB
 
@@ -259,11 +260,7 @@ def default_stack_size() -> int | None:
     """
     import resource  # Linux only, where this is called
 
-    try:
-        is_glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    except (ValueError, OSError):
-        is_glibc = False
-    if not is_glibc:
+    if glibc_version() is None:
         return None
     soft, _hard = resource.getrlimit(resource.RLIMIT_STACK)
     return _STACK_UNLIMITED if soft == resource.RLIM_INFINITY else soft

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from membudget.core import Hint
     from membudget.ownership import Identity
 
-
 _RING = b"!"
 _LOOK_EVERY = 1.0
 """Seconds between two looks whether the program has closed our descriptors: each look may cost a
