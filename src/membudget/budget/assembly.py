@@ -184,9 +184,8 @@ class Sources:
 
     def _native(self) -> Reading:
         reading = self.process()
-        heap = allocator.mallinfo()
-        parts = {} if heap is None else {"native": heap.in_use}
-        return reading.replace(source="malloc", parts=parts)
+        held = allocator.in_use()
+        return reading.replace(source="malloc", parts={} if held is None else {"native": held})
 
 
 def build_governor(

@@ -105,6 +105,12 @@ def mallinfo() -> Mallinfo | None:
     )
 
 
+def in_use() -> int | None:
+    """Bytes that glibc has handed out, or None where it does not tell; as `mallinfo`."""
+    heap = mallinfo()
+    return None if heap is None else heap.in_use
+
+
 def trim() -> bool:
     """Make glibc give free pages back to the kernel; whether any went. False elsewhere.
 
