@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import OWN
 from membudget.probes.allocator import glibc_version
-from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.kernel_files import status_bytes
 from membudget.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -249,8 +249,7 @@ def count_threads() -> int:
 
 def library_code() -> int:
     """Bytes of mapped library code (VmLib). Cost: 20 µs."""
-    text = b"\n" + (read_whole("/proc/self/status") or b"")
-    return (figure(text, b"\nVmLib:\t", b" kB\n") or 0) * KIB
+    return status_bytes(b"VmLib")
 
 
 def default_stack_size() -> int | None:

@@ -171,3 +171,9 @@ def unexpected(path: str, text: bytes, rule: str) -> ProbeError:
         f"{path} reads {start!r}: {rule}; if this is a sandbox that imitates Linux, set a limit "
         "of your own so that none has to be found"
     )
+
+
+def status_bytes(key: bytes, path: str = "/proc/self/status") -> int:
+    """What one line of a process's status tells, such as b"VmHWM"; 0 where none does. 20 µs."""
+    text = b"\n" + (read_whole(path) or b"")
+    return (figure(text, b"\n" + key + b":\t", b" kB\n") or 0) * 1024
