@@ -12,8 +12,12 @@ import contextlib
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CAREFUL: int = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -27,7 +31,12 @@ _FOLDER: int = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 """Rights that make a file or folder others' as well."""
 
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
 PRIVATE = 0o600
+
+Identity: TypeAlias = "tuple[int, int] | None"
+"""Device and number of a file, or None where there is none."""
 
 _LEADS_ELSEWHERE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR, errno.ENODEV)
 """What opening a link, a pipe without a reader, a socket or a folder to write ends with."""
@@ -188,7 +197,33 @@ def write_whole(
             os.close(folder)
 
 
-def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> None:
+def identity(descriptor: int) -> Identity:
+    """Which file a descriptor leads to, or None where it leads nowhere."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def close_own(
+    descriptor: int,
+    expected: Identity,
+    look: Callable[[int], Identity] = identity,
+    close: Callable[[int], None] = os.close,
+) -> None:
+    """Close a descriptor, if it still is the one that was opened.
+
+    A program that turns itself into a daemon closes every number it finds, and what it opens next
+    gets ours. The functions are bound early: at the interpreter's end names may be gone.
+    """
+    if expected is not None and look(descriptor) == expected:
+        close(descriptor)
+
+
+def check_owner(
+    path: str, status: os.stat_result, others: int = WRITABLE, advice: str = ""
+) -> None:
     """Refuse what is another user's, or open to others.
 
     Raises:
@@ -197,11 +232,11 @@ def check_owner(path: str, status: os.stat_result, others: int = WRITABLE) -> No
     if not others or os.name == "nt":  # Where rights are another matter.
         return
     if status.st_uid != os.geteuid():
-        raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
+        raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}", advice)
     if status.st_mode & others:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         right = "may be written to by others" if others == WRITABLE else "is open to others"
-        raise _refused(path, f"{right} (mode {mode})", "chmod go-rwx it, or name another")
+        raise _refused(path, f"{right} (mode {mode})", advice or "chmod go-rwx it, or name another")
 
 
 def check_head(path: str, descriptor: int, begins: bytes) -> None:

@@ -109,6 +109,7 @@ def judge(
     window: int = WINDOW,
     foretold: float | None = None,
     floor: int = 0,
+    lines: tuple[float, ...] = (),
 ) -> Judgement:
     """Judge a reading in the light of those before it.
 
@@ -122,6 +123,7 @@ def judge(
         foretold: When the limit will be met as a day of samples goes on, on the readings' clock,
             or None.
         floor: Bytes that shrinking was seen not to lower, or 0; told, and raises nothing.
+        lines: The marks in bytes for the reading's limit, where they are known already.
 
     Note:
         Cost: about 5 µs. Raising `used` never lowers the level (property-tested).
@@ -130,7 +132,7 @@ def judge(
     # Figures of two sources do not form a trend; two near their limits may take turns.
     same = [point for point in seen if point[3] == reading.source]
     growth, wild = _growth(same)
-    lines = marks.resolved(reading.limit)
+    lines = lines or marks.resolved(reading.limit)
     left = _seconds_left(reading.used, reading.limit, wild) if reading.used > lines[0] else None
     gates, cause = before.gates if before is not None else _CLOSED, ""
     if gates is not _CLOSED or reading.used >= lines[1] or left is not None or marks.parts:

@@ -105,9 +105,10 @@ class Registry:
         """The bytes that all holders count, together. Cost: about 0.2 µs a holder."""
         total = 0
         for holder in self._alive(Holder):
-            # A holder is foreign code and may be asked by any thread that inserts.
-            with contextlib.suppress(Exception):
+            try:  # noqa: SIM105  # `suppress` costs more than the asking, at each tick
                 total += holder.held_bytes()
+            except Exception:  # noqa: BLE001, S110  # foreign code, asked by any thread that inserts
+                pass
         return total
 
     @property

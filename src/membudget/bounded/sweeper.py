@@ -90,7 +90,10 @@ class Sweeper:
             self._looked_at = now
             if any(one.has_expired(now) for one in self._sweepable()):
                 return True
-        self._only_weighs = now - self._weighed_at >= self._weigh_every and bool(self._changing())
+        if now - self._weighed_at >= self._weigh_every:
+            self._only_weighs = bool(self._changing())
+            if not self._only_weighs:  # Looked for again in a while, not at each tick.
+                self._weighed_at = now
         return self._only_weighs
 
     def run(self, until: float) -> int:

@@ -35,7 +35,6 @@ _MANY_BLOCKS = 1_000_000
 _SLOW = 0.002
 """Seconds that asking malloc may take; once it took longer, it is not asked again."""
 
-
 _NOTHING_FOUND: Mapping[str, Any] = {"found": (), "found_count": 0, "untouched": ()}
 
 

@@ -184,9 +184,8 @@ class Sources:
 
     def _native(self) -> Reading:
         reading = self.process()
-        heap = allocator.mallinfo()
-        parts = {} if heap is None else {"native": heap.in_use}
-        return reading.replace(source="malloc", parts=parts)
+        held = allocator.in_use()
+        return reading.replace(source="malloc", parts={} if held is None else {"native": held})
 
 
 def build_governor(
@@ -228,6 +227,7 @@ def build_governor(
     # leave that module locked in the child for ever.
     keep_the_gil()
     allocators = sources.allocators
+    malloc = allocators.malloc
 
     def hints(is_early: bool) -> Sequence[Hint]:  # noqa: FBT001  # a function type's only argument
         if is_early:
@@ -275,9 +275,9 @@ def build_governor(
     may_stop = MayStop(collection, shared, lambda: governor.pressure.level)
     may_collect = settings["cleanup.auto"]
     if sampling is not None:
-        check = CollectAndTrim(full, allocators.malloc, own, governor.tell, may_stop=may_stop)
+        check = CollectAndTrim(full, malloc, own, governor.tell, may_stop=may_stop)
         sampling.attach(governor, check if may_collect else None, collection.learn)
-    give_way = GiveWay(governor, own, allocator.trim, sources.look_soon)
+    give_way = GiveWay(governor, own, lambda size: malloc.reclaim(size, 0.0), sources.look_soon)
     if may_collect:
         governor.chores.append(give_way)
         divide_among_caches(governor, settings)

@@ -102,9 +102,9 @@ class CollectAndTrim:
             self._not_before = self._clock.now() + REFUSED_FOR
             return None
         watched = self._watched()
-        began, before, heap = self._clock.now(), self._own(), _malloc()
+        began, before, heap = self._clock.now(), self._own(), allocator.in_use() or 0
         freed = self._collect.reclaim(max(1, wanted), began)
-        freed += max(0, heap - _malloc())
+        freed += max(0, heap - (allocator.in_use() or 0))
         objects = getattr(self._collect, "objects", None)
         if watched is not None:
             self.garbage = watched.told(objects or 0, freed)
@@ -141,9 +141,3 @@ class CollectAndTrim:
             return Freed()
         except MemoryError:  # A list of all objects; the collection takes none.
             return None
-
-
-def _malloc() -> int:
-    """Bytes in use by the C allocator; 0 where it does not tell."""
-    heap = allocator.mallinfo()
-    return 0 if heap is None else heap.in_use

@@ -107,8 +107,9 @@ class Day:
     def _note(self, at: float, used: int, resident: int) -> None:
         peaks, governor = self._peaks, self.governor
         if peaks and at - peaks[-1][0] < PEAKS_APART:
-            before = peaks[-1]
-            peaks[-1] = (before[0], max(before[1], used), max(before[2], resident))
+            begun, most, largest = peaks[-1]
+            if used > most or resident > largest:
+                peaks[-1] = (begun, max(most, used), max(largest, resident))
         elif used:
             peaks.append((at, used, resident))
         if governor is not None:

@@ -40,7 +40,7 @@ class GiveWay:
     Args:
         governor: Whose holders give back, and who tells.
         own: Reads the bytes of the process now.
-        trim: Makes malloc give back.
+        trim: Makes malloc give so many bytes back.
         look: Has limits looked at by the next step.
     """
 
@@ -50,7 +50,7 @@ class GiveWay:
         self,
         governor: Governor,
         own: Callable[[], int],
-        trim: Callable[[], object],
+        trim: Callable[[int], object],
         look: Callable[[], object],
     ) -> None:
         self._governor, self._own, self._trim, self._look = governor, own, trim, look
@@ -88,9 +88,9 @@ class GiveWay:
         if self._left > 0 and (freed or self._give_back.is_under_way):
             return freed
         claimed, self._left = self._asked - self._left, 0  # The last entry goes whole.
-        self._trim()
-        now = self._governor.clock.now()
-        self._governor.tell(
+        self._trim(claimed)
+        now = governor.clock.now()
+        governor.tell(
             Reclaimed(
                 at=now,
                 by="give way to a lower limit",

@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from membudget.budget.reexec import LAUNCHED, keep_through_exec
 from membudget.core import FloorFound, PressureChanged, Severity, Started, Stopped
 from membudget.errors import MembudgetError
 from membudget.sinks.condensed import Condensed
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from membudget.core import Event, Sink
 
 _HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
-
-VARIABLE = "MEMBUDGET_LAUNCH"
-"""Tells a launched program how much to say: "lines" or "quiet"."""
 
 TREE = "MEMBUDGET_LAUNCH_TREE"
 """Where all that is launched together notes what was told: see `host.told`."""
@@ -44,13 +42,12 @@ def start_launched() -> Budget | None:
     Settings come from the environment. It gives way to a budget that the program starts by
     itself. Whatever goes wrong is one line; the program runs on without a budget.
     """
-    mode = os.environ.get(VARIABLE)
+    mode = os.environ.get(LAUNCHED)
     helper = helper_of(sys.orig_argv)
     if mode is None or helper == "resource_tracker":
         return None
     import atexit  # only launched programs get here
 
-    from membudget.budget.reexec import keep_through_exec
     from membudget.budget.start import start
 
     write = _writer()

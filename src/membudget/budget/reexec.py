@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 LAUNCHED = "MEMBUDGET_LAUNCH"
+"""Tells a launched program how much to say: "lines" or "quiet"."""
+
 REQUIRE = "MEMBUDGET_LAUNCH_REQUIRE"
 """Names the process that is to end rather than run without a budget, if any: by its own pid, or by
 that of the supervisor that it runs "below"."""

@@ -231,15 +231,11 @@ class Sampling:
 
         failed = self._governor.tell.failed if self._governor is not None else _nowhere
 
-        def malloc() -> int | None:
-            heap = allocator.mallinfo()
-            return None if heap is None else heap.in_use
-
         if self._efficiency is None:
             self._efficiency = Efficiency(self._learn)
             self._efficiency.begin()
         sources = Sources(
-            malloc=malloc,
+            malloc=allocator.in_use,
             system=_system,
             parts=Parts(self._registry, failed).take,
             governed=self._registry.held_bytes,

@@ -72,7 +72,13 @@ MEMORY: Mapping[str, Any] = {
         }
     ],
     "untouched": [{**_ROW, "kind": "str", "why": "str"}],
-    "gc": {"is_enabled": "bool", "counts": ["size"], "collections": ["size"], "frozen": "size"},
+    "gc": {
+        "is_enabled": "bool",
+        "counts": ["size"],
+        "collections": ["size"],
+        "frozen": _OPTIONAL,
+        "keeps_shared?": "bool",
+    },
     "allocator": {
         "blocks": "size",
         "malloc_in_use?": "size",

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from membudget.budget.launch import VARIABLE
 from membudget.budget.naming import program_name
+from membudget.budget.reexec import LAUNCHED
 from membudget.errors import ProbeError
 from membudget.pressure import judge
 from membudget.probes.cgroup import cgroup_probe
@@ -84,7 +84,7 @@ def launched() -> list[int]:
             is_own = entry.stat().st_uid == os.getuid()
             if not (is_python and is_own) or _SUPERVISOR in (entry / "cmdline").read_bytes():
                 continue
-            if VARIABLE in environ_of(int(entry.name)):
+            if LAUNCHED in environ_of(int(entry.name)):
                 pids.append(int(entry.name))
         except (ProbeError, OSError):
             continue

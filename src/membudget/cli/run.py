@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from membudget.budget.interpreter import script_of
-from membudget.budget.launch import TREE, VARIABLE
-from membudget.budget.reexec import REQUIRE
+from membudget.budget.launch import TREE
+from membudget.budget.reexec import LAUNCHED, REQUIRE
 from membudget.cli.checkup.closed import of_other, unreached
 from membudget.cli.checkup.program import program_of
 from membudget.cli.pex import EXTRA, pex_of
@@ -22,7 +22,7 @@ from membudget.cli.restart.deaths import MOST, NOT_EXECUTABLE, NOT_FOUND
 from membudget.errors import ConfigError, ProbeError
 from membudget.governor.brake_children import note_launch_limit
 from membudget.probes.process import process_probe
-from membudget.settings.resolve import resolve
+from membudget.settings.resolve import DEFAULT, resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 from membudget.units import human_bytes, parse_seconds
 
@@ -158,11 +158,11 @@ def _variables(
     # The program, or what it starts, may run somewhere else.
     if config := options["config"] or os.environ.get(CONFIG_VARIABLE):
         variables[CONFIG_VARIABLE] = os.path.abspath(config)
-    if options["restart"] and settings.origins[EXIT_KEY] == "default":
+    if options["restart"] and settings.origins[EXIT_KEY] == DEFAULT:
         variables[SETTINGS[EXIT_KEY].variable] = "true"
     if options["malloc"]:
         variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
-    variables[VARIABLE] = "quiet" if options["quiet"] else "lines"
+    variables[LAUNCHED] = "quiet" if options["quiet"] else "lines"
     note_launch_limit(variables)
     if sys.platform == "linux":
         from membudget.host.told import launch_mark

@@ -70,7 +70,7 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _BEYOND
 
 
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Whether it is a number of a size that can be counted with."""
     # NaN is within no bounds.
     return (isinstance(value, float) and abs(value) < _BEYOND) or is_whole(value)
@@ -80,7 +80,7 @@ _SIMPLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (is_whole, "a whole number of less than 64 bits"),
     "size": (lambda value: is_whole(value) and value >= 0, "a whole number from 0 on"),
     "bound": (lambda value: is_whole(value) and value > 0, "a whole number from 1 on"),
-    "float": (is_number, "a number below 2^64"),
+    "float": (_is_number, "a number below 2^64"),
     "bool": (lambda value: isinstance(value, bool), "true or false"),
     "str": (lambda value: isinstance(value, str), "text"),
 }

@@ -19,7 +19,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from membudget.core import OWN
-from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.allocator import glibc_version
+from membudget.probes.kernel_files import status_bytes
 from membudget.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -248,8 +249,7 @@ def count_threads() -> int:
 
 def library_code() -> int:
     """Bytes of mapped library code (VmLib). Cost: 20 µs."""
-    text = b"\n" + (read_whole("/proc/self/status") or b"")
-    return (figure(text, b"\nVmLib:\t", b" kB\n") or 0) * KIB
+    return status_bytes(b"VmLib")
 
 
 def default_stack_size() -> int | None:
@@ -259,11 +259,7 @@ def default_stack_size() -> int | None:
     """
     import resource  # Linux only, where this is called
 
-    try:
-        is_glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    except (ValueError, OSError):
-        is_glibc = False
-    if not is_glibc:
+    if glibc_version() is None:
         return None
     soft, _hard = resource.getrlimit(resource.RLIMIT_STACK)
     return _STACK_UNLIMITED if soft == resource.RLIM_INFINITY else soft

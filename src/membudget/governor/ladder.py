@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
+from membudget.reclaimers.collect import BLOCK
 from membudget.reclaimers.combine import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause, forgive_own
 
 if TYPE_CHECKING:
@@ -50,9 +51,6 @@ gives back 28 KiB of 31 MiB is not worth another."""
 _RISE = 1 << 20
 _RISE_SHARE = 0.01
 """Bytes, and share of the limit, by which use above a floor rises that is asked about at once."""
-
-_BLOCK = 64
-"""Bytes taken for one freed block, as a collection's claim has it."""
 
 _MOST_GUESTS = 1024
 _DEBT = 4 << 20
@@ -258,7 +256,7 @@ class Ladder:
             error = caught
         measured = used - meter.estimate()
         let_go = held - self._registry.held_bytes()
-        blocks = (blocks - sys.getallocatedblocks()) * _BLOCK
+        blocks = (blocks - sys.getallocatedblocks()) * BLOCK
         did = max(claimed, measured, let_go, blocks) >= least or is_under_way
         if error is not None or not getattr(reclaimer, "paces_itself", False):
             seat.pause.count = _count(seat) or 0

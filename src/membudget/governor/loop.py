@@ -346,8 +346,8 @@ class Governor:
 
     def _judge(self, reading: Reading) -> Pressure:
         self._has_rung = False
-        marks = self.marks.resolved(reading.limit) if self._is_active else _NOWHERE
-        low, warning, critical, emergency, _ = marks
+        resolved = self.marks.resolved(reading.limit)
+        low, warning, critical, emergency, _ = resolved if self._is_active else _NOWHERE
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
         lines = low, stop, critical, emergency
@@ -375,6 +375,7 @@ class Governor:
             window=self._window,
             foretold=self.foretold,
             floor=self.floor.bytes,
+            lines=resolved,
         )
         self._count_time(reading.at)
         return self._judgement.pressure
@@ -441,28 +442,23 @@ class Governor:
         is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY
         if is_early:
             self._eager_at = now
-        for chore in self._all_chores():
-            self._do(chore, is_forced=is_early and getattr(chore, "comes_early", False))
+        self._run_chores(is_early=is_early)
 
     def maintain(self) -> None:
         """Run a slice of every chore, due or not; waits for a step under way as `reclaim` does."""
+        self._in_turn(lambda: self._run_chores(is_forced=True))
 
-        def run_all() -> int:
-            for chore in self._all_chores():
-                self._do(chore, is_forced=True)
-            return 0
-
-        self._in_turn(run_all)
-
-    def _all_chores(self) -> list[Chore]:
-        return [*self.chores, *self.registry.chores()]
-
-    def _do(self, chore: Chore, *, is_forced: bool) -> None:
-        try:
-            if is_forced or chore.due(self.clock.now()):
-                chore.run(self.clock.now() + SLICE)
-        except FOREIGN as error:  # foreign code is fenced
-            self.tell.failed(f"chore {chore.name}", error)
+    def _run_chores(self, *, is_early: bool = False, is_forced: bool = False) -> int:
+        """Run a slice of those that are due or brought forward, or of all; lets nothing go."""
+        now = self.clock.now
+        for chore in (*self.chores, *self.registry.chores()):
+            try:
+                is_brought = is_forced or (is_early and getattr(chore, "comes_early", False))
+                if is_brought or chore.due(now()):
+                    chore.run(now() + SLICE)
+            except FOREIGN as error:  # foreign code is fenced
+                self.tell.failed(f"chore {chore.name}", error)
+        return 0
 
     def _make_room(self, size: int) -> bool:
         """Have somebody free what is missing; whether the caller may wait for it."""

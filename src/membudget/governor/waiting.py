@@ -9,14 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 from membudget.core.native import Lock, RLock, poll
-from membudget.probes.kernel_files import close_own, identity
+from membudget.ownership import close_own, identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from membudget.core import Hint
-    from membudget.probes.kernel_files import Identity
-
+    from membudget.ownership import Identity
 
 _RING = b"!"
 _LOOK_EVERY = 1.0

@@ -27,8 +27,8 @@ from membudget.core.native import breathing
 from membudget.errors import ControlError
 from membudget.host.files import SOCKET, identity_at, remove_socket
 from membudget.host.wire import adopted, received, sent
-from membudget.probes.kernel_files import close_own
-from membudget.probes.kernel_files import identity as file_identity
+from membudget.ownership import close_own
+from membudget.ownership import identity as file_identity
 from membudget.units import one_line
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 from membudget.core.native import sleep
 from membudget.errors import ControlError
-from membudget.ownership import open_own
-from membudget.probes.kernel_files import identity
+from membudget.ownership import identity, open_own
 
 if TYPE_CHECKING:
-    from membudget.probes.kernel_files import Identity as FileIdentity
+    from membudget.ownership import Identity as FileIdentity
 
 SLOT = ".slot"
 SOCKET = ".sock"

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 from membudget.errors import ConfigError, ControlError, ProbeError
 from membudget.host.files import SLOT, SOCKET, TOLD, UNREACHED, identity_at, lock, remove_socket
 from membudget.host.identity import has_ended, identity_of, parse_stem
-from membudget.ownership import WRITABLE, open_folder, open_own
-from membudget.probes.kernel_files import identity
+from membudget.ownership import OTHERS, WRITABLE, identity, open_folder, open_own
 
 if TYPE_CHECKING:
     from membudget.host.identity import Identity
 
 ADVICE = "set agent.directory to a folder of your own"
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def claim_folder(path: str) -> str:
@@ -131,10 +128,10 @@ def _check(path: str, descriptor: int) -> None:
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid():
         raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
-    if status.st_mode & _OTHERS and not status.st_mode & stat.S_ISVTX and _is_ours(descriptor):
+    if status.st_mode & OTHERS and not status.st_mode & stat.S_ISVTX and _is_ours(descriptor):
         os.fchmod(descriptor, 0o700)
         status = os.fstat(descriptor)
-    if status.st_mode & _OTHERS:
+    if status.st_mode & OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         raise _refused(path, f"is open to others (mode {mode:o}) and must be ours alone (700)")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):

@@ -17,6 +17,7 @@ from membudget.host.files import TOLD, lock
 from membudget.host.folder import claim_folder
 from membudget.host.identity import identity_of
 from membudget.ownership import default_folder, open_own
+from membudget.units import LONGEST_NAME, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ class Told:
         except (MembudgetError, OSError):
             return True
         try:
-            return self._note(descriptor, _plain(subject), seconds, again=again)
+            return self._note(descriptor, one_line(subject, LONGEST_NAME), seconds, again=again)
         except (OSError, ValueError):
             return True
         finally:
@@ -108,8 +109,3 @@ def _parsed(text: str) -> list[tuple[str, tuple[str, float]]]:
         except ValueError:  # Cut off, or nobody's.
             continue
     return notes
-
-
-def _plain(text: str) -> str:
-    """A text without what divides the notes."""
-    return " ".join(text.split())[:200]

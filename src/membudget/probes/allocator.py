@@ -75,7 +75,7 @@ def allocator(maps: str = "/proc/self/maps", environ: Mapping[str, str] | None =
         ProbeError: The list is there and cannot be read.
     """
     mapped = os.fsdecode(read_whole(maps) or b"")
-    version = _glibc_version()
+    version = glibc_version()
     name = next((name for name in _REPLACEMENTS if f"/lib{name}" in mapped), None)
     if name is None:
         name = "glibc" if version else "musl" if "/ld-musl" in mapped else "other"
@@ -103,6 +103,12 @@ def mallinfo() -> Mallinfo | None:
         mmapped=found.hblkhd,
         took=time.monotonic() - began,
     )
+
+
+def in_use() -> int | None:
+    """Bytes that glibc has handed out, or None where it does not tell; as `mallinfo`."""
+    heap = mallinfo()
+    return None if heap is None else heap.in_use
 
 
 def trim() -> bool:
@@ -194,12 +200,13 @@ def load_unwinder() -> None:
     glibc seeks it when it is first needed, and aborts the process where it finds no address space
     for it by then. Takes 84 KiB.
     """
-    if _glibc_version() is not None and (library := libc()) is not None:
+    if glibc_version() is not None and (library := libc()) is not None:
         with suppress(OSError):
             type(library)("libgcc_s.so.1")
 
 
-def _glibc_version() -> str | None:
+def glibc_version() -> str | None:
+    """The version of the C library where that is glibc, such as "2.36"; else None."""
     try:
         text = os.confstr("CS_GNU_LIBC_VERSION")
     except (AttributeError, ValueError, OSError):

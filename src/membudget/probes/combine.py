@@ -188,11 +188,15 @@ def made_late(make: Callable[[], Probe]) -> Probe:
 
 def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
     limited = [reading for reading in readings if reading.limit is not None]
-    told = max(limited, key=lambda reading: reading.fraction) if limited else readings[0]
+    told = (limited or readings)[0]
+    if len(limited) > 1:  # At each tick: a lambda less.
+        told = max(limited, key=lambda reading: reading.fraction)
     parts: dict[str, int] = {}
     for reading in reversed(readings):
-        parts.update(reading.parts)
-    parts.update(told.parts)
+        if reading.parts:
+            parts.update(reading.parts)
+    if told is not readings[0]:
+        parts.update(told.parts)
     return Reading(
         # A reading told again by `every` may be older than the one before it: time never goes back.
         at=max([reading.at for reading in readings]),

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.errors import ProbeError
-from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.kernel_files import status_bytes
 
 if TYPE_CHECKING:
     from membudget.core import Reading
@@ -65,7 +65,6 @@ class HighWater:
 
     def _resident(self) -> int:
         try:
-            text = b"\n" + (read_whole(self._path) or b"")
-            return (figure(text, b"\nVmHWM:\t", b" kB\n") or 0) * 1024
+            return status_bytes(b"VmHWM", self._path)
         except (ProbeError, ValueError):  # Not told here: the readings tell what they saw.
             return 0

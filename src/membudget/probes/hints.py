@@ -29,16 +29,17 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ProbeError
-from membudget.probes.kernel_files import eventfd_id, identity
+from membudget.ownership import identity
+from membudget.probes.kernel_files import eventfd_id
 from membudget.probes.stall import PATH as PRESSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from membudget.core import Hint
+    from membudget.ownership import Identity
     from membudget.probes.cgroup import CgroupProbe
     from membudget.probes.cgroup_tree import Place
-    from membudget.probes.kernel_files import Identity
 
     _Attempt: TypeAlias = tuple[str, Callable[[], "KernelHint"]]
 

@@ -62,7 +62,7 @@ interpreter's own full collections wait for a quarter as well."""
 _DROP = 16 << 20
 """Bytes let go by holders that may have left garbage behind."""
 
-_BLOCK = 64
+BLOCK = 64
 """Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512."""
 
 _SECONDS_A_BLOCK = 100e-9
@@ -146,7 +146,7 @@ class Collect:
         after = sys.getallocatedblocks()
         took, ended = time.thread_time() - spent, self._clock.now()
         # Blocks that fell without a single object freed were free lists.
-        freed = max((before - after) * _BLOCK, size - self._own()) if self.objects else 0
+        freed = max((before - after) * BLOCK, size - self._own()) if self.objects else 0
         claimed = max(0, freed - (_faulted() - faults))
         if self._generation == FULL:
             self.learn(took, before)

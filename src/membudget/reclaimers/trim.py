@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.core import Rung, SystemClock
+from membudget.reclaimers.collect import SHORT
 from membudget.units import MIB
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ RISE = 16 * MIB
 
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
 """Seconds between two tries: at first, and at most."""
-
-SHORT = 0.05
-"""Seconds that a process may be stopped for while it is not pressed."""
 
 _SHARE, _LOOK_SHARE = 0.05, 0.002
 """Share of the time that giving back may take, and asking how much is free."""
@@ -52,7 +50,6 @@ class Trim:
         free: Bytes that the allocator holds free at the most, or None where that is not known;
             not asked for more than a five-hundredth of the time.
         is_pressed: Whether memory is so short that a long stall is better than what else comes.
-        rung: When it is asked.
 
     Attributes:
         paces_itself: It knows when to be left alone; the ladder's pauses do not.
@@ -60,6 +57,7 @@ class Trim:
     """
 
     paces_itself = True
+    rung = Rung.GENTLE
 
     def __init__(
         self,
@@ -69,11 +67,9 @@ class Trim:
         *,
         free: Callable[[], int | None] = lambda: None,
         is_pressed: Callable[[], bool] = lambda: False,
-        rung: Rung = Rung.GENTLE,
         clock: Clock | None = None,
     ) -> None:
         self.name = name
-        self.rung = rung
         self.given_back = 0
         self._release = release
         self._own = own

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.core.sample import PartSample, Sample
-from membudget.core.wire import is_number, is_whole
+from membudget.core.wire import is_whole
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ def _is_whole(value: Any) -> bool:
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "int": _is_whole,
-    "float": lambda value: is_number(value) and value >= 0,
+    "float": lambda value: (
+        _is_whole(value) or (isinstance(value, float) and 0 <= value < float("inf"))
+    ),
     "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "tuple[int, int, int]": lambda value: (

@@ -13,7 +13,7 @@ import contextlib
 import os
 
 from membudget.errors import MembudgetError
-from membudget.ownership import open_own, write_whole
+from membudget.ownership import close_own, identity, open_own, write_whole
 from membudget.sampling.form import BEGINS
 
 MOST_PLACES = 64
@@ -57,13 +57,13 @@ class Place:
                 os.close(self._lock)
                 raise
             else:
-                self._identity = _identity(self._lock)
+                self._identity = identity(self._lock)
                 return
         raise MembudgetError(f"{path} is not kept: {MOST_PLACES} processes keep one already")
 
     def is_ours(self) -> bool:
         """Whether the lock is still there: a program that becomes a daemon closes all it finds."""
-        return self._identity is not None and _identity(self._lock) == self._identity
+        return self._identity is not None and identity(self._lock) == self._identity
 
     def read(self) -> bytes | None:
         """What the file holds, or None where there is none, or nothing in it.
@@ -106,14 +106,5 @@ class Place:
 
     def close(self) -> None:
         """Let others have the place; in a forked child, let go of the parent's."""
-        identity, self._identity = self._identity, None
-        if identity is not None and _identity(self._lock) == identity:
-            os.close(self._lock)
-
-
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    try:
-        status = os.fstat(descriptor)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        expected, self._identity = self._identity, None
+        close_own(self._lock, expected)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 LONGEST = 1000
 """Characters of a line; a name has 200 at most, and the text of an error may have any number."""
 
-
 ALWAYS: tuple[type, ...] = (LeakSuspected, LimitForeseen, FloorFound)
 """Events of which a warning is told even to those who asked for quiet: what is done about it takes
 longer than the night."""

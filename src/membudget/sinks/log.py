@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Severity
 from membudget.core.native import Lock, poll
+from membudget.ownership import identity
 from membudget.sinks.lines import line_of, to_lines
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ class StandardError:
     """
 
     def __init__(self) -> None:
-        self._file = _identity()
+        self._file = identity(STDERR)
         self._lost = 0
         self._lock = Lock()
         self._process = os.getpid()
 
     def is_in_place(self) -> bool:
         """Whether the number still leads there."""
-        return self._file is not None and _identity() == self._file
+        return self._file is not None and identity(STDERR) == self._file
 
     def write(self, line: str) -> None:
         """Write a line, given without its end, or count it as lost. Any thread; cost: 5 µs."""
@@ -110,11 +111,3 @@ def _is_ready() -> bool:
     ready = poll()
     ready.register(STDERR, select.POLLOUT)
     return any(not state & (select.POLLERR | select.POLLHUP) for _, state in ready.poll(0))
-
-
-def _identity() -> tuple[int, int] | None:
-    try:
-        status = os.fstat(STDERR)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

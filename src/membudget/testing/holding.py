@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from membudget.errors import ProbeError
 from membudget.probes.allocator import trim
-from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.kernel_files import status_bytes
 from membudget.probes.process import process_probe
 
 if TYPE_CHECKING:
@@ -109,14 +109,9 @@ def _reset_mark() -> bool:
 
 
 def _mark() -> int:
-    return _status(b"VmHWM")
+    return status_bytes(b"VmHWM")
 
 
 def _resident() -> tuple[int, int]:
     """All resident bytes, and those of files among them."""
-    return _status(b"VmRSS"), _status(b"RssFile")
-
-
-def _status(key: bytes) -> int:
-    text = b"\n" + (read_whole("/proc/self/status") or b"")
-    return (figure(text, b"\n" + key + b":\t", b" kB\n") or 0) * 1024
+    return status_bytes(b"VmRSS"), status_bytes(b"RssFile")

@@ -35,7 +35,7 @@ class Scene:
         self.give_way = GiveWay(
             self.governor,
             self.memory.own,
-            lambda: self.looks.append("trim"),
+            lambda _size: self.looks.append("trim"),
             lambda: self.looks.append("look"),
         )
         self.governor.step()

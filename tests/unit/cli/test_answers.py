@@ -71,6 +71,12 @@ def words(answer: Any) -> list[str]:
     return [line(row), *details(row)]
 
 
+def test_a_heap_too_large_to_count_what_is_frozen_is_shown() -> None:
+    """From a million live blocks on a process does not count it."""
+    told = words({**ANSWER, "gc": {**ANSWER["gc"], "frozen": None, "keeps_shared": True}})
+    assert any("objects inherited and frozen" in one for one in told)
+
+
 def test_a_real_answer_is_shown() -> None:
     """All of it, and what the slot says of who it is."""
     told = "\n".join(words({**ANSWER, "pid": 8, "name": HOSTILE, "namespace": "other"}))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import diskcache  # type: ignore[import-untyped]  # only loaded by those who spill
 
 from membudget.errors import ConfigError, MembudgetError
-from membudget.ownership import CAREFUL, open_own
+from membudget.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,8 @@ class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
         if len(value) < self.min_file_size:
             return 0, _RAW, None, value
         name = f"{key}.val"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL
-        with open(os.open(os.path.join(self._directory, name), flags, 0o600), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(open_own(os.path.join(self._directory, name), flags), "wb") as file:
             file.write(value)
         return len(value), _BINARY, name, None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from membudget.bounded.spilling.index import INDEX
 from membudget.errors import ConfigError
-from membudget.ownership import open_own, safe_way
+from membudget.ownership import check_owner, open_own, safe_way
 
 if TYPE_CHECKING:
     from membudget.bounded.spilling.spill import Spill
@@ -28,6 +28,10 @@ except ImportError:  # Not a Unix.
 
 _MOST = 1000
 """Processes at a time, far beyond what one host runs of a program."""
+
+_ADVICE = (
+    "values come back through pickle, so name a folder of the program's own user, closed to others"
+)
 
 _ATTEMPTS = 10
 """Tries while others, who end, remove what is looked at."""
@@ -136,17 +140,7 @@ def check_own(path: str, status: os.stat_result) -> None:
     """
     if not stat.S_ISDIR(status.st_mode):
         raise ConfigError(f"spill directory {path} is not a folder: name one, or a path for one")
-    if status.st_uid != os.geteuid():
-        raise ConfigError(
-            f"spill directory {path} belongs to user {status.st_uid}, not to {os.geteuid()}: "
-            "values come back through pickle, so name a folder of the program's own user"
-        )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(
-            f"spill directory {path} may be written to by others (mode "
-            f"{stat.S_IMODE(status.st_mode):04o}): values come back through pickle, so chmod go-w "
-            "it, or name another"
-        )
+    check_owner(f"spill directory {path}", status, advice=_ADVICE)
 
 
 def _locked(base: str) -> tuple[int, str]:

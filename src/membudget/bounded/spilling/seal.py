@@ -15,14 +15,13 @@ import os
 import struct
 
 from membudget.errors import ConfigError
-from membudget.ownership import default_folder, read_own, safe_way
+from membudget.ownership import OTHERS, default_folder, open_own, read_own, safe_way
 
 SEAL_BYTES = 32
 KEY_BYTES = 32
 GENERATION_BYTES = 16
 
 _BEGINS = b"membudget key 1\n"
-_OTHERS = 0o077
 _FRAME = struct.Struct(">I")
 _NUMBER = struct.Struct(">Q")
 _ATTEMPTS = 10
@@ -78,7 +77,7 @@ def user_key(path: str | None = None) -> bytes:
     path = safe_way(path or f"{default_folder()}.key")
     length = len(_BEGINS) + KEY_BYTES
     for _ in range(_ATTEMPTS):
-        found = read_own(path, length, begins=_BEGINS, others=_OTHERS)
+        found = read_own(path, length, begins=_BEGINS, others=OTHERS)
         if found is None:
             _make(path)
         elif len(found) == length:
@@ -91,9 +90,8 @@ def user_key(path: str | None = None) -> bytes:
 def _make(path: str) -> None:
     """Make a key file, whole at once, unless another process was first."""
     part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(os.open(part, flags, 0o600), "wb") as file:
+        with open(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
             file.write(_BEGINS + new_key())
         with contextlib.suppress(FileExistsError):
             os.link(part, path)

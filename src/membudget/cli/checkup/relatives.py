@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from membudget.budget.interpreter import closed_by, flags_of, is_python
-from membudget.budget.launch import VARIABLE, helper_of
+from membudget.budget.launch import helper_of
+from membudget.budget.reexec import LAUNCHED
 from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.cli.checkup.meeting import folder_in
 from membudget.cli.outside import environ_of
@@ -113,7 +114,7 @@ def _without(one: Relative) -> Finding:
 def _python_without(one: Relative, environ: Mapping[str, str]) -> Finding:
     if helper_of(one.words):
         return ok(SUBJECT, f"{one.name} is a helper of multiprocessing's: it has no budget")
-    if VARIABLE not in environ:
+    if LAUNCHED not in environ:
         return warning(
             SUBJECT,
             f"{one.name} has no budget: `membudget run` did not start it, or not with its "
