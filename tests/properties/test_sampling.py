@@ -57,10 +57,14 @@ SAMPLES = SOUND | _samples(
 
 
 def _can_be(sample: Sample) -> bool:
-    """Whether all its figures are from 0 up and below 2^64."""
+    """Whether all its figures are finite and from 0 up, and the whole ones below 2^64."""
     parts = [value for part in sample.parts for value in part.as_dict().values()]
     figures = [*sample.as_dict().values(), *sample.gc_runs, *sample.gc_thresholds, *parts]
-    return all(0 <= one < 2**64 for one in figures if isinstance(one, (int, float)))
+    return all(
+        0 <= one < (2**64 if isinstance(one, int) else float("inf"))
+        for one in figures
+        if isinstance(one, (int, float))
+    )
 
 
 @given(samples=st.lists(SAMPLES, max_size=6), size=st.integers(1, 4))
