@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +88,49 @@ def test_what_a_program_froze_itself_is_left_to_it() -> None:
     finally:
         gc.unfreeze()
     assert not shared.is_frozen_by_program()
+
+
+def test_an_orphan_stays_frozen_while_its_siblings_share_its_pages() -> None:
+    """A launcher that forks its workers and ends leaves them one copy of what it made."""
+    shares = [100 * MIB]
+    shared, registry = SharedPages(lambda: 100 * MIB, lambda: shares[0]), Registry()
+    registry.add(shared)
+
+    def orphan(writer: int) -> None:
+        launcher = os.getpid()
+        if os.fork():
+            os._exit(0)
+        eventually(lambda: os.getppid() != launcher)
+        is_due = [shared.due(0.0)]
+        shares[0] = 10 * MIB
+        eventually(lambda: shared.due(float("inf")))
+        shared.run(0.0)
+        os.write(writer, b"%d%d" % (is_due[0], is_frozen()))
+
+    assert told_by_child(orphan) == b"00"
+
+
+@pytest.mark.parametrize(("left", "expected"), [(100 * MIB, b"0"), (MIB, b"1"), (None, b"0")])
+def test_what_only_a_child_holds_any_more_is_collected(left: int | None, expected: bytes) -> None:
+    """Its parent handed it over: kept, it would fill the room twice once it is replaced."""
+    shared, registry = SharedPages(lambda: 100 * MIB, lambda: left), Registry()
+    registry.add(shared)
+
+    class Model:
+        def __init__(self) -> None:
+            self.itself = self
+
+    model = Model()
+    there = weakref.ref(model)
+
+    def reload(writer: int) -> None:
+        nonlocal model
+        del model
+        gc.collect()
+        os.write(writer, b"%d" % (there() is None))
+
+    assert told_by_child(reload) == expected
+    assert shared._before_collection not in gc.callbacks  # The child's alone.
 
 
 def test_a_daemon_whose_parent_is_gone_is_as_it_was() -> None:

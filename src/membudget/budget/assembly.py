@@ -27,6 +27,7 @@ from membudget.probes.process import (
     ProcessProbe,
     process_probe,
     rlimit_probe,
+    shared_bytes,
 )
 from membudget.probes.system import system_probe
 from membudget.reclaimers.adopted.standard import StandardCaches
@@ -215,7 +216,7 @@ def build_governor(
     share, cooldown = settings["cleanup.gc_time_share"], settings["cleanup.cooldown"]
     # One collection for all who ask, so that together they keep to the share of the time and pause
     # where nothing is found; the cooldown holds below EMERGENCY only.
-    shared = SharedPages(own)
+    shared = SharedPages(own, shared_bytes)
     collection = Collect(
         time_share=share, own=own, held=registry.held_bytes, would_copy=shared.would_be_copied
     )

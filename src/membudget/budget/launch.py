@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
 
+_FIGURE = re.compile(r"\d[\d.]*")
+
 TREE = "MEMBUDGET_LAUNCH_TREE"
 """Where all that is launched together notes what was told: see `host.told`."""
 
@@ -126,9 +128,11 @@ class _News:
             return self._speaker == os.getpid() or not is_calm
         if isinstance(event, (PressureChanged, FloorFound)):
             pressure = event.pressure
-            is_own = isinstance(event, FloorFound) and not pressure.elsewhere
-            if pressure.source.startswith(_SHARED) and not is_own:
+            if pressure.source.startswith(_SHARED):
                 seen = f"{type(event).__name__} {pressure.level.name} {pressure.source}"
+                if isinstance(event, FloorFound) and not pressure.elsewhere:
+                    # Ten workers of one kind hold the same, each a little more or less.
+                    seen += f" {_FIGURE.sub('', event.held_by)}"
                 return self._told.is_news(seen, _LEVEL_FOR, again=True)
         return True
 

@@ -126,6 +126,7 @@ class FloorFound(Record):
         kept: Bytes above the floor that holders may keep.
         held_by: Where the memory lies, in words, or "".
         culprit: What a leak was last said to be in, or "".
+        is_last: Whether it is an EMERGENCY, and holders have nothing to let go of beyond that.
     """
 
     at: float
@@ -133,12 +134,12 @@ class FloorFound(Record):
     kept: int
     held_by: str = ""
     culprit: str = ""
+    is_last: bool = False
 
     @property
     def severity(self) -> Severity:
-        """ERROR at EMERGENCY, else WARNING."""
-        is_last = self.pressure.level is Level.EMERGENCY
-        return Severity.ERROR if is_last else Severity.WARNING
+        """ERROR where nothing is left, else WARNING."""
+        return Severity.ERROR if self.is_last else Severity.WARNING
 
 
 class Reclaimed(Record):

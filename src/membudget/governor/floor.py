@@ -1,56 +1,61 @@
-"""The floor: what use stands at though holders let go, and what they may hold above it.
+"""The floor: what use stands at whatever holders let go of, and what they may hold above it.
 
 Where what is too much is held elsewhere (an allocator that keeps what was freed, model weights,
 preallocated pools, neighbours in the group), shrinking holders never ends: a hot cache is held at
-nothing for good, at no gain. So the outcome of shrinking is watched. Holders let go of half of what
-they held, or of all that was too much, or hold a quarter of that at most, or were idle; use fell by
-less than half of what they let go and stands above the low mark without them: that is a floor. From
-then on they are left a *working set* above it, at least what they held when the floor rose and at
-least half of the room to the critical mark, to just below the emergency mark: use may go up to the
-*line*, and only what lies above is asked for.
+nothing for good, at no gain. So where use is too high, and what holders do not count stands near
+the low mark by itself for a while (a second; longer where the allocator still has to give back what
+they let go of), that is a floor. From then on holders keep a *working set* above it:
 
-What others in the group hold needs no trial: where that alone lies above the low mark, nothing that
-this process lets go brings use below it.
+- what they held when the floor rose, as far as use has shown that it fits, or the floor rose by
+  more than the holes that they may have left;
+- or, more and more over a minute, half of the room to the critical mark: weights that were loaded
+  at the start are no reason to cache nothing, and a minute shows most of what comes and goes;
+- at most what leaves room for the highest that has come and gone lately, below the *top*, which
+  lies just beneath the emergency mark.
+
+Use may go up to the *line*, floor and working set. Above it holders are asked for what they hold
+beyond their working set; above the top for all that it takes. A floor that rises while holders take
+much in may be their own (values weighed too light, holes they left), so it takes from their working
+set; while they are idle, the line rises with it.
 
 The floor falls with use. What refills holes that the allocator kept raises no use, and does not
-count as a fall. It is forgotten once it lies well below the low mark, or once use has rested below
-the mark where caches stop for as long as memory needs to settle. So neither state lasts: a floor
-that is there is found again within a settling time, and one that is gone is forgotten within one.
+count as a fall. It is forgotten once it lies well below the low mark, or once use has rested there
+for as long as memory needs to settle. So neither state lasts: a floor that is there is found again
+within a settling time, and one that is gone is forgotten within one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from membudget.core import Reading
 
-Lines: TypeAlias = tuple[float, float, float, float]
-
-_GONE = 0.9
-"""Share of the low mark below which a floor is none."""
-
-_STILL = 1 / 64
-"""Share of the limit by which holders fall while they are still letting go, and within which what
-they take in does not make them the ones that press."""
+_NEAR, _GONE = 0.9, 0.85
+"""Shares of the low mark from which a floor is one, and below which it is none any more."""
 
 _SHOWS, _GIVEN_BACK = 1 / 5, 6 / 5
-"""Share of the settling time after which letting go has shown or has not, and after which caches
-have been asked to give back what the allocator kept of it. A floor found too soon is forgotten as
-soon as use falls; one found late is paid for in misses."""
+"""Shares of the settling time after which a floor is believed: at once, or where the allocator
+keeps what holders let go of, once they have been asked to give it back. One found too soon is
+forgotten as soon as use falls; one found late is paid for in misses."""
 
-_SPENT = 1 / 4
-"""Share of what is too much up to which all that holders hold would not cure it, were it weighed
-four times too light."""
+_LITTLE = 1 / 64
+"""Share of the limit that holders have above any floor that leaves room for it, that lies between
+the top and the emergency mark, and up to which what they take in does not make them those who
+press."""
 
-_NOTHING = 1 / 256
-"""Share of the limit by which use falls by chance."""
+_GROWS_FOR, _REMEMBERED = 60.0, 300.0
+"""Seconds in which the working set grows to half of the room to the critical mark, and for which at
+least it is remembered what came and went."""
 
-_ROOM_AT_THE_END = 1 / 4
-"""Share of the room to the limit that holders get above a floor, however high."""
 
-_ROOM_OVER_THE_LIMIT = 1 / 64
-"""Share of a limit that they get where the floor alone is over it."""
+class Lines(NamedTuple):
+    """Marks in bytes."""
+
+    low: float
+    stop: float
+    critical: float
+    emergency: float
 
 
 class Floor:
@@ -69,18 +74,24 @@ class Floor:
         self.settle = settle
         self.forget()
 
-    def forget(self) -> None:
+    def forget(self, held: int = 0) -> None:
         """Know nothing: at first, in a forked child, and when it is gone."""
         self.bytes = 0
-        self.line = 0.0
+        self.line = self._top = 0.0
         self.is_elsewhere = False
+        self._held = self._held_before = held
+        self._apart_before = 0
+        self._pressed_since: float | None = None
+        self._peak = 0
         self._kept = 0
+        self._found = 0.0
         self._calm_since: float | None = None
-        self._held_before = 0
-        self._pressed: tuple[float, int, int, int, int] | None = None
+        self._highest = (0, 0)  # What holders do not count: these five minutes, those before.
+        self._highest_since = 0.0
+        self._lowest = (0.0, 0, 0)  # Since when, how low it was, what had been taken in then.
 
     def follow(
-        self, reading: Reading, held: int, taken_in: int, marks: Lines, *, unshown: int = 0
+        self, reading: Reading, held: int, taken_in: int, lines: Lines, *, unshown: int = 0
     ) -> None:
         """Take note of one reading.
 
@@ -88,79 +99,97 @@ class Floor:
             reading: What is used, and the limit.
             held: Bytes that all holders count.
             taken_in: Bytes that they took in since the start.
-            marks: In bytes: low, where caches stop growing, critical, emergency.
-            unshown: Bytes of what they let go that the meter has not shown.
+            lines: The marks; `stop` is where caches stop growing.
+            unshown: Bytes of what they let go of that the meter has not shown.
         """
-        used, limit, (low, stop, _, _) = reading.used, reading.limit, marks
-        if used <= low and not self.bytes:
-            self._pressed, self._held_before = None, held
+        used, limit, at = reading.used, reading.limit, reading.at
+        if used <= lines.low and not self.bytes:
+            self._be_calm(held, used - held)
             return
         if limit is None:
-            self.forget()
+            self.forget(held)
             return
+        self._held = held
+        others = reading.elsewhere
+        self.is_elsewhere = others > lines.low
+        apart = max(0, used - held)
         if self.bytes:
-            self._fall(used, held, low, stop, reading.at)
-        others = reading.elsewhere if used > low else 0
-        self.is_elsewhere = others > low
-        if self.is_elsewhere:
+            self._go_on(reading, apart, taken_in, limit, lines)
+        elif self.is_elsewhere:
             # By count: nobody need be shrunk to see it.
-            kept = self._kept if self.bytes else max(held, self._held_before)
-            self._learn(used - min(held, used - others), kept, marks, limit)
-        elif used <= max(stop, self.line):
-            self._pressed = None
-            if not self.bytes:
-                self._held_before = held
+            self._held_before, self._peak = max(held, self._held_before), used
+            self._learn(max(others, apart), taken_in, at)
         else:
-            self._try(reading, held, taken_in, marks, unshown)
+            self._press(used, apart, taken_in, at, lines, has_holes=unshown > limit * _LITTLE)
+        if self.bytes:
+            self._draw(limit, at, lines)
 
     def over(self, used: int) -> int:
-        """Bytes above the line; all that holders need to let go of."""
-        return max(0, used - int(self.line))
+        """Bytes that holders are to let go of."""
+        is_within = self._held <= self.line - self.bytes and used <= self._top
+        return 0 if is_within else max(0, used - int(self.line))
 
-    def _fall(self, used: int, held: int, low: float, stop: float, at: float) -> None:
-        if used > stop:
+    def _press(
+        self, used: int, apart: int, taken_in: int, at: float, lines: Lines, *, has_holes: bool
+    ) -> None:
+        """Use is too high, and no floor known: what of it is beyond shrinking, by itself?"""
+        if used <= _calm(lines) or apart <= lines.low * _NEAR:
+            self._be_calm(self._held, apart)
+            return
+        if self._pressed_since is None:
+            self._pressed_since, self._peak = at, 0
+        self._peak = max(self._peak, used)
+        self._held_before = max(self._held_before, self._held)
+        if at - self._pressed_since >= self.settle * (_GIVEN_BACK if has_holes else _SHOWS):
+            self._learn(apart, taken_in, at)
+
+    def _be_calm(self, held: int, apart: int) -> None:
+        self._pressed_since, self._held_before, self._apart_before = None, held, apart
+
+    def _learn(self, bottom: int, taken_in: int, at: float) -> None:
+        self.bytes = bottom
+        rose = bottom - self._apart_before - max(0, self._held_before - self._held)
+        self._kept = max(0, min(self._held_before, max(self._peak - bottom, rose)))
+        self._found = self._highest_since = at
+        self._highest = (bottom, 0)
+        self._lowest = (at, bottom, taken_in)
+        self._calm_since = None
+
+    def _go_on(self, reading: Reading, apart: int, taken_in: int, limit: int, lines: Lines) -> None:
+        """A floor is known: it may fall at once, and rise once it has stood for a while."""
+        used, at = reading.used, reading.at
+        if used > _calm(lines):
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = at
-        bottom = used - max(0, held - self._kept)
-        if bottom < self.bytes:
-            self.line -= self.bytes - bottom
-            self.bytes = bottom
+        self.bytes = min(self.bytes, used - max(0, self._held - self._held_before))
         rested = self._calm_since is not None and at - self._calm_since >= self.settle
-        if self.bytes < low * _GONE or rested:
-            self.forget()
-            self._held_before = held
-
-    def _try(self, reading: Reading, held: int, taken_in: int, marks: Lines, unshown: int) -> None:
-        """Use is above the line: see what comes of the holders' letting go."""
-        at, used, limit = reading.at, reading.used, reading.limit or 0
-        if self._pressed is None:
-            self._held_before = max(held, self._kept, self._held_before)
-            self._pressed = (at, used, self._held_before, held, taken_in)
-        since, used_then, held_then, lowest, taken_then = self._pressed
-        if held < lowest - limit * _STILL:
-            self._pressed = (at, used_then, held_then, held, taken_in)
+        if self.bytes < lines.low * _GONE or rested:
+            self.forget(self._held)
             return
-        let_go, fell, apart = held_then - held, used_then - used, used - held
-        has_holes = unshown > limit * _STILL
-        if at - since < self.settle * (_GIVEN_BACK if has_holes else _SHOWS):
-            return
-        too_much = used_then - max(marks[0], self.line)
-        is_tried = held <= held_then / 2 or let_go >= too_much
-        is_spent = held <= (used - marks[0]) * _SPENT or taken_in - taken_then <= limit * _STILL
-        self._pressed = None
-        if (
-            apart > marks[0]
-            and (is_tried or is_spent)
-            and fell <= max(let_go / 2, limit * _NOTHING)
-        ):
-            self._learn(apart, held_then, marks, limit)
+        if at - self._highest_since >= _REMEMBERED:
+            self._highest, self._highest_since = (0, self._highest[0]), at
+        self._highest = (max(self._highest[0], apart), self._highest[1])
+        since, lowest, taken_then = self._lowest
+        lowest = min(lowest, apart)
+        self._lowest = (since, lowest, taken_then)
+        if at - since >= self.settle:
+            if lowest > self.bytes:
+                if taken_in - taken_then > limit * _LITTLE:
+                    self._kept = max(0, self._kept - (lowest - self.bytes))
+                self.bytes = lowest
+            self._lowest = (at, apart, taken_in)
 
-    def _learn(self, bottom: int, kept: int, marks: Lines, limit: int) -> None:
-        room, (_, _, critical, emergency) = limit - bottom, marks
-        end = room * _ROOM_AT_THE_END if room > 0 else limit * _ROOM_OVER_THE_LIMIT
-        self.bytes, self._kept = bottom, kept
-        self.line = min(
-            bottom + max(kept, (critical - bottom) / 2, end),
-            max(emergency - limit * _STILL, bottom + end),
-        )
+    def _draw(self, limit: int, at: float, lines: Lines) -> None:
+        room = limit - self.bytes
+        little = limit * _LITTLE if room <= 0 else min(limit * _LITTLE, room / 4)
+        self._top = max(lines.emergency - limit * _LITTLE, self.bytes + little)
+        grown = min(1.0, (at - self._found) / _GROWS_FOR) * (lines.critical - self.bytes) / 2
+        fits = self._top - max(self._highest)
+        working_set = max(little, min(max(self._kept, grown), fits))
+        self.line = min(self.bytes + working_set, self._top)
+
+
+def _calm(lines: Lines) -> float:
+    """Use up to which nothing presses: caches that are full rest at `stop`, from below."""
+    return (lines.low + lines.stop) / 2

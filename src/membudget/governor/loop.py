@@ -19,7 +19,7 @@ from membudget.core import (
 )
 from membudget.core.native import Lock, get_ident
 from membudget.governor.admission import Admission, Lease
-from membudget.governor.floor import Floor
+from membudget.governor.floor import Floor, Lines
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
 from membudget.governor.snapshots import INTERVAL, Snapshots
 from membudget.governor.telling import FOREIGN, Teller
@@ -350,7 +350,7 @@ class Governor:
         low, warning, critical, emergency, _ = resolved if self._is_active else _NOWHERE
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
-        lines = low, stop, critical, emergency
+        lines = Lines(low, stop, critical, emergency)
         self.floor.follow(reading, held, self.meter.taken_in, lines, unshown=self.ladder.credit)
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
@@ -418,7 +418,9 @@ class Governor:
         pressure, now = self.pressure, self.clock.now()
         if not pressure.floor or not pressure.level:
             return
-        news = 2 if pressure.level is Level.EMERGENCY else 1
+        is_high = pressure.used >= self.marks.resolved(pressure.limit)[Level.EMERGENCY]
+        is_last = is_high and not self.floor.over(pressure.used)
+        news = 2 if is_last else 1
         if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
             return
         self._floor_told, self._floor_told_at = news, now
@@ -433,6 +435,7 @@ class Governor:
                 at=now,
                 pressure=pressure,
                 kept=max(0, int(self.floor.line) - self.floor.bytes),
+                is_last=is_last,
                 held_by=held_by,
                 culprit=self.tell.suspect,
             )

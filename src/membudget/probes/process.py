@@ -208,6 +208,15 @@ class LateProcessProbe:
             found.close()
 
 
+def shared_bytes() -> int | None:
+    """Memory of this process, other than files, that others have as well; None if untold.
+
+    Cost: 2.5 ms, and 10 ms more for each resident GB.
+    """
+    shared = figure(read_whole("/proc/self/smaps_rollup") or b"", b"\nShared_Dirty:", b" kB\n")
+    return None if shared is None else shared * 1024
+
+
 def process_probe(
     pid: int | None = None, proc: str = "/proc"
 ) -> ProcessProbe | PortableProcessProbe:

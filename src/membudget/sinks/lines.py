@@ -11,7 +11,6 @@ from membudget.core import (
     FloorFound,
     Late,
     LeakSuspected,
-    Level,
     LimitExceeded,
     LimitForeseen,
     PressureChanged,
@@ -113,7 +112,7 @@ def _pressure_changed(event: PressureChanged) -> str:
 def _floor(event: FloorFound) -> str:
     pressure = event.pressure
     why = f": {event.held_by}" if event.held_by else ""
-    if pressure.level < Level.EMERGENCY:
+    if not event.is_last:
         return (
             f"shrinking does not bring it below {human_bytes(pressure.floor)} of "
             f"{human_bytes(pressure.limit or 0)}{why}; caches keep {human_bytes(event.kept)} and "

@@ -7,7 +7,7 @@ import pytest
 from fakes import MIB
 from floors import LIMIT, Scene
 from membudget.core import OWN, FloorFound, Level, PressureChanged, Reading, Severity
-from membudget.governor.floor import Floor
+from membudget.governor.floor import Floor, Lines
 
 
 def test_a_hot_cache_above_a_floor_is_whole_again() -> None:
@@ -39,7 +39,7 @@ def test_a_cache_that_begins_above_a_floor_gets_half_of_the_room_to_critical() -
     scene = Scene()
     scene.run(300, 10)
     cache = scene.cache(100)
-    scene.run(300, 60)
+    scene.run(300, 400, every=0.5)
     assert cache.holds >= 25 * MIB
     assert scene.memory.used <= 0.9 * LIMIT * MIB
 
@@ -125,7 +125,7 @@ def test_a_level_reached_again_is_told_as_a_detail() -> None:
     assert raised[-1].again >= 4
 
 
-@pytest.mark.parametrize(("held", "is_floor"), [(3, True), (60, False)])
+@pytest.mark.parametrize(("held", "is_floor"), [(3, True), (100, False)])
 def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to_nothing(
     held: int, *, is_floor: bool
 ) -> None:
@@ -134,6 +134,6 @@ def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to
     for step in range(200):
         taken_in += 20 * MIB
         reading = Reading(at=step * 0.1, used=330 * MIB, limit=LIMIT * MIB)
-        lines = (0.7 * LIMIT * MIB, 0.72 * LIMIT * MIB, 0.9 * LIMIT * MIB, 0.95 * LIMIT * MIB)
+        lines = Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
         floor.follow(reading, held * MIB, taken_in, lines)
     assert (floor.bytes > 0) is is_floor
