@@ -77,7 +77,7 @@ class Floor:
     def forget(self, held: int = 0) -> None:
         """Know nothing: at first, in a forked child, and when it is gone."""
         self.bytes = 0
-        self.line = self._top = 0.0
+        self.line = self._top = self._working_set = 0.0
         self.is_elsewhere = False
         self._held = self._held_before = held
         self._apart_before = 0
@@ -126,7 +126,7 @@ class Floor:
 
     def over(self, used: int) -> int:
         """Bytes that holders are to let go of."""
-        is_within = self._held <= self.line - self.bytes and used <= self._top
+        is_within = self._held <= self._working_set and used <= self._top
         return 0 if is_within else max(0, used - int(self.line))
 
     def _press(
@@ -186,8 +186,9 @@ class Floor:
         self._top = max(lines.emergency - limit * _LITTLE, self.bytes + little)
         grown = min(1.0, (at - self._found) / _GROWS_FOR) * (lines.critical - self.bytes) / 2
         fits = self._top - max(self._highest)
-        working_set = max(little, min(max(self._kept, grown), fits))
-        self.line = min(self.bytes + working_set, self._top)
+        self._working_set = max(little, min(max(self._kept, grown), fits))
+        # A floor that is rising has not stood long enough to be told, and is there all the same.
+        self.line = min(max(self.bytes, self._lowest[1]) + self._working_set, self._top)
 
 
 def _calm(lines: Lines) -> float:
