@@ -137,3 +137,31 @@ def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to
         lines = Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
         floor.follow(reading, held * MIB, taken_in, lines)
     assert (floor.bytes > 0) is is_floor
+
+
+def test_what_comes_and_goes_above_a_floor_keeps_its_room() -> None:
+    """A request of 60 MiB every five seconds: the cache stops where the next one still fits."""
+    scene = Scene()
+    scene.run(290, 20)
+    cache = scene.cache(100)
+    for _ in range(30):
+        scene.run(350, 1)
+        scene.run(290, 4)
+    assert cache.holds <= (0.95 * LIMIT - 350) * MIB
+    assert cache.holds >= LIMIT * MIB // 64
+    scene.run(290, 700, every=1.0)
+    assert cache.holds >= 30 * MIB, "what has not come for ten minutes is not waited for"
+
+
+def test_a_working_set_is_left_alone_while_something_comes_and_goes() -> None:
+    """A hot cache that fits beside the highest use is not emptied at each swing."""
+    scene = Scene()
+    cache = scene.cache(30)
+    scene.run(60, 5)
+    scene.run(290, 20)
+    held = []
+    for _ in range(20):
+        scene.run(335, 2)
+        scene.run(290, 3)
+        held.append(cache.holds)
+    assert min(held[5:]) == 30 * MIB
