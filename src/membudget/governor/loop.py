@@ -59,6 +59,10 @@ would ring the same bell all day."""
 FLOOR_TOLD_EVERY = 6 * 3600.0
 """Seconds after which it is told again that shrinking does not lower what is used."""
 
+CHILD_RESTS = 60.0
+"""Seconds before a forked child of a program that knows nothing of it takes its first sample: what
+that loads and touches is the child's own memory, and most children live for less."""
+
 EAGER_CHORES_EVERY = 1.0
 """Seconds between two runs of the chores brought forward above the low mark."""
 
@@ -331,6 +335,8 @@ class Governor:
         if self._reopen is not None:
             self._reopen()
         self._begin()
+        if self.gives_way:
+            self._snapshots.begin(CHILD_RESTS)
 
     def _read(self) -> Reading | None:
         try:

@@ -41,12 +41,14 @@ class Snapshots:
         self._take = take
         self.begin()
 
-    def begin(self) -> None:
-        """Know of none yet: at first, and in a forked child."""
-        self._at = float("-inf")
+    def begin(self, rest: float = 0.0) -> None:
+        """Know of none yet: at first, and in a forked child, with seconds to wait for the first."""
+        self._at, self._rest = float("-inf"), min(rest, self._interval)
 
     def follow(self, reading: Reading, pressure: Pressure, *, is_starting: bool = False) -> None:
         """Tell one where it is time; a start does not wait for a sample: the next step takes it."""
+        if self._rest:
+            self._at, self._rest = reading.at + self._rest - self._interval, 0.0
         is_early = is_starting and self._take is not None
         if is_early or reading.at - self._at < self._interval:
             return
