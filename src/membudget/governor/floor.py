@@ -44,6 +44,10 @@ _LITTLE = 1 / 64
 the top and the emergency mark, and up to which what they take in does not make them those who
 press."""
 
+_AT_LEAST = 8 << 20
+"""Bytes between the top and the emergency mark at least: what threads take in at full speed while
+one of them waits for the interpreter."""
+
 _GROWS_FOR, _REMEMBERED = 60.0, 300.0
 """Seconds in which the working set grows to half of the room to the critical mark, and for which at
 least it is remembered what came and went."""
@@ -183,7 +187,7 @@ class Floor:
     def _draw(self, limit: int, at: float, lines: Lines) -> None:
         room = limit - self.bytes
         little = limit * _LITTLE if room <= 0 else min(limit * _LITTLE, room / 4)
-        self._top = max(lines.emergency - limit * _LITTLE, self.bytes + little)
+        self._top = max(lines.emergency - max(limit * _LITTLE, _AT_LEAST), self.bytes + little)
         grown = min(1.0, (at - self._found) / _GROWS_FOR) * (lines.critical - self.bytes) / 2
         fits = self._top - max(self._highest)
         self._working_set = max(little, min(max(self._kept, grown), fits))

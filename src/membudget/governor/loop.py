@@ -129,7 +129,7 @@ class Governor:
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
         self._own = own
-        self._has_rung = False
+        self._has_rung, self._own_then = False, 0
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.floor = Floor(settle)
@@ -208,14 +208,16 @@ class Governor:
     def _seen_by_inserts(self) -> int:
         """The process's own figure, for who inserts.
 
-        Where the thread is missing it is sought; where holders took in much since the last step,
-        the next one comes soon: the limit may be another one by now.
+        Where the thread is missing it is sought; where the process grew much since the last step,
+        the next one comes soon: the limit may be another one by now. What is taken in for what is
+        let go of is no reason: what a step sets right at the meter is paid for.
         """
         self.watch.seek()
-        if self.meter.claimed >= RISE and not self._has_rung:
+        own = 0 if self._own is None else self._own()
+        if own - self._own_then >= RISE and not self._has_rung:
             self._has_rung = True
             self.watch.nudge()
-        return 0 if self._own is None else self._own()
+        return own
 
     @property
     def peak(self) -> int:
@@ -394,6 +396,7 @@ class Governor:
                 own = self._seen_by_inserts()
             except FOREIGN:  # What cannot be read is told already.
                 own = 0
+        self._own_then = own
         return own
 
     def _count_time(self, now: float) -> None:
