@@ -96,7 +96,7 @@ NO_THREADS = """
         go.wait()
         planned.begin()
 
-    go, planned = threading.Event(), PlannedExit(0.2)
+    go, planned = threading.Event(), PlannedExit(2.0)
     governor = threading.Thread(target=begin)
     governor.start()
     room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
