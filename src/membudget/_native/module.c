@@ -3,6 +3,7 @@
    It keeps types and functions of the program in variables of its own, so it serves the main
    interpreter alone: before 3.12 the interpreter itself does not refuse it to others. */
 
+#include "kernel_files.h"
 #include "table.h"
 
 #ifdef __GLIBC__
@@ -25,6 +26,10 @@ trim(PyObject *module, PyObject *nothing)
 }
 
 static PyMethodDef functions[] = {
+#if !defined(_WIN32)
+    {"read_descriptor", read_descriptor, METH_O, "The text of an open file, the GIL held."},
+    {"read_path", read_path, METH_O, "The text of a file by its path, the GIL held."},
+#endif
     {"trim", trim, METH_NOARGS, "Give back pages that malloc holds free; whether there were any."},
     {NULL, NULL, 0, NULL},
 };

@@ -21,7 +21,6 @@ from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.combine import capped, every, made_late, or_else, tightest, while_limited
 from membudget.probes.elsewhere import where_held
 from membudget.probes.hints import kernel_hints
-from membudget.probes.kernel_files import keep_the_gil
 from membudget.probes.process import (
     LateProcessProbe,
     ProcessProbe,
@@ -91,7 +90,7 @@ class Sources:
         self._used = self._looked_at = 0
         sources: list[Probe] = [self._read_own]
         try:
-            self.cgroup = cgroup_probe()
+            self.cgroup = cgroup_probe(own=self.process.own_bytes)
         except (ProbeError, ValueError) as error:
             self.failures.append(("cgroup", error))
         limits = rlimit_probe(self.process, lambda soft: self.original_limit(soft))  # noqa: PLW0108  # set later
@@ -224,9 +223,6 @@ def build_governor(
     young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
     standard = throttled(StandardCaches(own), cooldown)
 
-    # Here and not on the thread: an import under way in a thread when the process forks would
-    # leave that module locked in the child for ever.
-    keep_the_gil()
     allocators = sources.allocators
     malloc = allocators.malloc
 

@@ -74,7 +74,7 @@ def allocator(maps: str = "/proc/self/maps", environ: Mapping[str, str] | None =
     Raises:
         ProbeError: The list is there and cannot be read.
     """
-    mapped = os.fsdecode(read_whole(maps) or b"")
+    mapped = os.fsdecode(read_whole(maps, takes_long=True) or b"")
     version = glibc_version()
     name = next((name for name in _REPLACEMENTS if f"/lib{name}" in mapped), None)
     if name is None:

@@ -9,9 +9,10 @@ containers are resized while they run. In between, one group is read.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from membudget.core import Reading
+from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 from membudget.probes.cgroup_files import Group
 from membudget.probes.cgroup_tree import membership, visible_groups
@@ -40,6 +41,8 @@ class CgroupProbe:
     Args:
         pid: The process, or None for this one.
         root: The folder that holds proc and sys.
+        own: Reads the process's own bytes, told with the group's as they stood at that moment:
+            what it grew since is counted from there.
         now: Monotonic seconds.
 
     Raises:
@@ -47,8 +50,8 @@ class CgroupProbe:
     """
 
     __slots__ = (
-        "_due", "_groups", "_limit", "_membership", "_now", "_pid", "_ram", "_root", "_watched",
-        "source",
+        "_due", "_groups", "_limit", "_membership", "_now", "_own", "_pid", "_ram", "_root",
+        "_watched", "source",
     )  # fmt: skip
 
     def __init__(
@@ -56,9 +59,11 @@ class CgroupProbe:
         pid: int | None = None,
         root: str = "/",
         *,
+        own: Callable[[], int] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pid, self._root, self._now = pid, root.rstrip("/"), now
+        self._own = own
         meminfo = b"\n" + (read_whole(f"{self._root}/proc/meminfo") or b"")
         ram = figure(meminfo, b"\nMemTotal:", b" kB\n")
         self._ram = ram * 1024 if ram is not None else None
@@ -80,15 +85,27 @@ class CgroupProbe:
         if at >= self._due:
             self._look_around(at)
         try:
-            parts = self._watched.use()
+            parts = self._use()
         except ProbeError:
             # Gone, or closed by the program, which may close what it did not open: once more.
             self.close()
             self._look_around(at)
-            parts = self._watched.use()
+            parts = self._use()
         return Reading(
             at=at, used=parts["cgroup"], limit=self._limit, source=self.source, parts=parts
         )
+
+    def _use(self) -> dict[str, int]:
+        # The process first: where others run in between, what it grew meanwhile counts twice,
+        # which is safer than not at all.
+        own = None
+        if self._own is not None:
+            with suppress(ProbeError):  # The process may be unreadable where its group is not.
+                own = self._own()
+        parts = self._watched.use()
+        if own is not None:
+            parts[OWN] = own
+        return parts
 
     def look_soon(self) -> None:
         """Look around at the next call."""
@@ -166,7 +183,11 @@ class CgroupProbe:
 
 
 def cgroup_probe(
-    pid: int | None = None, root: str = "/", *, now: Callable[[], float] = time.monotonic
+    pid: int | None = None,
+    root: str = "/",
+    *,
+    own: Callable[[], int] | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> CgroupProbe | None:
     """A probe of a process's memory cgroup, or None where no memory controller can be seen.
 
@@ -174,7 +195,7 @@ def cgroup_probe(
         ProbeError: There is one, and a file of it cannot be read.
     """
     try:
-        return CgroupProbe(pid, root, now=now)
+        return CgroupProbe(pid, root, own=own, now=now)
     except _NoControllerError:
         return None
 

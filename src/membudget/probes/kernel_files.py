@@ -1,14 +1,22 @@
-"""The kernel's small text files: kept open and read with pread, or read whole once."""
+"""The kernel's small text files: kept open and read with pread, or read whole once.
+
+The compiled core reads them without letting go of the GIL: beside threads that compute, each read
+that lets go of it waits up to 5 ms to have it back, so that a tick of four reads takes 20 ms
+instead of 20 µs, and its figures are of four moments.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
+from membudget._native import core
 from membudget.errors import ProbeError
 from membudget.ownership import Identity, close_own, identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CHUNK = 8192
 """Bytes asked for at once: the longest of these files, a cgroup's memory.stat, has about 2 KiB."""
@@ -16,7 +24,12 @@ _CHUNK = 8192
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
 
 
-_Buffer: TypeAlias = "tuple[int, memoryview, object]"
+def _pread(descriptor: int) -> bytes:
+    return os.pread(descriptor, _CHUNK, 0)
+
+
+_text_of: Callable[[int], bytes] = getattr(core, "read_descriptor", _pread)
+_path_text: Callable[[str], bytes] | None = getattr(core, "read_path", None)
 
 
 class KernelFile:
@@ -31,13 +44,12 @@ class KernelFile:
         ProbeError: It cannot be opened.
     """
 
-    __slots__ = ("_buffer", "_descriptor", "_identity", "path")
+    __slots__ = ("_descriptor", "_identity", "path")
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self._identity: Identity = None
         self.path = path
-        self._buffer: _Buffer | None = None
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
             self._identity = identity(self._descriptor)
@@ -53,15 +65,8 @@ class KernelFile:
         Raises:
             ProbeError: It is gone, or cannot be read.
         """
-        if _quick is not None:
-            if self._buffer is None:
-                self._buffer = _quick.buffer()
-            address, view, _ = self._buffer
-            length = _quick.pread(self._descriptor, address, _CHUNK, 0)
-            if length >= 0:
-                return bytes(view[:length])
         try:
-            return os.pread(self._descriptor, _CHUNK, 0)
+            return _text_of(self._descriptor)
         except OSError as error:
             raise unreadable(self.path, error) from error
 
@@ -87,46 +92,19 @@ def eventfd_id(descriptor: int) -> bytes | None:
     return found or None
 
 
-class _QuickReader:
-    """Reads through ctypes without giving up the GIL."""
-
-    def __init__(self) -> None:
-        import ctypes  # 10 ms that a start must not pay
-
-        self.pread = ctypes.PyDLL(None).pread
-        self.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
-        self.pread.restype = ctypes.c_ssize_t
-        self._ctypes = ctypes
-
-    def buffer(self) -> _Buffer:
-        """Room for one file's text: its address, a view of it, and what keeps it."""
-        room = self._ctypes.create_string_buffer(_CHUNK)
-        return self._ctypes.addressof(room), memoryview(room).cast("B"), room
-
-
-_quick: _QuickReader | None = None
-
-
-def keep_the_gil() -> None:
-    """Read without giving up the GIL from now on.
-
-    `os.pread` lets go of it, and beside threads that compute each such read waits up to 5 ms to
-    have it back: a tick of four reads then takes 20 ms instead of 20 µs, and so does the check of
-    a thread that inserts. The kernel answers these reads from memory in 1 to 10 µs.
-    """
-    global _quick  # noqa: PLW0603  # one way of reading for the process
-    if _quick is None and os.name == "posix":
-        with suppress(ImportError):  # An interpreter built without ctypes.
-            _quick = _QuickReader()
-
-
-def read_whole(path: str) -> bytes | None:
+def read_whole(path: str, *, takes_long: bool = False) -> bytes | None:
     """The text of a file opened only for this, or None where there is none. Cost: about 10 µs.
+
+    Args:
+        path: The file.
+        takes_long: The kernel looks through a whole process to write it: others may run meanwhile.
 
     Raises:
         ProbeError: It is there and cannot be read.
     """
     try:
+        if _path_text is not None and not takes_long:
+            return _path_text(path)
         with open(path, "rb", buffering=0) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):

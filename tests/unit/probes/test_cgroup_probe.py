@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from membudget.core import OWN
 from membudget.errors import ProbeError
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.units import KIB, MIB
@@ -239,3 +240,19 @@ def test_only_the_watched_group_stays_open_and_close_gives_all_back() -> None:
     assert open_files_below(folder) == []
     assert probe().limit == 400 * MIB
     probe.close()
+
+
+def test_the_process_is_told_as_it_stood_when_its_group_was_read(tmp_path: Path) -> None:
+    """What it grew since is counted from there; a process that cannot be read hides no group."""
+    figures = iter([5 * MIB, 9 * MIB])
+    root = copy_of("v1", tmp_path)
+    probe = CgroupProbe(root=str(root), own=lambda: next(figures), now=Clock().now)
+    assert probe().parts[OWN] == 5 * MIB
+    assert probe().parts[OWN] == 9 * MIB
+
+    def gone() -> int:
+        raise ProbeError("the process has ended")
+
+    reading = CgroupProbe(root=str(root), own=gone, now=Clock().now)()
+    assert reading.used == V1_USED
+    assert OWN not in reading.parts

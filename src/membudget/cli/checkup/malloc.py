@@ -45,7 +45,9 @@ def check_allocator(around: Surroundings) -> Iterator[Finding]:
     """
     maps = f"{around.root}{around.folder}/maps"
     found = allocator(maps, around.environ)
-    is_musl = b"/ld-musl" in (read_whole(maps) or b"")  # What it found is this process's own.
+    is_musl = b"/ld-musl" in (
+        read_whole(maps, takes_long=True) or b""
+    )  # What it found is this process's own.
     name = "musl" if is_musl and found.name == "glibc" else found.name
     if name == "glibc":
         yield ok(SUBJECT, f"glibc {found.version or ''}: gives free pages back when asked")
@@ -58,7 +60,7 @@ def check_allocator(around: Surroundings) -> Iterator[Finding]:
             SUBJECT,
             f"{name}: gives memory back in its own time; what is freed may count as used for long",
         )
-    yield from check_libraries(read_whole(maps) or b"")
+    yield from check_libraries(read_whole(maps, takes_long=True) or b"")
     yield from check_python(around.environ)
     yield from check_preloads(around)
 
