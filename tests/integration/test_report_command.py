@@ -15,8 +15,8 @@ import pytest
 from browser import browsing
 from browser import found as browser_found
 from commands import clean_environment, membudget
+from membudget.core.wire import plain
 from membudget.report.html import as_html
-from membudget.report.recorded_rows import row_of
 from report_scene import leaking, quiet
 from unit.report.test_page import evil
 from waiting import eventually
@@ -92,7 +92,7 @@ def test_a_running_process_is_reported_on(tmp_path: Path) -> None:
 def test_a_recording_is_held_against_a_limit_that_is_given(tmp_path: Path) -> None:
     """12 MiB an hour under 700 MiB: the limit comes in about 26 hours, and it is said when."""
     path = tmp_path / "rows.jsonl"
-    rows = [json.dumps(row_of(one.replace(limit=None))) for one in leaking()]
+    rows = [json.dumps(plain(one.replace(limit=None))) for one in leaking()]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     words = ("report", "--samples", str(path), "--json")
     assert json.loads(membudget(*words).stdout)["forecast"]["seconds_left_s"] is None

@@ -13,13 +13,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from membudget.core import MARK_NAMES, Record, Sample, Severity
+from membudget.core import MARK_NAMES, Sample, Severity
 from membudget.core.native import breathing
+from membudget.core.wire import plain
 from membudget.probes.high_water import HighWater
 from membudget.sinks.lines import line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from membudget.budget.sampling import Sampling
     from membudget.core import Event, Pressure, Reading
@@ -39,8 +40,6 @@ MOST_SAMPLES = 576
 """Samples told at once, two days of them; a longer history is told by its newest."""
 
 _LONGEST_LINE = 300
-_AT_A_TIME = 32
-"""Samples packed at a stretch: about a millisecond."""
 
 
 class Day:
@@ -126,18 +125,19 @@ class Day:
         Cost: about 10 ms for 288 samples with ten parts, in pieces of about a millisecond, between
         which other threads have their turn: that takes another 10 ms.
         """
+        from membudget.sampling.form import packing  # only for those who ask
+
         earlier = max(0, self.sampling.kept - MOST_SAMPLES)
         kept = self.sampling.reading(MOST_SAMPLES)
         samples = self._with_now(breathing(kept))
-        verdict = self.sampling.standing
         return {
             "pid": os.getpid(),
             "name": self._program,
             **breathing(packing(samples[-MOST_SAMPLES:])),
             "left_out": earlier + max(0, len(samples) - MOST_SAMPLES),
-            "verdict": None if verdict is None else _plain(verdict),
-            "culprits": [_plain(one) for one in self.sampling.suspected()],
-            "proposals": [_plain(one) for one in self.sampling.proposed()],
+            "verdict": plain(self.sampling.standing),
+            "culprits": plain(self.sampling.suspected()),
+            "proposals": plain(self.sampling.proposed()),
             "marks": self._marks(),
             "peaks": self._dated_peaks(),
             "events": list(self._lines),
@@ -164,7 +164,7 @@ class Day:
         governor = self.governor
         if governor is None or governor.reading is None:
             return samples
-        from membudget.sampling.parts import Parts  # only for those who report
+        from membudget.sampling.taker import Parts  # only for those who report
 
         reading = governor.reading
         wall = reading.at + _offset(governor)
@@ -199,37 +199,3 @@ class Day:
 def _offset(governor: Governor | None) -> float:
     """Unix seconds less the governor's own."""
     return time.time() - (governor.clock.now() if governor is not None else time.monotonic())
-
-
-def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
-    """The samples as rows without names; what parts declare once, what they hold in each row.
-
-    Each of `held` is the parts' places, items and bytes, one after the other. As rows by name they
-    would be five times as long, and the governor's thread would be away five times as long.
-
-    Yields:
-        Nothing; another thread may have its turn.
-    """
-    fields = [name for name in samples[0].as_dict() if name != "parts"] if samples else []
-    rows: list[list[Any]] = []
-    places: dict[tuple[Any, ...], int] = {}
-    held: list[list[int | None]] = []
-    for one in samples:
-        if len(rows) % _AT_A_TIME == _AT_A_TIME - 1:
-            yield
-        rows.append([getattr(one, name) for name in fields])
-        row: list[int | None] = []
-        for part in one.parts:
-            key = (part.name, part.kind, part.most_items, part.most_bytes, part.ttl)
-            row += (places.setdefault(key, len(places)), part.items, part.bytes)
-        held.append(row)
-    return {"fields": fields, "rows": rows, "parts": list(places), "held": held}
-
-
-def _plain(value: Any) -> Any:
-    """A record as dicts, lists, text and numbers."""
-    if isinstance(value, Record):
-        return {name: _plain(one) for name, one in value.as_dict().items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(one) for one in value]
-    return value

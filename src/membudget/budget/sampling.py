@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.registry import Registry
-    from membudget.sampling.efficiency import Efficiency
     from membudget.sampling.keep import Keeper
     from membudget.sampling.ring import SampleRing
-    from membudget.sampling.taker import Taker
+    from membudget.sampling.taker import Efficiency, Taker
     from membudget.settings.resolve import Settings
 
 
@@ -224,10 +223,8 @@ class Sampling:
     def _begin(self) -> None:
         """Make what takes samples: at the first one of this process."""
         from membudget.probes import allocator
-        from membudget.sampling.efficiency import Efficiency
-        from membudget.sampling.parts import Parts
         from membudget.sampling.ring import SampleRing
-        from membudget.sampling.taker import Sources, Taker
+        from membudget.sampling.taker import Efficiency, Parts, Sources, Taker
 
         failed = self._governor.tell.failed if self._governor is not None else _nowhere
 

@@ -58,6 +58,11 @@ class Record(metaclass=_RecordType):
     def check(self) -> None:
         """Raise where the fields do not fit together; a record without rules accepts all."""
 
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The fields, in their order."""
+        return tuple(cls._setters)
+
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for sinks that forward."""
         return {field: getattr(self, field) for field in self._setters}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from membudget.core.record import Record
+
+if TYPE_CHECKING:
+    from membudget.core.wire import Amount, Size
 
 
 class PartSample(Record):
@@ -19,12 +24,12 @@ class PartSample(Record):
     """
 
     name: str
-    kind: str
-    items: int | None = None
-    bytes: int | None = None
-    most_items: int | None = None
-    most_bytes: int | None = None
-    ttl: float | None = None
+    kind: str = "part"
+    items: Size | None = None
+    bytes: Size | None = None
+    most_items: Size | None = None
+    most_bytes: Size | None = None
+    ttl: Amount | None = None
 
     @property
     def is_bounded(self) -> bool:
@@ -65,29 +70,29 @@ class Sample(Record):
         began: Unix seconds when the process began; another value is a restart.
     """
 
-    at: float
-    wall: float
-    used: int
-    rss: int
-    limit: int | None = None
-    file: int | None = None
-    system_share: float | None = None
-    system_available: int | None = None
-    cpu: float = 0.0
-    blocks: int = 0
-    malloc: int | None = None
-    gc_runs: tuple[int, int, int] = (0, 0, 0)
-    gc_thresholds: tuple[int, int, int] = (0, 0, 0)
+    at: Amount
+    wall: Amount
+    used: Size
+    rss: Size
+    limit: Size | None = None
+    file: Size | None = None
+    system_share: Amount | None = None
+    system_available: Size | None = None
+    cpu: Amount = 0.0
+    blocks: Size = 0
+    malloc: Size | None = None
+    gc_runs: tuple[Size, Size, Size] = (0, 0, 0)
+    gc_thresholds: tuple[Size, Size, Size] = (0, 0, 0)
     gc_enabled: bool = True
-    gc_efficiency: float | None = None
-    uncollectable: int = 0
-    threads: int = 1
-    tasks: int | None = None
-    fds: int | None = None
-    children: int | None = None
-    governed: int = 0
-    explained: int = 0
+    gc_efficiency: Amount | None = None
+    uncollectable: Size = 0
+    threads: Size = 1
+    tasks: Size | None = None
+    fds: Size | None = None
+    children: Size | None = None
+    governed: Size = 0
+    explained: Size = 0
     parts: tuple[PartSample, ...] = ()
-    requests: int | None = None
-    pid: int = 0
-    began: float = 0.0
+    requests: Size | None = None
+    pid: Size = 0
+    began: Amount = 0.0

@@ -1,24 +1,34 @@
-"""Plain values from outside, held against what is due, and made records again.
+"""Records as plain values, and plain values from outside made records again: each spelled once.
 
-What a process answers, or a slot tells, was written by somebody: each field is looked at before it
-is counted with or shown. A kind is written as in an annotation: "int", "size" (a whole number from
-0 on), "bound" (from 1 on), "float", "bool" or "str", with " | None" behind it where null will do; a
-class of records; `[kind]` for a list; `{"field": kind}` for fields by name, those beyond them not
-looked at, a name ending in "?" for one that may be missing; `{"*": kind}` for any names.
+A field may hold what its annotation says: `int`, `float`, `bool`, `str`, `Size` (a whole number
+from 0 on), `Amount` (a number from 0 on), a class of records, an enum, `tuple[X, ...]`,
+`tuple[X, Y]`, `dict[str, X]`, `Any`, and any of them with ` | None`. What a file, a slot or a
+socket tells was written by somebody, perhaps of an older or a newer version: a field that is not
+known is skipped, one that is missing takes its default, and one of another kind is refused.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from membudget.core.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from enum import Enum
 
+    _Reader: TypeAlias = Callable[[Any, str], Any]
+    """Takes a value and what it is called in an error, and returns what a field holds."""
+
 R = TypeVar("R", bound=Record)
+
+Size: TypeAlias = int
+"""A whole number from 0 on, below 2^64."""
+
+Amount: TypeAlias = float
+"""A finite number from 0 on."""
 
 _BEYOND = 1 << 64
 """What no bytes, no counts, and no rates or times of them are."""
@@ -26,123 +36,152 @@ _BEYOND = 1 << 64
 _SHOWN = 40
 
 
-def checked(value: Any, kind: Any, where: str = "it") -> Any:
-    """A value of this kind; a record where the kind is a class of them, lists in it tuples.
-
-    Args:
-        value: As JSON has it.
-        kind: See above.
-        where: What the value is called in an error.
-
-    Raises:
-        ValueError: It is of another kind; the message says where, what it is and what is due.
-    """
-    if isinstance(kind, str):
-        return _simple(value, kind, where)
-    if isinstance(kind, list):
-        return [checked(one, kind[0], where) for one in _as(list, value, where, "a list")]
-    if isinstance(kind, dict):
-        _check_fields(_as(dict, value, where, "an object"), kind, where)
-        return value
-    if issubclass(kind, Record):
-        return record_from(kind, value, where)
-    return _member(kind, value, where)
-
-
-def record_from(cls: type[R], value: Any, where: str = "it") -> R:
-    """A record from its fields by name: what is missing takes its default, others are skipped.
-
-    Raises:
-        ValueError: A field is of another kind, or missing without a default.
-    """
-    fields = _as(dict, value, where, "an object")
-    found = {}
-    for name, kind in _fields_of(cls).items():
-        if name in fields:
-            found[name] = _typed(fields[name], kind, cls, f"{where}.{name}")
-        elif name not in cls._defaults:
-            raise ValueError(f"{where}.{name} is missing")
-    return cls(**found)
-
-
-def is_whole(value: Any) -> bool:
-    """Whether it is a whole number of less than 64 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _BEYOND
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a number of a size that can be counted with."""
-    # NaN is within no bounds.
-    return (isinstance(value, float) and abs(value) < _BEYOND) or is_whole(value)
-
-
-_SIMPLE: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "int": (is_whole, "a whole number of less than 64 bits"),
-    "size": (lambda value: is_whole(value) and value >= 0, "a whole number from 0 on"),
-    "bound": (lambda value: is_whole(value) and value > 0, "a whole number from 1 on"),
-    "float": (_is_number, "a number below 2^64"),
-    "bool": (lambda value: isinstance(value, bool), "true or false"),
-    "str": (lambda value: isinstance(value, str), "text"),
-}
-
-
-def _simple(value: Any, kind: str, where: str) -> Any:
-    base, _, is_optional = kind.partition(" | ")
-    if value is None and is_optional:
-        return None
-    test, due = _SIMPLE[base]
-    if not test(value):
-        raise _wrong(value, where, due)
+def plain(value: Any) -> Any:
+    """The same as dicts, lists, text and numbers."""
+    if isinstance(value, Record):
+        return {name: plain(one) for name, one in value.as_dict().items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
     return value
 
 
-def _check_fields(fields: dict[Any, Any], kinds: Mapping[str, Any], where: str) -> None:
-    for name, kind in kinds.items():
-        if name == "*":
-            for one, value in fields.items():
-                checked(value, kind, f"{where}[{one!r:.{_SHOWN}}]")
-        elif name.rstrip("?") in fields:
-            plain = name.rstrip("?")
-            checked(fields[plain], kind, f"{where}.{plain}")
-        elif not name.endswith("?"):
-            raise ValueError(f"{where}.{name} is missing")
+def record_from(cls: type[R], value: Any, where: str = "") -> R:
+    """A record from its fields by name.
+
+    Args:
+        cls: The record's class.
+        value: As JSON has it.
+        where: What it is called in an error.
+
+    Raises:
+        ValueError: A field is of another kind, or missing without a default; the message says
+            where, what it is and what is due.
+    """
+    fields = _as(dict, value, where, "an object")
+    found = {}
+    for name, read in _readers_of(cls).items():
+        called = f"{where}.{name}" if where else name
+        if name in fields:
+            found[name] = read(fields[name], called)
+        elif name not in cls._defaults:
+            raise ValueError(f"{called} is missing")
+    return cls(**found)
 
 
-def _fields_of(cls: type[Record]) -> dict[str, str]:
-    """The fields of a record and what each may hold, as its source has it."""
-    return {
-        name: kind
-        for one in reversed(cls.__mro__)
-        for name, kind in getattr(one, "__annotations__", {}).items()
-        if name in cls._setters
-    }
+_readers: dict[type[Record], dict[str, _Reader]] = {}
 
 
-def _typed(value: Any, kind: str, cls: type[Record], where: str) -> Any:
-    """A value of a kind as an annotation has it."""
+def _readers_of(cls: type[Record]) -> dict[str, _Reader]:
+    """What reads each field of a record, by name; made once a class."""
+    if (known := _readers.get(cls)) is None:
+        known = _readers[cls] = {
+            name: _reader(kind, vars(sys.modules[one.__module__]))
+            for one in reversed(cls.__mro__)
+            for name, kind in getattr(one, "__annotations__", {}).items()
+            if name in cls._setters
+        }
+    return known
+
+
+def _reader(kind: str, space: Mapping[str, Any]) -> _Reader:
+    """What reads a kind as an annotation has it, its names those of a module."""
     base, _, is_optional = kind.partition(" | ")
-    if value is None and is_optional:
-        return None
-    if base in _SIMPLE:
-        return _simple(value, base, where)
-    if base.startswith("tuple["):
-        kinds = base[len("tuple[") : -1].split(", ")
-        given = _as(list, value, where, "a list")
-        if kinds[1:] == ["..."]:
-            kinds = kinds[:1] * len(given)
-        if len(kinds) != len(given):
-            raise _wrong(value, where, f"a list of {len(kinds)}")
-        return tuple(_typed(one, kind, cls, where) for one, kind in zip(given, kinds, strict=True))
-    return checked(value, vars(sys.modules[cls.__module__])[base], where)
+    read = _SIMPLE.get(base) or _composed(base, space)
+    if not is_optional:
+        return read
+    return lambda value, where: None if value is None else read(value, where)
 
 
-def _member(kind: Any, value: Any, where: str) -> Enum:
+def _composed(base: str, space: Mapping[str, Any]) -> _Reader:
+    name, _, inner = base.removesuffix("]").partition("[")
+    kinds = _split(inner)
+    if name == "tuple" and kinds[1:] == ["..."]:
+        one = _reader(kinds[0], space)
+        return lambda value, where: tuple(
+            [
+                one(item, f"{where}[{place}]")
+                for place, item in enumerate(_as(list, value, where, "a list"))
+            ]
+        )
+    if name == "tuple":
+        return _fixed([_reader(kind, space) for kind in kinds])
+    if name in ("dict", "Mapping"):
+        each = _reader(kinds[1], space)
+        return lambda value, where: {
+            key: each(item, f"{where}[{key!r:.{_SHOWN}}]")
+            for key, item in _as(dict, value, where, "an object").items()
+        }
+    kind = space[base]
+    if issubclass(kind, Record):
+        return lambda value, where: record_from(kind, value, where)
+    return lambda value, where: _member(kind, value, where)
+
+
+def _fixed(readers: list[_Reader]) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        given = _as(list, value, where, f"a list of {len(readers)}")
+        if len(given) != len(readers):
+            raise _wrong(value, where, f"a list of {len(readers)}")
+        return tuple([one(item, where) for one, item in zip(readers, given, strict=True)])
+
+    return read
+
+
+def _split(kinds: str) -> list[str]:
+    """The kinds between brackets, where some may have brackets of their own."""
+    found, depth = [""], 0
+    for letter in kinds:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [one.strip() for one in found]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _BEYOND
+
+
+def _is_number(value: Any, most: float = _BEYOND) -> bool:
+    # NaN is within no bounds.
+    return (isinstance(value, float) and abs(value) < most) or _is_whole(value)
+
+
+def _is_amount(value: Any) -> bool:
+    return _is_number(value, float("inf")) and value >= 0
+
+
+def _simple(test: Callable[[Any], bool], due: str) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        if not test(value):
+            raise _wrong(value, where, due)
+        return value
+
+    return read
+
+
+_SIMPLE: dict[str, _Reader] = {
+    "int": _simple(_is_whole, "a whole number of less than 64 bits"),
+    "Size": _simple(
+        lambda value: _is_whole(value) and value >= 0, "a whole number from 0 on, below 2^64,"
+    ),
+    "float": _simple(_is_number, "a number below 2^64"),
+    "Amount": _simple(_is_amount, "a finite number from 0 on"),
+    "bool": _simple(lambda value: isinstance(value, bool), "true or false"),
+    "str": _simple(lambda value: isinstance(value, str), "text"),
+    "Any": lambda value, _where: value,
+}
+
+
+def _member(kind: type[Enum], value: Any, where: str) -> Enum:
     try:
-        member: Enum = kind(value)
+        return kind(value)
     except ValueError:
         names = ", ".join(str(one.value) for one in kind)
         raise _wrong(value, where, f"one of {names}") from None
-    return member
 
 
 def _as(kind: type, value: Any, where: str, due: str) -> Any:
@@ -156,4 +195,4 @@ def _wrong(value: Any, where: str, due: str) -> ValueError:
         shown = f"{value!r:.{_SHOWN}}"
     except (ValueError, RecursionError):  # Thousands of digits, or lists in lists.
         shown = "out of measure"
-    return ValueError(f"{where} is {shown}, and {due} is due")
+    return ValueError(f"{where or 'it'} is {shown}, and {due} is due")

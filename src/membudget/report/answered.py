@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from membudget.core.wire import checked, record_from
+from membudget.core import Record
+from membudget.core.wire import Amount, Size, record_from
 from membudget.errors import ControlError
-from membudget.leaks.advice import Proposal
-from membudget.leaks.culprit import Culprit
-from membudget.leaks.records import Verdict
+from membudget.leaks.advice import Proposal  # noqa: TC001  # fields are read by it
+from membudget.leaks.culprit import Culprit  # noqa: TC001  # fields are read by it
+from membudget.leaks.records import Verdict  # noqa: TC001  # fields are read by it
 from membudget.report.figures import DAY, report
 from membudget.report.happenings import happenings
 from membudget.report.recorded import LAST
-from membudget.report.recorded_rows import sample_of
+from membudget.sampling.form import unpacked
 from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from membudget.core import Sample
     from membudget.report.records import Happening, Report
 
-T = TypeVar("T", "list[Sample]", "tuple[Happening, ...]")
+
+class DayAnswer(Record):
+    """What is answered to "samples" beside the samples themselves.
+
+    Attributes:
+        name: What the process is called.
+        verdict: The one that stands, or None.
+        culprits: Who a leak is laid to.
+        proposals: Settings that the history suggests.
+        marks: Bytes at which levels begin, by name.
+        peaks: When, and the highest judged use and resident set from then on.
+        events: When, which kind, how grave, and the line.
+        left_out: Older samples that were not told.
+    """
+
+    name: str
+    verdict: Verdict | None
+    marks: dict[str, Size]
+    events: tuple[tuple[float, str, str, str], ...]
+    culprits: tuple[Culprit, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    peaks: tuple[tuple[Amount, Size, Size], ...] = ()
+    left_out: Size = 0
 
 
 def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
@@ -36,19 +58,21 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
     """
     try:
         samples = unpacked(answer)
-        verdict = None if answer["verdict"] is None else verdict_of(answer["verdict"])
-        left_out = checked(answer.get("left_out", 0), "size", "left_out")
+        told = record_from(DayAnswer, answer)
+        _check_moments(told.verdict)
+        for at, *_ in (*told.peaks, *[(one.wall,) for one in samples]):
+            _check_moment(at)
         return report(
             samples,
             hours=hours,
-            name=str(answer["name"]),
-            verdict=verdict,
-            proposals=checked(answer.get("proposals", []), [Proposal], "proposals"),
-            culprits=checked(answer.get("culprits", []), [Culprit], "culprits"),
-            marks=checked(answer["marks"], {"*": "size"}, "marks"),
-            peaks=_peaks(answer.get("peaks", [])),
-            happenings=_in_calendar(happenings(answer["events"])),
-            notes=[f"{left_out:,} older samples were left out."] if left_out else [],
+            name=told.name,
+            verdict=told.verdict,
+            proposals=told.proposals,
+            culprits=told.culprits,
+            marks=told.marks,
+            peaks=told.peaks,
+            happenings=_in_calendar(happenings(told.events)),
+            notes=[f"{told.left_out:,} older samples were left out."] if told.left_out else [],
         )
     except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
         raise ControlError(
@@ -58,49 +82,15 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
         ) from error
 
 
-def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
-    """The samples of an answer, which names fields and parts once and then only their places."""
-    names = ("name", "kind", "most_items", "most_bytes", "ttl")
-    parts = [dict(zip(names, one, strict=True)) for one in answer["parts"]]
-    samples = [
-        sample_of(
-            {
-                **dict(zip(answer["fields"], row, strict=True)),
-                "parts": [
-                    {**parts[place], "items": items, "bytes": size}
-                    for place, items, size in zip(held[::3], held[1::3], held[2::3], strict=True)
-                ],
-            }
-        )
-        for row, held in zip(answer["rows"], answer["held"], strict=True)
-    ]
-    return _in_calendar(samples)
+def _check_moments(verdict: Verdict | None) -> None:
+    if verdict is not None:
+        step = None if verdict.step is None else verdict.step.at
+        for at in (verdict.at, verdict.onset, step):
+            if at is not None:
+                _check_moment(at)
 
 
-def _peaks(rows: Any) -> list[tuple[float, int, int]]:
-    """What was seen between samples: when, and the highest judged use and resident set."""
-    found = []
-    for at, *sizes in checked(rows, [["float"]], "peaks"):
-        used, resident = checked(sizes, ["size"], "peaks")
-        _check_moment(at)
-        found.append((at, used, resident))
-    return found
-
-
-def verdict_of(row: Mapping[str, Any]) -> Verdict:
-    """A verdict from its fields by name, records within it as mappings.
-
-    Raises:
-        ValueError: A field is missing, of another kind, or at a time that no calendar has.
-    """
-    verdict = record_from(Verdict, row, "verdict")
-    for at in (verdict.at, verdict.onset, None if verdict.step is None else verdict.step.at):
-        if at is not None:
-            _check_moment(at)
-    return verdict
-
-
-def _in_calendar(some: T) -> T:
+def _in_calendar(some: tuple[Happening, ...]) -> tuple[Happening, ...]:
     """The same, where all happened at times that can be written down."""
     for one in some:
         _check_moment(one.wall)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from membudget.core import PartSample, Sample
 from membudget.errors import ConfigError
 from membudget.report.recorded import Lines, Recording, as_number, as_size, shown
-from membudget.report.recorded_rows import COLLECTING
+from membudget.sampling.form import COLLECTING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

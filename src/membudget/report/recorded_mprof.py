@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Sample
 from membudget.report.recorded import Lines, Recording, as_number, as_size, shown
-from membudget.report.recorded_rows import COLLECTING
 from membudget.report.records import OperationFigure
 from membudget.report.reduced import envelope
+from membudget.sampling.form import COLLECTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 import membudget
 from hostile_answers import one_change, received
 from membudget.budget.answers import Answers
-from membudget.budget.day import _plain, packing
 from membudget.core.native import breathing
+from membudget.core.wire import plain, record_from
 from membudget.errors import ControlError
 from membudget.leaks.advice import Proposal
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
 from membudget.registry import Registry
-from membudget.report.answered import answered, unpacked, verdict_of
+from membudget.report.answered import answered
 from membudget.report.as_json import as_json
 from membudget.report.figures import report
 from membudget.report.html import as_html
 from membudget.report.played import last_look
 from membudget.report.text import as_text
+from membudget.sampling.form import packing, unpacked
 from membudget.sinks.ring import Ring
 from report_scene import leaking, part
 
@@ -33,7 +34,7 @@ def test_a_verdict_goes_through_json_and_comes_back() -> None:
     """With its facts and fillings."""
     verdict = last_look(leaking())
     assert isinstance(verdict, Verdict)
-    assert verdict_of(json.loads(json.dumps(_plain(verdict)))) == verdict
+    assert record_from(Verdict, json.loads(json.dumps(plain(verdict)))) == verdict
 
 
 def test_samples_go_through_json_and_come_back() -> None:
@@ -127,9 +128,9 @@ def day_answer() -> Any:
         "name": "shop.py",
         **breathing(packing(samples)),
         "left_out": 3,
-        "verdict": _plain(verdict),
-        "culprits": [_plain(culprit)],
-        "proposals": [_plain(proposal)],
+        "verdict": plain(verdict),
+        "culprits": [plain(culprit)],
+        "proposals": [plain(proposal)],
         "marks": {"low": 1 << 20},
         "events": [[samples[-1].wall, "Failed", "error", "it failed"]],
     }

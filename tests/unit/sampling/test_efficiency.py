@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from membudget.sampling.efficiency import Efficiency
+from membudget.sampling.taker import Efficiency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

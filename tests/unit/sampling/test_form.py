@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from membudget.errors import ConfigError
-from membudget.sampling.form import VERSION, from_text, to_text
+from membudget.sampling.form import VERSION, _names, from_text, to_text
 from sampling_scene import part, sample
 
 SAMPLES = [sample(0), sample(1, parts=(part(), part("b", bytes=None)), limit=5)]
@@ -105,3 +105,16 @@ def test_a_name_of_any_letters_survives() -> None:
     """Half a pair of surrogates, a newline, a zero."""
     odd = [sample(0, parts=(part("a\nb\x00\ud800\U0001f600"),))]
     assert from_text(to_text(odd), "a") == odd
+
+
+def test_a_file_of_a_newer_or_an_older_version_is_read() -> None:
+    """A field that is not known is skipped, one that is missing takes its default."""
+    from binascii import crc32
+
+    head, row = (json.loads(line) for line in to_text(SAMPLES[:1]).splitlines())
+    named = dict(zip(head["fields"], row, strict=True)) | {"colour": "red"}
+    del named["requests"], named["fds"]
+    body = json.dumps(list(named.values())).encode() + b"\n"
+    head |= {**_names(list(named), head["part"]), "crc32": f"{crc32(body):08x}"}
+    found = from_text(json.dumps(head).encode() + b"\n" + body, "a")
+    assert found == [SAMPLES[0].replace(requests=None, fds=None)]
