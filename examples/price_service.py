@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         """Route by the path."""
         path = self.path.strip("/")
         if path == "_memory":
-            self.answer(200, {**budget.stats().pressure.as_dict(), "entries": len(prices)})
+            self.answer(200, {**budget.pressure.as_dict(), "entries": len(prices)})
         elif path.startswith("history/"):
             try:
                 self.answer(200, history(path.removeprefix("history/")))

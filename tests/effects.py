@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import membudget
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.budget.assembly import Sources, build_governor
+from membudget.budget.last_resort import LastResort
+from membudget.budget.reclaiming import Reclaiming
+from membudget.budget.sources import Sources
+from membudget.budget.start import governor_of
 from membudget.registry import Registry
 from membudget.settings.resolve import resolve
 from waiting import eventually
@@ -61,7 +64,7 @@ class Scene:
         self.registry = Registry()
         sources = Sources(resolved)
         sources.probe = self.memory
-        self.governor: Governor = build_governor(
+        self.governor: Governor = governor_of(
             resolved,
             sources,
             self.registry,
@@ -69,7 +72,9 @@ class Scene:
             sinks=[self.recorder],
             clock=self.clock,
         )
-        sources.close()
+        for plugin in (Reclaiming(sources), LastResort()):
+            self.governor.join(plugin)
+        sources.leave()
 
     def at(self, used: int, steps: int = 2) -> Governor:
         """Step so often at so many MiB, a second apart."""

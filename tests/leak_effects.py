@@ -6,11 +6,12 @@ import contextlib
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+from applying_scene import Applying
 from effects import LONG, SHORT, shows, started
 from fakes import FakeClock
-from membudget.budget.leak_watch import LeakWatch
-from membudget.budget.suspects import Suspects
 from membudget.governor.telling import Teller
+from membudget.inspection.leak_watch import LeakWatch
+from membudget.inspection.suspects import Suspects
 from membudget.leaks.records import Confidence, Kind
 from membudget.sampling.ring import SampleRing
 from membudget.settings.resolve import resolve
@@ -29,7 +30,7 @@ def _leaks_enabled(_: Path) -> None:
     for enabled in (True, False):
         with started(leaks={"enabled": enabled}) as (budget, _recorder):
             budget.step()
-            assert (budget.sampling.row() is not None) is enabled
+            assert (budget.inspection.status()["leak"] is not None) is enabled
 
 
 def judged(samples: Iterator[Sample], **leaks: Any) -> LeakWatch:
@@ -117,9 +118,7 @@ def _trace(_: Path) -> None:
 @shows("leaks.apply_proposals")
 def _apply_proposals(_: Path) -> None:
     for applies in (True, False):
-        with started(leaks={"apply_proposals": applies}) as (budget, _recorder):
-            assert (budget.sampling.change is not None) is applies
-            if budget.sampling.change is not None:
-                values = {**budget.settings.values, "cleanup.settle": 1.5}
-                budget.sampling.change(budget.settings.replace(values=values))
-                assert budget.governor.floor.settle == 1.5
+        scene = Applying(leaks={"apply_proposals": applies})
+        scene.live()
+        scene.budget.stop()
+        assert bool(scene.applied) is applies

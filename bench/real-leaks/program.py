@@ -55,7 +55,7 @@ class Watched:
             cleanup={"cooldown": 0.001},
         )
         self._began = time.time()
-        self.budget.sampling.wall = self._wall
+        self.budget.inspection.wall = self._wall
 
     def seconds(self) -> float:
         """Scaled seconds since the first turn."""
@@ -82,7 +82,7 @@ class Watched:
 
     def _look(self) -> None:
         """See looks through, one a scaled hour, as the minutes between samples would."""
-        suspects: Any = self.budget.sampling._suspects  # noqa: SLF001  # no setting scales its time
+        suspects: Any = self.budget.inspection._suspects  # noqa: SLF001  # no setting scales its time
         if self.taken == 1:
             before = suspects._new_taker  # noqa: SLF001  # likewise
             suspects._new_taker = lambda: ScaledTaker(before(), self.seconds)  # noqa: SLF001  # likewise
@@ -109,7 +109,7 @@ class Watched:
         """The verdict that stands, who is suspected, what was told on the way."""
         verdict = self.budget.leaks()
         rss = [one.rss for one in self.budget.samples]
-        culprits = [one.as_dict() for one in self.budget.sampling.suspected()]
+        culprits = [one.as_dict() for one in self.budget.inspection.suspected()]
         self.budget.stop()
         return {
             "kind": str(verdict.kind),

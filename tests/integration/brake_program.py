@@ -26,7 +26,7 @@ from membudget.units import MIB
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from membudget.governor.brake import Brake
+    from membudget.brake.brake import Brake
 
 _PATIENCE = 10.0
 _BORN = (

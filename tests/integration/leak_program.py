@@ -74,7 +74,7 @@ def main(way: str, file: str | None) -> None:
     cache.set("rows", [])
     taken: list[int] = []
     if way != "history":
-        budget.sampling.wall = lambda: began + len(taken) * STEP
+        budget.inspection.wall = lambda: began + len(taken) * STEP
     for number in range(400 if way in NAMED else 160):
         taken.append(number)
         grow(cache, way)
@@ -85,7 +85,7 @@ def main(way: str, file: str | None) -> None:
         if report(told, way):
             say(seconds_left=budget.step().seconds_left)
             break
-        suspected = budget.sampling.suspected() if way == "traced" else ()
+        suspected = budget.inspection.suspected() if way == "traced" else ()
         if any("traced" in one.note for one in suspected):
             break
     verdict = budget.leaks()
@@ -101,12 +101,12 @@ def tell_at_the_end(budget: membudget.Budget, way: str, file: str | None) -> Non
     if way in ("texts", "redacted") and file is not None:
         tell_all(budget, file)
     if way == "cycles":
-        suspects: Any = budget.sampling._suspects
+        suspects: Any = budget.inspection._suspects
         say(freed=suspects._garbage().types)
     if way == "off":
         say(collections=gc.get_stats()[2]["collections"])
     if way == "traced":
-        say(suspected=[one.as_dict() for one in budget.sampling.suspected()])
+        say(suspected=[one.as_dict() for one in budget.inspection.suspected()])
 
 
 def grow(cache: membudget.Cache[Any, Any], way: str) -> None:
@@ -173,7 +173,7 @@ def tell_all(budget: membudget.Budget, folder: str) -> None:
     for path in daily.write():
         with open(path, encoding="utf-8") as file:
             say(form=path.rpartition(".")[2], text=file.read())
-    say(form="socket", text=json.dumps(budget._day.as_answer({})))
+    say(form="socket", text=json.dumps(budget.inspection.day.as_answer({})))
 
 
 def say(**words: Any) -> None:

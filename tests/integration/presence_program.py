@@ -15,6 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from membudget.core import Pressure
 from membudget.host.identity import identity_of
 from membudget.host.presence import Presence
 
@@ -41,12 +42,7 @@ def be_present(presence: Presence) -> Hint:
 def write(presence: Presence) -> None:
     """The figures of this process."""
     presence.write(
-        used=os.getpid(),
-        limit=None,
-        source="process",
-        level="NORMAL",
-        growth=0.0,
-        seconds_left=None,
+        Pressure(used=os.getpid(), source="process"),
         peak=0,
         governed=0,
         reclaimed=0,
@@ -88,7 +84,7 @@ def main(folder: str, way: str = "serve") -> None:
     presence = Presence(folder, "program", {"echo": echo})
     hint = be_present(presence)
     if way == "fork":
-        os.register_at_fork(after_in_child=presence.abandon_in_child)
+        os.register_at_fork(after_in_child=presence.after_fork_in_child)
         if os.fork() == 0:
             hint = be_present(presence)
     elif way == "exec":

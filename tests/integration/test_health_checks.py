@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from commands import membudget
+from membudget.core import Level, Pressure
 from membudget.host.folder import claim_folder
 from membudget.host.identity import identity_of
 from membudget.host.slot import Slot
@@ -27,9 +28,12 @@ class _Shown:
     def stands(self, level: str, *, age: float = 0.0) -> None:
         """Have figures of this level, as old as that."""
         self.slot.write(
-            used=82 << 20, limit=100 << 20, source="configured", level=level, growth=0.0,
-            seconds_left=None, peak=82 << 20, governed=0, reclaimed=0, wall=time.time() - age,
-        )  # fmt: skip
+            Pressure(level=Level[level], used=82 << 20, limit=100 << 20, source="configured"),
+            peak=82 << 20,
+            governed=0,
+            reclaimed=0,
+            wall=time.time() - age,
+        )
 
     def check(self, *options: str) -> tuple[int, str]:
         """The exit code of a check, and all that it says."""

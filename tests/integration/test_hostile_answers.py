@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from commands import clean_environment, membudget
+from membudget.core import Pressure
 from membudget.host.identity import identity_of
 from membudget.host.slot import Slot
 
@@ -39,12 +40,7 @@ def answering(folder: Path, reply: str) -> Iterator[Mapping[str, str]]:
     folder.chmod(0o700)
     slot = Slot(str(folder), own, f"shop {ESCAPES}")
     slot.write(
-        used=1 << 20,
-        limit=1 << 30,
-        source=ESCAPES,
-        level="NORMAL",
-        growth=0.0,
-        seconds_left=None,
+        Pressure(used=1 << 20, limit=1 << 30, source=ESCAPES),
         peak=1 << 20,
         governed=0,
         reclaimed=0,

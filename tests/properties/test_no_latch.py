@@ -48,9 +48,9 @@ class Scene:
             chores=[self],
             registry=Registry(),
             own=self.memory.own,
-            protection=self._protection,
             clock=self.clock,
         )
+        self.governor.protection = self._protection(self.governor)
 
     name = "chore"
 

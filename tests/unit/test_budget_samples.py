@@ -11,9 +11,9 @@ import pytest
 import membudget
 from commands import lines_of
 from fakes import MIB, FakeClock, Recorder
-from membudget.budget.collecting import NAME, CollectAndTrim
 from membudget.core import Failed, Reclaimed, Rung, Sample, Sampled
 from membudget.errors import ConfigError
+from membudget.inspection.collection import NAME, CollectAndTrim
 from membudget.leaks.records import Confidence
 from membudget.registry import Registry
 from sampling_scene import day
@@ -104,7 +104,7 @@ def test_the_verdict_that_stands_is_told() -> None:
     """Made on the budget's own steps, from the samples that it has."""
     with start(Recorder(), monitoring={"history_size": 288}) as budget:
         budget.step()
-        watch, ring = budget.sampling._watch, budget.sampling._ring
+        watch, ring = budget.inspection._watch, budget.inspection._ring
         assert watch is not None
         assert ring is not None
         ring.clear()
@@ -116,9 +116,9 @@ def test_the_verdict_that_stands_is_told() -> None:
                 watch.run(float("inf"))
         verdict = budget.leaks()
         assert verdict.confidence >= Confidence.MEDIUM
-        row = budget.sampling.row()
+        row = budget.inspection.status()["leak"]
         assert row is not None
-        assert row["reason"] == verdict.reason
+        assert row.reason == verdict.reason
 
 
 def test_without_leaks_nobody_judges_and_samples_are_taken() -> None:
@@ -126,22 +126,22 @@ def test_without_leaks_nobody_judges_and_samples_are_taken() -> None:
     with start(Recorder(), leaks={"enabled": False}) as budget:
         budget.step()
         assert len(budget.samples) == 1
-        assert budget.sampling.row() is None
+        assert budget.inspection.status()["leak"] is None
         assert budget.leaks().confidence is Confidence.NONE
 
 
 def test_a_budget_that_only_watches_does_not_collect_for_a_verdict() -> None:
     """Accusing goes without it."""
     with start(Recorder(), cleanup={"auto": False}) as budget:
-        assert budget.sampling._collect is None
+        assert budget.governor.collector is None
     with start(Recorder()) as budget:
-        assert budget.sampling._collect is not None
+        assert budget.governor.collector is not None
 
 
 def test_requests_are_asked_for_where_somebody_counts() -> None:
     """A load measure for the verdict."""
     with start(Recorder()) as budget:
-        budget.sampling.requests = lambda: 42
+        budget.inspection.requests = lambda: 42
         budget.step()
         assert budget.samples[0].requests == 42
 
@@ -161,15 +161,14 @@ def test_a_child_forked_amid_the_import_takes_no_samples_and_says_so() -> None:
     """It is governed all the same; importing what its parent was importing may never end."""
     recorder = Recorder()
     with start(recorder) as budget:
-        budget.sampling._is_loading = True
+        budget.governor.imports.__enter__()
         budget.governor.after_fork_in_child()
-        budget.sampling.after_fork_in_child()
         budget.step()
         assert budget.samples == []
         (sampled,) = recorder.of(Sampled)
         assert sampled.sample is None
         (failed,) = recorder.of(Failed)
-        assert failed.where == "sample"
+        assert failed.where == "imports"
 
 
 def test_a_forked_child_is_another_process_in_its_samples() -> None:
@@ -178,7 +177,6 @@ def test_a_forked_child_is_another_process_in_its_samples() -> None:
         budget.step()
         parents = budget.samples
         budget.governor.after_fork_in_child()
-        budget.sampling.after_fork_in_child()
         assert budget.samples == []
         budget.step()
         (own,) = budget.samples

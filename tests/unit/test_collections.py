@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.budget.collecting import MayStop
 from membudget.core import Level, Marks, Rung
 from membudget.governor.loop import Governor
+from membudget.inspection.collection import MayStop
 from membudget.reclaimers.collect import (
     FIRST_PAUSE,
     FULL,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
 from math import sin, tau
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import membudget
+from applying_scene import Applying
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.budget.foresight import Foresight
-from membudget.budget.leak_watch import LeakWatch
 from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, SettingsReloaded, Severity
 from membudget.governor.loop import Governor
+from membudget.inspection.foresight import Foresight
+from membudget.inspection.leak_watch import LeakWatch
 from membudget.registry import Registry
 from membudget.sampling.ring import SampleRing
 from membudget.settings.resolve import resolve
@@ -38,11 +37,16 @@ class Scene:
         self.recorder = Recorder()
         self.memory = FakeMemory(self.clock, used=190 * MIB, limit=limit)
         self.ring = SampleRing()
-        self.governor = Governor(
-            self.memory, Marks(), sinks=[self.recorder], registry=Registry(), clock=self.clock
-        )
         settings = resolve({}, {})
-        self.ahead = Foresight(self.governor, lambda: settings, lambda: None)
+        self.governor = Governor(
+            self.memory,
+            Marks(),
+            sinks=[self.recorder],
+            registry=Registry(),
+            clock=self.clock,
+            settings=settings,
+        )
+        self.ahead = Foresight(self.governor)
         self.watch = LeakWatch(
             self.ring, settings, self.governor.tell, ahead=self.ahead, clock=self.clock
         )
@@ -172,41 +176,6 @@ def test_a_forked_child_foretells_nothing_of_its_parents() -> None:
     scene.governor.stop()
 
 
-class Applying:
-    """A budget that half a day of samples is put into, which held little under a large limit."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.recorder = Recorder()
-        self.book: deque[int] = deque(range(300))
-        self._lived = 0
-        self.budget = membudget.start(
-            "4GiB", thread=False, sinks=[self.recorder], registry=Registry(), **settings
-        )
-        self.budget.watch("book", self.book)
-        self.budget.step()
-
-    def live(self, used: float = 1000, **changes: Any) -> None:
-        """Thirteen hours at so many MiB, of the limit as the budget found it."""
-        watch, ring = self.budget.sampling._watch, self.budget.sampling._ring
-        assert watch is not None
-        assert ring is not None
-        ring.clear()
-        watch._begin()
-        held = {"parts": (part("book", kind="watched deque", items=300, most_bytes=None),)}
-        for number in range(self._lived, self._lived + 13 * 12):
-            one = sample(number, used=round(used * MIB), rss=round(used * MIB), limit=4096 * MIB)
-            ring.add(one.replace(**held, **changes))
-            watch.after_sample(one)
-        self._lived = number + 1
-        while watch.due(0.0):
-            watch.run(float("inf"))
-
-    @property
-    def applied(self) -> dict[str, tuple[str, str]]:
-        """What was put in force, by key: before and after."""
-        return {one.key: (one.before, one.after) for one in self.recorder.of(ProposalApplied)}
-
-
 @pytest.fixture
 def budgets() -> Iterator[list[Applying]]:
     """Those that a test starts; they end with it."""
@@ -221,7 +190,7 @@ def test_proposals_are_shown_and_change_nothing_unless_told_to(budgets: list[App
     scene = Applying()
     budgets.append(scene)
     scene.live()
-    proposed = {one.setting: one.told for one in scene.budget.sampling.proposed()}
+    proposed = {one.setting: one.told for one in scene.budget.inspection.proposed()}
     assert proposed["thresholds.warning"] == "50%"
     assert proposed["maxlen of book"] == "450"
     assert not scene.applied
@@ -259,10 +228,10 @@ def test_no_limit_is_ever_loosened(budgets: list[Applying]) -> None:
     scene = Applying(leaks={"apply_proposals": True}, thresholds={"warning": "50%", "low": "40%"})
     budgets.append(scene)
     scene.live(2800)
-    proposed = {one.setting: one.told for one in scene.budget.sampling.proposed()}
+    proposed = {one.setting: one.told for one in scene.budget.inspection.proposed()}
     assert proposed["thresholds.warning"] == "76%"
     scene.live(3900)
-    assert "limit" in {one.setting for one in scene.budget.sampling.proposed()}
+    assert "limit" in {one.setting for one in scene.budget.inspection.proposed()}
     assert set(scene.applied) <= {"components.book.max_items"}
     assert scene.budget.governor.marks.warning == 0.5
     assert scene.budget.settings["limit"] == 4096 * MIB
@@ -274,7 +243,7 @@ def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> No
     budgets.append(scene)
     scene.budget.watch("book", scene.book, max_items=50_000)
     most = part("book", kind="watched deque", items=300, most_items=50_000, most_bytes=None)
-    watch, ring = scene.budget.sampling._watch, scene.budget.sampling._ring
+    watch, ring = scene.budget.inspection._watch, scene.budget.inspection._ring
     assert watch is not None
     assert ring is not None
     ring.clear()
@@ -285,7 +254,7 @@ def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> No
         watch.after_sample(one)
     while watch.due(0.0):
         watch.run(float("inf"))
-    proposed = {one.setting: one.now for one in scene.budget.sampling.proposed()}
+    proposed = {one.setting: one.now for one in scene.budget.inspection.proposed()}
     assert proposed["maxlen of book"] == "50000"
     assert "components.book.max_items" not in scene.applied
 

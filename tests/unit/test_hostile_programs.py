@@ -259,9 +259,9 @@ def test_protection_that_recovered_three_times_still_ends() -> None:
         sinks=[recorder],
         registry=Registry(),
         own=memory.own,
-        protection=lambda owner: Protection(lambda: None, owner.tell),
         clock=clock,
     )
+    governor.protection = Protection(lambda: None, governor.tell)
     for _ in range(3):
         for used, seconds in ((99, 2), (93, 70)):
             memory.used = used * MIB

@@ -9,10 +9,12 @@ import pytest
 
 from commands import lines_of
 from fakes import MIB, FakeClock, Recorder, raising
-from membudget.budget.judging import fewer
-from membudget.budget.leak_watch import LeakWatch
 from membudget.core import Failed, LeakSuspected, Severity
+from membudget.core.native import Imports
+from membudget.core.status import LeakState
+from membudget.core.wire import plain
 from membudget.governor.telling import Teller
+from membudget.inspection.leak_watch import LeakWatch, fewer
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Confidence, Kind
 from membudget.sampling.ring import SampleRing
@@ -42,6 +44,7 @@ class Scene:
         self.recorder = Recorder()
         self.ring = SampleRing()
         self.slices: list[int] = []
+        self.imports = Imports()
         more = {} if culprits is None else {"culprits": culprits}
         self.watch = LeakWatch(
             self.ring,
@@ -49,6 +52,7 @@ class Scene:
             Teller([self.recorder], self.clock),
             collect=collect,
             clock=self.clock,
+            imports=self.imports,
             **more,
         )
 
@@ -73,9 +77,9 @@ def test_nothing_is_judged_before_there_is_enough_to_judge() -> None:
     """Two hours and 24 samples; until then only why."""
     scene = Scene()
     scene.live([sample(0)])
-    assert scene.watch.row() == {"confidence": None, "reason": "1 sample so far, 24 are due"}
+    assert scene.watch.state() == LeakState(confidence=None, reason="1 sample so far, 24 are due")
     scene.live(day(20, 22 * STEP / 3600, first=1))
-    assert scene.watch.row() == {"confidence": None, "reason": "23 samples so far, 24 are due"}
+    assert scene.watch.state() == LeakState(confidence=None, reason="23 samples so far, 24 are due")
     scene.live([sample(23)])
     assert scene.watch.verdict is not None
     assert scene.slices[:23] == [0] * 23
@@ -86,7 +90,7 @@ def test_what_judges_is_imported_with_the_first_verdict() -> None:
     program = (
         "import sys\n"
         "from sampling_scene import day\n"
-        "from membudget.budget.leak_watch import LeakWatch\n"
+        "from membudget.inspection.leak_watch import LeakWatch\n"
         "from membudget.governor.telling import Teller\n"
         "from membudget.sampling.ring import SampleRing\n"
         "from membudget.settings.resolve import resolve\n"
@@ -106,12 +110,14 @@ def test_what_judges_is_imported_a_module_at_a_time() -> None:
         "import sys\n"
         "import membudget\n"
         "budget = membudget.start('4GiB', thread=False); budget.step(); budget.stop()\n"
-        "from membudget.budget.judging import loading\n"
+        "from importlib import import_module\n"
+        "from membudget.inspection.leak_watch import NEEDED\n"
         "def ours(): return {m for m in sys.modules if m.startswith('membudget.')}\n"
-        "for load in loading():\n"
-        "    before = ours(); load(); print(len(ours() - before - {'membudget.leaks'}))\n"
+        "for name in NEEDED:\n"
+        "    before = ours(); import_module('membudget.' + name)\n"
+        "    print(len(ours() - before - {'membudget.leaks'}))\n"
         "before = ours()\n"
-        "import membudget.budget.foresight\n"
+        "import membudget.inspection.foresight\n"
         "from membudget.leaks.verdict import judging\n"
         "from membudget.leaks.advice import proposing\n"
         "from membudget.forecast import forecast\n"
@@ -154,7 +160,7 @@ def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:
     assert last.kind == Kind.PYTHON
     assert "/h" in last.reason
     assert last.severity is Severity.WARNING
-    row = scene.watch.row()
+    row = plain(scene.watch.state())
     assert (row["confidence"], row["kind"]) == ("high", last.kind)
 
 
@@ -257,7 +263,7 @@ def test_a_culprit_is_named_where_somebody_finds_one() -> None:
     scene.live(day(20, 14))
     assert {event.culprit for event in scene.told} == {"app.sessions"}
     assert len(asked) == len(scene.told)
-    assert scene.watch.row()["culprits"] == ["app.sessions"]
+    assert scene.watch.state().culprits == ("app.sessions",)
 
 
 def native(growth: float) -> tuple[Culprit, ...]:
@@ -277,9 +283,9 @@ def test_who_holds_the_growth_tells_the_kind_where_counters_do_not() -> None:
     few = [one.replace(blocks=100_000 + 40 * number) for number, one in enumerate(day(20, 14))]
     scene = Scene()
     scene.live(few[:48])
-    assert scene.watch.row()["kind"] == Kind.PYTHON
+    assert scene.watch.state().kind == Kind.PYTHON
     scene.watch.accuse(native(20.0 * MIB))
-    assert scene.watch.row()["kind"] == Kind.NATIVE
+    assert scene.watch.state().kind == Kind.NATIVE
     assert (scene.told[-1].culprit, scene.told[-1].kind) == ("native or mmap", Kind.NATIVE)
     scene.live(few[48:])
     assert scene.told[-1].confidence == "high"
@@ -320,7 +326,7 @@ def test_a_forked_child_begins_with_no_verdict() -> None:
     scene.live(day(20, 14))
     scene.watch.after_fork_in_child()
     scene.ring.clear()
-    assert scene.watch.row()["confidence"] is None
+    assert scene.watch.state().confidence is None
     assert not scene.watch.due(0.0)
     told = len(scene.told)
     scene.live([one.replace(pid=8, began=BEGAN + 9) for one in day(0, 4)])
@@ -328,12 +334,11 @@ def test_a_forked_child_begins_with_no_verdict() -> None:
     assert len(scene.told) == told
 
 
-def test_a_child_forked_amid_the_import_gives_up_and_says_so() -> None:
+def test_a_child_forked_amid_an_import_gives_up() -> None:
     """Importing what its parent was importing could take for ever."""
     scene = Scene()
-    scene.watch._is_loading = True
+    with scene.imports:
+        scene.imports.after_fork_in_child()
     scene.watch.after_fork_in_child()
     scene.live(day(20, 4))
     assert scene.watch.verdict is None
-    (failed,) = scene.recorder.of(Failed)
-    assert failed.where == "leaks"

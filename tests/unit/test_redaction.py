@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import raising
-from membudget.budget.redaction import fenced
 from membudget.heap.newest import newest
+from membudget.inspection.suspects import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

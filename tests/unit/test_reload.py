@@ -103,11 +103,21 @@ def test_a_file_that_is_gone_changes_nothing(scene: Scene) -> None:
 def test_nothing_is_raised_into_the_program(scene: Scene) -> None:
     """Whatever goes wrong: the handler runs between two of its instructions."""
 
-    def broken(_settings: object) -> None:
-        raise MemoryError
+    class Broken:
+        """A plugin that fails."""
 
-    scene.handler.on_reload = broken
+        name = "broken"
+
+        def take_settings(self, _settings: object) -> None:
+            """Have no memory."""
+            raise MemoryError
+
+    scene.budget.governor.join(Broken())
+    before = scene.budget.settings
+    scene.write("cleanup: {settle: 2s}")
     scene.hang_up()
+    assert scene.budget.settings == before
+    assert scene.budget.governor.floor.settle == before["cleanup.settle"]
     assert len(scene.recorder.of(Failed)) == 1
 
 
@@ -115,11 +125,17 @@ def test_a_hangup_while_reading_is_passed_over(scene: Scene) -> None:
     """A storm of them does not nest."""
     depth: list[int] = []
 
-    def again(_settings: object) -> None:
-        depth.append(1)
-        scene.hang_up()
+    class Again:
+        """A plugin that hangs up again."""
 
-    scene.handler.on_reload = again
+        name = "again"
+
+        def take_settings(self, _settings: object) -> None:
+            """Do it."""
+            depth.append(1)
+            scene.hang_up()
+
+    scene.budget.governor.join(Again())
     scene.hang_up()
     assert depth == [1]
 

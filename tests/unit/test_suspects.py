@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock
-from membudget.budget.suspects import Suspects, growing_parts
 from membudget.core import PartSample, Sample
 from membudget.heap.census import Census
 from membudget.heap.freed import Garbage
+from membudget.inspection.suspects import Suspects, growing_parts
 from membudget.leaks.records import Confidence
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class Scene:
             self.accused.append,
             garbage=lambda: self.garbage,
             is_calm=lambda: self.is_calm,
-            failed=lambda where, _error: self.failures.append(where),
             every=3600.0,
             clock=self.clock,
         )

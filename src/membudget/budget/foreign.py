@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from membudget.governor.status import MOST_ROWS
 from membudget.reclaimers.adopted.found import FoundCaches
 from membudget.reclaimers.adopted.search import Search
 
@@ -24,6 +25,8 @@ class ForeignCaches:
         is_launched: Whether caches are looked for, or only those taken that the owner named.
     """
 
+    name = "foreign caches"
+
     def __init__(self, settings: Settings, registry: Registry, *, is_launched: bool) -> None:
         self._registry = registry
         self._is_launched = is_launched
@@ -33,11 +36,8 @@ class ForeignCaches:
         self.search: Search | None = None
         self._unfollow: Callable[[], None] | None = None
 
-    def adopt(self, governor: Governor) -> None:
-        """Take in what is due; another governor, whose place this one takes, may have begun."""
-        if self.search is not None:
-            governor.chores.append(self.search)
-            return
+    def join(self, governor: Governor) -> None:
+        """Take in what is due; one that has left may join the governor that takes its place."""
         self.search = Search(
             self.found,
             self._registry,
@@ -54,20 +54,20 @@ class ForeignCaches:
             self._unfollow = self.found.follow_functools()
 
     def leave(self) -> None:
-        """End what `adopt` began; a second call does nothing."""
+        """End what `join` began; a second call does nothing."""
         if self._unfollow is not None:
             self._unfollow()
         self._unfollow = self.search = self.found.foreign = None
         self._registry.remove(self.found)
 
-    def rows(self, most: int) -> Mapping[str, Any]:
-        """Found and untouched caches, the largest first, at most so many of each."""
+    def status(self) -> Mapping[str, Any]:
+        """Found and untouched caches, the largest first, at most 50 of each."""
         found = sorted(self.found.contents(), key=lambda one: -one.entries)
         untouched = self.search.untouched if self.search is not None else []
         return {
-            "found": [one.as_dict() for one in found[:most]],
+            "found": found[:MOST_ROWS],
             "found_count": len(found),
-            "untouched": [one.as_dict() for one in untouched[:most]],
+            "untouched": untouched[:MOST_ROWS],
         }
 
 

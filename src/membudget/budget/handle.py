@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from membudget.budget.stats import BudgetStats
 from membudget.core import Rung
 from membudget.errors import ConfigError
+from membudget.governor.status import status_of
+from membudget.inspection.inspection import Inspection
 from membudget.units import as_bytes, as_seconds
 
 if TYPE_CHECKING:
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
     from membudget.bounded.containers.list import BoundedList
     from membudget.bounded.containers.mapping import BoundedDict
     from membudget.bounded.containers.set import BoundedSet
-    from membudget.budget.assembly import Sources
-    from membudget.budget.day import Day
-    from membudget.budget.foreign import ForeignCaches
-    from membudget.budget.sampling import Sampling
-    from membudget.budget.watching import Watched
+    from membudget.brake.brake import Brake
+    from membudget.budget.watches import Watched
     from membudget.core import Pressure, Reclaimer, Sample, Sink
+    from membudget.core.status import Status
     from membudget.governor.admission import Lease
-    from membudget.governor.brake import Brake
     from membudget.governor.loop import Governor
     from membudget.leaks.records import Verdict
     from membudget.report.records import Report
@@ -42,30 +40,27 @@ class Budget:
 
     Attributes:
         governor: What keeps it.
-        settings: What holds, and where each came from.
-        brake: The brake, or None where it is not armed.
-        sampling: What takes the samples and judges them.
+        inspection: What takes the samples and judges them.
     """
 
-    def __init__(
-        self,
-        governor: Governor,
-        settings: Settings,
-        sampling: Sampling,
-        sources: Sources,
-        *,
-        day: Day,
-        foreign: ForeignCaches | None = None,
-        brake: Brake | None = None,
-    ) -> None:
+    def __init__(self, governor: Governor) -> None:
         self.governor = governor
-        self.settings = settings
-        self.brake = brake
-        self.sampling = sampling
-        self._sources = sources
-        self._foreign = foreign
+        self.inspection: Inspection = next(
+            one for one in governor.plugins if isinstance(one, Inspection)
+        )
         self._watched: Watched | None = None
-        self._day = day
+
+    @property
+    def settings(self) -> Settings:
+        """What holds, and where each came from."""
+        settings: Settings = self.governor.settings
+        return settings
+
+    @property
+    def brake(self) -> Brake | None:
+        """The brake, or None where it is not armed."""
+        brake: Brake | None = self.governor.plugins.member("brake")
+        return brake
 
     @property
     def pressure(self) -> Pressure:
@@ -75,11 +70,11 @@ class Budget:
     @property
     def samples(self) -> _Samples:
         """The samples kept, oldest first; the first is taken about a second after the start."""
-        return self.sampling.latest()
+        return self.inspection.latest()
 
     def leaks(self) -> Verdict:
         """Whether memory leaks, how fast, since when and of what kind; from two hours on."""
-        return self.sampling.verdict()
+        return self.inspection.verdict()
 
     def cache(self, name: str, **options: Any) -> Cache[Any, Any]:
         """A `Cache` under this budget; options are those of `membudget.Cache`.
@@ -157,11 +152,11 @@ class Budget:
             ConfigError: An argument that cannot be used as given, or the budget has stopped.
         """
         if self._watched is None:
-            from membudget.budget.watching import Watched  # only for those who watch
+            from membudget.budget.watches import Watched  # only for those who watch
 
             self._watched = Watched(self.governor)
+            self.governor.join(self._watched)
         return self._watched.add(
-            self.settings,
             name,
             container,
             max_items=max_items,
@@ -185,12 +180,6 @@ class Budget:
         """
         seconds = 0.0 if timeout == 0 else as_seconds(timeout, name="timeout")
         return self.governor.admit(as_bytes(size), seconds)
-
-    def take_settings(self, settings: Settings) -> None:
-        """Note what holds from now on; for whoever has applied it."""
-        self.settings = self.sampling.settings = settings
-        if self._watched is not None:
-            self._watched.take_settings(settings)
 
     def add(self, reclaimer: Reclaimer) -> Callable[[], None]:
         """Add a reclaimer at the end of its rung; returns what removes it."""
@@ -220,33 +209,17 @@ class Budget:
         """Run all chores now: sweep expired entries, collect young objects."""
         self.governor.maintain()
 
-    def stats(self) -> BudgetStats:
+    def stats(self) -> Status:
         """The figures now."""
-        governor = self.governor
-        reading = governor.reading
-        return BudgetStats(
-            pressure=governor.pressure,
-            parts=dict(reading.parts) if reading is not None else {},
-            peak=governor.peak,
-            governed=governor.registry.held_bytes(),
-            reclaimed=governor.ladder.reclaimed,
-            held_free=governor.ladder.credit,
-            reserved=governor.admission.reserved,
-            late=governor.watch.late,
-            latest=governor.watch.latest,
-            seconds_at=dict(governor.seconds_at),
-        )
+        return status_of(self.governor)
 
     def report(self, hours: float = 24.0) -> Report:
         """The report on the latest hours; `membudget.report.html.as_html` makes it a page."""
-        return self._day.report(hours)
+        return self.inspection.report(hours)
 
     def stop(self) -> None:
         """End the budget and tell the summary; a second call does nothing."""
         self.governor.stop()
-        if self._foreign is not None:
-            self._foreign.leave()
-        self._sources.close()
 
     def __enter__(self) -> Self:
         return self

@@ -156,6 +156,6 @@ def _unbind(environ: Mapping[str, str]) -> None:
 
     if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
         return
-    from membudget.governor.brake_children import restore_launch_limit  # where there is a brake
+    from membudget.brake.children import restore_launch_limit  # where there is a brake
 
     restore_launch_limit(environ)

@@ -11,91 +11,43 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from membudget.budget.assembly import protection
 from membudget.core import SettingsReloaded
-from membudget.errors import MembudgetError
 from membudget.settings.reload import changed
 from membudget.settings.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from membudget.budget.assembly import Sources
     from membudget.governor.loop import Governor
-    from membudget.settings.resolve import Settings
-
-
-def reload(
-    governor: Governor, sources: Sources, before: Settings, after: Settings
-) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
-    """Apply what can be applied while running.
-
-    A limit that is taken away waits for a restart: what rules then has to be looked for.
-
-    Returns:
-        What holds now, the keys that were applied, and those that wait.
-
-    Raises:
-        ConfigError: The new limit is below what the process holds, or marks do not fit it; then
-            nothing was applied.
-    """
-    if after["limit"] is None and before["limit"] is not None:
-        waiting: tuple[str, ...] = ("limit",)
-        after = after.replace(values={**after.values, "limit": before["limit"]})
-    else:
-        waiting = ()
-    applied, later = changed(before, after)
-    marks = after.marks()
-    sources.set_limit(after["limit"])
-    try:
-        marks.check_for(sources.probe().limit)
-    except MembudgetError:
-        sources.set_limit(before["limit"])
-        raise
-    governor.marks = marks
-    governor.watch.interval = after["monitoring.check_interval"]
-    governor.floor.settle = after["cleanup.settle"]
-    if any(key.startswith("emergency.") for key in applied):
-        governor.protection = protection(after, governor)
-        governor.admission.is_shut = False
-    governor.watch.ring()
-    return after, applied, (*waiting, *later)
 
 
 class HangupHandler:
     """Reads the settings again at SIGHUP; runs on the main thread, between two instructions.
 
-    Nothing of it reaches the program: what fails is told.
+    Nothing of it reaches the program: what fails is told. A plugin.
 
     Args:
-        governor: Whose settings change.
-        sources: What it reads.
-        settings: What holds now.
         given: The arguments of `start()`, which stay above the file.
         config: The file.
-
-    Attributes:
-        settings: What holds now.
-        on_reload: Takes the settings that hold from now on.
     """
 
-    def __init__(
-        self,
-        governor: Governor,
-        sources: Sources,
-        settings: Settings,
-        given: Mapping[str, Any],
-        config: str | os.PathLike[str],
-    ) -> None:
-        self.on_reload: Callable[[Settings], object] = lambda _: None
-        self._governor = governor
-        self._sources = sources
-        self.settings = settings
+    name = "reload"
+
+    def __init__(self, given: Mapping[str, Any], config: str | os.PathLike[str]) -> None:
+        self._governor: Governor | None = None
         self._given = given
         # The program may change its directory.
         self._config = os.path.abspath(config)
         self._has_terminal = _has_terminal()
         self._is_busy = self._is_ended = False
+
+    def join(self, governor: Governor) -> None:
+        """Handle the signal where nobody else does."""
+        self._governor = governor
+        is_main = threading.current_thread() is threading.main_thread()
+        is_free = is_main and hasattr(signal, "SIGHUP")
+        if is_free and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self)
 
     def __call__(self, number: int, _frame: object) -> None:
         """Reload; where the terminal hung up, or the budget ended, end as without a handler."""
@@ -108,18 +60,31 @@ class HangupHandler:
         try:
             self._reload()
         except Exception as error:  # noqa: BLE001  # the program did nothing wrong
-            self._governor.tell.failed("reload", error)
+            if self._governor is not None:
+                self._governor.tell.failed("reload", error)
         finally:
             self._is_busy = False
 
     def _reload(self) -> None:
-        after = resolve(self._given, file=self._config)
-        governor = self._governor
-        self.settings, applied, waiting = reload(governor, self._sources, self.settings, after)
-        self.on_reload(self.settings)
-        governor.tell(SettingsReloaded(at=governor.clock.now(), applied=applied, waiting=waiting))
+        """Apply what can be applied while running.
 
-    def remove(self) -> None:
+        A limit that is taken away waits for a restart: what rules then has to be looked for.
+        """
+        governor = self._governor
+        if governor is None:
+            return
+        before, after = governor.settings, resolve(self._given, file=self._config)
+        waiting: tuple[str, ...] = ()
+        if after["limit"] is None and before["limit"] is not None:
+            waiting = ("limit",)
+            after = after.replace(values={**after.values, "limit": before["limit"]})
+        applied, later = changed(before, after)
+        governor.change_settings(after)
+        governor.tell(
+            SettingsReloaded(at=governor.clock.now(), applied=applied, waiting=(*waiting, *later))
+        )
+
+    def leave(self) -> None:
         """Give the signal back, if it still is ours; off the main thread, at the next signal."""
         self._is_ended = True
         is_main = threading.current_thread() is threading.main_thread()

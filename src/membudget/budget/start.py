@@ -1,46 +1,34 @@
-"""`start()`: from settings to a budget that runs."""
+"""`start()`: from settings to a list of plugins, to a budget that runs."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.budget.answers import Answers
-from membudget.budget.assembly import Sources, build_governor, publish
-from membudget.budget.day import Day
 from membudget.budget.handle import Budget
+from membudget.budget.last_resort import LastResort
 from membudget.budget.naming import process_name, program_name
-from membudget.budget.sampling import Sampling
-from membudget.core import PressureChanged, Rung, Shortcoming
-from membudget.errors import ConfigError, MembudgetError
+from membudget.budget.reclaiming import Reclaiming
+from membudget.budget.sources import Sources
+from membudget.budget.wake_ups import WakeUps
+from membudget.core import Shortcoming
+from membudget.errors import ConfigError
 from membudget.governor.loop import Governor
-from membudget.governor.watch import WARM
-from membudget.reclaimers.trim import RISE
+from membudget.inspection.inspection import Inspection
+from membudget.probes.elsewhere import where_held
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
-from membudget.sinks.combine import merged, only
+from membudget.sinks.combine import merged
 from membudget.sinks.log import log_sink
-from membudget.sinks.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from membudget.budget.foreign import ForeignCaches
-    from membudget.budget.reload import HangupHandler
-    from membudget.core import Follower, Pressure, Reading, Reclaimer, Sink
-    from membudget.governor.brake import Brake
-    from membudget.host.presence import Presence
+    from membudget.core import Clock, Plugin, Reclaimer, Sink
     from membudget.registry import Registry
     from membudget.settings.resolve import Settings
-
-PRESENT_EVERY = 10.0
-"""Seconds between two looks whether slot and socket are where they were put."""
-
-CHANGES_KEPT = 50
-"""Changes of level that are kept for whoever asks."""
 
 
 def start(
@@ -87,195 +75,123 @@ def start(
     before = holders.governor
     if not isinstance(before, Governor) or not before.gives_way:
         holders.check_free()
-    found = Sources(resolved)
-    shortcomings = found.check(resolved)
-    sampling, changes = Sampling(resolved, holders, redact), Ring(CHANGES_KEPT)
-    day = Day(sampling, program_name(sys.orig_argv))
+    sources = Sources(resolved)
+    shortcomings = sources.check(resolved)
     takers = [merged(log_sink())] if sinks is None else list(sinks)
-    foreign = _foreign(resolved, holders, is_launched=is_launched)
-    answers: dict[str, Any] = {}
-    presence = _presence(resolved, answers) if thread else None
-    governor = build_governor(
-        resolved,
-        found,
-        holders,
-        ladder=ladder,
-        sinks=[only(changes, PressureChanged), merged(day), *takers],
-        presence=presence,
-        sampling=sampling,
-    )
+    governor = governor_of(resolved, sources, holders, ladder=ladder, sinks=takers)
     governor.gives_way = is_launched
-    day.serve(governor)
+    foreign = _foreign(resolved, holders, is_launched=is_launched)
     if isinstance(before, Governor):
         before.stop()
-    for where, failure in found.failures:
-        governor.tell.failed(where, failure)
-    if presence is not None:
-        governor.followers.append(_publisher(presence, governor))
-        governor.at_stop.append(presence.close)
-    brake, note = _brake(resolved, found, governor)
-    answers.update(
-        Answers(governor, changes, foreign, brake, day, allocators=found.allocators).by_command()
-    )
-    _report_daily(governor, day, resolved["report.directory"])
-    handler = None
-    if config is not None:
-        handler = _reload_on_hangup(governor, found, resolved, given, config)
-    if foreign is not None:
-        foreign.adopt(governor)
     try:
-        missing = governor.start(thread=thread, note=note)
-        _refuse_if_strict(resolved, missing, brake, note)
-    except BaseException:
+        for plugin in _plugins(sources, redact):
+            governor.join(plugin)
+        for plugin in _optional(resolved, sources, given, config, thread=thread):
+            governor.join(plugin)
         if foreign is not None:
-            foreign.leave()
+            governor.join(foreign)
+        missing = governor.start(thread=thread)
+        _refuse_if_strict(resolved, missing)
+    except BaseException:
         governor.stop()
         raise
-    _tell(governor, *shortcomings, missing)
-    budget = Budget(governor, resolved, sampling, found, foreign=foreign, brake=brake, day=day)
-    _let_settings_change(budget, found, handler)
-    return budget
+    for what in filter(None, (*shortcomings, missing)):
+        governor.tell(Shortcoming(at=governor.clock.now(), what=what))
+    return Budget(governor)
 
 
-def _refuse_if_strict(settings: Settings, missing: str, brake: Brake | None, note: str) -> None:
-    """Have no budget without a thread, or a brake, that was asked for.
+def _refuse_if_strict(settings: Settings, missing: str) -> None:
+    """Have no budget without a thread.
 
     Raises:
-        ConfigError: One is not to be had.
+        ConfigError: None is to be had.
     """
-    what = missing or (note if brake is None else "")
-    if settings["strict"] and what:
-        raise ConfigError(what)
+    if settings["strict"] and missing:
+        raise ConfigError(missing)
 
 
-def _tell(governor: Governor, *shortcomings: str) -> None:
-    for what in filter(None, shortcomings):
-        governor.tell(Shortcoming(at=governor.clock.now(), what=what))
+def governor_of(
+    settings: Settings,
+    sources: Sources,
+    registry: Registry,
+    *,
+    ladder: Iterable[Reclaimer] = (),
+    sinks: Iterable[Sink] = (),
+    clock: Clock | None = None,
+) -> Governor:
+    """A governor for these settings and sources, without its plugins, not yet started.
+
+    Args:
+        settings: What holds.
+        sources: What is read.
+        registry: Whose holders are governed.
+        ladder: Reclaimers asked before those of plugins.
+        sinks: Takers of events.
+        clock: Where the governor's time comes from.
+    """
+    return Governor(
+        sources.probe,
+        settings.marks(),
+        ladder,
+        sinks,
+        registry=registry,
+        own=sources.process.own_bytes,
+        settings=settings,
+        settle=settings["cleanup.settle"],
+        snapshot_interval=settings["monitoring.snapshot_interval"],
+        window=settings["monitoring.pressure_window"],
+        interval=settings["monitoring.check_interval"],
+        is_active=settings["cleanup.auto"],
+        explain=where_held,
+        clock=clock,
+    )
 
 
-def _let_settings_change(budget: Budget, sources: Sources, handler: HangupHandler | None) -> None:
-    """Let new settings reach all who hold them: the file's, and what the history proposes."""
-    if handler is not None:
-        handler.on_reload = budget.take_settings
-    if not budget.settings["leaks.apply_proposals"]:
-        return
-    from membudget.budget.reload import reload  # only where told to, and here: not on the thread
-
-    def change(after: Settings) -> None:
-        held, _, _ = reload(budget.governor, sources, budget.settings, after)
-        budget.take_settings(held)
-        if handler is not None:
-            handler.settings = held
-
-    budget.sampling.change = change
+def _plugins(sources: Sources, redact: Callable[[str], object] | None) -> Iterator[Plugin]:
+    """What every budget has, in the order in which it joins."""
+    yield sources
+    yield Reclaiming(sources)
+    yield LastResort()
+    yield WakeUps(sources)
+    yield Inspection(program_name(sys.orig_argv), redact=redact)
 
 
-def _foreign(settings: Settings, registry: Registry, *, is_launched: bool) -> ForeignCaches | None:
+def _optional(
+    settings: Settings,
+    sources: Sources,
+    given: Mapping[str, Any],
+    config: str | os.PathLike[str] | None,
+    *,
+    thread: bool,
+) -> Iterator[Plugin]:
+    """What some have: nothing of it is imported for the others."""
+    directory = settings["agent.directory"]
+    if thread and directory != "none" and sys.platform == "linux":
+        from membudget.host.presence import Presence
+
+        yield Presence(None if directory == "auto" else directory, process_name())
+    if settings["brake"]:
+        from membudget.brake.plugin import BrakePlugin
+
+        yield BrakePlugin(sources, is_strict=settings["strict"])
+    if settings["report.directory"] is not None:
+        from membudget.report.daily import DailyPlugin
+
+        yield DailyPlugin(settings["report.directory"], program_name(sys.orig_argv))
+    if config is not None:
+        from membudget.budget.reload import HangupHandler
+
+        yield HangupHandler(given, config)
+
+
+def _foreign(settings: Settings, registry: Registry, *, is_launched: bool) -> Plugin | None:
     """What is adopted: taken over from a launcher's budget, or found anew, or nothing."""
     for one in registry.reclaimers():
-        taken_over: ForeignCaches | None = getattr(one, "foreign", None)
+        taken_over: Plugin | None = getattr(one, "foreign", None)
         if taken_over is not None:
             return taken_over
     if not is_launched and not settings["caches.adopt"]:
         return None
-    from membudget.budget.foreign import ForeignCaches  # only where there may be any
+    from membudget.budget.foreign import ForeignCaches
 
     return ForeignCaches(settings, registry, is_launched=is_launched)
-
-
-def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
-    """What makes this process findable, where it may be and the system has what it takes."""
-    directory = settings["agent.directory"]
-    if directory == "none" or sys.platform != "linux":
-        return None
-    from membudget.host.presence import Presence  # Linux only
-
-    return Presence(None if directory == "auto" else directory, process_name(), answers)
-
-
-def _publisher(presence: Presence, governor: Governor) -> Follower:
-    """Writes each judgement into the process's slot. Cost: 3 µs."""
-    looked_at = time.monotonic()
-
-    def follow(reading: Reading, _pressure: Pressure) -> None:
-        nonlocal looked_at
-        if reading.at - looked_at > PRESENT_EVERY:
-            looked_at = reading.at
-            if not presence.touch():
-                governor.watch.listen_anew()
-        publish(presence, governor)
-
-    return follow
-
-
-def _brake(settings: Settings, sources: Sources, governor: Governor) -> tuple[Brake | None, str]:
-    """The brake where it was asked for and can be armed, and what to say about it."""
-    if not settings["brake"]:
-        return None, ""
-    from membudget.governor.brake import Brake  # only for those who ask for it
-    from membudget.probes.allocator import load_unwinder
-
-    load_unwinder()
-
-    def ask(size: int) -> None:
-        governor.ladder.ask(Rung.GENTLE, size)
-
-    allocators = sources.allocators
-    ready = allocators.ready if settings["cleanup.auto"] else int
-    if (free := ready()) >= RISE:
-        ask(free)
-    try:
-        brake = Brake(
-            tell=governor.tell,
-            registry=governor.registry,
-            wake=governor.watch.ring,
-            ready=ready,
-            given_back=lambda: allocators.given_back,
-            ask=ask,
-        )
-        note = brake.arm(sources.probe())
-    except (MembudgetError, OSError, ValueError) as error:
-        return None, f"no brake: {error}"
-    is_pressed = allocators.is_pressed
-    allocators.is_pressed = lambda: brake.is_scarce or is_pressed()
-    sources.original_limit = brake.original
-    # What libraries map and never touch is taken for the program's until the next step: 66 MiB of
-    # numpy's would refuse others 66 MiB for a quarter of a second.
-    governor.watch.quick = WARM
-    governor.followers.append(brake.follow)
-    governor.at_stop.append(brake.disarm)
-    return brake, note
-
-
-def _report_daily(governor: Governor, day: Day, directory: str | None) -> None:
-    """Have a report written every 24 hours, where there is a folder for it."""
-    if directory is None:
-        return
-    from membudget.report.daily import DailyReport  # only for those who want one
-
-    daily = DailyReport(
-        directory, day.report, governor.tell, governor.clock, name=program_name(sys.orig_argv)
-    )
-    governor.chores.append(daily)
-    governor.at_stop.append(daily.end)
-
-
-def _reload_on_hangup(
-    governor: Governor,
-    sources: Sources,
-    settings: Settings,
-    given: dict[str, Any],
-    config: str | os.PathLike[str],
-) -> HangupHandler:
-    """Read the file again at SIGHUP, where nobody else handles it."""
-    import signal  # only for those with a file
-    import threading
-
-    from membudget.budget.reload import HangupHandler
-
-    handler = HangupHandler(governor, sources, settings, given, config)
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, handler)
-        governor.at_stop.append(handler.remove)
-    return handler

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.budget.assembly import Sources
+from membudget.budget.sources import Sources
 from membudget.cli import USAGE
 from membudget.errors import ConfigError
 from membudget.settings.file import read_file
@@ -109,7 +109,7 @@ def _unkept(file: SettingsFile, settings: Settings) -> list[str]:
     except ConfigError as error:
         return [f"{file.name}: {error}"]
     finally:
-        sources.close()
+        sources.leave()
 
 
 def _explained(settings: Settings, key: str) -> dict[str, Any]:

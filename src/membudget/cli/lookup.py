@@ -7,12 +7,13 @@ from typing import Any
 
 from membudget.cli.outside import OutsideView, environ_of, launched
 from membudget.core import Level, Record
+from membudget.core.status import Status  # noqa: TC001  # a field of a record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host.client import ask
 from membudget.host.files import SLOT
 from membudget.host.folder import check_readable
 from membudget.host.identity import Identity, identity_of
-from membudget.host.slot import Figures, living
+from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.settings.resolve import resolve
 from membudget.settings.table import SETTINGS
@@ -22,6 +23,12 @@ NOBODY = (
     "no process of yours runs under a budget: start one with `membudget run -- CMD`, or name one "
     "with --pid"
 )
+OF_A_SLOT = (
+    *("at", "name", "used", "limit", "source", "level", "seconds_left"),
+    *("peak", "governed", "reclaimed", "rate"),
+)
+"""The fields of a `Status` that a slot tells."""
+
 _EXIT = {Level.NORMAL: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.EMERGENCY: 2}
 _DIRECTORY = SETTINGS["agent.directory"]
 
@@ -37,12 +44,11 @@ class Found(Record):
 
     identity: Identity
     folder: str
-    figures: Figures
+    figures: Status
 
     def as_row(self) -> dict[str, Any]:
         """Its figures under the names of the command line's JSON."""
-        told = self.figures.as_dict()
-        told["rate"] = told.pop("growth")
+        told = {name: getattr(self.figures, name) for name in OF_A_SLOT}
         is_here = self.identity.namespace == _own_namespace()
         return {"pid": self.identity.pid, **told, **({} if is_here else {"namespace": "other"})}
 

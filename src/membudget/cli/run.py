@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from membudget.brake.children import note_launch_limit
 from membudget.budget.interpreter import script_of
 from membudget.budget.launch import TREE
 from membudget.budget.reexec import LAUNCHED, REQUIRE
@@ -20,7 +21,6 @@ from membudget.cli.checkup.program import program_of
 from membudget.cli.pex import EXTRA, pex_of
 from membudget.cli.restart.deaths import MOST, NOT_EXECUTABLE, NOT_FOUND
 from membudget.errors import ConfigError, ProbeError
-from membudget.governor.brake_children import note_launch_limit
 from membudget.probes.process import process_probe
 from membudget.settings.resolve import DEFAULT, resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS

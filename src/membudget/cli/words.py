@@ -156,9 +156,9 @@ def _collector(row: Mapping[str, Any]) -> str:
 
 def _allocator(row: Mapping[str, Any]) -> str:
     told = f"{row['blocks']:,} live blocks"
-    if "malloc_free" in row and "malloc_in_use" in row:
-        used, free = human_bytes(row["malloc_in_use"]), human_bytes(row["malloc_free"])
-        told += f", malloc {used} in use, {free} kept free"
+    used, free = row.get("malloc_in_use"), row.get("malloc_free")
+    if used is not None and free is not None:
+        told += f", malloc {human_bytes(used)} in use, {human_bytes(free)} kept free"
     return told
 
 

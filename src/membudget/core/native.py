@@ -41,6 +41,34 @@ poll = _original(select, "poll")
 """None where the system has none."""
 
 
+class Imports:
+    """The mark of an import under way on the governor's thread: `with imports: import ...`.
+
+    The lock of a module that is just being imported when the process forks stays locked in the
+    child for ever, so a child that was forked amid one imports nothing more there. All that is
+    loaded late is loaded through the one mark of its governor.
+
+    Attributes:
+        is_closed: Whether this process was forked amid an import of its parent's.
+    """
+
+    __slots__ = ("_is_under_way", "is_closed")
+
+    def __init__(self) -> None:
+        self._is_under_way = self.is_closed = False
+
+    def __enter__(self) -> None:
+        self._is_under_way = True
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_under_way = False
+
+    def after_fork_in_child(self) -> bool:
+        """Whether it is closed in this child."""
+        self.is_closed = self.is_closed or self._is_under_way
+        return self.is_closed
+
+
 def breathe() -> None:
     """Let go of the interpreter for a moment, so that a thread that waits for it has its turn."""
     sleep(_BREATH)

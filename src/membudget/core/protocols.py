@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from membudget.core.events import Event
 from membudget.core.nouns import Pressure, Reading, Rung
@@ -17,6 +17,11 @@ Sink: TypeAlias = Callable[[Event], None]
 
 Follower: TypeAlias = Callable[[Reading, Pressure], object]
 """Wants every single reading and judgement. Quick (a few µs), called on the governor's thread."""
+
+
+Command: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Takes a question's arguments and returns what can be written as JSON. Runs on the governor's
+thread, should be quick and imports nothing; what it raises is told to who asks."""
 
 
 Purgeable: TypeAlias = tuple[str, Callable[[], object], Callable[[], int | None]]
@@ -136,3 +141,25 @@ class Hint(Protocol):
 
     def close(self) -> None:
         """Give the descriptor back."""
+
+
+class Plugin(Protocol):
+    """Whatever joins a governor; all but its name may be left out.
+
+    It adds followers, chores, reclaimers and sinks when it joins, and meets other plugins through
+    events, the registry and the status alone. What may be left out:
+
+    - `join(governor)`: begin; before the governor's first step, or later.
+    - `leave()`: end, once; the last that joined leaves first.
+    - `take_settings(settings)`: put settings in force while running, or raise `ConfigError`; all
+      that took them already are then given the old ones.
+    - `before_fork(until)`: come to rest, at the latest by then (monotonic).
+    - `after_fork_in_child()`: begin anew, before the child's first step.
+    - `hints(is_early=)`: what to wait for on a new thread; early only what costs microseconds.
+    - `status()`: its sections of the `Status`, records or plain values by name.
+    - `commands()`: what it may be asked for, by the command's name.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in events."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 from membudget.core import (
     OWN,
@@ -17,11 +19,13 @@ from membudget.core import (
     Stopped,
     SystemClock,
 )
-from membudget.core.native import Lock, get_ident
+from membudget.core.native import Imports, Lock, get_ident
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.floor import Floor, Lines
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
+from membudget.governor.plugins import Plugins
 from membudget.governor.snapshots import INTERVAL, Snapshots
+from membudget.governor.status import change_of
 from membudget.governor.telling import FOREIGN, Teller
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
@@ -37,12 +41,13 @@ if TYPE_CHECKING:
         Follower,
         Hint,
         Marks,
+        Plugin,
         Probe,
         Reading,
         Reclaimer,
-        Sample,
         Sink,
     )
+    from membudget.core.status import LevelChange
     from membudget.governor.protection import Protection
     from membudget.registry import Registry
 
@@ -58,6 +63,13 @@ would ring the same bell all day."""
 
 FLOOR_TOLD_EVERY = 6 * 3600.0
 """Seconds after which it is told again that shrinking does not lower what is used."""
+
+CHANGES_KEPT = 50
+"""Changes of level that are kept for whoever asks."""
+
+_FORKED_AMID = (
+    "forked amid an import: what is loaded late is not loaded here, no samples, no verdict"
+)
 
 CHILD_RESTS = 60.0
 """Seconds before a forked child of a program that knows nothing of it takes its first sample: what
@@ -82,21 +94,24 @@ class Governor:
         followers: Called with each reading and what was made of it, before anything is asked for.
         registry: Whose holders are counted and asked.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
-        hints: Makes the kernel wake-ups to wait for, anew on each thread; imports nothing. Given
-            true, only those that cost microseconds.
-        reopen: Called in a forked child before its first step.
+        hints: Makes wake-ups to wait for beside those of plugins, anew on each thread; imports
+            nothing. Given true, only those that cost microseconds.
+        settings: What holds, for plugins; by key.
         settle: Seconds that freed memory has to show at the meter.
         snapshot_interval: Seconds between two `Sampled` events.
         window: Readings over which growth is taken.
         interval: Seconds between two steps; None adapts to the pressure.
         is_active: Whether it reclaims at all, or only reads, judges and tells.
-        protection: Makes the last resort for this governor; None has none.
         explain: Says where memory lies that no holder counts, for the one line that tells a floor.
-        take: Takes the sample that a `Sampled` event carries. The first is taken by the first step
-            after the start, which should not wait for it.
         clock: Where time comes from.
 
     Attributes:
+        plugins: What has joined.
+        imports: Marks what is imported late on this governor's thread.
+        protection: The last resort, or None.
+        collector: Collects and trims once, to show what is garbage; None where nobody may.
+        notes: What the event of the start says.
+        changes: The latest changes of level.
         foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
             set by whoever forecasts, told as the pressure's `seconds_left`.
     """
@@ -113,18 +128,22 @@ class Governor:
         registry: Registry | None = None,
         own: Callable[[], int] | None = None,
         hints: Callable[[bool], Sequence[Hint]] | None = None,
-        reopen: Callable[[], None] | None = None,
+        settings: Any = MappingProxyType({}),
         settle: float = SETTLE,
         snapshot_interval: float = INTERVAL,
         window: int = WINDOW,
         interval: float | None = None,
         is_active: bool = True,
-        protection: Callable[[Governor], Protection | None] | None = None,
         explain: Callable[[Reading], str] | None = None,
-        take: Callable[[Reading], Sample | None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.gives_way = False
+        self.settings = settings
+        self.imports = Imports()
+        self.collector: Any = None
+        self.protection: Protection | None = None
+        self.notes: list[str] = []
+        self.changes: deque[LevelChange] = deque(maxlen=CHANGES_KEPT)
         self.clock = clock or SystemClock()
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
@@ -132,6 +151,7 @@ class Governor:
         self._has_rung, self._own_then = False, 0
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
+        self.plugins = Plugins(self.tell)
         self.floor = Floor(settle)
         self.ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
@@ -139,16 +159,14 @@ class Governor:
         self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
         self.chores = list(chores)
         self.followers = list(followers)
-        self.at_stop: list[Callable[[], object]] = []
-        self.protection = protection(self) if protection is not None else None
-        self.watch = Watch(self, hints, interval)
+        self._hints = hints
+        self.watch = Watch(self, self._all_hints, interval)
         self.reading: Reading | None = None
         self._probe = probe
         self._explain = explain
-        self._reopen = reopen
         self._window = window
         self._is_active = is_active
-        self._snapshots = Snapshots(self.tell, self.registry, snapshot_interval, take)
+        self.snapshots = Snapshots(self.tell, self.registry, snapshot_interval)
         self._is_starting = self._is_inherited = False
         self._stepping = Lock()
         self._stepper: int | None = None
@@ -165,7 +183,7 @@ class Governor:
         self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
         self._began = self._last_step = self.clock.now()
-        self._snapshots.begin()
+        self.snapshots.begin()
         self._eager_at = float("-inf")
 
     def step(self) -> Pressure:
@@ -188,7 +206,7 @@ class Governor:
                         self.protection.step(self.pressure, reading.at)
                         self.admission.is_shut = self.protection.is_shut
                 self._do_chores(reading.at)
-                self._snapshots.follow(reading, self.pressure, is_starting=self._is_starting)
+                self.snapshots.follow(reading, self.pressure, is_starting=self._is_starting)
             self.admission.look_again()
         finally:
             self._stepper = None
@@ -248,7 +266,25 @@ class Governor:
             self._stepper = None
             self._stepping.release()
 
-    def start(self, *, thread: bool = True, note: str = "") -> str:
+    def join(self, plugin: Plugin) -> None:
+        """Have a plugin serve until the end; see `core.Plugin`."""
+        self.plugins.join(plugin, self)
+
+    def change_settings(self, settings: Any) -> None:
+        """Put settings in force while running.
+
+        Raises:
+            ConfigError: They do not fit; then all is as it was.
+        """
+        self.plugins.change_settings(self.settings, settings)
+        self.settings = settings
+        self.watch.ring()
+
+    def _all_hints(self, is_early: bool) -> list[Hint]:  # noqa: FBT001  # a function's only argument
+        own = self._hints(is_early) if self._hints is not None else ()
+        return [*own, *self.plugins.hints(is_early=is_early)]
+
+    def start(self, *, thread: bool = True) -> str:
         """Take the first reading and begin; with `thread=False` the program calls `step()`.
 
         Returns:
@@ -265,7 +301,9 @@ class Governor:
                 shutdown = self.marks.resolved(self.pressure.limit)[-1]
                 self.protection.began_over = self.pressure.used >= shutdown
             if self.reading is not None:
-                self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
+                self.tell(
+                    Started(at=self.clock.now(), reading=self.reading, note="; ".join(self.notes))
+                )
             return self.watch.begin() if thread else ""
         except BaseException:
             self.registry.detach(self)
@@ -277,11 +315,7 @@ class Governor:
         """End the thread and tell the summary; a second call does nothing."""
         self.watch.stop()
         self._begin_in_child()
-        while self.at_stop:
-            try:
-                self.at_stop.pop()()
-            except FOREIGN as error:  # the rest is ended all the same
-                self.tell.failed("stop", error)
+        self.plugins.leave()
         if self.registry.meter is self.meter:
             self.registry.detach(self)
             self._count_time(self.clock.now())
@@ -312,6 +346,7 @@ class Governor:
         """End the thread, so that nothing of ours is under way in the child."""
         self.watch.pause(until)
         self.admission.before_fork(until)
+        self.plugins.each("before_fork", until)
 
     def after_fork_in_parent(self) -> None:
         """Go on where the thread was running."""
@@ -329,16 +364,22 @@ class Governor:
         self._is_inherited = True
         self.watch.resume_in_child()
 
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child that has not stepped yet; else nothing happens."""
+        if self._is_inherited:
+            self._in_turn(int)
+
     def _begin_in_child(self) -> None:
         """Begin anew with the child's own figures, if that was not done yet."""
         if not self._is_inherited:
             return
         self._is_inherited = False
-        if self._reopen is not None:
-            self._reopen()
+        if self.imports.after_fork_in_child():
+            self.tell.failed("imports", RuntimeError(_FORKED_AMID))
+        self.plugins.each("after_fork_in_child")
         self._begin()
         if self.gives_way:
-            self._snapshots.begin(CHILD_RESTS)
+            self.snapshots.begin(CHILD_RESTS)
 
     def _read(self) -> Reading | None:
         try:
@@ -417,6 +458,7 @@ class Governor:
             told, times = self._raised_at.get(level, (float("-inf"), 0))
             again = times + 1 if now - told < NEWS_AFTER[level] else 0
             self._raised_at[level] = (told if again else now, again)
+        self.changes.append(change_of(self.pressure, before, now))
         self.tell(PressureChanged(at=now, before=before, pressure=self.pressure, again=again))
 
     def _tell_floor(self, reading: Reading) -> None:

@@ -25,7 +25,10 @@ class Snapshots:
         tell: Takes the events.
         registry: Whose holders are counted.
         interval: Seconds between two.
-        take: Takes the sample that the event carries; None has events without.
+
+    Attributes:
+        take: Takes the sample that the event carries, set by who takes samples; None has events
+            without. The first is taken by the first step after the start, which should not wait.
     """
 
     def __init__(
@@ -33,12 +36,11 @@ class Snapshots:
         tell: Teller,
         registry: Registry,
         interval: float = INTERVAL,
-        take: Callable[[Reading], Sample | None] | None = None,
     ) -> None:
         self._tell = tell
         self._registry = registry
         self._interval = interval
-        self._take = take
+        self.take: Callable[[Reading], Sample | None] | None = None
         self.begin()
 
     def begin(self, rest: float = 0.0) -> None:
@@ -49,7 +51,7 @@ class Snapshots:
         """Tell one where it is time; a start does not wait for a sample: the next step takes it."""
         if self._rest:
             self._at, self._rest = reading.at + self._rest - self._interval, 0.0
-        is_early = is_starting and self._take is not None
+        is_early = is_starting and self.take is not None
         if is_early or reading.at - self._at < self._interval:
             return
         self._at = reading.at
@@ -66,7 +68,7 @@ class Snapshots:
 
     def _taken(self, reading: Reading) -> Sample | None:
         try:
-            return self._take(reading) if self._take is not None else None
+            return self.take(reading) if self.take is not None else None
         except FOREIGN as error:  # a governor without samples is still one
             self._tell.failed("sample", error)
             return None

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from membudget.core.native import Lock
+from membudget.errors import MembudgetError
+from membudget.governor.status import commands_of
 from membudget.host.control import ControlSocket
 from membudget.host.folder import claim_folder, sweep
 from membudget.host.identity import identity_of
@@ -19,51 +23,101 @@ from membudget.host.slot import Slot
 from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import TypedDict, Unpack
+    from collections.abc import Callable, Mapping, Sequence
 
-    from membudget.core import Hint
+    from membudget.core import Hint, Pressure, Reading
+    from membudget.governor.loop import Governor
     from membudget.host.control import Answer
 
-    class _Written(TypedDict):
-        """The arguments of `Slot.write`."""
-
-        used: int
-        limit: int | None
-        source: str
-        level: str
-        growth: float
-        seconds_left: float | None
-        peak: int
-        governed: int
-        reclaimed: int
-        wall: float
+PRESENT_EVERY = 10.0
+"""Seconds between two looks whether slot and socket are where they were put."""
 
 
 class Presence:
     """A process's slot and socket, kept for its whole life and made anew in a forked child.
 
-    Any thread may call any method.
+    A plugin; any thread may call any method.
 
     Args:
         folder: Where they lie, or None for the user's default, looked up at each opening, since a
             program may change its user.
         name: What runs, for people; a function is asked now and then, since a worker learns its
             name after it has begun.
-        answers: What can be asked, by command.
+        answers: What can be asked, by command; those of the governor that it joins.
     """
 
+    name = "presence"
+
     def __init__(
-        self, folder: str | None, name: str | Callable[[], str], answers: Mapping[str, Answer]
+        self,
+        folder: str | None,
+        name: str | Callable[[], str],
+        answers: Mapping[str, Answer] = MappingProxyType({}),
     ) -> None:
         # The program may change its directory before the first opening.
         self._folder = None if folder is None else os.path.abspath(folder)
         self._name = name if callable(name) else lambda: name
         self._answers = answers
         self._lock = Lock()
+        self._governor: Governor | None = None
+        self._looked_at = float("-inf")
         self._home, self._pid = os.getpid(), 0
         self._slot: Slot | None = None
         self._socket: ControlSocket | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Tell this governor's figures, and let it answer, until it stops."""
+        self._governor = governor
+        self._answers = commands_of(governor)
+        self._looked_at = time.monotonic()
+        governor.followers.append(self.follow)
+
+    def leave(self) -> None:
+        """Be findable no more."""
+        self.close()
+
+    def hints(self, *, is_early: bool) -> Sequence[Hint]:
+        """The control socket, where it can be had: a budget is kept without one as well.
+
+        A program that forks often is still to be found: its thread is young each time.
+        """
+        governor = self._governor
+        if governor is None or (is_early and not self.is_due):
+            return ()
+        try:
+            hint = self.open()
+        except (MembudgetError, OSError) as error:
+            if not is_early:
+                governor.tell.failed("control socket", error)
+            return ()
+        self._write()  # Its slot gets its first figures now, not after an interval.
+        return (hint,)
+
+    def follow(self, reading: Reading, _pressure: Pressure) -> None:
+        """Write each judgement into the process's slot. Cost: 3 µs."""
+        if reading.at - self._looked_at > PRESENT_EVERY:
+            self._looked_at = reading.at
+            if not self.touch() and self._governor is not None:
+                self._governor.watch.listen_anew()
+        self._write()
+
+    def _write(self) -> None:
+        governor = self._governor
+        if governor is not None:
+            self.write(
+                governor.pressure,
+                peak=governor.peak,
+                governed=governor.registry.held_bytes(),
+                reclaimed=governor.ladder.reclaimed,
+                wall=time.time(),
+            )
+
+    def write(
+        self, pressure: Pressure, *, peak: int, governed: int, reclaimed: int, wall: float
+    ) -> None:
+        """Put these figures into the slot, if there is one; see `Slot.write`."""
+        if (slot := self._slot) is not None:
+            slot.write(pressure, peak=peak, governed=governed, reclaimed=reclaimed, wall=wall)
 
     def open(self) -> Hint:
         """Be findable from now on; returns what to wait for, whose `close` only ends the waiting.
@@ -103,12 +157,6 @@ class Presence:
         """Whether this process is to be found at once: forked children often live for a moment."""
         return os.getpid() in (self._home, self._pid)
 
-    def write(self, **figures: Unpack[_Written]) -> None:
-        """Put the latest figures into the slot; nothing happens where there is none."""
-        slot = self._slot
-        if slot is not None:
-            slot.write(**figures)
-
     def close(self) -> None:
         """Be findable no more and remove what was made; a second call does nothing."""
         with self._lock:
@@ -122,7 +170,7 @@ class Presence:
             if slot is not None:
                 slot.close()
 
-    def abandon_in_child(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Let go of what belongs to the parent, which lives on with it; called after a fork."""
         self._lock = Lock()  # Another thread may have held it, and is not here.
         self._abandon()

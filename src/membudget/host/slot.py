@@ -24,7 +24,7 @@ from binascii import crc32
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from membudget.core import Level, Record
+from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
 from membudget.host.files import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
@@ -34,6 +34,7 @@ from membudget.units import MOST_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from membudget.core import Pressure
     from membudget.host.identity import Identity
 
 SIZE = 509
@@ -49,36 +50,6 @@ _ATTEMPTS = 20
 
 _kept: list[mmap.mmap] = []
 """Mappings whose descriptor is somebody else's by now: closing them would close that."""
-
-
-class Figures(Record):
-    """What a slot tells (bytes and seconds).
-
-    Attributes:
-        at: When it was written, in seconds of `time.time`.
-        name: What runs, in at most 64 bytes.
-        used: Bytes judged.
-        limit: Bytes, or None.
-        source: The source judged, in at most 96 bytes.
-        level: The level's name.
-        growth: Bytes a second.
-        seconds_left: Seconds until the limit, or None.
-        peak: The highest use seen.
-        governed: What all holders count, together.
-        reclaimed: What was let go so far.
-    """
-
-    at: float
-    name: str
-    used: int
-    limit: int | None
-    source: str
-    level: str
-    growth: float
-    seconds_left: float | None
-    peak: int
-    governed: int
-    reclaimed: int
 
 
 class Slot:
@@ -122,44 +93,29 @@ class Slot:
             os.close(descriptor)
 
     def write(
-        self,
-        *,
-        used: int,
-        limit: int | None,
-        source: str,
-        level: str,
-        growth: float,
-        seconds_left: float | None,
-        peak: int,
-        governed: int,
-        reclaimed: int,
-        wall: float,
+        self, pressure: Pressure, *, peak: int, governed: int, reclaimed: int, wall: float
     ) -> None:
         """Put the latest figures in; nothing happens once closed. Cost: 2 µs, keeping the GIL.
 
         Args:
-            used: Bytes judged.
-            limit: Bytes, or None.
-            source: The source judged.
-            level: The level's name.
-            growth: Bytes a second.
-            seconds_left: Seconds until the limit, or None.
+            pressure: The latest judgement.
             peak: The highest use seen, in bytes.
             governed: What all holders count, in bytes.
             reclaimed: Bytes let go so far.
             wall: The time now, in seconds of `time.time`.
         """
+        limit, left = pressure.limit, pressure.seconds_left
         figures = _FIGURES.pack(
             wall,
             self._name,
-            _writable(used),
+            _writable(pressure.used),
             limit is not None,
             _writable(limit or 0),
-            source.encode("utf-8", "replace"),
-            level.encode(),
-            growth,
-            seconds_left is not None,
-            seconds_left or 0.0,
+            pressure.source.encode("utf-8", "replace"),
+            pressure.level.name.encode(),
+            pressure.growth,
+            left is not None,
+            left or 0.0,
             _writable(peak),
             _writable(governed),
             _writable(reclaimed),
@@ -198,7 +154,7 @@ class Slot:
             self._map.close()
 
 
-def read_slot(path: str) -> Figures | None:
+def read_slot(path: str) -> Status | None:
     """The figures in a slot, or None where none can be made out, or none can be. Never blocks."""
     try:
         descriptor = open_regular(path)
@@ -228,7 +184,7 @@ def is_alive(path: str) -> bool:
         os.close(descriptor)
 
 
-def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identity, Figures]]:
+def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identity, Status]]:
     """All processes that live and have told their figures, by pid; what is unreadable is skipped.
 
     Cost: about 20 µs a process.
@@ -256,7 +212,7 @@ def _writable(size: int) -> int:
     return max(-MOST_BYTES, min(size, MOST_BYTES))
 
 
-def _parsed(record: bytes) -> Figures | None:
+def _parsed(record: bytes) -> Status | None:
     if len(record) < _LENGTH:
         return None
     magic, checksum = _HEAD.unpack_from(record)
@@ -266,23 +222,25 @@ def _parsed(record: bytes) -> Figures | None:
     (at, name, used, has_limit, limit, source, level, growth, has_end, left, *totals) = (
         _FIGURES.unpack(body)
     )
-    peak, governed, reclaimed = totals
-    is_sound = isfinite(at) and isfinite(growth) and isfinite(left) and used >= 0
-    if not is_sound or _text(level) not in Level.__members__ or (has_limit and limit <= 0):
+    if not (isfinite(at) and isfinite(growth) and isfinite(left)) or used < 0:
         return None
-    return Figures(
-        at=at,
-        name=_text(name),
-        used=used,
-        limit=limit if has_limit else None,
-        source=_text(source),
-        level=_text(level),
-        growth=growth,
-        seconds_left=left if has_end else None,
-        peak=peak,
-        governed=governed,
-        reclaimed=reclaimed,
-    )
+    peak, governed, reclaimed = totals
+    try:
+        return Status(
+            at=at,
+            name=_text(name),
+            used=used,
+            limit=limit if has_limit else None,
+            source=_text(source),
+            level=_text(level),
+            rate=growth,
+            seconds_left=left if has_end else None,
+            peak=peak,
+            governed=governed,
+            reclaimed=reclaimed,
+        )
+    except ValueError:  # A level or a limit that is none.
+        return None
 
 
 def _text(padded: bytes) -> str:

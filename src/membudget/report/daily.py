@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Clock
+    from membudget.governor.loop import Governor
     from membudget.governor.telling import Teller
     from membudget.report.records import Report
 
@@ -191,3 +192,36 @@ def _is_alive(pid: str) -> bool:
 
 def _is_day(text: str) -> bool:
     return len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()  # noqa: PLR2004
+
+
+class DailyPlugin:
+    """The daily report as a plugin: of what the governor's own inspection reports.
+
+    Args:
+        directory: Where to.
+        program: What the program is called.
+    """
+
+    name = "daily report"
+
+    def __init__(self, directory: str, program: str = "") -> None:
+        self._directory = directory
+        self._program = program
+        self._daily: DailyReport | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Report on this governor's days."""
+
+        def make() -> Report:
+            made: Report = governor.plugins.member("report")()
+            return made
+
+        self._daily = DailyReport(
+            self._directory, make, governor.tell, governor.clock, name=self._program
+        )
+        governor.chores.append(self._daily)
+
+    def leave(self) -> None:
+        """Wait a moment for a report under way."""
+        if self._daily is not None:
+            self._daily.end()

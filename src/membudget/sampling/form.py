@@ -7,11 +7,11 @@ first:
      "part": ["name", "kind", "items", "bytes", "most_items", "most_bytes", "ttl"]}
     [16403.04, 1795280149.65, 7991296, ...]
 
-`fields` names the places of a line by `core.Sample`'s attributes, bytes and seconds as there; `part`
-those of each entry of `parts`. `crc32` is that of all bytes after the first line, and `names_crc32`
-that of the names, so a file cut short or changed is known. A reader skips fields that it does not
-know, and takes the default of those that are missing; another version would mean that a field has
-another meaning.
+`fields` names the places of a line by `core.Sample`'s attributes, bytes and seconds as there, and
+`part` those of each entry of `parts`. `crc32` is that of all bytes after the first line, and
+`names_crc32` that of the names, so a file cut short or changed is known. A reader skips fields that
+it does not know, and takes the default of those that are missing; another version would mean that a
+field has another meaning.
 
 An answer names fields and parts once and then only their places: as rows by name it would be five
 times as long, and the governor's thread would be away five times as long.

@@ -6,9 +6,10 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 from fakes import FakeClock, raising
-from membudget.budget.collecting import CollectAndTrim
 from membudget.core import Rung
+from membudget.core.native import Imports
 from membudget.heap import freed
+from membudget.inspection.collection import CollectAndTrim
 from membudget.reclaimers.collect import Collect
 
 if TYPE_CHECKING:
@@ -79,8 +80,12 @@ def test_a_process_that_may_not_be_stopped_is_not() -> None:
 def test_in_a_child_forked_amid_the_import_nothing_is_noted() -> None:
     """That import may never end there; the collection is made all the same."""
     clock = FakeClock()
-    collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
-    collect._is_loading = True
+    imports = Imports()
+    with imports:
+        imports.after_fork_in_child()
+    collect = CollectAndTrim(
+        Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock, imports=imports
+    )
     assert collect(1) is not None
     assert collect.garbage is None
 

@@ -15,8 +15,8 @@ from membudget.bounded import looking
 from membudget.bounded.looking import PIECE, pieces_of
 from membudget.bounded.plain.table import Table as PlainTable
 from membudget.bounded.table import IS_COMPILED
-from membudget.budget.held import held_values
 from membudget.heap.taker import CensusTaker
+from membudget.inspection.roots import held_values
 from membudget.leaks.culprit import rank
 from membudget.registry import Registry
 

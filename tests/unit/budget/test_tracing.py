@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock
-from membudget.budget.tracing import Tracing
 from membudget.heap import window
+from membudget.inspection.tracing import Tracing
 from membudget.leaks.records import Confidence
 from membudget.profiling import profile_memory
 
@@ -37,7 +37,6 @@ class Scene:
             lambda: self.verdict,
             seconds,
             is_calm=lambda: self.is_calm,
-            failed=lambda where, _error: self.failures.append(where),
             clock=self.clock,
         )
 

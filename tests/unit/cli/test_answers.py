@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 import membudget
 from hostile_answers import HOSTILE, one_change, received
-from membudget.budget.answers import Answers
 from membudget.cli.answers import with_answer
 from membudget.cli.words import details, line
 from membudget.errors import ControlError
+from membudget.governor.status import full_status
 from membudget.registry import Registry
-from membudget.sinks.ring import Ring
 
 SLOT: dict[str, Any] = {
     "pid": 7,
@@ -42,17 +41,22 @@ def real_answer() -> Any:
         held = {1: 1}
         budget.watch("book", held, max_items=5)
         budget.step()
-        asked = Answers(
-            budget.governor, Ring(1), None, None, budget._day, allocators=budget._sources.allocators
-        )
-        told = dict(asked.memory({}))
+        told = full_status(budget.governor).as_answer()
     counts = {"entries": 1, "held": 1, "most": 1, "hits": 1, "misses": 1, "dropped": 0}
     told["found"] = [{"name": "f", "why": "", **counts}]
     told["untouched"] = [{"name": "g", "kind": "dict", "why": "small", "entries": 1}]
     told["adopted"] = [{"name": "h", "entries": None, "held": None, "dropped": 0}]
     told["allocator"]["asked"] = [{"name": "a", "free": 1, "given_back": 1, "why": "so"}]
     told["floor"] = told["elsewhere"] = 1
-    told["brake"] = {"is_armed": True, "room": 1, "hits": 0}
+    told["brake"] = {
+        "is_armed": True,
+        "limit": 1,
+        "room": 1,
+        "never_touched": 0,
+        "hits": 0,
+        "last_hit": None,
+        "is_reserve_released": False,
+    }
     told["leak"] = {"kind": "a leak", "confidence": "high", "reason": "so", "culprits": ["c"]}
     told["proposals"] = [{"setting": "limit", "to": "1GiB", "now": "", "reason": "so"}]
     told["changes"] = [

@@ -16,17 +16,17 @@ from membudget.cli.checkup.program import Program, program_of
 from membudget.cli.checkup.reach import of_python
 from membudget.cli.checkup.relatives import Relative, judge_family
 from membudget.cli.run import SUPERVISOR
+from membudget.core.status import Status
 from membudget.errors import ProbeError
-from membudget.host.slot import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PYTHON = "/usr/bin/python3"
 REACHED = {"reached": True, "error": "", "path": PYTHON, "version": [3, 11, 7], "customized": ""}
-FIGURES = Figures(
+FIGURES = Status(
     at=1.0, name="app", used=90 << 20, limit=400 << 20, source="configured", level="NORMAL",
-    growth=0.0, seconds_left=None, peak=0, governed=0, reclaimed=0,
+    rate=0.0, seconds_left=None, peak=0, governed=0, reclaimed=0,
 )  # fmt: skip
 LAUNCHED = {"MEMBUDGET_LAUNCH": "lines"}
 

@@ -229,8 +229,8 @@ def test_a_sample_is_taken_by_the_first_step_after_the_start() -> None:
         sinks=[scene.recorder],
         registry=Registry(),
         clock=scene.clock,
-        take=take,
     )
+    governor.snapshots.take = take
     governor.start(thread=False)
     assert not scene.recorder.of(Sampled)
     for _ in range(601):
@@ -252,8 +252,8 @@ def test_a_sample_that_fails_is_told_and_the_loop_goes_on() -> None:
         sinks=[scene.recorder],
         registry=Registry(),
         clock=scene.clock,
-        take=fail,
     )
+    governor.snapshots.take = fail
     governor.step()
     (failed,) = scene.recorder.of(Failed)
     assert failed.where == "sample"

@@ -33,9 +33,9 @@ class Scene:
             sinks=[self.recorder],
             registry=Registry(),
             own=self.memory.own,
-            protection=protection,
             clock=self.clock,
         )
+        self.governor.protection = protection(self.governor)
 
     def stay(self, used: int, seconds: float) -> None:
         """Stay at so many MiB, stepping twice a second."""

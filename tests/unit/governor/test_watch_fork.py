@@ -125,9 +125,18 @@ class Read:
 def test_in_the_fork_a_child_reads_nothing_and_at_its_first_step_begins_anew() -> None:
     """One that only lives for a moment pays for a thread and no more."""
     probe, reopened = Read(), list[int]()
-    governor = Governor(
-        probe, Marks(), registry=Registry(), reopen=lambda: reopened.append(1), clock=FakeClock()
-    )
+
+    class Reopened:
+        """A plugin that begins anew in a child."""
+
+        name = "reopened"
+
+        def after_fork_in_child(self) -> None:
+            """Note it."""
+            reopened.append(1)
+
+    governor = Governor(probe, Marks(), registry=Registry(), clock=FakeClock())
+    governor.join(Reopened())
     governor.step()
     governor.after_fork_in_child()
     assert (probe.times, reopened) == (1, [])

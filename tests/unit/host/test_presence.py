@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from membudget.core import Pressure
 from membudget.errors import ControlError
 from membudget.governor.waiting import Doorbell
 from membudget.host.identity import identity_of
@@ -25,12 +26,7 @@ OWN = identity_of()
 def write(presence: Presence, used: int = 1) -> None:
     """What a governor writes after a step."""
     presence.write(
-        used=used,
-        limit=None,
-        source="process",
-        level="NORMAL",
-        growth=0.0,
-        seconds_left=None,
+        Pressure(used=used, source="process"),
         peak=2,
         governed=0,
         reclaimed=0,

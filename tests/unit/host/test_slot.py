@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from membudget.core import Level, Pressure
+from membudget.core.status import Status
 from membudget.errors import ControlError
 from membudget.host.identity import identity_of
-from membudget.host.slot import Figures, Slot, is_alive, living, read_slot
+from membudget.host.slot import Slot, is_alive, living, read_slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,21 +28,22 @@ SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=16)
 
 
+class Odd(Enum):
+    """A level that is none."""
+
+    FINE = 1
+
+
 def figures(**changes: Any) -> dict[str, Any]:
     """What a governor writes."""
-    plain = {
-        "used": 300,
-        "limit": 400,
-        "source": "configured",
-        "level": "WARNING",
-        "growth": 1.5,
-        "seconds_left": 60.0,
-        "peak": 350,
-        "governed": 200,
-        "reclaimed": 50,
-        "wall": 1.7e9,
+    judged = {"used": 300, "limit": 400, "source": "configured", "level": Level.WARNING}
+    judged |= {"growth": 1.5, "seconds_left": 60.0}
+    totals = {"peak": 350, "governed": 200, "reclaimed": 50, "wall": 1.7e9}
+    given = {**judged, **totals, **changes}
+    return {
+        "pressure": Pressure(**{name: given[name] for name in judged}),
+        **{name: given[name] for name in totals},
     }
-    return {**plain, **changes}
 
 
 @pytest.fixture
@@ -63,8 +67,18 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, **som
     slot = Slot(str(tmp_path_factory.getbasetemp()), OWN, "service")
     try:
         slot.write(**written)
-        at = written.pop("wall")
-        assert read_slot(slot.path) == Figures(at=at, name="service", **written)
+        at, judged = written.pop("wall"), written.pop("pressure")
+        assert read_slot(slot.path) == Status(
+            at=at,
+            name="service",
+            used=judged.used,
+            limit=judged.limit,
+            source=judged.source,
+            level=judged.level.name,
+            rate=judged.growth,
+            seconds_left=judged.seconds_left,
+            **written,
+        )
     finally:
         slot.close()
 
@@ -250,7 +264,7 @@ def test_a_reader_beside_a_writer_sees_whole_records_only(slot: Slot) -> None:
         {"used": -1},
         {"limit": 0},
         {"limit": -5},
-        {"level": "FINE"},
+        {"level": Odd.FINE},
         {"growth": float("nan")},
         {"growth": float("inf")},
         {"seconds_left": float("nan")},

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import membudget
 from hostile_answers import one_change, received
-from membudget.budget.answers import Answers
 from membudget.core.native import breathing
 from membudget.core.wire import plain, record_from
 from membudget.errors import ControlError
+from membudget.governor.status import full_status
 from membudget.leaks.advice import Proposal
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
@@ -26,7 +26,6 @@ from membudget.report.html import as_html
 from membudget.report.played import last_look
 from membudget.report.text import as_text
 from membudget.sampling.form import packing, unpacked
-from membudget.sinks.ring import Ring
 from report_scene import leaking, part
 
 
@@ -54,8 +53,7 @@ def test_a_budget_reports_and_answers_the_same() -> None:
         cache.set("a", "x" * 1000)
         budget.step()
         own = budget.report()
-        assert budget._day is not None
-        answer = json.loads(json.dumps(budget._day.as_answer({})))
+        answer = json.loads(json.dumps(budget.inspection.day.as_answer({})))
         asked = answered(answer)
         assert own.use is not None
         assert own.limit == asked.limit
@@ -92,16 +90,14 @@ def test_a_running_process_tells_what_it_proposes() -> None:
     registry = Registry()
     with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
         budget.step()
-        ahead = budget.sampling._ahead
+        ahead = budget.inspection._ahead
         assert ahead is not None
         ahead.proposals = (
             Proposal(setting="thresholds.low", value=0.4, reason="so", key="x", now="70%"),
         )
-        answer = json.loads(json.dumps(budget._day.as_answer({})))
+        answer = json.loads(json.dumps(budget.inspection.day.as_answer({})))
         assert answered(answer).proposals == ahead.proposals
-        memory = Answers(
-            budget.governor, Ring(1), None, None, budget._day, allocators=budget._sources.allocators
-        ).memory({})
+        memory = full_status(budget.governor).as_answer()
         assert memory["proposals"] == [
             {"setting": "thresholds.low", "to": "40%", "now": "70%", "reason": "so"}
         ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from membudget.brake.children import LAUNCH_DATA_LIMIT
 from membudget.cli.checkup.finding import Finding, Grade, note, ok, warning
 from membudget.core import Record
-from membudget.governor.brake_children import LAUNCH_DATA_LIMIT
 from membudget.probes.cgroup_files import Group
 from membudget.probes.kernel_files import unexpected
 from membudget.probes.system import system_probe

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from membudget.cli.checkup.surroundings import Surroundings
-    from membudget.host.slot import Figures
+    from membudget.core.status import Status
 
 SUBJECT = "reach"
 
@@ -48,7 +48,7 @@ class Relative(Record):
     words: tuple[str, ...]
     program: str
     environ: Mapping[str, str] | None
-    figures: Figures | None
+    figures: Status | None
     is_fork: bool = False
 
     @property
@@ -94,7 +94,7 @@ def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
         yield note(SUBJECT, f"and {len(others) - _SHOWN} more without one")
 
 
-def _use(figures: Figures | None) -> str:
+def _use(figures: Status | None) -> str:
     assert figures is not None  # noqa: S101  # only those that have them get here
     limit = f" of {human_bytes(figures.limit)}" if figures.limit is not None else ", no limit"
     return f"{human_bytes(figures.used)}{limit}, {figures.level}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from membudget.core.native import Imports
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,8 +37,8 @@ class Tracing:
         standing: Gives the verdict that stands, or None.
         seconds: How long the window is open.
         is_calm: Whether there is no pressure now.
-        failed: Takes what went wrong.
         clock: Where time comes from.
+        imports: Marks what is imported late.
 
     Attributes:
         lines: Where what stayed was allocated, the most first; empty before the end of a window.
@@ -50,15 +52,14 @@ class Tracing:
         seconds: float,
         *,
         is_calm: Callable[[], bool],
-        failed: Callable[[str, BaseException], object],
         clock: Clock,
+        imports: Imports | None = None,
     ) -> None:
+        self._imports = imports or Imports()
         self._standing = standing
         self.seconds = seconds
         self._is_calm = is_calm
-        self._failed = failed
         self._clock = clock
-        self._is_loading = self._is_given_up = False
         self._window: Window | None = None
         self._begin()
 
@@ -75,7 +76,7 @@ class Tracing:
             if self._window is not None or self._is_done:
                 self._begin()
             return False
-        if self._is_done or self._is_given_up:
+        if self._is_done or self._imports.is_closed:
             return False
         if not self._is_calm():
             if self._window is not None:
@@ -112,21 +113,15 @@ class Tracing:
             window.drop()
 
     def after_fork_in_child(self) -> None:
-        """Trace nothing, and know nothing; never open one where that import may never end."""
+        """Trace nothing, and know nothing."""
         self._begin()
-        if self._is_loading:
-            self._is_given_up = True
-            self._failed("trace", RuntimeError("forked amid an import: nothing is traced here"))
 
     def _opened(self) -> Window | None:
         """An open window; None where somebody else traces."""
-        self._is_loading = True
-        try:
+        with self._imports:
             import tracemalloc
 
             from membudget.heap.window import Window
-        finally:
-            self._is_loading = False
         if tracemalloc.is_tracing():
             return None
         window = Window(self.seconds, self._clock.now)

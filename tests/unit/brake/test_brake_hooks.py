@@ -7,16 +7,16 @@ import sys
 
 PROGRAM = """
 import sys
-from membudget.governor import brake_hooks
+from membudget.brake import hooks
 
 class Listener:
     def before_child(self): ...
     before_thread = on_memory_error = before_child
 
 listener = Listener()
-brake_hooks.listen(listener)
-brake_hooks.ignore(listener)
-names = vars(brake_hooks)
+hooks.listen(listener)
+hooks.ignore(listener)
+names = vars(hooks)
 for name in [name for name in names if not name.startswith("__")]:
     names[name] = None  # as the interpreter does when it ends
 sys.audit("os.system", "true")

@@ -1,10 +1,10 @@
-"""Giving way where somebody lowers the limit of a group of cgroup v1 below what it holds.
+"""The kernel's wake-ups, and giving way where a group's limit is to be lowered below what it holds.
 
-v1 refuses such a limit unless enough can be taken back while it is written, and tells nobody. What
-it does tell is that it looked through the group in vain (`ReclaimHint`). At the limit that is
-nothing new; well below it, somebody wants the group smaller. Then caches give some memory back at
-each attempt, until the limit fits, and do not grow meanwhile: the limit that is found a moment
-later leaves them no room. v2 takes a lower limit at once, and it is read.
+Cgroup v1 refuses such a limit unless enough can be taken back while it is written, and tells
+nobody. What it does tell is that it looked through the group in vain (`ReclaimHint`). At the limit
+that is nothing new; well below it, somebody wants the group smaller. Then caches give some memory
+back at each attempt, until the limit fits, and do not grow meanwhile: the limit that is found a
+moment later leaves them no room. v2 takes a lower limit at once, and it is read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 from membudget.bounded.give_back import GiveBack
 from membudget.core import Reclaimed
+from membudget.probes.hints import kernel_hints
 from membudget.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from membudget.budget.sources import Sources
+    from membudget.core import Hint
     from membudget.governor.loop import Governor
 
 _SHARE = 0.2
@@ -30,6 +33,41 @@ _AT_LIMIT = 0.95
 
 _STANDS_STILL = 3.0
 """Seconds after an attempt during which caches do not grow and limits are looked at."""
+
+
+class WakeUps:
+    """The plugin of the kernel's wake-ups, and of what they may ask for: to give way.
+
+    Args:
+        sources: What is read: its cgroup is listened to.
+    """
+
+    name = "wake-ups"
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._governor: Governor | None = None
+        self._give_way: GiveWay | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Wake this governor's thread, and have its holders give way."""
+        self._governor = governor
+        sources, malloc = self._sources, self._sources.allocators.malloc
+        own = sources.process.own_bytes
+        self._give_way = GiveWay(
+            governor, own, lambda size: malloc.reclaim(size, 0.0), sources.look_soon
+        )
+        if governor.settings["cleanup.auto"]:
+            governor.chores.append(self._give_way)
+
+    def hints(self, *, is_early: bool) -> Sequence[Hint]:
+        """What to wait for on a new thread; nothing early: a trigger takes the kernel 15 ms."""
+        governor, give_way = self._governor, self._give_way
+        if is_early or governor is None or give_way is None:
+            return ()
+        limit = governor.reading.limit if governor.reading is not None else None
+        marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
+        return kernel_hints(self._sources.cgroup, marks, in_vain=give_way.note)[0]
 
 
 class GiveWay:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from membudget.core.native import Imports
 from membudget.core.slices import in_one_go
+from membudget.governor.telling import FOREIGN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -49,12 +51,12 @@ class Suspects:
         garbage: Gives what a collection before accusing freed, or None where there was none yet.
         lines: Gives the lines of a window of tracemalloc, or none.
         is_calm: Whether there is no pressure now.
-        failed: Takes what went wrong.
         every: Seconds between two looks.
         clock: Where time comes from.
         wall: Unix seconds that samples are dated by, and looks then as well; None leaves those to
             `clock`.
         redact: What texts of the program's are passed through, or None: digits hidden.
+        imports: Marks what is imported late.
 
     Attributes:
         found: Those found last.
@@ -72,12 +74,13 @@ class Suspects:
         garbage: Callable[[], Garbage | None] = lambda: None,
         lines: Callable[[], tuple[Line, ...]] = tuple,
         is_calm: Callable[[], bool],
-        failed: Callable[[str, BaseException], object],
         every: float,
         clock: Clock,
         wall: Callable[[], float] | None = None,
         redact: Callable[[str], str] | None = None,
+        imports: Imports | None = None,
     ) -> None:
+        self._imports = imports or Imports()
         self._standing = standing
         self._samples = samples
         self._accuse = accuse
@@ -85,12 +88,10 @@ class Suspects:
         self._garbage = garbage
         self._lines = lines
         self._is_calm = is_calm
-        self._failed = failed
         self._every = every
         self._clock = clock
         self._wall = wall
         self._redact = redact
-        self._is_loading = self._is_given_up = False
         self._begin()
 
     def _begin(self) -> None:
@@ -110,7 +111,7 @@ class Suspects:
             if self._censuses or self._taker is not None:
                 self._begin()
             return False
-        if self._is_given_up:
+        if self._imports.is_closed:
             return False
         if not self._is_calm():
             # A look that waits keeps objects alive that the program may be letting go of.
@@ -150,19 +151,13 @@ class Suspects:
         self._taker = self._steps = None
 
     def after_fork_in_child(self) -> None:
-        """Know nothing; where the parent was just importing, never look: that may never end."""
+        """Know nothing."""
         self._begin()
-        if self._is_loading:
-            self._is_given_up = True
-            self._failed("culprits", RuntimeError("forked amid an import: nobody is named here"))
 
     def _new_taker(self) -> CensusTaker:
         self._next = self._clock.now() + self._every
-        self._is_loading = True
-        try:
+        with self._imports:
             from membudget.heap.taker import CensusTaker  # only where a leak is suspected
-        finally:
-            self._is_loading = False
         before = self._censuses[-1] if self._censuses else None
         return CensusTaker(before, extra=self._held(), redact=self._redact, now=self._clock.now)
 
@@ -236,3 +231,26 @@ def gathering(samples: Sequence[Sample]) -> Generator[None, None, list[PartGrowt
         )
         for (name, kind), found in rows.items()
     ]
+
+
+def fenced(
+    redact: Callable[[str], object], failed: Callable[[str, BaseException], object]
+) -> Callable[[str], str]:
+    """The program's own redaction, which may fail: then nothing of the text is told.
+
+    Args:
+        redact: Takes a text and returns what may be told of it.
+        failed: Takes what it raised.
+    """
+
+    def redacted(text: str) -> str:
+        try:
+            told = redact(text)
+            if isinstance(told, str):
+                return told
+            raise TypeError(f"redact returned a {type(told).__name__}: return the text to tell")
+        except FOREIGN as error:  # foreign code
+            failed("redact", error)
+            return f"<{len(text)} characters>"
+
+    return redacted

@@ -11,18 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import MIB, FakeClock, Recorder
-from membudget.core import OWN, BrakeHit, Pressure, Reading
-from membudget.errors import ConfigError, OverBudgetError
-from membudget.governor.brake import EASED, GIVE_BACK_EVERY, SETTLED, Brake
-from membudget.governor.brake_children import (
+from membudget.brake.brake import EASED, GIVE_BACK_EVERY, NEAR, SETTLED, Brake
+from membudget.brake.children import (
     LAUNCH_DATA_LIMIT,
     Children,
     note_launch_limit,
     restore_launch_limit,
 )
-from membudget.governor.brake_hits import NEAR
-from membudget.governor.brake_limit import STEP, OwnLimit
-from membudget.governor.brake_room import (
+from membudget.brake.limit import STEP, OwnLimit
+from membudget.brake.room import (
     NEVER_TOUCHED_SHARE,
     Libraries,
     Room,
@@ -31,6 +28,8 @@ from membudget.governor.brake_room import (
     reserve_of,
     soft_limit,
 )
+from membudget.core import OWN, BrakeHit, Pressure, Reading
+from membudget.errors import ConfigError, OverBudgetError
 from membudget.governor.telling import Teller
 from membudget.registry import Registry
 
@@ -773,7 +772,7 @@ def test_the_launch_limit_survives_the_environment(soft: int | None) -> None:
 
 def test_the_limit_of_the_kernel_binds_and_is_given_back() -> None:
     """The real one: a refusal in this very process, and none afterwards."""
-    from membudget.governor.brake_limit import KernelDataLimits
+    from membudget.brake.limit import KernelDataLimits
     from membudget.probes.process import ProcessProbe
 
     probe, limits = ProcessProbe(), KernelDataLimits()

@@ -11,20 +11,23 @@ import os
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from membudget.core import MARK_NAMES, Sample, Severity
 from membudget.core.native import breathing
 from membudget.core.wire import plain
 from membudget.probes.high_water import HighWater
+from membudget.sinks.combine import merged
 from membudget.sinks.lines import line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
-    from membudget.budget.sampling import Sampling
     from membudget.core import Event, Pressure, Reading
     from membudget.governor.loop import Governor
+    from membudget.leaks.advice import Proposal
+    from membudget.leaks.culprit import Culprit
+    from membudget.leaks.records import Verdict
     from membudget.report.records import Report
 
 _Peak: TypeAlias = "tuple[float, int, int]"
@@ -42,23 +45,46 @@ MOST_SAMPLES = 576
 _LONGEST_LINE = 300
 
 
+class Findings(Protocol):
+    """What a day is told from: the samples kept, and what was made of them."""
+
+    @property
+    def kept(self) -> int:
+        """How many samples are kept."""
+
+    def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
+        """The newest so many, oldest first, in slices."""
+
+    def latest(self, most: int | None = None) -> list[Sample]:
+        """The same at once."""
+
+    @property
+    def standing(self) -> Verdict | None:
+        """The verdict that stands."""
+
+    def suspected(self) -> tuple[Culprit, ...]:
+        """Who grows."""
+
+    def proposed(self) -> tuple[Proposal, ...]:
+        """The settings that the history proposes."""
+
+
 class Day:
-    """A sink that keeps the day's lines, and the one who tells the day.
+    """A sink that keeps the day's lines, and tells the day.
 
     Args:
-        sampling: Keeps the samples, and judges them.
+        findings: The samples and what was made of them.
         name: What the process is called.
 
     Attributes:
         governor: Whose day it is, once it serves one.
-        sampling: What keeps the samples.
     """
 
-    def __init__(self, sampling: Sampling, name: str = "") -> None:
+    def __init__(self, findings: Findings, name: str = "") -> None:
         self.name = "day"
         self.governor: Governor | None = None
         self._program = name
-        self.sampling = sampling
+        self._findings = findings
         self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=KEPT)
         self._high = HighWater()
         self._peaks: deque[_Peak] = deque(maxlen=MOST_SAMPLES)
@@ -70,12 +96,11 @@ class Day:
             told = (wall, type(event).__name__, event.severity.name.lower(), line[:_LONGEST_LINE])
             self._lines.append(told)
 
-    def serve(self, governor: Governor) -> None:
+    def join(self, governor: Governor) -> None:
         """Be this governor's day until it stops."""
         self.governor = governor
         governor.followers.append(self.follow)
-        governor.at_stop.append(self.end)
-        governor.registry.add(self)
+        governor.tell.sinks.insert(0, merged(self))
 
     def follow(self, reading: Reading, _pressure: Pressure) -> None:
         """Keep the peaks of a reading, and of what no reading saw. Cost: 2 µs."""
@@ -86,17 +111,9 @@ class Day:
         if self.governor is not None:
             self._note(self.governor.clock.now(), *self._high.look())
 
-    def end(self) -> None:
+    def leave(self) -> None:
         """Look a last time."""
         self.look_again()
-        if self.governor is not None:
-            self.governor.registry.remove(self)
-
-    def before_fork(self, until: float) -> None:
-        """Nothing is to be done."""
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
 
     def after_fork_in_child(self) -> None:
         """Leave the parent's peaks aside."""
@@ -127,17 +144,17 @@ class Day:
         """
         from membudget.sampling.form import packing  # only for those who ask
 
-        earlier = max(0, self.sampling.kept - MOST_SAMPLES)
-        kept = self.sampling.reading(MOST_SAMPLES)
+        earlier = max(0, self._findings.kept - MOST_SAMPLES)
+        kept = self._findings.reading(MOST_SAMPLES)
         samples = self._with_now(breathing(kept))
         return {
             "pid": os.getpid(),
             "name": self._program,
             **breathing(packing(samples[-MOST_SAMPLES:])),
             "left_out": earlier + max(0, len(samples) - MOST_SAMPLES),
-            "verdict": plain(self.sampling.standing),
-            "culprits": plain(self.sampling.suspected()),
-            "proposals": plain(self.sampling.proposed()),
+            "verdict": plain(self._findings.standing),
+            "culprits": plain(self._findings.suspected()),
+            "proposals": plain(self._findings.proposed()),
             "marks": self._marks(),
             "peaks": self._dated_peaks(),
             "events": list(self._lines),
@@ -150,14 +167,14 @@ class Day:
 
         told: dict[str, Any] = {
             "name": self._program,
-            "verdict": self.sampling.standing,
-            "culprits": self.sampling.suspected(),
-            "proposals": self.sampling.proposed() if self.sampling.standing is not None else None,
+            "verdict": self._findings.standing,
+            "culprits": self._findings.suspected(),
+            "proposals": self._findings.proposed() if self._findings.standing is not None else None,
             "marks": self._marks(),
             "peaks": self._dated_peaks(),
             "happenings": happenings(tuple(self._lines)),
         }
-        return report(self._with_now(self.sampling.latest()), hours=hours, **{**told, **given})
+        return report(self._with_now(self._findings.latest()), hours=hours, **{**told, **given})
 
     def _with_now(self, samples: list[Sample]) -> list[Sample]:
         """The samples kept, and one of now with its parts; what was not asked is as it was last."""

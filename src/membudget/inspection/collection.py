@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.core import Level, Reclaimed, SystemClock
+from membudget.core.native import Imports
 from membudget.probes import allocator
 from membudget.reclaimers.collect import REFUSED_FOR, SHORT, is_on
 
@@ -59,6 +60,8 @@ class CollectAndTrim:
         own: Reads the bytes of the process now.
         tell: Takes a `Reclaimed` event of the two.
         may_stop: Whether the process may be stopped for it now.
+        learn: Told of each full collection, whoever asked for it: seconds and live blocks.
+        imports: Marks what is imported late.
 
     Attributes:
         garbage: What the last collection freed, by type; None before the first.
@@ -73,15 +76,18 @@ class CollectAndTrim:
         clock: Clock | None = None,
         *,
         may_stop: Callable[[], bool] = lambda: True,
+        learn: Callable[[float, int], object] | None = None,
+        imports: Imports | None = None,
     ) -> None:
         self.may_stop = may_stop
+        self.learn = learn
+        self._imports = imports or Imports()
         self._not_before = float("-inf")
         self._collect = collect
         self._trim = trim
         self._own = own
         self._tell = tell
         self._clock = clock or SystemClock()
-        self._is_loading = False
         self.garbage: Garbage | None = None
 
     def __call__(self, wanted: int) -> tuple[int, int] | None:
@@ -128,15 +134,13 @@ class CollectAndTrim:
 
     def _watched(self) -> Freed | None:
         """Notes of what is there; none in a child forked amid the import, which may never end."""
-        if self._is_loading:
+        if self._imports.is_closed:
             return None
-        self._is_loading = True
         try:
-            from membudget.heap.freed import Freed  # only where a leak is suspected
+            with self._imports:
+                from membudget.heap.freed import Freed  # only where a leak is suspected
         except ImportError:
             return None
-        finally:
-            self._is_loading = False
         try:
             return Freed()
         except MemoryError:  # A list of all objects; the collection takes none.

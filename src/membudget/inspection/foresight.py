@@ -12,7 +12,7 @@ from membudget.core import LimitForeseen, ProposalApplied
 from membudget.errors import MembudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from membudget.core import Sample
     from membudget.forecast import Forecast, Nearness
@@ -34,25 +34,15 @@ class Foresight:
     """Forecasts and proposes on the governor's thread, in slices of about a millisecond.
 
     Args:
-        governor: Told when the limit will be met, and tells the events.
-        settings: Gives what holds now.
-        change: Puts settings in force as a reload does, or raises; gives None where none may be
-            changed.
+        governor: Told when the limit will be met, tells the events, and puts settings in force.
 
     Attributes:
         ahead: The latest forecast, or None before the first.
         proposals: What was proposed last.
     """
 
-    def __init__(
-        self,
-        governor: Governor,
-        settings: Callable[[], Settings],
-        change: Callable[[], Callable[[Settings], object] | None],
-    ) -> None:
+    def __init__(self, governor: Governor) -> None:
         self._governor = governor
-        self._settings = settings
-        self._change = change
         self.forget()
 
     def forget(self) -> None:
@@ -94,8 +84,8 @@ class Foresight:
             series=series,
         )
         yield
-        if (change := self._change()) is not None:
-            self._apply(samples[-1].limit, change)
+        if self._governor.settings["leaks.apply_proposals"]:
+            self._apply(samples[-1].limit)
 
     def _look_ahead(self, own: Sequence[Sample], series: Series) -> None:
         from membudget.forecast import Nearness, forecast  # imported ahead, with the verdict
@@ -130,9 +120,9 @@ class Foresight:
         low, warning, *_ = marks.resolved(limit)
         return round(warning / limit, 4), round(low / limit, 4)
 
-    def _apply(self, limit: int | None, change: Callable[[Settings], object]) -> None:
+    def _apply(self, limit: int | None) -> None:
         """Put the proposals that tighten something in force, and tell each with its reason."""
-        before = self._settings()
+        before: Settings = self._governor.settings
         chosen = [one for one in self.proposals if _tightens(one, before, limit)]
         values = {one.key: _value(one) for one in chosen}
         if not values:
@@ -144,7 +134,7 @@ class Foresight:
         try:
             for error in after.misplaced():
                 raise error
-            change(after)
+            self._governor.change_settings(after)
         except MembudgetError as error:
             self._governor.tell.failed("proposals", error)
             return

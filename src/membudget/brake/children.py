@@ -12,13 +12,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from membudget.governor.brake_limit import KernelDataLimits, least
+from membudget.brake.limit import KernelDataLimits, least
 from membudget.probes.kernel_files import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 
-    from membudget.governor.brake_limit import DataLimits
+    from membudget.brake.limit import DataLimits
 
 LAUNCH_DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
 """Tells a launched Python the soft limit its launcher had: bytes in decimal, or "none"."""

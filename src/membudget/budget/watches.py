@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """The watched containers of one budget; they end with its governor.
+    """The watched containers of one budget, a plugin: they end with its governor.
 
     Args:
         governor: Looks at them, is told what is over its limit, and trims.
     """
 
+    name = "watched"
+
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
         # The register keeps those that are watched.
         self._given: WeakKeyDictionary[WatchedContainer, dict[str, Any]] = WeakKeyDictionary()
-        governor.at_stop.append(self.stop)
 
     def add(
         self,
-        settings: Settings,
         name: str,
         container: Any,
         *,
@@ -51,7 +51,7 @@ class Watched:
         watched = WatchedContainer(
             name,
             container,
-            **{**settings.component(name), **given},
+            **{**governor.settings.component(name), **given},
             **options,
             tell=governor.tell,
             registry=governor.registry,
@@ -68,7 +68,7 @@ class Watched:
         for watched, given in list(self._given.items()):
             watched.limit(**{**settings.component(watched.name), **given})
 
-    def stop(self) -> None:
+    def leave(self) -> None:
         """Watch none of them any longer."""
         for watched in list(self._given):
             watched.stop()

@@ -1,0 +1,141 @@
+"""The plugin of what is asked to let go beside holders (collector, allocators), and of upkeep."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING, Any
+
+from membudget.bounded.division import Division
+from membudget.bounded.give_back import GiveBack
+from membudget.bounded.sweeper import Sweeper
+from membudget.core import Level, Rung
+from membudget.core.status import CollectorState
+from membudget.inspection.collection import CollectAndTrim, MayStop
+from membudget.probes import allocator
+from membudget.probes.process import shared_bytes
+from membudget.reclaimers.adopted.standard import StandardCaches
+from membudget.reclaimers.collect import YOUNG, YOUNG_EVERY, Collect, CollectAbove, YoungCollection
+from membudget.reclaimers.combine import at_rung, throttled
+from membudget.reclaimers.shared import SharedPages
+from membudget.settings.resolve import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from membudget.budget.sources import Sources
+    from membudget.core import Reclaimer
+    from membudget.governor.loop import Governor
+
+_MANY_BLOCKS = 1_000_000
+"""Live blocks from which frozen objects are not counted."""
+
+_SLOW = 0.002
+"""Seconds that asking malloc may take; once it took longer, it is not asked again."""
+
+
+class Reclaiming:
+    """Collections, trims and upkeep of one governor.
+
+    Args:
+        sources: Tells the process's bytes, and its allocators.
+    """
+
+    name = "reclaiming"
+
+    def __init__(self, sources: Sources) -> None:
+        self._own = sources.process.own_bytes
+        self._allocators = sources.allocators
+        self._shared = SharedPages(self._own, shared_bytes)
+        self._mallinfo_took = 0.0
+        self._governor: Governor | None = None
+        self._division: Division | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Be asked by this governor's ladder, and do its upkeep."""
+        self._governor = governor
+        settings, registry, own = governor.settings, governor.registry, self._own
+        allocators, cooldown = self._allocators, settings["cleanup.cooldown"]
+        # One collection for all who ask, so that together they keep to the share of the time and
+        # pause where nothing is found; the cooldown holds below EMERGENCY only.
+        collection = Collect(
+            time_share=settings["cleanup.gc_time_share"],
+            own=own,
+            held=registry.held_bytes,
+            would_copy=self._shared.would_be_copied,
+        )
+        full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
+        young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
+        standard = throttled(StandardCaches(own), cooldown)
+        asked: list[Reclaimer] = [young, GiveBack(registry), standard, full, last]
+        for one in (*asked, *allocators.reclaimers()):
+            governor.ladder.add(one)
+        allocators.is_pressed = lambda: governor.pressure.level >= Level.CRITICAL
+        governor.chores.append(
+            Sweeper(registry, settings["caches.cleanup_interval"], governor.clock)
+        )
+        if not settings["cleanup.auto"]:
+            return
+        may_stop = MayStop(collection, self._shared, lambda: governor.pressure.level)
+        governor.collector = CollectAndTrim(
+            full,
+            allocators.malloc,
+            own,
+            governor.tell,
+            may_stop=may_stop,
+            learn=collection.learn,
+            imports=governor.imports,
+        )
+        is_asked = settings.origins["cleanup.gc_above"] != DEFAULT
+        above = CollectAbove(
+            settings["cleanup.gc_above"],
+            own,
+            governor.tell,
+            full,
+            lambda: may_stop(is_asked=is_asked),
+        )
+        self._division = Division(registry, self._for_caches)
+        governor.chores += [YoungCollection(young), self._division, above]
+        registry.newcomer = self._division.welcome
+        registry.add(self._shared)
+
+    def leave(self) -> None:
+        """Freeze and divide nothing any longer; a second call does nothing."""
+        if self._governor is None:
+            return
+        registry = self._governor.registry
+        self._shared.thaw()
+        registry.remove(self._shared)
+        if self._division is not None:
+            registry.newcomer = None
+            self._division.lift()
+
+    def status(self) -> Mapping[str, Any]:
+        """The collector and the allocators."""
+        blocks = sys.getallocatedblocks()
+        malloc = {}
+        if self._mallinfo_took < _SLOW and (heap := allocator.mallinfo()) is not None:
+            self._mallinfo_took = heap.took
+            malloc = {"malloc_in_use": heap.in_use, "malloc_free": heap.free}
+        return {
+            "gc": CollectorState(
+                counts=gc.get_count(),
+                thresholds=gc.get_threshold(),
+                collections=tuple(one["collections"] for one in gc.get_stats()),
+                # Each one is counted: 13 ns, with the GIL held.
+                frozen=gc.get_freeze_count() if blocks < _MANY_BLOCKS else None,
+                is_enabled=gc.isenabled(),
+                keeps_shared=self._shared.is_frozen,
+            ),
+            "allocator": {"blocks": blocks, "asked": self._allocators.rows(), **malloc},
+        }
+
+    def _for_caches(self) -> int | None:
+        """Bytes for all caches together, or None where they are not bounded together."""
+        governor = self._governor
+        if governor is None or (given := governor.settings["caches.size_limit"]) is None:
+            return None
+        if isinstance(given, int):
+            return given
+        limit = governor.reading.limit if governor.reading is not None else None
+        return None if limit is None else int(limit * given)

@@ -1,0 +1,1 @@
+"""Leaks at run time: samples taken and judged, suspects named, limits foreseen."""
