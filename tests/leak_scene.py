@@ -6,7 +6,7 @@ from math import sin
 from typing import TYPE_CHECKING
 
 from membudget.core import Sample
-from membudget.leaks.rules import Rules
+from membudget.leaks.records import Rules
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import State, Verdict, judge
 

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from membudget.leaks.rules import Rules
+from membudget.leaks.records import Rules
 from membudget.leaks.series import LONGEST, MIB, Series
 from membudget.leaks.verdict import judge
 

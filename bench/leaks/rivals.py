@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from detector import RULES
 
 from membudget.leaks.evidence import MOST_OF_LIFE, has_support, lacking
-from membudget.leaks.facts import simple_facts
-from membudget.leaks.series import Series
+from membudget.leaks.series import Series, simple_facts
 from membudget.leaks.windows import columns, windows
 from membudget.trend import increments, mann_kendall_z, theil_sen
 

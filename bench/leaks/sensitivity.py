@@ -20,14 +20,14 @@ from scoring import LONGEST, Look, Outcome, Score, scored
 from membudget.leaks.evidence import weigh
 from membudget.leaks.records import State
 from membudget.leaks.series import MIB, Series
-from membudget.leaks.state import counted
+from membudget.leaks.verdict import counted
 from membudget.leaks.windows import columns, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from membudget.leaks.rules import Rules
-    from membudget.leaks.window import Window
+    from membudget.leaks.records import Rules
+    from membudget.leaks.windows import Window
 
 CONSTANTS = (
     "minimum_rate",

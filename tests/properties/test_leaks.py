@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from leak_scene import UNASKED, cut, followed, jitter, last, series
 from membudget.leaks.evidence import weigh
-from membudget.leaks.records import Confidence
-from membudget.leaks.rules import Rules
+from membudget.leaks.records import Confidence, Rules
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
 from membudget.leaks.windows import columns, windows

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from membudget.forecast import Forecast, Nearness
     from membudget.governor.loop import Governor
     from membudget.leaks.advice import Proposal
-    from membudget.leaks.records import Verdict
-    from membudget.leaks.rules import Rules
+    from membudget.leaks.records import Rules, Verdict
     from membudget.leaks.series import Series
     from membudget.settings.resolve import Settings
 

@@ -172,7 +172,7 @@ class Inspection:
         if (standing := self.standing) is not None:
             return standing
         from membudget.inspection.leak_watch import rules_of
-        from membudget.leaks.rules import Rules
+        from membudget.leaks.records import Rules
         from membudget.leaks.series import Series
         from membudget.leaks.verdict import judge
 

@@ -20,8 +20,8 @@ from membudget.leaks.windows import NEVER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from membudget.leaks.rules import Rules
-    from membudget.leaks.window import Channel, Window
+    from membudget.leaks.records import Rules
+    from membudget.leaks.windows import Channel, Window
 
 MOST_OF_LIFE = 0.7
 

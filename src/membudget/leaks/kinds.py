@@ -20,11 +20,9 @@ from membudget.trend import floors, increments, kendall_tau, theil_sen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from membudget.leaks.records import State
-    from membudget.leaks.rules import Rules
+    from membudget.leaks.records import Rules, State
     from membudget.leaks.series import Series
-    from membudget.leaks.window import Channel, Window
-    from membudget.leaks.windows import Columns
+    from membudget.leaks.windows import Channel, Columns, Window
 
 _HALF = 0.5
 _OWN = 0.05

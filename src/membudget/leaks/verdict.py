@@ -6,6 +6,8 @@ declared bound hold is taken away (`windows`, `evidence`). A look every half hou
 holds once two looks have agreed and ends after three without it. Before the first accusation the
 verdict asks for one collection and one trim (`Collected`), for no curve can tell the first tooth of
 a collector's saw from a leak.
+
+Growth of child processes is asked about only where the process itself does not grow.
 """
 
 from __future__ import annotations
@@ -13,36 +15,217 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core.slices import in_one_go
-from membudget.leaks.children import in_children
 from membudget.leaks.evidence import weigh
-from membudget.leaks.facts import growing_share, simple_facts
 from membudget.leaks.kinds import leak_kind, settled
-from membudget.leaks.onset import onset
-from membudget.leaks.parts import fillings
 from membudget.leaks.records import (
     Collected,
     Confidence,
     Filling,
     Kind,
+    Rules,
     SimpleFacts,
     State,
     Step,
     Verdict,
 )
-from membudget.leaks.rules import Rules
-from membudget.leaks.series import HOUR, MIB
-from membudget.leaks.shape import Shape, shape
-from membudget.leaks.state import after_collection, counted
+from membudget.leaks.series import HOUR, MIB, fillings, growing_share, simple_facts
+from membudget.leaks.shape import Shape, onset, shape
 from membudget.leaks.windows import YOUNG, Columns, columns, windows
-from membudget.leaks.words import reason
-from membudget.units import how_many, human_seconds
+from membudget.units import how_many, human_bytes, human_seconds, human_span
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from membudget.leaks.evidence import Finding
     from membudget.leaks.series import Series
-    from membudget.leaks.window import Window
+    from membudget.leaks.windows import Window
+
+
+_NOTES = {
+    Kind.PYTHON: "live Python objects grow with it",
+    Kind.NATIVE: "the C heap grows with it and what Python can reach does not",
+    Kind.SLACK: "no heap grows with it: fragmentation, or memory mapped past malloc",
+    Kind.GARBAGE: "much of it may be garbage that waits for a collection",
+    Kind.FILE: "most of it is page cache, which the kernel takes back",
+    Kind.CHILDREN: "it is in child processes",
+}
+
+_UNSURE = {
+    Kind.PYTHON: "a few live Python objects grow with it, holders of much or left behind by C code",
+    Kind.NATIVE: "the C heap grows with it, and Python's objects only if they are few and large",
+}
+"""Where the counters cannot tell."""
+
+_CALM = {
+    Kind.GARBAGE: "A collection gave back most of what had grown",
+    Kind.SLACK: "A trim gave back most of what had grown",
+    Kind.FILE: "Only the page cache grew",
+}
+
+
+def reason(verdict: Verdict, lack: str) -> str:
+    """Say what was seen, over how long, and why it is called what it is called.
+
+    Args:
+        verdict: The verdict, its reason still empty.
+        lack: What the longest window lacked, "" if nothing.
+    """
+    hours = human_seconds(verdict.window)
+    if verdict.confidence > Confidence.NONE:
+        begin = "Before it is called a leak, collect and trim once: " if _wants(verdict) else ""
+        unsure = {} if verdict.is_kind_sure else _UNSURE
+        note = unsure.get(verdict.kind, _NOTES.get(verdict.kind, ""))
+        return (
+            f"{begin}{_signed(verdict.rate)}/h"
+            f" ({human_span(verdict.rate_low, verdict.rate_high)}/h) over {hours},"
+            f" {_signed(verdict.growth)} in all; {note}."
+        )
+    if verdict.kind is Kind.NONE and not lack:
+        return f"{_signed(verdict.rate)}/h over {hours}: the next look must agree before it counts."
+    return f"{_calm(verdict, hours)}{f' ({lack})' if lack else ''}."
+
+
+def _wants(verdict: Verdict) -> bool:
+    return verdict.wants_collection
+
+
+def _calm(verdict: Verdict, hours: str) -> str:
+    kind = verdict.kind
+    if kind is Kind.FILLING:
+        return _filling(verdict)
+    if kind is Kind.STEP and verdict.step is not None:
+        return f"A step of {human_bytes(verdict.step.size)} explains most of the growth"
+    if kind is Kind.LEVELLING:
+        where = verdict.levels_off_at
+        return "It grew, and slows down" + (f" towards {human_bytes(where)}" if where else "")
+    return _CALM.get(kind, f"No leak over {hours}")
+
+
+def _filling(verdict: Verdict) -> str:
+    if not verdict.filling:
+        return "Parts with a declared bound are filling up"
+    first = verdict.filling[0]
+    when = f", full in {human_seconds(first.full_in)}" if first.full_in is not None else ""
+    size = f"{human_bytes(first.full_at)}" if first.full_at is not None else ""
+    until = (f" at {size}" if when else f", until {size}") if size else ""
+    more = len(verdict.filling) - 1
+    return f"{first.name} is filling up{when}{until}" + (f", and {more} more" if more else "")
+
+
+def _signed(size: float) -> str:
+    return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
+
+
+_NEARLY = 0.9
+_LEVELS = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
+
+
+def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
+    """The state after one more look.
+
+    Args:
+        state: The state before.
+        finding: What the windows say together.
+        now: Unix seconds of the newest sample.
+        rules: The constants.
+
+    Returns:
+        The state after; of the same level where the last look that counted is too near.
+    """
+    window = finding.window
+    if window is not None:
+        rate = (window.low * MIB, window.rate * MIB, window.high * MIB)
+        state = state.replace(rate=rate, growth=window.growth * MIB)
+    apart = rules.apart * HOUR * _NEARLY
+    if state.counted_at is not None and now - state.counted_at < apart:
+        return state
+    low, medium, high = (
+        count + 1 if finding.level >= level else 0
+        for count, level in zip(state.agreeing, _LEVELS, strict=True)
+    )
+    agreed = _agreed((low, medium, high), rules)
+    level, without = state.level, 0
+    if agreed >= level:
+        level = agreed
+    else:
+        without = state.without + 1
+        if without >= rules.clearing:
+            level, without = agreed, 0
+    return state.replace(
+        counted_at=now,
+        last=finding.level,
+        agreeing=(low, medium, high),
+        level=level,
+        without=without,
+        cleared=None if level > Confidence.NONE else state.cleared,
+        reached=state.reached if level > Confidence.NONE else None,
+    )
+
+
+def _agreed(agreeing: tuple[int, int, int], rules: Rules) -> Confidence:
+    """The highest level that enough looks in a row have reached."""
+    reached = [
+        level
+        for level, count in zip(_LEVELS, agreeing, strict=True)
+        if count >= max(1, rules.agreeing)
+    ]
+    return max(reached, default=Confidence.NONE)
+
+
+def after_collection(state: State, rules: Rules) -> State:
+    """Where a collection and a trim gave back most of the growth, begin anew from there.
+
+    Half of what was gained is enough: a collection seldom finds all, and some came since.
+    """
+    done = state.collected
+    if not rules.collect_first or done is None or state.level == Confidence.NONE:
+        return state
+    if state.since is not None and state.since >= done.at:
+        return state
+    if max(done.freed, done.returned) < state.growth / 2:
+        return state
+    kind = Kind.GARBAGE if done.freed >= state.growth / 2 else Kind.SLACK
+    return state.replace(
+        since=done.at,
+        level=Confidence.NONE,
+        last=Confidence.NONE,
+        agreeing=(0, 0, 0),
+        without=0,
+        cleared=kind,
+        collected=None,
+    )
+
+
+def in_children(
+    series: Series, verdict: Verdict, state: State, rules: Rules
+) -> Generator[None, None, tuple[Verdict, State]]:
+    """Say "children" where their resident memory passes the same test; low at most.
+
+    Whose memory it is (children come and go) cannot be told from a sum, so it is no accusation.
+    """
+    theirs = series.replace(
+        rss=series.children, malloc=None, blocks=None, explained=None, children=None
+    )
+    found: list[Window] = []
+    for one in windows(columns(theirs, rules.settled)):
+        found.append(one)
+        yield
+    finding = weigh(found, rules)
+    window = finding.window
+    if finding.level < Confidence.MEDIUM or window is None:
+        return verdict, state
+    told = verdict.replace(
+        kind=Kind.CHILDREN,
+        confidence=Confidence.LOW,
+        score=finding.score,
+        rate=window.rate * MIB,
+        rate_low=window.low * MIB,
+        rate_high=window.high * MIB,
+        growth=round(window.growth * MIB),
+        window=window.length * HOUR,
+    )
+    return told.replace(reason=reason(told, "")), state
+
 
 __all__ = [
     "Collected",

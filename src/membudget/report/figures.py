@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from membudget.core import PartSample, Sample
     from membudget.leaks.advice import Proposal
-    from membudget.leaks.records import Verdict
-    from membudget.leaks.rules import Rules
+    from membudget.leaks.records import Rules, Verdict
     from membudget.report.records import (
         CulpritLike,
         ForecastLike,

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from math import ceil
 from typing import TYPE_CHECKING
 
-from membudget.leaks.rules import Rules
+from membudget.leaks.records import Rules
 from membudget.leaks.series import HOUR, LONGEST, Series
 from membudget.leaks.verdict import judge
 

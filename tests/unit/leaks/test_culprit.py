@@ -9,8 +9,7 @@ import pytest
 from membudget.heap.census import Census, Detail
 from membudget.heap.freed import Garbage
 from membudget.heap.window import Line
-from membudget.leaks.culprit import NATIVE, PartGrowth, located, rank
-from membudget.leaks.reach import reached
+from membudget.leaks.culprit import NATIVE, PartGrowth, located, rank, reached
 
 MB = 1_000_000.0
 

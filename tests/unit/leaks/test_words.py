@@ -8,7 +8,7 @@ import pytest
 
 from leak_scene import MIB, last, series
 from membudget.leaks.records import Filling, Kind
-from membudget.leaks.words import reason
+from membudget.leaks.verdict import reason
 
 
 @pytest.mark.parametrize(
