@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
-from membudget.probes.cgroup_files import Group
-from membudget.probes.cgroup_tree import membership, visible_groups
+from membudget.probes.cgroup_files import Group, membership, visible_groups
 from membudget.probes.kernel_files import figure, read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from membudget.probes.cgroup_tree import Place
+    from membudget.probes.cgroup_files import Place
 
 LOOK = 0.5
 """Seconds between two looks at the whole tree, while it is read so often: a process that grows may

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from membudget.errors import ProbeError
 from membudget.ownership import identity
 from membudget.probes.kernel_files import eventfd_id
-from membudget.probes.stall import PATH as PRESSURE
+from membudget.probes.system import PATH as PRESSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from membudget.core import Hint
     from membudget.ownership import Identity
     from membudget.probes.cgroup import CgroupProbe
-    from membudget.probes.cgroup_tree import Place
+    from membudget.probes.cgroup_files import Place
 
     _Attempt: TypeAlias = tuple[str, Callable[[], "KernelHint"]]
 

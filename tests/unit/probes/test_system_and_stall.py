@@ -8,8 +8,7 @@ import psutil
 import pytest
 
 from membudget.errors import ProbeError
-from membudget.probes.stall import Stall, read_stall
-from membudget.probes.system import SystemProbe, system_probe
+from membudget.probes.system import Stall, SystemProbe, read_stall, system_probe
 from membudget.units import MIB
 
 MACHINE = Path(__file__).parents[2] / "fixtures" / "cgroups" / "v2"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.cli.checkup.finding import Finding, note, ok, warning
-from membudget.probes.cgroup_files import Group
-from membudget.probes.cgroup_tree import membership
+from membudget.probes.cgroup_files import Group, membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.cli.checkup.surroundings import Surroundings
-    from membudget.probes.cgroup_tree import Place
+    from membudget.probes.cgroup_files import Place
 
 SUBJECT = "cgroup"
 

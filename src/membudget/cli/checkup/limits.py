@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.cli.checkup.surroundings import Surroundings
-    from membudget.probes.cgroup_tree import Place
+    from membudget.probes.cgroup_files import Place
 
 SUBJECT = "limits"
 

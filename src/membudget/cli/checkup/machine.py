@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.cli.checkup.finding import Finding, note, ok, warning
-from membudget.probes.stall import PATH, read_stall
+from membudget.probes.system import PATH, read_stall
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:

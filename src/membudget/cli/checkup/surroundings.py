@@ -9,7 +9,7 @@ from membudget.cli.lookup import find
 from membudget.cli.outside import environ_of
 from membudget.core import Record
 from membudget.errors import ConfigError, MembudgetError
-from membudget.probes.cgroup_tree import membership, visible_groups
+from membudget.probes.cgroup_files import membership, visible_groups
 from membudget.probes.kernel_files import figure, read_whole
 from membudget.settings.resolve import Settings, resolve
 from membudget.settings.table import CONFIG_VARIABLE
@@ -18,7 +18,7 @@ from membudget.units import KIB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from membudget.probes.cgroup_tree import Place
+    from membudget.probes.cgroup_files import Place
 
 _UNLIMITED = "unlimited"
 _NAME_ENDS = 25

@@ -13,8 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record, Rung
-from membudget.reclaimers.adopted.checked import Checked
-from membudget.reclaimers.adopted.wrappers import FEWEST, WRAPPER, Kept, entries_of, name_of
+from membudget.reclaimers.adopted.wrappers import (
+    FEWEST,
+    WRAPPER,
+    Checked,
+    Kept,
+    entries_of,
+    name_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
