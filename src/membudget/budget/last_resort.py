@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.governor.dump import dump
 from membudget.governor.protection import Protection
+from membudget.governor.status import dump
 from membudget.reclaimers.exit import PlannedExit
 from membudget.sinks.log import StandardError
 

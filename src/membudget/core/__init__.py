@@ -1,6 +1,5 @@
 """The nouns, events and protocols that every floor above shares; no I/O, no loops."""
 
-from membudget.core.clock import SystemClock
 from membudget.core.events import (
     AdmissionRefused,
     BrakeHit,
@@ -27,6 +26,7 @@ from membudget.core.events import (
     Stopped,
 )
 from membudget.core.meter import RISE, Meter
+from membudget.core.native import SystemClock
 from membudget.core.nouns import (
     MARK_NAMES,
     OWN,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+
 T = TypeVar("T")
 _BREATH = 1e-4
 """Seconds: a shorter sleep ends before another thread has woken up."""
@@ -179,3 +180,20 @@ def _name_thread(native_id: int, name: str) -> None:
             file.write(name.encode())
     except OSError:  # Not Linux; then it has the process's name.
         return
+
+
+class SystemClock:
+    """Monotonic time and real waiting."""
+
+    now = staticmethod(time.monotonic)
+    sleep = staticmethod(sleep)
+
+
+def in_one_go(steps: Generator[Any, None, T]) -> T:
+    """Run a generator that yields between slices to its end; returns what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result

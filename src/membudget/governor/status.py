@@ -1,19 +1,27 @@
-"""How a governed process stands: the governor's own figures, its holders' and its plugins'."""
+"""How a governed process stands: the governor's own figures, its holders' and its plugins'.
+
+What is written down before the last resort: who holds how much, and what every thread does.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, LevelChange, Status
+from membudget.core.native import poll
+from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
+from membudget.sinks.log import STDERR, StandardError
+from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from membudget.core import Command, Level
+    from membudget.core import Command
     from membudget.governor.loop import Governor
+
 
 _NOTHING_FOUND: Mapping[str, Any] = {"found": (), "found_count": 0, "untouched": ()}
 """What is told of foreign caches where nobody looks for any."""
@@ -61,18 +69,6 @@ def full_status(governor: Governor) -> Status:
         **_of_plugins(governor),
     }
     return status_of(governor).replace(sections=sections)
-
-
-def change_of(pressure: Any, before: Level, at: float) -> LevelChange:
-    """A change of level as it is kept."""
-    return LevelChange(
-        at=at,
-        before=before.name,
-        level=pressure.level.name,
-        used=pressure.used,
-        limit=pressure.limit,
-        cause=pressure.cause,
-    )
 
 
 def _of_plugins(governor: Governor) -> Mapping[str, Any]:
@@ -138,3 +134,57 @@ def commands_of(governor: Governor) -> dict[str, Command]:
         if (of_plugin := getattr(plugin, "commands", None)) is not None:
             commands |= of_plugin()
     return commands
+
+
+_MOST_HOLDERS = 20
+_ENOUGH = 1 << 16
+"""Bytes of stacks that are told: what a pipe of Linux holds."""
+
+
+def dump(governor: Governor, out: StandardError | None = None) -> None:
+    """Write the state to standard error, with as little allocation as can be; never waits.
+
+    Args:
+        governor: Whose process is written down.
+        out: Standard error as it was at the start; None takes it as it is.
+
+    Raises:
+        OSError: No descriptors are left for the stacks; the rest is written.
+    """
+    out = out or StandardError()
+    for line in _state(governor):
+        out.write(f"membudget: {printable(line)}")
+    if poll is not None:
+        for line in _stacks():
+            out.write(line)
+    elif out.is_in_place():
+        faulthandler.dump_traceback(STDERR, all_threads=True)
+
+
+def _state(governor: Governor) -> Iterator[str]:
+    pressure = governor.pressure
+    reading = governor.reading
+    limit = ""
+    if pressure.limit is not None:
+        limit = f" of {human_bytes(pressure.limit)} ({pressure.source})"
+    yield f"state at {pressure.level.name}: used {human_bytes(pressure.used)}{limit}"
+    if reading is not None:
+        for name, size in reading.parts.items():
+            yield f"  {name}: {human_bytes(size)}"
+    holders = [(holder.held_bytes(), holder.name) for holder in governor.registry.holders()]
+    holders.sort(reverse=True)
+    for size, name in holders[:_MOST_HOLDERS]:
+        yield f"  holds {human_bytes(size)}: {one_line(name, LONGEST_NAME)}"
+
+
+def _stacks() -> list[str]:
+    """What every thread does, by way of a pipe of our own: faulthandler keeps the GIL and waits."""
+    source, target = os.pipe()
+    try:
+        os.set_blocking(target, False)
+        os.set_blocking(source, False)
+        faulthandler.dump_traceback(target, all_threads=True)
+        return os.read(source, _ENOUGH).decode("utf-8", "replace").splitlines()
+    finally:
+        os.close(target)
+        os.close(source)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
-from membudget.host.files import SLOT, identity_at, lock, make_locked
+from membudget.host.folder import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
 from membudget.ownership import open_regular
 from membudget.units import MOST_BYTES

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from membudget.core.native import Imports
-from membudget.core.slices import in_one_go
+from membudget.core.native import Imports, in_one_go
 from membudget.governor.telling import FOREIGN
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.core.slices import in_one_go
+from membudget.core.native import in_one_go
 from membudget.leaks.records import Rules
 from membudget.leaks.series import MIB, Series
 from membudget.trend import NORMAL, floors, kendall_tau, mad, quantile, theil_sen

@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
 from membudget.core import Record
-from membudget.core.slices import in_one_go
+from membudget.core.native import in_one_go
 from membudget.heap.census import GARBAGE, TYPE
 from membudget.trend import theil_sen
 

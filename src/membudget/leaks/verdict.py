@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from membudget.core.slices import in_one_go
+from membudget.core.native import in_one_go
 from membudget.leaks.evidence import weigh
 from membudget.leaks.kinds import leak_kind, settled
 from membudget.leaks.records import (

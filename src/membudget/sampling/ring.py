@@ -11,8 +11,8 @@ from collections import deque
 from marshal import dumps, loads
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from membudget.core.native import in_one_go
 from membudget.core.sample import PartSample, Sample
-from membudget.core.slices import in_one_go
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

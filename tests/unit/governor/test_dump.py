@@ -9,8 +9,8 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
-from membudget.governor.dump import dump
 from membudget.governor.loop import Governor
+from membudget.governor.status import dump
 from membudget.registry import Registry
 from membudget.sinks.log import STDERR, StandardError
 from unread import fill_standard_error, unread_standard_error

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Pressure, Sampled
-from membudget.governor.snapshots import Snapshots
-from membudget.governor.telling import Teller
+from membudget.governor.telling import Snapshots, Teller
 from membudget.registry import Registry
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from membudget.host.files import TOLD
-from membudget.host.folder import sweep
+from membudget.host.folder import TOLD, sweep
 from membudget.host.identity import identity_of
 from membudget.host.told import Told, launch_mark
 
