@@ -8,10 +8,16 @@ from typing import Any
 
 import click
 
-from membudget.cli.answers import with_answer
-from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find, without_slot
-from membudget.cli.outside import APART, OutsideView
-from membudget.cli.words import complain, details, line
+from membudget.cli.lookup import (
+    APART,
+    NOBODY,
+    UNREACHABLE,
+    OutsideView,
+    exit_code,
+    find,
+    without_slot,
+)
+from membudget.cli.words import complain, details, line, with_answer
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 import membudget
 from hostile_answers import HOSTILE, one_change, received
-from membudget.cli.answers import with_answer
-from membudget.cli.words import details, line
+from membudget.cli.words import details, line, with_answer
 from membudget.errors import ControlError
 from membudget.governor.status import full_status
 from membudget.registry import Registry

@@ -10,7 +10,7 @@ from membudget.budget.launch import helper_of
 from membudget.budget.reexec import LAUNCHED
 from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.cli.checkup.meeting import folder_in
-from membudget.cli.outside import environ_of
+from membudget.cli.lookup import environ_of
 from membudget.cli.run import SUPERVISOR
 from membudget.core import Record
 from membudget.errors import MembudgetError, ProbeError

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from membudget.cli.lookup import find
-from membudget.cli.outside import environ_of
+from membudget.cli.lookup import environ_of, find
 from membudget.core import Record
 from membudget.errors import ConfigError, MembudgetError
 from membudget.probes.cgroup_files import membership, visible_groups
