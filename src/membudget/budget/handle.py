@@ -238,7 +238,7 @@ class Budget:
         )
 
     def report(self, hours: float = 24.0) -> Report:
-        """The report on the latest hours; `membudget.report.html.as_html` makes it a page."""
+        """The report on the latest hours; `membudget.report.page.as_html` makes it a page."""
         return self._day.report(hours)
 
     def stop(self) -> None:

@@ -119,7 +119,7 @@ def _unasked(pid: int) -> str:
 
 def _write_page(made: Report, path: str) -> None:
     from membudget.ownership import write_whole
-    from membudget.report.html import BEGINS, as_html
+    from membudget.report.page import BEGINS, as_html
 
     page = as_html(made).encode("utf-8", "replace")
     try:

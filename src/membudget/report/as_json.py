@@ -41,8 +41,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
-    from membudget.report.records import CulpritLike, PartFigure, Report, Use
+    from membudget.report.records import PartFigure, Report, Use
 
 SCHEMA = "membudget.report/1"
 
@@ -111,7 +112,7 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "notes": list(report.notes),
     }
-    made: dict[str, Any] = _finite(found)
+    made: dict[str, Any] = finite(found)
     return made
 
 
@@ -159,7 +160,7 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
             "growth_over_window_share": facts.growth_over_window,
         },
     }
-    made: dict[str, Any] = _finite(found)
+    made: dict[str, Any] = finite(found)
     return made
 
 
@@ -169,7 +170,7 @@ def _use(use: Use | None) -> dict[str, int] | None:
     return {"now": use.now, "average": use.average, "minimum": use.least, "maximum": use.most}
 
 
-def _culprit(one: CulpritLike) -> dict[str, Any]:
+def _culprit(one: Culprit) -> dict[str, Any]:
     return {
         "name": one.name,
         "kind": one.kind,
@@ -197,12 +198,12 @@ def _part(one: PartFigure) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same without infinities and NaN, which JSON does not have: null instead."""
     if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): finite(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     if isinstance(value, float) and not isfinite(value):
         return None
     return value

@@ -11,18 +11,17 @@ from membudget.heap.drawing import svg
 from membudget.leaks.advice import propose
 from membudget.leaks.series import HOUR, Series
 from membudget.report.played import RECORDED, last_look, thinned
-from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
+from membudget.report.records import Odd, PartFigure, Report, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from membudget.core import PartSample, Sample
     from membudget.leaks.advice import Proposal
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.leaks.rules import Rules
     from membudget.report.records import (
-        CulpritLike,
-        ForecastLike,
         Happening,
         ModelFigure,
         OperationFigure,
@@ -40,12 +39,12 @@ def report(
     is_dated: bool = True,
     verdict: Verdict | None = None,
     rules: Rules = RECORDED,
-    culprits: Iterable[CulpritLike] = (),
+    culprits: Iterable[Culprit] = (),
     chain: str = "",
     models: Iterable[ModelFigure] = (),
     operations: Iterable[OperationFigure] = (),
     happenings: Iterable[Happening] = (),
-    forecast: ForecastLike | None = None,
+    forecast: ahead.Forecast | None = None,
     anomalies: Iterable[Odd] | None = None,
     proposals: Iterable[Proposal] | None = None,
     marks: Mapping[str, int] | None = None,
@@ -133,15 +132,15 @@ def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
     return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
 
 
-def drawn(culprits: Sequence[CulpritLike]) -> str:
+def drawn(culprits: Sequence[Culprit]) -> str:
     """The drawing of the chain to the first of them; empty where none is known."""
     return svg(culprits[0].chain) if culprits and culprits[0].chain else ""
 
 
-def outlook(samples: Sequence[Sample]) -> ForecastLike:
+def outlook(samples: Sequence[Sample]) -> ahead.Forecast:
     """When the limit will be met, as the curve goes on."""
     if not samples:
-        return Outlook()
+        return ahead.Forecast(used=0, limit=None)
     own = thinned(samples)
     series = Series.of(own)
     used = [one.used / 2**20 for one in own[-len(series.hours) :]]

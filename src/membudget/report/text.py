@@ -5,21 +5,18 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from membudget.leaks.records import Confidence
 from membudget.report.words import (
+    ROWS,
     Calendar,
-    between,
     culprit,
     filled,
     grown,
     headline,
-    is_early,
     lasting,
     outlook,
     plain,
     signed,
-    simple,
-    standing,
+    verdict_rows,
     whole_percent,
 )
 from membudget.units import how_many, human_bytes, human_seconds, printable
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from membudget.report.records import Report, Use
 
 WIDTH = 80
-_ROWS = 12
 _INDENT = "  "
 
 
@@ -101,23 +97,9 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
     verdict = report.verdict
     if verdict is None:
         return
-    score = "" if is_early(verdict) else f"; score {verdict.score:.2f} of 1"
-    yield from _fact("kind", f"{standing(verdict)}{score}")
-    yield from _fact("why", verdict.reason)
-    if verdict.confidence > Confidence.NONE:
-        low_high = between(verdict.rate_low, verdict.rate_high)
-        yield from _fact("rate", f"{signed(verdict.rate)}/h ({low_high})")
-        if verdict.onset is not None:
-            yield from _fact("since", calendar.date(verdict.onset))
-    if verdict.step is not None:
-        at = calendar.moment(verdict.step.at)
-        yield from _fact("step", f"{signed(verdict.step.size)} at {at}")
-    for part in verdict.filling[:_ROWS]:
-        when = f"full in {human_seconds(part.full_in)}" if part.full_in is not None else "filling"
-        size = f" at {human_bytes(part.full_at)}" if part.full_at is not None else ""
-        yield from _fact("filling", f"{plain(part.name)}: {when}{size}")
-    yield from _fact("simple rule", simple(verdict.facts))
-    for place, one in enumerate(report.culprits[:_ROWS], 1):
+    for name, words in verdict_rows(verdict, calendar):
+        yield from _fact(name, words)
+    for place, one in enumerate(report.culprits[:ROWS], 1):
         share = f", {one.share:.0%} of the growth" if one.share is not None else ""
         yield from _fact(f"culprit {place}", f"{culprit(one)}{share}")
         for title, words in (
@@ -130,7 +112,7 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
 
 
 def _parts(report: Report) -> Iterator[str]:
-    for one in report.parts[:_ROWS]:
+    for one in report.parts[:ROWS]:
         fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
         gained = grown(one)
         told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
@@ -139,7 +121,7 @@ def _parts(report: Report) -> Iterator[str]:
 
 
 def _rows(rows: Sequence[object], tell: Callable[..., str]) -> Iterator[str]:
-    for one in rows[:_ROWS]:
+    for one in rows[:ROWS]:
         yield from _wrapped(tell(one))
     yield from _more(len(rows))
 
@@ -169,14 +151,14 @@ def _odd(one: object) -> str:
 
 
 def _proposals(report: Report) -> Iterator[str]:
-    for one in report.proposals[:_ROWS]:
+    for one in report.proposals[:ROWS]:
         now = f" in place of {one.now}" if one.now else ""
         yield from _wrapped(f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}")
     yield from _more(len(report.proposals))
 
 
 def _events(report: Report, calendar: Calendar) -> Iterator[str]:
-    for one in report.happenings[::-1][:_ROWS]:
+    for one in report.happenings[::-1][:ROWS]:
         told = f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
         yield from _wrapped(told, 20)
     yield from _more(len(report.happenings))
@@ -199,5 +181,5 @@ def _wrapped(words: str, hanging: int = 2) -> Iterable[str]:
 
 
 def _more(count: int) -> Iterator[str]:
-    if count > _ROWS:
-        yield f"{_INDENT}and {count - _ROWS} more"
+    if count > ROWS:
+        yield f"{_INDENT}and {count - ROWS} more"

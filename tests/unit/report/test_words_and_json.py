@@ -9,11 +9,11 @@ import pytest
 from membudget.leaks.advice import Proposal
 from membudget.report.as_json import SCHEMA, as_json
 from membudget.report.figures import report
-from membudget.report.html import as_html
+from membudget.report.page import page_data
 from membudget.report.records import Happening, ModelFigure, Odd, OperationFigure, Report
 from membudget.report.text import as_text
 from membudget.report.words import between, headline, whole_percent
-from report_scene import BEGAN, MIB, Culprit, leaking, part, quiet
+from report_scene import BEGAN, MIB, leaking, part, quiet, suspect
 
 LONG = "a.very.long.module.path." * 20 + "\x1b[31m"
 
@@ -25,7 +25,7 @@ def rich() -> Report:
     return report(
         samples,
         name=LONG,
-        culprits=[Culprit(name="app.store.SessionStore._by_id"), Culprit(name=LONG)],
+        culprits=[suspect("app.store.SessionStore._by_id"), suspect(LONG)],
         models=[ModelFigure(name=LONG, state="loaded", bytes=MIB, uses=3, idle=5.0)],
         operations=[OperationFigure(name="phase:x", times=4, grew=-3 * MIB, took=9.0)],
         happenings=[Happening(wall=BEGAN + 90_000, kind="level", severity="error", text=LONG)] * 20,
@@ -105,9 +105,8 @@ def test_proposals_stand_in_all_three_forms() -> None:
         "reason": "so it was",
     }
     assert as_json(made)["proposals"][0]["key"] is None
-    page = as_html(made)
-    assert "<h2>Proposed settings</h2>" in page
-    assert ">40%</td>" in page
+    (told,) = [one for one in page_data(made)["sections"] if one["title"] == "Proposed settings"]
+    assert told["rows"][1] == ["thresholds.low", "70%", "40%", "so it was"]
     assert "PROPOSED" not in as_text(report(quiet(12)))
 
 
@@ -140,6 +139,6 @@ def test_an_interval_has_one_unit_where_it_can() -> None:
 def test_where_it_is_too_early_no_score_is_told() -> None:
     """Nothing was weighed yet: a growth of zero would be untrue."""
     early, late = report(quiet(12)), report(quiet())
-    for words, form in (("score", as_text), ("<dt>Score</dt>", as_html), ("<dt>Growth", as_html)):
-        assert words not in form(early)
-        assert words in form(late)
+    for form in (as_text, page_data):
+        assert "score" not in str(form(early))
+        assert "score" in str(form(late))
