@@ -74,7 +74,7 @@ def command(
 def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) -> Report:
     from membudget.report.bounds import read_bounds, with_bounds
     from membudget.report.figures import report
-    from membudget.report.recorded import read_samples
+    from membudget.report.readers import read_samples
 
     found = read_samples(path)
     samples = found.samples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from membudget.report.words import (
     ROWS,
@@ -24,7 +24,18 @@ from membudget.units import how_many, human_bytes, human_seconds, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from membudget.report.records import Report, Use
+    from membudget.leaks.advice import Proposal
+    from membudget.report.records import (
+        Happening,
+        ModelFigure,
+        Odd,
+        OperationFigure,
+        PartFigure,
+        Report,
+        Use,
+    )
+
+T = TypeVar("T")
 
 WIDTH = 80
 _INDENT = "  "
@@ -33,16 +44,20 @@ _INDENT = "  "
 def as_text(report: Report) -> str:
     """The report, its last line ended; no line is longer than 80 columns."""
     calendar = Calendar(is_dated=report.is_dated)
+
+    def event(one: Happening) -> str:
+        return f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
+
     lines = [*_top(report, calendar), ""]
     for title, body in (
         ("MEMORY", _memory(report, calendar)),
         ("LEAK", _leak(report, calendar)),
-        ("CACHES AND CONTAINERS", _parts(report)),
+        ("CACHES AND CONTAINERS", _rows(report.parts, _part, 8)),
         ("MODELS", _rows(report.models, _model)),
         ("OPERATIONS", _rows(report.operations, _operation)),
         ("UNUSUAL NOW", _rows(report.anomalies, _odd)),
-        ("PROPOSED SETTINGS", _proposals(report)),
-        ("EVENTS, NEWEST FIRST", _events(report, calendar)),
+        ("PROPOSED SETTINGS", _rows(report.proposals, _proposal)),
+        ("EVENTS, NEWEST FIRST", _rows(report.happenings[::-1], event, 20)),
         ("NOTES", (line for note in report.notes for line in _wrapped(note))),
     ):
         if rows := list(body):
@@ -111,57 +126,44 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
                 yield from _fact(title, words)
 
 
-def _parts(report: Report) -> Iterator[str]:
-    for one in report.parts[:ROWS]:
-        fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
-        gained = grown(one)
-        told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
-        yield from _wrapped(f"{fill} {told}{f' [{gained}]' if gained else ''}", 8)
-    yield from _more(len(report.parts))
-
-
-def _rows(rows: Sequence[object], tell: Callable[..., str]) -> Iterator[str]:
+def _rows(rows: Sequence[T], tell: Callable[[T], str], hanging: int = 2) -> Iterator[str]:
     for one in rows[:ROWS]:
-        yield from _wrapped(tell(one))
-    yield from _more(len(rows))
+        yield from _wrapped(tell(one), hanging)
+    if len(rows) > ROWS:
+        yield f"{_INDENT}and {len(rows) - ROWS} more"
 
 
-def _model(one: object) -> str:
-    size, uses, idle = (getattr(one, name) for name in ("bytes", "uses", "idle"))
-    told = [plain(getattr(one, "state", ""))]
-    told += [human_bytes(size)] if size is not None else []
-    told += [f"{uses:,} uses"] if uses is not None else []
-    told += [f"idle for {human_seconds(idle)}"] if idle is not None else []
-    return f"{plain(getattr(one, 'name', ''))}: {', '.join(told)}"
+def _part(one: PartFigure) -> str:
+    fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
+    gained = grown(one)
+    told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
+    return f"{fill} {told}{f' [{gained}]' if gained else ''}"
 
 
-def _operation(one: object) -> str:
-    grew, took = (getattr(one, name) for name in ("grew", "took"))
-    told = [f"{getattr(one, 'times', 0):,} times"]
-    told += [f"{signed(grew)} in all"] if grew is not None else []
-    told += [f"{human_seconds(took)} in all"] if took is not None else []
-    return f"{plain(getattr(one, 'name', ''))}: {', '.join(told)}"
+def _model(one: ModelFigure) -> str:
+    told = [plain(one.state)]
+    told += [human_bytes(one.bytes)] if one.bytes is not None else []
+    told += [f"{one.uses:,} uses"] if one.uses is not None else []
+    told += [f"idle for {human_seconds(one.idle)}"] if one.idle is not None else []
+    return f"{plain(one.name)}: {', '.join(told)}"
 
 
-def _odd(one: object) -> str:
-    name, basis = (plain(getattr(one, field)) for field in ("name", "basis"))
-    value, expected, score = (getattr(one, field) for field in ("value", "expected", "score"))
-    told = f"{name} is {value:,.4g}, {expected:,.4g} was to be expected"
-    return f"{told}{f' by {basis}' if basis else ''} ({score:+.0f} deviations)"
+def _operation(one: OperationFigure) -> str:
+    told = [f"{one.times:,} times"]
+    told += [f"{signed(one.grew)} in all"] if one.grew is not None else []
+    told += [f"{human_seconds(one.took)} in all"] if one.took is not None else []
+    return f"{plain(one.name)}: {', '.join(told)}"
 
 
-def _proposals(report: Report) -> Iterator[str]:
-    for one in report.proposals[:ROWS]:
-        now = f" in place of {one.now}" if one.now else ""
-        yield from _wrapped(f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}")
-    yield from _more(len(report.proposals))
+def _odd(one: Odd) -> str:
+    told = f"{plain(one.name)} is {one.value:,.4g}, {one.expected:,.4g} was to be expected"
+    basis = f" by {plain(one.basis)}" if one.basis else ""
+    return f"{told}{basis} ({one.score:+.0f} deviations)"
 
 
-def _events(report: Report, calendar: Calendar) -> Iterator[str]:
-    for one in report.happenings[::-1][:ROWS]:
-        told = f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
-        yield from _wrapped(told, 20)
-    yield from _more(len(report.happenings))
+def _proposal(one: Proposal) -> str:
+    now = f" in place of {one.now}" if one.now else ""
+    return f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}"
 
 
 def _fact(name: str, words: str) -> Iterable[str]:
@@ -178,8 +180,3 @@ def _wrapped(words: str, hanging: int = 2) -> Iterable[str]:
         drop_whitespace=True,
         expand_tabs=False,
     )
-
-
-def _more(count: int) -> Iterator[str]:
-    if count > ROWS:
-        yield f"{_INDENT}and {count - ROWS} more"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.leaks.records import Confidence, Kind
-from membudget.report.played import RECORDED
+from membudget.leaks.replay import RECORDED
 from membudget.units import LONGEST_NAME, human_bytes, human_seconds, human_span, one_line
 
 if TYPE_CHECKING:

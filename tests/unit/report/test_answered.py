@@ -18,12 +18,12 @@ from membudget.errors import ControlError
 from membudget.leaks.advice import Proposal
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
+from membudget.leaks.replay import last_look
 from membudget.registry import Registry
 from membudget.report.answered import answered, unpacked, verdict_of
 from membudget.report.as_json import as_json
 from membudget.report.figures import report
 from membudget.report.page import as_html
-from membudget.report.played import last_look
 from membudget.report.text import as_text
 from membudget.sinks.ring import Ring
 from report_scene import leaking, part

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from membudget.report.figures import report
 from membudget.report.page import page_data
-from membudget.report.reduced import envelope
 from report_scene import BEGAN, MIB, leaking, part, sample
 
 if TYPE_CHECKING:
@@ -23,21 +19,6 @@ def curves(samples: Sequence[Sample]) -> Any:
     return page_data(report(samples))["curves"]
 
 
-@given(st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9)), max_size=400), st.integers(4, 60))
-def test_an_envelope_keeps_ends_lowest_and_highest(y: list[float | None], most: int) -> None:
-    """And is about as short as asked for."""
-    t = [float(place) for place in range(len(y))]
-    kept = envelope(t, y, most)
-    known = [place for place, value in enumerate(y) if value is not None]
-    assert kept == sorted(set(kept))
-    assert set(kept) <= set(known)
-    if known:
-        values = [value for value in y if value is not None]
-        assert {known[0], known[-1]} <= set(kept)
-        assert {min(values), max(values)} <= {y[place] for place in kept}
-        assert len(kept) <= most + 4
-
-
 def test_lines_break_at_a_restart_and_where_nobody_looked() -> None:
     """A row of nulls stands between, at a moment of its own."""
     samples = [sample(place, 90) for place in (0, 1, 2, 30, 31)]
@@ -46,7 +27,7 @@ def test_lines_break_at_a_restart_and_where_nobody_looked() -> None:
     for values in found["columns"].values():
         assert [place for place, value in enumerate(values) if value is None] == [3, 6]
     assert found["t"] == sorted(set(found["t"]))
-    assert found["restarts"] == (samples[4].wall,)
+    assert found["restarts"] == [samples[4].wall]
 
 
 def test_of_many_samples_the_peaks_and_the_breaks_are_kept() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from membudget.forecast import Forecast
 from membudget.leaks.records import Confidence, Kind
+from membudget.leaks.replay import last_look, looks, thinned
 from membudget.report.figures import report
-from membudget.report.played import last_look, looks, thinned
 from membudget.report.records import Happening
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample
 

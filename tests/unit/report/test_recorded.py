@@ -16,11 +16,11 @@ from membudget.errors import ConfigError
 from membudget.report.as_json import as_json
 from membudget.report.figures import report
 from membudget.report.page import as_html
-from membudget.report.recorded import read_samples
+from membudget.report.readers import read_samples
 from membudget.report.recorded_rows import row_of
 from membudget.report.text import as_text
 from membudget.sampling.form import to_text
-from report_scene import MIB, part, quiet, sample
+from report_scene import MIB, part, sample
 
 CSV = (
     "t_s,rss_kb,malloc_used_kb,py_blocks,requests,c_by_id\n"
@@ -174,13 +174,6 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     picture.write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(ConfigError, match="no UTF-8 text"):
         read_samples(str(picture))
-
-
-def test_a_form_of_somebody_elses_is_asked_first(tmp_path: Path) -> None:
-    """Who keeps samples in a form of its own gives a reader."""
-    kept = quiet(3)
-    found = read_samples(written(tmp_path, "RING1"), readers=[lambda _path: kept])
-    assert list(found.samples) == kept
 
 
 @given(
