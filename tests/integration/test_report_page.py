@@ -103,6 +103,30 @@ def test_it_fits_any_screen_in_both_schemes(page: Page, tmp_path: Path, made: Re
     assert paper == "rgb(255, 255, 255)"
 
 
+def test_a_window_that_narrows_and_a_scheme_that_changes_are_followed(
+    page: Page, tmp_path: Path
+) -> None:
+    """Without loading anew: drawings get narrower, and are drawn in the other colours."""
+    show(page, tmp_path, evil())
+    ink = "charts[0].plot.axes[0]._stroke ?? charts[0].plot.axes[0].stroke()"
+    light, wide = page.value(ink), page.value("charts[0].plot.width")
+    page.ask(
+        "Emulation.setDeviceMetricsOverride",
+        width=360,
+        height=900,
+        deviceScaleFactor=2,
+        mobile=True,
+    )
+    page.ask(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+    )
+    page.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.value("document.documentElement.scrollWidth") <= 360
+    assert page.value("charts[0].plot.width") <= 360 < wide
+    assert page.value(ink) != light
+    assert page.value("document.querySelectorAll('canvas').length === charts.length")
+
+
 @pytest.mark.parametrize(("made", "least"), [(leaking(), 3), (quiet(2), 1), (quiet(1), 0)])
 def test_each_chart_has_a_drawing_and_says_what_it_shows(
     page: Page, tmp_path: Path, made: Any, least: int

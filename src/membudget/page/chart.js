@@ -238,7 +238,8 @@ class Chart {
       ctx.lineTo(toX, toY);
       ctx.stroke();
     };
-    const label = (words, x, y, ink) => {
+    const label = (name, x, y, ink) => {
+      const words = name.length > 24 ? `${name.slice(0, 23)}\u2026` : name;
       const wide = ctx.measureText(words).width + 8 * px;
       const at = Math.min(Math.max(x, left), left + width - wide);
       ctx.fillStyle = colour("ground");
@@ -286,6 +287,7 @@ class Chart {
       const inside = t.findLastIndex((at) => at <= max);
       const place = plot.cursor.idx === null || plot.cursor.idx === undefined ? inside
         : Math.min(Math.max(plot.cursor.idx + step, t.findIndex((at) => at >= min)), inside);
+      this.figure.querySelector(".u-legend").setAttribute("aria-live", "polite");
       plot.setCursor({left: plot.valToPos(t[place], "x"), top: 1});
     } else if (zoom) {
       const {idx} = plot.cursor, middle = t[idx] ?? (min + max) / 2, half = (max - min) * zoom / 2;

@@ -48,7 +48,7 @@ _FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "page")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-{}'"
 _ESCAPES = {ord(one): f"\\u{ord(one):04x}" for one in "<>&"}
 
-_MOST_POINTS = 700
+_MOST_POINTS = 2000
 """Of a column, so many points may be kept; what is kept of one is kept of all."""
 
 _MOST_ROWS = 200
