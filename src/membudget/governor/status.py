@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from membudget.governor.loop import Governor
 
 
-_NOTHING_FOUND: Mapping[str, Any] = {"found": (), "found_count": 0, "untouched": ()}
-"""What is told of foreign caches where nobody looks for any."""
+_NOBODY_TELLS: Mapping[str, Any] = {
+    **{"found": (), "found_count": 0, "untouched": ()},
+    **{"brake": None, "leak": None, "proposals": ()},
+}
+"""What is told where no plugin tells it."""
 
 MOST_ROWS = 50
 """Rows told of a section; the rest is only counted."""
@@ -64,7 +67,7 @@ def full_status(governor: Governor) -> Status:
     """The same with every section."""
     sections: dict[str, Any] = {
         **_of_holders(governor),
-        **_NOTHING_FOUND,
+        **_NOBODY_TELLS,
         "threads": threading.active_count(),
         **_of_plugins(governor),
     }
