@@ -97,6 +97,8 @@ class Governor:
         clock: Where time comes from.
 
     Attributes:
+        rests: Says whether a step only looks: nothing is told then, and nobody asked to let go.
+        is_resting: Whether the latest one did.
         foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
             set by whoever forecasts, told as the pressure's `seconds_left`.
     """
@@ -140,6 +142,7 @@ class Governor:
         self.chores = list(chores)
         self.followers = list(followers)
         self.at_stop: list[Callable[[], object]] = []
+        self.rests: Callable[[Pressure], bool] = lambda _pressure: False
         self.protection = protection(self) if protection is not None else None
         self.watch = Watch(self, hints, interval)
         self.reading: Reading | None = None
@@ -156,8 +159,10 @@ class Governor:
 
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
+        self.is_resting = False
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
+        self._level = Level.NORMAL  # What was told last.
         self.floor.forget()
         self._floor_told, self._floor_told_at = 0, float("-inf")
         self._raised_at: dict[Level, tuple[float, int]] = {}
@@ -179,9 +184,11 @@ class Governor:
         self._stepper = get_ident()
         try:
             self._begin_in_child()
+            self.is_resting = not self.admission.wanted and self.rests(self.pressure)
             reading = self._observe()
             if reading is not None:
                 self._be_followed(reading)
+            if reading is not None and not self.is_resting:
                 if self._is_active:
                     self.ladder.relieve(self.pressure, self.admission.shortfall())
                     if self.protection is not None:
@@ -199,9 +206,12 @@ class Governor:
         """Read, judge and tell a change of level; nothing is reclaimed."""
         reading = self._read()
         if reading is not None:
-            before, self.pressure = self.pressure, self._judge(reading)
-            if self.pressure.level is not before.level:
-                self._tell_change(before.level)
+            self.pressure = self._judge(reading)
+            if self.is_resting:
+                return reading
+            before, self._level = self._level, self.pressure.level
+            if self._level is not before:
+                self._tell_change(before)
             self._tell_floor(reading)
         return reading
 
@@ -326,7 +336,7 @@ class Governor:
         """
         self.admission.after_fork_in_child()
         self._stepping, self._stepper = Lock(), None
-        self._is_inherited = True
+        self._is_inherited, self.is_resting = True, False
         self.watch.resume_in_child()
 
     def _begin_in_child(self) -> None:
@@ -375,6 +385,9 @@ class Governor:
             own=self._own_in(reading),
             held=held,
         )
+        if self.is_resting:
+            # Looks seconds apart show no trend; judged twice, a mark reached is a level.
+            self._judgement = judge(reading, self.marks, lines=resolved)
         self._judgement = judge(
             reading,
             self.marks,

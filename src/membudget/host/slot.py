@@ -41,7 +41,7 @@ SIZE = 509
 
 _MAGIC = b"mbslot1\n"
 _HEAD = struct.Struct("<8sI")
-_FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
+_FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq?")
 _LENGTH = _HEAD.size + _FIGURES.size
 
 _ATTEMPTS = 20
@@ -66,6 +66,7 @@ class Figures(Record):
         peak: The highest use seen.
         governed: What all holders count, together.
         reclaimed: What was let go so far.
+        is_resting: Whether it only looks after others, and is not governed meanwhile.
     """
 
     at: float
@@ -79,6 +80,7 @@ class Figures(Record):
     peak: int
     governed: int
     reclaimed: int
+    is_resting: bool = False
 
 
 class Slot:
@@ -133,6 +135,7 @@ class Slot:
         peak: int,
         governed: int,
         reclaimed: int,
+        is_resting: bool = False,
         wall: float,
     ) -> None:
         """Put the latest figures in; nothing happens once closed. Cost: 2 µs, keeping the GIL.
@@ -147,6 +150,7 @@ class Slot:
             peak: The highest use seen, in bytes.
             governed: What all holders count, in bytes.
             reclaimed: Bytes let go so far.
+            is_resting: Whether it only looks after others.
             wall: The time now, in seconds of `time.time`.
         """
         figures = _FIGURES.pack(
@@ -163,6 +167,7 @@ class Slot:
             _writable(peak),
             _writable(governed),
             _writable(reclaimed),
+            is_resting,
         )
         try:
             self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
@@ -266,7 +271,7 @@ def _parsed(record: bytes) -> Figures | None:
     (at, name, used, has_limit, limit, source, level, growth, has_end, left, *totals) = (
         _FIGURES.unpack(body)
     )
-    peak, governed, reclaimed = totals
+    peak, governed, reclaimed, is_resting = totals
     is_sound = isfinite(at) and isfinite(growth) and isfinite(left) and used >= 0
     if not is_sound or _text(level) not in Level.__members__ or (has_limit and limit <= 0):
         return None
@@ -282,6 +287,7 @@ def _parsed(record: bytes) -> Figures | None:
         peak=peak,
         governed=governed,
         reclaimed=reclaimed,
+        is_resting=is_resting,
     )
 
 
