@@ -111,6 +111,8 @@ class Governor:
         collector: Collects and trims once, to show what is garbage; None where nobody may.
         notes: What the event of the start says.
         changes: The latest changes of level.
+        rests: Says whether a step only looks: nothing is told then, and nobody asked to let go.
+        is_resting: Whether the latest one did.
         foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
             set by whoever forecasts, told as the pressure's `seconds_left`.
     """
@@ -159,6 +161,7 @@ class Governor:
         self.chores = list(chores)
         self.followers = list(followers)
         self._hints = hints
+        self.rests: Callable[[Pressure], bool] = lambda _pressure: False
         self.watch = Watch(self, self._all_hints, interval)
         self.reading: Reading | None = None
         self._probe = probe
@@ -173,8 +176,10 @@ class Governor:
 
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
+        self.is_resting = False
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
+        self._level = Level.NORMAL  # What was told last.
         self.floor.forget()
         self._floor_told, self._floor_told_at = 0, float("-inf")
         self._raised_at: dict[Level, tuple[float, int]] = {}
@@ -196,9 +201,11 @@ class Governor:
         self._stepper = get_ident()
         try:
             self._begin_in_child()
+            self.is_resting = not self.admission.wanted and self.rests(self.pressure)
             reading = self._observe()
             if reading is not None:
                 self._be_followed(reading)
+            if reading is not None and not self.is_resting:
                 if self._is_active:
                     self.ladder.relieve(self.pressure, self.admission.shortfall())
                     if self.protection is not None:
@@ -216,9 +223,12 @@ class Governor:
         """Read, judge and tell a change of level; nothing is reclaimed."""
         reading = self._read()
         if reading is not None:
-            before, self.pressure = self.pressure, self._judge(reading)
-            if self.pressure.level is not before.level:
-                self._tell_change(before.level)
+            self.pressure = self._judge(reading)
+            if self.is_resting:
+                return reading
+            before, self._level = self._level, self.pressure.level
+            if self._level is not before:
+                self._tell_change(before)
             self._tell_floor(reading)
         return reading
 
@@ -360,7 +370,7 @@ class Governor:
         """
         self.admission.after_fork_in_child()
         self._stepping, self._stepper = Lock(), None
-        self._is_inherited = True
+        self._is_inherited, self.is_resting = True, False
         self.watch.resume_in_child()
 
     def begin_in_child(self) -> None:
@@ -415,6 +425,9 @@ class Governor:
             own=self._own_in(reading),
             held=held,
         )
+        if self.is_resting:
+            # Looks seconds apart show no trend; judged twice, a mark reached is a level.
+            self._judgement = judge(reading, self.marks, lines=resolved)
         self._judgement = judge(
             reading,
             self.marks,

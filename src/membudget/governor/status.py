@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 
 _NOBODY_TELLS: Mapping[str, Any] = {
-    **{"found": (), "found_count": 0, "untouched": ()},
-    **{"brake": None, "leak": None, "proposals": ()},
+    "found": (),
+    "found_count": 0,
+    "untouched": (),
+    "brake": None,
+    "leak": None,
+    "proposals": (),
 }
 """What is told where no plugin tells it."""
 
@@ -53,6 +57,7 @@ def status_of(governor: Governor) -> Status:
         peak=governor.peak,
         governed=governor.registry.held_bytes(),
         reclaimed=governor.ladder.reclaimed,
+        is_resting=governor.is_resting,
         held_free=governor.ladder.credit,
         reserved=governor.admission.reserved,
         attempts=protection.attempts if protection is not None else 0,

@@ -44,6 +44,7 @@ _MAGIC = b"mbslot1\n"
 _HEAD = struct.Struct("<8sI")
 _FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
 _LENGTH = _HEAD.size + _FIGURES.size
+"""Bytes that every version knows; what came later stands behind them, beyond the checksum."""
 
 _ATTEMPTS = 20
 """Tries to read a record that is just being written, which takes well under a microsecond."""
@@ -93,7 +94,14 @@ class Slot:
             os.close(descriptor)
 
     def write(
-        self, pressure: Pressure, *, peak: int, governed: int, reclaimed: int, wall: float
+        self,
+        pressure: Pressure,
+        *,
+        peak: int,
+        governed: int,
+        reclaimed: int,
+        wall: float,
+        is_resting: bool = False,
     ) -> None:
         """Put the latest figures in; nothing happens once closed. Cost: 2 µs, keeping the GIL.
 
@@ -102,7 +110,9 @@ class Slot:
             peak: The highest use seen, in bytes.
             governed: What all holders count, in bytes.
             reclaimed: Bytes let go so far.
+            is_resting: Whether it only looks after others.
             wall: The time now, in seconds of `time.time`.
+            is_resting: Whether it only looks after others.
         """
         limit, left = pressure.limit, pressure.seconds_left
         figures = _FIGURES.pack(
@@ -121,7 +131,8 @@ class Slot:
             _writable(reclaimed),
         )
         try:
-            self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
+            head = _HEAD.pack(_MAGIC, crc32(figures))
+            self._map[: _LENGTH + 1] = head + figures + bytes((is_resting,))
         except ValueError:
             return  # Closed meanwhile by another thread.
 
@@ -238,6 +249,7 @@ def _parsed(record: bytes) -> Status | None:
             peak=peak,
             governed=governed,
             reclaimed=reclaimed,
+            is_resting=record[_LENGTH : _LENGTH + 1] == b"\x01",
         )
     except ValueError:  # A level or a limit that is none.
         return None
