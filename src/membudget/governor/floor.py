@@ -128,6 +128,11 @@ class Floor:
         if self.bytes:
             self._draw(limit, at, lines)
 
+    @property
+    def kept(self) -> int:
+        """Bytes that holders keep above the floor, however high use stands."""
+        return int(self._working_set)
+
     def over(self, used: int) -> int:
         """Bytes that holders are to let go of."""
         is_within = self._held <= self._working_set and used <= self._top

@@ -82,7 +82,7 @@ def test_a_floor_that_is_gone_is_forgotten() -> None:
 def test_the_reason_is_told_once() -> None:
     """One line says what is held and where; an hour at the floor adds none."""
     scene = Scene()
-    scene.cache(40)
+    cache = scene.cache(40)
     scene.run(60, 5)
     scene.run(340, 3600, every=1.0)
     told = scene.recorder.of(FloorFound)
@@ -90,6 +90,7 @@ def test_the_reason_is_told_once() -> None:
     assert told[0].held_by == "someone else holds it"
     assert told[0].severity is Severity.WARNING
     assert told[0].pressure.floor >= 335 * MIB
+    assert abs(told[0].kept - cache.holds) < 2 * MIB, "what is said to be kept is kept"
 
 
 def test_at_emergency_it_is_told_that_nothing_is_left() -> None:
