@@ -472,7 +472,7 @@ PyObject *table_fold(Table *, PyObject *);
 /* table_arenas.c */
 void plan_free(Plan *plan);
 PyObject *table_plan_arenas(Table *, PyObject *const *, Py_ssize_t);
-PyObject *table_choose_arenas(Table *, PyObject *);
+PyObject *table_choose_arenas(Table *, PyObject *const *, Py_ssize_t);
 PyObject *table_evict_arenas(Table *, PyObject *);
 
 /* table_read.c */

@@ -359,7 +359,14 @@ class Governor:
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
         lines = Lines(low, stop, critical, emergency)
-        self.floor.follow(reading, held, self.meter.taken_in, lines, unshown=self.ladder.credit)
+        self.floor.follow(
+            reading,
+            held,
+            self.meter.taken_in,
+            lines,
+            unshown=self.ladder.credit,
+            is_giving_back=self.ladder.is_giving_back,
+        )
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (reading.limit or 0) - line)

@@ -140,6 +140,17 @@ def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to
     assert (floor.bytes > 0) is is_floor
 
 
+def test_no_floor_is_believed_while_holders_give_back() -> None:
+    """However long it takes to look where millions of entries lie: then it shows, or it is one."""
+    floor, lines = Floor(5.0), Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
+    for step in range(200):
+        reading = Reading(at=step * 0.1, used=370 * MIB, limit=LIMIT * MIB)
+        floor.follow(reading, 40 * MIB, 0, lines, is_giving_back=True)
+    assert floor.bytes == 0
+    floor.follow(reading, 40 * MIB, 0, lines)
+    assert floor.bytes == 330 * MIB
+
+
 def test_what_comes_and_goes_above_a_floor_keeps_its_room() -> None:
     """A request of 60 MiB every five seconds: the cache stops where the next one still fits."""
     scene = Scene()
