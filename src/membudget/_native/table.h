@@ -14,6 +14,7 @@
    table_gdsf.c      the same where the order is by worth
    table_find.c      from key to entry, through the program's __eq__
    table_let_go.c    taking entries out, in batches, and the steps
+   table_arguments.c times and sizes as a set is given them
    table_set.c       taking a value in
    table_reweigh.c   weighing entries again
    table_fold.c      giving memory of the table itself back
