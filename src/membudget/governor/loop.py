@@ -394,7 +394,7 @@ class Governor:
         )
         if self.is_resting:
             # Looks seconds apart show no trend; judged twice, a mark reached is a level.
-            self._judgement = judge(reading, self.marks, lines=resolved)
+            self._judgement = judge(reading, self.marks, lines=self._lines)
         self._judgement = judge(
             reading,
             self.marks,
