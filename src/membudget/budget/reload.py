@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from membudget.budget.assembly import protection
 from membudget.core import SettingsReloaded
 from membudget.errors import MembudgetError
-from membudget.settings.reload import changed
 from membudget.settings.resolve import resolve
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def reload(
         after = after.replace(values={**after.values, "limit": before["limit"]})
     else:
         waiting = ()
-    applied, later = changed(before, after)
+    applied, later = before.changed_by(after)
     marks = after.marks()
     sources.set_limit(after["limit"])
     try:

@@ -68,6 +68,17 @@ class Settings(Record):
             except ConfigError as error:
                 yield ConfigError(self._sources_of(str(error), part) + str(error))
 
+    def changed_by(self, after: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys whose values differ: those a reload applies at once, those that need a restart.
+
+        Where a value came from makes no difference.
+        """
+        # Of what the program named, one may know what the other does not.
+        known = dict.fromkeys([*SETTINGS, *self.values, *after.values])
+        keys = [key for key in known if self.values.get(key) != after.values.get(key)]
+        live = tuple(key for key in keys if (setting := setting_of(key)) and setting.is_live)
+        return live, tuple(key for key in keys if key not in live)
+
     def _marks_of(self, part: str) -> dict[str, Any]:
         marks = {
             name: self[f"thresholds.{part}{name}"] for name in (PART_MARKS if part else MARK_NAMES)
