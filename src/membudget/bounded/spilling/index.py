@@ -10,16 +10,16 @@ import contextlib
 import os
 import pickle
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from membudget.bounded.spilling.rows import Row
+from membudget.bounded.spilling.ledger import Copy
 from membudget.bounded.spilling.seal import GENERATION_BYTES, Seal
-from membudget.core import Record
 from membudget.errors import MembudgetError
 from membudget.ownership import open_own, read_own
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Hashable, Mapping
 
 INDEX = "index.pickle"
 
@@ -32,44 +32,39 @@ _SETTINGS = (
 )
 
 
-class Kept(Record):
-    """What an earlier process left.
+def save_index(
+    path: str, rows: Mapping[Hashable, Copy], seal: Seal, highest: int, now: float
+) -> None:
+    """Write down what stands on the disk, for the next process.
 
-    Attributes:
-        rows: What stands on the disk, by key.
+    Args:
+        path: The folder.
+        rows: What stands there, by key.
         seal: The seal of these values.
         highest: The highest number ever given in this generation.
-    """
-
-    rows: dict[Hashable, Row]
-    seal: Seal
-    highest: int
-
-
-def save_index(path: str, kept: Kept, now: float) -> None:
-    """Write down what stands on the disk, for the next process.
+        now: Monotonic seconds.
 
     Raises:
         OSError: The disk.
         sqlite3.Error: The database.
     """
-    wall = time.time()
-    rows = []
-    for key, row in kept.rows.items():
-        known = (row.number, row.ends - now + wall, row.dies - now + wall, row.size, row.bytes)
+    since = time.time() - now
+    known = []
+    for key, row in rows.items():
+        noted = (row.number, row.ends + since, row.dies + since, row.size, row.bytes)
         try:
-            rows.append(pickle.dumps((key, known)))
+            known.append(pickle.dumps((key, noted)))
         except Exception:  # noqa: BLE001, S112  # a key of the program's own that cannot be kept
             continue
-    text = pickle.dumps((_shape_of(path), kept.highest, rows))
+    text = pickle.dumps((_shape_of(path), highest, known))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with open(open_own(os.path.join(path, INDEX), flags), "wb") as file:
-        file.write(kept.seal.generation + kept.seal.seal(0, text))
+        file.write(seal.generation + seal.seal(0, text))
 
 
 def load_index(
-    path: str, key: bytes, name: str, now: float, new_stamp: Callable[[], int]
-) -> Kept | None:
+    path: str, key: bytes, name: str, now: float
+) -> tuple[OrderedDict[Hashable, Copy], Seal, int] | None:
     """What an earlier process left on the disk, or None; it is believed only once.
 
     Args:
@@ -77,7 +72,9 @@ def load_index(
         key: The user's secret.
         name: The cache's.
         now: Monotonic seconds.
-        new_stamp: Numbers for the values.
+
+    Returns:
+        As `save_index` was given them: the rows, the seal and the highest number.
 
     Raises:
         MembudgetError: It was not written by this user's processes, or changed since.
@@ -92,18 +89,20 @@ def load_index(
     text = seal.unseal(0, written[GENERATION_BYTES:])
     if text is None:
         raise MembudgetError(f"{index} was not written with this user's key")
-    wall, rows = time.time(), {}
+    since = time.time() - now
+    rows: OrderedDict[Hashable, Copy] = OrderedDict()
     try:
-        shape, highest, kept = pickle.loads(text)  # noqa: S301  # sealed by this user
-        for one in kept:
+        shape, highest, known = pickle.loads(text)  # noqa: S301  # sealed by this user
+        for one in known:
             value_key, (number, ends, dies, size, stored) = pickle.loads(one)  # noqa: S301
-            cell = (None, ends - wall + now, new_stamp(), size, None)
-            rows[value_key] = Row(number, cell, dies - wall + now, stored)
+            rows[value_key] = Copy(
+                ends=ends - since, dies=dies - since, size=size, bytes=stored, number=number
+            )
     except Exception:  # noqa: BLE001  # whatever a changed program's keys raise: begin empty
         return None
     if _shape_of(path) != shape:
         raise MembudgetError(f"the database in {path} was changed since it was kept")
-    return Kept(rows=rows, seal=seal, highest=highest)
+    return (rows, seal, highest) if rows else None
 
 
 def _shape_of(path: str) -> str:

@@ -93,7 +93,7 @@ class Scene:
 
     def end(self) -> None:
         """As when the process ends in good order."""
-        self.cache._writer.close()
+        self.cache._disk.close()
 
 
 @pytest.mark.parametrize("size", [10, LARGE])
@@ -276,7 +276,7 @@ def test_a_folder_on_the_way_that_others_may_write_to_later_turns_it_off(
     scene = Scene(tmp_path / "way")
     if when == "while it is closed":
         scene.spill(a=1)
-        scene.cache._writer._store.close()  # type: ignore[union-attr]  # as around a fork
+        scene.cache._disk._store.close()  # type: ignore[union-attr]  # as around a fork
     (tmp_path / "way").chmod(0o777)
     scene.spill(b=1)
     assert scene.cache.spill_stats().state.startswith("off: ConfigError")
