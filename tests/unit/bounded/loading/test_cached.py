@@ -388,7 +388,7 @@ def test_calls_with_names_are_the_same_after_a_restart(tmp_path: Path) -> None:
         assert (ask(a=1), ask(b=2), ask(c=3)) == (1, 2, 3)
         cache: Any = ask.cache
         assert cache.flush_spill()
-        cache._writer.close()
+        cache._disk.close()
     assert calls == 4  # The one in memory alone is not on the disk.
 
 
