@@ -18,24 +18,17 @@ from membudget.bounded.spilling.folder import SpillFolder
 from membudget.bounded.spilling.index import load_index, save_index
 from membudget.bounded.spilling.ledger import ROW_BYTES
 from membudget.bounded.spilling.seal import Seal, new_key, user_key
+from membudget.bounded.spilling.spill import SpillStats
 from membudget.core import Rung
 from membudget.core.native import Lock, NativeThread, get_ident, sleep
 from membudget.errors import ConfigError, MembudgetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
     from membudget.bounded.spilling.ledger import Copy, Ledger
     from membudget.bounded.spilling.spill import Spill
     from membudget.bounded.spilling.store import Store
-
-    class Noting(Protocol):
-        """What notes something of each of its entries."""
-
-        def noted_bytes(self) -> int:
-            """Bytes of memory that this takes."""
-
 
 READ_PATIENCE = 1.0
 """Seconds that a lookup waits for the disk; then it is a miss."""
@@ -80,7 +73,7 @@ class SpillDisk:
 
     Attributes:
         state: "on", or "off: " and why.
-        noted: The cache, once it is made.
+        noted: Gives what tells the bytes of memory of the cache's own notes, while that lives.
 
     Raises:
         ConfigError: The directory cannot be used.
@@ -91,7 +84,7 @@ class SpillDisk:
     def __init__(self, name: str, spill: Spill, ledger: Ledger, now: Callable[[], float]) -> None:
         self.name = f"spill of {name}"
         self.state = "on"
-        self.noted: weakref.ref[Noting] | None = None
+        self.noted: Callable[[], Callable[[], int] | None] = lambda: None
         self._cache_name, self._spill, self._ledger, self._now = name, spill, ledger, now
         self._hits_before = 0
         self._failure: Exception | None = None
@@ -117,23 +110,26 @@ class SpillDisk:
         self._go_on.acquire()
 
     @property
-    def directory(self) -> str | None:
-        """The folder that is in use now."""
-        return None if self._folder is None else self._folder.path
-
-    @property
     def is_on(self) -> bool:
         """Whether the disk is used."""
         return self.state == "on"
 
-    @property
-    def max_bytes(self) -> int:
-        """The bound on the disk."""
-        return self._spill.max_bytes
-
-    def stored_bytes(self) -> int:
-        """Bytes on the disk, as last measured."""
-        return 0 if self._store is None else self._store.bytes
+    def stats(self) -> SpillStats:
+        """The figures now."""
+        ledger = self._ledger
+        return SpillStats(
+            directory=None if self._folder is None else self._folder.path,
+            state=self.state,
+            entries=len(ledger.rows),
+            bytes=0 if self._store is None else self._store.bytes,
+            max_bytes=self._spill.max_bytes,
+            waiting=ledger.waiting_bytes,
+            spilled=ledger.spilled,
+            hits=ledger.hits,
+            dropped=ledger.dropped,
+            unpicklable=ledger.unpicklable,
+            failed=ledger.failed,
+        )
 
     # What callers ask of it.
 
@@ -200,8 +196,8 @@ class SpillDisk:
 
     def held_bytes(self) -> int:
         """Bytes of memory: what waits, and what is known of memory and disk. No lock."""
-        cache = None if self.noted is None else self.noted()
-        return self._ledger.held_bytes() + (0 if cache is None else cache.noted_bytes())
+        noted = self.noted()
+        return self._ledger.held_bytes() + (0 if noted is None else noted())
 
     def reclaimable(self) -> int:
         """Bytes of memory that the notes of what stands on the disk take. No lock."""
@@ -408,7 +404,7 @@ class SpillDisk:
         pickled = None if sealed is None else self._seal.unseal(number, sealed)
         if sealed is not None and pickled is None:
             self._tell_once(
-                f"cache {self._cache_name!r} found a value in {self.directory} that it did not "
+                f"cache {self._cache_name!r} found a value in {self._where()} that it did not "
                 "write, and took it for a miss: see who else writes to that folder, or to its disk"
             )
         return pickled
@@ -477,6 +473,9 @@ class SpillDisk:
                 keep = True
         folder.end(keep=keep)
 
+    def _where(self) -> str:
+        return self._spill.directory if self._folder is None else self._folder.path
+
     def _tell_once(self, what: str) -> None:
         """Have something told that spilling goes on with, the first time."""
         if not self._is_told:
@@ -492,7 +491,7 @@ class SpillDisk:
             gone = self._ledger.empty()
             self._failure = MembudgetError(
                 f"cache {self._cache_name!r} spills no more, as its disk failed in "
-                f"{self.directory or self._spill.directory} ({reason}): see that the folder is "
+                f"{self._where()} ({reason}): see that the folder is "
                 "there, is this user's to write and has room, then make the cache anew"
             )
         del gone  # Finalizers run here, outside the lock.

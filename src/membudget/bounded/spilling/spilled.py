@@ -11,7 +11,7 @@ from membudget.bounded.arguments import container_name
 from membudget.bounded.cache import Cache
 from membudget.bounded.spilling.disk import SpillDisk
 from membudget.bounded.spilling.ledger import Copy, Ledger
-from membudget.bounded.spilling.spill import SpillStats, checked_spill
+from membudget.bounded.spilling.spill import checked_spill
 from membudget.bounded.table import K, V
 from membudget.core import Level
 from membudget.errors import ConfigError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
 
-    from membudget.bounded.spilling.spill import Spill
+    from membudget.bounded.spilling.spill import Spill, SpillStats
     from membudget.bounded.stats import CacheStats
     from membudget.bounded.table import Cause, Gone
     from membudget.core import Clock
@@ -115,7 +115,7 @@ class SpilledCache(Cache[K, V]):
             raise
         self._on_evict = on_evict
         weakref.finalize(self, self._disk.close)
-        self._disk.noted = weakref.ref(self)
+        self._disk.noted = weakref.WeakMethod(self.noted_bytes)
         self._register.add(self._disk)
 
     def get(self, key: K, default: Any = None) -> Any:
@@ -250,20 +250,7 @@ class SpilledCache(Cache[K, V]):
 
     def spill_stats(self) -> SpillStats:
         """The figures of the disk; reading them changes nothing."""
-        ledger, disk = self._ledger, self._disk
-        return SpillStats(
-            directory=disk.directory,
-            state=disk.state,
-            entries=len(ledger.rows),
-            bytes=disk.stored_bytes(),
-            max_bytes=disk.max_bytes,
-            waiting=ledger.waiting_bytes,
-            spilled=ledger.spilled,
-            hits=ledger.hits,
-            dropped=ledger.dropped,
-            unpicklable=ledger.unpicklable,
-            failed=ledger.failed,
-        )
+        return self._disk.stats()
 
     def flush_spill(self, timeout: float | str = 5.0) -> bool:
         """Wait until nothing waits for the disk; returns whether that came in time.
