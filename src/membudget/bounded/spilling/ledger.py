@@ -19,7 +19,7 @@ from membudget.core import Record
 from membudget.core.native import RLock
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
 ROW_BYTES = 265
 """Bytes of memory that an entry on the disk costs besides its key, measured with tracemalloc."""
@@ -134,8 +134,8 @@ class Ledger:
             found = self._take_waiting(key), self.rows.pop(key, None)
             return [one for one in found if one is not None]
 
-    def put_back(self, key: Hashable, copies: list[Copy]) -> None:
-        """The key was not changed after all."""
+    def put_back(self, key: Hashable, copies: Sequence[Copy]) -> None:
+        """The key was not changed after all, as the caller knows within the lock."""
         with self.lock:
             for copy in copies:
                 if copy.number is None:

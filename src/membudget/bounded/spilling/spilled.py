@@ -18,7 +18,7 @@ from membudget.errors import ConfigError
 from membudget.units import as_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from membudget.bounded.spilling.spill import Spill, SpillStats
@@ -158,12 +158,10 @@ class SpilledCache(Cache[K, V]):
             before, copies = self._notes.get(key), ledger.take(key)
             self._notes[key] = note
         try:
-            is_taken, is_changed, error = self._put(key, note, before, lasts)
+            is_taken, is_changed, error = self._put(key, note, before, lasts, copies)
         finally:
             if is_changed:
                 ledger.doom(*copies)
-            else:
-                ledger.put_back(key, copies)
             self._wake()
         if error is not None:
             raise error
@@ -289,35 +287,38 @@ class SpilledCache(Cache[K, V]):
         return value, ends, size, None if self._idles is None else [now]
 
     def _put(
-        self, key: K, note: Note, before: Note | None, lasts: float | None
+        self,
+        key: K,
+        note: Note,
+        before: Note | None,
+        lasts: float | None,
+        copies: Sequence[Copy] = (),
     ) -> tuple[bool, bool, BaseException | None]:
         """Have memory hold a value, that was noted, for so many seconds.
+
+        Where nothing comes of it, what was noted before and the copies taken out are put back.
 
         Returns:
             Whether it was taken, whether anything was changed, and what was raised.
         """
-        value = note[0]
+        value, error = note[0], None
         try:
-            is_taken = super().set(key, value, ttl=lasts, size=note[2])
-        except BaseException as error:  # noqa: BLE001  # raised by the caller, all in order
-            # What a listener raised came after the value was taken in, and maybe evicted again.
-            is_held = super().peek(key, MISSING) is value
-            is_changed = is_held or not self._undo_note(key, note, before)
-            return is_changed, is_changed, error
-        if not is_taken:
-            self._undo_note(key, note, None)
-        return is_taken, True, None
-
-    def _undo_note(self, key: K, note: Note, before: Note | None) -> bool:
-        """Memory does not hold it after all; returns whether the note still stood."""
+            if super().set(key, value, ttl=lasts, size=note[2]):
+                return True, True, None
+        except BaseException as raised:  # noqa: BLE001  # raised by the caller, all in order
+            error = raised
+        # What a listener raised came after the value was taken in, and maybe evicted again.
+        is_held = error is not None and super().peek(key, MISSING) is value
         with self._ledger.lock:
-            if self._notes.get(key) is not note:
-                return False
-            if before is None:
-                del self._notes[key]
-            else:
+            if is_held or self._notes.get(key) is not note:
+                return is_held, True, error
+            del self._notes[key]
+            if error is None:  # It is not taken, and what there was is gone.
+                return False, True, None
+            if before is not None:
                 self._notes[key] = before
-            return True
+            self._ledger.put_back(key, copies)
+            return False, False, error
 
     def _in_memory(self, key: K) -> Any:
         """The value that memory holds; it is looked at without a trace."""
@@ -436,32 +437,34 @@ class SpilledCache(Cache[K, V]):
 
     def _told(self, gone: list[Gone[K, V]]) -> None:
         """Note evicted values for the disk, then tell of all that were let go."""
-        is_on = self._disk.is_on
+        ledger, is_on = self._ledger, self._disk.is_on
         for key, value, weight, cause in gone:
-            with self._ledger.lock:
-                note = self._notes.pop(key, None)
-                # Another one is of another set, which is under way in another thread.
-                is_newest = is_on and note is not None and note[0] is value
-                before = self._spill(key, note, weight, cause) if note and is_newest else None
-            del before  # Finalizers run here, outside the lock.
+            note = self._notes.get(key)
+            # Another one is of another set, which is under way in another thread.
+            is_newest = is_on and note is not None and note[0] is value
+            copy = self._copy(note, weight, cause) if note and is_newest else None
+            with ledger.lock:
+                is_same = self._notes.pop(key, None) is note
+                is_alone = cause != "pressure"
+                waited = ledger.offer(key, copy, is_alone=is_alone) if copy and is_same else None
+            del waited  # Finalizers run here, outside the lock.
         if is_on:
             self._wake()
         super()._told(gone)
 
-    def _spill(self, key: K, note: Note, weight: int, cause: Cause) -> object:
-        """Have an evicted value wait for the disk, if it is to go there; returns what waited."""
-        (value, ends, size, used), ledger = note, self._ledger
+    def _copy(self, note: Note, weight: int, cause: Cause) -> Copy | None:
+        """An evicted value as it is to wait for the disk, if it is to go there."""
+        value, ends, size, used = note
         dies = ends if used is None or self._idles is None else min(ends, used[0] + self._idles)
         if cause == "expired" or dies <= self._time():
             return None
         if cause == "pressure" and self._is_emergency():
-            ledger.count("dropped")
-        elif not self._disk.takes(type(value)):
-            ledger.count("unpicklable")
-        else:
-            copy = Copy(ends=ends, dies=dies, size=size, bytes=weight, value=value)
-            return ledger.offer(key, copy, is_alone=cause != "pressure")
-        return None
+            self._ledger.count("dropped")
+            return None
+        if not self._disk.takes(type(value)):
+            self._ledger.count("unpicklable")
+            return None
+        return Copy(ends=ends, dies=dies, size=size, bytes=weight, value=value)
 
     def _is_emergency(self) -> bool:
         pressure = getattr(self._register.governor, "pressure", None)
