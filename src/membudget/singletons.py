@@ -333,8 +333,8 @@ class Singleton(type):
     def clear_instances(cls: Singleton | None = None) -> None:
         """Forget a class's instance, for tests: `Singleton.clear_instances()` means all classes.
 
-        Waits for a constructor that is under way in another thread. Whoever holds the instance
-        keeps it.
+        Waits for a constructor that is under way in another thread. Those that hold the instance
+        keep it.
 
         Raises:
             ConfigError: This very thread is making it.

@@ -34,7 +34,7 @@ class Settings(Record):
     """Checked values by key, and where each came from.
 
     Attributes:
-        values: Every setting's value, and those of the components that somebody set.
+        values: Every setting's value, and those that were set for components.
         origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
             "default".
     """

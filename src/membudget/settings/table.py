@@ -56,7 +56,7 @@ class Setting(Record):
 
     Attributes:
         key: Its name with sections, as in "thresholds.low".
-        default: The value where nobody sets it.
+        default: The value where it is not set.
         kind: What it may be.
         meaning: What it is, in a few words.
         is_live: Whether a reload applies it to a budget that runs.

@@ -56,7 +56,7 @@ APART = 300.0
 """Seconds between two tellings at least."""
 
 _LEAST_SHARE = 10
-"""Parts of its limit down to which one may be resized, where nobody says otherwise."""
+"""Parts of its limit down to which one may be resized, where nothing else is given."""
 
 
 class WatchedStats(Record):
@@ -116,7 +116,7 @@ class WatchedContainer:
     the front of a list, the left end of a deque, any of a set.
 
     It is no holder: what the meter counts as held is what inserting threads are made to give up,
-    and nobody inserts here through us. A weighing that comes out higher would be charged to the
+    and no thread inserts here through us. A weighing that comes out higher would be charged to the
     caches. Growth of the container is growth of the process, which the meter sees in any case.
 
     Looks and trims run on the governor's thread; any thread may call the rest.
@@ -132,7 +132,7 @@ class WatchedContainer:
             from a tenth of `max_items` up to it. A deque's own maxlen cannot change.
         lock: Held while items are taken out, waited for 20 ms; None says that none is needed.
         every: Seconds between two looks, or text such as "5s".
-        tell: Takes `LimitExceeded`; None tells nobody.
+        tell: Takes `LimitExceeded`; None tells nothing.
         registry: Where it registers; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
 

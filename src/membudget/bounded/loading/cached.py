@@ -160,9 +160,9 @@ def cached(
         ttl: Seconds, or text such as "5m", that a value lasts.
         jitter: A share of `ttl` (0.1, or "10%") by which values end earlier, each key by its own
             part of it, so that what came together does not go together.
-        stale: Seconds or text that the old value serves on after `ttl`: whoever finds it first
-            fetches the new one, a coroutine function in a task of its own, and all others get the
-            old one. A refresh that fails leaves it there, and a running budget tells `Failed`.
+        stale: Seconds or text that the old value serves on after `ttl`: the first caller
+            to find it fetches the new one, a coroutine function in a task of its own, and all
+            others get the old one. A refresh that fails leaves it there, and a running budget tells `Failed`.
         key: Called with the arguments, gives what stands for them.
         typed: Whether 1 and 1.0 are two calls.
         keep_errors: Seconds or text that an exception is kept and raised anew; None keeps none.

@@ -1,7 +1,7 @@
 """Loads under way: who leads one, who waits for it, and who must not.
 
-A flight is one load of one key. Whoever puts its flight into the cache's table leads: it runs the
-loader and lands the flight with what came of it. Whoever finds another's flight there follows: it
+A flight is one load of one key. A caller that puts its flight into the cache's table leads: it
+runs the loader and lands the flight with what came of it. One that finds another's follows: it
 waits for the landing and gets the very same value or exception. The table holds a flight only while
 it is under way. No lock is taken: each step is one operation of a dict, which is atomic, and every
 pair of steps that could miss each other is ordered as "say so first, then look".
@@ -53,7 +53,7 @@ _held_up: dict[int, Flight] = {}
 
 
 class Flight:
-    """One load of one key, led by whoever made this.
+    """One load of one key, led by the caller that made this.
 
     Args:
         loop: The event loop that runs the loader; None for a plain function.
@@ -78,7 +78,7 @@ class Flight:
         self.under: Flight | None = under
 
     def is_lost(self) -> bool:
-        """Whether nobody goes on with it."""
+        """Whether its leader cannot go on with it."""
         if self.process != os.getpid():
             return True
         return self.loop is not None and not self.loop.is_running()

@@ -258,7 +258,7 @@ def _keep(loading: Loading, key: Hashable, flight: Flight, value: Any) -> None:
 
 
 def _is_set(loading: Loading, key: Hashable) -> bool:
-    """Whether somebody set the key while it was loaded: what was loaded may be older."""
+    """Whether the key was set while it was loaded: what was loaded may be older."""
     try:
         return loading.look(key, MISSING) is not MISSING
     except Exception:  # noqa: BLE001  # an exception is kept there: a value is worth more

@@ -119,7 +119,7 @@ def of_calls(loading: Loading, get: Get, key_of: KeyOf) -> Function:
 
 
 def of_shelf(loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float]) -> Function:
-    """For a function whose old values or exceptions are kept: who finds an old one, refreshes."""
+    """For a function whose old values or exceptions are kept: an old one is refreshed."""
     function, load = loading.function, partial(fly, loading)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -1,6 +1,6 @@
 """The disk of a spilling cache, and the thread that alone is at it, doing one thing at a time.
 
-A thread that evicts only notes the value; it is pickled and written here, where nobody waits.
+A thread that evicts only notes the value; it is pickled and written here, where no caller waits.
 Lookups come first, then what is to be deleted, then what is to be written. Where no thread can be
 had, the caller that evicts or looks up does all that by itself, one caller at a time.
 """
@@ -247,7 +247,7 @@ class SpillDisk:
         return freed
 
     def due(self, _now: float) -> bool:
-        """Whether the disk failed and nobody was told yet."""
+        """Whether the disk failed and that was not told yet."""
         return self._failure is not None
 
     def run(self, _until: float) -> int:

@@ -34,10 +34,10 @@ _ADVICE = (
 )
 
 _ATTEMPTS = 10
-"""Tries while others, who end, remove what is looked at."""
+"""Tries while other processes, ending, remove what is looked at."""
 
 _BROKEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
-"""What is the disk's or the system's fault, not that of whoever named the folder."""
+"""What is the disk's or the system's fault, not the caller's who named the folder."""
 
 
 class SpillFolder:
@@ -124,7 +124,7 @@ def check_in_place(path: str) -> None:
     """Refuse a folder once more before it is used, which may be long after it was made.
 
     Raises:
-        ConfigError: Somebody else could have put another there, or has.
+        ConfigError: Another user could have put another there, or has.
         OSError: It is gone.
     """
     if safe_way(path) != path:
@@ -153,7 +153,7 @@ def _locked(base: str) -> tuple[int, str]:
                 descriptor = _lock(path)
                 if descriptor is not None:
                     return descriptor, path
-        except FileNotFoundError:  # Whoever ended just now removed the folder.
+        except FileNotFoundError:  # A process that ended just now removed the folder.
             if attempt == _ATTEMPTS - 1:
                 raise
     raise OSError(errno.EBUSY, f"{_MOST} processes spill there already", base)
@@ -186,7 +186,7 @@ def _lock(path: str) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
-    except (BlockingIOError, FileNotFoundError):  # Held; or removed by whoever held it.
+    except (BlockingIOError, FileNotFoundError):  # Held; or removed by the process that held it.
         pass
     except BaseException:
         os.close(descriptor)

@@ -106,7 +106,7 @@ def load_index(
 
 
 def _shape_of(path: str) -> str:
-    """The schema and the settings of the database, in one form whoever writes it.
+    """The schema and the settings of the database, in one form.
 
     Raises:
         MembudgetError: It is not ours, or no database.

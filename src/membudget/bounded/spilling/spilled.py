@@ -106,7 +106,7 @@ class SpilledCache(Cache[K, V]):
                 idle=self._idles,
                 policy=policy,
                 size=size,
-                on_evict=_nobody,  # So that the table tells; whom it concerns is told below.
+                on_evict=_ignored,  # So that the table tells; the program's listener is told below.
                 registry=registry,
                 clock=clock,
             )
@@ -377,7 +377,7 @@ class SpilledCache(Cache[K, V]):
         try:
             if value is not MISSING:
                 is_done, error = self._set_again(key, copy, value)
-            elif ledger.rows.get(key) is copy:  # Nobody took it: it cannot be had.
+            elif ledger.rows.get(key) is copy:  # No other thread took it: it cannot be had.
                 ledger.count("failed")
                 is_done = True
         finally:
@@ -471,5 +471,5 @@ class SpilledCache(Cache[K, V]):
         return getattr(pressure, "level", None) is Level.EMERGENCY
 
 
-def _nobody(_key: object, _value: object, _cause: object) -> None:
-    """Stands where nobody listens."""
+def _ignored(_key: object, _value: object, _cause: object) -> None:
+    """Stands in the listener's place."""

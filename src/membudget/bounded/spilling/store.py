@@ -7,7 +7,7 @@ the new value are within it. Nothing is synchronised and the journal is in memor
 here is believed after a crash.
 
 diskcache's own `Disk` unpickles keys and values as the database says, and opens and removes the
-files that it names. With the one here a database that somebody changed can only make a value
+files that it names. With the one here a database that was changed can only make a value
 unknown.
 """
 
