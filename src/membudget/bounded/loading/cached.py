@@ -162,7 +162,8 @@ def cached(
             part of it, so that what came together does not go together.
         stale: Seconds or text that the old value serves on after `ttl`: the first caller
             to find it fetches the new one, a coroutine function in a task of its own, and all
-            others get the old one. A refresh that fails leaves it there, and a running budget tells `Failed`.
+            others get the old one. A refresh that fails leaves it there, and a running budget
+            tells `Failed`.
         key: Called with the arguments, gives what stands for them.
         typed: Whether 1 and 1.0 are two calls.
         keep_errors: Seconds or text that an exception is kept and raised anew; None keeps none.
@@ -266,13 +267,11 @@ def _wrapper(
         key_of = _calling(key)
     else:
         key_of = keys.key_from(parts) if owners is None else owners.key_from(parts)
-    if shelf is not None:
-        make = wrappers.of_coroutine_shelf if is_coroutine else wrappers.of_shelf
-        return make(loading, get, key_of, shelf.now)
+    now = None if shelf is None else shelf.now
     if is_coroutine:
-        return wrappers.of_coroutine(loading, get, key_of)
-    if key is not None or is_typed:
-        return wrappers.of_calls(loading, get, key_of)
+        return wrappers.of_coroutine(loading, get, key_of, now)
+    if now is not None or key is not None or is_typed:
+        return wrappers.of_calls(loading, get, key_of, now)
     if owners is not None:
         return wrappers.of_method(loading, get, parts, owners)
     code = keys.code_written(loading.function)
