@@ -15,7 +15,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.spilling.folder import SpillFolder
-from membudget.bounded.spilling.index import load_index, save_index
 from membudget.bounded.spilling.ledger import ROW_BYTES
 from membudget.bounded.spilling.seal import Seal, new_key, user_key
 from membudget.bounded.spilling.spill import SpillStats
@@ -82,6 +81,10 @@ class SpillDisk:
     rung = Rung.MODERATE
 
     def __init__(self, name: str, spill: Spill, ledger: Ledger, now: Callable[[], float]) -> None:
+        # Now, when `Spill` saw that it can be: later, memory may be short, or a fork be under way.
+        from membudget.bounded.spilling.store import Store
+
+        self._make_store = Store
         self.name = f"spill of {name}"
         self.state = "on"
         self.noted: Callable[[], Callable[[], int] | None] = lambda: None
@@ -411,11 +414,9 @@ class SpillDisk:
 
     def _opened(self) -> Store:
         if self._store is None:
-            from membudget.bounded.spilling.store import Store  # `Spill` saw that it can be
-
             if self._folder is None:
                 raise FileNotFoundError(2, "there is no folder", self._spill.directory)
-            self._store = Store(self._folder.path, self._spill.max_bytes, self._kept)
+            self._store = self._make_store(self._folder.path, self._spill.max_bytes, self._kept)
         return self._store
 
     # The folder: taken, and let go of.
@@ -431,19 +432,19 @@ class SpillDisk:
                 return
             try:
                 folder = self._folder = SpillFolder(self._spill, self._cache_name)
-                if self._spill.keep and not self._take_over(folder.path):
+                if self._spill.keep and not self._take_over(folder):
                     folder.empty()
             except OSError as error:
                 self._turn_off(error)
 
-    def _take_over(self, folder: str) -> bool:
+    def _take_over(self, folder: SpillFolder) -> bool:
         """Know what an earlier process left; returns whether there is anything."""
         name = self._cache_name
         try:
             key = user_key(self._spill.key)
             self._seal = Seal(key, name)
             self._is_kept_on = True
-            left = load_index(folder, key, name, self._now())
+            left = folder.load(key, name, self._now())
         except (MembudgetError, OSError) as error:
             what = "begins with an empty disk" if self._is_kept_on else "keeps nothing on its disk"
             self._tell_once(f"cache {name!r} {what}: {error}")
@@ -469,7 +470,7 @@ class SpillDisk:
         ledger, keep = self._ledger, False
         if self._is_kept_on and self.is_on and ledger.rows:
             with contextlib.suppress(Exception):  # The disk: then nothing is kept.
-                save_index(folder.path, ledger.rows, self._seal, ledger.new_number(), self._now())
+                folder.save(ledger.rows, self._seal, ledger.new_number(), self._now())
                 keep = True
         folder.end(keep=keep)
 

@@ -156,8 +156,6 @@ def _import_diskcache() -> None:
     """
     try:
         import diskcache  # type: ignore[import-untyped]  # noqa: F401  # only for those who spill
-
-        from membudget.bounded.spilling import store  # noqa: F401  # likewise
     except ImportError as error:
         raise MissingExtraError(
             "spilling to disk needs diskcache, which is not installed: "
