@@ -60,8 +60,8 @@ def test_a_hostile_item_is_told_by_its_type() -> None:
     """Without asking it."""
     CALLS.clear()
     hostile = object.__new__(hostile_class())
-    assert newest([hostile]) == f"<{__name__.replace('test_newest', 'heap_scenes')}.Hostile>" or (
-        newest([hostile]).endswith("Hostile>")
-    )
-    assert newest({1: hostile}).endswith("Hostile>")
+    told = newest([hostile])
+    assert told.startswith("<heap_scenes.")
+    assert told.endswith(".Hostile>")
+    assert newest({1: hostile}) == f"1: {told}"
     assert CALLS == []
