@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def expired(cache: Cache[Any, Any], clock: FakeClock) -> Cache[Any, Any]:
 
 WAYS: dict[str, Callable[[Cache[Any, Any], list[Any], FakeClock], object]] = {
     "entries": lambda cache, _, __: [cache.set(number, 1) for number in range(2 * COUNT)],
-    "many": lambda cache, _, __: cache.set_many({number: 1 for number in range(2 * COUNT)}),
+    "many": lambda cache, _, __: cache.set_many(dict.fromkeys(range(2 * COUNT), 1)),
     "bytes": lambda cache, _, __: [cache.set(number, bytes(45_000)) for number in range(40)],
     "bounds": lambda cache, _, __: cache.resize(max_entries=1),
     "reclaim": lambda cache, _, __: cache.reclaim(1 << 40, FOREVER),
@@ -44,6 +45,29 @@ WAYS: dict[str, Callable[[Cache[Any, Any], list[Any], FakeClock], object]] = {
     "get": lambda cache, keys, clock: [expired(cache, clock).get(key) for key in keys],
     "replace": lambda cache, keys, _: [cache.set(key, 1) for key in keys] and cache.clear(),
 }
+
+
+def test_what_a_cache_was_given_is_free_with_it() -> None:
+    """Its clock, its functions, its register and its entries."""
+
+    class Own(FakeClock):
+        pass
+
+    def size(_: object) -> int:
+        return 10
+
+    def on_evict(*_: object) -> None:
+        return
+
+    registry, clock, key, value = Registry(), Own(), Thing(), Thing()
+    cache: Cache[Any, Any] = Cache(
+        "gone", ttl=60, size=size, on_evict=on_evict, registry=registry, clock=clock
+    )
+    cache.set(key, value)
+    watched = [weakref.ref(one) for one in (cache, clock, size, on_evict, registry, key, value)]
+    del cache, clock, size, on_evict, registry, key, value
+    gc.collect()
+    assert [one() for one in watched] == [None] * 7
 
 
 @pytest.mark.parametrize("is_told", [False, True])
