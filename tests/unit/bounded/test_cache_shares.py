@@ -59,6 +59,21 @@ def test_values_that_are_replaced_leave_no_trace() -> None:
     assert len(kept) == 10
 
 
+def test_caches_that_come_and_go_leave_no_trace() -> None:
+    """With all that each of them noted: shared parts, entries to weigh again, ghosts."""
+    url = "u" * 200
+
+    def come_and_go() -> None:
+        for _ in range(200):
+            gone = cache(max_entries=20, ttl=60)
+            for number in range(600):
+                gone.set(number, [url, (url, number)])
+                gone.get(number // 2)
+
+    come_and_go()
+    assert traced(come_and_go) < 100_000
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_values_that_left_leave_no_trace(is_deleted: bool) -> None:  # noqa: FBT001
     """Evicted or deleted: parts that they shared are nobody's any more."""

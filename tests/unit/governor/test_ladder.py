@@ -89,6 +89,20 @@ def test_a_claim_the_meter_does_not_show_is_not_asked_for_again(scene: Scene) ->
     assert scene.ladder.credit == 22 * MIB
 
 
+def test_who_gives_the_little_that_is_asked_is_asked_again(scene: Scene) -> None:
+    """40 KiB of 40 KiB is all there was to do, not a round in vain."""
+    cache = scene.reclaimer(50)
+    little = 40 << 10
+    for times in range(1, 4):
+        used = 92 * MIB + little * times
+        scene.memory.used = used
+        scene.ladder.relieve(
+            Pressure(level=Level.CRITICAL, used=used, limit=100 * MIB, excess=little * times)
+        )
+        scene.clock.advance(0.1)
+        assert len(cache.asked) == times
+
+
 def test_growth_beyond_the_claim_is_asked_for(scene: Scene) -> None:
     """Credit covers what was claimed and no more."""
     scene.reclaimer(80, shows=0.0)

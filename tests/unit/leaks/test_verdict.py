@@ -60,6 +60,16 @@ def test_what_is_healthy_is_never_an_alarm(held) -> None:  # type: ignore[no-unt
     assert not [one.at / 3600 for one in verdicts if one.is_leak]
 
 
+@pytest.mark.parametrize("hours", [4.0, 8.0])
+def test_growth_that_slows_down_is_told_with_where_it_ends(hours: float) -> None:
+    """A warm-up by 60 MiB: towards 160, well before and after it got there."""
+    warm = series(lambda hour: 100 + 60 * (1 - exp(-hour / 3)), hours, noise=0.1)
+    verdict = last(warm)
+    assert verdict.kind is Kind.LEVELLING
+    assert verdict.levels_off_at == pytest.approx(160 * MIB, rel=0.05)
+    assert "slows down towards 1" in verdict.reason
+
+
 def test_a_leak_under_a_daily_cycle_is_found() -> None:
     """The floor of the second day lies above the first's."""
     held = series(lambda hour: 100 + 4 * hour + 5 * sin(2 * pi * hour / 24), 48.0, noise=0.3)

@@ -16,7 +16,12 @@ import pytest
 from membudget.core import Reading
 from membudget.errors import ProbeError
 from membudget.probes.portable import PortableProcessProbe
-from membudget.probes.process import ProcessProbe, process_probe, rlimit_probe
+from membudget.probes.process import (
+    LateProcessProbe,
+    ProcessProbe,
+    process_probe,
+    rlimit_probe,
+)
 from membudget.units import GIB, MIB
 
 if TYPE_CHECKING:
@@ -310,3 +315,12 @@ def test_a_changed_resource_limit_is_seen_after_half_a_second() -> None:
         with soft_limit(resource.RLIMIT_DATA, resource.RLIM_INFINITY):
             at += 1.0
             assert probe().limit is None
+
+
+def test_a_process_that_could_not_be_read_at_first_is_read_later() -> None:
+    """No figure is made up before; from then on it is the process's own."""
+    late = LateProcessProbe()
+    with pytest.raises(ProbeError, match="cannot be read"):
+        late.own_bytes()
+    assert late().used == pytest.approx(process_probe()().used, rel=0.1)
+    assert late.own_bytes() == pytest.approx(late().used, rel=0.1)

@@ -242,12 +242,18 @@ def test_a_forked_child_takes_a_place_of_its_own_and_leaves_the_parents(path: Pa
     """The parent's lock holds on; the child begins with its second sample."""
     life = Life(path)
     life.live(*lately(0))
+    fresh = Life(path)
+    place = life.keeper._place
+    assert place is not None
     life.keeper.before_fork(time.monotonic() + 1)
     child = os.fork()
     if child == 0:  # pragma: no cover
         code = 1
         try:
+            fresh.keeper.after_fork_in_child()
             life.keeper.after_fork_in_child()
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(place._lock)
             life.ring.clear()
             life.live(*lately(1, began=BEGAN + 1))
             is_waiting = life.keeper.path is None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.bounded.cache import Cache
+from membudget.bounded.loading import flights
 from membudget.bounded.loading.load import load, load_async
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -224,6 +225,37 @@ def test_two_loops_share_what_is_not_kept(cache: Cache[Any, Any]) -> None:
 
     got = in_threads(work, work, let)[:2]
     assert got == [[error] * 10] * 2
+    assert loader.calls == 1
+
+
+def test_a_load_that_takes_long_is_waited_for(
+    cache: Cache[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a thread and another loop look whether its leader is still there."""
+    monkeypatch.setattr("membudget.bounded.loading.flights.PATIENCE", 0.001)
+    loader = Held()
+    looks = 0
+
+    def is_lost(flight: flights.Flight) -> bool:
+        nonlocal looks
+        looks += 1
+        return was_lost(flight)
+
+    was_lost = flights.Flight.is_lost
+    monkeypatch.setattr(flights.Flight, "is_lost", is_lost)
+
+    def loop() -> object:
+        return asyncio.run(load_async(cache, "a", loader))
+
+    def thread() -> object:
+        eventually(lambda: loader.calls)
+        return load(cache, "a", lambda _: pytest.fail("loaded"))
+
+    def let() -> None:
+        eventually(lambda: followers(cache) == 2 and looks > 50)
+        loader.is_let = True
+
+    assert in_threads(loop, loop, thread, let)[:3] == ["value"] * 3
     assert loader.calls == 1
 
 
