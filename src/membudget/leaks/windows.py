@@ -77,9 +77,6 @@ class Window(Record):
         kept: Share of the growth that was never given back.
         quarters: Slopes of the quarters of what was kept over its whole slope, in order of time.
         jumps: Share of the rise in the two largest steps between floors.
-        jump: Share of the rise in the largest.
-        jump_at: When the largest was.
-        jump_size: MiB of the largest.
         early: Theil-Sen slope of the first half.
         late: Theil-Sen slope of the second half.
         bend: Order of the increments, the lower of 12 and of 24 floors.
@@ -107,9 +104,6 @@ class Window(Record):
     kept: float
     quarters: tuple[float, ...]
     jumps: float
-    jump: float
-    jump_at: float
-    jump_size: float
     early: float
     late: float
     bend: float
@@ -234,7 +228,6 @@ def measured(own: Columns, begin: float) -> Window | None:
     growth = rate * (end - begin)
     scale = growth if growth > 0 else 1e-9
     steps = increments(f)
-    largest = sorted(steps)[-2:]
     rise = f[-1] - f[0]
     half = len(f) // 2
     explained = own.series.explained
@@ -253,10 +246,7 @@ def measured(own: Columns, begin: float) -> Window | None:
         noise=NORMAL * mad([y - rate * x for x, y in zip(c, f, strict=True)]),
         kept=(g[-1] - g[0]) / scale,
         quarters=_quarters(c, g),
-        jumps=sum(largest) / rise if rise > 0 else 1.0,
-        jump=largest[-1] / rise if rise > 0 else 1.0,
-        jump_at=c[steps.index(largest[-1]) + 1],
-        jump_size=largest[-1],
+        jumps=sum(sorted(steps)[-2:]) / rise if rise > 0 else 1.0,
         early=theil_sen(c[:half], f[:half]),
         late=theil_sen(c[half:], f[half:]),
         bend=_bend(hours, rest, begin, steps, is_dense=is_dense),

@@ -204,6 +204,21 @@ def test_what_is_noted_of_an_object_does_not_grow_beyond_the_bound() -> None:
     assert not noted
 
 
+def test_what_the_cache_did_not_keep_is_not_noted() -> None:
+    """A value too large for it, which the caller gets all the same."""
+    own = Registry()
+
+    class Large:
+        @cached(max_bytes="10KiB", registry=own)
+        def load(self, x: int) -> bytes:
+            return bytes(100_000) if x else b""
+
+    one = Large()
+    assert [len(one.load(x)) for x in (0, 1, 2)] == [0, 100_000, 100_000]
+    owners = next(one for one in own.chores() if one.name.endswith("Large.load"))
+    assert len(owners.by_identity[id(one)].keys) == 1  # type: ignore[attr-defined]
+
+
 def test_what_is_noted_of_objects_is_counted_as_memory() -> None:
     """By a holder beside the cache, whose own bytes are those of its entries."""
     own = Registry()
