@@ -113,6 +113,33 @@ def test_a_failing_probe_is_told_and_the_loop_goes_on() -> None:
     assert failure.where == "probe"
 
 
+def test_followers_get_each_reading_before_anything_is_asked_for() -> None:
+    """The brake lives by them: none without a reading, and one that fails stops nobody."""
+    reclaimer = FakeReclaimer(FakeMemory(FakeClock()), 50 * MIB)
+    scene = Scene(reclaimer)
+    seen: list[tuple[int, Level, int]] = []
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("cannot follow")
+
+    def follow(reading: Reading, pressure: Pressure) -> None:
+        seen.append((reading.used // MIB, pressure.level, len(reclaimer.asked)))
+
+    scene.governor.followers += [broken, follow]
+    scene.at(50, 1)
+    scene.memory.error = ProbeError("memory.stat cannot be read")
+    scene.at(60, 1)
+    scene.memory.error = None
+    scene.at(92, 2)
+    assert seen == [
+        (50, Level.NORMAL, 0),
+        (92, Level.NORMAL, 0),
+        (92, Level.CRITICAL, 0),
+    ]
+    assert reclaimer.asked
+    assert "follower" in {event.where for event in scene.recorder.of(Failed)}
+
+
 def test_a_failing_sink_is_told_to_the_others() -> None:
     """One broken sink neither stops the loop nor hides from the rest."""
     scene = Scene()
