@@ -19,6 +19,7 @@
    table_fold.c      giving memory of the table itself back
    table_arenas.c    which entries to evict so that whole arenas become free
    table_read.c      get, pop and the other methods of a mapping
+   table_order.c     what a mapping with an order has besides
    table_type.c      construction, attributes, the garbage collector, the list of methods
 
    The law: no code of the program runs while the structure is open, that is between the first and
@@ -206,6 +207,7 @@ typedef struct {
     double epoch;
     int64_t idle_ticks; /* 0 for none */
     int64_t max_bytes, max_entries, share; /* -1 for none */
+    int64_t free_entries, kept_entries; /* see ask_most_entries; -1 for none */
     int64_t entry_bytes;
     int64_t claimed, claim_quantum;
     uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits;
@@ -356,6 +358,7 @@ void policy_start(Contents *contents);
 Queue *queue_at(const Contents *contents, unsigned number); /* NULL where it was never needed */
 void queue_link(Contents *contents, Id id, Entry *entry, unsigned number);
 void queue_unlink(Contents *contents, Entry *entry);
+void queue_move_oldest(Contents *contents, Id id, Entry *entry);
 void queue_rename(Contents *contents, const Entry *entry, Id to);
 
 /* table_gdsf.c */
@@ -450,6 +453,8 @@ PyObject *step_result(Table *table, int64_t freed, Batch *batch);
 /* table_set.c */
 /* 1 for taken in, 0 for refused, -1 with an exception. */
 int table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size);
+/* The same where the key is not there; else 0, and its value, which then counts as used. */
+int table_put_new(Table *table, PyObject *key, PyObject *value, PyObject **held);
 PyObject *table_set(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_set_many(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 
@@ -478,6 +483,8 @@ PyObject *table_evict_arenas(Table *, PyObject *);
 /* table_read.c */
 PyObject *table_get(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_peek(Table *, PyObject *const *, Py_ssize_t, PyObject *);
+/* A lookup that counts: 1 and a new reference to the value, 0, or -1 with an exception. */
+int table_look_up(Table *table, PyObject *key, PyObject **value);
 PyObject *table_pop(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_delete(Table *, PyObject *);
 PyObject *table_get_many(Table *, PyObject *);
@@ -490,6 +497,11 @@ PyObject *table_iter(Table *);
 int table_contains(Table *, PyObject *);
 PyObject *table_subscript(Table *, PyObject *);
 int table_ass_subscript(Table *, PyObject *, PyObject *);
+
+/* table_order.c */
+PyObject *table_setdefault(Table *, PyObject *const *, Py_ssize_t);
+PyObject *table_popitem(Table *, PyObject *);
+PyObject *table_move_to_end(Table *, PyObject *const *, Py_ssize_t);
 
 /* table_type.c */
 int table_add(PyObject *module);

@@ -410,8 +410,9 @@ give_up(Table *table, const Coming *coming)
     return -1;
 }
 
+/* With `held` a value that stands under the key already stays, and is what comes back there. */
 static int
-put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
+put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size, PyObject **held)
 {
     Coming coming;
     coming.key = key;
@@ -430,6 +431,15 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
     }
     if (found == 0) {
         id = NONE;
+    }
+    else if (held != NULL) {
+        Entry *entry = entry_at(&table->contents, id);
+        if (!is_timed(table, entry) || !has_ended(table, entry, coming.now)) {
+            *held = Py_NewRef(entry->value);
+            policy_hit(table, id, entry);
+            give_up(table, &coming);
+            return 0;
+        }
     }
     if (UNLIKELY(coming.is_refused)) {
         return refuse(table, &coming, id);
@@ -453,15 +463,28 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
     return 1;
 }
 
-int
-table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
+static inline int
+put_and_trim(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
+             PyObject **held)
 {
     int taken;
-    LOCKED(table, taken = put(table, key, value, ttl, size));
+    LOCKED(table, taken = put(table, key, value, ttl, size, held));
     if (UNLIKELY(table->trimming.gone >= table->trimming.apart)) {
         trim_paced(table);
     }
     return taken;
+}
+
+int
+table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
+{
+    return put_and_trim(table, key, value, ttl, size, NULL);
+}
+
+int
+table_put_new(Table *table, PyObject *key, PyObject *value, PyObject **held)
+{
+    return put_and_trim(table, key, value, NULL, NULL, held);
 }
 
 /* Compares the name of an argument. Names are short, and this is on the way of each set. */

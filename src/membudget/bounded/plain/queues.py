@@ -89,6 +89,20 @@ class Queues(Generic[K, V]):
         elif entry.after is not None:
             self._to_main(entry)
 
+    def to_oldest(self, entry: Entry[K, V]) -> None:
+        """Make an entry the oldest of its queue, though it was put in last."""
+        before, after, ring = entry.before, entry.after, entry.ring
+        if after is None or before is ring:
+            return
+        if self.hand is entry:
+            self.hand = before
+        if self.fresh is entry:
+            self.fresh = None
+        before.after, after.before = after, before
+        oldest = ring.after
+        oldest.before = ring.after = entry
+        entry.before, entry.after = ring, oldest
+
     def victim(self) -> Entry[K, V] | None:
         """The entry to evict next, still in its place; None where there is none."""
         small, main = self.small, self.main

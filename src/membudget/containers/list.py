@@ -6,12 +6,12 @@ from operator import index as as_index
 from operator import is_
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from membudget.bounded.containers.sequence import BoundedSequence, T
+from membudget.containers.sequence import BoundedSequence, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from membudget.bounded.containers.bounds import Cause
+    from membudget.containers.bounds import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -33,7 +33,7 @@ class BoundedList(BoundedSequence[T]):
     replaced, deleted or cleared was not dropped. Items are weighed when they come in: one that
     grows later has to be put in again to be counted.
 
-    Cost: 0.6 to 1 µs for `append` of a number or a text, and what weighing it takes otherwise;
+    Cost: 0.6 to 1.5 µs for `append` of a number or a text, and what weighing it takes otherwise;
     dropping from the front takes no longer in a long list.
 
     Args:
@@ -51,6 +51,9 @@ class BoundedList(BoundedSequence[T]):
         ConfigError: An argument that cannot be used as given.
     """
 
+    _items: list[Any]
+    _weights: list[int]
+
     def __init__(
         self,
         name: str,
@@ -65,6 +68,8 @@ class BoundedList(BoundedSequence[T]):
     ) -> None:
         super().__init__(
             name,
+            [],
+            [],
             max_items=max_items,
             max_bytes=max_bytes,
             size=size,
@@ -72,11 +77,6 @@ class BoundedList(BoundedSequence[T]):
             registry=registry,
             clock=clock,
         )
-        self._items: list[Any] = []
-        self._weights: list[int] = []
-        # So many places at the front are empty: to close the gap at every drop would be slow.
-        self._first = 0
-        self._registry.add(self)
         self.extend(iterable)
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class BoundedList(BoundedSequence[T]):
         with self._lock:
             if not isinstance(index, slice):
                 return self._items[self._place(index)]  # type: ignore[no-any-return]
-            start, stop, step = index.indices(len(self._items) - self._first)
+            start, stop, step = index.indices(self._count())
             if step < 0:
                 return self._closed()[index]
             return self._items[start + self._first : stop + self._first : step]
@@ -101,18 +101,35 @@ class BoundedList(BoundedSequence[T]):
     @overload
     def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
+        def put(items: list[T], weights: list[int]) -> list[T]:
+            place = index if isinstance(index, slice) else self._place(index)
+            self._closed()
+            if not isinstance(place, slice):
+                at = as_index(index) % len(self._items)  # type: ignore[arg-type]
+                place = slice(at, at + 1)
+            return self._cut(place, items, weights)
+
         values = list(value) if isinstance(index, slice) else [value]
-        self._put(*self._weighed(values), lambda items, weights: self._set(index, items, weights))
+        self._put(values, [self._weigh(one) for one in values], put)
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         with self._lock:
-            taken = self._cut(index) if isinstance(index, slice) else self._take_at(as_index(index))
+            if isinstance(index, slice):
+                self._closed()
+                taken: Any = self._cut(index, None, None)
+            else:
+                taken = self._take_at(as_index(index))
         del taken  # Its finalizer may do anything, so it goes outside the lock.
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Put an item before a place; in a full list the foremost goes, maybe this one."""
-        items, weights = self._weighed([value])
-        self._put(items, weights, lambda items, weights: self._insert(index, items, weights))
+
+        def put(items: list[T], weights: list[int]) -> None:
+            self._closed()
+            at = slice(index, index)  # Clipped, as a list's insert has it
+            self._cut(at, items, weights)
+
+        self._put([value], [self._weigh(value)], put)
 
     def pop(self, index: SupportsIndex = -1) -> T:
         """Take out an item, the last where no place is given.
@@ -121,15 +138,15 @@ class BoundedList(BoundedSequence[T]):
             IndexError: There is none.
         """
         with self._lock:
-            if len(self._items) == self._first:
+            if not self._count():
                 raise IndexError("pop from empty list")
             return self._take_at(as_index(index))
 
     def reverse(self) -> None:
         """Turn the order around."""
         with self._lock:
-            self._closed()
-            self._items[:], self._weights[:] = self._items[::-1], self._weights[::-1]
+            self._closed().reverse()
+            self._weights.reverse()
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
         """Put the items in order. Compares under the lock.
@@ -140,129 +157,60 @@ class BoundedList(BoundedSequence[T]):
         with self._lock:
             before = self._closed().copy()
             keys: list[Any] = before if key is None else [key(item) for item in before]
-            order = sorted(range(len(before)), key=lambda i: keys[i], reverse=reverse)
-            now = self._closed()
+            order = sorted(range(len(before)), key=keys.__getitem__, reverse=reverse)
+            now, weights = self._closed(), self._weights
             if len(now) != len(before) or not all(map(is_, now, before)):
                 raise ValueError("list modified during sort")
-            weights = self._weights
-            sorted_items, sorted_weights = [now[i] for i in order], [weights[i] for i in order]
-            self._items[:], self._weights[:] = sorted_items, sorted_weights
-
-    def _count(self) -> int:
-        return len(self._items) - self._first
+            self._items, self._weights = [now[i] for i in order], [weights[i] for i in order]
 
     def _place(self, index: SupportsIndex) -> int:
         """Where an item stands in the list that has empty places."""
-        at = as_index(index)
-        count = len(self._items) - self._first
+        at, count = as_index(index), self._count()
         if not -count <= at < count:
             raise IndexError("list index out of range")
         return at + self._first if at >= 0 else at
 
     def _closed(self) -> list[T]:
         """The items without empty places; under the lock."""
-        first = self._first
-        if first:
-            del self._weights[:first]
-            del self._items[:first]
-            self._first = 0
+        first, self._first = self._first, 0
+        del self._weights[:first], self._items[:first]
         return self._items
-
-    def _heavy(self) -> list[int]:
-        return self._weights[self._first :]
 
     def _plain(self) -> list[T]:
         with self._lock:
             return self._items[self._first :]
 
-    def _comparable(self, other: object) -> list[T] | None:
-        if isinstance(other, BoundedList):
-            return other._plain()  # noqa: SLF001  # one of our own
-        return other if isinstance(other, list) else None
-
-    def _empty(self) -> list[T]:
-        old: list[T] = self._items
-        self._items, self._weights, self._first, self._bytes = [], [], 0, 0
-        return old
-
-    def _take_excess(self, gone: list[tuple[Any, ...]]) -> None:
-        items, weights, most_items = self._items, self._weights, self._most_items
-        # As the general one, in a third of the time: a full list does this at every addition.
-        while self._bytes > self._most_bytes or len(items) - self._first > most_items:
-            if self._bytes > self._most_bytes:
-                cause = "bytes"
-            elif self._max_items is None and self._registry.meter is not None:
-                self._most_items = len(items) - self._first  # As `_is_lifted`.
-                break
-            else:
-                cause = "items"
-            first = self._first
-            if len(items) == first:
-                break
-            value = items[first]
-            self._bytes -= weights[first]
-            items[first] = None
-            weights[first] = 0
-            self._first = first + 1
-            self._dropped[cause] += 1
-            gone.append((value, cause))
-        if self._first > _SPARE and self._first > len(items) >> 1:
-            self._closed()
-
-    def _take_oldest(self) -> tuple[T] | None:
+    def _take_oldest(self) -> T:
+        # The place stays, empty: to close the gap at every drop would be slow.
         items, weights, first = self._items, self._weights, self._first
-        if len(items) == first:
-            return None
-        value = items[first]
+        value: T = items[first]
         self._bytes -= weights[first]
-        items[first] = None
-        weights[first] = 0
+        items[first], weights[first] = None, 0
         self._first = first = first + 1
         if first > _SPARE and first > len(items) >> 1:
             self._closed()
-        return (value,)
-
-    def _take_at(self, index: int) -> T:
-        items, weights, at = self._items, self._weights, self._place(index)
-        if at == self._first:
-            taken = self._take_oldest()
-            if taken is not None:
-                return taken[0]
-        value: T = items[at]
-        self._bytes -= weights[at]
-        del weights[at]
-        del items[at]
         return value
 
-    def _cut(self, index: slice) -> list[T]:
-        taken: list[T] = self._closed()[index]
-        self._bytes -= sum(self._weights[index])
-        del self._weights[index]
-        del self._items[index]
-        return taken
-
-    def _set(self, index: SupportsIndex | slice, items: list[T], weights: list[int]) -> Any:
-        if isinstance(index, slice):
-            old = self._closed()[index]
-            given = self._weights[index]
-            self._weights[index] = weights
-            self._items[index] = items
-            self._bytes -= sum(given)
-            return old
-        if not items:  # It was refused; what stood there goes all the same.
-            return self._take_at(as_index(index))
+    def _take_at(self, index: int) -> T:
         at = self._place(index)
-        old = self._items[at]
-        self._bytes -= self._weights[at]
-        self._weights[at] = weights[0]
-        self._items[at] = items[0]
-        return old
+        if at == self._first:
+            return self._take_oldest()
+        items, weights = self._items, self._weights
+        value: T = items[at]
+        self._bytes -= weights[at]
+        del weights[at], items[at]
+        return value
 
-    def _insert(self, index: SupportsIndex, items: list[T], weights: list[int]) -> None:
-        self._closed()
-        for item, weight in zip(items, weights, strict=True):
-            self._weights.insert(index, weight)
-            self._items.insert(index, item)
+    def _cut(self, place: slice, items: list[T] | None, weights: list[int] | None) -> list[T]:
+        """Put items where others stand, or with None nothing; returns those. No place is empty."""
+        old, change = self._items[place], sum(self._weights[place])
+        if items is None or weights is None:
+            del self._weights[place], self._items[place]
+        else:
+            self._weights[place] = weights
+            self._items[place] = items
+        self._bytes -= change
+        return old
 
     def _mend(self) -> None:
         self._closed()
