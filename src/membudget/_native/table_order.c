@@ -65,9 +65,6 @@ move_to_end(Table *table, PyObject *key, int is_newest)
         }
         else {
             queue_move_oldest(contents, id, entry);
-            if (contents->fresh == id) { /* It is to go first, although it was set last. */
-                policy_note_fresh(table, NONE);
-            }
         }
     }
     return found;

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, overload
 
 from membudget.bounded.governed import Governed
 from membudget.bounded.table import K, V
+from membudget.containers.bounds import given
 from membudget.containers.ordered import CAUSES, OrderedTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
+    from membudget.bounded.table import Cause as TableCause
     from membudget.containers.bounds import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
-
-D = TypeVar("D")
 
 _MISSING: Any = object()
 
@@ -73,16 +73,16 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):  # type: ignore[mis
         registry: Registry | None = None,
         clock: Clock | None = None,
     ) -> None:
+        def drop(key: K, value: V, cause: TableCause) -> None:
+            on_drop(key, value, CAUSES[cause])  # type: ignore[misc]  # there is one
+
         super().__init__(
             name,
-            max_items=max_items,
-            max_bytes=max_bytes,
-            size=size,
+            max_items,
+            max_bytes,
+            given(size, on_drop, registry, clock),
             weigh=size,
-            on_drop=on_drop,
-            listener=on_drop and (lambda key, value, cause: on_drop(key, value, CAUSES[cause])),
-            registry=registry,
-            clock=clock,
+            listener=None if on_drop is None else drop,
         )
         self.update(items)
 
@@ -161,6 +161,10 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):  # type: ignore[mis
         if not self._move_to_end(key, last):
             raise KeyError(key)
 
+    @overload
+    def setdefault(self, key: K, default: None = None) -> V | None: ...
+    @overload
+    def setdefault(self, key: K, default: V) -> V: ...
     def setdefault(self, key: K, default: Any = None) -> Any:
         """The value under a key; where there is none, the default, which is then put there."""
         return self._setdefault(key, default)

@@ -15,7 +15,6 @@ from membudget.containers.bounds import (
     DEFAULT_ITEMS,
     Bounded,
     ContainerStats,
-    given,
     items_bound,
     stats_of,
 )
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from membudget.bounded.table import Cause as TableCause
     from membudget.containers.bounds import Cause
-    from membudget.core import Clock
-    from membudget.registry import Registry
 
 CAUSES: dict[TableCause, Cause] = {"entries": "items", "bytes": "bytes", "pressure": "pressure"}
 """Why a table let an entry go, in a container's words. It has no share, and nothing expires."""
@@ -37,26 +34,24 @@ class OrderedTable(Bounded, Governed[K, V]):  # type: ignore[misc]  # slots of a
     """A table as a bounded container: what goes first is what was unused for longest.
 
     Args:
-        size: Called with a value for what it holds, in bytes; None weighs it.
-        weigh: The same, as the table is to ask it.
+        options: What `given` made of the constructor's other arguments.
+        weigh: Called with a value for what it holds, in bytes; None weighs it.
         listener: Called with key, value and the table's cause; None where nobody listens.
     """
 
     def __init__(
         self,
         name: str,
-        *,
         max_items: int | None,
         max_bytes: int | str | None,
-        size: Callable[[Any], int] | None,
+        options: dict[str, Any],
+        *,
         weigh: Callable[[Any], int] | None,
-        on_drop: Callable[..., object] | None,
         listener: Callable[[Any, Any, Any], object] | None,
-        registry: Registry | None,
-        clock: Clock | None,
     ) -> None:
+        registry, clock = options["registry"], options["clock"]
         self.name = container_name(name)
-        self._given = given(size, on_drop, registry, clock)
+        self._given = options
         self._register = REGISTRY if registry is None else registry
         self._time = time.monotonic if clock is None else clock.now
         self._on_evict = listener

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import MutableSequence
+from operator import eq, ge, gt, le, lt, ne
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -55,28 +56,34 @@ _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 _INFINITE = float("inf")
 
 
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def method(self: BoundedSequence[Any], other: Any) -> Any:
+        theirs = self._comparable(other)
+        return NotImplemented if theirs is None else compare(self._plain(), theirs)
+
+    return method
+
+
 class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
     """Items in order within bounds, as far as a list and a deque are alike.
 
-    Any thread may call any method. Looking for an item compares outside the lock.
-
-    Args:
-        items: An empty list or deque.
-        weights: Another one.
+    Any thread may call any method. Looking for an item compares outside the lock. Args and Raises
+    are the list's.
     """
+
+    _builtin: type[Any]
 
     def __init__(
         self,
         name: str,
-        items: Any,
-        weights: Any,
+        iterable: Iterable[T] = (),
         *,
-        max_items: int | None,
-        max_bytes: int | str | None,
-        size: Callable[[Any], int] | None,
-        on_drop: Callable[[Any, Cause], object] | None,
-        registry: Registry | None,
-        clock: Clock | None,
+        max_items: int | None = None,
+        max_bytes: int | str | None = None,
+        size: Callable[[T], int] | None = None,
+        on_drop: Callable[[T, Cause], object] | None = None,
+        registry: Registry | None = None,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__()
         self.name = container_name(name)
@@ -84,13 +91,14 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
         self._size, self._on_drop = size, on_drop
         self._registry = REGISTRY if registry is None else registry
         self._now = time.monotonic if clock is None else clock.now
-        self._items, self._weights = items, weights
+        self._items, self._weights = self._builtin(), self._builtin()
         self._first = 0  # So many places at the front are empty.
         self._is_leftward = False  # The last came in there, so the right end gives way.
         self._bytes = self._added = self._refused = self._unclaimed = 0
         self._dropped: dict[str, int] = {"items": 0, "bytes": 0, "pressure": 0}
         self._set_bounds(items_bound(max_items, self._items_name), bytes_bound(max_bytes))
         self._registry.add(self)
+        self.extend(iterable)
 
     def held_bytes(self) -> int:
         """The bytes all items weigh. Cost: 0.1 µs, no lock."""
@@ -128,27 +136,10 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
     def __reversed__(self) -> Iterator[T]:
         return iter(self._plain().__reversed__())
 
-    def __eq__(self, other: object) -> bool:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else bool(self._plain() == theirs)
-
+    __eq__, __ne__ = _comparison(eq), _comparison(ne)
+    __lt__, __le__ = _comparison(lt), _comparison(le)
+    __gt__, __ge__ = _comparison(gt), _comparison(ge)
     __hash__ = None  # type: ignore[assignment]  # as any list
-
-    def __lt__(self, other: object) -> bool:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else bool(self._plain() < theirs)
-
-    def __le__(self, other: object) -> bool:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else bool(self._plain() <= theirs)
-
-    def __gt__(self, other: object) -> bool:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else bool(self._plain() > theirs)
-
-    def __ge__(self, other: object) -> bool:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else bool(self._plain() >= theirs)
 
     def __add__(self, other: Any) -> Any:
         theirs = self._comparable(other)
@@ -162,10 +153,6 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
         return self._plain() * times
 
     __rmul__ = __mul__
-
-    def __iadd__(self, values: Iterable[T]) -> Self:  # type: ignore[misc]  # as a list's
-        self.extend(values)
-        return self
 
     def __imul__(self, times: int) -> Self:
         items = self._whole()
@@ -182,10 +169,6 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
             ValueError: There is none.
         """
         return int(self._plain().index(value, start, stop))
-
-    def count(self, value: Any) -> int:
-        """How many items are equal to a value."""
-        return int(self._plain().count(value))
 
     def remove(self, value: T) -> None:
         """Take out the first item equal to a value.
@@ -221,7 +204,7 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
                 self._added += 1
                 self._bytes = held = self._bytes + weight
                 self._unclaimed = unclaimed = self._unclaimed + weight
-                if held > self._most_bytes or self._count() > self._most_items:
+                if held > self._most_bytes or len(self._items) - self._first > self._most_items:
                     self._take_out(gone)
             except BaseException:
                 self._mend()
@@ -239,8 +222,8 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
     def clear(self) -> None:
         """Forget all items at once, then free them in steps. They do not count as dropped."""
         with self._lock:
-            old, self._items = self._items, type(self._items)()
-            self._weights, self._first, self._bytes = type(self._weights)(), 0, 0
+            old, self._items, self._weights = self._items, self._builtin(), self._builtin()
+            self._first = self._bytes = 0
         while old:  # One by one: others wait less.
             old.pop()
 
@@ -256,10 +239,9 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
 
     def _comparable(self, other: object) -> Any:
         """The items of another as the builtin; None where it is of another kind."""
-        builtin = type(self._items)
-        if isinstance(other, BoundedSequence) and type(other._items) is builtin:  # noqa: SLF001
+        if isinstance(other, BoundedSequence) and other._builtin is self._builtin:  # noqa: SLF001
             return other._plain()  # noqa: SLF001  # one of our own
-        return other if isinstance(other, builtin) else None
+        return other if isinstance(other, self._builtin) else None
 
     def _take_at(self, index: int) -> T:
         """Take one item out; under the lock."""
@@ -354,7 +336,7 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
         return replaced
 
     def _extend(self, items: list[T], weights: list[int]) -> None:
-        self._is_leftward = False
+        self._is_leftward = self._is_leftward and not items
         self._weights.extend(weights)
         self._items.extend(items)
 
@@ -363,19 +345,18 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
     ) -> int:
         """Take out what is beyond the bounds, or bytes for the budget; returns how many bytes."""
         before = self._bytes
-        while len(gone) < most and self._count():
-            freed = before - self._bytes
+        while len(gone) < most and (count := len(self._items) - self._first):
             if target is not None:
-                if freed >= target:
+                if before - self._bytes >= target:
                     break
                 cause = "pressure"
             elif self._bytes > self._most_bytes:
                 cause = "bytes"
-            elif self._count() <= self._most_items or self._is_lifted():
+            elif count <= self._most_items or self._is_lifted():
                 break
             else:
                 cause = "items"
-            if freed >= _BATCH_BYTES and most < maxsize:
+            if most < maxsize and before - self._bytes >= _BATCH_BYTES:
                 break
             gone.append((self._take_oldest(), cause))
             self._dropped[cause] += 1

@@ -7,12 +7,14 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from membudget.bounded.governed import Governed
+from membudget.containers.bounds import given
 from membudget.containers.ordered import CAUSES, OrderedTable
 from membudget.sizing import checked, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from membudget.bounded.table import Cause as TableCause
     from membudget.containers.bounds import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
@@ -81,16 +83,16 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):  # type: ignore[misc]  # a 
                 return 0
             return max(0, checked(size(item), f"the size of an item in {name!r}") - size_of(item))
 
+        def drop(item: T, _: T, cause: TableCause) -> None:
+            on_drop(item, CAUSES[cause])  # type: ignore[misc]  # there is one
+
         super().__init__(
             name,
-            max_items=max_items,
-            max_bytes=max_bytes,
-            size=size,
+            max_items,
+            max_bytes,
+            given(size, on_drop, registry, clock),
             weigh=weigh,
-            on_drop=on_drop,
-            listener=on_drop and (lambda item, _, cause: on_drop(item, CAUSES[cause])),
-            registry=registry,
-            clock=clock,
+            listener=None if on_drop is None else drop,
         )
         self.update(iterable)
 

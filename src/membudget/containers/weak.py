@@ -16,13 +16,13 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from membudget.bounded.arguments import bytes_bound, container_name
-from membudget.bounded.governed import Governed
 from membudget.bounded.locked import Locked
 from membudget.bounded.table import K, V
 from membudget.containers.bounds import KEEP, part_of
+from membudget.containers.mapping import BoundedDict
 from membudget.core import Record, Rung
 from membudget.errors import ConfigError
-from membudget.registry import REGISTRY
+from membudget.registry import REGISTRY, Registry
 from membudget.sizing import checked, size_of
 from membudget.units import human_bytes
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from membudget.core import Clock, PartSample
-    from membudget.registry import Registry
 
 D = TypeVar("D")
 
@@ -41,11 +40,17 @@ REF_BYTES = 180
 """Bytes of an entry beside its key and its place in the table: the weak reference, its number and
 its weight."""
 
-ENTRY_BYTES = Governed.ENTRY_BYTES + REF_BYTES
+ENTRY_BYTES = BoundedDict.ENTRY_BYTES + REF_BYTES
 """Bytes of an entry beside its key and value."""
 
 SWEPT_AT_A_TIME = 64
 """Values that died whose entries one operation sweeps at most."""
+
+_PARTS = Registry()
+"""Where the tables of weak caches register: no budget asks them, the caches do."""
+
+_SLICE = 1 << 20
+"""Bytes let go between two looks at the clock."""
 
 _INFINITE = float("inf")
 
@@ -105,47 +110,6 @@ class _Kept:
         self.value = value
 
 
-class _Part(Governed[K, V]):
-    """A table that no register knows, and that asks no budget: its cache does."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        max_entries: int | None,
-        max_bytes: int | None,
-        registry: Registry,
-        now: Callable[[], float],
-        listener: Callable[[Any, Any, Any], object] | None = None,
-    ) -> None:
-        super().__init__(
-            max_bytes=max_bytes,
-            max_entries=max_entries,
-            ttl=None,
-            idle=None,
-            policy="lru",
-            size=None,
-            listens=listener is not None,
-            registry=registry,
-            now=now,
-        )
-        self._on_evict, self._time = listener, now
-        self.claim_quantum = maxsize
-
-    def bind(self, max_entries: int | None, max_bytes: int | None) -> None:
-        """Change the bounds; what is beyond them goes."""
-        self._set_bounds(max_bytes, max_entries)
-        self.enforce(_INFINITE)
-
-    def release(self, target: int) -> None:
-        """Let go of a batch, of so many bytes at most and one entry more."""
-        self._told(self._evict(target, "pressure")[1] or [])
-
-    def released(self) -> int:
-        """How many entries it has ever let go."""
-        return sum(self._counts()["evictions"].values())
-
-
 class WeakCache(Locked, Generic[K, V]):
     """Values by key, each found for as long as somebody holds it.
 
@@ -198,10 +162,13 @@ class WeakCache(Locked, Generic[K, V]):
             if type(value) is _Kept:
                 dead.append(value)
 
-        self._refs: _Part[K, _Ref | _Kept] = _Part(maxsize, None, self._registry, self._now)
-        self._strong: _Part[int, Any] = _Part(
-            self._bound(), self._most_bytes, self._registry, self._now, release
+        self._refs: BoundedDict[K, _Ref | _Kept] = BoundedDict(
+            self.name, max_items=maxsize, registry=_PARTS
         )
+        self._strong: BoundedDict[int, Any] = BoundedDict(
+            self.name, on_drop=release, registry=_PARTS
+        )
+        self._bind()
         self._registry.add(self)
 
     def __len__(self) -> int:
@@ -279,7 +246,7 @@ class WeakCache(Locked, Generic[K, V]):
             self._refs.set(key, entry, size=REF_BYTES)
             self._sets += 1
             if self._hold(entry, value):
-                taken_in += (weight or 0) + Governed.ENTRY_BYTES + size_of(entry.number)
+                taken_in += (weight or 0) + BoundedDict.ENTRY_BYTES + size_of(entry.number)
             elif type(entry) is _Kept:  # Heavier than the strong part may be.
                 self._forget(key)
         self._gone.clear()
@@ -336,7 +303,7 @@ class WeakCache(Locked, Generic[K, V]):
         most_bytes = self._most_bytes if max_bytes is KEEP else bytes_bound(max_bytes)
         with self._lock:
             self._most, self._most_bytes = most, most_bytes
-            self._strong.bind(self._bound(), most_bytes)
+            self._bind()
         self._gone.clear()
 
     def held_bytes(self) -> int:
@@ -362,7 +329,7 @@ class WeakCache(Locked, Generic[K, V]):
         def release() -> None:
             nonlocal freed
             before = self.held_bytes()
-            strong.release(target - freed)
+            strong.reclaim(min(target - freed, _SLICE), _INFINITE)
             self._sweep(SWEPT_AT_A_TIME)
             freed += before - self.held_bytes()
 
@@ -408,8 +375,15 @@ class WeakCache(Locked, Generic[K, V]):
                 misses=self._misses,
                 sets=self._sets,
                 died=self._died,
-                released=self._strong.released(),
+                released=sum(self._strong.stats().dropped.values()),
             )
+
+    def _bind(self) -> None:
+        """Give the strong part its bounds; what is beyond them goes."""
+        if self._is_strong():
+            self._strong.resize(max_items=self._bound(), max_bytes=self._most_bytes)
+        else:
+            self._strong.reclaim(maxsize, _INFINITE)
 
     def _bound(self) -> int | None:
         """How many values it keeps alive at most; None where only bytes bound them."""
@@ -472,10 +446,7 @@ class WeakCache(Locked, Generic[K, V]):
                 self._died += type(entry) is _Ref
 
     def _mend(self) -> None:
-        """Nothing: each table is in order by itself; where it has a lock, that is made anew."""
-        for table in (self._refs, self._strong):
-            if isinstance(table, Locked):
-                table.after_fork_in_child()
+        """Nothing: each table is in order by itself."""
 
 
 def strong_bound(bound: object) -> int:
