@@ -190,9 +190,10 @@ class BoundedDeque(BoundedSequence[T]):
         return value
 
     def _extendleft(self, items: list[T], weights: list[int]) -> None:
+        all_items, all_weights = self._items, self._weights
         self._is_leftward = self._is_leftward or bool(items)
-        self._weights.extendleft(weights)
-        self._items.extendleft(items)
+        all_weights.extendleft(weights)
+        all_items.extendleft(items)
 
     def _mend(self) -> None:
         for longer, other in ((self._items, self._weights), (self._weights, self._items)):

@@ -198,13 +198,15 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
         gone: list[tuple[T, str]] = []
         with self._lock:
             try:
+                items, weights = self._items, self._weights
                 self._is_leftward = False
-                self._weights.append(weight)
-                self._items.append(value)
+                # In this order: a signal's handler that clears it meanwhile finds sums that agree.
+                self._bytes += weight
+                weights.append(weight)
+                items.append(value)
                 self._added += 1
-                self._bytes = held = self._bytes + weight
                 self._unclaimed = unclaimed = self._unclaimed + weight
-                if held > self._most_bytes or len(self._items) - self._first > self._most_items:
+                if self._bytes > self._most_bytes or len(items) - self._first > self._most_items:
                     self._take_out(gone)
             except BaseException:
                 self._mend()
@@ -322,12 +324,13 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
             items = [item for item, fits in zip(items, fit, strict=True) if fits]
             weights = [weight for weight, fits in zip(weights, fit, strict=True) if fits]
         gone: list[tuple[T, str]] = []
+        held = sum(weights)
         with self._lock:
             try:
-                replaced = put(items, weights)
+                self._bytes += held
+                self._unclaimed += held
                 self._added += len(items)
-                self._bytes += sum(weights)
-                self._unclaimed += sum(weights)
+                replaced = put(items, weights)
                 self._take_out(gone)
             except BaseException:
                 self._mend()
@@ -336,9 +339,10 @@ class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
         return replaced
 
     def _extend(self, items: list[T], weights: list[int]) -> None:
+        all_items, all_weights = self._items, self._weights
         self._is_leftward = self._is_leftward and not items
-        self._weights.extend(weights)
-        self._items.extend(items)
+        all_weights.extend(weights)
+        all_items.extend(items)
 
     def _take_out(
         self, gone: list[tuple[T, str]], target: int | None = None, most: int = maxsize

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers_scene import weights
+from fakes import FakeClock
+from membudget.bounded.sweeper import Sweeper
 from membudget.containers.mapping import BoundedDict
 from membudget.containers.set import BoundedSet
 from membudget.errors import ConfigError
@@ -127,6 +129,34 @@ def test_an_update_that_fails_has_taken_in_what_came_before() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         one[[]] = 1  # type: ignore[index]
     assert one.held_bytes() == weights(one)
+
+
+def test_what_grows_in_a_dict_is_weighed_again() -> None:
+    """By the budget's sweeper, so that its bound in bytes holds."""
+    registry, clock = Registry(), FakeClock()
+    one: BoundedDict[str, list[bytes]] = BoundedDict(
+        "lists", max_bytes="100KiB", registry=registry, clock=clock
+    )
+    one["a"], one["b"] = [], []
+    sweeper = Sweeper(registry, clock=clock)
+    one.peek("b", []).append(bytes(80_000))
+    clock.advance(60)
+    assert sweeper.due(clock.now())
+    sweeper.run(clock.now() + 1)
+    assert 80_000 < one.held_bytes() < 90_000
+    one.peek("a", []).append(bytes(60_000))
+    clock.advance(60)
+    sweeper.run(clock.now() + 1)
+    assert list(one) == ["b"]
+
+
+def test_a_set_is_not_taken_for_a_mapping() -> None:
+    """Though it stands on one."""
+    one = a_set("ab", "cd")
+    assert not hasattr(one, "keys")
+    assert dict(one) == {"a": "b", "c": "d"}
+    with pytest.raises(TypeError):
+        one["ab"]  # type: ignore[misc]
 
 
 def test_a_set_drops_the_first_added() -> None:
