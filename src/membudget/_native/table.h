@@ -68,21 +68,6 @@
 #define PREFETCH(address) ((void)0)
 #endif
 
-/* The number of the lowest bit that is set. */
-static inline uint32_t
-lowest_bit(uint64_t bits)
-{
-#if defined(__GNUC__) || defined(__clang__)
-    return (uint32_t)__builtin_ctzll(bits);
-#else
-    uint32_t at = 0;
-    for (; (bits & 1) == 0; bits >>= 1) {
-        at++;
-    }
-    return at;
-#endif
-}
-
 #define NONE UINT32_MAX
 /* From here on a number stands for an end of a list of the wheel. */
 #define FIRST_END (UINT32_MAX - 4095)
@@ -208,7 +193,7 @@ typedef struct {
     double epoch;
     int64_t idle_ticks; /* 0 for none */
     int64_t max_bytes, max_entries, share; /* -1 for none */
-    int64_t free_entries, kept_entries; /* see ask_most_entries; -1 for none */
+    int64_t free_entries, kept_entries; /* see ask_most_entries; -1, and 0, for none */
     int64_t entry_bytes;
     int64_t claimed, claim_quantum;
     uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits;
@@ -359,7 +344,6 @@ void policy_start(Contents *contents);
 Queue *queue_at(const Contents *contents, unsigned number); /* NULL where it was never needed */
 void queue_link(Contents *contents, Id id, Entry *entry, unsigned number);
 void queue_unlink(Contents *contents, Entry *entry);
-void queue_move_oldest(Contents *contents, Id id, Entry *entry);
 void queue_rename(Contents *contents, const Entry *entry, Id to);
 
 /* table_gdsf.c */
@@ -452,10 +436,10 @@ PyObject *table_clear(Table *, PyObject *);
 PyObject *step_result(Table *table, int64_t freed, Batch *batch);
 
 /* table_set.c */
-/* 1 for taken in, 0 for refused, -1 with an exception. */
-int table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size);
-/* The same where the key is not there; else 0, and its value, which then counts as used. */
-int table_put_new(Table *table, PyObject *key, PyObject *value, PyObject **held);
+/* 1 for taken in, 0 for refused, -1 with an exception. With `held` a value that stands there already
+   stays, and comes back there, with 0. */
+int table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
+              PyObject **held);
 PyObject *table_set(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_set_many(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 
@@ -484,8 +468,6 @@ PyObject *table_evict_arenas(Table *, PyObject *);
 /* table_read.c */
 PyObject *table_get(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_peek(Table *, PyObject *const *, Py_ssize_t, PyObject *);
-/* A lookup that counts: 1 and a new reference to the value, 0, or -1 with an exception. */
-int table_look_up(Table *table, PyObject *key, PyObject **value);
 PyObject *table_pop(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_delete(Table *, PyObject *);
 PyObject *table_get_many(Table *, PyObject *);

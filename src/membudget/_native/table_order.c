@@ -12,11 +12,7 @@ table_setdefault(Table *table, PyObject *const *arguments, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "_setdefault takes a key and a value");
         return NULL;
     }
-    int found = table_look_up(table, arguments[0], &held); /* What is there need not be weighed. */
-    if (found == 0) {
-        found = table_put_new(table, arguments[0], arguments[1], &held);
-    }
-    if (found < 0) {
+    if (table_put(table, arguments[0], arguments[1], NULL, NULL, &held) < 0) {
         return NULL;
     }
     return held != NULL ? held : Py_NewRef(arguments[1]);
@@ -47,6 +43,23 @@ table_popitem(Table *table, PyObject *newest)
     return is_there ? Py_BuildValue("(NN)", gone.key, gone.value) : Py_NewRef(Py_None);
 }
 
+/* Makes an entry the oldest. */
+static void
+move_oldest(Contents *contents, Id id, Entry *entry)
+{
+    if (entry->older == NONE) {
+        return;
+    }
+    Queue *queue = queue_at(contents, entry->queue);
+    queue_unlink(contents, entry);
+    entry->older = NONE;
+    entry->newer = queue->oldest;
+    entry_at(contents, queue->oldest)->older = id;
+    queue->oldest = id;
+    queue->count++;
+    queue->bytes += (uint64_t)entry->weight;
+}
+
 /* 1 where it was there, 0, or -1 with an exception. */
 static int
 move_to_end(Table *table, PyObject *key, int is_newest)
@@ -64,7 +77,7 @@ move_to_end(Table *table, PyObject *key, int is_newest)
             policy_hit(table, id, entry);
         }
         else {
-            queue_move_oldest(contents, id, entry);
+            move_oldest(contents, id, entry);
         }
     }
     return found;

@@ -79,23 +79,6 @@ move_newest(Contents *contents, Id id, Entry *entry, unsigned number)
     queue_link(contents, id, entry, number);
 }
 
-/* Makes an entry the oldest of its queue. */
-void
-queue_move_oldest(Contents *contents, Id id, Entry *entry)
-{
-    if (entry->older == NONE) {
-        return;
-    }
-    Queue *queue = queue_at(contents, entry->queue);
-    queue_unlink(contents, entry);
-    entry->older = NONE;
-    entry->newer = queue->oldest;
-    entry_at(contents, queue->oldest)->older = id;
-    queue->oldest = id;
-    queue->count++;
-    queue->bytes += (uint64_t)entry->weight;
-}
-
 void
 queue_rename(Contents *contents, const Entry *entry, Id to)
 {

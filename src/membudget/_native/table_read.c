@@ -58,6 +58,7 @@ find_live(Table *table, PyObject *key, Id *id, double *now)
     return has_ended(table, entry_at(&table->contents, *id), *now) ? 2 : 1;
 }
 
+/* A lookup that counts: 1 and a new reference to the value, 0, or -1 with an exception. */
 static inline int
 look_up(Table *table, PyObject *key, PyObject **value)
 {
@@ -79,14 +80,6 @@ look_up(Table *table, PyObject *key, PyObject **value)
     }
     table->misses++;
     return found == 2 ? expire(table, id, now) : 0;
-}
-
-int
-table_look_up(Table *table, PyObject *key, PyObject **value)
-{
-    int found;
-    LOCKED(table, found = look_up(table, key, value));
-    return found;
 }
 
 /* The same, and nothing is changed. */
@@ -243,7 +236,7 @@ int
 table_ass_subscript(Table *table, PyObject *key, PyObject *value)
 {
     if (value != NULL) {
-        return table_put(table, key, value, NULL, NULL) < 0 ? -1 : 0;
+        return table_put(table, key, value, NULL, NULL, NULL) < 0 ? -1 : 0;
     }
     int found;
     LOCKED(table, found = take(table, key, &value));

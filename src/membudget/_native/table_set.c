@@ -334,7 +334,6 @@ give_up(Table *table, const Coming *coming)
     return -1;
 }
 
-/* With `held` a value that stands under the key already stays, and is what comes back there. */
 static int
 put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size, PyObject **held)
 {
@@ -387,9 +386,9 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
     return 1;
 }
 
-static inline int
-put_and_trim(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
-             PyObject **held)
+int
+table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
+          PyObject **held)
 {
     int taken;
     LOCKED(table, taken = put(table, key, value, ttl, size, held));
@@ -397,18 +396,6 @@ put_and_trim(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObje
         trim_paced(table);
     }
     return taken;
-}
-
-int
-table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
-{
-    return put_and_trim(table, key, value, ttl, size, NULL);
-}
-
-int
-table_put_new(Table *table, PyObject *key, PyObject *value, PyObject **held)
-{
-    return put_and_trim(table, key, value, NULL, NULL, held);
 }
 
 /* Compares the name of an argument. Names are short, and this is on the way of each set. */
@@ -450,7 +437,7 @@ table_set(Table *table, PyObject *const *arguments, Py_ssize_t count, PyObject *
         PyErr_SetString(PyExc_TypeError, "set() needs a key and a value");
         return NULL;
     }
-    int taken = table_put(table, key, value, ttl, size);
+    int taken = table_put(table, key, value, ttl, size, NULL);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -475,7 +462,7 @@ set_pairs(Table *table, PyObject *pairs, PyObject *ttl)
         }
         else if (pair != NULL) {
             taken = table_put(table, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), ttl,
-                              NULL);
+                              NULL, NULL);
         }
         drop(pair);
         total = taken < 0 ? -1 : total + taken;

@@ -207,12 +207,9 @@ class Table(Weighing[K, V]):
 
     def _setdefault(self, key: K, value: V) -> V:
         """The value under a key; where there is none, this one, which is put there."""
-        held: Any = self.get(key, _MISSING)
-        if held is not _MISSING:
-            return held  # type: ignore[no-any-return]
-        there: list[V] = []
-        self._put_entry(self._made(key, value, None, None), there)
-        return there[0] if there else value
+        held: list[V] = []
+        self._put_entry(self._made(key, value, None, None), held)
+        return held[0] if held else value
 
     def _popitem(self, newest: bool) -> tuple[K, V] | None:  # noqa: FBT001  # as the compiled one
         """Take out the last in the order of use, or the first; None where there is none."""
