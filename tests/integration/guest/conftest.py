@@ -16,18 +16,15 @@ _TOLD = "GUEST_TOLD"
 """In the guest: the file for what came of each test."""
 _REQUIRED = "REQUIRE_GUEST"
 """Where a guest must be had, its lack fails."""
-_GROUP = "guest"
 _PATIENCE = 500.0
 
 _outcomes = pytest.StashKey[dict[str, tuple[str, str]]]()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has them all: one guest is enough."""
+    """The first one that runs waits for all."""
     if _TOLD not in os.environ:
         for item in _ours(items):
-            item.add_marker(pytest.mark.xdist_group(_GROUP))
             item.add_marker(pytest.mark.timeout(_PATIENCE + 50))
 
 
@@ -88,4 +85,4 @@ def _ours(items: list[pytest.Item]) -> list[pytest.Item]:
 
 def _plain_id(item: pytest.Item) -> str:
     """A test's name without the group that a runner in parallel puts after it."""
-    return item.nodeid.removesuffix(f"@{_GROUP}")
+    return item.nodeid.removesuffix("@guest")

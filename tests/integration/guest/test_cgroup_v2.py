@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from cgroup_v2 import Group
 
+pytestmark = pytest.mark.xdist_group("guest")  # One guest has them all.
+
 PROGRAMS = Path(__file__).parents[1]
 CACHED = """
 import functools
