@@ -24,8 +24,7 @@ from membudget.core.status import change_of
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.floor import Floor, Lines
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
-from membudget.governor.plugins import Plugins
-from membudget.governor.telling import FOREIGN, INTERVAL, Snapshots, Teller
+from membudget.governor.telling import FOREIGN, INTERVAL, Plugins, Snapshots, Teller
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
 from membudget.registry import REGISTRY

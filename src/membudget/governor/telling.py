@@ -1,19 +1,21 @@
 """How events reach the sinks: foreign code, fenced, so that a broken sink stops nothing.
 
 The samples that a governor tells of: one every snapshot interval.
+
+What has joined a governor: one list, told of settings, forks and the end.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from membudget.core import Failed, LeakSuspected, Sampled, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from membudget.core import Clock, Event, Pressure, Reading, Sample, Sink
+    from membudget.core import Clock, Event, Hint, Plugin, Pressure, Reading, Sample, Sink
     from membudget.registry import Registry
 
 
@@ -149,3 +151,65 @@ class Snapshots:
         except FOREIGN as error:  # a governor without samples is still one
             self._tell.failed("sample", error)
             return None
+
+
+class Plugins:
+    """The plugins of one governor, in the order in which they joined; see `core.Plugin`.
+
+    Args:
+        tell: Told of what fails.
+    """
+
+    def __init__(self, tell: Teller) -> None:
+        self._tell = tell
+        self._joined: list[Plugin] = []
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return iter(tuple(self._joined))
+
+    def join(self, plugin: Plugin, governor: object) -> None:
+        """Take one in."""
+        self._joined.append(plugin)
+        if (join := getattr(plugin, "join", None)) is not None:
+            join(governor)
+
+    def leave(self) -> None:
+        """End them all, the last that joined first; nobody is left."""
+        self.each("leave")
+        self._joined.clear()
+
+    def member(self, name: str) -> Any:
+        """What the first of them that has a member of this name has there; None where none has."""
+        return next((getattr(one, name) for one in self if hasattr(one, name)), None)
+
+    def each(self, word: str, *arguments: object) -> None:
+        """Have each that can do something do it, the last that joined first."""
+        for plugin in reversed(self._joined):
+            if (do := getattr(plugin, word, None)) is not None:
+                try:
+                    do(*arguments)
+                except FOREIGN as error:  # a plugin may be foreign code: it is fenced
+                    self._tell.failed(f"{word} of {plugin.name}", error)
+
+    def change_settings(self, before: Any, after: Any) -> None:
+        """Have all take settings, or none.
+
+        Raises:
+            ConfigError: They do not fit one of them.
+        """
+        takers: list[Any] = [one for one in self if hasattr(one, "take_settings")]
+        for place, plugin in enumerate(takers):
+            try:
+                plugin.take_settings(after)
+            except BaseException:
+                for earlier in takers[:place]:
+                    earlier.take_settings(before)
+                raise
+
+    def hints(self, *, is_early: bool) -> list[Hint]:
+        """What a new thread waits for."""
+        found: list[Hint] = []
+        for plugin in self:
+            if (hints := getattr(plugin, "hints", None)) is not None:
+                found += hints(is_early=is_early)
+        return found
