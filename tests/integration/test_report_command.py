@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import pytest
 
 from browser import browsing
 from browser import found as browser_found
-from commands import clean_environment, membudget
+from commands import membudget, ready_process
 from membudget.report.html import as_html
 from membudget.report.recorded_rows import row_of
 from report_scene import leaking, quiet
@@ -46,15 +45,8 @@ PROGRAM = """
 def running(folder: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """The program, ready; its number, and where it can be found."""
     environment = {"MEMBUDGET_AGENT_DIRECTORY": str(folder / "meet")}
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environment(environment),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    words = (sys.executable, "-c", textwrap.dedent(PROGRAM))
+    with ready_process(*words, environment=environment) as process:
         yield process.pid, environment
         assert process.stdin is not None
         process.stdin.close()
