@@ -7,8 +7,10 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +83,14 @@ def _open_files() -> dict[str, str]:
 def _children() -> set[str]:
     with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
         return set(file.read().split())
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of the test's own, with a short path: a socket's has 107 bytes at most."""
+    short = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108  # made for this user alone
+    with tempfile.TemporaryDirectory(prefix="mb-", dir=short, ignore_cleanup_errors=True) as path:
+        yield Path(path).resolve()
 
 
 @pytest.fixture(autouse=True)

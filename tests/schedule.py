@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from xdist.scheduler.loadscope import LoadScopeScheduling
+from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 
-class Schedule(LoadScopeScheduling):
+class Schedule(LoadScopeScheduling):  # type: ignore[misc]
     """Each test goes to the worker that is free; those that share a guest are one piece of work."""
 
     def _split_scope(self, nodeid: str) -> str:
