@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _PATIENCE = 20.0
 _FETCHED = "TEST_GROUP_FETCHED"
 
+if sys.dont_write_bytecode:
+    # Hundreds of interpreters are started, and each would compile all that it imports.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = os.path.join(sys.prefix, "bytecode")
+
 for _signal in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     # Whoever runs the tests in the background may have them ignored, and programs inherit that.
     if signal.getsignal(_signal) is signal.SIG_IGN:

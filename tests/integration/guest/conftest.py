@@ -65,8 +65,10 @@ def _run_all(session: pytest.Session) -> dict[str, tuple[str, str]]:
             "-o",
             "addopts=--import-mode=importlib",
         ]
+        environment = {name: os.environ[name] for name in os.environ if name.startswith("PYTHON")}
+        environment[_TOLD] = str(told)
         try:
-            printed = run_in_guest([*command, *options, *names], {_TOLD: str(told)}, _PATIENCE)
+            printed = run_in_guest([*command, *options, *names], environment, _PATIENCE)
         except NoGuestError as error:
             outcome = "failed" if os.environ.get(_REQUIRED) else "skipped"
             return dict.fromkeys(names, (outcome, str(error)))
