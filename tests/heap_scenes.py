@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import pytest
+
+from membudget.heap import roots
 from membudget.heap.kinds import Kind, Kinds
 from membudget.heap.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 CALLS: list[str] = []
 """The names of foreign methods that were called, to stay empty."""
@@ -80,3 +83,15 @@ def walked(*roots: object, passed: Iterable[object] = ()) -> list[int]:
     )
     assert walk.step(float("inf"))
     return met
+
+
+@pytest.fixture
+def small_heap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of the test's module and its functions alone: the runner has a million objects."""
+    own = f"{request.module.__name__}."
+
+    def small(find: Callable[[], Iterator[tuple[str, Any]]]) -> Callable[[], Iterator[Any]]:
+        return lambda: (root for root in find() if own in f"{root[0]}.")
+
+    monkeypatch.setattr(roots, "namespaces", small(roots.namespaces))
+    monkeypatch.setattr(roots, "variables", small(roots.variables))
