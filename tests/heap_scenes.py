@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import pytest
-
-from membudget.heap import roots
 from membudget.heap.kinds import Kind, Kinds
 from membudget.heap.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
 CALLS: list[str] = []
 """The names of foreign methods that were called, to stay empty."""
@@ -83,23 +80,3 @@ def walked(*roots: object, passed: Iterable[object] = ()) -> list[int]:
     )
     assert walk.step(float("inf"))
     return met
-
-
-@pytest.fixture
-def small_heap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process of the test's module and its functions alone: the runner has a million objects."""
-    own = f"{request.module.__name__}."
-    everything, passed = roots.namespaces, roots.own_namespaces
-
-    def small(find: Callable[[], Iterator[tuple[str, Any]]]) -> Callable[[], Iterator[Any]]:
-        return lambda: (root for root in find() if own in f"{root[0]}.")
-
-    def others() -> list[int]:
-        # What a task waits for is found by way of asyncio.
-        kept = (own, "asyncio.")
-        names = ((f"{name}.", space) for name, space in everything())
-        return [id(space) for name, space in names if not any(one in name for one in kept)]
-
-    monkeypatch.setattr(roots, "namespaces", small(everything))
-    monkeypatch.setattr(roots, "variables", small(roots.variables))
-    monkeypatch.setattr(roots, "own_namespaces", lambda: passed() + others())
