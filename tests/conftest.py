@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PATIENCE = 20.0
 _FETCHED = "TEST_GROUP_FETCHED"
 
-if sys.dont_write_bytecode:
+if sys.dont_write_bytecode and sys.prefix != sys.base_prefix:
     # Hundreds of interpreters are started, and each would compile all that it imports.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
