@@ -356,6 +356,7 @@ def publish(presence: Presence, governor: Governor) -> None:
         peak=governor.peak,
         governed=governor.registry.held_bytes(),
         reclaimed=governor.ladder.reclaimed,
+        is_resting=governor.is_resting,
         wall=time.time(),
     )
 

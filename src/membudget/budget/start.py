@@ -117,6 +117,7 @@ def start(
     answers.update(
         Answers(governor, changes, foreign, brake, day, allocators=found.allocators).by_command()
     )
+    _let_rest(governor, presence, found, is_apt=brake is None and not resolved["emergency.exit"])
     _report_daily(governor, day, resolved["report.directory"])
     handler = None
     if config is not None:
@@ -191,6 +192,19 @@ def _presence(settings: Settings, answers: dict[str, Any]) -> Presence | None:
     from membudget.host.presence import Presence  # Linux only
 
     return Presence(None if directory == "auto" else directory, process_name(), answers)
+
+
+def _let_rest(
+    governor: Governor, presence: Presence | None, sources: Sources, *, is_apt: bool
+) -> None:
+    """Leave a launched process alone while it only looks after others, unless it keeps more."""
+    if not governor.gives_way or presence is None or not is_apt:
+        return
+    from membudget.host.supervising import Supervising  # Linux only
+    from membudget.probes.process import shared_bytes
+
+    own = sources.process.own_bytes
+    governor.rests = Supervising(presence, governor.registry, own, shared_bytes)
 
 
 def _publisher(presence: Presence, governor: Governor) -> Follower:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SILENT = 10.0
 """Seconds without a new figure that are worth telling: at rest there is one each second."""
 
+RESTING = "a supervisor, not governed while it holds nothing"
+
 _ROWS = 12
 """Caches shown of each kind; JSON has more."""
 
@@ -38,6 +40,8 @@ def line(row: Mapping[str, Any]) -> str:
         size += f" of {human_bytes(limit)} ({used / limit:.0%}, {_plain(row['source'])})"
     sign = "-" if row["rate"] < 0 else "+"
     parts = [f"{who}: {size} {_plain(row['level'])} {sign}{human_bytes(abs(row['rate']))}/s"]
+    if row.get("is_resting"):
+        parts.append(RESTING)
     if row["seconds_left"] is not None:
         parts.append(f"limit in {human_seconds(row['seconds_left'])}")
     silent = time.time() - row["at"] if "at" in row else 0.0

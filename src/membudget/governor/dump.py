@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from membudget.core.native import poll
+from membudget.ownership import kept
 from membudget.sinks.log import STDERR, StandardError
 from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
@@ -58,7 +59,7 @@ def _state(governor: Governor) -> Iterator[str]:
 
 def _stacks() -> list[str]:
     """What every thread does, by way of a pipe of our own: faulthandler keeps the GIL and waits."""
-    source, target = os.pipe()
+    source, target = map(kept, os.pipe())
     try:
         os.set_blocking(target, False)
         os.set_blocking(source, False)

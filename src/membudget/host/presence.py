@@ -20,7 +20,7 @@ from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import TypedDict, Unpack
+    from typing import NotRequired, TypedDict, Unpack
 
     from membudget.core import Hint
     from membudget.host.control import Answer
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         peak: int
         governed: int
         reclaimed: int
+        is_resting: NotRequired[bool]
         wall: float
 
 
@@ -102,6 +103,12 @@ class Presence:
     def is_due(self) -> bool:
         """Whether this process is to be found at once: forked children often live for a moment."""
         return os.getpid() in (self._home, self._pid)
+
+    @property
+    def place(self) -> str:
+        """The slot's path; "" where there is none."""
+        slot = self._slot
+        return slot.path if slot is not None else ""
 
     def write(self, **figures: Unpack[_Written]) -> None:
         """Put the latest figures into the slot; nothing happens where there is none."""

@@ -28,7 +28,7 @@ from membudget.core import Level, Record
 from membudget.errors import ConfigError, ControlError
 from membudget.host.files import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
-from membudget.ownership import open_regular
+from membudget.ownership import open_regular, standard_taken
 from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SIZE = 509
 
 _MAGIC = b"mbslot1\n"
 _HEAD = struct.Struct("<8sI")
-_FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
+_FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq?")
 _LENGTH = _HEAD.size + _FIGURES.size
 
 _ATTEMPTS = 20
@@ -66,6 +66,7 @@ class Figures(Record):
         peak: The highest use seen.
         governed: What all holders count, together.
         reclaimed: What was let go so far.
+        is_resting: Whether it only looks after others, and is not governed meanwhile.
     """
 
     at: float
@@ -79,6 +80,7 @@ class Figures(Record):
     peak: int
     governed: int
     reclaimed: int
+    is_resting: bool = False
 
 
 class Slot:
@@ -114,7 +116,8 @@ class Slot:
             self._file = identity_at(self.path)
             os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
             # The mapping keeps a duplicate of the descriptor, and with it the lock.
-            self._map = mmap.mmap(descriptor, SIZE)
+            with standard_taken():
+                self._map = mmap.mmap(descriptor, SIZE)
         except OSError:
             os.unlink(self.path)
             raise
@@ -133,6 +136,7 @@ class Slot:
         peak: int,
         governed: int,
         reclaimed: int,
+        is_resting: bool = False,
         wall: float,
     ) -> None:
         """Put the latest figures in; nothing happens once closed. Cost: 2 µs, keeping the GIL.
@@ -147,6 +151,7 @@ class Slot:
             peak: The highest use seen, in bytes.
             governed: What all holders count, in bytes.
             reclaimed: Bytes let go so far.
+            is_resting: Whether it only looks after others.
             wall: The time now, in seconds of `time.time`.
         """
         figures = _FIGURES.pack(
@@ -163,6 +168,7 @@ class Slot:
             _writable(peak),
             _writable(governed),
             _writable(reclaimed),
+            is_resting,
         )
         try:
             self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
@@ -266,7 +272,7 @@ def _parsed(record: bytes) -> Figures | None:
     (at, name, used, has_limit, limit, source, level, growth, has_end, left, *totals) = (
         _FIGURES.unpack(body)
     )
-    peak, governed, reclaimed = totals
+    peak, governed, reclaimed, is_resting = totals
     is_sound = isfinite(at) and isfinite(growth) and isfinite(left) and used >= 0
     if not is_sound or _text(level) not in Level.__members__ or (has_limit and limit <= 0):
         return None
@@ -282,6 +288,7 @@ def _parsed(record: bytes) -> Figures | None:
         peak=peak,
         governed=governed,
         reclaimed=reclaimed,
+        is_resting=is_resting,
     )
 
 
