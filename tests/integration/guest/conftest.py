@@ -17,6 +17,7 @@ _TOLD = "GUEST_TOLD"
 _REQUIRED = "REQUIRE_GUEST"
 """Where a guest must be had, its lack fails."""
 _PATIENCE = 500.0
+_PASSED = ("PYTHON", "MEMBUDGET_PURE")
 
 _outcomes = pytest.StashKey[dict[str, tuple[str, str]]]()
 
@@ -65,7 +66,7 @@ def _run_all(session: pytest.Session) -> dict[str, tuple[str, str]]:
             "-o",
             "addopts=--import-mode=importlib",
         ]
-        environment = {name: os.environ[name] for name in os.environ if name.startswith("PYTHON")}
+        environment = {name: os.environ[name] for name in os.environ if name.startswith(_PASSED)}
         environment[_TOLD] = str(told)
         try:
             printed = run_in_guest([*command, *options, *names], environment, _PATIENCE)
