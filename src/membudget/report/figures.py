@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget import forecast as ahead
-from membudget.heap.drawing import svg
 from membudget.leaks.advice import propose
 from membudget.leaks.series import HOUR, Series
+from membudget.report.chain import svg
 from membudget.report.played import RECORDED, last_look, thinned
 from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
 

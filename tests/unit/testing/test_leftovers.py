@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from membudget.testing import check_leaks, check_leaks_async
-from membudget.testing.words import explain
+from membudget.testing.result import explain
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 

@@ -14,7 +14,7 @@ import pytest
 
 from membudget.errors import ConfigError
 from membudget.testing import check_leaks
-from membudget.testing.words import as_json_value, cost_in_words, explain
+from membudget.testing.result import as_json_value, cost_in_words, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_a_leak_is_found_with_its_line_its_container_and_its_type() -> None:
     container = result.containers[0]
     assert container.name.endswith("Store.orders")
     assert (container.kind, container.each) == ("dict", 1.0)
-    assert container.newest.endswith("Order")
+    assert container.newest.endswith(".Order>")
     assert any(one.name.endswith("Order") and one.each == 1.0 for one in result.types)
     told = explain(result)
     for word in ("Store.add leaks", "test_rounds.py:", "Store.orders (dict)  +1 items a call"):

@@ -22,7 +22,7 @@ _RESET_PEAK = b"5"
 """Written to /proc/self/clear_refs, sets VmHWM to what is resident now (Linux 4.0, proc(5))."""
 
 
-class Holding:
+class HighMark:
     """The peak of this process above its start, as a context manager.
 
     On Linux it is the kernel's own high-water mark of resident memory, set back at the start; so no
@@ -67,8 +67,8 @@ class Holding:
 
 
 class _Sampled:
-    def __init__(self, holding: Holding) -> None:
-        self._holding = holding
+    def __init__(self, mark: HighMark) -> None:
+        self._high = mark
         self._probe = process_probe()
         self._start = self._probe().used
         self._over = threading.Event()
@@ -90,8 +90,8 @@ class _Sampled:
 
     def _look(self) -> None:
         more = max(0, self._probe().used - self._start)
-        self._holding.end = more
-        self._holding.peak = max(self._holding.peak, more)
+        self._high.end = more
+        self._high.peak = max(self._high.peak, more)
 
 
 def _reset_mark() -> bool:
