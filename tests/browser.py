@@ -69,8 +69,10 @@ class Page:
             self._take(until)
 
     def value(self, expression: str) -> Any:
-        """What an expression of JavaScript is on this page."""
-        found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        """What an expression of JavaScript is on this page, or what it promises."""
+        found = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         return found["result"].get("value")
 
     def complaints(self) -> list[str]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from membudget.trend import (
+    envelope,
     floors,
     increments,
     kendall_tau,
@@ -139,3 +140,18 @@ def test_mann_kendall_is_the_library_s(y: list[float]) -> None:
     """On values without ties, for which neither needs a correction."""
     library = pytest.importorskip("pymannkendall")
     assert mann_kendall_z(y) == pytest.approx(library.original_test(y).z)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9)), max_size=400), st.integers(4, 60))
+def test_an_envelope_keeps_ends_lowest_and_highest(y: list[float | None], most: int) -> None:
+    """And is about as short as asked for."""
+    t = [float(place) for place in range(len(y))]
+    kept = envelope(t, y, most)
+    known = [place for place, value in enumerate(y) if value is not None]
+    assert kept == sorted(set(kept))
+    assert set(kept) <= set(known)
+    if known:
+        values = [value for value in y if value is not None]
+        assert {known[0], known[-1]} <= set(kept)
+        assert {min(values), max(values)} <= {y[place] for place in kept}
+        assert len(kept) <= most + 4

@@ -214,7 +214,7 @@ class Budget:
         return status_of(self.governor)
 
     def report(self, hours: float = 24.0) -> Report:
-        """The report on the latest hours; `membudget.report.html.as_html` makes it a page."""
+        """The report on the latest hours; `membudget.report.page.as_html` makes it a page."""
         return self.inspection.report(hours)
 
     def stop(self) -> None:

@@ -17,6 +17,7 @@ from membudget.errors import ConfigError
 from membudget.governor.loop import Governor
 from membudget.inspection.inspection import Inspection
 from membudget.probes.elsewhere import where_held
+from membudget.probes.process import shared_bytes
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
@@ -88,6 +89,10 @@ def start(
             governor.join(plugin)
         for plugin in _optional(resolved, sources, given, config, thread=thread):
             governor.join(plugin)
+        if is_launched and thread and sys.platform == "linux":
+            from membudget.host.supervising import Supervising
+
+            governor.join(Supervising(sources.process.own_bytes, shared_bytes))
         if foreign is not None:
             governor.join(foreign)
         missing = governor.start(thread=thread)

@@ -32,10 +32,10 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     cannot be read.
     """
     from membudget.leaks.records import Confidence
+    from membudget.leaks.replay import looks
     from membudget.report.as_json import verdict_as_json
     from membudget.report.bounds import read_bounds, with_bounds
-    from membudget.report.played import looks
-    from membudget.report.recorded import read_samples
+    from membudget.report.readers import read_samples
     from membudget.report.words import Calendar
 
     seconds = parse_seconds(every, name="--every")

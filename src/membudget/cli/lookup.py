@@ -145,7 +145,7 @@ NOBODY = (
 )
 OF_A_SLOT = (
     *("at", "name", "used", "limit", "source", "level", "seconds_left"),
-    *("peak", "governed", "reclaimed", "rate"),
+    *("peak", "governed", "reclaimed", "rate", "is_resting"),
 )
 """The fields of a `Status` that a slot tells."""
 

@@ -74,7 +74,7 @@ def command(
 def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) -> Report:
     from membudget.report.bounds import read_bounds, with_bounds
     from membudget.report.figures import report
-    from membudget.report.recorded import read_samples
+    from membudget.report.readers import read_samples
 
     found = read_samples(path)
     samples = found.samples
@@ -119,7 +119,7 @@ def _unasked(pid: int) -> str:
 
 def _write_page(made: Report, path: str) -> None:
     from membudget.ownership import write_whole
-    from membudget.report.html import BEGINS, as_html
+    from membudget.report.page import BEGINS, as_html
 
     page = as_html(made).encode("utf-8", "replace")
     try:

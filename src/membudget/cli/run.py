@@ -97,7 +97,8 @@ LOW_KEY = "thresholds.low"
 @click.option(
     "--require",
     is_flag=True,
-    help="Exit 64 where no budget can start in PROGRAM, as --brake does; else that is told.",
+    help="Exit 64 where no budget can start in PROGRAM, as --brake and the setting strict do; else "
+    "that is told.",
 )
 @click.option(
     "--no-lend",
@@ -122,7 +123,8 @@ def command(program: tuple[str, ...], *, dry_run: bool, **options: Any) -> None:
     delay = parse_seconds(options["restart_delay"], name="--restart-delay")
     variables = _variables(given, settings, options)
     path, argv = _find(program[0]), program
-    variables |= _reaching(program, must=settings["brake"] or options["require"], options=options)
+    must = settings["brake"] or settings["strict"] or options["require"]
+    variables |= _reaching(program, must=must, options=options)
     if options["restart"]:
         path, argv = sys.executable, _supervised(delay, settings[LOW_KEY], path, program)
     if dry_run:

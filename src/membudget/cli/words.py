@@ -33,7 +33,7 @@ from membudget.reclaimers.adopted.found import (
 )
 from membudget.reclaimers.adopted.search import Untouched  # noqa: TC001
 from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
-from membudget.watched.stats import WatchedStats  # noqa: TC001
+from membudget.watched.container import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,6 +85,8 @@ def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
 SILENT = 10.0
 """Seconds without a new figure that are worth telling: at rest there is one each second."""
 
+RESTING = "a supervisor, not governed while it holds nothing"
+
 _ROWS = 12
 """Caches shown of each kind; JSON has more."""
 
@@ -107,6 +109,8 @@ def line(row: Mapping[str, Any]) -> str:
         size += f" of {human_bytes(limit)} ({used / limit:.0%}, {_plain(row['source'])})"
     sign = "-" if row["rate"] < 0 else "+"
     parts = [f"{who}: {size} {_plain(row['level'])} {sign}{human_bytes(abs(row['rate']))}/s"]
+    if row.get("is_resting"):
+        parts.append(RESTING)
     if row["seconds_left"] is not None:
         parts.append(f"limit in {human_seconds(row['seconds_left'])}")
     silent = time.time() - row["at"] if "at" in row else 0.0

@@ -149,6 +149,7 @@ class Status(Record):
         peak: The highest use seen.
         governed: What all holders count, together.
         reclaimed: What was let go so far.
+        is_resting: Whether it only looks after others, and is not governed meanwhile.
         held_free: Of this, what the allocator still holds: room for more of the same kind.
         reserved: Granted by `admit` and not yet given back.
         attempts: Tries of the last resort.
@@ -174,6 +175,7 @@ class Status(Record):
     peak: Size = 0
     governed: int = 0
     reclaimed: int = 0
+    is_resting: bool = False
     held_free: int = 0
     reserved: int = 0
     attempts: Size = 0

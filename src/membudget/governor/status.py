@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core.native import poll
 from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
+from membudget.ownership import kept
 from membudget.sinks.log import STDERR, StandardError
 from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
@@ -23,8 +24,15 @@ if TYPE_CHECKING:
     from membudget.governor.loop import Governor
 
 
-_NOTHING_FOUND: Mapping[str, Any] = {"found": (), "found_count": 0, "untouched": ()}
-"""What is told of foreign caches where nobody looks for any."""
+_NOBODY_TELLS: Mapping[str, Any] = {
+    "found": (),
+    "found_count": 0,
+    "untouched": (),
+    "brake": None,
+    "leak": None,
+    "proposals": (),
+}
+"""What is told where no plugin tells it."""
 
 MOST_ROWS = 50
 """Rows told of a section; the rest is only counted."""
@@ -50,6 +58,7 @@ def status_of(governor: Governor) -> Status:
         peak=governor.peak,
         governed=governor.registry.held_bytes(),
         reclaimed=governor.ladder.reclaimed,
+        is_resting=governor.is_resting,
         held_free=governor.ladder.credit,
         reserved=governor.admission.reserved,
         attempts=protection.attempts if protection is not None else 0,
@@ -64,7 +73,7 @@ def full_status(governor: Governor) -> Status:
     """The same with every section."""
     sections: dict[str, Any] = {
         **_of_holders(governor),
-        **_NOTHING_FOUND,
+        **_NOBODY_TELLS,
         "threads": threading.active_count(),
         **_of_plugins(governor),
     }
@@ -179,7 +188,7 @@ def _state(governor: Governor) -> Iterator[str]:
 
 def _stacks() -> list[str]:
     """What every thread does, by way of a pipe of our own: faulthandler keeps the GIL and waits."""
-    source, target = os.pipe()
+    source, target = map(kept, os.pipe())
     try:
         os.set_blocking(target, False)
         os.set_blocking(source, False)

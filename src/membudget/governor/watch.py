@@ -27,6 +27,9 @@ WARM = 0.1
 FAST = 0.02
 """Seconds between steps below 60 % at rest and while the process computes, below 80 %, above."""
 
+AT_EASE = 5.0
+"""Seconds between two looks of a governor that rests: few, and no figure is called silent."""
+
 BUSY = 0.25
 """Share of one processor from which a process computes: at 200 MB/s it may gain 200 MB unseen in
 the second that is enough at rest."""
@@ -106,6 +109,7 @@ class Stepping(Protocol):
     pressure: Pressure
     clock: Clock
     tell: Teller
+    is_resting: bool
 
     def step(self) -> object:
         """Read, judge, act once."""
@@ -329,6 +333,8 @@ class Watch:
             bell.close()
 
     def _interval(self, pace: _Pace) -> float:
+        if self._governor.is_resting:
+            return max(AT_EASE, self.interval or 0.0)
         return interval_for(
             self._governor.pressure, self.interval, is_busy=pace.is_busy, quick=self.quick
         )
@@ -351,7 +357,7 @@ class Watch:
 
     def _note_lateness(self, by: float, before: Pressure | None = None) -> None:
         """Tell that a step came late, once it has shown what went unseen meanwhile."""
-        if by < LATE:
+        if by < LATE or self._governor.is_resting:
             return
         self.late += 1
         self.latest = by

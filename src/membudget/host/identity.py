@@ -17,8 +17,8 @@ from membudget.probes.kernel_files import read_whole, unexpected
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _BOOT_DIGITS = 8
-_STATE, _STARTED = 0, 19
-"""Places in /proc/PID/stat behind the name: its fields 3 and 22."""
+_STATE, _PARENT, _STARTED = 0, 1, 19
+"""Places in /proc/PID/stat behind the name: its fields 3, 4 and 22."""
 
 _ENDED = (b"Z", b"X")
 
@@ -103,8 +103,21 @@ def has_ended(identity: Identity, own: Identity) -> bool:
         return False
 
 
+def parent_of(pid: int) -> int:
+    """The number of a process's parent; 0 where it has ended, or nobody here started it.
+
+    Raises:
+        ProbeError: It may not be looked at.
+    """
+    return _figure_of(f"/proc/{pid}", _PARENT) or 0
+
+
 def _start_of(folder: str) -> int | None:
     """When the process started, or None where it has ended or is only waiting to be reaped."""
+    return _figure_of(folder, _STARTED)
+
+
+def _figure_of(folder: str, place: int) -> int | None:
     path = f"{folder}/stat"
     try:
         text = read_whole(path)
@@ -118,9 +131,9 @@ def _start_of(folder: str) -> int | None:
     try:
         # The name may hold blanks and parentheses, so that only the last one ends it.
         fields = text[text.rindex(b")") + 1 :].split()
-        return None if fields[_STATE] in _ENDED else int(fields[_STARTED])
+        return None if fields[_STATE] in _ENDED else int(fields[place])
     except (ValueError, IndexError):
-        raise unexpected(path, text, "a start time should stand in field 22") from None
+        raise unexpected(path, text, f"a number should stand in field {place + 3}") from None
 
 
 def _inner_pid(folder: str, pid: int) -> int:

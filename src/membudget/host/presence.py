@@ -110,14 +110,29 @@ class Presence:
                 governed=governor.registry.held_bytes(),
                 reclaimed=governor.ladder.reclaimed,
                 wall=time.time(),
+                is_resting=governor.is_resting,
             )
 
     def write(
-        self, pressure: Pressure, *, peak: int, governed: int, reclaimed: int, wall: float
+        self,
+        pressure: Pressure,
+        *,
+        peak: int,
+        governed: int,
+        reclaimed: int,
+        wall: float,
+        is_resting: bool = False,
     ) -> None:
         """Put these figures into the slot, if there is one; see `Slot.write`."""
         if (slot := self._slot) is not None:
-            slot.write(pressure, peak=peak, governed=governed, reclaimed=reclaimed, wall=wall)
+            slot.write(
+                pressure,
+                peak=peak,
+                governed=governed,
+                reclaimed=reclaimed,
+                wall=wall,
+                is_resting=is_resting,
+            )
 
     def open(self) -> Hint:
         """Be findable from now on; returns what to wait for, whose `close` only ends the waiting.
@@ -156,6 +171,12 @@ class Presence:
     def is_due(self) -> bool:
         """Whether this process is to be found at once: forked children often live for a moment."""
         return os.getpid() in (self._home, self._pid)
+
+    @property
+    def place(self) -> str:
+        """The slot's path; "" where there is none."""
+        slot = self._slot
+        return slot.path if slot is not None else ""
 
     def close(self) -> None:
         """Be findable no more and remove what was made; a second call does nothing."""

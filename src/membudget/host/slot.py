@@ -28,7 +28,7 @@ from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
 from membudget.host.folder import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
-from membudget.ownership import open_regular
+from membudget.ownership import open_regular, standard_taken
 from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _MAGIC = b"mbslot1\n"
 _HEAD = struct.Struct("<8sI")
 _FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
 _LENGTH = _HEAD.size + _FIGURES.size
+"""Bytes that every version knows; what came later stands behind them, beyond the checksum."""
 
 _ATTEMPTS = 20
 """Tries to read a record that is just being written, which takes well under a microsecond."""
@@ -85,7 +86,8 @@ class Slot:
             self._file = identity_at(self.path)
             os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
             # The mapping keeps a duplicate of the descriptor, and with it the lock.
-            self._map = mmap.mmap(descriptor, SIZE)
+            with standard_taken():
+                self._map = mmap.mmap(descriptor, SIZE)
         except OSError:
             os.unlink(self.path)
             raise
@@ -93,7 +95,14 @@ class Slot:
             os.close(descriptor)
 
     def write(
-        self, pressure: Pressure, *, peak: int, governed: int, reclaimed: int, wall: float
+        self,
+        pressure: Pressure,
+        *,
+        peak: int,
+        governed: int,
+        reclaimed: int,
+        wall: float,
+        is_resting: bool = False,
     ) -> None:
         """Put the latest figures in; nothing happens once closed. Cost: 2 µs, keeping the GIL.
 
@@ -102,7 +111,9 @@ class Slot:
             peak: The highest use seen, in bytes.
             governed: What all holders count, in bytes.
             reclaimed: Bytes let go so far.
+            is_resting: Whether it only looks after others.
             wall: The time now, in seconds of `time.time`.
+            is_resting: Whether it only looks after others.
         """
         limit, left = pressure.limit, pressure.seconds_left
         figures = _FIGURES.pack(
@@ -121,7 +132,8 @@ class Slot:
             _writable(reclaimed),
         )
         try:
-            self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
+            head = _HEAD.pack(_MAGIC, crc32(figures))
+            self._map[: _LENGTH + 1] = head + figures + bytes((is_resting,))
         except ValueError:
             return  # Closed meanwhile by another thread.
 
@@ -238,6 +250,7 @@ def _parsed(record: bytes) -> Status | None:
             peak=peak,
             governed=governed,
             reclaimed=reclaimed,
+            is_resting=record[_LENGTH : _LENGTH + 1] == b"\x01",
         )
     except ValueError:  # A level or a limit that is none.
         return None

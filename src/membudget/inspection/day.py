@@ -162,8 +162,10 @@ class Day:
 
     def report(self, hours: float = 24.0, **given: Any) -> Report:
         """The report on the latest hours; `given` goes to `membudget.report.figures.report`."""
-        from membudget.report.figures import report  # only for those who report
-        from membudget.report.happenings import happenings
+        from membudget.report.figures import (
+            happenings,
+            report,  # only for those who report
+        )
 
         told: dict[str, Any] = {
             "name": self._program,

@@ -77,7 +77,6 @@ class SharedPages:
         self._pid = os.getpid()
         self._parent = 0
         self._has_forked = False
-        self._held_at_fork: int | None = None
         self._look_at = float("-inf")
 
     def is_frozen_by_program(self) -> bool:
@@ -88,21 +87,16 @@ class SharedPages:
         """Whether a full collection would copy more than it may free. Cost: 3 µs, if it forked."""
         if not self._has_forked:
             return False
-        if not _has_children():
+        if not has_children():
             self._has_forked = False
             return False
-        held = self._own()
-        if self._held_at_fork is None:
-            self._held_at_fork = held
-        return held < GROWN * self._held_at_fork
+        return self._own() < GROWN * self._inherited
 
     def due(self, now: float) -> bool:
-        """Whether the parent has ended; what is held after a fork is noted by the way."""
+        """Whether the parent has ended."""
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY
-        if self._has_forked and self._held_at_fork is None:
-            self._held_at_fork = self._own()
         if not self.is_frozen:
             return self._is_following
         if os.getppid() == self._parent:
@@ -160,7 +154,7 @@ class SharedPages:
 
     def after_fork_in_parent(self) -> None:
         """All is shared from now on."""
-        self._has_forked, self._held_at_fork = True, None
+        self._has_forked = True
 
     def after_fork_in_child(self) -> None:
         """Freeze."""
@@ -178,7 +172,7 @@ class SharedPages:
         gc.freeze()
 
 
-def _has_children() -> bool:
+def has_children() -> bool:
     """Whether any child of this process lives, or waits to be waited for; none is waited for."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

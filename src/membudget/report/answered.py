@@ -10,8 +10,7 @@ from membudget.errors import ControlError
 from membudget.leaks.advice import Proposal  # noqa: TC001  # fields are read by it
 from membudget.leaks.culprit import Culprit  # noqa: TC001  # fields are read by it
 from membudget.leaks.records import Verdict  # noqa: TC001  # fields are read by it
-from membudget.report.figures import DAY, report
-from membudget.report.happenings import happenings
+from membudget.report.figures import DAY, happenings, report
 from membudget.report.recorded import LAST
 from membudget.sampling.form import unpacked
 from membudget.units import one_line

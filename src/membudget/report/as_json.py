@@ -41,15 +41,55 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from membudget.core import Record
     from membudget.leaks.records import Verdict
-    from membudget.report.records import CulpritLike, PartFigure, Report, Use
+    from membudget.report.records import Report
 
 SCHEMA = "membudget.report/1"
+
+_NAMES = {
+    "bytes": "held_bytes",
+    "most_items": "max_items",
+    "most_bytes": "max_bytes",
+    "grew": "grew_bytes",
+    "took": "took_s",
+    "idle": "idle_s",
+    "ttl": "ttl_s",
+    "fill": "fill_share",
+    "share": "growth_share",
+    "least": "minimum",
+    "most": "maximum",
+    "wall": "at_unix_s",
+    "at": "at_unix_s",
+    "onset": "onset_unix_s",
+    "size": "size_bytes",
+    "full_in": "full_in_s",
+    "full_at": "full_at_bytes",
+    "levels_off_at": "levels_off_at_bytes",
+    "seconds_left": "seconds_left_s",
+    "soonest": "soonest_s",
+    "latest": "latest_s",
+    "rate": "rate_bytes_per_hour",
+    "rate_low": "rate_low_bytes_per_hour",
+    "rate_high": "rate_high_bytes_per_hour",
+    "growth": "growth_bytes",
+    "window": "window_s",
+}
+"""What a field of a record is called here, where that is not its own name."""
+
+_FACTS = {
+    "rate": "rate_mib_per_hour",
+    "threshold": "threshold_mib_per_hour",
+    "growth_per_sample": "growth_per_sample_share",
+    "running": "running_samples",
+    "growth_over_window": "growth_over_window_share",
+}
+"""The same for the facts of the simple rule."""
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """The report as dicts, lists, text and numbers that any JSON can hold."""
-    forecast = report.forecast
+    ahead = _told(report.forecast)
     found = {
         "schema": SCHEMA,
         "made_unix_s": report.made,
@@ -59,46 +99,24 @@ def as_json(report: Report) -> dict[str, Any]:
         "memory": {
             "samples": len(report.samples),
             "span_s": report.span,
-            "restarts_unix_s": list(report.restarts),
+            "restarts_unix_s": report.restarts,
             "limit_bytes": report.limit,
             "headroom_bytes": report.headroom,
             "marks_bytes": dict(report.marks),
-            "used_bytes": _use(report.use),
-            "resident_bytes": _use(report.resident),
+            "used_bytes": _told(report.use),
+            "resident_bytes": _told(report.resident),
         },
         "leak": None if report.verdict is None else verdict_as_json(report.verdict),
-        "culprits": [_culprit(one) for one in report.culprits],
-        "parts": [_part(one) for one in report.parts],
-        "models": [
-            {
-                "name": one.name,
-                "state": one.state,
-                "held_bytes": one.bytes,
-                "uses": one.uses,
-                "idle_s": one.idle,
-            }
-            for one in report.models
-        ],
-        "operations": [
-            {"name": one.name, "times": one.times, "grew_bytes": one.grew, "took_s": one.took}
-            for one in report.operations
-        ],
-        "events": [
-            {
-                "at_unix_s": one.wall,
-                "kind": one.kind,
-                "severity": one.severity,
-                "text": one.text,
-            }
-            for one in report.happenings
-        ],
+        "culprits": [_told(one) for one in report.culprits],
+        "parts": [_told(one) for one in report.parts],
+        "models": [_told(one) for one in report.models],
+        "operations": [_told(one) for one in report.operations],
+        "events": [_told(one) for one in report.happenings],
         "forecast": {
-            "seconds_left_s": forecast.seconds_left,
-            "soonest_s": forecast.soonest,
-            "latest_s": forecast.latest,
-            "levels_off_at_bytes": forecast.levels_off_at,
+            name: ahead[name]
+            for name in ("seconds_left_s", "soonest_s", "latest_s", "levels_off_at_bytes")
         },
-        "anomalies": [one.as_dict() for one in report.anomalies],
+        "anomalies": [_told(one) for one in report.anomalies],
         "proposals": [
             {
                 "setting": one.setting,
@@ -109,100 +127,40 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for one in report.proposals
         ],
-        "notes": list(report.notes),
+        "notes": report.notes,
     }
-    made: dict[str, Any] = _finite(found)
+    made: dict[str, Any] = finite(found)
     return made
 
 
 def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict under the report's names."""
-    facts = verdict.facts
-    found = {
-        "at_unix_s": verdict.at,
+    found = _told(verdict) | {
         "kind": verdict.kind.value,
         "confidence": verdict.confidence.name.lower(),
-        "score": verdict.score,
-        "rate_bytes_per_hour": verdict.rate,
-        "rate_low_bytes_per_hour": verdict.rate_low,
-        "rate_high_bytes_per_hour": verdict.rate_high,
-        "onset_unix_s": verdict.onset,
-        "growth_bytes": verdict.growth,
-        "growing_share": verdict.growing_share,
-        "window_s": verdict.window,
-        "reason": verdict.reason,
         "is_leak": verdict.is_leak,
-        "levels_off_at_bytes": verdict.levels_off_at,
-        "wants_collection": verdict.wants_collection,
-        "step": None
-        if verdict.step is None
-        else {"at_unix_s": verdict.step.at, "size_bytes": verdict.step.size},
-        "filling": [
-            {
-                "name": one.name,
-                "full_in_s": one.full_in,
-                "full_at_bytes": one.full_at,
-                "fill_share": one.fill,
-                "rate_bytes_per_hour": one.rate,
-            }
-            for one in verdict.filling
-        ],
-        "simple": {
-            "rate_mib_per_hour": facts.rate,
-            "threshold_mib_per_hour": facts.threshold,
-            "hours": facts.hours,
-            "samples": facts.samples,
-            "is_above": facts.is_above,
-            "growing_share": facts.growing_share,
-            "growth_per_sample_share": facts.growth_per_sample,
-            "running_samples": facts.running,
-            "growth_over_window_share": facts.growth_over_window,
-        },
+        "step": None if verdict.step is None else _told(verdict.step),
+        "filling": [_told(one) for one in verdict.filling],
+        "simple": _told(verdict.facts, _FACTS),
     }
-    made: dict[str, Any] = _finite(found)
+    for name in ("facts", "is_kind_sure"):
+        del found[name]
+    made: dict[str, Any] = finite(found)
     return made
 
 
-def _use(use: Use | None) -> dict[str, int] | None:
-    if use is None:
+def _told(record: Record | None, names: dict[str, str] = _NAMES) -> Any:
+    if record is None:
         return None
-    return {"now": use.now, "average": use.average, "minimum": use.least, "maximum": use.most}
+    return {names.get(name, name): value for name, value in record.as_dict().items()}
 
 
-def _culprit(one: CulpritLike) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "kind": one.kind,
-        "items_per_hour": one.items_per_hour,
-        "bytes_per_hour": one.bytes_per_hour,
-        "growth_share": one.share,
-        "newest": one.newest,
-        "chain": list(one.chain),
-        "note": one.note,
-    }
-
-
-def _part(one: PartFigure) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "kind": one.kind,
-        "items": one.items,
-        "held_bytes": one.bytes,
-        "max_items": one.most_items,
-        "max_bytes": one.most_bytes,
-        "ttl_s": one.ttl,
-        "fill_share": one.fill,
-        "grew_items": one.grew_items,
-        "grew_bytes": one.grew_bytes,
-    }
-
-
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same without infinities and NaN, which JSON does not have: null instead."""
     if isinstance(value, dict):
-        return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
     if isinstance(value, float) and not isfinite(value):
         return None
     return value

@@ -18,8 +18,8 @@ from membudget.core.native import NativeThread
 from membudget.ownership import is_own, open_folder, write_whole
 from membudget.report.as_json import SCHEMA, as_json
 from membudget.report.figures import report as _figures  # noqa: F401  # loaded before the thread runs
-from membudget.report.html import BEGINS as HTML_BEGINS
-from membudget.report.html import as_html
+from membudget.report.page import BEGINS as HTML_BEGINS
+from membudget.report.page import as_html
 from membudget.report.text import as_text
 
 if TYPE_CHECKING:

@@ -1,4 +1,9 @@
-"""From samples to a `Report`: use, fill, restarts, verdict, forecast, anomalies."""
+"""From samples to a `Report`: use, fill, restarts, verdict, forecast, anomalies.
+
+Events as the report tells them: one line each, kept as text from the moment they happen.
+
+An event may hold an exception, and that its frames; a line holds nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +13,61 @@ from typing import TYPE_CHECKING
 
 from membudget import forecast as ahead
 from membudget.leaks.advice import propose
+from membudget.leaks.replay import RECORDED, last_look, thinned
 from membudget.leaks.series import HOUR, Series
 from membudget.report.chain import svg
-from membudget.report.played import RECORDED, last_look, thinned
-from membudget.report.records import Odd, Outlook, PartFigure, Report, Use
+from membudget.report.records import Happening, Odd, PartFigure, Report, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from membudget.core import PartSample, Sample
     from membudget.leaks.advice import Proposal
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Rules, Verdict
-    from membudget.report.records import (
-        CulpritLike,
-        ForecastLike,
-        Happening,
-        ModelFigure,
-        OperationFigure,
-    )
+    from membudget.report.records import ModelFigure, OperationFigure
+
+
+KINDS = {
+    "AdmissionRefused": "refused",
+    "BrakeHit": "brake",
+    "ComponentStarted": "component",
+    "ComponentStopped": "component",
+    "Failed": "failure",
+    "Late": "late",
+    "LeakSuspected": "leak",
+    "LimitExceeded": "over its limit",
+    "LimitForeseen": "limit in sight",
+    "OperationGrew": "operation",
+    "PressureChanged": "level",
+    "ProposalApplied": "setting",
+    "ProtectionTried": "protection",
+    "Reclaimed": "reclaimed",
+}
+"""What each type of event is called in a report; the others are not told there."""
+
+_LONGEST = 300
+
+
+def happenings(
+    kept: Iterable[Iterable[object]], hours: float | None = None
+) -> tuple[Happening, ...]:
+    """What was kept of events, oldest first.
+
+    Args:
+        kept: Unix seconds, name of the event's type, severity and line of each.
+        hours: Only those of so many hours before the newest; None takes all.
+    """
+    found = []
+    for wall, name, severity, text in kept:
+        kind = KINDS.get(str(name))
+        if kind is not None and isinstance(wall, (int, float)):
+            line = " ".join(str(text).split())[:_LONGEST]
+            found.append(Happening(wall=float(wall), kind=kind, severity=str(severity), text=line))
+    found.sort(key=lambda one: one.wall)
+    newest = found[-1].wall if found else 0.0
+    return tuple(one for one in found if hours is None or one.wall >= newest - hours * 3600.0)
+
 
 DAY = 24.0
 """Hours that a report looks back."""
@@ -39,12 +81,12 @@ def report(
     is_dated: bool = True,
     verdict: Verdict | None = None,
     rules: Rules = RECORDED,
-    culprits: Iterable[CulpritLike] = (),
+    culprits: Iterable[Culprit] = (),
     chain: str = "",
     models: Iterable[ModelFigure] = (),
     operations: Iterable[OperationFigure] = (),
     happenings: Iterable[Happening] = (),
-    forecast: ForecastLike | None = None,
+    forecast: ahead.Forecast | None = None,
     anomalies: Iterable[Odd] | None = None,
     proposals: Iterable[Proposal] | None = None,
     marks: Mapping[str, int] | None = None,
@@ -132,15 +174,15 @@ def parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
     return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
 
 
-def drawn(culprits: Sequence[CulpritLike]) -> str:
+def drawn(culprits: Sequence[Culprit]) -> str:
     """The drawing of the chain to the first of them; empty where none is known."""
     return svg(culprits[0].chain) if culprits and culprits[0].chain else ""
 
 
-def outlook(samples: Sequence[Sample]) -> ForecastLike:
+def outlook(samples: Sequence[Sample]) -> ahead.Forecast:
     """When the limit will be met, as the curve goes on."""
     if not samples:
-        return Outlook()
+        return ahead.Forecast(used=0, limit=None)
     own = thinned(samples)
     series = Series.of(own)
     used = [one.used / 2**20 for one in own[-len(series.hours) :]]

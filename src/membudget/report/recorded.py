@@ -1,34 +1,20 @@
-"""Files of samples: what kind each is, and its samples.
-
-Four kinds are known: our own rows (one JSON object a line, as `Sample.as_dict()` has it), the
-history file (`sampling/form.py`), CSV with the header `t_s,rss_kb,...`, and the `.dat` files of
-memory_profiler's `mprof`; each but the history may be packed by gzip. A file is read whole or not
-at all: the first line that does not fit ends it with its number, what it holds, and what would be
-right. Only a last line that breaks off is left out, for that is how the file of a killed process
-ends; a note says so.
-"""
+"""A recording read from a file, and the lines of one, with what is said where they do not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.sampling.form import BEGINS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from membudget.core import Sample
     from membudget.report.records import OperationFigure
 
-Reader: TypeAlias = Callable[[str], "Sequence[Sample] | None"]
-"""Takes a path and returns its samples, or None where the file is of another kind."""
-
-MOST_LINES = 5_000_000
-"""Lines of a file: a year of samples every six seconds."""
-
-LONGEST_LINE = 1 << 20
-"""Characters of a line: a sample with thousands of parts."""
+T = TypeVar("T")
 
 LAST = 253_402_300_000.0
 """Unix seconds at the end of the year 9999, which is as far as calendars go here."""
@@ -37,14 +23,6 @@ _SHOWN = 60
 _NO_DATE = "lies outside the years 1970 to 9999:"
 _DATES = "give Unix seconds, or seconds since the recording began"
 _ORDER = "sort the file by time, and give each process's recording by itself"
-_NO_SAMPLES = (
-    "holds no samples, only its beginning: give a recording with at least one, or wait for the "
-    "process to take its first"
-)
-_GZIP = b"\x1f\x8b"
-
-READERS: list[Reader] = []
-"""Further kinds of file, asked first; whoever keeps samples in a form of its own adds one."""
 
 
 class Recording(Record):
@@ -84,6 +62,45 @@ class Lines(Record):
         """The error for a line, counted from 1."""
         return ConfigError(f"{self.path}, line {number}: {what} {rule}")
 
+    def read(
+        self,
+        parse: Callable[[str], T | None],
+        wall: Callable[[T], float],
+        rule: str,
+        notes: list[str],
+        first: int = 1,
+    ) -> Iterator[T]:
+        """What lines tell that have a moment; blank ones are passed over.
+
+        Args:
+            parse: Reads one line; None where it tells of no moment. Raises `ValueError`.
+            wall: The moment of what was read.
+            rule: What to do about a line that does not fit.
+            notes: Is told of a last line that was left out.
+            first: The first line to read, counted from 1.
+
+        Raises:
+            ConfigError: A line does not fit.
+        """
+        before: float | None = None
+        for number, text in enumerate(islice(self.rows, first - 1, None), first):
+            if not text.strip():
+                continue
+            try:
+                found = parse(text)
+            except ValueError as error:
+                if not self.may_break_off(number):
+                    raise self.wrong(number, f"{error}:", rule) from None
+                notes.append(self.note)
+                continue
+            if found is None:
+                continue
+            if self.is_in_time(number, wall(found), before):
+                before = wall(found)
+                yield found
+            else:
+                notes.append(self.note)
+
     def is_in_time(self, number: int, wall: float, before: float | None) -> bool:
         """Whether a row's moment can be, after that of the row above; false: it breaks off.
 
@@ -107,47 +124,6 @@ class Lines(Record):
     def note(self) -> str:
         """What to say where the last line was left out."""
         return f"Line {len(self.rows)}, the last, breaks off and was left out."
-
-
-def read_samples(path: str, *, readers: Sequence[Reader] | None = None) -> Recording:
-    """The samples of a file.
-
-    Args:
-        path: The file; packed by gzip or not.
-        readers: Further kinds, asked first; `READERS` by default.
-
-    Raises:
-        ConfigError: It cannot be read, or a line of it does not fit.
-    """
-    for reader in READERS if readers is None else readers:
-        samples = reader(path)
-        if samples is not None:
-            return Recording(samples=tuple(samples), form="samples")
-    if (history := _history(path)) is not None:
-        return history
-    lines = _lines(path)
-    first = lines.rows[0].strip() if lines.rows else ""
-    if first.startswith("{"):
-        from membudget.report.recorded_rows import read_rows
-
-        found = read_rows(lines)
-    elif first.partition(",")[0].strip() == "t_s":
-        from membudget.report.recorded_csv import read_csv
-
-        found = read_csv(lines)
-    elif first.partition(" ")[0] in ("CMDLINE", "MEM", "FUNC", "CHLD"):
-        from membudget.report.recorded_mprof import read_mprof
-
-        found = read_mprof(lines)
-    else:
-        raise ConfigError(
-            f"{path}, line 1: {shown(first)} begins no kind of file that is known: give samples "
-            'as JSON lines ({"wall": ..., "rss": ...}), CSV with the header t_s,rss_kb, or the '
-            ".dat file of mprof"
-        )
-    if not found.samples:
-        raise ConfigError(f"{path} {_NO_SAMPLES}")
-    return found
 
 
 def shown(value: object) -> str:
@@ -182,64 +158,3 @@ def as_number(value: object, what: str) -> float:
         if abs(number) < float("inf"):
             return number
     raise ValueError(f"{what} {shown(value)} must be a finite number")
-
-
-def _history(path: str) -> Recording | None:
-    """The samples of a history file; None where it is none, or cannot be read here."""
-    try:
-        with open(path, "rb") as file:
-            if file.read(len(BEGINS)) != BEGINS:
-                return None
-            text = BEGINS + file.read()
-    except OSError:
-        return None  # Whoever reads its lines next says why.
-    from membudget.sampling.form import from_text
-
-    samples = tuple(from_text(text, path))
-    if not samples:
-        raise ConfigError(f"{path} {_NO_SAMPLES}")
-    before: float | None = None
-    lines = Lines(path=path, rows=[], is_whole=True)
-    for number, one in enumerate(samples, 2):
-        lines.is_in_time(number, one.wall, before)
-        before = one.wall
-    return Recording(samples=samples, form="samples")
-
-
-def _lines(path: str) -> Lines:
-    import zlib
-    from gzip import BadGzipFile, GzipFile
-    from io import TextIOWrapper
-
-    rows: list[str] = []
-    last = "\n"
-    try:
-        with open(path, "rb") as raw:
-            is_packed = raw.read(2) == _GZIP
-            raw.seek(0)
-            with TextIOWrapper(GzipFile(fileobj=raw) if is_packed else raw, "utf-8-sig") as text:
-                while last := text.readline(LONGEST_LINE + 1):
-                    if len(last) > LONGEST_LINE or len(rows) >= MOST_LINES:
-                        raise ConfigError(
-                            f"{path}, line {len(rows) + 1}: a line may have {LONGEST_LINE} "
-                            f"characters and a file {MOST_LINES} lines: give a part of it"
-                        )
-                    rows.append(last.rstrip("\r\n"))
-                    is_whole = last.endswith("\n")
-    except (EOFError, BadGzipFile, zlib.error) as error:
-        raise ConfigError(
-            f"{path}, after line {len(rows)}: the packed file is broken ({error}): unpack what "
-            "can be had with zcat and give that"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}, after line {len(rows)}: {error.object[error.start : error.start + 4]!r} is "
-            "no UTF-8 text: give a file of samples"
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read ({error.strerror or error}): check the name and the rights"
-        ) from None
-    if not rows:
-        raise ConfigError(f"{path} is empty: give a file with at least one sample")
-    return Lines(path=path, rows=rows, is_whole=is_whole)

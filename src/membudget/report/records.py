@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from membudget.core import Record
 
@@ -10,68 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from membudget.core import Sample
+    from membudget.forecast import Forecast
     from membudget.leaks.advice import Proposal
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
-
-
-class CulpritLike(Protocol):
-    """Who a leak is laid to; read only.
-
-    `share` is of the growth explained, `chain` the names from a root to it, `note` what is known
-    of this pattern.
-    """
-
-    @property
-    def name(self) -> str:
-        """Where it is: "app.store.SessionStore._by_id"."""
-
-    @property
-    def kind(self) -> str:
-        """What it is: "dict", "task", "type"."""
-
-    @property
-    def items_per_hour(self) -> float | None:
-        """Items that it gains an hour."""
-
-    @property
-    def bytes_per_hour(self) -> float | None:
-        """Bytes that it gains an hour."""
-
-    @property
-    def share(self) -> float | None:
-        """Share of the growth that it explains."""
-
-    @property
-    def newest(self) -> str:
-        """Type and shortened repr of its newest items."""
-
-    @property
-    def chain(self) -> tuple[str, ...]:
-        """From a root to it."""
-
-    @property
-    def note(self) -> str:
-        """What is known of this pattern."""
-
-
-class ForecastLike(Protocol):
-    """When the limit will be met (seconds), or where growth ends (bytes)."""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the limit, or None where it is not in sight."""
-
-    @property
-    def soonest(self) -> float | None:
-        """The near end of its interval."""
-
-    @property
-    def latest(self) -> float | None:
-        """The far end of its interval."""
-
-    @property
-    def levels_off_at(self) -> int | None:
-        """Bytes at which growth will end."""
 
 
 class Use(Record):
@@ -139,15 +81,6 @@ class Happening(Record):
     text: str
 
 
-class Outlook(Record):
-    """A forecast of our own, from the verdict's rate: `ForecastLike`."""
-
-    seconds_left: float | None = None
-    soonest: float | None = None
-    latest: float | None = None
-    levels_off_at: int | None = None
-
-
 class Odd(Record):
     """A figure whose newest samples are not what was to be expected; `score` in deviations."""
 
@@ -202,13 +135,13 @@ class Report(Record):
     headroom: int | None
     marks: Mapping[str, int]
     verdict: Verdict | None
-    culprits: tuple[CulpritLike, ...]
+    culprits: tuple[Culprit, ...]
     chain: str
     parts: tuple[PartFigure, ...]
     models: tuple[ModelFigure, ...]
     operations: tuple[OperationFigure, ...]
     happenings: tuple[Happening, ...]
-    forecast: ForecastLike
+    forecast: Forecast
     anomalies: tuple[Odd, ...]
     proposals: tuple[Proposal, ...]
     notes: tuple[str, ...]

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from membudget.leaks.records import Confidence
 from membudget.report.words import (
+    ROWS,
     Calendar,
-    between,
     culprit,
     filled,
     grown,
     headline,
-    is_early,
     lasting,
     outlook,
     plain,
     signed,
-    simple,
-    standing,
+    verdict_rows,
     whole_percent,
 )
 from membudget.units import how_many, human_bytes, human_seconds, printable
@@ -27,26 +24,40 @@ from membudget.units import how_many, human_bytes, human_seconds, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from membudget.report.records import Report, Use
+    from membudget.leaks.advice import Proposal
+    from membudget.report.records import (
+        Happening,
+        ModelFigure,
+        Odd,
+        OperationFigure,
+        PartFigure,
+        Report,
+        Use,
+    )
+
+T = TypeVar("T")
 
 WIDTH = 80
-_ROWS = 12
 _INDENT = "  "
 
 
 def as_text(report: Report) -> str:
     """The report, its last line ended; no line is longer than 80 columns."""
     calendar = Calendar(is_dated=report.is_dated)
+
+    def event(one: Happening) -> str:
+        return f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
+
     lines = [*_top(report, calendar), ""]
     for title, body in (
         ("MEMORY", _memory(report, calendar)),
         ("LEAK", _leak(report, calendar)),
-        ("CACHES AND CONTAINERS", _parts(report)),
+        ("CACHES AND CONTAINERS", _rows(report.parts, _part, 8)),
         ("MODELS", _rows(report.models, _model)),
         ("OPERATIONS", _rows(report.operations, _operation)),
         ("UNUSUAL NOW", _rows(report.anomalies, _odd)),
-        ("PROPOSED SETTINGS", _proposals(report)),
-        ("EVENTS, NEWEST FIRST", _events(report, calendar)),
+        ("PROPOSED SETTINGS", _rows(report.proposals, _proposal)),
+        ("EVENTS, NEWEST FIRST", _rows(report.happenings[::-1], event, 20)),
         ("NOTES", (line for note in report.notes for line in _wrapped(note))),
     ):
         if rows := list(body):
@@ -101,23 +112,9 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
     verdict = report.verdict
     if verdict is None:
         return
-    score = "" if is_early(verdict) else f"; score {verdict.score:.2f} of 1"
-    yield from _fact("kind", f"{standing(verdict)}{score}")
-    yield from _fact("why", verdict.reason)
-    if verdict.confidence > Confidence.NONE:
-        low_high = between(verdict.rate_low, verdict.rate_high)
-        yield from _fact("rate", f"{signed(verdict.rate)}/h ({low_high})")
-        if verdict.onset is not None:
-            yield from _fact("since", calendar.date(verdict.onset))
-    if verdict.step is not None:
-        at = calendar.moment(verdict.step.at)
-        yield from _fact("step", f"{signed(verdict.step.size)} at {at}")
-    for part in verdict.filling[:_ROWS]:
-        when = f"full in {human_seconds(part.full_in)}" if part.full_in is not None else "filling"
-        size = f" at {human_bytes(part.full_at)}" if part.full_at is not None else ""
-        yield from _fact("filling", f"{plain(part.name)}: {when}{size}")
-    yield from _fact("simple rule", simple(verdict.facts))
-    for place, one in enumerate(report.culprits[:_ROWS], 1):
+    for name, words in verdict_rows(verdict, calendar):
+        yield from _fact(name, words)
+    for place, one in enumerate(report.culprits[:ROWS], 1):
         share = f", {one.share:.0%} of the growth" if one.share is not None else ""
         yield from _fact(f"culprit {place}", f"{culprit(one)}{share}")
         for title, words in (
@@ -129,57 +126,44 @@ def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
                 yield from _fact(title, words)
 
 
-def _parts(report: Report) -> Iterator[str]:
-    for one in report.parts[:_ROWS]:
-        fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
-        gained = grown(one)
-        told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
-        yield from _wrapped(f"{fill} {told}{f' [{gained}]' if gained else ''}", 8)
-    yield from _more(len(report.parts))
+def _rows(rows: Sequence[T], tell: Callable[[T], str], hanging: int = 2) -> Iterator[str]:
+    for one in rows[:ROWS]:
+        yield from _wrapped(tell(one), hanging)
+    if len(rows) > ROWS:
+        yield f"{_INDENT}and {len(rows) - ROWS} more"
 
 
-def _rows(rows: Sequence[object], tell: Callable[..., str]) -> Iterator[str]:
-    for one in rows[:_ROWS]:
-        yield from _wrapped(tell(one))
-    yield from _more(len(rows))
+def _part(one: PartFigure) -> str:
+    fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
+    gained = grown(one)
+    told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
+    return f"{fill} {told}{f' [{gained}]' if gained else ''}"
 
 
-def _model(one: object) -> str:
-    size, uses, idle = (getattr(one, name) for name in ("bytes", "uses", "idle"))
-    told = [plain(getattr(one, "state", ""))]
-    told += [human_bytes(size)] if size is not None else []
-    told += [f"{uses:,} uses"] if uses is not None else []
-    told += [f"idle for {human_seconds(idle)}"] if idle is not None else []
-    return f"{plain(getattr(one, 'name', ''))}: {', '.join(told)}"
+def _model(one: ModelFigure) -> str:
+    told = [plain(one.state)]
+    told += [human_bytes(one.bytes)] if one.bytes is not None else []
+    told += [f"{one.uses:,} uses"] if one.uses is not None else []
+    told += [f"idle for {human_seconds(one.idle)}"] if one.idle is not None else []
+    return f"{plain(one.name)}: {', '.join(told)}"
 
 
-def _operation(one: object) -> str:
-    grew, took = (getattr(one, name) for name in ("grew", "took"))
-    told = [f"{getattr(one, 'times', 0):,} times"]
-    told += [f"{signed(grew)} in all"] if grew is not None else []
-    told += [f"{human_seconds(took)} in all"] if took is not None else []
-    return f"{plain(getattr(one, 'name', ''))}: {', '.join(told)}"
+def _operation(one: OperationFigure) -> str:
+    told = [f"{one.times:,} times"]
+    told += [f"{signed(one.grew)} in all"] if one.grew is not None else []
+    told += [f"{human_seconds(one.took)} in all"] if one.took is not None else []
+    return f"{plain(one.name)}: {', '.join(told)}"
 
 
-def _odd(one: object) -> str:
-    name, basis = (plain(getattr(one, field)) for field in ("name", "basis"))
-    value, expected, score = (getattr(one, field) for field in ("value", "expected", "score"))
-    told = f"{name} is {value:,.4g}, {expected:,.4g} was to be expected"
-    return f"{told}{f' by {basis}' if basis else ''} ({score:+.0f} deviations)"
+def _odd(one: Odd) -> str:
+    told = f"{plain(one.name)} is {one.value:,.4g}, {one.expected:,.4g} was to be expected"
+    basis = f" by {plain(one.basis)}" if one.basis else ""
+    return f"{told}{basis} ({one.score:+.0f} deviations)"
 
 
-def _proposals(report: Report) -> Iterator[str]:
-    for one in report.proposals[:_ROWS]:
-        now = f" in place of {one.now}" if one.now else ""
-        yield from _wrapped(f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}")
-    yield from _more(len(report.proposals))
-
-
-def _events(report: Report, calendar: Calendar) -> Iterator[str]:
-    for one in report.happenings[::-1][:_ROWS]:
-        told = f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
-        yield from _wrapped(told, 20)
-    yield from _more(len(report.happenings))
+def _proposal(one: Proposal) -> str:
+    now = f" in place of {one.now}" if one.now else ""
+    return f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}"
 
 
 def _fact(name: str, words: str) -> Iterable[str]:
@@ -196,8 +180,3 @@ def _wrapped(words: str, hanging: int = 2) -> Iterable[str]:
         drop_whitespace=True,
         expand_tabs=False,
     )
-
-
-def _more(count: int) -> Iterator[str]:
-    if count > _ROWS:
-        yield f"{_INDENT}and {count - _ROWS} more"

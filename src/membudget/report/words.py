@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.leaks.records import Confidence, Kind
-from membudget.report.played import RECORDED
+from membudget.leaks.replay import RECORDED
 from membudget.units import LONGEST_NAME, human_bytes, human_seconds, human_span, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from membudget.forecast import Forecast
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import SimpleFacts, Verdict
-    from membudget.report.records import CulpritLike, ForecastLike, PartFigure, Report
+    from membudget.report.records import PartFigure, Report
+
+ROWS = 12
+"""Of a kind, so many are told."""
 
 _HOUR, _DAY = 3600.0, 86400.0
 _NEARLY = 0.9
@@ -42,6 +49,10 @@ class Calendar(Record):
         if not self.is_dated:
             return f"hour {wall / _HOUR:.1f} of the recording"
         return time.strftime("%Y-%m-%d %H:%M UTC%z", time.localtime(wall))
+
+    def offset(self, wall: float) -> int:
+        """Seconds east of Greenwich."""
+        return time.localtime(wall).tm_gmtoff if self.is_dated else 0
 
 
 def plain(text: object) -> str:
@@ -86,7 +97,7 @@ def headline(report: Report) -> str:
     return f"{told}."
 
 
-def culprit(one: CulpritLike) -> str:
+def culprit(one: Culprit) -> str:
     """Who it is, and what it gains: "app.SessionStore._by_id (dict, +3,100 items/h)"."""
     facts = [plain(one.kind)]
     if one.items_per_hour is not None:
@@ -124,7 +135,27 @@ def standing(verdict: Verdict) -> str:
     return f"{verdict.kind.value}, {verdict.confidence.name.lower()} confidence"
 
 
-def outlook(forecast: ForecastLike, limit: int | None, headroom: int | None) -> str:
+def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, str]]:
+    """What is told of a verdict: names, and what stands beside them."""
+    # Where nothing was weighed yet, a score of zero would be untrue.
+    score = "" if is_early(verdict) else f"; score {verdict.score:.2f} of 1"
+    yield "kind", f"{standing(verdict)}{score}"
+    yield "why", verdict.reason
+    if verdict.confidence > Confidence.NONE:
+        low_high = between(verdict.rate_low, verdict.rate_high)
+        yield "rate", f"{signed(verdict.rate)}/h ({low_high})"
+        if verdict.onset is not None:
+            yield "since", calendar.date(verdict.onset)
+    if verdict.step is not None:
+        yield "step", f"{signed(verdict.step.size)} at {calendar.moment(verdict.step.at)}"
+    for part in verdict.filling[:ROWS]:
+        when = f"full in {human_seconds(part.full_in)}" if part.full_in is not None else "filling"
+        size = f" at {human_bytes(part.full_at)}" if part.full_at is not None else ""
+        yield "filling", f"{plain(part.name)}: {when}{size}"
+    yield "simple rule", simple(verdict.facts)
+
+
+def outlook(forecast: Forecast, limit: int | None, headroom: int | None) -> str:
     """The forecast in one sentence."""
     if limit is not None and headroom is not None and headroom <= 0:
         return f"Over the limit of {human_bytes(limit)} by {human_bytes(-headroom)} now."

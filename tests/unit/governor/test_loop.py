@@ -346,3 +346,44 @@ def test_a_process_that_computes_is_looked_at_more_often() -> None:
     pressure = Pressure(used=30, limit=100)
     assert interval_for(pressure, is_busy=True) == pytest.approx(0.25)
     assert interval_for(pressure, 5.0, is_busy=True) == pytest.approx(5.0)
+
+
+def test_one_that_rests_looks_on_and_tells_and_asks_nobody() -> None:
+    """Others do; who waits for room is attended to all the same."""
+    chore = Chore(is_due=True)
+    scene = Scene(reclaimer := FakeReclaimer(FakeMemory(FakeClock()), 20 * MIB), chores=(chore,))
+    scene.governor.rests = lambda _pressure: True
+    assert scene.at(92, steps=1).level is Level.CRITICAL  # As it stands, without a history.
+    assert scene.at(81, steps=1).level is Level.WARNING
+    scene.at(92)
+    assert (scene.recorder.events, reclaimer.asked, chore.runs) == ([], [], 0)
+    scene.governor.admission.wanted = 20 * MIB
+    scene.at(92, steps=1)
+    assert reclaimer.asked
+    scene.at(98)
+    scene.recorder.events.clear()
+    scene.governor.rests = lambda _pressure: False
+    scene.at(98, steps=1)
+    (told,) = scene.recorder.of(PressureChanged)
+    assert (told.before, told.pressure.level) == (Level.CRITICAL, Level.EMERGENCY)
+
+
+def test_one_that_rests_looks_seldom() -> None:
+    """Its thread is still there, for whoever asks or rings."""
+    looks: list[Pressure] = []
+    scene = Scene()
+    governor = Governor(
+        scene.memory, Marks(), registry=Registry(), own=scene.memory.own, interval=0.01
+    )
+
+    def rests(pressure: Pressure) -> bool:
+        looks.append(pressure)
+        return len(looks) > 5
+
+    governor.rests = rests
+    with governor:
+        eventually(lambda: len(looks) == 6)
+        assert not threading.Event().wait(0.3)
+        assert len(looks) == 6
+        governor.watch.ring()
+        eventually(lambda: len(looks) == 7)

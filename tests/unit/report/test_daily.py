@@ -19,7 +19,7 @@ from membudget.governor.telling import Teller
 from membudget.registry import Registry
 from membudget.report.daily import EVERY, DailyReport
 from membudget.report.figures import report
-from membudget.report.html import BEGINS as PAGE_BEGINS
+from membudget.report.page import BEGINS as PAGE_BEGINS
 from report_scene import quiet
 from waiting import eventually
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from membudget.forecast import Forecast
 from membudget.leaks.records import Confidence, Kind
+from membudget.leaks.replay import last_look, looks, thinned
 from membudget.report.figures import report
-from membudget.report.played import last_look, looks, thinned
-from membudget.report.records import Happening, Outlook
+from membudget.report.records import Happening
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample
 
 
@@ -70,7 +71,7 @@ def test_a_leak_meets_the_limit_when_the_rate_says_so() -> None:
 def test_what_is_given_is_not_made_anew() -> None:
     """A standing verdict and a forecast come from the process."""
     verdict = last_look(leaking())
-    told = Outlook(seconds_left=5.0)
+    told = Forecast(used=0, limit=None, seconds_left=5.0)
     made = report(quiet(), verdict=verdict, forecast=told)
     assert made.verdict is verdict
     assert made.forecast is told

@@ -12,6 +12,7 @@ from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.cli.checkup.meeting import folder_in
 from membudget.cli.lookup import environ_of
 from membudget.cli.run import SUPERVISOR
+from membudget.cli.words import RESTING
 from membudget.core import Record
 from membudget.errors import MembudgetError, ProbeError
 from membudget.host.identity import identity_of
@@ -97,7 +98,8 @@ def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
 def _use(figures: Status | None) -> str:
     assert figures is not None  # noqa: S101  # only those that have them get here
     limit = f" of {human_bytes(figures.limit)}" if figures.limit is not None else ", no limit"
-    return f"{human_bytes(figures.used)}{limit}, {figures.level}"
+    rests = f"; {RESTING}" if figures.is_resting else ""
+    return f"{human_bytes(figures.used)}{limit}, {figures.level}{rests}"
 
 
 def _without(one: Relative) -> Finding:

@@ -1,0 +1,148 @@
+"""Whether a launched process only looks after others of its launch: then its governor rests.
+
+A server's master, a pool's main process, a reloader: it holds next to nothing, waits, and those
+that it started are governed themselves. Its own steps would tell what they tell, and collect what
+it shares with them. That cannot be known beforehand: the main process of a pool may load its data
+later. So it is judged by what the process does, and anew at each look: one that grows, computes,
+fills a cache or is left alone is governed again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from membudget.core import RISE
+from membudget.errors import ProbeError
+from membudget.governor.telling import FOREIGN
+from membudget.governor.watch import AT_EASE, BUSY
+from membudget.host.folder import SLOT
+from membudget.host.identity import parent_of, parse_stem
+from membudget.host.slot import is_alive
+from membudget.reclaimers.shared import has_children
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Pressure
+    from membudget.governor.loop import Governor
+
+LIGHT = 32 << 20
+"""Bytes that a process may hold for itself and be no loss: an interpreter with a framework."""
+
+_ASK_HEAVY_AFTER = 60.0
+"""Seconds until one that held more is looked at again: what it shares takes 10 ms a GB to read."""
+
+
+class Supervising:
+    """Says at each step whether the governor of this process rests. One thread calls it.
+
+    A plugin, for a launched process.
+
+    Args:
+        own: Reads the bytes of the process now.
+        shared: Reads the bytes that it shares with other processes, or None where that is not
+            known.
+        now: Monotonic seconds.
+    """
+
+    name = "supervising"
+
+    def __init__(
+        self,
+        own: Callable[[], int],
+        shared: Callable[[], int | None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._governor: Governor | None = None
+        self._own = own
+        self._shared = shared
+        self._now = now
+        self._pid = self._held_then = 0
+        self._spent = self._looked_at = self._look_at = 0.0
+        self._rests, self._governed = False, ""
+
+    def join(self, governor: Governor) -> None:
+        """Let this governor rest."""
+        self._governor = governor
+        governor.rests = self
+
+    def __call__(self, pressure: Pressure) -> bool:
+        """Whether it rests from now on; what cannot be told is governed. Cost: 5 µs.
+
+        Args:
+            pressure: What was judged last.
+        """
+        try:
+            # Others can do nothing about a limit of this process's own.
+            return self._may_rest(is_pressed=bool(pressure.level and not pressure.elsewhere))
+        except FOREIGN:  # What holds memory is foreign code.
+            return False
+
+    def _may_rest(self, *, is_pressed: bool) -> bool:
+        now, held = self._now(), self._own()
+        is_new = self._pid != os.getpid() or held - self._held_then >= RISE
+        if is_new or is_pressed or self._holds():
+            self._begin(now, held)
+        elif now >= self._look_at:
+            spent, before = time.process_time(), self._spent
+            is_calm = spent - before <= BUSY * (now - self._looked_at)
+            self._looked_at, self._look_at, self._spent = now, now + AT_EASE, spent
+            self._rests = (
+                is_calm and self._has_governed() and (self._rests or self._is_light(now, held))
+            )
+        return self._rests
+
+    def _begin(self, now: float, held: int) -> None:
+        self._pid, self._rests, self._governed = os.getpid(), False, ""
+        self._held_then, self._spent = held, time.process_time()
+        self._looked_at, self._look_at = now, now + AT_EASE
+
+    def _holds(self) -> bool:
+        """Whether there is anything to let go of; one that cannot tell may have."""
+        if self._governor is None:
+            return True
+        registry = self._governor.registry
+        return registry.held_bytes() > 0 or any(
+            one.reclaimable() != 0 for one in registry.reclaimers()
+        )
+
+    def _is_light(self, now: float, held: int) -> bool:
+        """Whether what it holds is little, or mostly those that it forked have it as well."""
+        if held < LIGHT or held - (self._shared() or 0) < LIGHT:
+            return True
+        self._look_at = now + _ASK_HEAVY_AFTER
+        return False
+
+    def _has_governed(self) -> bool:
+        """Whether a process that this one started, or one of those did, has a living slot."""
+        if not has_children():
+            return False
+        if self._governed and is_alive(self._governed):
+            return True
+        place = self._governor.plugins.member("place") if self._governor is not None else None
+        folder, _, name = (place or "").rpartition("/")
+        own = parse_stem(name.removesuffix(SLOT))
+        if own is None:
+            return False
+        for entry in os.listdir(folder):
+            one = parse_stem(entry.removesuffix(SLOT)) if entry.endswith(SLOT) else None
+            if one is None or (one.boot, one.namespace) != (own.boot, own.namespace):
+                continue
+            if _descends(one.pid, own.pid) and is_alive(path := f"{folder}/{entry}"):
+                self._governed = path
+                return True
+        return False
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    """Whether a process was started by another, by however many between."""
+    try:
+        while pid > 1:
+            pid = parent_of(pid)
+            if pid == ancestor:
+                return True
+    except ProbeError:  # It ended meanwhile.
+        pass
+    return False

@@ -1,0 +1,372 @@
+"""One instance a class, made once however many threads ask: `class Pool(metaclass=Singleton)`.
+
+Each class has a lock of its own from its definition on, so that nothing has to be made under a race
+and a slow constructor holds up nobody else. The lock may be entered again by its own thread, which
+is how a constructor that asks for its own class is caught. Threads whose constructors wait for each
+other are caught by following who waits for whom: a lock is never waited for without a look at that
+now and then.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from abc import ABCMeta
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from membudget.core import Record
+from membudget.errors import ConfigError
+from membudget.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Singleton", "SingletonABC", "SingletonStats"]
+
+T = TypeVar("T")
+
+Arguments: TypeAlias = "tuple[tuple[Any, ...], dict[str, Any]]"
+
+ABSENT: Any = object()
+"""What stands in the place of an instance where there is none; None may be one."""
+
+_LOOK_EVERY = 0.05
+"""Seconds between two looks at who waits for whom, while another thread's constructor runs."""
+
+_LONGEST_TOLD = 100
+
+
+class SingletonStats(Record):
+    """What became of one class.
+
+    Attributes:
+        name: Module and name of the class.
+        exists: Whether there is an instance now.
+        made: How often one was made: once, and once more after each `clear_instances`.
+        asked: How often the one that was there was given. Counted without a lock: threads that
+            race may lose a count.
+        refused: How often it was asked for with other arguments, and refused.
+        failed: How often the constructor raised.
+    """
+
+    name: str
+    exists: bool
+    made: int
+    asked: int
+    refused: int
+    failed: int
+
+
+class Slot:
+    """One class's instance, its lock and its counts."""
+
+    def __init__(self, name: str, *, ignores: bool) -> None:
+        self.name = name
+        self.ignores = ignores
+        self.lock = threading.RLock()
+        self.builder: int | None = None
+        self.instance: Any = ABSENT
+        self.arguments: Arguments = ((), {})
+        self.made = self.asked = self.refused = self.failed = 0
+
+    def make(self, construct: Callable[..., Any], given: Arguments) -> tuple[Any, bool]:
+        """The instance, and whether it was made here: another thread may have done so meanwhile.
+
+        Raises:
+            ConfigError: This thread is making it already.
+            BaseException: What the constructor raised.
+        """
+        found: list[tuple[Any, bool]] = []
+
+        def make() -> None:
+            if self.instance is not ABSENT:
+                found.append((self.instance, False))
+                return
+            self.builder = threading.get_ident()
+            try:
+                found.append((construct(*given[0], **given[1]), True))
+            except BaseException:
+                self.failed += 1
+                raise
+            finally:
+                self.builder = None
+            self.arguments = given
+            self.made += 1
+            self.instance = found[0][0]
+
+        self._under_lock(make)
+        return found[0]
+
+    def forget(self) -> None:
+        """Let go of the instance, outside the lock: its finalizer may do anything."""
+        gone: list[Any] = []
+
+        def forget() -> None:
+            gone.extend((self.instance, self.arguments))
+            self.instance, self.arguments = ABSENT, ((), {})
+
+        self._under_lock(forget)
+
+    def _under_lock(self, work: Callable[[], object]) -> None:
+        """Do something under the lock, which is another one after a fork.
+
+        An exception from a signal's handler may come after any call, so also between taking the
+        lock and saying so: then it is given back all the same. Where it is not this thread's, to
+        give it back is refused.
+
+        Raises:
+            ConfigError: A constructor under way would wait for itself.
+        """
+        me, lock = threading.get_ident(), self.lock
+        if self.builder == me:
+            raise ConfigError(self._circle())
+        try:
+            if not lock.acquire(blocking=False):
+                _waiting[me] = self
+                try:
+                    while not lock.acquire(timeout=_LOOK_EVERY):
+                        self._check_circle(me)
+                finally:
+                    del _waiting[me]
+            work()
+        finally:
+            try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
+                lock.release()
+            except RuntimeError:
+                pass
+
+    def _check_circle(self, me: int) -> None:
+        slot: Slot | None = self
+        met: list[Slot] = []
+        while slot is not None and slot not in met:
+            met.append(slot)
+            builder = slot.builder
+            if builder == me:
+                raise ConfigError(self._circle())
+            slot = _waiting.get(builder) if builder is not None else None
+
+    def _circle(self) -> str:
+        return (
+            f"{self.name} is asked for while it is being made: its constructor needs itself, "
+            "perhaps through another singleton; hand it what it needs, or ask for that later"
+        )
+
+    def compare(self, cls: type[Any], given: Arguments) -> None:
+        """Refuse other arguments than those the instance was made with.
+
+        Raises:
+            ConfigError: They are others.
+        """
+        theirs = self.arguments
+        if _are_same(given, theirs):
+            return
+        mine, first = _bound(cls, given), _bound(cls, theirs)
+        if mine is not None and first is not None and _are_same(mine, first):
+            return
+        self.refused += 1
+        name = cls.__name__
+        raise ConfigError(
+            f"{name} was made as {name}({_told(theirs)}) and is asked for as "
+            f"{name}({_told(given)}): give the same, or none, or define it with "
+            f"class {name}(metaclass=Singleton, ignore_arguments=True)"
+        )
+
+    def figures(self) -> SingletonStats:
+        """What became of the class."""
+        return SingletonStats(
+            name=self.name,
+            exists=self.instance is not ABSENT,
+            made=self.made,
+            asked=self.asked,
+            refused=self.refused,
+            failed=self.failed,
+        )
+
+
+_slots: weakref.WeakSet[Slot] = weakref.WeakSet()
+_waiting: dict[int, Slot] = {}
+"""By thread, whose constructor it waits for."""
+
+
+def _are_same(mine: Any, theirs: Any) -> bool:
+    try:
+        return bool(mine == theirs)
+    except Exception:  # noqa: BLE001  # arrays, say, which do not compare as a whole
+        return False
+
+
+def _bound(cls: type[Any], given: Arguments) -> dict[str, Any] | None:
+    """Arguments by name with the defaults; None where the constructor does not take them so."""
+    import inspect  # 7 ms, and only for arguments that are written differently
+
+    try:
+        bound = inspect.signature(cls.__init__).bind(None, *given[0], **given[1])
+    except (TypeError, ValueError):
+        return None
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _told(given: Arguments) -> str:
+    words = [repr(one) for one in given[0]]
+    words += [f"{name}={one!r}" for name, one in given[1].items()]
+    text = ", ".join(words)
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+
+
+class _Forks:
+    """Gives a forked child locks of its own."""
+
+    is_added = False
+
+    def before_fork(self, until: float) -> None:
+        """Nothing to do: a constructor may take any time."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing to do."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget what other threads had under way."""
+        me = threading.get_ident()
+        for thread in [one for one in _waiting if one != me]:
+            del _waiting[thread]
+        for slot in list(_slots):
+            # A thread that forks within a constructor goes on in the child, with its lock.
+            if slot.builder != me:
+                slot.lock, slot.builder = threading.RLock(), None
+
+
+_FORKS = _Forks()
+
+
+class _OfOneOrAll(Generic[T]):
+    """A function of the metaclass: called on a class it means that one, else the one it is given.
+
+    A plain method would be missing its class when called on the metaclass; a class method would
+    mean all of them when called on one.
+    """
+
+    def __init__(self, function: Callable[[Singleton | None], T]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, cls: Singleton | None, _: object = None) -> Callable[..., T]:
+        def call(one: Singleton | None = cls) -> T:
+            return self._function(one)
+
+        return call
+
+
+class Singleton(type):
+    """The metaclass of classes that have one instance.
+
+    `Pool(...)` makes it the first time and returns it from then on. A constructor that raises
+    leaves nothing behind. Subclasses have their own. Copying, deep copying and unpickling return
+    the one; a process that has none makes it, with the arguments of the one that was pickled.
+
+    Asked for again without any arguments, or with the same, the one is returned; with others that
+    is refused. The first arguments are kept as long as the instance. Where a class is defined as
+    `class Pool(metaclass=Singleton, ignore_arguments=True)` all later ones are ignored; subclasses
+    inherit that, and may say otherwise.
+
+    For an abstract class there is `SingletonABC`. Any thread may ask. A forked child has its
+    parent's instances, but for one whose constructor was under way in another thread.
+
+    Cost: about 0.3 µs where the instance is there, 1 µs with arguments to compare.
+
+    Args:
+        ignore_arguments: Whether the arguments of later calls are ignored; None is as in the base.
+
+    Raises:
+        ConfigError: When called: other arguments than those it was made with; a constructor that
+            needs its own class, directly or through others.
+    """
+
+    _singleton: Slot
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        ignore_arguments: bool | None = None,  # noqa: ARG004  # for the initialiser
+        **options: Any,
+    ) -> Singleton:
+        """Define a class whose copies are itself."""
+        own = {"__copy__": _same, "__deepcopy__": _same, "__reduce_ex__": _reduced, **namespace}
+        return super().__new__(mcs, name, bases, own, **options)
+
+    def __init__(
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        ignore_arguments: bool | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, bases, namespace, **options)
+        if ignore_arguments is None:
+            before: Slot | None = getattr(cls, "_singleton", None)
+            ignore_arguments = before is not None and before.ignores
+        if not _FORKS.is_added:  # From the first class on.
+            _FORKS.is_added = True
+            REGISTRY.add(_FORKS, keep=True)
+        cls._singleton = Slot(f"{cls.__module__}.{cls.__qualname__}", ignores=ignore_arguments)
+        _slots.add(cls._singleton)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """The one instance, made where there is none."""
+        slot = cls._singleton
+        instance = slot.instance
+        if instance is ABSENT:
+            instance, is_new = slot.make(super().__call__, (args, kwargs))
+            if is_new:
+                return instance
+        if (args or kwargs) and not slot.ignores:
+            slot.compare(cls, (args, kwargs))
+        slot.asked += 1
+        return instance
+
+    @_OfOneOrAll
+    def clear_instances(cls: Singleton | None = None) -> None:
+        """Forget a class's instance, for tests: `Singleton.clear_instances()` means all classes.
+
+        Waits for a constructor that is under way in another thread. Those that hold the instance
+        keep it.
+
+        Raises:
+            ConfigError: This very thread is making it.
+        """
+        for slot in _chosen(cls):
+            slot.forget()
+
+    @_OfOneOrAll
+    def stats(cls: Singleton | None = None) -> list[SingletonStats]:
+        """What became of a class: `Singleton.stats()` tells of all there are, by name."""
+        return sorted((slot.figures() for slot in _chosen(cls)), key=lambda one: one.name)
+
+
+class SingletonABC(Singleton, ABCMeta):
+    """`Singleton` for abstract classes: a class has one metaclass, and these need both."""
+
+
+def _chosen(cls: Singleton | None) -> list[Slot]:
+    return list(_slots) if cls is None else [cls._singleton]
+
+
+def _same(self: Any, _memo: object = None) -> Any:
+    """The one itself: its copies."""
+    return self
+
+
+def _reduced(self: Any, _protocol: object) -> tuple[Any, ...]:
+    cls = type(self)
+    return _the_one, (cls, *cls._singleton.arguments)
+
+
+def _the_one(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The instance there is, whatever its arguments; else a new one."""
+    instance = cls._singleton.instance
+    return cls(*args, **kwargs) if instance is ABSENT else instance
