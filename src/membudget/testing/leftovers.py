@@ -211,19 +211,13 @@ class RoundMeter:
         self._blocks[self._at] = sys.getallocatedblocks()
         self._at += 1
 
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Growth of live blocks by rounds so far."""
-        return _deltas(self._blocks, self._at)
-
-    @property
-    def malloc(self) -> tuple[int, ...] | None:
-        """Growth of malloc's bytes in use by rounds so far, or None where it cannot be asked."""
-        return _deltas(self._malloc, self._at) if self._has_malloc else None
-
     def series(self) -> Series:
-        """The rounds so far as a record."""
-        return Series(calls=self.calls, blocks=self.blocks, malloc=self.malloc)
+        """The rounds so far: growth of live blocks, and of malloc's bytes where it can be asked."""
+        blocks, malloc = (
+            tuple(marks[at + 1] - marks[at] for at in range(self._at - 1))
+            for marks in (self._blocks, self._malloc)
+        )
+        return Series(calls=self.calls, blocks=blocks, malloc=malloc if self._has_malloc else None)
 
 
 _forget: Callable[[], object] = getattr(
@@ -235,10 +229,6 @@ Where C code looks an attribute up under a name made for the occasion, each such
 there: opening a text file "leaked" a string a call for the first hundreds of calls. refleak.py
 empties it, too. The one of all caches is there from 3.13 on.
 """
-
-
-def _deltas(marks: array[int], count: int) -> tuple[int, ...]:
-    return tuple(marks[i + 1] - marks[i] for i in range(count - 1))
 
 
 def malloc_in_use() -> int | None:

@@ -115,23 +115,12 @@ def _checked(result: LeakResult) -> LeakResult:
     return result
 
 
-def _without_earlier_logs(function: Callable[..., Any]) -> Callable[..., Any]:
+class _WithoutEarlierLogs(partial):  # type: ignore[type-arg]
     """The same, with `caplog` empty at each call, as the test expects it."""
-    if is_coroutine_function(function):
 
-        @wraps(function)
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            forget_logs()
-            return await function(*args, **kwargs)
-
-        return awaited
-
-    @wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forget_logs()
-        return function(*args, **kwargs)
-
-    return called
+        return super().__call__(*args, **kwargs)
 
 
 def _repeated(
@@ -139,7 +128,7 @@ def _repeated(
 ) -> Callable[..., Any]:
     name = item.nodeid.partition("::")[2].replace("::", ".") or item.name
     reads_logs = "caplog" in getattr(item, "fixturenames", ())
-    function = _without_earlier_logs(original) if reads_logs else original
+    function = _WithoutEarlierLogs(original) if reads_logs else original
     if is_coroutine_function(original):
 
         @wraps(original)

@@ -29,7 +29,6 @@ from membudget.testing.result import LeakResult
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from membudget.testing.growth import Size
     from membudget.testing.result import Series
 
 _FIRST_LOOKS = 3
@@ -128,12 +127,13 @@ def name_of(function: object) -> str:
 def _asked(rounds: int, warmup: int | None, calls: int | None, seconds: float) -> Asked:
     if rounds < 2:  # noqa: PLR2004  # one round cannot show that growth goes on
         raise ConfigError(f"rounds {rounds} is too few to see growth go on: give 2 or more")
-    if calls is not None and calls < 1:
-        raise ConfigError(f"calls {calls} is not above zero: give 200, or leave it out")
-    if warmup is not None and warmup < 0:
-        raise ConfigError(f"warmup {warmup} is below zero: give 100, or leave it out")
-    if seconds <= 0:
-        raise ConfigError(f"seconds {seconds} is not above zero: give 10, or leave it out")
+    for name, given, is_wrong, usual in (
+        ("calls", calls, calls is not None and calls < 1, 200),
+        ("warmup", warmup, warmup is not None and warmup < 0, 100),
+        ("seconds", seconds, seconds <= 0, 10),
+    ):
+        if is_wrong:
+            raise ConfigError(f"{name} {given} is too little: give {usual}, or leave it out")
     return Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
 
 
@@ -191,7 +191,7 @@ def _course(
     left = Leftovers()
     warmup, cost = yield from _warm(asked, left)
     size = size_of_rounds(asked, cost, left.each(warmup - 1))
-    if asked.warmup is None and not size.is_cut and size.calls // 2 > warmup:
+    if asked.warmup is None and not size.cut and size.calls // 2 > warmup:
         yield size.calls // 2 - warmup
         warmup = size.calls // 2
     series: list[Series] = []
@@ -225,7 +225,7 @@ def _course(
         took=time.monotonic() - began,
         series=tuple(series),
         left=others,
-        notes=_notes(asked, size, cost),
+        notes=(f"only {size.calls} calls a round, since {size.cut}",) if size.cut else (),
         **found,
     )
 
@@ -261,7 +261,7 @@ def _rounds(
     """One series; it ends where no suspect can grow in every round any more."""
     if between is not None:
         between()
-    meter, least = RoundMeter(calls, rounds), least_growth(calls)
+    meter = RoundMeter(calls, rounds)
     meter.look()
     for done in range(1, rounds + 1):
         yield calls
@@ -269,7 +269,7 @@ def _rounds(
             between()
         meter.look()
         left.look()
-        is_open = any(grew_in_every(getattr(meter, one) or (), least) for one in suspects)
+        is_open = any(one in suspects for one in _suspects(meter.series(), grew_in_every))
         if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
             break
     return meter.series()
@@ -278,15 +278,6 @@ def _rounds(
 def _suspects(series: Series, rule: Callable[[tuple[int, ...], int], bool]) -> tuple[str, ...]:
     least = least_growth(series.calls)
     return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or (), least))
-
-
-def _notes(asked: Asked, size: Size, cost: float) -> tuple[str, ...]:
-    if not size.is_cut:
-        return ()
-    if size.is_scarce:
-        return (f"only {size.calls} calls a round, since each leaves something scarce behind",)
-    why = f"one takes {cost * 1000:.3g} ms and the rounds may take {asked.seconds:g} s"
-    return (f"only {size.calls} calls a round, since {why}: give seconds= or calls= for more",)
 
 
 class _Frozen:
