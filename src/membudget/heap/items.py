@@ -145,9 +145,6 @@ _LONG = 32
 _HEADER = 16
 """Bytes in front of each object that can refer to others."""
 
-_INLINE = 16
-"""Bytes of an object's attribute table that it shares with its class, and for each value 8."""
-
 _ALONE = 3
 """References to what only one object holds, as counted from a list: that one's, and two more."""
 

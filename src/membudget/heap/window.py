@@ -1,9 +1,8 @@
 """tracemalloc, shared by all that trace; and a window of it: the lines whose memory stayed.
 
-Never by itself, only where it is asked for.
-
-While it is open the process is 4 to 7 times slower and keeps 64 bytes a live block. What it needs
-is bytes: some 80 KB leaked within it, hence its length. One frame only: ten cost three times that.
+Only where it is asked for: while a window is open the process is 4 to 7 times slower and keeps 64
+bytes a live block. What it needs is some 80 KB leaked within it. One frame only: ten cost three
+times that.
 """
 
 from __future__ import annotations
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 
     Sums: TypeAlias = dict[tuple[str, int], tuple[int, int]]
     """Bytes and blocks by file and line."""
-
-SHORTEST = 15.0
-LONGEST = 60.0
-_NEEDED = 300.0
-"""Seconds of window for a leak of 1 MB an hour: 83 KB."""
 
 SETTLING = 0.25
 """The share of the window before the first sums: what a request needs is in it by then."""
@@ -63,12 +57,6 @@ class Line(Record):
     bytes: int
     blocks: int
     per_hour: float
-
-
-def window_seconds(bytes_per_hour: float) -> float:
-    """How long a window should be for a leak of this rate: 15 to 60 seconds."""
-    rate = max(bytes_per_hour, 1.0) / 1e6
-    return min(LONGEST, max(SHORTEST, _NEEDED / rate))
 
 
 _lock, _lock_of = Lock(), os.getpid()

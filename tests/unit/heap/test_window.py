@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import FakeClock
-from membudget.heap.window import Window, memray_advice, window_seconds
+from membudget.heap.window import Window, memray_advice
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.mark.parametrize(("rate", "seconds"), [(0, 60.0), (1e6, 60.0), (10e6, 30.0), (100e6, 15.0)])
-def test_a_window_is_as_long_as_its_leak_needs(rate: float, seconds: float) -> None:
-    """Between 15 and 60 seconds."""
-    assert window_seconds(rate) == seconds
 
 
 def test_the_line_whose_memory_stays_is_named_first() -> None:
