@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
 
 from membudget.core import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LEAST = 16
 """Samples that a series has room for at least."""
@@ -45,37 +41,6 @@ class Summary(Record):
     p50: float
     p95: float
     p99: float
-
-
-class MetricsStats(Record):
-    """A collector's figures since it was made (bytes and seconds).
-
-    Attributes:
-        name: The collector's name.
-        series: Series held.
-        samples: Samples held, those included that have become too old and wait to be freed.
-        bytes: What they weigh.
-        max_samples: The bound of each series.
-        max_series: The bound in series, or None.
-        max_bytes: The bound in bytes, or None.
-        added: Samples ever recorded.
-        dropped: Samples ever let go, by cause: "samples", "series" and "bytes" are the collector's
-            own bounds, "expired" were too old, "pressure" is the budget.
-        refused: Values not taken in.
-        oldest_age: Seconds since the oldest sample held; None where there is none.
-    """
-
-    name: str
-    series: int
-    samples: int
-    bytes: int
-    max_samples: int
-    max_series: int | None
-    max_bytes: int | None
-    added: int
-    dropped: Mapping[str, int]
-    refused: int
-    oldest_age: float | None
 
 
 class Series:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from operator import index as as_index
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
-from membudget.bounded.containers.bounds import KEEP
-from membudget.bounded.containers.sequence import BoundedSequence, T
+from membudget.containers.bounds import KEEP
+from membudget.containers.sequence import BoundedSequence, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from membudget.bounded.containers.bounds import Cause
+    from membudget.containers.bounds import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -48,7 +48,11 @@ class BoundedDeque(BoundedSequence[T]):
         ConfigError: An argument that cannot be used as given.
     """
 
+    _builtin = deque
     _items_name = "maxlen"
+
+    _items: deque[T]
+    _weights: deque[int]
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class BoundedDeque(BoundedSequence[T]):
     ) -> None:
         super().__init__(
             name,
+            iterable,
             max_items=maxlen,
             max_bytes=max_bytes,
             size=size,
@@ -71,11 +76,6 @@ class BoundedDeque(BoundedSequence[T]):
             registry=registry,
             clock=clock,
         )
-        self._items: deque[T] = deque()
-        self._weights: deque[int] = deque()
-        self._is_leftward = False
-        self._registry.add(self)
-        self.extend(iterable)
 
     @property
     def maxlen(self) -> int | None:
@@ -90,20 +90,28 @@ class BoundedDeque(BoundedSequence[T]):
             return self._items[index]
 
     def __setitem__(self, index: SupportsIndex, value: T) -> None:  # type: ignore[override]
-        self._put(*self._weighed([value]), lambda items, weights: self._set(index, items, weights))
+        def put(items: list[T], weights: list[int]) -> T:
+            if not items:  # It was refused; what stood there goes all the same.
+                return self._take_at(as_index(index))
+            old, self._items[index] = self._items[index], items[0]
+            self._bytes -= self._weights[index]
+            self._weights[index] = weights[0]
+            return old
+
+        self._put([value], [self._weigh(value)], put)
 
     def __delitem__(self, index: SupportsIndex) -> None:  # type: ignore[override]
         with self._lock:
             taken = self._take_at(as_index(index))
-        del taken
+        del taken  # Its finalizer may do anything, so it goes outside the lock.
 
     def appendleft(self, value: T) -> None:
         """Put an item at the left; what is too much goes from the right."""
-        self._put(*self._weighed([value]), self._extendleft)
+        self._put([value], [self._weigh(value)], self._extendleft)
 
     def extendleft(self, values: Iterable[T]) -> None:
         """Put items at the left, one after the other; what is too much goes from the right."""
-        self._take_all(values, lambda items, weights: self._put(items, weights, self._extendleft))
+        self._draw(values, self._extendleft)
 
     def popleft(self) -> T:
         """Take out the leftmost item.
@@ -111,15 +119,7 @@ class BoundedDeque(BoundedSequence[T]):
         Raises:
             IndexError: There is none.
         """
-        with self._lock:
-            items, weights = self._items, self._weights
-            if not items:
-                raise IndexError("pop from an empty deque")
-            value = items[0]
-            self._bytes -= weights[0]
-            del weights[0]
-            del items[0]
-            return value
+        return self._pop(0)
 
     def pop(self) -> T:  # type: ignore[override]  # as deque's
         """Take out the rightmost item.
@@ -127,15 +127,7 @@ class BoundedDeque(BoundedSequence[T]):
         Raises:
             IndexError: There is none.
         """
-        with self._lock:
-            items, weights = self._items, self._weights
-            if not items:
-                raise IndexError("pop from an empty deque")
-            value = items[-1]
-            self._bytes -= weights[-1]
-            del weights[-1]
-            del items[-1]
-            return value
+        return self._pop(-1)
 
     def insert(self, index: int, value: T) -> None:
         """Put an item before a place.
@@ -143,27 +135,27 @@ class BoundedDeque(BoundedSequence[T]):
         Raises:
             IndexError: It holds `maxlen` items already.
         """
-        self._put(*self._weighed([value]), lambda items, weights: self._add(index, items, weights))
+
+        def put(items: list[T], weights: list[int]) -> None:
+            if items and self._max_items is not None and len(self._items) >= self._max_items:
+                raise IndexError("deque already at its maximum size")
+            for item, weight in zip(items, weights, strict=True):
+                self._weights.insert(index, weight)
+                self._items.insert(index, item)
+
+        self._put([value], [self._weigh(value)], put)
 
     def rotate(self, n: int = 1) -> None:
         """Move so many items from the right end to the left; a negative number the other way."""
         with self._lock:
-            try:
-                self._weights.rotate(n)
-                self._items.rotate(n)
-            except BaseException:
-                self._mend()
-                raise
+            self._weights.rotate(n)
+            self._items.rotate(n)
 
     def reverse(self) -> None:
         """Turn the order around."""
         with self._lock:
-            try:
-                self._weights.reverse()
-                self._items.reverse()
-            except BaseException:
-                self._mend()
-                raise
+            self._weights.reverse()
+            self._items.reverse()
 
     def resize(self, *, maxlen: int | None = KEEP, max_bytes: int | str | None = KEEP) -> None:  # type: ignore[override]  # its bound has another name
         """Change a bound, or lift it with None; what is beyond it is dropped at once.
@@ -177,84 +169,34 @@ class BoundedDeque(BoundedSequence[T]):
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, maxlen={self.maxlen})"
 
-    def _count(self) -> int:
-        return len(self._items)
-
     def _plain(self) -> deque[T]:
         with self._lock:
             return deque(self._items, self._max_items)
 
-    def _comparable(self, other: object) -> deque[T] | None:
-        if isinstance(other, BoundedDeque):
-            return other._plain()  # noqa: SLF001  # one of our own
-        return other if isinstance(other, deque) else None
+    def _pop(self, at: int) -> T:
+        with self._lock:
+            if not self._items:
+                raise IndexError("pop from an empty deque")
+            return self._take_at(at)
 
-    def _empty(self) -> deque[T]:
-        old, fresh, weights = self._items, deque[T](), deque[int]()
-        self._items, self._weights, self._bytes = fresh, weights, 0
-        return old
-
-    def _take_excess(self, gone: list[tuple[Any, ...]]) -> None:
-        items, weights, most_items = self._items, self._weights, self._most_items
-        # As the general one, in a third of the time: a full deque does this at every addition.
-        while self._bytes > self._most_bytes or len(items) > most_items:
-            if self._bytes > self._most_bytes:
-                cause = "bytes"
-            elif self._max_items is None and self._registry.meter is not None:
-                self._most_items = len(items)  # As `_is_lifted`.
-                break
-            else:
-                cause = "items"
-            if not items:
-                break
-            at = -1 if self._is_leftward else 0
-            value = items[at]
-            self._bytes -= weights[at]
-            del weights[at]
-            del items[at]
-            self._dropped[cause] += 1
-            gone.append((value, cause))
-
-    def _take_oldest(self) -> tuple[T] | None:
-        items, weights = self._items, self._weights
-        if not items:
-            return None
-        at = -1 if self._is_leftward else 0
-        value = items[at]
-        self._bytes -= weights[at]
-        del weights[at]
-        del items[at]
-        return (value,)
+    def _take_oldest(self) -> T:
+        return self._take_at(-1 if self._is_leftward else 0)
 
     def _take_at(self, index: int) -> T:
         items, weights = self._items, self._weights
         value = items[index]
         self._bytes -= weights[index]
-        del weights[index]
-        del items[index]
+        del weights[index], items[index]
         return value
 
-    def _extend(self, items: list[T], weights: list[int]) -> None:
-        self._is_leftward = False
-        super()._extend(items, weights)
-
     def _extendleft(self, items: list[T], weights: list[int]) -> None:
-        self._is_leftward = True
-        self._weights.extendleft(weights)
-        self._items.extendleft(items)
+        all_items, all_weights = self._items, self._weights
+        self._is_leftward = self._is_leftward or bool(items)
+        all_weights.extendleft(weights)
+        all_items.extendleft(items)
 
-    def _set(self, index: SupportsIndex, items: list[T], weights: list[int]) -> T:
-        if not items:  # It was refused; what stood there goes all the same.
-            return self._take_at(as_index(index))
-        old = self._items[index]
-        self._bytes -= self._weights[index]
-        self._weights[index] = weights[0]
-        self._items[index] = items[0]
-        return old
-
-    def _add(self, index: int, items: list[T], weights: list[int]) -> None:
-        if items and self._max_items is not None and len(self._items) >= self._max_items:
-            raise IndexError("deque already at its maximum size")
-        for item, weight in zip(items, weights, strict=True):
-            self._weights.insert(index, weight)
-            self._items.insert(index, item)
+    def _mend(self) -> None:
+        for longer, other in ((self._items, self._weights), (self._weights, self._items)):
+            while len(longer) > len(other):
+                longer.pop()
+        self._bytes = sum(self._weights)

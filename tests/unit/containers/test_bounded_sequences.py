@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from membudget.bounded.containers.deque import BoundedDeque
-from membudget.bounded.containers.list import BoundedList
+from membudget.containers.deque import BoundedDeque
+from membudget.containers.list import BoundedList
 from membudget.registry import Registry
 
 FOREVER = float("inf")

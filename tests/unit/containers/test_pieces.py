@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from membudget.bounded.containers.deque import BoundedDeque
-from membudget.bounded.containers.list import BoundedList
-from membudget.bounded.containers.mapping import BoundedDict
-from membudget.bounded.containers.set import BoundedSet
+from membudget.containers.deque import BoundedDeque
+from membudget.containers.list import BoundedList
+from membudget.containers.mapping import BoundedDict
+from membudget.containers.set import BoundedSet
 from membudget.registry import Registry
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock
-from membudget.bounded.containers.metrics import MetricsCollector
-from membudget.bounded.containers.series import LEAST, SAMPLE_BYTES
 from membudget.bounded.sweeper import Sweeper
+from membudget.containers.metrics import MetricsCollector
+from membudget.containers.series import LEAST, SAMPLE_BYTES
 from membudget.core import Holder, Meter, Reclaimer
 from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError

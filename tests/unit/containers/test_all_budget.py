@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from containers_scene import FOREVER, KINDS, Asking, Ticking, made, put, put_many, weights
-from membudget.bounded.containers.bounds import DEFAULT_ITEMS
-from membudget.bounded.containers.held import CLAIM_EVERY
-from membudget.bounded.containers.list import BoundedList
-from membudget.bounded.containers.mapping import BoundedDict
+from membudget.containers.bounds import DEFAULT_ITEMS
+from membudget.containers.list import BoundedList
+from membudget.containers.mapping import BoundedDict
+from membudget.containers.sequence import CLAIM_EVERY
 from membudget.core import Meter
 from membudget.registry import Registry
 
@@ -45,8 +45,9 @@ def test_on_drop_may_use_the_container_and_fail(kind: Any) -> None:
 
     one = made(kind, max_items=3, on_drop=look)
     put_many(one, range(3))
-    with pytest.raises(ZeroDivisionError):
-        put_many(one, range(3, 5))
+    for number in (3, 4):
+        with pytest.raises(ZeroDivisionError):
+            put(one, number)
     assert seen == [3, 3]
     assert list(one) == [2, 3, 4]
     with pytest.raises(ZeroDivisionError):
@@ -132,6 +133,8 @@ def test_a_reclaim_stops_at_its_time(kind: Any) -> None:
 def test_a_reclaim_does_not_wait_beyond_its_time(kind: Any) -> None:
     """Where another thread has the lock."""
     one = made(kind)
+    if not hasattr(one, "_lock"):
+        pytest.skip("a compiled table has none")
     put(one, 1)
     held, done = threading.Event(), threading.Event()
 

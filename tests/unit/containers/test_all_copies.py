@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers_scene import KINDS, made, put, put_many, weights
-from membudget.bounded.containers.deque import BoundedDeque
-from membudget.bounded.containers.list import BoundedList
-from membudget.bounded.containers.mapping import BoundedDict
-from membudget.bounded.containers.set import BoundedSet
+from membudget.containers.deque import BoundedDeque
+from membudget.containers.list import BoundedList
+from membudget.containers.mapping import BoundedDict
+from membudget.containers.set import BoundedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.parametrize("kind", KINDS)
 )
 def test_a_copy_has_the_same_name_bounds_and_items(kind: Any, again: Callable[[Any], Any]) -> None:
     """And is another: what is done to it is not done to the first."""
-    one = made(kind, max_items=5, max_bytes="1KiB", size=len)
+    one = made(kind, max_items=5, max_bytes="8KiB", size=len)
     put_many(one, ["a", "b", "c"])
     other = again(one)
     assert type(other) is kind
     assert other == one
     assert list(other) == list(one)
     assert other.held_bytes() == one.held_bytes()
-    assert (other.name, other.stats().max_items, other.stats().max_bytes) == ("some", 5, 1024)
+    assert (other.name, other.stats().max_items, other.stats().max_bytes) == ("some", 5, 8192)
     put_many(other, ["d", "e", "f"])
     assert (len(one), len(other)) == (3, 5)
 
