@@ -246,7 +246,8 @@ table_set_bounds(Table *table, PyObject *const *arguments, Py_ssize_t count)
         return NULL;
     }
     LOCKED(table, {
-        table->max_bytes = bytes, table->max_entries = entries;
+        table->max_bytes = bytes;
+        table->max_entries = entries;
         table->kept_entries = 0;
     });
     Py_RETURN_NONE;

@@ -14,8 +14,7 @@ from typing import Any
 
 from membudget import start
 from membudget.core import Severity
-from membudget.sinks.combine import merged
-from membudget.sinks.log import stderr_sink
+from membudget.sinks.log import merged, stderr_sink
 
 _KEYS = 2_000_000
 _GROWS_OVER = 0.6

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from membudget.cli.checkup.finding import Finding, note, ok, warning
 from membudget.errors import ControlError
-from membudget.host.folder import claim_folder
+from membudget.host.identity import claim_folder
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 
