@@ -123,19 +123,15 @@ class LeakResult(Record):
     @property
     def blocks_per_call(self) -> float:
         """Live blocks each call left, by the last series."""
-        return _each(self.series, [sum(one.blocks) for one in self.series])
+        return self._each(self.series[-1].blocks)
 
     @property
     def malloc_per_call(self) -> float:
         """Bytes each call left in malloc, by the last series."""
-        return _each(self.series, [sum(one.malloc or ()) for one in self.series])
+        return self._each(self.series[-1].malloc or ())
 
-
-def _each(series: tuple[Series, ...], sums: list[int]) -> float:
-    if not series or not series[-1].blocks:
-        return 0.0
-    last = series[-1]
-    return sums[-1] / (last.calls * len(last.blocks))
+    def _each(self, deltas: tuple[int, ...]) -> float:
+        return sum(deltas) / (self.series[-1].calls * max(1, len(deltas)))
 
 
 def explain(result: LeakResult) -> str:
@@ -231,6 +227,5 @@ def cost_in_words(result: LeakResult) -> str:
 def as_json_value(result: LeakResult) -> dict[str, Any]:
     """The result as plain values, for `json`."""
     told: dict[str, Any] = plain(result)
-    told["blocks_per_call"] = result.blocks_per_call
-    told["malloc_per_call"] = result.malloc_per_call
-    return told
+    each = {"blocks_per_call": result.blocks_per_call, "malloc_per_call": result.malloc_per_call}
+    return told | each
