@@ -116,7 +116,7 @@ def _checked(result: LeakResult) -> LeakResult:
 
 
 class _WithoutEarlierLogs(partial):  # type: ignore[type-arg]
-    """The same, with `caplog` empty at each call, as the test expects it."""
+    """A call that finds `caplog` empty each time, as the test expects it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forget_logs()
@@ -128,13 +128,13 @@ def _repeated(
 ) -> Callable[..., Any]:
     name = item.nodeid.partition("::")[2].replace("::", ".") or item.name
     reads_logs = "caplog" in getattr(item, "fixturenames", ())
-    function = _WithoutEarlierLogs(original) if reads_logs else original
+    call_of = _WithoutEarlierLogs if reads_logs else partial
     if is_coroutine_function(original):
 
         @wraps(original)
         async def awaited(*args: Any, **kwargs: Any) -> None:
             with Surroundings(item.config) as between:
-                call = partial(function, *args, **kwargs)
+                call = call_of(original, *args, **kwargs)
                 found.append(await check_leaks_async(call, between=between, name=name, **options))
 
         return awaited
@@ -142,7 +142,7 @@ def _repeated(
     @wraps(original)
     def called(*args: Any, **kwargs: Any) -> None:
         with Surroundings(item.config) as between:
-            call = partial(function, *args, **kwargs)
+            call = call_of(original, *args, **kwargs)
             found.append(check_leaks(call, between=between, name=name, **options))
 
     return called

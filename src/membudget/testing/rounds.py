@@ -74,7 +74,8 @@ def check_leaks(
         ConfigError: A number is not above zero, or the function is a generator function.
         Exception: What the function raises, with a note of which call it was.
     """
-    asked, call = _asked(rounds, warmup, calls, seconds), partial(function, *args)
+    asked = _asked(rounds, warmup, calls, seconds)
+    call = partial(function, *args) if args else function
     run = _run(_course(asked, name or name_of(function), between, call), call)
     if is_coroutine_function(function):
         import asyncio  # only a program with coroutines needs it
@@ -102,7 +103,7 @@ async def check_leaks_async(
 ) -> LeakResult:
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
     asked = _asked(rounds, warmup, calls, seconds)
-    call = partial(function, *args)
+    call = partial(function, *args) if args else function
     return await _run(_course(asked, name or name_of(function), between, call), call)
 
 
@@ -147,7 +148,7 @@ def _check_kind(function: object) -> None:
         )
 
 
-async def _run(plan: Generator[int, None, LeakResult], call: partial[Any]) -> LeakResult:
+async def _run(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) -> LeakResult:
     number, is_async = 0, is_coroutine_function(call)
     try:
         while True:
