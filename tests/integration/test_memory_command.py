@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from commands import Result, clean_environment, membudget
+from commands import Result, clean_environment, membudget, ready_process
+from membudget.host.slot import living
 from waiting import eventually
 
 if TYPE_CHECKING:
@@ -66,21 +67,12 @@ def running(
 ) -> Iterator[Program]:
     """The program, ready and with a slot."""
     environment = {"MEMBUDGET_AGENT_DIRECTORY": str(folder / "meet"), **extra}
-    command = [sys.executable, "-m", "membudget", "run", *options, "--"]
-    with subprocess.Popen(
-        [*command, sys.executable, "-c", textwrap.dedent(text), str(ballast)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(environment),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        program = Program(process, environment)
+    command = [sys.executable, "-m", "membudget", "run", *options, "--", sys.executable, "-c"]
+    words = (*command, textwrap.dedent(text), str(ballast))
+    with ready_process(*words, environment=environment, errors=subprocess.PIPE) as process:
         eventually(lambda: list((folder / "meet").glob(f"*-{process.pid}-*.sock")))
-        yield program
-        process.kill()
+        eventually(lambda: living(str(folder / "meet")))  # The first figures come later.
+        yield Program(process, environment)
 
 
 def test_a_process_is_found_and_told_in_one_line(tmp_path: Path) -> None:
@@ -99,17 +91,9 @@ def test_a_process_is_found_and_told_in_one_line(tmp_path: Path) -> None:
 
 def test_a_budget_is_found_and_answers_as_soon_as_it_has_started(tmp_path: Path) -> None:
     """With the limit that only the process itself knows; nobody has to wait a second."""
-    text = "import membudget; b = membudget.start('2GiB'); print('up', flush=True); input()"
+    text = "import membudget; b = membudget.start('2GiB'); print('ready', flush=True); input()"
     environment = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path / "meet")}
-    with subprocess.Popen(
-        [sys.executable, "-c", text],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environment(environment),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
+    with ready_process(sys.executable, "-c", text, environment=environment) as process:
         told = membudget("memory", "-v", "--pid", str(process.pid), environment=environment)
         process.communicate("\n")
     assert (told.returncode, told.stderr) == (0, "")
