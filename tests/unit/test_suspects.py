@@ -8,9 +8,10 @@ import pytest
 
 from fakes import FakeClock
 from membudget.core import PartSample, Sample
+from membudget.core.native import in_one_go
 from membudget.heap.census import Census
 from membudget.heap.freed import Garbage
-from membudget.inspection.suspects import Suspects, growing_parts
+from membudget.inspection.suspects import Suspects, gathering
 from membudget.leaks.records import Confidence
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def sampled(wall: float, items: int, began: float = 0.0, **bounds: Any) -> Sampl
 def test_a_part_without_a_bound_may_be_accused_by_its_growth() -> None:
     """Its items and bytes over the hours, of this process alone."""
     samples = [sampled(0.0, 900, began=-1.0), *(sampled(3600.0 * at, at * 10) for at in (1, 2, 3))]
-    (part,) = growing_parts(samples)
+    (part,) = in_one_go(gathering(samples))
     assert (part.name, part.kind) == ("book", "watched dict")
     assert part.items == (10.0, 20.0, 30.0)
     assert part.bytes == (1000.0, 2000.0, 3000.0)
@@ -246,7 +247,7 @@ def test_a_part_without_a_bound_may_be_accused_by_its_growth() -> None:
 @pytest.mark.parametrize("samples", [[], [sampled(3600.0, 5, most_items=10)]])
 def test_a_part_with_a_bound_has_told_where_it_ends(samples: Sequence[Sample]) -> None:
     """It explains its growth itself."""
-    assert growing_parts(samples) == []
+    assert in_one_go(gathering(samples)) == []
 
 
 def test_looks_are_dated_by_the_clock_of_the_samples_where_there_is_one(

@@ -36,7 +36,7 @@ def pieces_of(table: Table[Any, Any]) -> Iterator[list[Any]]:
 
 
 def _of_the_plain(table: Table[Any, Any]) -> Iterator[list[Any]]:
-    from membudget.heap.cursor import Cursor  # whoever looks has it
+    from membudget.heap.walk import Cursor  # whoever looks has it
 
     cursor = Cursor(table._contents.index, dict)  # noqa: SLF001  # of the same room
     while (found := cursor.read(PIECE)) is not None:

@@ -13,9 +13,8 @@ from weakref import ref
 from membudget.bounded.governed import Governed
 from membudget.bounded.looking import PIECE, pieces_of
 from membudget.heap import raw
-from membudget.heap.attributes import AttributeNames
-from membudget.heap.cursor import Cursor
-from membudget.heap.walk import Several
+from membudget.heap.owner import AttributeNames
+from membudget.heap.walk import Cursor, Several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,19 +1,134 @@
-"""How many bytes an item of a container holds, guessed from its newest ones.
+"""The newest items of a container, in words that give little away.
 
-The sizer of `membudget.sizing` weighs exactly; here a few items are walked for some hundred objects
-each, which is near enough to rank suspects. What most of them share belongs to none.
+Nothing foreign is asked for its `repr`: builtins of few bytes are shown shortened, all else by its
+type. Values can be anybody's data, so texts are shown with their digits hidden, and what looks like
+an address or a long token only by its length. `redact` replaces that.
+
+How many bytes an item holds is guessed from the newest ones. The sizer of `membudget.sizing` weighs
+exactly; here a few items are walked for some hundred objects each, which is near enough to rank
+suspects. What most of them share belongs to none.
 """
 
 from __future__ import annotations
 
-import functools
-from gc import get_referents
+from collections import OrderedDict, deque
+from itertools import islice
 from sys import getrefcount, getsizeof
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from membudget.heap import raw
-from membudget.heap.newest import newest_items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LONGEST = 60
+"""Characters of one item's text."""
+
+_LETTERS = 24
+"""Characters of a str that are shown."""
+
+_TOKEN = 20
+"""Letters and digits in a row that make a token."""
+
+_FEW = 4
+"""Items of a container that are told."""
+
+
+def hidden(text: str) -> str:
+    """A text with digits as #; one that looks like an address or a token only by its length."""
+    run = longest = 0
+    for letter in text:
+        run = run + 1 if letter.isalnum() else 0
+        longest = max(longest, run)
+    if "@" in text or longest >= _TOKEN:
+        return f"<{len(text)} characters>"
+    return "".join("#" if letter.isdigit() else letter for letter in text)
+
+
+def short(value: object, redact: Callable[[str], str] | None = None, deep: int = 1) -> str:
+    """A value in at most 60 characters, without running foreign code. Cost: some microseconds.
+
+    Args:
+        value: Anything.
+        redact: What each text of the program's is passed through; by default `hidden`.
+        deep: How many containers are opened.
+    """
+    told = _short(value, redact or hidden, deep)
+    return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"
+
+
+def _short(value: object, redact: Callable[[str], str], deep: int) -> str:  # noqa: PLR0911  # one a kind
+    kind = type(value)
+    if kind is str:
+        return _text(value, redact)  # type: ignore[arg-type]
+    if raw.is_one_of(kind, (int, float, complex)):
+        return _number(value, redact)
+    if value is None or kind is bool:
+        return str(value)
+    if raw.is_one_of(kind, (bytes, bytearray)):
+        return f"<{kind.__name__} of {len(value)}>"  # type: ignore[arg-type]
+    builtin = raw.container_of(kind)
+    if builtin is None:
+        return f"<{raw.type_name(kind)}>"
+    length = raw.LENGTHS[builtin](value)
+    name = raw.type_name(kind)
+    if not deep or kind is not builtin or length == 0:
+        return f"<{name} of {length}>"
+    inner = [_short(one, redact, deep - 1) for one in _some(builtin.__iter__(value), _FEW)]  # type: ignore[attr-defined]
+    more = ", …" if length > len(inner) else ""
+    return f"{name}({', '.join(inner)}{more})"
+
+
+def _text(value: str, redact: Callable[[str], str]) -> str:
+    if len(value) > _LETTERS:
+        return f"<str of {len(value)}: {redact(value[:_LETTERS])}…>"
+    return repr(redact(value))
+
+
+def _number(value: object, redact: Callable[[str], str]) -> str:
+    if type(value) is int and value.bit_length() > 64:  # noqa: PLR2004  # a long one may take long
+        return f"<int of {value.bit_length()} bits>"
+    return str(value) if redact is hidden else redact(str(value))
+
+
+def _some(items: Iterator[Any], most: int) -> list[Any]:
+    try:
+        return list(islice(items, most))
+    except RuntimeError:  # Changed meanwhile by another thread.
+        return []
+
+
+def newest_items(container: Any, most: int = 1) -> list[Any]:
+    """The items put into a container last; a set has no order, so any. Cost: 1 µs.
+
+    Args:
+        container: One of the builtin containers, or of a type that derives from one.
+        most: How many at most; a dict's values.
+    """
+    builtin = raw.container_of(type(container))
+    if builtin is None:
+        return []
+    if builtin in (list, tuple):
+        return list(builtin.__getitem__(container, slice(-most, None)))[::-1]
+    if builtin is dict:
+        # Not by key: a look-up would call the key's own hash and comparison.
+        return _some(reversed(dict.values(container)), most)
+    if builtin is deque:
+        return _some(deque.__reversed__(container), most)
+    return _some(builtin.__iter__(container), most)  # type: ignore[attr-defined]
+
+
+def newest(container: Any, redact: Callable[[str], str] | None = None) -> str:
+    """The type and shortened text of a container's newest item; a dict's with its key."""
+    items = newest_items(container)
+    if not items:
+        return ""
+    if raw.container_of(type(container)) is dict:
+        key = next(reversed(dict.keys(container)), None)
+        return f"{short(key, redact)}: {short(items[0], redact)}"
+    return short(items[0], redact)
+
 
 _SAMPLED = 8
 """Items of a container that are walked."""
@@ -24,16 +139,11 @@ _MOST = 300
 _MOST_ALONE = 10
 """The same where there is no other to compare with."""
 
-_CACHE = functools._lru_cache_wrapper  # noqa: SLF001  # the type that lru_cache makes
-
 _LONG = 32
 """Items of a container in it that are walked, and stand for the rest."""
 
 _HEADER = 16
 """Bytes in front of each object that can refer to others."""
-
-_INLINE = 16
-"""Bytes of an object's attribute table that it shares with its class, and for each value 8."""
 
 _ALONE = 3
 """References to what only one object holds, as counted from a list: that one's, and two more."""
@@ -75,6 +185,21 @@ def item_bytes(container: Any) -> float | None:
     return mean_bytes(items) + place
 
 
+def entry_bytes(cache: Any) -> float | None:
+    """Bytes of one entry of a cache of functools, its key and what that keeps included.
+
+    None where it cannot be told.
+    """
+    if raw.is_heavy(cache):
+        return None
+    entries, found = raw.cache_sizes(cache)[0], list[Any]()
+    for one in raw.referents(cache):
+        if raw.is_one_of(type(one), (dict, OrderedDict)) and dict.__len__(one) == entries:
+            keys = _some(reversed(dict.keys(one)), _SAMPLED)
+            found = list(zip(keys, newest_items(one, _SAMPLED), strict=False))
+    return mean_bytes(found) if found else None
+
+
 def mean_bytes(values: list[Any]) -> float:
     """The mean bytes of some objects and what they reach without the rest of the program.
 
@@ -110,7 +235,7 @@ def exclusive_bytes(value: Any) -> float:
     while waiting and looked_at < _MOST:
         one, weight = waiting.pop()
         if raw.container_of(type(one)) is None or (count := _length(one) or 0) <= _LONG:
-            parts = [] if type(one) is _CACHE else raw.referents(one)
+            parts = [] if type(one) is raw.CACHE else raw.referents(one)
         else:
             parts, weight = newest_items(one, _LONG), weight * count / _LONG
         is_plain = one is not value and raw.is_one_of(type(one), _PLAIN)
@@ -142,13 +267,13 @@ def _reached(value: Any, most: int) -> list[tuple[Any, float]]:
             below: list[Any] = [one.__closure__, one.__defaults__]
         elif issubclass(kind, _SHARED) or raw.is_ours(kind) or not raw.refers(kind):
             continue
-        elif kind is _CACHE and _CACHE.cache_info(one).currsize > _MOST:
+        elif kind is raw.CACHE and raw.cache_sizes(one)[0] > _MOST:
             continue  # A bounded one would list all of its entries.
         elif (count := _length(one)) is not None and count > _LONG:
             below = newest_items(one, _LONG)
             weight *= count / _LONG
         else:
-            below = get_referents(one)
+            below = raw.referents(one)
         for each in below:
             if len(found) >= most:
                 break

@@ -5,15 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from membudget.errors import ProbeError
 from membudget.probes.allocator import trim
 from membudget.probes.kernel_files import status_bytes
 from membudget.probes.process import process_probe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _EVERY = 0.005
 """Seconds between samples where the kernel keeps no peak that can be set back."""
@@ -22,7 +19,7 @@ _RESET_PEAK = b"5"
 """Written to /proc/self/clear_refs, sets VmHWM to what is resident now (Linux 4.0, proc(5))."""
 
 
-class Holding:
+class HighMark:
     """The peak of this process above its start, as a context manager.
 
     On Linux it is the kernel's own high-water mark of resident memory, set back at the start; so no
@@ -44,42 +41,32 @@ class Holding:
     def __init__(self) -> None:
         self.peak = self.end = 0
         self.means = "the kernel's high-water mark"
-        self._finish: Callable[[], None] = self._finish_by_mark
+        self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         gc.collect()
         trim()
-        if not _reset_mark():
-            self.means = f"sampled every {_EVERY * 1000:g} ms"
-            self._finish = _Sampled(self).finish
+        if _reset_mark():
+            self._start, self._files = _resident()
             return self
-        self._start, self._files = _resident()
+        self.means = f"sampled every {_EVERY * 1000:g} ms"
+        self._probe, self._over = process_probe(), threading.Event()
+        self._start = self._probe().used
+        self._sampler = threading.Thread(target=self._sample, name="membudget-peak", daemon=True)
+        self._sampler.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._finish()
-
-    def _finish_by_mark(self) -> None:
+        if self._sampler is not None:
+            self._over.set()
+            self._sampler.join()
+            self._look()
+            self._probe.close()
+            return
         resident, files = _resident()
         mapped = max(0, files - self._files)
         self.peak = max(0, _mark() - self._start - mapped)
         self.end = max(0, resident - self._start - mapped)
-
-
-class _Sampled:
-    def __init__(self, holding: Holding) -> None:
-        self._holding = holding
-        self._probe = process_probe()
-        self._start = self._probe().used
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="membudget-holding", daemon=True)
-        self._thread.start()
-
-    def finish(self) -> None:
-        self._over.set()
-        self._thread.join()
-        self._look()
-        self._probe.close()
 
     def _sample(self) -> None:
         while not self._over.wait(_EVERY):
@@ -89,9 +76,8 @@ class _Sampled:
                 return  # Nothing to read any more; the end will say so.
 
     def _look(self) -> None:
-        more = max(0, self._probe().used - self._start)
-        self._holding.end = more
-        self._holding.peak = max(self._holding.peak, more)
+        self.end = max(0, self._probe().used - self._start)
+        self.peak = max(self.peak, self.end)
 
 
 def _reset_mark() -> bool:

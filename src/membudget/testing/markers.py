@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import warnings
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from membudget.errors import ConfigError
-from membudget.testing.holding import Holding
 from membudget.testing.leftovers import has_loop
-from membudget.testing.rounds import (
-    check_leaks,
-    check_leaks_async,
-    is_coroutine_function,
-)
-from membudget.testing.surroundings import Surroundings, forget_logs
-from membudget.testing.words import explain
+from membudget.testing.peak import HighMark
+from membudget.testing.result import explain
+from membudget.testing.rounds import check_leaks, check_leaks_async, is_coroutine_function
 from membudget.units import as_bytes, human_bytes
 
 if TYPE_CHECKING:
@@ -36,13 +34,13 @@ def run_within(item: Any, mark: Any, run: Callable[[], None]) -> None:
     if len(mark.args) != 1 or mark.kwargs:
         _fail(f"membudget{mark.args} does not say how much: write membudget('64MiB')")
     most = _size(mark.args[0])
-    with Holding() as holding:
+    with HighMark() as high:
         run()
-    if holding.peak > most:
+    if high.peak > most:
         _fail(
-            f"{item.name} held {human_bytes(holding.peak)} more than at its start, and may hold "
+            f"{item.name} held {human_bytes(high.peak)} more than at its start, and may hold "
             f"{human_bytes(most)}\n"
-            f"  at its end {human_bytes(holding.end)} of it were left ({holding.means})"
+            f"  at its end {human_bytes(high.end)} of it were left ({high.means})"
         )
 
 
@@ -117,23 +115,12 @@ def _checked(result: LeakResult) -> LeakResult:
     return result
 
 
-def _without_earlier_logs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, with `caplog` empty at each call, as the test expects it."""
-    if is_coroutine_function(function):
+class _WithoutEarlierLogs(partial):  # type: ignore[type-arg]
+    """A call that finds `caplog` empty each time, as the test expects it."""
 
-        @wraps(function)
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            forget_logs()
-            return await function(*args, **kwargs)
-
-        return awaited
-
-    @wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forget_logs()
-        return function(*args, **kwargs)
-
-    return called
+        return super().__call__(*args, **kwargs)
 
 
 def _repeated(
@@ -141,13 +128,13 @@ def _repeated(
 ) -> Callable[..., Any]:
     name = item.nodeid.partition("::")[2].replace("::", ".") or item.name
     reads_logs = "caplog" in getattr(item, "fixturenames", ())
-    function = _without_earlier_logs(original) if reads_logs else original
+    call_of = _WithoutEarlierLogs if reads_logs else partial
     if is_coroutine_function(original):
 
         @wraps(original)
         async def awaited(*args: Any, **kwargs: Any) -> None:
             with Surroundings(item.config) as between:
-                call = partial(function, *args, **kwargs)
+                call = call_of(original, *args, **kwargs)
                 found.append(await check_leaks_async(call, between=between, name=name, **options))
 
         return awaited
@@ -155,7 +142,7 @@ def _repeated(
     @wraps(original)
     def called(*args: Any, **kwargs: Any) -> None:
         with Surroundings(item.config) as between:
-            call = partial(function, *args, **kwargs)
+            call = call_of(original, *args, **kwargs)
             found.append(check_leaks(call, between=between, name=name, **options))
 
     return called
@@ -181,8 +168,6 @@ def _options(item: Any, mark: Any) -> dict[str, Any]:
 
 def _test_case(item: Any) -> Any:
     """The unittest.TestCase that a test belongs to, or None."""
-    import sys
-
     unittest = sys.modules.get("unittest")
     instance = getattr(item, "instance", None)
     is_one = unittest is not None and isinstance(instance, unittest.TestCase)
@@ -194,3 +179,57 @@ def _fail(message: str) -> NoReturn:
     import pytest  # there, since it runs the test
 
     pytest.fail(message, pytrace=False)
+
+
+class Surroundings:
+    """Keeps what pytest keeps of each call small while a check runs: logs, output, warnings.
+
+    Of a hundred thousand calls it would keep as much a hundred thousand times, which grows and is
+    no leak of the program's. A context manager that gives what to call between the rounds.
+    What was printed before and at the first call stays, as do its warnings; of the others only what
+    came after the last round does.
+
+    Args:
+        config: pytest's configuration.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self._capture = config.pluginmanager.getplugin("capturemanager")
+        self._output: tuple[str, str] | None = None
+        self._catching = warnings.catch_warnings(record=True)
+        self._warned: list[warnings.WarningMessage] | None = None
+
+    def __enter__(self) -> Callable[[], None]:
+        return self.forget
+
+    def __exit__(self, *_: object) -> None:
+        if self._warned is not None:
+            self._catching.__exit__(None, None, None)
+        for stream, text in zip((sys.stdout, sys.stderr), self._output or (), strict=False):
+            stream.write(text)
+
+    def forget(self) -> None:
+        """Let go of what the last calls brought."""
+        forget_logs()
+        self._forget_output()
+        if self._warned is None:
+            self._warned = self._catching.__enter__()
+        elif self._warned:
+            self._warned.clear()
+
+    def _forget_output(self) -> None:
+        if self._capture is None or not self._capture.is_globally_capturing():
+            return
+        sys.stdout.flush()
+        sys.stderr.flush()
+        found = self._capture.read_global_capture()
+        if self._output is None:
+            self._output = found.out, found.err
+
+
+def forget_logs() -> None:
+    """Empty the handlers by which pytest keeps log records."""
+    for handler in logging.getLogger().handlers:
+        # By name: the class is pytest's own affair.
+        if type(handler).__name__ == "LogCaptureHandler":
+            handler.clear()  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from membudget.heap.drawing import WIDTH, svg
+from membudget.report.chain import WIDTH, svg
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
