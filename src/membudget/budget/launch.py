@@ -9,7 +9,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from membudget.budget.reexec import LAUNCHED, keep_through_exec
+from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
 from membudget.core import FloorFound, PressureChanged, Severity, Started, Stopped
 from membudget.errors import MembudgetError
 from membudget.sinks.condensed import Condensed
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 _HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
 
 _FIGURE = re.compile(r"\d[\d.]*")
-
-TREE = "MEMBUDGET_LAUNCH_TREE"
-"""Where all that is launched together notes what was told: see `host.told`."""
 
 _SHARED = ("cgroup", "system")
 """How the sources begin that several processes have in common."""
@@ -156,6 +153,6 @@ def _unbind(environ: Mapping[str, str]) -> None:
 
     if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
         return
-    from membudget.brake.children import restore_launch_limit  # where there is a brake
+    from membudget.brake.limit import restore_launch_limit  # where there is a brake
 
     restore_launch_limit(environ)

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from fakes import MIB, FakeClock, Recorder
 from membudget.brake.brake import EASED, GIVE_BACK_EVERY, NEAR, SETTLED, Brake
-from membudget.brake.children import (
+from membudget.brake.children import Children
+from membudget.brake.limit import (
     LAUNCH_DATA_LIMIT,
-    Children,
+    STEP,
+    OwnLimit,
     note_launch_limit,
     restore_launch_limit,
 )
-from membudget.brake.limit import STEP, OwnLimit
 from membudget.brake.room import (
     NEVER_TOUCHED_SHARE,
     Libraries,
