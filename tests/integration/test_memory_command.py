@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 AS_NOBODY = """
     import os, sys
-    import difflib, json, membudget.cli, membudget.cli.memory  # before they are out of reach
+    # Before they are out of reach:
+    import difflib, json, membudget.cli.commands, membudget.cli.memory
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
     sys.argv[0] = "membudget"
     membudget.cli.main()

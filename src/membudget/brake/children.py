@@ -8,15 +8,14 @@ children of multiprocessing's spawn and forkserver) is found among the children,
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING
 
 from membudget.brake.limit import least
-from membudget.probes.kernel_files import read_whole
+from membudget.probes.kernel_files import children_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from membudget.brake.limit import DataLimits
 
@@ -73,10 +72,3 @@ class Children:
                 self._limits.set(least(old, hard), hard, pid)
                 for grandchild in children_of(pid, self._proc):
                     self._release(grandchild, ours, old)
-
-
-def children_of(pid: int | str, proc: str = "/proc") -> Iterator[int]:
-    """The children of all threads of a process; none where the kernel does not list them."""
-    folder = f"{proc}/{pid}/task"
-    for thread in os.listdir(folder):
-        yield from map(int, (read_whole(f"{folder}/{thread}/children") or b"").split())

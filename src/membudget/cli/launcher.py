@@ -31,8 +31,6 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 SHIM = os.path.join(os.path.dirname(_HERE), "_shim")
 SUPERVISOR = os.path.join(_HERE, "restart")
 
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
-
 MALLOC = {"MALLOC_ARENA_MAX": "2"}
 """What --malloc sets for glibc: two arenas at most, instead of eight a core.
 
@@ -283,6 +281,8 @@ def _check_room(limit: int | None) -> None:
 def _find(name: str) -> str:
     path = which(name)
     if path is None:
+        from membudget.cli.restart.deaths import NOT_EXECUTABLE, NOT_FOUND  # most are there
+
         is_there = os.path.exists(name)
         what = "cannot be executed" if is_there else "was not found"
         advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
@@ -300,6 +300,8 @@ def _execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> N
     try:
         os.execve(path, argv, environment)  # noqa: S606  # running what was asked for is the job
     except OSError as error:
+        from membudget.cli.restart.deaths import NOT_EXECUTABLE  # most are executed
+
         _tell(f"command {argv[0]!r} did not start: {error.strerror}")
         sys.exit(NOT_EXECUTABLE)
 

@@ -9,7 +9,6 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from membudget.brake.children import children_of
 from membudget.budget.interpreter import closed_by, flags_of, is_python
 from membudget.budget.launch import helper_of
 from membudget.budget.reexec import LAUNCHED
@@ -23,7 +22,7 @@ from membudget.host.folder import claim_folder
 from membudget.host.identity import identity_of
 from membudget.host.slot import living
 from membudget.ownership import default_folder
-from membudget.probes.kernel_files import read_whole
+from membudget.probes.kernel_files import children_of, read_whole
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
