@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CAREFUL: int = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -34,6 +34,9 @@ WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 PRIVATE = 0o600
+
+_STANDARD = 2
+"""The last of the numbers of standard streams."""
 
 Identity: TypeAlias = "tuple[int, int] | None"
 """Device and number of a file, or None where there is none."""
@@ -63,6 +66,42 @@ def default_folder(uid: int | None = None) -> str:
     return "/run/membudget" if uid == 0 else f"/tmp/membudget-{uid}"  # noqa: S108  # checked where it is used
 
 
+def kept(descriptor: int) -> int:
+    """The same file under a number that is not one of the program's standard streams.
+
+    A program that was started without them prints to whatever is opened next: what is ours, and
+    open while it runs, is none of that.
+
+    Raises:
+        OSError: There is no other number; the descriptor is closed.
+    """
+    if descriptor > _STANDARD or os.name == "nt":
+        return descriptor
+    import fcntl  # only where one of them is closed
+
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def standard_taken() -> Iterator[None]:
+    """While it lasts, nothing that is opened gets the number of a standard stream.
+
+    For what opens by itself, as a mapping duplicates its descriptor; takes 10 µs.
+    """
+    taken = []
+    try:
+        while (number := os.open(os.devnull, os.O_RDWR | CAREFUL)) <= _STANDARD:
+            taken.append(number)
+        os.close(number)
+        yield
+    finally:
+        for number in taken:
+            os.close(number)
+
+
 def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
     """A descriptor of a regular file, whoever's it is; nothing else is opened, or waited for.
 
@@ -80,7 +119,7 @@ def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = No
     with contextlib.suppress(FileNotFoundError):
         _check_regular(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
     try:
-        descriptor = os.open(name, flags | CAREFUL, PRIVATE, dir_fd=folder)
+        descriptor = kept(os.open(name, flags | CAREFUL, PRIVATE, dir_fd=folder))
     except OSError as error:
         if error.errno in _LEADS_ELSEWHERE:
             raise _refused(path, "is no plain file") from error
@@ -180,7 +219,7 @@ def write_whole(
             os.close(open_own(f"{path}.part", begins=begins, others=others, folder=folder))
             os.unlink(part, dir_fd=folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL
-        descriptor = os.open(part, flags, PRIVATE if is_private else 0o666, dir_fd=folder)
+        descriptor = kept(os.open(part, flags, PRIVATE if is_private else 0o666, dir_fd=folder))
         try:
             with open(descriptor, "wb") as file:
                 file.write(text)
@@ -262,7 +301,7 @@ def open_folder(path: str, advice: str) -> int:
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
-        return os.open(path, os.O_RDONLY | _FOLDER | CAREFUL)
+        return kept(os.open(path, os.O_RDONLY | _FOLDER | CAREFUL))
     except OSError as error:
         raise ConfigError(f"folder {path} {_why_no_folder(path, error)}: {advice}") from error
 

@@ -165,14 +165,13 @@ def pressed() -> dict[str, Any]:
                 nonlocal most, given
                 most, given = max(most, private_bytes()), sum(gave_back(told))
                 is_enough = given > MIB or len(ballast) * MIB > limit // 3
-                if not is_enough and budget.pressure.used < 0.9 * limit:
+                # To between the marks of CRITICAL and EMERGENCY, whatever the last step saw.
+                if not is_enough and private_bytes() < 0.92 * limit:
                     ballast.append(b"x" * MIB)
-                return given > MIB or (is_enough and budget.pressure.used < 0.9 * limit)
+                return given > MIB
 
             has_given = is_soon(has_given_back)
-            has_fallen = is_soon(
-                lambda: private_bytes() < most - limit // 10 or budget.pressure.used < 0.9 * limit
-            )
+            has_fallen = is_soon(lambda: private_bytes() < most - limit // 10)
             least, entries = private_bytes(), [len(cache) for cache in caches]
             asking.sets_too, hits_then = True, asking.hits
             goes_on = is_soon(lambda: asking.hits > hits_then + 1000)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from commands import membudget
-from membudget.settings.schema import schema
+from membudget.settings.file import schema
 from membudget.settings.table import SETTINGS
 
 if TYPE_CHECKING:

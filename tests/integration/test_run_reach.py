@@ -162,6 +162,18 @@ def test_what_can_be_reached_is_not_refused(option: str, python: str) -> None:
             assert (result.returncode, result.stdout) == (0, "1\n"), result.stderr
 
 
+def test_a_strict_budget_that_cannot_be_kept_is_no_start(tmp_path: Path) -> None:
+    """What is told elsewhere ends it: the mark, the limit that was found, and what to do."""
+    config = tmp_path / "budget.toml"
+    config.write_text('[memory.thresholds]\nwarning = "50GiB"\n')
+    words = ["sh", "-c", f"ulimit -v 4000000; exec {sys.executable} -c 'print(1)'"]
+    for strict, code, out in (("false", 0, "1\n"), ("true", 64, "")):
+        options = ("--config", str(config), "--set", f"strict={strict}")
+        result = membudget("run", *options, "--", *words)
+        assert (result.returncode, result.stdout) == (code, out), result.stderr
+        assert "critical=90% is below warning=50GiB; raise critical" in result.stderr
+
+
 def test_a_supervised_program_without_a_budget_is_not_started_again(python: str) -> None:
     """64 is wrong usage, which another attempt does not mend."""
     options = ("--no-lend", "--require", "--restart")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
-from membudget.core import Meter, Reclaimed, Rung
+from membudget.core import Level, Meter, Pressure, Reclaimed, Reclaimer, Rung
 from membudget.errors import ConfigError, ProbeError
 from membudget.governor.floor import Floor
 from membudget.governor.ladder import SETTLE, Ladder
@@ -23,7 +23,7 @@ from membudget.probes.process import process_probe
 from membudget.reclaimers.allocators import Allocators
 from membudget.reclaimers.callback import Callback
 from membudget.reclaimers.collect import FULL, Collect, CollectAbove
-from membudget.reclaimers.combine import LONGEST_PAUSE, Pause, backing_off, throttled
+from membudget.reclaimers.combine import LONGEST_PAUSE, Pause, at_rung, backing_off, throttled
 from membudget.reclaimers.trim import FIRST_PAUSE, RISE, Later, Trim
 from membudget.reclaimers.trim import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
 from membudget.registry import Registry
@@ -276,18 +276,26 @@ def test_an_allocator_that_holds_nothing_is_not_asked() -> None:
     assert ask(memory.trim()) is None
 
 
-def test_the_ladder_does_not_pause_what_paces_itself() -> None:
+@pytest.mark.parametrize("seen", ["as it is", "throttled", "at a rung"])
+def test_the_ladder_does_not_pause_what_paces_itself(seen: str) -> None:
     """A trim in vain, twice, would keep the next one waiting though it pays."""
     clock, registry = FakeClock(), Registry()
     memory, teller = FakeAllocator(clock, free=200 * MIB), Teller([], clock)
     meter = Meter(lambda: memory.used, registry.held_bytes)
-    late = Later(memory.trim(), Rung.EMERGENCY)
+    late: Reclaimer = Later(memory.trim(), Rung.EMERGENCY)
+    if seen == "throttled":
+        late = throttled(late, 1.0, clock=clock)
+    elif seen == "at a rung":
+        late = at_rung(late, Rung.EMERGENCY)
     ladder = Ladder([late], registry, meter, teller, floor=Floor(SETTLE), clock=clock)
-    for _ in range(20):
-        assert ladder.ask(Rung.EMERGENCY) == 0
-        clock.advance(30)
+    pressed = Pressure(level=Level.EMERGENCY, limit=400 * MIB, excess=200 * MIB)
+    for _ in range(5):
+        assert ladder.relieve(pressed) == 0
+        clock.advance(3600)
+    assert ladder.relieve(pressed) == 0
+    clock.advance(1)
     memory.free, memory.returnable = 300 * MIB, 100 * MIB
-    assert ladder.ask(Rung.EMERGENCY) == 100 * MIB
+    assert ladder.relieve(pressed) == 100 * MIB
 
 
 def test_a_throttled_reclaimer_is_left_alone_even_when_it_failed() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from membudget.core import Marks
 from membudget.errors import ConfigError
-from membudget.settings.reload import changed
 from membudget.settings.resolve import resolve
 from membudget.settings.table import SETTINGS
 
@@ -221,8 +220,8 @@ def test_a_reload_tells_what_applies_at_once_from_what_needs_a_restart() -> None
     """Where a value comes from is no change."""
     before = resolve({"limit": "300MiB", "cleanup": {"gc_above": "1GiB"}}, {})
     after = resolve({"limit": "400MiB", "brake": True}, {"MEMBUDGET_CLEANUP_SETTLE": "5s"})
-    assert changed(before, after) == (("limit",), ("cleanup.gc_above", "brake"))
-    assert changed(before, before) == ((), ())
+    assert before.changed_by(after) == (("limit",), ("cleanup.gc_above", "brake"))
+    assert before.changed_by(before) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -251,7 +250,7 @@ def test_a_components_limit_that_changes_applies_at_once() -> None:
     """Also one that was not there, and one that is no more."""
     before = resolve({"components": {"a": {"max_items": 1}, "b": {"max_items": 1}}}, {})
     after = resolve({"components": {"a": {"max_items": 2}, "c": {"max_bytes": 9}}}, {})
-    applied, waiting = changed(before, after)
+    applied, waiting = before.changed_by(after)
     keys = {"components.a.max_items", "components.b.max_items", "components.c.max_bytes"}
     assert set(applied) == keys
     assert waiting == ()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from membudget.errors import ConfigError
-from membudget.settings.schema import DIALECT, schema
+from membudget.settings.file import DIALECT, schema
 from membudget.settings.table import OF_COMPONENTS, SETTINGS
 
 TYPES: dict[str, Any] = {

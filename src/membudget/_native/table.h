@@ -14,6 +14,7 @@
    table_gdsf.c      the same where the order is by worth
    table_find.c      from key to entry, through the program's __eq__
    table_let_go.c    taking entries out, in batches, and the steps
+   table_arguments.c times and sizes as a set is given them
    table_set.c       taking a value in
    table_reweigh.c   weighing entries again
    table_fold.c      giving memory of the table itself back
@@ -472,7 +473,7 @@ PyObject *table_fold(Table *, PyObject *);
 /* table_arenas.c */
 void plan_free(Plan *plan);
 PyObject *table_plan_arenas(Table *, PyObject *const *, Py_ssize_t);
-PyObject *table_choose_arenas(Table *, PyObject *);
+PyObject *table_choose_arenas(Table *, PyObject *const *, Py_ssize_t);
 PyObject *table_evict_arenas(Table *, PyObject *);
 
 /* table_read.c */

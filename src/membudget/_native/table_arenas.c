@@ -5,7 +5,8 @@
    back at all; what lies together leaves together. Hence a plan, made in steps: each entry is put down
    to the MiB in which most of its parts lie, and noted for each other one that it reaches into. Of all
    runs of neighbours that hold enough the one is chosen that serves least, by hits for a byte, and all
-   entries noted there are evicted, one MiB after the other.
+   entries noted there are evicted, one MiB after the other. Tables that are filled at the same time
+   share arenas, so the choice is made over the plans of all of them.
 
    A plan goes by the entries' numbers. An entry set since then has not the flag PLANNED at its number
    and is passed by; `_fold` and `clear` drop the plan. */
@@ -235,41 +236,86 @@ compare_places(const void *one, const void *other)
     return a->place < b->place ? -1 : a->place > b->place;
 }
 
-/* Chooses neighbours until their entries weigh so much, the run of them that serves least; returns
-   what they weigh. Neighbours, since a value's parts often reach into the next arena: of those chosen
-   here and there nearly none would become free. */
+/* Adds a plan's arenas to those of the plans before; returns how many there are, -1 without memory. */
 static int64_t
-choose(Plan *plan, int64_t target)
+add_arenas(Arena **all, size_t count, const Plan *plan)
 {
-    if (plan == NULL || plan->end != 0 || target <= 0) {
-        return 0;
+    if (plan == NULL || plan->end != 0 || plan->count == 0) {
+        return (int64_t)count;
     }
-    size_t count = 0;
-    for (size_t at = 0; at < plan->count; at++) {
-        if (plan->arenas[at].weight >= WORTH) {
-            plan->arenas[count++] = plan->arenas[at];
+    Arena *more = PyMem_RawRealloc(*all, (count + plan->count) * sizeof(Arena));
+    if (more == NULL) {
+        return -1;
+    }
+    memcpy(more + count, plan->arenas, plan->count * sizeof(Arena));
+    *all = more;
+    return (int64_t)(count + plan->count);
+}
+
+/* Makes one of those at the same place, and leaves out what is not worth it; returns how many stay. */
+static size_t
+merge(Arena *all, size_t count)
+{
+    qsort(all, count, sizeof(Arena), compare_places);
+    size_t kept = 0;
+    for (size_t at = 0; at < count;) {
+        Arena sum = all[at++];
+        for (; at < count && all[at].place == sum.place; at++) {
+            sum.weight += all[at].weight;
+            sum.score += all[at].score;
+        }
+        if (sum.weight >= WORTH) {
+            all[kept++] = sum;
         }
     }
-    qsort(plan->arenas, count, sizeof(Arena), compare_places);
-    plan->count = plan->end = count; /* All, where all together weigh less. */
+    return kept;
+}
+
+/* Neighbours whose entries together weigh so much, the run of them that serves least, or all where
+   they weigh less: how many from which on, and what they weigh. Neighbours, since a value's parts
+   often reach into the next arena: of those chosen here and there nearly none would become free. */
+static int64_t
+choose(const Arena *all, size_t *start, size_t *count, int64_t target)
+{
     uint64_t weight = 0, score = 0, best_weight = 0;
+    size_t best = 0, best_end = *count;
     double least = Py_HUGE_VAL;
-    for (size_t first = 0, end = 0; end < count;) {
-        weight += plan->arenas[end].weight;
-        score += plan->arenas[end++].score;
-        while (weight - plan->arenas[first].weight >= (uint64_t)target) {
-            weight -= plan->arenas[first].weight;
-            score -= plan->arenas[first++].score;
+    for (size_t first = 0, end = 0; end < *count;) {
+        weight += all[end].weight;
+        score += all[end++].score;
+        while (weight - all[first].weight >= (uint64_t)target) {
+            weight -= all[first].weight;
+            score -= all[first++].score;
         }
         double serves = (double)score / (double)weight;
         if (weight >= (uint64_t)target && serves < least) {
             least = serves;
             best_weight = weight;
-            plan->at = first;
-            plan->end = end;
+            best = first;
+            best_end = end;
         }
     }
+    *start = best;
+    *count = best_end - best;
     return (int64_t)(least == Py_HUGE_VAL ? weight : best_weight);
+}
+
+/* Of a plan, keeps what was chosen. */
+static void
+keep_chosen(Plan *plan, const Arena *chosen, size_t count)
+{
+    if (plan == NULL || plan->end != 0) {
+        return;
+    }
+    size_t kept = 0;
+    for (size_t at = 0; at < plan->count; at++) {
+        if (count != 0
+            && bsearch(&plan->arenas[at], chosen, count, sizeof(Arena), compare_places) != NULL) {
+            plan->arenas[kept++] = plan->arenas[at];
+        }
+    }
+    qsort(plan->arenas, kept, sizeof(Arena), compare_places);
+    plan->count = plan->end = kept;
 }
 
 /* Evicts a batch of what is chosen; returns the bytes freed. */
@@ -325,14 +371,44 @@ table_plan_arenas(Table *table, PyObject *const *arguments, Py_ssize_t count)
 }
 
 PyObject *
-table_choose_arenas(Table *table, PyObject *target)
+table_choose_arenas(Table *table, PyObject *const *arguments, Py_ssize_t count)
 {
+    if (count < 1) {
+        PyErr_SetString(PyExc_TypeError, "_choose_arenas takes how many bytes, and other tables");
+        return NULL;
+    }
+    for (Py_ssize_t at = 1; at < count; at++) {
+        if (!PyObject_TypeCheck(arguments[at], &Table_Type)) {
+            PyErr_SetString(PyExc_TypeError, "_choose_arenas takes tables after the bytes");
+            return NULL;
+        }
+    }
     int is_over;
-    int64_t bytes = PyLong_AsLongLongAndOverflow(target, &is_over), total;
+    int64_t bytes = PyLong_AsLongLongAndOverflow(arguments[0], &is_over), found = 0;
     if (PyErr_Occurred()) {
         return NULL;
     }
-    LOCKED(table, total = choose(table->plan, is_over > 0 ? INT64_MAX : bytes));
+    Arena *all = NULL;
+    for (Py_ssize_t at = 0; at < count; at++) {
+        Table *one = at == 0 ? table : (Table *)arguments[at];
+        int64_t more;
+        LOCKED(one, more = add_arenas(&all, (size_t)found, one->plan));
+        if (more < 0) {
+            PyMem_RawFree(all);
+            return PyErr_NoMemory();
+        }
+        found = more;
+    }
+    size_t start = 0, chosen = found > 0 ? merge(all, (size_t)found) : 0;
+    int64_t total = 0;
+    if (is_over > 0 || bytes > 0) {
+        total = choose(all, &start, &chosen, is_over > 0 ? INT64_MAX : bytes);
+        for (Py_ssize_t at = 0; at < count; at++) {
+            Table *one = at == 0 ? table : (Table *)arguments[at];
+            LOCKED(one, keep_chosen(one->plan, all + start, chosen));
+        }
+    }
+    PyMem_RawFree(all);
     return PyLong_FromLongLong(total);
 }
 

@@ -5,9 +5,8 @@
    written, what has expired and what is too much is taken out, and the structure is closed. What was
    taken out is dropped and told last, and the bytes are claimed from the budget. */
 
-#include "table.h"
+#include "table_arguments.h"
 
-#define MOST_SECONDS (1000 * 365.25 * 86400) /* units.MOST_SECONDS */
 #define FORGET_EVERY 1024
 #define SWEPT_AT_A_SET 2
 
@@ -21,81 +20,6 @@ typedef struct {
     double now, expires;
     int64_t most_entries;
 } Coming;
-
-static PyObject *
-call_units(const char *function, PyObject *argument, const char *name)
-{
-    PyObject *units = PyImport_ImportModule("membudget.units");
-    if (units == NULL) {
-        return NULL;
-    }
-    PyObject *interned = PyUnicode_InternFromString(function), *answer = NULL; /* See Names. */
-    PyObject *asked = interned != NULL ? PyObject_GetAttr(units, interned) : NULL;
-    drop(interned);
-    drop(units);
-    if (asked != NULL) {
-        PyObject *arguments = PyTuple_Pack(1, argument);
-        PyObject *names = name != NULL ? Py_BuildValue("{ss}", "name", name) : NULL;
-        if (arguments != NULL && (name == NULL || names != NULL)) {
-            answer = PyObject_Call(asked, arguments, names);
-        }
-        drop(names);
-        drop(arguments);
-        drop(asked);
-    }
-    return answer;
-}
-
-/* Seconds that an entry lasts; -1 with an exception. */
-static double
-read_ttl(const Table *table, PyObject *ttl)
-{
-    if (ttl == NULL || ttl == Py_None) {
-        return table->ttl;
-    }
-    if (PyFloat_CheckExact(ttl) || PyLong_CheckExact(ttl)) {
-        double seconds = PyFloat_AsDouble(ttl);
-        if (seconds > 0 && seconds <= MOST_SECONDS) {
-            return seconds;
-        }
-        PyErr_Clear(); /* An int beyond all floats; as_seconds says so. */
-    }
-    PyObject *answer = call_units("as_seconds", ttl, "ttl");
-    if (answer == NULL) {
-        return -1;
-    }
-    double seconds = PyFloat_AsDouble(answer);
-    drop(answer);
-    return seconds;
-}
-
-/* An int's value, at most what 64 bits hold; -1 with an exception. */
-static int64_t
-read_bytes(PyObject *number)
-{
-    int is_over;
-    long long bytes = PyLong_AsLongLongAndOverflow(number, &is_over);
-    return is_over > 0 ? INT64_MAX : bytes;
-}
-
-static int64_t
-read_size(PyObject *size)
-{
-    if (PyLong_CheckExact(size)) {
-        int is_over;
-        long long bytes = PyLong_AsLongLongAndOverflow(size, &is_over);
-        if (bytes >= 0) {
-            return bytes;
-        }
-    }
-    PyObject *answer = call_units("as_bytes", size, NULL);
-    if (answer == NULL) {
-        return -1;
-    }
-    int64_t bytes = read_bytes(answer);
-    drop(answer);
-    return bytes;
-}
 
 /* What the table's own function says a value holds; -1 with an exception. */
 static int64_t
@@ -190,7 +114,7 @@ prepare(Table *table, Coming *coming, PyObject *ttl, PyObject *size)
         return -1;
     }
     policy_prefetch(table, coming->tag);
-    double lasts = read_ttl(table, ttl);
+    double lasts = ttl == NULL || ttl == Py_None ? table->ttl : read_ttl(ttl);
     if (lasts < 0) {
         return -1;
     }

@@ -116,7 +116,7 @@ class Cache(Governed[K, V]):
         self._register = registry
         self._time = time.monotonic if clock is None else clock.now
         self._on_evict = on_evict
-        self._flights: dict[Any, Any] | None = None
+        self._flights: dict[Any, Any] = {}  # Loads under way, by key; see `loading`.
         registry.add(self)
 
     def __repr__(self) -> str:
@@ -155,10 +155,14 @@ class Cache(Governed[K, V]):
         super().clear()
 
     def _abandon(self, *keys: K) -> None:
-        """Let loads of a key, or of all, end without being kept."""
-        from membudget.bounded.loading.flights import abandon  # there are some: it was imported
+        """Let loads of a key, or of all, end without being kept.
 
-        abandon(self, *keys)
+        Those who wait already get the value still; callers that ask from now on, load anew.
+        """
+        for key in keys or list(self._flights):
+            flight = self._flights.pop(key, None)
+            if flight is not None:
+                flight.is_void = True
 
     def get_or_load(self, key: K, loader: Callable[[K], V], *, ttl: float | str | None = None) -> V:
         """The value under a key; where there is none, what `loader` returns, which is then kept.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.core import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from membudget.bounded.cache import Cache
     from membudget.core import Clock
@@ -27,30 +27,37 @@ _LOOKED_AT = 256
 
 
 class Giving:
-    """One cache's giving back, in slices: look where its entries lie, choose, let go.
+    """One giving back, in slices: look where the entries of caches lie, choose, let go.
 
-    Where the table does not know where its entries lie, or nothing lies together, they go in the
-    cache's own order. It does not keep the cache alive.
+    Of all caches at once: those that are filled at the same time lie in the same arenas, and what
+    one of them lets go of alone leaves the others' entries there. Where a table does not know where
+    its entries lie, or nothing lies together, they go in the cache's own order, cache by cache. It
+    does not keep the caches alive.
 
     Args:
-        cache: The cache.
+        caches: The caches, in the order in which they let go.
         now: Monotonic seconds.
     """
 
-    __slots__ = ("_beyond", "_cache", "_chosen", "_is_done", "_looked_to", "_now")
+    __slots__ = ("_beyond", "_caches", "_chosen", "_is_done", "_looked_at", "_looked_to", "_now")
 
-    def __init__(self, cache: Cache[Any, Any], now: Callable[[], float]) -> None:
-        self._cache = weakref.ref(cache)
+    def __init__(self, caches: Iterable[Cache[Any, Any]], now: Callable[[], float]) -> None:
+        self._caches = [weakref.ref(one) for one in caches]
         self._is_done = False
         self._now = now
-        self._looked_to: int | None = 0 if hasattr(cache, "_plan_arenas") else None
-        self._chosen = 0 if self._looked_to is None else -1
+        self._looked_at, self._looked_to = 0, 0
+        self._chosen = -1
         self._beyond = 0
 
     @property
-    def cache(self) -> Cache[Any, Any] | None:
-        """The cache, while there is one and its target is not met."""
-        return None if self._is_done else self._cache()
+    def is_under_way(self) -> bool:
+        """Whether its target is not met, and there are caches."""
+        return not self._is_done and any(one() is not None for one in self._caches)
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether it was cut short while it let go of what it chose."""
+        return self._chosen > 0 and self.is_under_way
 
     def go_on(self, target: int, until: float) -> int:
         """Do as much as there is time for; returns the bytes let go.
@@ -62,27 +69,43 @@ class Giving:
         Raises:
             Exception: What `on_evict` raised first, after all of a slice were let go.
         """
-        cache: Any = self._cache()
-        freed = 0
-        while cache is not None and self._looked_to is not None and self._now() < until:
-            self._looked_to = cache._plan_arenas(self._looked_to, _LOOKED_AT)  # noqa: SLF001
-        if cache is None or self._looked_to is not None:
+        if not self._has_looked(until):
             return 0
+        caches: list[Any] = [one for ref in self._caches if (one := ref()) is not None]
+        known = [one for one in caches if hasattr(one, "_plan_arenas")]
+        freed = 0
         if self._chosen < 0:
-            self._chosen = cache._choose_arenas(target)  # noqa: SLF001
+            self._chosen = known[0]._choose_arenas(target, *known[1:]) if known else 0  # noqa: SLF001
             self._beyond = max(0, self._chosen - target)  # An arena goes whole.
         if self._chosen > 0:
-            freed = cache.evict_together(min(self._chosen, target + self._beyond), until)
+            most = min(self._chosen, target + self._beyond)
+            for cache in known:
+                if freed < most and self._now() < until:
+                    freed += cache.evict_together(most - freed, until)
             # With time left, none of those chosen is: some weighed more when they were.
             self._chosen = max(0, self._chosen - freed) if self._now() >= until else 0
-        if not self._chosen and target > freed and self._now() < until:
-            freed += cache.reclaim(target - freed, until)
+        for cache in caches:
+            if not self._chosen and target > freed and self._now() < until:
+                freed += cache.reclaim(target - freed, until)
         self._is_done = freed >= target
         return freed
 
+    def _has_looked(self, until: float) -> bool:
+        """Look at the entries of one cache after the other; whether all were looked at in time."""
+        while self._looked_at < len(self._caches):
+            cache: Any = self._caches[self._looked_at]()
+            to: int | None = self._looked_to if hasattr(cache, "_plan_arenas") else None
+            while to is not None and self._now() < until:
+                to = cache._plan_arenas(to, _LOOKED_AT)  # noqa: SLF001
+            if to is not None:
+                self._looked_to = to
+                return False
+            self._looked_at, self._looked_to = self._looked_at + 1, 0
+        return True
+
 
 class GiveBack:
-    """The reclaimer that gives memory of caches back to the system, the largest cache first.
+    """The reclaimer that gives memory of caches back to the system, of all caches together.
 
     Asked where what was let go has not shown at the meter. It keeps no cache alive. Runs on the
     governor's thread.
@@ -104,7 +127,12 @@ class GiveBack:
     @property
     def is_under_way(self) -> bool:
         """Whether a cache is being looked through: a million entries take longer than a slice."""
-        return self._under_way is not None and self._under_way.cache is not None
+        return self._under_way is not None and self._under_way.is_under_way
+
+    @property
+    def has_chosen(self) -> bool:
+        """Whether it was cut short while it let go of what lies together."""
+        return self._under_way is not None and self._under_way.has_chosen
 
     def reclaimable(self) -> int:
         """The bytes of all caches."""
@@ -123,16 +151,17 @@ class GiveBack:
         Raises:
             Exception: What a cache's `on_evict` raised, after all of a slice were let go.
         """
-        freed, left = 0, sorted(self._caches(), key=lambda one: one.held_bytes())
+        freed = 0
         while freed < target and self._now() < until:
-            if self._under_way is None or self._under_way.cache is None:
-                if not left:
-                    break
-                self._under_way = Giving(left.pop(), self._now)
-            got = self._under_way.go_on(target - freed, until)
+            if not self.is_under_way:
+                caches = sorted(self._caches(), key=lambda one: -one.held_bytes())
+                self._under_way = Giving(caches, self._now)
+            giving = self._under_way
+            got = giving.go_on(target - freed, until) if giving is not None else 0
             freed += got
             if not got and self._now() < until:
-                self._under_way = None  # It has nothing left to give.
+                self._under_way = None  # There is nothing left to give.
+                break
         return freed
 
     def _caches(self) -> list[Cache[Any, Any]]:

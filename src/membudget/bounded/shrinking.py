@@ -21,7 +21,7 @@ def shrink(cache: Cache[Any, Any], size: int, *, give_back: bool) -> Shrunk:
     began, before, entries = time.monotonic(), _own_bytes(cache), len(cache)
     forever = float("inf")
     if give_back:
-        freed = Giving(cache, time.monotonic).go_on(size, forever)
+        freed = Giving([cache], time.monotonic).go_on(size, forever)
         if core is not None:
             core.trim()  # Larger blocks are malloc's, which keeps them too.
     else:

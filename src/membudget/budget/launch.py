@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
-from membudget.core import FloorFound, PressureChanged, Severity, Started, Stopped
+from membudget.core import FloorFound, PressureChanged, ProtectionTried, Severity, Started, Stopped
 from membudget.errors import MembudgetError
 from membudget.sinks.condensed import Condensed
 from membudget.sinks.lines import LONGEST
@@ -123,15 +123,23 @@ class _News:
         if isinstance(event, Stopped):
             is_calm = not event.reclaimed and set(event.levels) <= {"NORMAL"}
             return self._speaker == os.getpid() or not is_calm
-        if isinstance(event, (PressureChanged, FloorFound)):
-            pressure = event.pressure
-            if pressure.source.startswith(_SHARED):
-                seen = f"{type(event).__name__} {pressure.level.name} {pressure.source}"
-                if isinstance(event, FloorFound) and not pressure.elsewhere:
-                    # Ten workers of one kind hold the same, each a little more or less.
-                    seen += f" {_FIGURE.sub('', event.held_by)}"
-                return self._told.is_news(seen, _LEVEL_FOR, again=True)
-        return True
+        subject = _shared(event)
+        return subject is None or self._told.is_news(subject, _LEVEL_FOR, again=True)
+
+
+def _shared(event: Event) -> str | None:
+    """What all who are judged by the same source see of an event, in words; None for one's own."""
+    if isinstance(event, (PressureChanged, FloorFound)):
+        pressure = event.pressure
+        source, seen = pressure.source, f"{type(event).__name__} {pressure.level.name}"
+    elif isinstance(event, ProtectionTried) and event.outcome != "exit":  # Its own end.
+        source, seen = event.source, f"attempt {event.attempt} {event.outcome}"
+    else:
+        return None
+    if isinstance(event, FloorFound) and not event.pressure.elsewhere:
+        # Ten workers of one kind hold the same, each a little more or less.
+        seen += f" {_FIGURE.sub('', event.held_by)}"
+    return f"{seen} {source}" if source.startswith(_SHARED) else None
 
 
 def _writer() -> Callable[[str], object]:

@@ -12,7 +12,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import SettingsReloaded
-from membudget.settings.reload import changed
 from membudget.settings.resolve import resolve
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class HangupHandler:
         if after["limit"] is None and before["limit"] is not None:
             waiting = ("limit",)
             after = after.replace(values={**after.values, "limit": before["limit"]})
-        applied, later = changed(before, after)
+        applied, later = before.changed_by(after)
         governor.change_settings(after)
         governor.tell(
             SettingsReloaded(at=governor.clock.now(), applied=applied, waiting=(*waiting, *later))

@@ -12,8 +12,8 @@ from membudget.budget.sources import Sources
 from membudget.cli import USAGE
 from membudget.errors import ConfigError
 from membudget.settings.file import read_file
+from membudget.settings.file import schema as file_schema
 from membudget.settings.resolve import Settings, resolve
-from membudget.settings.schema import schema as make_schema
 from membudget.settings.table import (
     CONFIG_VARIABLE,
     SETTINGS,
@@ -60,7 +60,7 @@ def check(file: str | None) -> int:
 @click.option("--json", is_flag=True, expose_value=False, help="It always is JSON.")
 def schema() -> None:
     """Print the JSON Schema of a settings file, for editors that check and complete."""
-    click.echo(json.dumps(make_schema(), indent=2))
+    click.echo(json.dumps(file_schema(), indent=2))
 
 
 @command.command()

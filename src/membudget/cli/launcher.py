@@ -113,7 +113,8 @@ OPTIONS = (
     ),
     Option(
         name="require",
-        help="Exit 64 where no budget can start in PROGRAM, as --brake does; else that is told.",
+        help="Exit 64 where no budget can start in PROGRAM, as --brake and the setting strict do; "
+        "else that is told.",
     ),
     Option(name="no-lend", help="Start no budget in a Python that has no membudget of its own."),
     Option(name="quiet", help="Tell only failures, levels from CRITICAL on, and what is foreseen."),
@@ -161,7 +162,8 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     delay = parse_seconds(options["restart-delay"], name="--restart-delay")
     variables = _variables(given, settings, options)
     path, argv = _find(program[0]), program
-    variables |= _reaching(program, must=settings["brake"] or options["require"], options=options)
+    must = settings["brake"] or settings["strict"] or options["require"]
+    variables |= _reaching(program, must=must, options=options)
     if options["restart"]:
         path, argv = sys.executable, _supervised(delay, settings[LOW_KEY], path, program)
     if options["dry-run"]:

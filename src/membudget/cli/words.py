@@ -33,7 +33,7 @@ from membudget.reclaimers.adopted.found import (
 )
 from membudget.reclaimers.adopted.search import Untouched  # noqa: TC001
 from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
-from membudget.watched.stats import WatchedStats  # noqa: TC001
+from membudget.watched.container import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

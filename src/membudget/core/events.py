@@ -174,12 +174,14 @@ class ProtectionTried(Record):
         attempt: Which attempt, from 1.
         most: How many there are before the last resort.
         outcome: "recovered", "not enough", "exit" or "admission shut".
+        source: Whose figure was judged.
     """
 
     at: float
     attempt: int
     most: int
     outcome: str
+    source: str = ""
 
     @property
     def severity(self) -> Severity:

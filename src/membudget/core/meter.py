@@ -64,6 +64,7 @@ class Meter:
     Attributes:
         allowance: Bytes that all holders together may hold now; infinite below the mark.
         used: Bytes judged at the last tick.
+        base: Bytes of this process alone at that moment.
         claimed: Bytes that holders took in since then.
         taken_in: Bytes that holders took in since the start.
         limit: Bytes, or None.
@@ -73,8 +74,8 @@ class Meter:
     """
 
     __slots__ = (
-        "_apart_then", "_arrived", "_base", "_held", "_held_then", "_last", "_own", "_since",
-        "allowance", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum",
+        "_apart_then", "_arrived", "_held", "_held_then", "_last", "_own", "_since", "allowance",
+        "base", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum",
         "reserved", "taken_in", "used",
     )  # fmt: skip
 
@@ -83,7 +84,7 @@ class Meter:
     ) -> None:
         self._own = own
         self._held = held
-        self._base = 0
+        self.base = 0
         self._since = 0
         self._last = 0
         self.used = self.peak = 0
@@ -121,7 +122,7 @@ class Meter:
         self._held_then = held
         if own is None:
             own = self._own() if self._own is not None else 0
-        self._base = own
+        self.base = own
         self.used, self.limit = used, limit
         self.mark, self.brim, self.ceiling, self.door = mark, brim, ceiling, door
         self.claimed = 0
@@ -237,7 +238,7 @@ class Meter:
         """Bytes used now: the last reading plus what this process grew since."""
         if self._own is not None:
             try:
-                return self.used + self._own() - self._base
+                return self.used + self._own() - self.base
             except (OSError, ValueError):  # Whoever inserts must not pay for a lost file.
                 pass
         return self.used + self.claimed

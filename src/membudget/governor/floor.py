@@ -36,8 +36,8 @@ _NEAR, _GONE = 0.9, 0.85
 
 _SHOWS, _GIVEN_BACK = 1 / 5, 6 / 5
 """Shares of the settling time after which a floor is believed: at once, or where the allocator
-keeps what holders let go of, once they have been asked to give it back. One found too soon is
-forgotten as soon as use falls; one found late is paid for in misses."""
+keeps what holders let go of, once they have been asked to give it back and are done. One found too
+soon is forgotten as soon as use falls; one found late is paid for in misses."""
 
 _LITTLE = 1 / 64
 """Share of the limit that holders have above any floor that leaves room for it, that lies between
@@ -95,7 +95,14 @@ class Floor:
         self._lowest = (0.0, 0, 0)  # Since when, how low it was, what had been taken in then.
 
     def follow(
-        self, reading: Reading, held: int, taken_in: int, lines: Lines, *, unshown: int = 0
+        self,
+        reading: Reading,
+        held: int,
+        taken_in: int,
+        lines: Lines,
+        *,
+        unshown: int = 0,
+        is_giving_back: bool = False,
     ) -> None:
         """Take note of one reading.
 
@@ -105,6 +112,7 @@ class Floor:
             taken_in: Bytes that they took in since the start.
             lines: The marks; `stop` is where caches stop growing.
             unshown: Bytes of what they let go of that the meter has not shown.
+            is_giving_back: Whether they are being asked to give it back just now.
         """
         used, limit, at = reading.used, reading.limit, reading.at
         if used <= lines.low and not self.bytes:
@@ -124,9 +132,18 @@ class Floor:
             self._held_before, self._peak = max(held, self._held_before), used
             self._learn(max(others, apart), taken_in, at)
         else:
-            self._press(used, apart, taken_in, at, lines, has_holes=unshown > limit * _LITTLE)
+            has_holes = unshown > limit * _LITTLE
+            patience = self.settle * (_GIVEN_BACK if has_holes else _SHOWS)
+            if is_giving_back:
+                patience = float("inf")
+            self._press(used, apart, taken_in, at, lines, patience=patience)
         if self.bytes:
             self._draw(limit, at, lines)
+
+    @property
+    def kept(self) -> int:
+        """Bytes that holders keep above the floor, however high use stands."""
+        return int(self._working_set)
 
     def over(self, used: int) -> int:
         """Bytes that holders are to let go of."""
@@ -134,7 +151,7 @@ class Floor:
         return 0 if is_within else max(0, used - int(self.line))
 
     def _press(
-        self, used: int, apart: int, taken_in: int, at: float, lines: Lines, *, has_holes: bool
+        self, used: int, apart: int, taken_in: int, at: float, lines: Lines, *, patience: float
     ) -> None:
         """Use is too high, and no floor known: what of it is beyond shrinking, by itself?"""
         if used <= _calm(lines) or apart <= lines.low * _NEAR:
@@ -144,7 +161,7 @@ class Floor:
             self._pressed_since, self._peak = at, 0
         self._peak = max(self._peak, used)
         self._held_before = max(self._held_before, self._held)
-        if at - self._pressed_since >= self.settle * (_GIVEN_BACK if has_holes else _SHOWS):
+        if at - self._pressed_since >= patience:
             self._learn(apart, taken_in, at)
 
     def _be_calm(self, held: int, apart: int) -> None:

@@ -87,6 +87,10 @@ class Ladder:
         meter: Measured before and after each round.
         tell: Takes `Reclaimed` and `Failed` events.
         floor: What is known of what shrinking does not cure, and how long settling takes.
+
+    Attributes:
+        reclaimed: Bytes claimed so far.
+        is_giving_back: Whether what gives memory back to the kernel is in the middle of it.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Ladder:
         clock: Clock | None = None,
     ) -> None:
         self.reclaimed = 0
+        self.is_giving_back = False
         self._clock = clock or SystemClock()
         self._seats: list[_Seat] = []
         self._guests: dict[int, Pause] = {}
@@ -138,6 +143,7 @@ class Ladder:
             wanted: Bytes that somebody waits for, to be freed whatever the level.
         """
         now = self._clock.now()
+        self.is_giving_back = False
         self._settle_credit(pressure, now)
         self._note_rise(pressure)
         rungs = RUNGS[pressure.level]
@@ -207,9 +213,15 @@ class Ladder:
         """Ask these rungs for so many bytes; of them, holders for so many at most, or for all."""
         claimed = 0
         for rung in rungs:
-            if rung is Rung.MODERATE and self._moderate_at is None:
-                self._moderate_at = self._clock.now()
             seats, left = self._at(rung), target - claimed
+            if rung is Rung.MODERATE:
+                now = self._clock.now()
+                if self._moderate_at is None:
+                    self._moderate_at = now
+                is_late = rungs[-1] > rung and now - self._moderate_at > PROTECT
+                going_on = self._giving_back(is_late=is_late)
+                self.is_giving_back = bool(going_on)
+                seats = going_on + seats
             claimed += self._ask_seats(seats, rung, left, ends, of_holders)
         return claimed
 
@@ -302,6 +314,15 @@ class Ladder:
         guests = self._guests_at(rung)
         # A collection and a trim come after what there is to collect and trim.
         return guests + own if rung is Rung.AGGRESSIVE else own + guests
+
+    def _giving_back(self, *, is_late: bool) -> list[_Seat]:
+        """What gives back and was cut short goes on: others would take here and there.
+
+        Where there is no time for that, it has to have chosen: while it looks, others let go.
+        """
+        what = "has_chosen" if is_late else "is_under_way"
+        holders = [seat for seat in self._seats if seat.is_holder]
+        return [seat for seat in holders if getattr(seat.reclaimer, what, False)]
 
     def _guests_at(self, rung: Rung) -> list[_Seat]:
         found = [

@@ -149,7 +149,7 @@ class Governor:
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
         self._own = own
-        self._has_rung, self._own_then = False, 0
+        self._has_rung = False
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.plugins = Plugins(self.tell)
@@ -180,6 +180,7 @@ class Governor:
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
         self._level = Level.NORMAL  # What was told last.
+        self._lines = _NOWHERE
         self.floor.forget()
         self._floor_told, self._floor_told_at = 0, float("-inf")
         self._raised_at: dict[Level, tuple[float, int]] = {}
@@ -241,7 +242,7 @@ class Governor:
         """
         self.watch.seek()
         own = 0 if self._own is None else self._own()
-        if own - self._own_then >= RISE and not self._has_rung:
+        if own - self.meter.base >= RISE and not self._has_rung:
             self._has_rung = True
             self.watch.nudge()
         return own
@@ -307,8 +308,7 @@ class Governor:
         try:
             self.step()
             if self.protection is not None:
-                shutdown = self.marks.resolved(self.pressure.limit)[-1]
-                self.protection.began_over = self.pressure.used >= shutdown
+                self.protection.began_over = self.pressure.used >= self._lines[-1]
             if self.reading is not None:
                 self.tell(
                     Started(at=self.clock.now(), reading=self.reading, note="; ".join(self.notes))
@@ -404,12 +404,19 @@ class Governor:
 
     def _judge(self, reading: Reading) -> Pressure:
         self._has_rung = False
-        resolved = self.marks.resolved(reading.limit)
-        low, warning, critical, emergency, _ = resolved if self._is_active else _NOWHERE
+        self._lines = self.marks.resolved(reading.limit)
+        low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
         lines = Lines(low, stop, critical, emergency)
-        self.floor.follow(reading, held, self.meter.taken_in, lines, unshown=self.ladder.credit)
+        self.floor.follow(
+            reading,
+            held,
+            self.meter.taken_in,
+            lines,
+            unshown=self.ladder.credit,
+            is_giving_back=self.ladder.is_giving_back,
+        )
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (reading.limit or 0) - line)
@@ -427,7 +434,7 @@ class Governor:
         )
         if self.is_resting:
             # Looks seconds apart show no trend; judged twice, a mark reached is a level.
-            self._judgement = judge(reading, self.marks, lines=resolved)
+            self._judgement = judge(reading, self.marks, lines=self._lines)
         self._judgement = judge(
             reading,
             self.marks,
@@ -436,7 +443,7 @@ class Governor:
             window=self._window,
             foretold=self.foretold,
             floor=self.floor.bytes,
-            lines=resolved,
+            lines=self._lines,
         )
         self._count_time(reading.at)
         return self._judgement.pressure
@@ -449,7 +456,6 @@ class Governor:
                 own = self._seen_by_inserts()
             except FOREIGN:  # What cannot be read is told already.
                 own = 0
-        self._own_then = own
         return own
 
     def _count_time(self, now: float) -> None:
@@ -481,7 +487,7 @@ class Governor:
         pressure, now = self.pressure, self.clock.now()
         if not pressure.floor or not pressure.level:
             return
-        is_high = pressure.used >= self.marks.resolved(pressure.limit)[Level.EMERGENCY]
+        is_high = pressure.used >= self._lines[Level.EMERGENCY]
         is_last = is_high and not self.floor.over(pressure.used)
         news = 2 if is_last else 1
         if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
@@ -497,7 +503,7 @@ class Governor:
             FloorFound(
                 at=now,
                 pressure=pressure,
-                kept=max(0, int(self.floor.line) - self.floor.bytes),
+                kept=self.floor.kept,
                 is_last=is_last,
                 held_by=held_by,
                 culprit=self.tell.suspect,

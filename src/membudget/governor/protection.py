@@ -69,7 +69,7 @@ class Protection:
     def step(self, pressure: Pressure, now: float) -> None:
         """Look at one judgement: judge the last attempt, begin the next, or end it all."""
         if pressure.level is Level.NORMAL:
-            self._rest(now)
+            self._rest(pressure, now)
             return
         self._normal_since = None
         if not self._is_judged and (not pressure.shutdown or now - self._tried_at >= VERDICT_AFTER):
@@ -78,7 +78,7 @@ class Protection:
         if not pressure.shutdown or not is_next_due or self.is_shut:
             return
         if self.attempts >= self._most:
-            self._end(now)
+            self._end(pressure, now)
         else:
             self.attempts += 1
             self._tried_at, self._is_judged = now, False
@@ -87,16 +87,16 @@ class Protection:
     def _judge(self, pressure: Pressure, now: float) -> None:
         self._is_judged = True
         if not pressure.shutdown:
-            self._told(now, "recovered")
+            self._told(pressure, now, "recovered")
         elif self.attempts < self._most:
-            self._told(now, "not enough")
+            self._told(pressure, now, "not enough")
         else:
-            self._end(now)
+            self._end(pressure, now)
 
-    def _end(self, now: float) -> None:
+    def _end(self, pressure: Pressure, now: float) -> None:
         self.is_shut = True
         may_leave = self._leave is not None and not self.began_over
-        self._told(now, "exit" if may_leave else "admission shut")
+        self._told(pressure, now, "exit" if may_leave else "admission shut")
         for last in () if self.began_over else (self._dump, self._leave):
             if last is not None:
                 self._try(last)
@@ -107,15 +107,23 @@ class Protection:
         except Exception as error:  # noqa: BLE001  # the last resort must not end the loop
             self._tell.failed("last resort", error)
 
-    def _rest(self, now: float) -> None:
+    def _rest(self, pressure: Pressure, now: float) -> None:
         self.is_shut = self.began_over = False
         if not self._is_judged:
             self._is_judged = True
-            self._told(now, "recovered")
+            self._told(pressure, now, "recovered")
         if self._normal_since is None:
             self._normal_since = now
         if self.attempts and now - self._normal_since >= self._restart_after:
             self.attempts, self._tried_at = 0, float("-inf")
 
-    def _told(self, now: float, outcome: str) -> None:
-        self._tell(ProtectionTried(at=now, attempt=self.attempts, most=self._most, outcome=outcome))
+    def _told(self, pressure: Pressure, now: float, outcome: str) -> None:
+        self._tell(
+            ProtectionTried(
+                at=now,
+                attempt=self.attempts,
+                most=self._most,
+                outcome=outcome,
+                source=pressure.source,
+            )
+        )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core.native import poll
 from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
+from membudget.ownership import kept
 from membudget.sinks.log import STDERR, StandardError
 from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
@@ -187,7 +188,7 @@ def _state(governor: Governor) -> Iterator[str]:
 
 def _stacks() -> list[str]:
     """What every thread does, by way of a pipe of our own: faulthandler keeps the GIL and waits."""
-    source, target = os.pipe()
+    source, target = map(kept, os.pipe())
     try:
         os.set_blocking(target, False)
         os.set_blocking(source, False)

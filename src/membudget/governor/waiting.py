@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from membudget.core.native import Lock, RLock, poll
-from membudget.ownership import close_own, identity
+from membudget.ownership import close_own, identity, kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Doorbell:
         self._poll: select.poll | None = None
         self._looked_at = time.monotonic()
         if poll is not None:
-            self._ends = os.pipe()
+            self._ends = tuple(map(kept, os.pipe()))
             for end in self._ends:
                 os.set_blocking(end, False)
             self._identity = identity(self._ends[0])

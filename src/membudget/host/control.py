@@ -30,7 +30,7 @@ from membudget.core.native import breathing
 from membudget.core.native import poll as make_poll
 from membudget.errors import ControlError
 from membudget.host.folder import SOCKET, identity_at, remove_socket
-from membudget.ownership import close_own
+from membudget.ownership import close_own, kept
 from membudget.ownership import identity as file_identity
 from membudget.units import one_line
 
@@ -219,7 +219,7 @@ class ControlSocket:
             raise
         finally:
             listener.detach()
-        return adopted(number)
+        return adopted(kept(number))
 
     def _serve(self, client: _socket.socket) -> bool:
         """Hear and answer one client; false where it kept us waiting for nothing."""
@@ -258,7 +258,7 @@ def _listening(path: str) -> int:
     except OSError:
         listener.close()
         raise
-    return listener.detach()
+    return kept(listener.detach())
 
 
 def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:

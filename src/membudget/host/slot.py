@@ -28,7 +28,7 @@ from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
 from membudget.host.folder import SLOT, identity_at, lock, make_locked
 from membudget.host.identity import parse_stem
-from membudget.ownership import open_regular
+from membudget.ownership import open_regular, standard_taken
 from membudget.units import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class Slot:
             self._file = identity_at(self.path)
             os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
             # The mapping keeps a duplicate of the descriptor, and with it the lock.
-            self._map = mmap.mmap(descriptor, SIZE)
+            with standard_taken():
+                self._map = mmap.mmap(descriptor, SIZE)
         except OSError:
             os.unlink(self.path)
             raise

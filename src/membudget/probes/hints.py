@@ -29,7 +29,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ProbeError
-from membudget.ownership import identity
+from membudget.ownership import identity, kept
 from membudget.probes.kernel_files import eventfd_id
 from membudget.probes.system import PATH as PRESSURE
 
@@ -186,8 +186,12 @@ def _of_pressure(place: Place | None, environ: Mapping[str, str], pressure: str)
     return [("pressure", partial(_pressure, paths))]
 
 
+def _eventfd() -> int:
+    return kept(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+
+
 def _usage_thresholds(folder: str, thresholds: Iterable[int]) -> KernelHint:
-    wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    wake = _eventfd()
     hint = KernelHint(f"cgroup v1 usage of {folder}", wake, select.POLLIN)
     with (
         _closed_on_failure(hint),
@@ -200,7 +204,7 @@ def _usage_thresholds(folder: str, thresholds: Iterable[int]) -> KernelHint:
 
 
 def _reclaim(folder: str, came: Callable[[str], object]) -> KernelHint:
-    hint = ReclaimHint(folder, os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), came)
+    hint = ReclaimHint(folder, _eventfd(), came)
     with (
         _closed_on_failure(hint),
         _opened(f"{folder}/memory.pressure_level", os.O_RDONLY) as level,
@@ -213,7 +217,7 @@ def _reclaim(folder: str, came: Callable[[str], object]) -> KernelHint:
 
 def _memory_events(folder: str) -> KernelHint:
     path = f"{folder}/memory.events"
-    hint = KernelHint(path, os.open(path, os.O_RDONLY), select.POLLPRI)
+    hint = KernelHint(path, kept(os.open(path, os.O_RDONLY)), select.POLLPRI)
     with _closed_on_failure(hint):
         # The kernel counts a file that was never read as changed.
         hint.clear()
@@ -240,7 +244,7 @@ def _watched(path: str, trigger: str) -> KernelHint:
 def _with_trigger(name: str, path: str, trigger: bytes) -> KernelHint:
     mode = os.O_RDWR if trigger else os.O_RDONLY
     try:
-        descriptor = os.open(path, mode | os.O_NONBLOCK)
+        descriptor = kept(os.open(path, mode | os.O_NONBLOCK))
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise
@@ -260,7 +264,7 @@ def _connected(path: str) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(0)
         connection.connect(path)
-        return connection.detach()
+        return kept(connection.detach())
 
 
 @contextmanager

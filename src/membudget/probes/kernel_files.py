@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from membudget._native import core
 from membudget.errors import ProbeError
-from membudget.ownership import Identity, close_own, identity
+from membudget.ownership import Identity, close_own, identity, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class KernelFile:
         self._identity: Identity = None
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            self._descriptor = kept(os.open(path, os.O_RDONLY))
             self._identity = identity(self._descriptor)
         except OSError as error:
             raise unreadable(path, error) from error

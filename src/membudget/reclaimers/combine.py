@@ -43,6 +43,11 @@ class _Wrapped:
         objects: int | None = getattr(self.inner, "objects", None)
         return objects
 
+    @property
+    def paces_itself(self) -> bool:
+        """Whether the inner one knows when to be left alone."""
+        return getattr(self.inner, "paces_itself", False)
+
     def forgive(self) -> None:
         """End the inner one's own pause, where it has such."""
         forgive_own(self.inner)

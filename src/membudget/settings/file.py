@@ -1,6 +1,8 @@
-"""A settings file: found, read and checked against the table, with all that is wrong in it.
+"""A settings file: found, read and checked against the table, and its JSON Schema.
 
-Settings stand under `memory`; what else a file holds belongs to the program.
+Settings stand under `memory`; what else a file holds belongs to the program. Both formats are read
+to nodes, pairs of a value and its line: text as it was written, None for null, or a list or dict of
+more nodes. So 400 and "400" are the same setting, 010 is no eight and 1:30 no ninety.
 """
 
 from __future__ import annotations
@@ -8,32 +10,39 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.settings.located import Findings, Located
-from membudget.settings.table import COMPONENTS, SETTINGS, advice_for, setting_of
+from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS, advice_for, setting_of
 from membudget.units import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from membudget.settings.table import Setting
 
 SECTION = "memory"
 LARGEST = 256 << 10
 """Bytes of a file. Settings take two thousand; what is larger is another file."""
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Node: TypeAlias = "tuple[Any, int | None]"
+"""A value and its line, from 1 on; None where it is not known."""
+
 _AT_ONCE: int = getattr(os, "O_NONBLOCK", 0)
 _YAML = (".yaml", ".yml")
 _TOML = (".toml",)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_DEEPEST = 64
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
 
-SECTIONS: frozenset[str] = frozenset(
+_SECTIONS: frozenset[str] = frozenset(
     ".".join(parts[:depth])
     for parts in (key.split(".") for key in SETTINGS)
     for depth in range(1, len(parts))
 ) | {COMPONENTS[:-1]}
-"""What settings stand under: "thresholds", "thresholds.rss" and so on."""
 
 
 class SettingsFile(Record):
@@ -54,6 +63,21 @@ class SettingsFile(Record):
     errors: tuple[ConfigError, ...]
 
 
+class _Unreadable(Exception):  # noqa: N818  # leaves the reading, not this module
+    """Why nothing can be read of a file, or nothing further."""
+
+    def __init__(self, line: int | None, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class _Findings(list[tuple[int | None, str]]):
+    """What is wrong with one file: lines, and what is to be told of them."""
+
+    def add(self, line: int | None, message: str) -> None:
+        self.append((line, message))
+
+
 def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
     """Read and check a file; whatever is wrong with it is in its `errors`.
 
@@ -62,11 +86,15 @@ def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
         source: Who named the file, as "MEMBUDGET_CONFIG", for the advice where there is none.
     """
     given = os.fsdecode(path)
-    findings = Findings(given if given.isprintable() and given else ascii(given))
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    refused: list[str] = []
-    for key, (value, line) in _settings(given, source, findings).items():
+    name = given if given.isprintable() and given else ascii(given)
+    findings = _Findings()
+    found: dict[str, Node] = {}
+    try:
+        _gather(given, _text(given, source or "the path"), found, findings)
+    except _Unreadable as error:
+        findings.add(error.line, str(error))
+    values, origins, refused = {}, {}, []
+    for key, (value, line) in found.items():
         setting = setting_of(key)
         try:
             values[key] = setting.read(value, name=one_line(key)) if setting else value
@@ -74,129 +102,306 @@ def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
             findings.add(line, str(error))
             refused.append(key)
         else:
-            origins[key] = f"file {findings.place(line)}"
+            origins[key] = f"file {_place(name, line)}"
+    findings.sort(key=lambda one: one[0] or 0)
     return SettingsFile(
-        name=findings.name,
+        name=name,
         values=values,
         origins=origins,
         refused=tuple(refused),
-        errors=findings.in_order(),
+        errors=tuple(ConfigError(f"{_place(name, line)}: {what}") for line, what in findings),
     )
 
 
-def _settings(given: str, source: str, findings: Findings) -> dict[str, tuple[Any, int | None]]:
-    """The file's values by key with their lines, not yet checked."""
-    text = _text(given, source, findings)
-    if text is None:
-        return {}
-    # Imported here: a parser costs a process milliseconds, and most have no file.
-    if given.endswith(_YAML):
-        from membudget.settings.yaml_file import read_yaml as read
-    else:
-        from membudget.settings.toml_file import read_toml as read
-    top = read(text, SECTION, findings)
-    if top is None:
-        return {}
-    header = f"{SECTION}:" if given.endswith(_YAML) else f"[{SECTION}]"
-    found: dict[str, tuple[Any, int | None]] = {}
-    section = top.get(SECTION)
-    if section is None:
-        _tell_missing(top, header, findings)
-    elif isinstance(section.value, dict):
-        _flatten(section.value, "", found, findings)
-    elif section.value is not None:
-        findings.add(section.line, f"{SECTION} is no section: put keys and values under {header}")
-    return found
+def _place(name: str, line: int | None) -> str:
+    return name if line is None else f"{name}:{line}"
 
 
-def _text(given: str, source: str, findings: Findings) -> str | None:
-    """The text of a file that is one, or None."""
+def _text(given: str, source: str) -> str:
+    """The text of a file that is one.
+
+    Raises:
+        _Unreadable: It is none.
+    """
     try:
-        raw = _bytes(given, findings)
-    except FileNotFoundError:
-        looked = "" if os.path.isabs(given) else " from the working directory on"
-        findings.add(None, f"there is no such file{looked}: check {source or 'the path'}")
-        return None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        advice = f"check its rights, or {source or 'the path'}"
-        findings.add(None, f"cannot be read ({one_line(reason)}): {advice}")
-        return None
-    if raw is None:
-        return None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        findings.add(raw.count(b"\n", 0, error.start) + 1, "is not UTF-8: save it as UTF-8 text")
-        return None
-    if control := _CONTROL.search(text):
-        line = text.count("\n", 0, control.start()) + 1
-        findings.add(line, f"has the control character {control[0]!a}: save it as plain text")
-        return None
-    return text
-
-
-def _bytes(given: str, findings: Findings) -> bytes | None:
-    mode = os.stat(given).st_mode  # Before it is opened: opening a device may move it.
-    if stat.S_ISDIR(mode):
-        findings.add(None, "is a directory: give the file in it")
-    elif not stat.S_ISREG(mode):
-        findings.add(None, "is a pipe or a device: give a plain file")
-    elif not given.endswith(_YAML + _TOML):
-        findings.add(None, "has an unknown suffix: name it .yaml (or .yml) or .toml")
-    else:
+        mode = os.stat(given).st_mode  # Before it is opened: opening a device may move it.
+        if stat.S_ISDIR(mode):
+            raise _Unreadable(None, "is a directory: give the file in it")
+        if not stat.S_ISREG(mode):
+            raise _Unreadable(None, "is a pipe or a device: give a plain file")
+        if not given.endswith(_YAML + _TOML):
+            raise _Unreadable(None, "has an unknown suffix: name it .yaml (or .yml) or .toml")
         # Another user's settings are read as well, and a pipe may have come there meanwhile.
         with open(given, "rb", opener=lambda path, flags: os.open(path, flags | _AT_ONCE)) as file:
             raw = file.read(LARGEST + 1) or b""
-        if len(raw) <= LARGEST:
-            return raw
-        findings.add(None, f"is larger than {LARGEST >> 10} KiB: give a file of settings only")
-    return None
+    except FileNotFoundError:
+        looked = "" if os.path.isabs(given) else " from the working directory on"
+        raise _Unreadable(None, f"there is no such file{looked}: check {source}") from None
+    except (OSError, ValueError) as error:
+        reason = one_line(error.strerror if isinstance(error, OSError) else error)
+        advice = f"check its rights, or {source}"
+        raise _Unreadable(None, f"cannot be read ({reason}): {advice}") from None
+    if len(raw) > LARGEST:
+        large = f"is larger than {LARGEST >> 10} KiB: give a file of settings only"
+        raise _Unreadable(None, large)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _Unreadable(line, "is not UTF-8: save it as UTF-8 text") from None
+    if control := _CONTROL.search(text):
+        line = text.count("\n", 0, control.start()) + 1
+        told = f"has the control character {control[0]!a}: save it as plain text"
+        raise _Unreadable(line, told)
+    return text
 
 
-def _tell_missing(top: Mapping[str, Located], header: str, findings: Findings) -> None:
-    for key, located in top.items():
-        if key in SETTINGS or key in SECTIONS:
-            findings.add(located.line, f"{key} stands at the top: put settings under {header}")
-            return
-    findings.add(None, f"has no {SECTION} section: put settings under {header}")
+def _gather(given: str, text: str, found: dict[str, Node], findings: _Findings) -> None:
+    """Gather the settings of a file's section, by key."""
+    if given.endswith(_YAML):
+        header, top = f"{SECTION}:", _yaml_top(text, findings)
+    else:
+        header, top = f"[{SECTION}]", _toml_top(text)
+    if SECTION not in top:
+        at_top = [key for key in top if key in SETTINGS or key in _SECTIONS]
+        for key in at_top[:1]:
+            findings.add(top[key][1], f"{key} stands at the top: put settings under {header}")
+        if not at_top:
+            findings.add(None, f"has no {SECTION} section: put settings under {header}")
+        return
+    section, line = top[SECTION]
+    if isinstance(section, dict):
+        _flatten(section, "", found, findings)
+    elif section is not None:
+        findings.add(line, f"{SECTION} is no section: put keys and values under {header}")
 
 
 def _flatten(
-    section: Mapping[str, Located],
-    prefix: str,
-    found: dict[str, tuple[Any, int | None]],
-    findings: Findings,
+    section: dict[str, Node], prefix: str, found: dict[str, Node], findings: _Findings
 ) -> None:
     """Gather a section's settings; null stands for not set."""
-    for name, located in section.items():
-        key, value = prefix + name, located.value
+    for name, (value, line) in section.items():
+        key = prefix + name
         setting = setting_of(key)
         # A component may have dots in its name.
-        is_named = prefix == COMPONENTS
-        if is_named or (key in SECTIONS and "." not in name):
+        if prefix == COMPONENTS or (key in _SECTIONS and "." not in name):
             if isinstance(value, dict):
                 _flatten(value, f"{key}.", found, findings)
             elif value is not None:
-                told = one_line(key)
-                findings.add(located.line, f"{told} is a section: put keys and values under it")
+                findings.add(line, f"{one_line(key)} is a section: put keys and values under it")
         elif setting is None or "." in name:
-            findings.add(located.line, _unknown(key))
+            if setting is not None or key in _SECTIONS:
+                told = "is one key with a dot: write it nested, each part under the one before"
+            else:
+                told = f"is not known: {advice_for(key, sorted(_SECTIONS))}"
+            findings.add(line, f"{one_line(key)} {told}")
         elif isinstance(value, dict) or (isinstance(value, list) and not setting.is_list):
             what = "keys under it" if isinstance(value, dict) else "list"
-            findings.add(located.line, f"{one_line(key)} takes no {what}: give {setting.form}")
+            findings.add(line, f"{one_line(key)} takes no {what}: give {setting.form}")
         elif isinstance(value, list):
-            found[key] = [_name(one.value) for one in value], located.line
+            # What is more than a name is told as {}.
+            found[key] = [{} if isinstance(one, (dict, list)) else one for one, _ in value], line
         elif value is not None:
-            found[key] = value, located.line
+            found[key] = value, line
 
 
-def _unknown(key: str) -> str:
-    if setting_of(key) is not None or key in SECTIONS:
-        return f"{key} is one key with a dot: write it nested, each part under the one before"
-    return f"{one_line(key)} is not known: {advice_for(key, sorted(SECTIONS))}"
+def _yaml_top(text: str, findings: _Findings) -> dict[str, Node]:
+    import yaml  # a parser costs a process milliseconds, and most have no file of its kind
+
+    try:
+        return _YamlWalk(text, findings).top()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        problem = one_line(error.problem or error)
+        told = f"is not YAML: {problem}; check indentation, colons and quotes there"
+        line = min(mark.line + 1, _last_line(text)) if mark else None
+        raise _Unreadable(line, told) from None
+    except yaml.YAMLError as error:
+        told = f"is not YAML: {one_line(error)}; save it as plain text"
+        raise _Unreadable(None, told) from None
 
 
-def _name(value: Any) -> Any:
-    """An element of a list, in words where it is more than a name."""
-    return value if value is None or isinstance(value, str) else {}
+class _YamlWalk:
+    """One walk over the events of a YAML parser: nodes are made of them, and nothing else.
+
+    Nothing is constructed, so that no tag can make an object, and an alias is seen before it
+    multiplies. What is wrong outside our section is not told.
+    """
+
+    def __init__(self, text: str, findings: _Findings) -> None:
+        import yaml
+
+        self._yaml = yaml
+        self._findings = findings
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        self._next: Callable[[], Any] = iter(yaml.parse(text, Loader=loader)).__next__
+
+    def top(self) -> dict[str, Node]:
+        """The keys at the top, by name."""
+        yaml = self._yaml
+        self._next()  # the stream begins
+        if isinstance(self._next(), yaml.StreamEndEvent):
+            return {}
+        value, line = self._node(self._next(), _Findings(), 0)
+        self._next()  # the document ends
+        if value is not None and not isinstance(value, dict):
+            raise _Unreadable(line, f"holds no keys: put settings under {SECTION}:")
+        if not isinstance(event := self._next(), yaml.StreamEndEvent):
+            another = "begins a second document: keep to one in a file"
+            raise _Unreadable(event.start_mark.line + 1, another)
+        return value or {}
+
+    def _node(self, event: Any, told: _Findings, depth: int) -> Node:
+        """The node that begins with this event."""
+        yaml, line = self._yaml, event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            told.add(line, "has an alias (*): write the value out")
+            return None, line
+        if event.anchor is not None:
+            told.add(line, "has an anchor (&): leave it out")
+        if event.tag is not None:
+            told.add(line, f"has a tag ({one_line(event.tag)}): write the plain value")
+        if isinstance(event, yaml.ScalarEvent):
+            return None if event.implicit[0] and event.value in _NULL else event.value, line
+        if depth == _DEEPEST:
+            raise _Unreadable(line, f"is nested more than {_DEEPEST} deep: flatten it")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(told, depth), line
+        items = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._node(event, told, depth + 1))
+        return items, line
+
+    def _mapping(self, told: _Findings, depth: int) -> dict[str, Node]:
+        yaml = self._yaml
+        found: dict[str, Node] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            word = event.value if isinstance(event, yaml.ScalarEvent) else None
+            inner = self._findings if depth == 0 and word == SECTION else told
+            _, line = self._node(event, inner, depth + 1)
+            value, _ = self._node(self._next(), inner, depth + 1)
+            if word is None:
+                inner.add(line, "has a key that is no word: write it as key: value")
+            elif word == "<<":
+                inner.add(line, "has a merge key (<<): write the settings out")
+            elif word in found:
+                before = found[word][1]
+                inner.add(line, f"{one_line(word)} stands here and in line {before}: keep one")
+            else:
+                found[word] = value, line
+        return found
+
+
+_WORD = r"""(?:[\w-]+|"[^"\\]*"|'[^']*')"""
+_WORDS = rf"({_WORD}(?:\s*\.\s*{_WORD})*)"
+_HEADER = re.compile(rf"\s*\[\[?\s*{_WORDS}\s*\]")
+_KEY = re.compile(rf"\s*{_WORDS}\s*=")
+_QUOTES = re.compile(r'"""|' + r"'''")
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+def _toml_top(text: str) -> dict[str, Node]:
+    """The keys at the top of a TOML file.
+
+    The standard parser gives no lines, so keys are looked for in the text: exact where a key stands
+    plainly under its header, else the line of what it stands in.
+    """
+    import tomllib
+
+    try:
+        top = tomllib.loads(text)
+        lines = _toml_lines(text)
+        return {key: _toml_node(value, (key,), lines) for key, value in top.items()}
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        problem = one_line(_PLACE.sub("", str(error)))
+        line = int(place[1]) if place and place[1] else _last_line(text) if place else None
+        told = f"is not TOML: {problem}; check quotes, brackets and = there"
+        raise _Unreadable(line, told) from None
+    except ValueError as error:  # A number of thousands of digits.
+        told = f"is not TOML: {one_line(error)}; write a smaller number"
+        raise _Unreadable(None, told) from None
+    except RecursionError:
+        raise _Unreadable(None, "is nested too deep: flatten it") from None
+
+
+def _toml_node(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> Node:
+    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+    if path[0] != SECTION:  # Whatever it is, it is the program's.
+        return None, line
+    if isinstance(value, dict):
+        return {key: _toml_node(one, (*path, key), lines) for key, one in value.items()}, line
+    if isinstance(value, list):
+        return [_toml_node(one, path, lines) for one in value], line
+    return str(value).lower() if isinstance(value, bool) else str(value), line
+
+
+def _toml_lines(text: str) -> dict[tuple[str, ...], int]:
+    """The first line of each header and key by its path, outside texts of several lines."""
+    found: dict[tuple[str, ...], int] = {}
+    header: tuple[str, ...] = ()
+    is_inside = False
+    for number, line in enumerate(text.split("\n"), 1):
+        if not is_inside and (match := _HEADER.match(line)):
+            header = _path(match[1])
+            found.setdefault(header, number)
+        elif not is_inside and (match := _KEY.match(line)):
+            path = (*header, *_path(match[1]))
+            for end in range(len(header) + 1, len(path) + 1):
+                found.setdefault(path[:end], number)
+        if len(_QUOTES.findall(line)) % 2:
+            is_inside = not is_inside
+    return found
+
+
+def _path(words: str) -> tuple[str, ...]:
+    return tuple(word.strip("\"'") for word in re.findall(_WORD, words))
+
+
+def _last_line(text: str) -> int:
+    return text.count("\n", 0, len(text) - 1) + 1
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a file: what `memory` may hold; the rest is the program's."""
+    section = _section("How much memory the process may use, and what it does about it.")
+    for key, setting in SETTINGS.items():
+        place = section
+        *parents, name = key.split(".")
+        for depth, parent in enumerate(parents):
+            title = f"{'.'.join(parents[: depth + 1])}: settings, or null for the defaults."
+            place = place["properties"].setdefault(parent, _section(title))
+        place["properties"][name] = _property(setting)
+    one = _section("Limits of the watched container of this name, or null for none.")
+    one["properties"] = {word: _property(setting) for word, setting in OF_COMPONENTS.items()}
+    named = "Watched containers by the names that the program gave them."
+    section["properties"][COMPONENTS[:-1]] = {
+        "description": named,
+        "type": ["object", "null"],
+        "additionalProperties": one,
+    }
+    return {
+        "$schema": DIALECT,
+        "title": "Settings of membudget",
+        "type": "object",
+        "properties": {SECTION: section},
+        "required": [SECTION],
+    }
+
+
+def _section(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "type": ["object", "null"],
+        "properties": {},
+        "additionalProperties": False,
+    }
+
+
+def _property(setting: Setting) -> dict[str, Any]:
+    again = "applied while running" if setting.is_live else "applied at the next start"
+    return {
+        "description": f"{setting.meaning}: {setting.form}; null for the default; {again}.",
+        "default": setting.write(setting.default),
+        **setting.kind.schema,
+    }

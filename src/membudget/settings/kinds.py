@@ -34,6 +34,7 @@ class Kind(Record):
         write: A checked value as a file would hold it.
         schema: What JSON Schema says of it in a file. It refuses no file that `read` accepts.
         longest: Characters that a text may have: the interpreter refuses numbers of thousands.
+        absent: The word that stands for None.
     """
 
     form: str
@@ -41,6 +42,7 @@ class Kind(Record):
     write: Callable[[Any], Any]
     schema: dict[str, Any]
     longest: int = 64
+    absent: str | None = None
 
 
 # Compiled at their first use: most processes have no marks as text.
@@ -49,12 +51,6 @@ _BARE_SHARE = r"0?\.\d+|1\.0*"
 _LONG_TEXT = 1 << 16
 LONGEST_TRACE = 900.0
 """Seconds that a window of tracing may be open."""
-
-
-def _limit(value: Any, *, name: str) -> int | None:
-    if value is None or value == "auto":
-        return None
-    return as_bytes(value, name=name)
 
 
 def _mark(value: Any, *, name: str) -> float | int:
@@ -86,12 +82,8 @@ def _share(value: Any, *, name: str) -> float:
     return float(value)
 
 
-def _interval(value: Any, *, name: str) -> float | None:
-    return None if value in (None, "adaptive") else as_seconds(value, name=name)
-
-
 def _spell(value: Any, *, name: str) -> float | None:
-    if value is None or value is False or value == "off":
+    if value is False:
         return None
     try:
         seconds = as_seconds(value, name=name)
@@ -132,32 +124,6 @@ def _rate(value: Any, *, name: str) -> int:
     return as_bytes(size, name=name)
 
 
-def _file(value: Any, *, name: str) -> str | None:
-    if value is None or value == "none":
-        return None
-    if isinstance(value, str) and value.startswith("/") and "\0" not in value:
-        return value
-    raise ConfigError(f'{name} {value!r:.80} is not a file: use none or a path from "/" on')
-
-
-def _directory(value: Any, *, name: str) -> str:
-    if isinstance(value, str) and (value in ("auto", "none") or value.startswith("/")):
-        return value
-    raise ConfigError(f'{name} {value!r:.80} is not a place: use auto, none or a path from "/" on')
-
-
-def _folder(value: Any, *, name: str) -> str | None:
-    if value is None or value == "none":
-        return None
-    if isinstance(value, str) and value.startswith("/"):
-        return value
-    raise ConfigError(f'{name} {value!r:.80} is not a folder: use none or a path from "/" on')
-
-
-def _folder_text(value: str | None) -> str:
-    return "none" if value is None else value
-
-
 def _names(value: Any, *, name: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")] if value.strip() else []
@@ -180,14 +146,8 @@ def _places(value: Any, *, name: str) -> tuple[str, ...]:
     return found
 
 
-def _mark_text(value: float | None) -> str | None:
-    if value is None:
-        return None
+def _mark_text(value: float) -> str:
     return format_bytes(value) if isinstance(value, int) else format_fraction(value)
-
-
-def _size_text(value: int | None) -> str | None:
-    return None if value is None else format_bytes(value)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -237,14 +197,31 @@ def count(least: int, most: int | None = None) -> Kind:
     return Kind(form=form, read=read, write=_as_it_is, schema={**schema, **bounded})
 
 
+def _path(what: str, words: tuple[str, ...], absent: str | None = None) -> Kind:
+    """Absolute paths, or one of these words instead."""
+    form = f"{', '.join(words)} or a path from"
+
+    def read(value: Any, *, name: str) -> str:
+        is_path = isinstance(value, str) and value.startswith("/") and "\0" not in value
+        if is_path or value in words:
+            return str(value)
+        raise ConfigError(f'{name} {value!r:.80} is not a {what}: use {form} "/" on')
+
+    return Kind(
+        form=f"{form} / on",
+        read=read,
+        write=_as_it_is,
+        schema=_text_like(*words, r"/[^\0]*"),
+        longest=_LONG_TEXT,
+        absent=absent,
+    )
+
+
 SIZE = Kind(
-    form="a size such as 400MiB", read=as_bytes, write=_size_text, schema=_text_like(_SIZE_TEXT)
+    form="a size such as 400MiB", read=as_bytes, write=format_bytes, schema=_text_like(_SIZE_TEXT)
 )
-LIMIT = Kind(
-    form="a size such as 400MiB, or auto",
-    read=_limit,
-    write=lambda value: "auto" if value is None else format_bytes(value),
-    schema=_text_like("auto", _SIZE_TEXT),
+LIMIT = SIZE.replace(
+    form="a size such as 400MiB, or auto", schema=_text_like("auto", _SIZE_TEXT), absent="auto"
 )
 MARK = Kind(
     form="a share such as 80%, or a size such as 400MiB",
@@ -258,21 +235,18 @@ SHARE = Kind(
 TIME = Kind(
     form="a time such as 30s", read=as_seconds, write=format_seconds, schema=_text_like(_TIME_TEXT)
 )
-LIFETIME = TIME.replace(
-    form="a time such as 5m, or null",
-    write=lambda value: None if value is None else format_seconds(value),
-)
-INTERVAL = Kind(
+LIFETIME = TIME.replace(form="a time such as 5m, or null")
+INTERVAL = TIME.replace(
     form="a time such as 30s, or adaptive",
-    read=_interval,
-    write=lambda value: "adaptive" if value is None else format_seconds(value),
     schema=_text_like("adaptive", _TIME_TEXT),
+    absent="adaptive",
 )
 SPELL = Kind(
     form=f"a time such as 60s, up to {format_seconds(LONGEST_TRACE)}, or off",
     read=_spell,
-    write=lambda value: "off" if value is None else format_seconds(value),
+    write=format_seconds,
     schema=_text_like("off", _TIME_TEXT),
+    absent="off",
 )
 SWITCH = Kind(
     form="true or false",
@@ -286,27 +260,9 @@ SWITCH = Kind(
         ]
     },
 )
-DIRECTORY = Kind(
-    form="auto, none or a path from / on",
-    read=_directory,
-    write=_as_it_is,
-    schema=_text_like("auto", "none", r"/[\s\S]*"),
-    longest=_LONG_TEXT,
-)
-FOLDER = Kind(
-    form="none or a path from / on",
-    read=_folder,
-    write=_folder_text,
-    schema=_text_like("none", r"/[\s\S]*"),
-    longest=_LONG_TEXT,
-)
-FILE = Kind(
-    form="none or a path from / on",
-    read=_file,
-    write=lambda value: "none" if value is None else value,
-    schema=_text_like("none", r"/[^\0]*"),
-    longest=_LONG_TEXT,
-)
+DIRECTORY = _path("place", ("auto", "none"))
+FOLDER = _path("folder", ("none",), absent="none")
+FILE = _path("file", ("none",), absent="none")
 NUMBER = Kind(
     form="a number such as 10",
     read=_number,

@@ -34,7 +34,7 @@ class Settings(Record):
     """Checked values by key, and where each came from.
 
     Attributes:
-        values: Every setting's value, and those of the components that somebody set.
+        values: Every setting's value, and those that were set for components.
         origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
             "default".
     """
@@ -67,6 +67,17 @@ class Settings(Record):
                 Marks(parts={part[:-1]: own}) if part else Marks(**own)
             except ConfigError as error:
                 yield ConfigError(self._sources_of(str(error), part) + str(error))
+
+    def changed_by(self, after: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys whose values differ: those a reload applies at once, those that need a restart.
+
+        Where a value came from makes no difference.
+        """
+        # Of what the program named, one may know what the other does not.
+        known = dict.fromkeys([*SETTINGS, *self.values, *after.values])
+        keys = [key for key in known if self.values.get(key) != after.values.get(key)]
+        live = tuple(key for key in keys if (setting := setting_of(key)) and setting.is_live)
+        return live, tuple(key for key in keys if key not in live)
 
     def _marks_of(self, part: str) -> dict[str, Any]:
         marks = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import PART_MARKS, Record
+from membudget.core import PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
 from membudget.settings.kinds import (
     DIRECTORY,
@@ -56,7 +56,7 @@ class Setting(Record):
 
     Attributes:
         key: Its name with sections, as in "thresholds.low".
-        default: The value where nobody sets it.
+        default: The value where it is not set.
         kind: What it may be.
         meaning: What it is, in a few words.
         is_live: Whether a reload applies it to a budget that runs.
@@ -91,6 +91,9 @@ class Setting(Record):
         Raises:
             ConfigError: It does not fit; the message calls it `name`.
         """
+        absent = self.kind.absent
+        if absent is not None and (value is None or value == absent):
+            return None
         if isinstance(value, str) and len(value) > self.kind.longest:
             told = f"{value[:20]!r}... of {len(value)} characters"
             raise ConfigError(f"{name} {told} is too long: give {self.form}")
@@ -98,7 +101,7 @@ class Setting(Record):
 
     def write(self, value: Any) -> Any:
         """A checked value as a file would hold it: "400MiB", true, a list of names."""
-        return self.kind.write(value)
+        return self.kind.absent if value is None else self.kind.write(value)
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
@@ -126,16 +129,17 @@ def _live(key: str, default: Any, kind: Kind, meaning: str) -> tuple[str, Settin
 
 
 _PARTS = ("rss", "native")
+_MARKS = Marks()
 
 SETTINGS: dict[str, Setting] = dict(
     (
         _live("limit", None, LIMIT, "bytes to keep within; auto finds them"),
         _row("strict", False, SWITCH, "no budget at all where it cannot be kept as asked"),
-        _live("thresholds.low", 0.70, MARK, "where a cleanup is content"),
-        _live("thresholds.warning", 0.80, MARK, "WARNING begins"),
-        _live("thresholds.critical", 0.90, MARK, "CRITICAL begins"),
-        _live("thresholds.emergency", 0.95, MARK, "EMERGENCY begins"),
-        _live("thresholds.shutdown", 0.98, MARK, "protection attempts begin"),
+        _live("thresholds.low", _MARKS.low, MARK, "where a cleanup is content"),
+        _live("thresholds.warning", _MARKS.warning, MARK, "WARNING begins"),
+        _live("thresholds.critical", _MARKS.critical, MARK, "CRITICAL begins"),
+        _live("thresholds.emergency", _MARKS.emergency, MARK, "EMERGENCY begins"),
+        _live("thresholds.shutdown", _MARKS.shutdown, MARK, "protection attempts begin"),
         *(
             _live(f"thresholds.{part}.{mark}", None, MARK, f"{mark.upper()} by {part} alone")
             for part in _PARTS

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.units import human_seconds
 
 if TYPE_CHECKING:
-    from membudget.watched.history import History
-    from membudget.watched.observed import Reads
+    from collections.abc import Callable, Iterator
+
+SAMPLES = 120
+"""Samples kept, 150 bytes each."""
+
+LONGEST = 720.0
+"""Seconds between two samples at most: 120 of them make a day."""
+
+_MOSTLY = 0.95
 
 HEADROOM = 1.5
 """Of what it held for 95 % of the time, or of what was read: room for a busier day."""
@@ -22,6 +30,184 @@ FEWEST_READS = 100
 
 _RARELY = 0.05
 """Share of lookups that found something, below which a longer one would not be read either."""
+
+_MISSING: Any = object()
+
+
+class _Sample:
+    __slots__ = ("at", "dropped", "length", "most")
+
+    def __init__(self, at: float, length: int, dropped: int) -> None:
+        self.at = at
+        self.length = self.most = length
+        self.dropped = dropped
+
+
+class History:
+    """The lengths seen, in samples whose distance doubles when they become too many.
+
+    Not for several writers at once; reading is safe beside one.
+
+    Args:
+        every: Seconds between two lengths noted, as a start.
+
+    Attributes:
+        peak: The greatest length ever seen.
+        looks: How many were noted.
+        last: The last of them.
+    """
+
+    def __init__(self, every: float) -> None:
+        self.peak = 0
+        self.looks = 0
+        self._every = every
+        self._samples: list[_Sample] = []
+        self.last = 0
+        self._dropped = 0
+
+    def note(self, at: float, length: int) -> None:
+        """Note a length seen now (monotonic seconds). Cost: under 1 µs."""
+        self.looks += 1
+        self.peak = max(self.peak, length)
+        self._dropped += max(0, self.last - length)
+        self.last = length
+        samples = self._samples
+        # A little early counts as in time, or every second look would be left out.
+        if samples and at - samples[-1].at < 0.9 * self._every:
+            samples[-1].most = max(samples[-1].most, length)
+            return
+        samples.append(_Sample(at, length, self._dropped))
+        if len(samples) > SAMPLES:
+            self._thin()
+
+    def mostly(self) -> int:
+        """The length below which it stayed for 95 % of the time."""
+        lengths = sorted(one.most for one in tuple(self._samples))
+        return lengths[min(len(lengths) - 1, int(len(lengths) * _MOSTLY))] if lengths else 0
+
+    def growth(self) -> float:
+        """Items a second that it gained, from the oldest sample to the last; below 0 it shrank."""
+        samples = tuple(self._samples)
+        if len(samples) < 2:  # noqa: PLR2004  # a rate takes two
+            return 0.0
+        first, last = samples[0], samples[-1]
+        return (last.length - first.length) / max(1e-9, last.at - first.at)
+
+    def oldest(self, now: float) -> float | None:
+        """Seconds since which the oldest item is there, at most; None where that is not to be told.
+
+        From the lengths alone: what has shrunk by as much as it once held has, first in first out,
+        nothing of that time left. A deque that stands at its maxlen never shrinks.
+        """
+        for one in reversed(tuple(self._samples)):
+            if self._dropped - one.dropped >= one.length:
+                return max(0.0, now - one.at)
+        return None
+
+    def _thin(self) -> None:
+        if self._every >= LONGEST:
+            del self._samples[0]
+            return
+        self._every = min(LONGEST, 2 * self._every)
+        for before, one in pairwise(tuple(self._samples)):
+            before.most = max(before.most, one.most)
+        self._samples = self._samples[::2]
+
+
+class Reads:
+    """How often a container was read, counted without a lock: threads that race may lose a count.
+
+    Attributes:
+        hits: Lookups that found something.
+        misses: Lookups that found nothing.
+        depth: How many items back from the newest was read, of a list or deque; None before.
+    """
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.misses = 0
+        self.depth: int | None = None
+
+    def note(self, *, is_hit: bool) -> None:
+        """Count a lookup."""
+        if is_hit:
+            self.hits += 1
+        else:
+            self.misses += 1
+
+    def note_depth(self, depth: int) -> None:
+        """Note that so many items back was read."""
+        if self.depth is None or depth > self.depth:
+            self.depth = depth
+
+
+class Observed:
+    """A container as its readers see it: lookups are counted, all else goes to the container.
+
+    Reading cannot be seen from outside, so the readers must use this; writers may use the container
+    itself.
+
+    Cost: about 0.3 µs a lookup.
+
+    Args:
+        find: Returns the container.
+        reads: Where they are counted.
+    """
+
+    def __init__(self, find: Callable[[], Any], reads: Reads) -> None:
+        self._find = find
+        self._reads = reads
+
+    def __getitem__(self, key: Any) -> Any:
+        container, reads = self._find(), self._reads
+        try:
+            value = container[key]
+        except LookupError:
+            reads.misses += 1
+            raise
+        reads.hits += 1
+        if isinstance(container, dict):
+            return value
+        if isinstance(key, slice):
+            reads.note_depth(len(container) - min(key.indices(len(container))[:2], default=0))
+        elif isinstance(key, int):
+            reads.note_depth(-key if key < 0 else len(container) - key)
+        return value
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value under a key of a mapping, else the default."""
+        found = self._find().get(key, _MISSING)
+        self._reads.note(is_hit=found is not _MISSING)
+        return default if found is _MISSING else found
+
+    def __contains__(self, key: object) -> bool:
+        is_there = key in self._find()
+        self._reads.note(is_hit=is_there)
+        return is_there
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._each(iter(self._find()), is_backward=False)
+
+    def __reversed__(self) -> Iterator[Any]:
+        return self._each(reversed(self._find()), is_backward=True)
+
+    def __len__(self) -> int:
+        return len(self._find())
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"_find", "_reads"}:  # One that is being copied has none yet.
+            raise AttributeError(name)
+        return getattr(self._find(), name)
+
+    def _each(self, items: Iterator[Any], *, is_backward: bool) -> Iterator[Any]:
+        container, reads = self._find(), self._reads
+        if not isinstance(container, dict) and not is_backward:
+            reads.note_depth(len(container))  # It begins with the oldest.
+        for number, item in enumerate(items, 1):
+            reads.hits += 1
+            if is_backward and not isinstance(container, dict):
+                reads.note_depth(number)
+            yield item
 
 
 class Advice(Record):
@@ -70,9 +256,9 @@ def advise(
 ) -> Advice:
     """The advice for one container, from what was seen of it so far. Pure but for its `stats()`."""
     mostly, depth = history.mostly(), None
-    hit_rate = _hit_rate(container)
-    if reads is not None and reads.hits + reads.misses >= FEWEST_READS:
-        hit_rate, depth = reads.hit_rate(), reads.depth
+    hit_rate = _hit_rate(_own_figures(container))
+    if reads is not None and (counted := _hit_rate(reads)) is not None:
+        hit_rate, depth = counted, reads.depth
     enough = enough_for(mostly, depth)
     found = Advice(
         name=name,
@@ -109,14 +295,18 @@ def is_worth_more(mostly: int, limit: int, hit_rate: float | None) -> bool:
     return mostly >= FULL * limit and (hit_rate is None or hit_rate >= _RARELY)
 
 
-def _hit_rate(container: Any) -> float | None:
+def _own_figures(container: Any) -> object:
     """What a container that counts its own lookups says of them."""
     ask = getattr(container, "stats", None)
     try:
-        figures = ask() if callable(ask) else None
-        hits, misses = getattr(figures, "hits", None), getattr(figures, "misses", None)
+        return ask() if callable(ask) else None
     except Exception:  # noqa: BLE001  # the program's object, which may answer as it likes
         return None
+
+
+def _hit_rate(figures: object) -> float | None:
+    """Share of lookups that found something, where enough were counted."""
+    hits, misses = getattr(figures, "hits", None), getattr(figures, "misses", None)
     if not isinstance(hits, int) or not isinstance(misses, int) or hits + misses < FEWEST_READS:
         return None
     return hits / (hits + misses)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import LimitExceeded, Rung
+from membudget.core import LimitExceeded, PartSample, Record, Rung
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes, as_seconds, checked_name
-from membudget.watched.advice import Advice, advise, enough_for, is_worth_more
-from membudget.watched.alarm import Alarm
-from membudget.watched.arguments import (
-    check_trim,
-    checked_bounds,
-    checked_items,
-    checked_lock,
+from membudget.watched.advice import (
+    Advice,
+    History,
+    Observed,
+    Reads,
+    advise,
+    enough_for,
+    is_worth_more,
 )
-from membudget.watched.history import History
-from membudget.watched.observed import Observed, Reads
 from membudget.watched.shape import (
     batch_of,
+    can_be_trimmed,
     finder,
     has_length,
     is_endless,
@@ -29,12 +29,11 @@ from membudget.watched.shape import (
     maxlen_of,
     take_oldest,
 )
-from membudget.watched.stats import WatchedStats, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from membudget.core import Clock, Event, PartSample
+    from membudget.core import Clock, Event
     from membudget.registry import Registry
 
 EVERY = 1.0
@@ -50,6 +49,62 @@ MAXLEN = "maxlen"
 """The unit by which a deque that may grow for ever is told: its limit is what would do."""
 
 
+BELOW = 0.9
+"""Share of the limit below which a crossing is over."""
+
+APART = 300.0
+"""Seconds between two tellings at least."""
+
+_LEAST_SHARE = 10
+"""Parts of its limit down to which one may be resized, where nothing else is given."""
+
+
+class WatchedStats(Record):
+    """A watched container's figures.
+
+    Attributes:
+        name: What it is called.
+        items: Items now; None where it is not there (any more).
+        bytes: What it holds as of the last weighing, by its length now; None before the first.
+        max_items: Its limit in items, or None.
+        max_bytes: Its limit in bytes, or None.
+        maxlen: The bound it keeps by itself, or None.
+        peak: The most items seen.
+        exceeded: How often it was told to be over a limit.
+        trimmed: Items taken out so far.
+    """
+
+    name: str
+    items: int | None
+    bytes: int | None
+    max_items: int | None
+    max_bytes: int | None
+    maxlen: int | None
+    peak: int
+    exceeded: int
+    trimmed: int
+
+
+class Alarm:
+    """One limit of one container."""
+
+    def __init__(self) -> None:
+        self._is_armed = True
+        self._told_at = float("-inf")
+
+    def is_due(self, now: float, used: int, limit: int) -> bool:
+        """Whether to tell now that `used` is over the limit; then the next crossing is waited for.
+
+        A crossing within five minutes of the last one told waits until these have passed.
+        """
+        if used < BELOW * limit:
+            self._is_armed = True
+        if used <= limit or not self._is_armed or now - self._told_at < APART:
+            return False
+        self._is_armed, self._told_at = False, now
+        return True
+
+
 class WatchedContainer:
     """A container that is not ours, under a limit: a chore that looks, a reclaimer if allowed.
 
@@ -61,7 +116,7 @@ class WatchedContainer:
     the front of a list, the left end of a deque, any of a set.
 
     It is no holder: what the meter counts as held is what inserting threads are made to give up,
-    and nobody inserts here through us. A weighing that comes out higher would be charged to the
+    and no thread inserts here through us. A weighing that comes out higher would be charged to the
     caches. Growth of the container is growth of the process, which the meter sees in any case.
 
     Looks and trims run on the governor's thread; any thread may call the rest.
@@ -77,7 +132,7 @@ class WatchedContainer:
             from a tenth of `max_items` up to it. A deque's own maxlen cannot change.
         lock: Held while items are taken out, waited for 20 ms; None says that none is needed.
         every: Seconds between two looks, or text such as "5s".
-        tell: Takes `LimitExceeded`; None tells nobody.
+        tell: Takes `LimitExceeded`; None tells nothing.
         registry: Where it registers; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
 
@@ -107,14 +162,14 @@ class WatchedContainer:
         self._find = finder(container, self.stop)
         self._is_exchanged = not has_length(container)
         self._trims = trim
-        self._lock = checked_lock(lock, name)
+        self._lock = _checked_lock(lock, name)
         self._every = as_seconds(every, name="every")
         self._tell = tell if tell is not None else lambda _: None
         self._registry = registry if registry is not None else REGISTRY
         self._now = time.monotonic if clock is None else clock.now
         self._bounds: tuple[int, int] | None = None
         self.limit(max_items=max_items, max_bytes=max_bytes)
-        self._bounds = checked_bounds(resize, self._max_items, name)
+        self._bounds = _checked_bounds(resize, self._max_items, name)
         self._history = History(self._every)
         self._reads: Reads | None = None
         self._alarms = {"items": Alarm(), "bytes": Alarm()}
@@ -124,7 +179,7 @@ class WatchedContainer:
         self._is_told_endless = False
         self._seen: tuple[str, int | None] = ("container", None)
         if trim and (there := self._find()) is not None:
-            check_trim(there, name)
+            _check_trim(there, name)
         self._registry.add(self, keep=True)
 
     def __repr__(self) -> str:
@@ -136,7 +191,7 @@ class WatchedContainer:
         Raises:
             ConfigError: A limit that is none.
         """
-        self._max_items = checked_items(max_items, self.name)
+        self._max_items = _checked_items(max_items, self.name)
         self._max_bytes = None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
         if self._bounds is not None and max_items is not None:
             self._bounds = (min(self._bounds[0], max_items), max(self._bounds[1], max_items))
@@ -164,9 +219,14 @@ class WatchedContainer:
     def as_part(self) -> PartSample:
         """How it stood at the last look, for a sample; the container itself is left alone."""
         last, (kind, maxlen) = self._history.last, self._seen
-        items = last if self._history.looks else None
-        bounds = (self._max_items, maxlen, self._max_bytes)
-        return part_of(self.name, kind, items, self._weighing.bytes_of(last), bounds)
+        return PartSample(
+            name=self.name,
+            kind=f"watched {kind}",
+            items=last if self._history.looks else None,
+            bytes=self._weighing.bytes_of(last),
+            most_items=min((n for n in (self._max_items, maxlen) if n is not None), default=None),
+            most_bytes=self._max_bytes,
+        )
 
     def advice(self) -> Advice:
         """What its use so far says about its bound: how full, how old, how much of it is read."""
@@ -297,3 +357,72 @@ class WatchedContainer:
         if found.enough > limit and not is_worth_more(found.mostly, limit, found.hit_rate):
             return
         self._max_items = max(bounds[0], min(bounds[1], found.enough))
+
+
+def _checked_items(count: object, name: str) -> int | None:
+    """A limit in items, or None.
+
+    Raises:
+        ConfigError: It is no whole number from 1 on.
+    """
+    if count is None:
+        return None
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ConfigError(
+            f"max_items {count!r:.80} of {name} is not a count: give a whole number >= 1"
+        )
+    return count
+
+
+def _check_trim(container: object, name: str) -> None:
+    """Refuse what cannot be trimmed.
+
+    Raises:
+        ConfigError: Its oldest items cannot be taken out.
+    """
+    if not can_be_trimmed(container):
+        raise ConfigError(
+            f"{name} is a {type(container).__name__}, whose oldest items cannot be taken out: "
+            "leave trim=False, or watch a dict, list, deque, set or what has popitem()"
+        )
+
+
+def _checked_lock(lock: Any, name: str) -> Any:
+    """A lock for threads: an asyncio lock cannot be had from another thread.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
+    if lock is None or (has_both and not type(lock).__module__.startswith("asyncio")):
+        return lock
+    raise ConfigError(f"lock {lock!r} of {name} cannot be acquired: give a threading.Lock or RLock")
+
+
+def _checked_bounds(
+    resize: bool | tuple[int, int],  # noqa: FBT001  # as the user gave it
+    max_items: int | None,
+    name: str,
+) -> tuple[int, int] | None:
+    """Between which numbers the limit may move, or None.
+
+    Raises:
+        ConfigError: There is no limit, or it is not between them.
+    """
+    if resize is False:
+        return None
+    if max_items is None:
+        raise ConfigError(
+            f"{name} has no max_items to resize: give max_items, and resize=(least, most) or True"
+        )
+    if resize is True:
+        return max(1, max_items // _LEAST_SHARE), max_items
+    given: object = resize
+    is_pair = isinstance(given, tuple) and [type(one) for one in given] == [int, int]
+    least, most = resize if is_pair else (0, 0)  # Which never holds the limit.
+    if not 1 <= least <= max_items <= most:
+        raise ConfigError(
+            f"resize {resize!r} of {name} does not hold max_items {max_items}: give two numbers "
+            "from 1 on, the first not above it and the second not below"
+        )
+    return least, most

@@ -9,10 +9,12 @@ import pytest
 
 from fakes import MIB
 from membudget.budget.launch import _News, helper_of
-from membudget.core import FloorFound, Level, Pressure
+from membudget.core import FloorFound, Level, Pressure, ProtectionTried
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from membudget.core import Event
 
 
 @pytest.mark.parametrize(
@@ -38,20 +40,41 @@ def test_multiprocessings_own_helpers_are_known_by_their_command(
     assert helper_of(["python", *words]) == helper
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+def is_told(event: Event, folder: Path) -> int:
+    """Whether another process of a launch tells an event."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(_News(f"{folder}/web")(event))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@forks
+def test_an_attempt_to_protect_a_group_is_told_once(tmp_path: Path) -> None:
+    """Its workers try in the same second; each tells its own end, and what is its own alone."""
+
+    def tried(outcome: str, source: str = "cgroup v1 /web") -> int:
+        event = ProtectionTried(at=0.0, attempt=1, most=3, outcome=outcome, source=source)
+        return is_told(event, tmp_path)
+
+    assert [tried("not enough"), tried("not enough"), tried("recovered")] == [1, 0, 1]
+    assert [tried("exit"), tried("exit")] == [1, 1]
+    assert [tried("not enough", "RLIMIT_AS"), tried("not enough", "RLIMIT_AS")] == [1, 1]
+
+
+@forks
 def test_workers_that_hold_the_same_tell_their_floor_once(tmp_path: Path) -> None:
     """Ten of a kind would say the same in ten lines; another cause is another story."""
     pressure = Pressure(
         level=Level.WARNING, used=330 * MIB, limit=400 * MIB, source="cgroup v1 /web"
     )
 
-    def is_told(held_by: str) -> int:
-        pid = os.fork()
-        if pid == 0:
-            event = FloorFound(at=0.0, pressure=pressure, kept=0, held_by=held_by)
-            os._exit(_News(f"{tmp_path}/web")(event))
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    def is_found(held_by: str) -> int:
+        event = FloorFound(at=0.0, pressure=pressure, kept=0, held_by=held_by)
+        return is_told(event, tmp_path)
 
-    assert is_told("284 MiB are held outside Python's view") == 1
-    assert is_told("28.5 MiB are held outside Python's view") == 0
-    assert is_told("the program itself holds it") == 1
+    assert is_found("284 MiB are held outside Python's view") == 1
+    assert is_found("28.5 MiB are held outside Python's view") == 0
+    assert is_found("the program itself holds it") == 1

@@ -82,7 +82,7 @@ def test_a_floor_that_is_gone_is_forgotten() -> None:
 def test_the_reason_is_told_once() -> None:
     """One line says what is held and where; an hour at the floor adds none."""
     scene = Scene()
-    scene.cache(40)
+    cache = scene.cache(40)
     scene.run(60, 5)
     scene.run(340, 3600, every=1.0)
     told = scene.recorder.of(FloorFound)
@@ -90,6 +90,7 @@ def test_the_reason_is_told_once() -> None:
     assert told[0].held_by == "someone else holds it"
     assert told[0].severity is Severity.WARNING
     assert told[0].pressure.floor >= 335 * MIB
+    assert abs(told[0].kept - cache.holds) < 2 * MIB, "what is said to be kept is kept"
 
 
 def test_at_emergency_it_is_told_that_nothing_is_left() -> None:
@@ -137,6 +138,17 @@ def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to
         lines = Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
         floor.follow(reading, held * MIB, taken_in, lines)
     assert (floor.bytes > 0) is is_floor
+
+
+def test_no_floor_is_believed_while_holders_give_back() -> None:
+    """However long it takes to look where millions of entries lie: then it shows, or it is one."""
+    floor, lines = Floor(5.0), Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
+    for step in range(200):
+        reading = Reading(at=step * 0.1, used=370 * MIB, limit=LIMIT * MIB)
+        floor.follow(reading, 40 * MIB, 0, lines, is_giving_back=True)
+    assert floor.bytes == 0
+    floor.follow(reading, 40 * MIB, 0, lines)
+    assert floor.bytes == 330 * MIB
 
 
 def test_what_comes_and_goes_above_a_floor_keeps_its_room() -> None:

@@ -197,6 +197,40 @@ def test_one_that_looks_for_longer_than_a_step_is_not_left_alone(scene: Scene) -
         assert len(planner.asked) > before, step
 
 
+class GivingBack(Planner):
+    """What gives memory of holders back to the kernel, and has to look where it lies before."""
+
+    gives_back = True
+    looks = 200
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self.rung = Rung.AGGRESSIVE
+
+
+@pytest.mark.parametrize("level", [Level.CRITICAL, Level.EMERGENCY])
+def test_what_gives_back_goes_on_before_others_let_go_here_and_there(
+    scene: Scene, level: Level
+) -> None:
+    """What they let go of did not show; in an EMERGENCY it may look for a second."""
+    sticky = scene.reclaimer(90, shows=0.0)
+    giving = GivingBack(scene)
+    scene.ladder.add(giving)
+    scene.relieve(92, Level.CRITICAL)
+    scene.clock.advance(SETTLE + 1)
+    held = sticky.holds
+    for _ in range(3):
+        scene.relieve(92, level)
+        assert scene.ladder.is_giving_back
+    assert sticky.holds == held
+    for _ in range(30):
+        scene.clock.advance(0.1)
+        scene.relieve(92, level)
+    assert not scene.ladder.is_giving_back
+    assert (giving.holds < 50 * MIB) is (level is Level.CRITICAL)
+    assert (sticky.holds < held) is (level is Level.EMERGENCY)
+
+
 class Stubborn(FakeReclaimer):
     """Lets go of nothing; whether it is under way is a method of its own."""
 

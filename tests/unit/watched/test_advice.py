@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from membudget.errors import ConfigError
-from membudget.watched.advice import rounded_up
+from membudget.watched.advice import SAMPLES, History, rounded_up
 from membudget.watched.container import RESIZE_EVERY
-from membudget.watched.history import SAMPLES, History
 from watched_scene import Scene
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
 
 from membudget.bounded.cache import Cache
 from membudget.bounded.loading import keys, wrappers
-from membudget.bounded.loading.flights import flights_of
 from membudget.bounded.loading.freshness import Lifetime, Shelf
 from membudget.bounded.loading.load import Loading
 from membudget.bounded.loading.owners import MethodCache, Owners
@@ -19,9 +25,9 @@ from membudget.units import found_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from os import PathLike
+    from typing import Concatenate, Protocol, Self
 
     from membudget.bounded.loading.keys import KeyOf, Parts
-    from membudget.bounded.loading.signatures import CachedFunction
     from membudget.bounded.spilling.spill import Spill
     from membudget.core import Clock
     from membudget.registry import Registry
@@ -37,6 +43,66 @@ class CacheInfo(NamedTuple):
     misses: int
     maxsize: int | None
     currsize: int
+
+
+if TYPE_CHECKING:
+    # What type checkers know of a cached function: its own signature, and what it can do besides.
+    # Known limit: a static method called through an object, `Client().double(1)`, is taken for a
+    # method by mypy; called through its class it is right.
+    Q = ParamSpec("Q")
+    R_co = TypeVar("R_co", covariant=True)
+    S = TypeVar("S")
+    O_co = TypeVar("O_co", covariant=True)
+    O = TypeVar("O")  # noqa: E741  # the owner, a class
+
+    class Remembering(Protocol):
+        """What every cached function can do."""
+
+        cache: Cache[Any, Any]
+        __name__: str
+        __qualname__: str
+
+        def cache_info(self) -> CacheInfo:
+            """Hits, misses, the bound in entries, and entries; since the last `cache_clear`."""
+
+        def cache_clear(self) -> None:
+            """Forget all."""
+
+        def cache_parameters(self) -> dict[str, Any]:
+            """What the decorator was given."""
+
+    class CachedFunction(Remembering, Protocol[P, R_co]):
+        """A function under `cached`. As a method it binds to its object like any function."""
+
+        @property
+        def __wrapped__(self) -> Callable[P, R_co]:
+            """The function itself."""
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """What it gives, remembered or new."""
+
+        @overload
+        def __get__(self, instance: None, owner: type[O], /) -> CachedAttribute[O, P, R_co]: ...
+        @overload
+        def __get__(
+            self: CachedFunction[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+        ) -> CachedFunction[Q, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+
+    class CachedAttribute(Remembering, Protocol[O_co, P, R_co]):
+        """A cached function as an attribute of its class: a class method, or anything else."""
+
+        @overload
+        def __call__(
+            self: CachedAttribute[O, Concatenate[type[O], Q], R], *args: Q.args, **kwargs: Q.kwargs
+        ) -> R: ...
+        @overload
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+        @property
+        def __wrapped__(self) -> Callable[P, R_co]:
+            """The function itself."""
 
 
 @overload
@@ -94,9 +160,10 @@ def cached(
         ttl: Seconds, or text such as "5m", that a value lasts.
         jitter: A share of `ttl` (0.1, or "10%") by which values end earlier, each key by its own
             part of it, so that what came together does not go together.
-        stale: Seconds or text that the old value serves on after `ttl`: whoever finds it first
-            fetches the new one, a coroutine function in a task of its own, and all others get the
-            old one. A refresh that fails leaves it there, and a running budget tells `Failed`.
+        stale: Seconds or text that the old value serves on after `ttl`: the first caller
+            to find it fetches the new one, a coroutine function in a task of its own, and all
+            others get the old one. A refresh that fails leaves it there, and a running budget
+            tells `Failed`.
         key: Called with the arguments, gives what stands for them.
         typed: Whether 1 and 1.0 are two calls.
         keep_errors: Seconds or text that an exception is kept and raised anew; None keeps none.
@@ -200,13 +267,11 @@ def _wrapper(
         key_of = _calling(key)
     else:
         key_of = keys.key_from(parts) if owners is None else owners.key_from(parts)
-    if shelf is not None:
-        make = wrappers.of_coroutine_shelf if is_coroutine else wrappers.of_shelf
-        return make(loading, get, key_of, shelf.now)
+    now = None if shelf is None else shelf.now
     if is_coroutine:
-        return wrappers.of_coroutine(loading, get, key_of)
-    if key is not None or is_typed:
-        return wrappers.of_calls(loading, get, key_of)
+        return wrappers.of_coroutine(loading, get, key_of, now)
+    if now is not None or key is not None or is_typed:
+        return wrappers.of_calls(loading, get, key_of, now)
     if owners is not None:
         return wrappers.of_method(loading, get, parts, owners)
     code = keys.code_written(loading.function)
@@ -238,18 +303,17 @@ def _loading(
 
     if owners is not None:
         keep = owners.noting(keep)
-    flights = flights_of(cache)
-    if shelf is None:
-        return Loading(function, flights, cache.peek, keep, cache.delete)
-    keep_error = shelf.keep_error
+    keep_error: Callable[[Any, Any], object] | None = None if shelf is None else shelf.keep_error
+    if keep_error is not None and owners is not None:
+        keep_error = owners.noting(keep_error)
     return Loading(
-        function,
-        flights,
-        shelf.look,
-        keep,
-        cache.delete,
-        keep_error=keep_error if owners is None else owners.noting(keep_error),
-        forgive=shelf.forgive,
+        function=function,
+        flights=cache._flights,  # noqa: SLF001  # kept there for this room
+        look=cache.peek if shelf is None else shelf.look,
+        keep=keep,
+        drop=cache.delete,
+        keep_error=keep_error,
+        forgive=None if shelf is None else shelf.forgive,
     )
 
 

@@ -1,7 +1,7 @@
 """Loads under way: who leads one, who waits for it, and who must not.
 
-A flight is one load of one key. Whoever puts its flight into the cache's table leads: it runs the
-loader and lands the flight with what came of it. Whoever finds another's flight there follows: it
+A flight is one load of one key. A caller that puts its flight into the cache's table leads: it
+runs the loader and lands the flight with what came of it. One that finds another's follows: it
 waits for the landing and gets the very same value or exception. The table holds a flight only while
 it is under way. No lock is taken: each step is one operation of a dict, which is atomic, and every
 pair of steps that could miss each other is ordered as "say so first, then look".
@@ -11,7 +11,10 @@ Waiting would never end, so the caller runs the loader itself, where the leader
 - is the caller, further up its own stack. The context variable below says so, and it also reaches
   the tasks that a leader starts and what it hands to `asyncio.to_thread`;
 - runs on the caller's thread, which would stand still (a task of this loop, for a plain function);
-- waits, perhaps over others, for a flight of the caller: see `following`.
+- waits, perhaps over others, for a flight of the caller. A caller notes first what it waits for, at
+  every flight that waits for it in turn and, for a plain function, at its thread, which now stands
+  still. Then it walks along such notes from the flight it found. Of waits that would form a ring,
+  the last one noted sees the whole ring. These are the wait-for graphs of databases.
 
 A leader can be lost: its process was forked away from it, or its event loop stopped. Then the next
 caller leads. That followers share one outcome is the idea of Go's `singleflight`.
@@ -22,15 +25,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
     from types import TracebackType
-
-    from membudget.bounded.cache import Cache
 
 Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
 """A value, or an exception with its leader's traceback; None where the leader gave up."""
@@ -43,13 +45,15 @@ PATIENCE = 1.0
 LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=None)
 """The innermost flight that runs what runs here."""
 
-_ALL: Final[Any] = object()
+OWN: Final[Outcome] = (None, None, None)
+"""Instead of an outcome: do not wait, run the loader yourself."""
 
-_making: dict[int, Flights] = {}
+_held_up: dict[int, Flight] = {}
+"""By thread, the flight that it stands still for."""
 
 
 class Flight:
-    """One load of one key, led by whoever made this.
+    """One load of one key, led by the caller that made this.
 
     Args:
         loop: The event loop that runs the loader; None for a plain function.
@@ -74,7 +78,7 @@ class Flight:
         self.under: Flight | None = under
 
     def is_lost(self) -> bool:
-        """Whether nobody goes on with it."""
+        """Whether its leader cannot go on with it."""
         if self.process != os.getpid():
             return True
         return self.loop is not None and not self.loop.is_running()
@@ -88,6 +92,11 @@ class Flight:
             for follower in list(self.followers):
                 if self.take_out(follower):
                     follower.tell(outcome)
+
+    def has_landed(self, follower: ThreadFollower | TaskFollower) -> bool:
+        """Have a follower be told of the landing, unless it was before."""
+        self.followers[follower] = None
+        return self.is_over and self.take_out(follower)
 
     def take_out(self, follower: ThreadFollower | TaskFollower) -> bool:
         """Whether the follower still waited: of its leader and itself only one takes it out."""
@@ -172,31 +181,88 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
     return loop
 
 
-def abandon(cache: Cache[Any, Any], key: Any = _ALL) -> None:
-    """Let loads under way end without being kept: the key, or all, was set or forgotten meanwhile.
+def follow(flights: Flights, key: Hashable, flight: Flight) -> Outcome:
+    """Wait in this thread for another's flight.
 
-    Those who wait already get the value still; who asks from now on, loads anew.
+    Returns:
+        Its outcome; None where the caller should try anew, `OWN` where it must not wait.
     """
-    flights: Flights | None = getattr(cache, "_flights", None)
-    if not flights:
-        return
-    for one in list(flights) if key is _ALL else [key]:
-        flight = flights.pop(one, None)
-        if flight is not None:
-            flight.is_void = True
+    if flight.is_lost():
+        leave(flights, key, flight)
+        return None
+    thread, leading = threading.get_ident(), list(_leading())
+    if flight.thread == thread or flight in leading:
+        return OWN
+    follower = ThreadFollower()
+    with _noted(flight, follower, leading, thread) as is_ring:
+        if is_ring:
+            return OWN
+        return None if flight.has_landed(follower) else follower.wait(flight)
 
 
-def flights_of(cache: Cache[Any, Any]) -> Flights:
-    """The cache's table of loads under way, made at first use.
+async def follow_async(flights: Flights, key: Hashable, flight: Flight) -> Outcome:
+    """Wait in this task for another's flight; returns as `follow` does."""
+    if flight.is_lost():
+        leave(flights, key, flight)
+        return None
+    loop, leading = running_loop(), list(_leading())
+    is_here = flight.thread == threading.get_ident() and flight.loop is not loop
+    if loop is None or is_here or flight in leading:
+        return OWN
+    follower = TaskFollower(loop)
+    with _noted(flight, follower, leading, None) as is_ring:
+        if is_ring:
+            return OWN
+        return None if flight.has_landed(follower) else await follower.wait(flight)
 
-    Two threads may both come first. A lock for that moment could be left held in a forked child,
-    so they agree by one atomic operation.
-    """
-    slot: Any = cache
-    if getattr(slot, "_flights", None) is None:
-        made = _making.setdefault(id(cache), {})
-        if getattr(slot, "_flights", None) is None:
-            slot._flights = made  # noqa: SLF001  # the slot the cache keeps for this module
-        _making.pop(id(cache), None)
-    flights: Flights = slot._flights  # noqa: SLF001
-    return flights
+
+def _leading() -> Iterator[Flight]:
+    """The flights whose loaders wait for what runs here, the innermost first."""
+    flight = LEADING.get()
+    while flight is not None:
+        if not flight.is_over:
+            yield flight
+        flight = flight.under
+
+
+@contextmanager
+def _noted(
+    flight: Flight,
+    follower: ThreadFollower | TaskFollower,
+    leading: list[Flight],
+    thread: int | None,
+) -> Iterator[bool]:
+    """Note what is waited for while it is; gives whether that would come back to the caller."""
+    before = None if thread is None else _held_up.get(thread)
+    try:
+        if thread is not None:
+            _held_up[thread] = flight
+        for one in leading:
+            one.waits[follower] = flight
+        yield _comes_back(flight, leading, thread)
+    finally:
+        flight.take_out(follower)
+        for one in leading:
+            one.waits.pop(follower, None)
+        if thread is not None and before is None:
+            _held_up.pop(thread, None)
+        elif thread is not None and before is not None:
+            # A signal's handler waits in the middle of another wait.
+            _held_up[thread] = before
+
+
+def _comes_back(flight: Flight, leading: list[Flight], thread: int | None) -> bool:
+    """Whether a flight waits, over any others, for those led here, or for this very thread."""
+    seen: set[int] = set()
+    waiting = [flight]
+    while waiting:
+        one = waiting.pop()
+        if one in leading or one.thread == thread:
+            return True
+        if id(one) not in seen:
+            seen.add(id(one))
+            waiting.extend(list(one.waits.values()))
+            held_up = _held_up.get(one.thread)
+            if held_up is not None:
+                waiting.append(held_up)
+    return False

@@ -14,8 +14,15 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from membudget.bounded.loading.flights import LEADING, Flight, flights_of, running_loop
-from membudget.bounded.loading.following import OWN, follow, follow_async
+from membudget.bounded.loading.flights import (
+    LEADING,
+    OWN,
+    Flight,
+    follow,
+    follow_async,
+    running_loop,
+)
+from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.units import as_seconds
 
@@ -33,10 +40,10 @@ MISSING: Final[Any] = object()
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 
 
-class Loading:
+class Loading(Record):
     """How values come into a cache: what gives them, where it is looked, and what is kept.
 
-    Args:
+    Attributes:
         function: Called, or awaited, for a value.
         flights: The cache's table of loads under way.
         look: Given a key and a default; the value to use, without counting the lookup.
@@ -46,26 +53,13 @@ class Loading:
         forgive: Given the exception of a refresh while the old value still serves.
     """
 
-    __slots__ = ("drop", "flights", "forgive", "function", "keep", "keep_error", "look")
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        flights: Flights,
-        look: Callable[[Any, Any], Any],
-        keep: Callable[[Any, Any], object],
-        drop: Callable[[Any], object],
-        *,
-        keep_error: Callable[[Any, Exception], object] | None = None,
-        forgive: Callable[[Any, Exception], object] | None = None,
-    ) -> None:
-        self.function = function
-        self.flights = flights
-        self.look = look
-        self.keep = keep
-        self.drop = drop
-        self.keep_error = keep_error
-        self.forgive = forgive
+    function: Callable[..., Any]
+    flights: Flights
+    look: Callable[[Any, Any], Any]
+    keep: Callable[[Any, Any], object]
+    drop: Callable[[Any], object]
+    keep_error: Callable[[Any, Exception], object] | None = None
+    forgive: Callable[[Any, Exception], object] | None = None
 
 
 def load(
@@ -264,7 +258,7 @@ def _keep(loading: Loading, key: Hashable, flight: Flight, value: Any) -> None:
 
 
 def _is_set(loading: Loading, key: Hashable) -> bool:
-    """Whether somebody set the key while it was loaded: what was loaded may be older."""
+    """Whether the key was set while it was loaded: what was loaded may be older."""
     try:
         return loading.look(key, MISSING) is not MISSING
     except Exception:  # noqa: BLE001  # an exception is kept there: a value is worth more
@@ -297,4 +291,10 @@ def _serves_old(
 
 def _loading(cache: Cache[K, V], loader: Callable[[K], Any], ttl: float | str | None) -> Loading:
     keep = cache.set if ttl is None else partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
-    return Loading(loader, flights_of(cache), cache.peek, keep, cache.delete)
+    return Loading(
+        function=loader,
+        flights=cache._flights,  # noqa: SLF001  # kept there for this room
+        look=cache.peek,
+        keep=keep,
+        drop=cache.delete,
+    )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _AT_A_TIME = 512
-"""Steps that one load does for objects that are gone; who loads waits 0.1 to 0.2 ms for them."""
+"""Steps that one load does for objects that are gone; the caller waits 0.1 to 0.2 ms for them."""
 
 OWNER_BYTES, KEY_BYTES = 490, 41
 """Bytes that an object known here costs, and each key noted of one besides the key itself,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Hashable
 
-    from membudget.bounded.loading.freshness import Kept
     from membudget.bounded.loading.keys import KeyOf, Parts
     from membudget.bounded.loading.load import Loading
     from membudget.bounded.loading.owners import Owner, Owners
@@ -103,74 +102,55 @@ def of_method(loading: Loading, get: Get, parts: Parts, owners: Owners) -> Funct
     return wrapper
 
 
-def of_calls(loading: Loading, get: Get, key_of: KeyOf) -> Function:
-    """For a function whose keys are made by another."""
-    function, load = loading.function, partial(fly, loading)
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = key_of(args, kwargs)
-        try:
-            value = get(key, MISSING)
-        except TypeError as error:
-            raise unhashable(error, function, args, kwargs) from None
-        return value if value is not MISSING else load(key, args, kwargs)
-
-    return wrapper
-
-
-def of_shelf(loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float]) -> Function:
-    """For a function whose old values or exceptions are kept: who finds an old one, refreshes."""
-    function, load = loading.function, partial(fly, loading)
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = key_of(args, kwargs)
-        try:
-            kept: Kept | None = get(key, None)
-        except TypeError as error:
-            raise unhashable(error, function, args, kwargs) from None
-        if kept is None:
-            return load(key, args, kwargs)
-        if now() < kept.fresh_until:
-            return kept.give()
-        return load(key, args, kwargs, kept.value)
-
-    return wrapper
-
-
-def of_coroutine(loading: Loading, get: Get, key_of: KeyOf) -> Function:
-    """For a coroutine function."""
-    function, load = loading.function, partial(fly_async, loading)
-
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = key_of(args, kwargs)
-        try:
-            value = get(key, MISSING)
-        except TypeError as error:
-            raise unhashable(error, function, args, kwargs) from None
-        return value if value is not MISSING else await load(key, args, kwargs)
-
-    return wrapper
-
-
-def of_coroutine_shelf(
-    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float]
+def of_calls(
+    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float] | None
 ) -> Function:
-    """For a coroutine function whose old values are kept: a task of its own refreshes them."""
+    """For a function whose keys are made by another, or whose old values or exceptions are kept.
+
+    Args:
+        loading: How values come.
+        get: What looks a key up.
+        key_of: Makes the keys.
+        now: Monotonic seconds, where what is kept is `Kept`: an old value is refreshed.
+    """
+    function, load = loading.function, partial(fly, loading)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        key = key_of(args, kwargs)
+        try:
+            found = get(key, MISSING)
+        except TypeError as error:
+            raise unhashable(error, function, args, kwargs) from None
+        if found is MISSING:
+            return load(key, args, kwargs)
+        if now is None:
+            return found
+        return found.give() if now() < found.fresh_until else load(key, args, kwargs, found.value)
+
+    return wrapper
+
+
+def of_coroutine(
+    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float] | None
+) -> Function:
+    """For a coroutine function, as `of_calls`: a task of its own refreshes an old value."""
     function, load, refresh = loading.function, partial(fly_async, loading), Refreshes(loading)
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         key = key_of(args, kwargs)
         try:
-            kept: Kept | None = get(key, None)
+            found = get(key, MISSING)
         except TypeError as error:
             raise unhashable(error, function, args, kwargs) from None
-        if kept is None:
+        if found is MISSING:
             return await load(key, args, kwargs)
-        if now() < kept.fresh_until:
-            return kept.give()
-        if refresh.has_begun(key, args, kwargs, kept.value):
-            return kept.value
-        return await load(key, args, kwargs, kept.value)
+        if now is None:
+            return found
+        if now() < found.fresh_until:
+            return found.give()
+        if refresh.has_begun(key, args, kwargs, found.value):
+            return found.value
+        return await load(key, args, kwargs, found.value)
 
     return wrapper
 

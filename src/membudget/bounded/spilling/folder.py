@@ -2,6 +2,10 @@
 
 A process holds the lock of its number while it lives, by whatever end; so the next one sees which
 numbers are free, and removes what killed processes left there, under whatever number.
+
+What is kept for the next process is a sealed list of what stands there. The database is
+diskcache's, which does what its settings say and what triggers are in it. So its shape is written
+down under the seal as well, and one of another shape is not opened.
 """
 
 from __future__ import annotations
@@ -9,16 +13,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pickle
 import shutil
 import stat
+import time
 import zlib
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from membudget.bounded.spilling.index import INDEX
-from membudget.errors import ConfigError
-from membudget.ownership import check_owner, open_own, safe_way
+from membudget.bounded.spilling.ledger import Copy
+from membudget.bounded.spilling.seal import GENERATION_BYTES, Seal
+from membudget.errors import ConfigError, MembudgetError
+from membudget.ownership import check_owner, open_own, read_own, safe_way
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     from membudget.bounded.spilling.spill import Spill
 
 try:
@@ -34,10 +44,20 @@ _ADVICE = (
 )
 
 _ATTEMPTS = 10
-"""Tries while others, who end, remove what is looked at."""
+"""Tries while other processes, ending, remove what is looked at."""
+
+INDEX = "index.pickle"
+
+_LONGEST = 256 << 20
+_MOST_ROWS = 100
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+_SETTINGS = (
+    "SELECT key, value FROM Settings WHERE key NOT IN ('count', 'size', 'hits', 'misses')"
+    " ORDER BY key"
+)
 
 _BROKEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
-"""What is the disk's or the system's fault, not that of whoever named the folder."""
+"""What is the disk's or the system's fault, not the caller's who named the folder."""
 
 
 class SpillFolder:
@@ -100,6 +120,73 @@ class SpillFolder:
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(self.path))
 
+    def save(self, rows: Mapping[Hashable, Copy], seal: Seal, highest: int, now: float) -> None:
+        """Write down what stands on the disk, for the next process.
+
+        Args:
+            rows: What stands there, by key.
+            seal: The seal of these values.
+            highest: The highest number ever given in this generation.
+            now: Monotonic seconds.
+
+        Raises:
+            OSError: The disk.
+            sqlite3.Error: The database.
+        """
+        since = time.time() - now
+        known = []
+        for key, row in rows.items():
+            noted = (row.number, row.ends + since, row.dies + since, row.size, row.bytes)
+            try:
+                known.append(pickle.dumps((key, noted)))
+            except Exception:  # noqa: BLE001, S112  # a key of the program's own that cannot be kept
+                continue
+        text = pickle.dumps((_shape_of(self.path), highest, known))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(open_own(os.path.join(self.path, INDEX), flags), "wb") as file:
+            file.write(seal.generation + seal.seal(0, text))
+
+    def load(
+        self, key: bytes, name: str, now: float
+    ) -> tuple[OrderedDict[Hashable, Copy], Seal, int] | None:
+        """What an earlier process left on the disk, or None; it is believed only once.
+
+        Args:
+            key: The user's secret.
+            name: The cache's.
+            now: Monotonic seconds.
+
+        Returns:
+            As `save` was given them: the rows, the seal and the highest number.
+
+        Raises:
+            MembudgetError: It was not written by this user's processes, or changed since.
+            OSError: The disk.
+        """
+        index = os.path.join(self.path, INDEX)
+        written = read_own(index, _LONGEST)
+        if written is None:
+            return None
+        os.unlink(index)
+        seal = Seal(key, name, written[:GENERATION_BYTES])
+        text = seal.unseal(0, written[GENERATION_BYTES:])
+        if text is None:
+            raise MembudgetError(f"{index} was not written with this user's key")
+        since = time.time() - now
+        rows: OrderedDict[Hashable, Copy] = OrderedDict()
+        try:
+            shape, highest, known = pickle.loads(text)  # noqa: S301  # sealed by this user
+            for one in known:
+                value_key, (number, ends, dies, size, stored) = pickle.loads(one)  # noqa: S301
+                rows[value_key] = Copy(
+                    ends=ends - since, dies=dies - since, size=size, bytes=stored, number=number
+                )
+        except Exception:  # noqa: BLE001  # whatever a changed program's keys raise: begin empty
+            return None
+        if _shape_of(self.path) != shape:
+            raise MembudgetError(f"the database in {self.path} was changed since it was kept")
+        return (rows, seal, highest) if rows else None
+
     def _begin(self) -> None:
         if os.path.lexists(self.path) and not self._keep:
             shutil.rmtree(self.path)
@@ -124,7 +211,7 @@ def check_in_place(path: str) -> None:
     """Refuse a folder once more before it is used, which may be long after it was made.
 
     Raises:
-        ConfigError: Somebody else could have put another there, or has.
+        ConfigError: Another user could have put another there, or has.
         OSError: It is gone.
     """
     if safe_way(path) != path:
@@ -153,7 +240,7 @@ def _locked(base: str) -> tuple[int, str]:
                 descriptor = _lock(path)
                 if descriptor is not None:
                     return descriptor, path
-        except FileNotFoundError:  # Whoever ended just now removed the folder.
+        except FileNotFoundError:  # A process that ended just now removed the folder.
             if attempt == _ATTEMPTS - 1:
                 raise
     raise OSError(errno.EBUSY, f"{_MOST} processes spill there already", base)
@@ -186,10 +273,33 @@ def _lock(path: str) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
-    except (BlockingIOError, FileNotFoundError):  # Held; or removed by whoever held it.
+    except (BlockingIOError, FileNotFoundError):  # Held; or removed by the process that held it.
         pass
     except BaseException:
         os.close(descriptor)
         raise
     os.close(descriptor)
     return None
+
+
+def _shape_of(path: str) -> str:
+    """The schema and the settings of the database, in one form.
+
+    Raises:
+        MembudgetError: It is not ours, or no database.
+        OSError: It cannot be read.
+    """
+    import sqlite3  # loaded by diskcache
+
+    database = os.path.join(path, "cache.db")
+    os.close(open_own(database))
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=1)) as opened:
+            opened.execute("PRAGMA query_only = ON")
+            opened.execute("PRAGMA trusted_schema = OFF")
+            schema = opened.execute(_SCHEMA).fetchmany(_MOST_ROWS)
+            if any(kind == "view" for kind, *_ in schema):
+                raise MembudgetError(f"{database} has views, which this cache did not make")
+            return repr((schema, opened.execute(_SETTINGS).fetchmany(_MOST_ROWS)))
+    except sqlite3.Error as error:
+        raise MembudgetError(f"{database} is broken ({error})") from error

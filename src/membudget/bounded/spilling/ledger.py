@@ -1,38 +1,52 @@
-"""What a spilling cache knows of its disk: what waits, what stands there, what is out of date.
+"""What a spilling cache knows of its disk: what waits, what stands there, what is on its way back.
 
 Everything here is done at once under one lock, in which nothing foreign runs but the keys' own
 `__hash__` and `__eq__`; the disk is never waited for in it.
 
-How an old value is kept from coming back. A value may be on its way, out of memory or back, in one
-thread while another replaces or deletes it. So each entry carries a *stamp* from one counter, and
-each `set`, `pop` and `delete` of a key first notes a stamp of its own, the key's *floor*: what is
-older than the floor is out of date, wherever it is met. A *flight* is any operation in which a
-value may be on its way; floors are remembered until no flight is under way, for whatever a later
-one finds was put there after them.
+How an old value is kept from coming back. Of a key there is at most one copy that waits and one on
+the disk. A thread that sets, pops or deletes a key first takes both out, and makes void what
+another thread is bringing back just then (`coming`); only then memory is changed. A copy that was
+taken out is never put in again: whatever is done with it looks first whether it still stands.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from typing import TYPE_CHECKING
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.spilling.rows import ROW_BYTES, Row, Waiting, stamp_of
+from membudget.core import Record
 from membudget.core.native import RLock
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
-    from membudget.bounded.spilling.rows import Cell
+ROW_BYTES = 265
+"""Bytes of memory that an entry on the disk costs besides its key, measured with tracemalloc."""
 
-MOST_FLOORS = 4096
-"""Floors remembered at a time; beyond, nothing is spilled until no flight is under way."""
 
-_LOOKED_AT = 256
+class Copy(Record):
+    """An evicted value: one that waits for the disk, or stands there.
+
+    Attributes:
+        ends: When it expires (monotonic seconds).
+        dies: The same, `idle` considered.
+        size: The size that the program gave with it, or None.
+        bytes: What it weighs, or takes up on the disk, about.
+        value: The value while it waits.
+        number: What the disk knows it by, a generation of its own; None while it waits.
+    """
+
+    ends: float
+    dies: float
+    size: Any
+    bytes: int
+    value: Any = None
+    number: int | None = None
 
 
 class Ledger:
-    """The waiting values, the rows, the floors and the flights of one cache.
+    """The waiting values and the rows of one cache.
 
     Any thread may call any method. What methods return is dropped by the caller, outside the lock.
 
@@ -41,159 +55,117 @@ class Ledger:
     """
 
     def __init__(self, waiting_bytes: int) -> None:
-        self.lock = RLock()
         self.most_waiting = waiting_bytes
         self.spilled = self.hits = self.dropped = self.unpicklable = self.failed = 0
         self._next = itertools.count(1).__next__
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew, with nothing on the disk and nothing under way."""
-        self.waiting: dict[Hashable, Waiting] = {}
-        self.rows: dict[Hashable, Row] = {}
-        self.doomed: deque[int] = deque()
-        self.waiting_bytes = 0
-        self.coming: dict[int, Hashable] = {}
-        self._floors: dict[Hashable, int] = {}
-        self._floor = 0
-        self._flights: set[int] = set()
-        self._is_blind = False
-        self._oldest: deque[Hashable] = deque()
+        self.renew()
 
     def renew(self) -> None:
-        """Begin anew in a forked child, with a lock of its own."""
+        """Begin anew, also in a forked child, with nothing on the disk and nothing under way."""
         self.lock = RLock()
-        self.reset()
+        self.waiting: dict[Hashable, Copy] = {}
+        self.rows: OrderedDict[Hashable, Copy] = OrderedDict()
+        self.coming: dict[Hashable, Copy | None] = {}
+        self.doomed: deque[int] = deque()
+        self.waiting_bytes = 0
 
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing stands on the disk. No lock."""
         return not self.rows and not self.waiting
 
-    def begin(self) -> int:
-        """Begin a flight; returns what `end` is to be given."""
-        with self.lock:
-            flight = self._next()
-            self._flights.add(flight)
-            return flight
-
-    def begin_change(self, key: Hashable) -> tuple[int, int]:
-        """Begin a flight that changes a key; its number is the key's new floor.
-
-        Returns:
-            The flight, and the floor there was.
-        """
-        with self.lock:
-            before = self._floor_of(key)
-            flight = self.begin()
-            if len(self._floors) >= MOST_FLOORS:
-                self._is_blind = True
-                self._floors.clear()
-            self._floors[key] = flight
-            return flight, before
-
-    def undo_change(self, flight: int, key: Hashable) -> None:
-        """The key was not changed after all."""
-        with self.lock:
-            if self._floors.get(key) == flight:
-                del self._floors[key]
-
-    def end(self, flight: int) -> None:
-        """End a flight. Nothing happens for one from before a fork."""
-        with self.lock:
-            self._flights.discard(flight)
-            self.coming.pop(flight, None)
-            if not self._flights:
-                self._is_blind = False
-                if self._floors:
-                    self._floors = {}
-
-    def is_stale(self, key: Hashable, stamp: int) -> bool:
-        """Whether what bears this stamp is out of date, or may be."""
-        with self.lock:
-            return self._is_blind or stamp < self._floor_of(key)
-
-    def offer(
-        self, key: Hashable, cell: Cell, weight: int, dies: float, *, is_alone: bool
-    ) -> object:
+    def offer(self, key: Hashable, copy: Copy, *, is_alone: bool) -> object:
         """Have a value wait for the disk, or count it as dropped where too much waits.
 
         Args:
             key: Its key.
-            cell: What was noted of it.
-            weight: Bytes.
-            dies: When it is gone at the latest.
+            copy: The value.
             is_alone: Whether one larger than what may wait is taken while nothing else waits.
 
         Returns:
-            What waited under the key; to be dropped.
+            What waited under the key.
         """
         with self.lock:
-            if self.is_stale(key, cell[2]):
-                self.dropped += self._is_blind
-                return None
-            if self.waiting_bytes + weight > self.most_waiting and (self.waiting or not is_alone):
+            is_much = self.waiting_bytes + copy.bytes > self.most_waiting
+            if is_much and (self.waiting or not is_alone):
                 self.dropped += 1
                 return None
             before = self._take_waiting(key)
-            self.waiting[key] = Waiting(cell, weight, dies)
-            self.waiting_bytes += weight
+            self.waiting[key] = copy
+            self.waiting_bytes += copy.bytes
             return before
 
-    def find(self, key: Hashable, now: float) -> Waiting | Row | None:
-        """What waits or stands on the disk under a key, unless it is out of date."""
+    def find(self, key: Hashable, now: float) -> Copy | None:
+        """What waits or stands on the disk under a key, unless it has expired."""
         with self.lock:
             found = self.waiting.get(key) or self.rows.get(key)
-            if found is None or found.dies <= now or self.is_stale(key, stamp_of(found)):
-                return None
-            return found
+            return None if found is None or found.dies <= now else found
 
-    def lend(self, key: Hashable, now: float) -> tuple[Waiting | Row | None, int]:
-        """What is under a key, to be brought back, and the flight that this begins.
+    def lend(self, key: Hashable, now: float) -> tuple[Copy | None, bool]:
+        """The same, and whether the caller is to bring it back into memory, then to `land` it.
 
-        Where that is 0 there is nothing; what comes with it had expired, and is to be dropped.
+        Only one at a time is: others read it and leave it.
         """
         with self.lock:
             found = self.find(key, now)
-            if found is None:
-                return self._forget_dead(key, now), 0
-            flight = self.begin()
-            self.coming[flight] = key
-            return found, flight
+            if found is None or key in self.coming:
+                return found, False
+            self.coming[key] = found
+            return found, True
 
-    def forget(self, key: Hashable, below: int) -> Waiting | Row | None:
-        """Take out what is under a key with a stamp below this one; returns the newest of it."""
+    def is_void(self, key: Hashable, copy: Copy) -> bool:
+        """Whether the key was changed since this was lent."""
+        return self.coming.get(key) is not copy
+
+    def land(self, key: Hashable, copy: Copy, *, is_done: bool) -> None:
+        """End the way of what was lent; where that is done, it is no more what stands there."""
         with self.lock:
-            waiting, row = self.waiting.get(key), self.rows.get(key)
-            if row is not None and row.stamp < below:
-                del self.rows[key]
-                self.doomed.append(row.number)
-            else:
-                row = None
-            if waiting is not None and waiting.cell[2] < below:
-                return self._take_waiting(key)
-            return row
+            if is_done and not self.is_void(key, copy):
+                if self.waiting.get(key) is copy:
+                    self._take_waiting(key)
+                if self.rows.get(key) is copy:
+                    self.doom(self.rows.pop(key))
+            self.coming.pop(key, None)
 
-    def next_waiting(self) -> tuple[Hashable, Waiting] | None:
+    def take(self, key: Hashable) -> list[Copy]:
+        """Take out what is under a key, the newest first, for the caller to `doom` or put back."""
+        with self.lock:
+            if key in self.coming:
+                self.coming[key] = None
+            found = self._take_waiting(key), self.rows.pop(key, None)
+            return [one for one in found if one is not None]
+
+    def put_back(self, key: Hashable, copies: Sequence[Copy]) -> None:
+        """The key was not changed after all, as the caller knows within the lock."""
+        with self.lock:
+            for copy in copies:
+                if copy.number is None:
+                    self.offer(key, copy, is_alone=True)
+                else:
+                    self.rows[key] = copy
+
+    def doom(self, *copies: Copy) -> None:
+        """Have what was taken out deleted from the disk, if it stands there."""
+        self.doomed.extend(copy.number for copy in copies if copy.number is not None)
+
+    def next_waiting(self) -> tuple[Hashable, Copy] | None:
         """What has waited for longest; it stays until it is `written` or `unwritten`."""
         with self.lock:
             for key, waiting in self.waiting.items():
                 return key, waiting
         return None
 
-    def written(self, key: Hashable, waiting: Waiting, row: Row) -> None:
-        """What waited stands on the disk now; unless it was forgotten meanwhile."""
+    def written(self, key: Hashable, waiting: Copy, number: int, stored: int) -> None:
+        """What waited stands on the disk now; unless it was taken out meanwhile."""
+        row = waiting.replace(value=None, number=number, bytes=stored)
         with self.lock:
             self.spilled += 1
             if self.waiting.get(key) is not waiting:
-                self.doomed.append(row.number)
+                self.doom(row)
                 return
-            self._take_waiting(key)
-            before = self.rows.pop(key, None)
-            if before is not None:
-                self.doomed.append(before.number)
+            self.doom(*self.take(key))
             self.rows[key] = row
 
-    def unwritten(self, key: Hashable, waiting: Waiting, why: str | None) -> None:
+    def unwritten(self, key: Hashable, waiting: Copy, why: str | None) -> None:
         """What waited goes nowhere, and counts as "dropped" or "unpicklable", or as nothing."""
         with self.lock:
             if why is not None:
@@ -201,45 +173,26 @@ class Ledger:
             if self.waiting.get(key) is waiting:
                 self._take_waiting(key)
 
-    def take_oldest(self) -> Row | None:
-        """Take out the row that was written first, for the caller to delete."""
-        with self.lock:
-            row = self.oldest()
-            if row is not None:
-                del self.rows[self._oldest.popleft()]
-            return row
-
-    def oldest(self) -> Row | None:
+    def oldest(self) -> Copy | None:
         """The row that was written first."""
         with self.lock:
-            while self.rows:
-                if not self._oldest:
-                    # In lots: the front of a dict that loses its first is slow to find.
-                    self._oldest.extend(itertools.islice(self.rows, _LOOKED_AT))
-                row = self.rows.get(self._oldest[0])
-                if row is not None:
-                    return row
-                self._oldest.popleft()
-            return None
+            return next(iter(self.rows.values()), None)
 
-    def forget_oldest(self, dead_at: float | None = None) -> bool:
-        """Forget the row that was written first, if it is dead by then; returns whether it was."""
+    def take_oldest(self, dead_at: float | None = None) -> Copy | None:
+        """Take out the row that was written first, if it is dead by then."""
         with self.lock:
             row = self.oldest()
             if row is None or (dead_at is not None and row.dies > dead_at):
-                return False
-            self.take_oldest()
-            self.doomed.append(row.number)
-            return True
+                return None
+            return self.rows.popitem(last=False)[1]
 
     def empty(self) -> object:
-        """Forget everything, and hold all that is older than this for out of date."""
+        """Forget everything, also what is on its way back."""
         with self.lock:
-            self._floor = self._next()
+            self.doom(*self.rows.values())
             gone = self.waiting, self.rows
-            self.doomed.extend(row.number for row in self.rows.values())
-            self.waiting, self.rows, self.waiting_bytes = {}, {}, 0
-            self._oldest.clear()
+            self.waiting, self.rows, self.waiting_bytes = {}, OrderedDict(), 0
+            self.coming = dict.fromkeys(self.coming)
             return gone
 
     def count(self, what: str) -> None:
@@ -248,10 +201,10 @@ class Ledger:
             setattr(self, what, getattr(self, what) + 1)
 
     def new_number(self) -> int:
-        """A number, or a stamp, never given before."""
+        """A number never given before."""
         return self._next()
 
-    def take_over(self, rows: dict[Hashable, Row], highest: int) -> None:
+    def take_over(self, rows: OrderedDict[Hashable, Copy], highest: int) -> None:
         """Know rows that an earlier process left, and give no number again that it has given."""
         with self.lock:
             self._next = itertools.count(max(highest + 1, self._next())).__next__
@@ -261,17 +214,8 @@ class Ledger:
         """Bytes of memory: what waits, and what is known of the rows. No lock."""
         return self.waiting_bytes + len(self.rows) * ROW_BYTES
 
-    def _floor_of(self, key: Hashable) -> int:
-        return max(self._floor, self._floors.get(key, 0)) if self._floors else self._floor
-
-    def _forget_dead(self, key: Hashable, now: float) -> Waiting | Row | None:
-        found = self.waiting.get(key) or self.rows.get(key)
-        if found is None or found.dies > now:
-            return None
-        return self.forget(key, stamp_of(found) + 1)
-
-    def _take_waiting(self, key: Hashable) -> Waiting | None:
+    def _take_waiting(self, key: Hashable) -> Copy | None:
         waiting = self.waiting.pop(key, None)
         if waiting is not None:
-            self.waiting_bytes -= waiting.weight
+            self.waiting_bytes -= waiting.bytes
         return waiting

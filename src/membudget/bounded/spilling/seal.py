@@ -3,8 +3,8 @@
 Each value on the disk carries an HMAC over the cache's name, its generation, the value's number and
 its bytes, so that a value neither made elsewhere, nor moved from another cache, number or time, is
 believed. Where nothing is kept the key lives and dies with the process. Where values are kept, it
-is the user's, in a file outside the folder they stand in: who may write to that folder, as another
-host does that shares the disk, has no key by it.
+is the user's, in a file outside the folder they stand in: another host that
+shares the disk, and may write to that folder, has no key by it.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class Spill:
 
     Each cache has a folder of its own within it, and so has each process: two never serve each
     other's values. It is made empty, and removed when the cache ends, by the next process where
-    this one is killed. With `keep` it outlives an orderly end (not a crash, after which nobody
-    knows what is still right), and the next process takes it over.
+    this one is killed. With `keep` it outlives an orderly end (not a crash, after which it is
+    not known what is still right), and the next process takes it over.
 
     One `Spill` may serve several caches; each has `max_bytes` of its own.
 
@@ -161,4 +161,3 @@ def _import_diskcache() -> None:
             "spilling to disk needs diskcache, which is not installed: "
             "pip install 'membudget[spill]'"
         ) from error
-    from membudget.bounded.spilling import byte_disk  # noqa: F401  # see above

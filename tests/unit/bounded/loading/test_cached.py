@@ -11,7 +11,6 @@ import pytest
 
 from fakes import FakeClock
 from membudget.bounded.loading.cached import CacheInfo, cached
-from membudget.bounded.loading.flights import flights_of
 from membudget.bounded.spilling.spill import Spill
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -283,7 +282,7 @@ def test_clearing_while_loading_keeps_nothing_old() -> None:
     early.join()
     assert got == ["old"]
     assert ask(1) == "new"
-    assert not flights_of(ask.cache)
+    assert not ask.cache._flights
 
 
 def test_what_gives_something_used_up_once_is_refused() -> None:
@@ -388,7 +387,7 @@ def test_calls_with_names_are_the_same_after_a_restart(tmp_path: Path) -> None:
         assert (ask(a=1), ask(b=2), ask(c=3)) == (1, 2, 3)
         cache: Any = ask.cache
         assert cache.flush_spill()
-        cache._writer.close()
+        cache._disk.close()
     assert calls == 4  # The one in memory alone is not on the disk.
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from fakes import FakeClock
 from membudget.bounded.loading.cached import cached
-from membudget.bounded.loading.flights import flights_of
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def test_many_tasks_call_it_once(source: Source) -> None:
 
     async def main() -> list[int]:
         tasks = [asyncio.create_task(ask("a")) for _ in range(100)]
-        await until(lambda: flights_of(ask.cache) and source.calls)
+        await until(lambda: ask.cache._flights and source.calls)
         await asyncio.sleep(0)
         source.is_let = True
         return await asyncio.gather(*tasks)
@@ -212,7 +211,7 @@ def test_a_loop_that_ends_in_the_middle_of_a_refresh_is_no_harm(
         return await ask()
 
     assert asyncio.run(main()) > 1
-    assert not flights_of(ask.cache)
+    assert not ask.cache._flights
 
 
 def test_exceptions_are_kept_where_asked(clock: FakeClock, source: Source) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from fakes import FakeClock
 from membudget.bounded.cache import Cache
-from membudget.bounded.loading.flights import abandon, flights_of
 from membudget.bounded.loading.load import Loading, fly, load
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -35,7 +34,7 @@ def cache() -> Cache[Any, Any]:
 
 def followers(cache: Cache[Any, Any], key: object) -> int:
     """How many wait for the load of a key."""
-    flight = flights_of(cache).get(key)
+    flight = cache._flights.get(key)
     return 0 if flight is None else len(flight.followers)
 
 
@@ -91,7 +90,7 @@ def test_what_is_missing_is_loaded_with_its_key_and_kept(cache: Cache[Any, Any])
     """The loader is asked once, and no trace of the load stays."""
     assert load(cache, "a", str.upper) == "A"
     assert load(cache, "a", lambda key: pytest.fail("loaded")) == "A"
-    assert not flights_of(cache)
+    assert not cache._flights
 
 
 def test_the_time_given_is_the_entrys(cache: Cache[Any, Any]) -> None:
@@ -215,7 +214,7 @@ def test_loads_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
     got = Asking(lambda: load(cache, next(keys), outer), 3).end()
     assert not [one for one in got if isinstance(one, BaseException)]
     assert 1 <= len(inner) <= 3
-    assert not flights_of(cache)
+    assert not cache._flights
 
 
 def test_loads_of_two_caches_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
@@ -247,9 +246,9 @@ def test_what_was_forgotten_while_it_was_loaded_is_not_kept(cache: Cache[Any, An
         asking = Asking(lambda loader=loader: load(cache, "a", loader), 2)  # type: ignore[misc]
         eventually(lambda: followers(cache, "a") == 1)
         if key is None:
-            abandon(cache)
+            cache._abandon()
         else:
-            abandon(cache, key)
+            cache._abandon(key)
         assert load(cache, "a", lambda _: "new") == "new"
         loader.go.set()
         assert asking.end() == ["old", "old"]
@@ -290,7 +289,18 @@ def test_a_change_through_the_cache_makes_a_load_under_way_old(
     assert made.get("a") == after
     assert after in (None, "new")
     assert load(made, "a", lambda _: "next") == (after or "next")
-    assert not flights_of(made)
+    assert not made._flights
+
+
+def loading_of(cache: Cache[Any, Any], function: Any, keep: Any) -> Loading:
+    """How values come into a cache that is looked at and forgotten in as usual."""
+    return Loading(
+        function=function,
+        flights=cache._flights,
+        look=cache.peek,
+        keep=keep,
+        drop=cache.delete,
+    )
 
 
 def test_what_is_forgotten_in_the_moment_of_keeping_is_gone(cache: Cache[Any, Any]) -> None:
@@ -300,7 +310,7 @@ def test_what_is_forgotten_in_the_moment_of_keeping_is_gone(cache: Cache[Any, An
         cache.pop(key, None)
         cache.set(key, value)
 
-    loading = Loading(lambda _: "old", flights_of(cache), cache.peek, keep, cache.delete)
+    loading = loading_of(cache, lambda _: "old", keep)
     assert fly(loading, "a", ("a",), {}) == "old"
     assert "a" not in cache
 
@@ -346,7 +356,7 @@ class Finalizing:
     "Asks in the middle of an import, as a finalizer may."
 
     def find_spec(self, name, *_):
-        if name == "membudget.bounded.loading.following":
+        if name == "membudget.bounded.loading.flights":
             got.append(cache.get_or_load("a", lambda key: key + "!"))
             got.append(cache.get_or_load("a", lambda key: "not again"))
 
@@ -383,12 +393,12 @@ def test_hammered_by_threads_every_value_is_right(cache: Cache[Any, Any]) -> Non
                 if error.args[0] not in (key, key - 30):
                     wrong.append(error)
             if step % 50 == 0:
-                abandon(small)
+                small._abandon()
 
     seeds = iter(range(8))
     assert Asking(lambda: work(next(seeds)), 8).end() == [None] * 8
     assert not wrong
-    assert not flights_of(small)
+    assert not small._flights
 
 
 def test_who_missed_just_before_another_load_ended_does_not_load_again(
@@ -402,8 +412,6 @@ def test_who_missed_just_before_another_load_ended_does_not_load_again(
     loader.go.set()
     asking.end()
     lookups = cache.stats().hits, cache.stats().misses
-    loading = Loading(
-        lambda key: pytest.fail("loaded"), flights_of(cache), cache.peek, cache.set, cache.delete
-    )
+    loading = loading_of(cache, lambda key: pytest.fail("loaded"), cache.set)
     assert fly(loading, "a", ("a",), {}) == "value"
     assert (cache.stats().hits, cache.stats().misses) == lookups

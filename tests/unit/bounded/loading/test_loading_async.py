@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.bounded.cache import Cache
-from membudget.bounded.loading.flights import flights_of
 from membudget.bounded.loading.load import load, load_async
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -32,7 +31,7 @@ def cache() -> Cache[Any, Any]:
 
 def followers(cache: Cache[Any, Any], key: object = "a") -> int:
     """How many wait for the load of a key."""
-    flight = flights_of(cache).get(key)
+    flight = cache._flights.get(key)
     return 0 if flight is None else len(flight.followers)
 
 
@@ -74,7 +73,7 @@ def test_a_thousand_tasks_load_once(cache: Cache[Any, Any]) -> None:
 
     asyncio.run(main())
     assert loader.calls == 1
-    assert not flights_of(cache)
+    assert not cache._flights
 
 
 def test_tasks_that_waited_get_the_exception_and_the_next_loads_anew(
@@ -164,7 +163,7 @@ def test_tasks_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
         return "own"
 
     async def crossing(key: str) -> str:
-        await until(lambda: len(flights_of(cache)) == 2)
+        await until(lambda: len(cache._flights) == 2)
         return await load_async(cache, "b" if key == "a" else "a", own)
 
     async def main() -> list[str]:
@@ -321,7 +320,7 @@ def test_a_leader_whose_loop_has_stopped_is_replaced(cache: Cache[Any, Any]) -> 
     tasks[0].cancel()
     loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.close()
-    assert not flights_of(cache)
+    assert not cache._flights
 
 
 def test_followers_of_a_closed_loop_harm_nobody(cache: Cache[Any, Any]) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.bounded.cache import Cache
-from membudget.bounded.loading.flights import flights_of
 from membudget.bounded.loading.load import load
 from membudget.registry import Registry
 
@@ -72,7 +71,7 @@ def test_a_child_does_not_wait_for_a_load_of_its_parent(cache: Cache[Any, Any]) 
         for one in threads:
             one.join()
         assert got == ["child's"] * 5
-        assert not flights_of(cache)
+        assert not cache._flights
 
     try:
         assert in_child(act)

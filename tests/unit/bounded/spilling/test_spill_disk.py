@@ -83,7 +83,7 @@ print(os.waitpid(child, 0)[1], cache.get(1) == b"\\0")
 def ended(cache: SpilledCache[Any, Any]) -> Iterator[None]:
     """The end of a cache, as when its process ends in good order."""
     yield
-    cache._writer.close()
+    cache._disk.close()
 
 
 @pytest.mark.parametrize("size", [100, 3_000, 10_000, 200_000])
@@ -254,7 +254,7 @@ def test_what_is_kept_under_keys_that_cannot_be_takes_no_room_from_later_ones(
             assert stored(str(tmp_path)) < 600_000
     cache = make(spill)
     assert cache["kept"] == 1
-    cache._writer.close()
+    cache._disk.close()
 
 
 def test_what_is_kept_is_not_believed_after_a_crash(tmp_path: Path) -> None:
@@ -522,7 +522,7 @@ def test_a_child_spills_into_a_folder_of_its_own(tmp_path: Path, *, is_busy: boo
         told = cache.spill_stats()
         assert told.state == "on"
         assert told.directory not in {None, parents}
-        cache._writer.close()
+        cache._disk.close()
         assert told.directory is not None
         assert not os.path.exists(told.directory)
 

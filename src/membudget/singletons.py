@@ -1,15 +1,18 @@
-"""What belongs to one singleton class: its instance, its lock, its counts.
+"""One instance a class, made once however many threads ask: `class Pool(metaclass=Singleton)`.
 
-The lock may be entered again by its own thread, which is how a constructor that asks for its own
-class is caught. Threads whose constructors wait for each other are caught by following who waits
-for whom: a lock is never waited for without a look at that now and then.
+Each class has a lock of its own from its definition on, so that nothing has to be made under a race
+and a slow constructor holds up nobody else. The lock may be entered again by its own thread, which
+is how a constructor that asks for its own class is caught. Threads whose constructors wait for each
+other are caught by following who waits for whom: a lock is never waited for without a look at that
+now and then.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, TypeAlias
+from abc import ABCMeta
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from membudget.core import Record
 from membudget.errors import ConfigError
@@ -17,6 +20,10 @@ from membudget.registry import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["Singleton", "SingletonABC", "SingletonStats"]
+
+T = TypeVar("T")
 
 Arguments: TypeAlias = "tuple[tuple[Any, ...], dict[str, Any]]"
 
@@ -181,21 +188,6 @@ _waiting: dict[int, Slot] = {}
 """By thread, whose constructor it waits for."""
 
 
-def new_slot(name: str, *, ignores: bool) -> Slot:
-    """A class's slot, which is looked after in forked children: from the first class on."""
-    if not _followed:
-        _followed.append(_FORKS)
-        REGISTRY.add(_FORKS, keep=True)
-    slot = Slot(name, ignores=ignores)
-    _slots.add(slot)
-    return slot
-
-
-def slots() -> list[Slot]:
-    """The slots of all classes that there are."""
-    return list(_slots)
-
-
 def _are_same(mine: Any, theirs: Any) -> bool:
     try:
         return bool(mine == theirs)
@@ -225,6 +217,8 @@ def _told(given: Arguments) -> str:
 class _Forks:
     """Gives a forked child locks of its own."""
 
+    is_added = False
+
     def before_fork(self, until: float) -> None:
         """Nothing to do: a constructor may take any time."""
 
@@ -243,4 +237,136 @@ class _Forks:
 
 
 _FORKS = _Forks()
-_followed: list[_Forks] = []
+
+
+class _OfOneOrAll(Generic[T]):
+    """A function of the metaclass: called on a class it means that one, else the one it is given.
+
+    A plain method would be missing its class when called on the metaclass; a class method would
+    mean all of them when called on one.
+    """
+
+    def __init__(self, function: Callable[[Singleton | None], T]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, cls: Singleton | None, _: object = None) -> Callable[..., T]:
+        def call(one: Singleton | None = cls) -> T:
+            return self._function(one)
+
+        return call
+
+
+class Singleton(type):
+    """The metaclass of classes that have one instance.
+
+    `Pool(...)` makes it the first time and returns it from then on. A constructor that raises
+    leaves nothing behind. Subclasses have their own. Copying, deep copying and unpickling return
+    the one; a process that has none makes it, with the arguments of the one that was pickled.
+
+    Asked for again without any arguments, or with the same, the one is returned; with others that
+    is refused. The first arguments are kept as long as the instance. Where a class is defined as
+    `class Pool(metaclass=Singleton, ignore_arguments=True)` all later ones are ignored; subclasses
+    inherit that, and may say otherwise.
+
+    For an abstract class there is `SingletonABC`. Any thread may ask. A forked child has its
+    parent's instances, but for one whose constructor was under way in another thread.
+
+    Cost: about 0.3 µs where the instance is there, 1 µs with arguments to compare.
+
+    Args:
+        ignore_arguments: Whether the arguments of later calls are ignored; None is as in the base.
+
+    Raises:
+        ConfigError: When called: other arguments than those it was made with; a constructor that
+            needs its own class, directly or through others.
+    """
+
+    _singleton: Slot
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        ignore_arguments: bool | None = None,  # noqa: ARG004  # for the initialiser
+        **options: Any,
+    ) -> Singleton:
+        """Define a class whose copies are itself."""
+        own = {"__copy__": _same, "__deepcopy__": _same, "__reduce_ex__": _reduced, **namespace}
+        return super().__new__(mcs, name, bases, own, **options)
+
+    def __init__(
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        ignore_arguments: bool | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, bases, namespace, **options)
+        if ignore_arguments is None:
+            before: Slot | None = getattr(cls, "_singleton", None)
+            ignore_arguments = before is not None and before.ignores
+        if not _FORKS.is_added:  # From the first class on.
+            _FORKS.is_added = True
+            REGISTRY.add(_FORKS, keep=True)
+        cls._singleton = Slot(f"{cls.__module__}.{cls.__qualname__}", ignores=ignore_arguments)
+        _slots.add(cls._singleton)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """The one instance, made where there is none."""
+        slot = cls._singleton
+        instance = slot.instance
+        if instance is ABSENT:
+            instance, is_new = slot.make(super().__call__, (args, kwargs))
+            if is_new:
+                return instance
+        if (args or kwargs) and not slot.ignores:
+            slot.compare(cls, (args, kwargs))
+        slot.asked += 1
+        return instance
+
+    @_OfOneOrAll
+    def clear_instances(cls: Singleton | None = None) -> None:
+        """Forget a class's instance, for tests: `Singleton.clear_instances()` means all classes.
+
+        Waits for a constructor that is under way in another thread. Those that hold the instance
+        keep it.
+
+        Raises:
+            ConfigError: This very thread is making it.
+        """
+        for slot in _chosen(cls):
+            slot.forget()
+
+    @_OfOneOrAll
+    def stats(cls: Singleton | None = None) -> list[SingletonStats]:
+        """What became of a class: `Singleton.stats()` tells of all there are, by name."""
+        return sorted((slot.figures() for slot in _chosen(cls)), key=lambda one: one.name)
+
+
+class SingletonABC(Singleton, ABCMeta):
+    """`Singleton` for abstract classes: a class has one metaclass, and these need both."""
+
+
+def _chosen(cls: Singleton | None) -> list[Slot]:
+    return list(_slots) if cls is None else [cls._singleton]
+
+
+def _same(self: Any, _memo: object = None) -> Any:
+    """The one itself: its copies."""
+    return self
+
+
+def _reduced(self: Any, _protocol: object) -> tuple[Any, ...]:
+    cls = type(self)
+    return _the_one, (cls, *cls._singleton.arguments)
+
+
+def _the_one(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The instance there is, whatever its arguments; else a new one."""
+    instance = cls._singleton.instance
+    return cls(*args, **kwargs) if instance is ABSENT else instance
