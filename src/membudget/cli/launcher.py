@@ -23,6 +23,7 @@ from membudget.units import human_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
     from membudget.cli.program import Program
     from membudget.settings.resolve import Settings
@@ -170,8 +171,7 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
         import shlex  # the others quote nothing
 
         lines = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-        sys.stdout.write("\n".join([shlex.join(argv), *lines, ""]))
-        sys.stdout.flush()
+        _tell("\n".join([shlex.join(argv), *lines]), sys.stdout)
         return
     _execute(path, argv, {**os.environ, **variables})
 
@@ -248,7 +248,7 @@ def _reaching(
             raise ConfigError(why)
         # Of one with Python inside, only the process itself will tell.
         if verdict.is_lost or (found and found.kind == "embedding" and not options["quiet"]):
-            _tell(why)
+            _warn(why)
     if must:  # An exec keeps the pid; a supervisor stays.
         variables[REQUIRE] = f"below {os.getpid()}" if options["restart"] else str(os.getpid())
     if options["no-lend"]:
@@ -288,15 +288,14 @@ def _find(name: str) -> str:
         is_there = os.path.exists(name)
         what = "cannot be executed" if is_there else "was not found"
         advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
-        _tell(f"command {name!r} {what}: {advice}")
+        _warn(f"command {name!r} {what}: {advice}")
         sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
     return path
 
 
 def _execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # A closed one is the caller's wish.
-            stream.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Ignored by Python of its own accord.
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -304,11 +303,15 @@ def _execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> N
     except OSError as error:
         from membudget.cli.restart.deaths import NOT_EXECUTABLE  # most are executed
 
-        _tell(f"command {argv[0]!r} did not start: {error.strerror}")
+        _warn(f"command {argv[0]!r} did not start: {error.strerror}")
         sys.exit(NOT_EXECUTABLE)
 
 
-def _tell(text: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(f"membudget: {text}\n")
-        sys.stderr.flush()
+def _warn(text: str) -> None:
+    _tell(f"membudget: {text}", sys.stderr)
+
+
+def _tell(text: str, stream: TextIO | None) -> None:
+    if stream is not None:  # A closed one is the caller's wish.
+        stream.write(f"{text}\n")
+        stream.flush()
