@@ -74,52 +74,49 @@ class Option(Record):
         return self.default if self.metavar else False
 
 
+def _value(name: str, metavar: str, text: str, default: str | None = None) -> Option:
+    return Option(name=name, metavar=metavar, help=text, default=default)
+
+
+def _list(name: str, metavar: str, text: str) -> Option:
+    return Option(name=name, metavar=metavar, help=text, is_repeated=True)
+
+
+def _switch(name: str, text: str) -> Option:
+    return Option(name=name, help=text)
+
+
 OPTIONS = (
-    Option(name="limit", metavar="SIZE", help="Bytes to keep within, as in 400MiB; else found."),
-    Option(name="config", metavar="FILE", help="Settings file, checked before the start."),
-    Option(
-        name="set",
-        metavar="KEY=VALUE",
-        is_repeated=True,
-        help="Any setting, as in thresholds.warning=85%; may be repeated.",
+    _value("limit", "SIZE", "Bytes to keep within, as in 400MiB; else found."),
+    _value("config", "FILE", "Settings file, checked before the start."),
+    _list("set", "KEY=VALUE", "Any setting, as in thresholds.warning=85%; may be repeated."),
+    _switch("brake", "Refuse with MemoryError what would get the program killed."),
+    _list("adopt", "MODULE:NAME", "A cache of the program's to shrink as well; may be repeated."),
+    _list("spare", "PATTERN", "Caches found in the program never to touch; may be repeated."),
+    _switch(
+        "malloc",
+        "Set MALLOC_ARENA_MAX=2 unless it is set: threads then leave less behind. No thresholds: "
+        "fixed ones make arrays slow to allocate.",
     ),
-    Option(name="brake", help="Refuse with MemoryError what would get the program killed."),
-    Option(
-        name="adopt",
-        metavar="MODULE:NAME",
-        is_repeated=True,
-        help="A cache of the program's to shrink as well; may be repeated.",
+    _switch(
+        "restart",
+        "Stay, and start the program again when it dies; exit codes 0, 64, 126 and 127 end it. "
+        f"Also sets {EXIT_KEY}=true unless it is set.",
     ),
-    Option(
-        name="spare",
-        metavar="PATTERN",
-        is_repeated=True,
-        help="Caches found in the program never to touch; may be repeated.",
-    ),
-    Option(
-        name="malloc",
-        help="Set MALLOC_ARENA_MAX=2 unless it is set: threads then leave less behind. "
-        "No thresholds: fixed ones make arrays slow to allocate.",
-    ),
-    Option(
-        name="restart",
-        help="Stay, and start the program again when it dies; exit codes 0, 64, 126 and 127 end "
-        f"it. Also sets {EXIT_KEY}=true unless it is set.",
-    ),
-    Option(
-        name="restart-delay",
-        metavar="TIME",
+    _value(
+        "restart-delay",
+        "TIME",
+        "Before the first restart; doubles up to 60 times as long.",
         default="1s",
-        help="Before the first restart; doubles up to 60 times as long.",
     ),
-    Option(
-        name="require",
-        help="Exit 64 where no budget can start in PROGRAM, as --brake and the setting strict do; "
-        "else that is told.",
+    _switch(
+        "require",
+        "Exit 64 where no budget can start in PROGRAM, as --brake and the setting strict do; else "
+        "that is told.",
     ),
-    Option(name="no-lend", help="Start no budget in a Python that has no membudget of its own."),
-    Option(name="quiet", help="Tell only failures, levels from CRITICAL on, and what is foreseen."),
-    Option(name="dry-run", help="Print the command and the variables it would set."),
+    _switch("no-lend", "Start no budget in a Python that has no membudget of its own."),
+    _switch("quiet", "Tell only failures, levels from CRITICAL on, and what is foreseen."),
+    _switch("dry-run", "Print the command and the variables it would set."),
 )
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from membudget.brake.limit import LAUNCH_DATA_LIMIT
 from membudget.cli.checkup.surroundings import Finding, Grade, note, ok, warning
+from membudget.cli.config import in_words
 from membudget.core import Record
 from membudget.probes.cgroup_files import membership
 from membudget.probes.system import system_probe
 from membudget.settings.resolve import DEFAULT
-from membudget.settings.table import SETTINGS, known_setting
+from membudget.settings.table import SETTINGS
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def check_settings(around: Surroundings) -> Iterator[Finding]:
         return
     changed = [key for key, origin in around.settings.origins.items() if origin != DEFAULT]
     for key in changed:
-        value = known_setting(key).write(around.settings[key])
-        text = ", ".join(value) if isinstance(value, list) else str(value)
-        told = text.lower() if isinstance(value, bool) else text
+        told = in_words(around.settings, key)
         yield ok(subject, f"{key} {told} ({around.settings.origins[key]})")
     if not changed:
         yield ok(subject, "all are the defaults")
