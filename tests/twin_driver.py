@@ -188,6 +188,7 @@ class Driver:
             (10, lambda: self.twins.ask("_evict", self.chance.randrange(3000), "pressure")),
             (10, lambda: self.twins.ask("_sweep")),
             (10, lambda: self.twins.ask("_enforce")),
+            (20, self.order),
             (2, lambda: self.twins.compare("_fold", fold)),
             (100, self.wait),
             (3, self.bound),
@@ -215,16 +216,18 @@ class Driver:
         """Make a new pair."""
         chance = self.chance
         self.reach = chance.choice([5, 30, 200, 3000])
+        self.policy = chance.choice(["gdsf", "gdsf", "s3fifo", "lru"])
         self.twins = Twins(
             self.kinds,
             max_bytes=self.maybe(self.reach * 400),
             max_entries=self.maybe(self.reach),
             ttl=chance.choice([None, None, 0.3, 5.0, 100.0, 40 * DAY]),
             idle=chance.choice([None, None, 0.05, 7.0, 200.0, 5 * DAY]),
-            policy=chance.choice(["gdsf", "gdsf", "s3fifo", "lru"]),
+            policy=self.policy,
             listens=chance.random() < 0.9,
             now=chance.choice([0.0, 1000.0, 12345.678]),
         )
+        self.twins.put("free_entries", chance.choice([-1, self.reach]))
         self.pace = chance.choice([TICK, 0.01, 1.0, 60.0, 5000.0, DAY])
 
     def maybe(self, most: int) -> int | None:
@@ -256,6 +259,15 @@ class Driver:
         if self.chance.random() < 0.3:
             more["size"] = self.chance.choice([0, 1, 500, 3000, "1KiB", 2**21])
         self.twins.ask("set", self.key(), self.serial, **more)
+
+    def order(self) -> None:
+        """What a mapping with an order has besides."""
+        is_newest = self.chance.random() < 0.5
+        self.serial += 1
+        self.twins.ask("_setdefault", self.key(), self.serial)
+        if self.policy == "lru":
+            self.twins.ask("_move_to_end", self.key(), is_newest)
+            self.twins.ask("_popitem", is_newest)
 
     def set_many(self) -> None:
         """Take several in."""

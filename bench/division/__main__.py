@@ -1,6 +1,6 @@
 """Hit ratios of several caches in one budget: equal parts, the best fixed split, and the division.
 
-    uv run python bench/division [--quick] [--traces DIR]
+    uv run --group bench python bench/division [--quick] [--traces DIR]
 
 Recorded requests run side by side against real caches, each value counted as a kilobyte, with 300
 decisions in a run. Where traces are missing, requests are drawn from Zipf laws instead, and the

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from membudget.bounded.cache import Cache
-    from membudget.bounded.containers.deque import BoundedDeque
-    from membudget.bounded.containers.list import BoundedList
-    from membudget.bounded.containers.mapping import BoundedDict
-    from membudget.bounded.containers.metrics import MetricsCollector
-    from membudget.bounded.containers.set import BoundedSet
-    from membudget.bounded.containers.weak import WeakCache
     from membudget.bounded.loading.cached import cached
     from membudget.bounded.spilling.spill import Spill
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
+    from membudget.containers.deque import BoundedDeque
+    from membudget.containers.list import BoundedList
+    from membudget.containers.mapping import BoundedDict
+    from membudget.containers.metrics import MetricsCollector
+    from membudget.containers.set import BoundedSet
+    from membudget.containers.weak import WeakCache
     from membudget.core import Level, Marks, Pressure, Reading, Rung
     from membudget.errors import (
         ConfigError,
@@ -49,10 +49,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "REGISTRY": "registry",
-    "BoundedDeque": "bounded.containers.deque",
-    "BoundedDict": "bounded.containers.mapping",
-    "BoundedList": "bounded.containers.list",
-    "BoundedSet": "bounded.containers.set",
+    "BoundedDeque": "containers.deque",
+    "BoundedDict": "containers.mapping",
+    "BoundedList": "containers.list",
+    "BoundedSet": "containers.set",
     "Budget": "budget.handle",
     "Cache": "bounded.cache",
     "ConfigError": "errors",
@@ -63,7 +63,7 @@ _HOMES = {
     "Marks": "core",
     "MembudgetError": "errors",
     "MemoryProfile": "profiling",
-    "MetricsCollector": "bounded.containers.metrics",
+    "MetricsCollector": "containers.metrics",
     "MissingExtraError": "errors",
     "OverBudgetError": "errors",
     "Pressure": "core",
@@ -74,7 +74,7 @@ _HOMES = {
     "Singleton": "singletons",
     "SingletonABC": "singletons",
     "Spill": "bounded.spilling.spill",
-    "WeakCache": "bounded.containers.weak",
+    "WeakCache": "containers.weak",
     "adopt": "reclaimers.adopted.single",
     "cached": "bounded.loading.cached",
     "profile_memory": "profiling",

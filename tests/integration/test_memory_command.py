@@ -174,7 +174,7 @@ def test_another_user_gets_nothing(tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
                 env=clean_environment(program.environment),
-                timeout=30,
+                timeout=300,
                 check=False,
             )
             assert (result.returncode, result.stdout) == (3, ""), result
@@ -222,7 +222,7 @@ def test_without_a_settings_file_a_hangup_ends_the_program(tmp_path: Path) -> No
     """As it does without us."""
     with running(tmp_path, "--limit", "400MiB") as program:
         program.process.send_signal(signal.SIGHUP)
-        assert program.process.wait(20) == -signal.SIGHUP
+        assert program.process.wait(100) == -signal.SIGHUP
 
 
 def test_a_budget_of_the_programs_own_is_found_as_well(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def running(folder: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         yield process.pid, environment
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(100) == 0
 
 
 def test_a_running_process_is_reported_on(tmp_path: Path) -> None:

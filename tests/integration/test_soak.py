@@ -32,7 +32,7 @@ def soak(
         [sys.executable, os.path.join(SOAK, f"{program}.py"), *options],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         env=with_environment or clean_environment({**path, **pure}),
         check=False,
     )

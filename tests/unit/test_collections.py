@@ -22,8 +22,9 @@ from membudget.reclaimers.collect import (
     Collect,
     CollectAbove,
     YoungCollection,
+    at_rung,
+    throttled,
 )
-from membudget.reclaimers.combine import at_rung, throttled
 from membudget.reclaimers.shared import SharedPages
 from membudget.registry import Registry
 

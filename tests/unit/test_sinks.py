@@ -31,9 +31,8 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.sinks.combine import merged, only, tee
 from membudget.sinks.lines import LONGEST, line_of, to_lines
-from membudget.sinks.log import STDERR, StandardError, log_sink, stderr_sink
+from membudget.sinks.log import STDERR, StandardError, log_sink, merged, only, stderr_sink, tee
 from membudget.sinks.ring import Ring
 from unread import fill_standard_error, unread_standard_error
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from membudget.bounded.spilling.spill import Spill
     from membudget.bounded.stats import CacheStats, Shrunk
-    from membudget.bounded.table import Cause
+    from membudget.bounded.table import Cause, Step
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -237,6 +237,27 @@ class Cache(Governed[K, V]):
         from membudget.bounded.shrinking import shrink  # only for those who shrink by hand
 
         return shrink(self, as_bytes(size), give_back=give_back)
+
+    def evict_together(self, most: int, until: float) -> int:
+        """Let go of entries that were chosen as lying together; see `give_back`.
+
+        Args:
+            most: Bytes.
+            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
+
+        Returns:
+            Bytes let go; 0 where none of those chosen is left.
+        """
+        evict: Callable[[int], Step[K, V]] = getattr(self, "_evict_arenas")  # noqa: B009  # not in the plain one
+        return self._repeat(
+            lambda freed: evict(most - freed) if freed < most else (0, None),
+            until,
+            folds=False,  # It would forget what was chosen.
+        )
+
+    def hits_per_byte(self) -> float:
+        """Recent hits ÷ bytes: how much use a byte here is."""
+        return (self.hits - self.forgotten_hits) / max(1, self.held_bytes())
 
     def stats(self) -> CacheStats:
         """The figures; reading them changes nothing."""

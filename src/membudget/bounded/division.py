@@ -69,12 +69,12 @@ class Division:
         """Whether it is time for a decision, or the last one is still to be carried out."""
         return self._is_under_way or now - self._divided_at >= INTERVAL
 
-    def welcome(self, cache: object) -> None:
+    def welcome(self, cache: Any) -> None:
         """Give a new cache a little to start on, so that the sum keeps from its first moment.
 
         Any thread may call it, once the cache is in the register; no lock.
         """
-        if self._is_dividing and hasattr(cache, "share"):
+        if self._is_dividing and hasattr(cache, "hits_per_byte"):
             try:
                 cache.share = self._first.pop()
             except IndexError:  # Many at once: the rest wait for the decision, which is due.
@@ -95,7 +95,7 @@ class Division:
         """
         # In this order: a newcomer that got of the old pieces is among the holders.
         self._first, is_dividing = [], self._is_dividing
-        caches: list[Any] = [one for one in self._registry.holders() if hasattr(one, "share")]
+        caches = self._caches()
         whole = self._whole(caches)
         if whole is None or not caches:
             self._is_dividing = whole is not None
@@ -116,7 +116,11 @@ class Division:
     def lift(self) -> None:
         """Divide no longer: take the share from each cache, as when the budget stops."""
         self._is_dividing = False
-        self._lift([one for one in self._registry.holders() if hasattr(one, "share")])
+        self._lift(self._caches())
+
+    def _caches(self) -> list[Any]:
+        """What holds values that are worth something by their hits, and no other container."""
+        return [one for one in self._registry.holders() if hasattr(one, "hits_per_byte")]
 
     def _lift(self, caches: list[Any]) -> None:
         self._parts.clear()

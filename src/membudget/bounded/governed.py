@@ -50,23 +50,6 @@ class Governed(Table[K, V]):
         """
         return self._press(target, until)
 
-    def evict_together(self, most: int, until: float) -> int:
-        """Let go of entries that were chosen as lying together; see `give_back`.
-
-        Args:
-            most: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
-
-        Returns:
-            Bytes let go; 0 where none of those chosen is left.
-        """
-        evict: Callable[[int], Step[K, V]] = getattr(self, "_evict_arenas")  # noqa: B009  # not in the plain one
-        return self._repeat(
-            lambda freed: evict(most - freed) if freed < most else (0, None),
-            until,
-            folds=False,  # It would forget what was chosen.
-        )
-
     def sweep(self, until: float) -> int:
         """Let go of entries that have expired, until there are none or time is up.
 
@@ -131,10 +114,6 @@ class Governed(Table[K, V]):
     def reclaimable(self) -> int:
         """The bytes it could let go: all it holds."""
         return self.held_bytes()
-
-    def hits_per_byte(self) -> float:
-        """Recent hits ÷ bytes: how much use a byte here is."""
-        return (self.hits - self.forgotten_hits) / max(1, self.held_bytes())
 
     def _press(self, target: int, until: float | None = None) -> int:
         """Let go of at least so many bytes for the budget; returns how many."""

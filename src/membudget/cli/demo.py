@@ -148,8 +148,7 @@ def work(kind: str, limit: int, seconds: float) -> None:
     """Be a worker until the time is over."""
     from membudget import start  # the demo itself has no budget
     from membudget.core import Severity
-    from membudget.sinks.combine import merged
-    from membudget.sinks.log import stderr_sink
+    from membudget.sinks.log import merged, stderr_sink
 
     if kind == "plain":
         _fill_dict(time.monotonic() + seconds)

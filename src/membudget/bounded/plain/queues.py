@@ -89,32 +89,51 @@ class Queues(Generic[K, V]):
         elif entry.after is not None:
             self._to_main(entry)
 
+    def to_oldest(self, entry: Entry[K, V]) -> None:
+        """Make an entry the oldest of its queue, though it was put in last."""
+        before, after, ring = entry.before, entry.after, entry.ring
+        if after is None or before is ring:
+            return
+        if self.hand is entry:
+            self.hand = before
+        before.after, after.before = after, before
+        oldest = ring.after
+        oldest.before = ring.after = entry
+        entry.before, entry.after = ring, oldest
+
     def victim(self) -> Entry[K, V] | None:
         """The entry to evict next, still in its place; None where there is none."""
-        small, main = self.small, self.main
         while True:
-            if not self.small_count:
-                ring = main
-            elif self.small_count == self.count:
-                ring = small
-            elif self.by_count:
-                ring = small if self.small_count * _SMALL_PART >= self.count else main
-            else:
-                ring = small if self.small_bytes * _SMALL_PART >= self.bytes else main
-            if ring.after is self.fresh and ring.before is self.fresh and self.count > 1:
-                ring = main if ring is small else small  # Nothing there but the entry last put in.
+            ring = self._ring_to_look_at()
             if ring.after is ring:
                 return None
             one: Entry[K, V] = ring.after
+            if self.is_lru:
+                return one  # Where the one last put in is the oldest, others were used since.
             if one is self.fresh:
                 if self.count == 1:
                     return one
                 self._to_newest(one)
-            elif not one.freq or self.is_lru or (ring is small and one.freq < _PROMOTED_AT):
+            elif not one.freq or (ring is self.small and one.freq < _PROMOTED_AT):
                 return one
             else:
-                one.freq = 0 if ring is small else one.freq - 1
+                one.freq = 0 if ring is self.small else one.freq - 1
                 self._to_main(one)
+
+    def _ring_to_look_at(self) -> Ring:
+        """The small queue where it is larger than its part, but none that has nothing to give."""
+        small, main = self.small, self.main
+        if not self.small_count:
+            ring = main
+        elif self.small_count == self.count:
+            ring = small
+        elif self.by_count:
+            ring = small if self.small_count * _SMALL_PART >= self.count else main
+        else:
+            ring = small if self.small_bytes * _SMALL_PART >= self.bytes else main
+        if ring.after is self.fresh and ring.before is self.fresh and self.count > 1:
+            ring = main if ring is small else small  # Nothing there but the entry last put in.
+        return ring
 
     def oldest(self) -> float | None:
         """When the eldest entry at an end was set, or used where `idle` counts; to the tick."""

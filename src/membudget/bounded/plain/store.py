@@ -48,6 +48,8 @@ class Store(Locked, Generic[K, V]):
 
     Attributes:
         share: Bytes, or None: a bound that the budget sets.
+        free_entries: Entries kept without a bound and without a budget, and then also what a budget
+            had let it hold; -1 is 1000, and no more.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Store(Locked, Generic[K, V]):
         "_idle",
         "_is_lru",
         "_is_simple",
+        "_kept_entries",
         "_listens",
         "_misses",
         "_now",
@@ -69,6 +72,7 @@ class Store(Locked, Generic[K, V]):
         "_sets",
         "claim_quantum",
         "forgotten_hits",
+        "free_entries",
         "hits",
         "max_bytes",
         "max_entries",
@@ -90,6 +94,7 @@ class Store(Locked, Generic[K, V]):
             raise ConfigError("this table was made already: make a new one")
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.share: int | None = None
+        self.free_entries = self._kept_entries = -1
         self.claim_quantum = CLAIM_QUANTUM
         self._claimed = 0
         self._idle = idle
@@ -143,6 +148,7 @@ class Store(Locked, Generic[K, V]):
         """Change the bounds; what is beyond them stays until `_enforce`."""
         with self._lock:
             self.max_bytes, self.max_entries = max_bytes, max_entries
+            self._kept_entries = -1
             self._contents.by_count = max_bytes is None and max_entries is not None
 
     def _evict(self, target: int, cause: Cause, until: float | None = None) -> Step[K, V]:
@@ -314,10 +320,21 @@ class Store(Locked, Generic[K, V]):
         """Which bound is broken now. Without one, a running budget is; else so many entries."""
         contents, most = self._contents, self.max_entries
         if self.max_bytes is None:
-            if most is None and self._registry.meter is None:
-                most = DEFAULT_ENTRIES
+            if most is None:
+                most = self._free_bound()
         elif contents.bytes > self.max_bytes:
             return "bytes"
         if most is not None and contents.count > most:
             return "entries"
         return "share" if self.share is not None and contents.bytes > self.share else None
+
+    def _free_bound(self) -> int | None:
+        """The bound in entries of a table that was given none; None where a budget runs."""
+        if self._registry.meter is not None:
+            self._kept_entries = -1
+            return None
+        if self.free_entries < 0:
+            return DEFAULT_ENTRIES
+        if self._kept_entries < 0:  # What a budget let it hold is not dropped when that ends.
+            self._kept_entries = max(self.free_entries, self._contents.count)
+        return self._kept_entries

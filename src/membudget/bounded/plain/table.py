@@ -11,6 +11,7 @@ from membudget.bounded.plain.weighing import Weighing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from membudget.bounded.plain.entry import Entry
     from membudget.bounded.plain.steps import Gone
 
 D = TypeVar("D")
@@ -115,11 +116,23 @@ class Table(Weighing[K, V]):
             Exception: What the size function raised, and nothing was changed; or what a listener
                 raised first, and the value was taken in.
         """
-        entry = self._made(key, value, ttl, size)
-        weight = entry.weight
+        return self._put_entry(self._made(key, value, ttl, size))
+
+    def _put_entry(self, entry: Entry[K, V], held: list[V] | None = None) -> bool:
+        """Take an entry in; with `held` a value that stands there already stays, and goes there."""
+        key, weight = entry.key, entry.weight
         gone: list[Gone[K, V]] = []
         with self._lock:
             contents = self._contents
+            if held is not None:
+                there: Any = self._find(key)
+                is_held = there is not None and there.after is not None
+                if is_held and not contents.wheel.has_ended(there.expires, there.used, entry.born):
+                    contents.touch(there)
+                    held.append(there.value)
+                    return False
+            if self.max_bytes is self.max_entries is None:
+                self._free_bound()  # Before this one comes in.
             if self.max_bytes is not None and weight > self.max_bytes:
                 replaced: Any = contents.take(key)
                 self._refused += 1
@@ -190,7 +203,33 @@ class Table(Weighing[K, V]):
     def delete(self, key: K) -> bool:
         """Forget a key; returns whether a value stood there."""
         absent: Any = object()
-        return self.pop(key, absent) is not absent
+        return Table.pop(self, key, absent) is not absent  # A subclass may have another.
+
+    def _setdefault(self, key: K, value: V) -> V:
+        """The value under a key; where there is none, this one, which is put there."""
+        held: list[V] = []
+        self._put_entry(self._made(key, value, None, None), held)
+        return held[0] if held else value
+
+    def _popitem(self, newest: bool) -> tuple[K, V] | None:  # noqa: FBT001  # as the compiled one
+        """Take out the last in the order of use, or the first; None where there is none."""
+        with self._lock:
+            ring = self._contents.main
+            entry = ring.before if newest else ring.after
+            taken = None if entry is ring else self._contents.remove(entry)
+        return None if taken is None else (taken[0], taken[1])
+
+    def _move_to_end(self, key: K, newest: bool) -> bool:  # noqa: FBT001  # as the compiled one
+        """Make it the last in the order of use, or the first; whether it is there."""
+        with self._lock:
+            entry = self._find(key)
+            if entry is None or entry.after is None:
+                return False
+            if newest:
+                self._contents.touch(entry)
+            else:
+                self._contents.to_oldest(entry)
+            return True
 
     def ttl_left(self, key: K) -> float | None:
         """Seconds until a value expires if it is not used, None for never; changes nothing.
@@ -208,11 +247,11 @@ class Table(Weighing[K, V]):
 
     def keys(self) -> list[K]:
         """The keys now, the small queue's first, the oldest first."""
-        return [key for key, _ in self.items()]
+        return [key for key, _ in Table.items(self)]  # A subclass may give a view.
 
     def values(self) -> list[V]:
         """The values now, in the order of the keys."""
-        return [value for _, value in self.items()]
+        return [value for _, value in Table.items(self)]
 
     def items(self) -> list[tuple[K, V]]:
         """Keys and values now, in the order of the keys. Reading them changes nothing."""

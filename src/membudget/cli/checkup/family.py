@@ -18,8 +18,7 @@ from membudget.cli.lookup import environ_of
 from membudget.cli.words import RESTING
 from membudget.core import Record
 from membudget.errors import ControlError, MembudgetError, ProbeError
-from membudget.host.folder import claim_folder
-from membudget.host.identity import identity_of
+from membudget.host.identity import claim_folder, identity_of
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.probes.kernel_files import children_of, read_whole

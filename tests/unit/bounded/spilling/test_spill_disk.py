@@ -56,7 +56,8 @@ from membudget import Cache
 
 with open("/proc/self/statm") as file:
     size = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + (6 << 20), -1))  # Less than a thread's stack.
+threading.stack_size(256 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), -1))  # Less than a thread's stack.
 try:
     threading.Thread(target=print).start()
 except RuntimeError:
