@@ -140,7 +140,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
-    yield f"  levels     {spent}; late {row['late']['times']} times"
+    yield f"  levels     {spent}; late {row['late'].get('times', 0)} times"
     yield from _rows("cache", row["caches"], _cache)
     large = [one for one in row["found"] if one["why"] != HANDFUL]
     yield from _rows("lru_cache", large, _found)

@@ -394,7 +394,7 @@ class Governor:
         low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
-        lines = Lines(low, stop, critical, emergency)
+        lines = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
         self.floor.follow(
             reading,
             held,

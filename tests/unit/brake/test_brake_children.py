@@ -9,12 +9,8 @@ import pytest
 
 from fakes import MIB, FakeClock
 from membudget.brake.brake import EASED, SETTLED
-from membudget.brake.children import (
-    LAUNCH_DATA_LIMIT,
-    Children,
-    note_launch_limit,
-    restore_launch_limit,
-)
+from membudget.brake.children import Children
+from membudget.brake.limit import LAUNCH_DATA_LIMIT, note_launch_limit, restore_launch_limit
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -1,23 +1,27 @@
-"""A running process and what it started: which of them are under a budget, and why others not."""
+"""A running process and what it started, and the folder in which processes meet.
+
+Which of them are under a budget, and why others are not.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from membudget.budget.interpreter import closed_by, flags_of, is_python
 from membudget.budget.launch import helper_of
 from membudget.budget.reexec import LAUNCHED
-from membudget.cli.checkup.finding import Finding, note, ok, warning
-from membudget.cli.checkup.meeting import folder_in
+from membudget.cli.checkup.surroundings import Finding, note, ok, warning
+from membudget.cli.launcher import SUPERVISOR
 from membudget.cli.lookup import environ_of
-from membudget.cli.run import SUPERVISOR
 from membudget.cli.words import RESTING
 from membudget.core import Record
-from membudget.errors import MembudgetError, ProbeError
-from membudget.host.identity import identity_of
+from membudget.errors import ControlError, MembudgetError, ProbeError
+from membudget.host.identity import claim_folder, identity_of
 from membudget.host.slot import living
-from membudget.probes.kernel_files import read_whole
+from membudget.ownership import default_folder
+from membudget.probes.kernel_files import children_of, read_whole
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
@@ -25,12 +29,12 @@ if TYPE_CHECKING:
 
     from membudget.cli.checkup.surroundings import Surroundings
     from membudget.core.status import Status
+    from membudget.host.identity import Identity
 
 SUBJECT = "reach"
+_FOLDER = "folder"
 
 _SHOWN = 10
-_PARENT = 1
-"""The place in /proc/PID/stat behind the name: its field 4."""
 
 
 class Relative(Record):
@@ -71,18 +75,29 @@ class Relative(Record):
 
 def check_family(around: Surroundings) -> Iterator[Finding]:
     """Whether the process and its descendants are under budgets."""
-    if around.pid is not None:
-        yield from judge_family(_family(around, around.pid))
+    if around.pid is None:
+        return
+    slots = dict(living(_folder_in(around)))
+    found: list[Relative] = []
+    waiting: list[tuple[int, tuple[str, ...]]] = [(around.pid, ())]
+    for pid, above in waiting:
+        # The doctor itself may have been started from there.
+        if pid == os.getpid() or (one := _relative(pid, slots, above)) is None:
+            continue
+        found.append(one)
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            waiting += [(child, one.words) for child in sorted(children_of(pid))]
+    yield from judge_family(found)
 
 
 def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
     """What is true of each, those under a budget first."""
-    kept = [one for one in family if one.figures is not None]
-    for one in kept[:_SHOWN]:
-        yield ok(SUBJECT, f"{one.name} is under a budget: {_use(one.figures)}")
+    kept = [(one, one.figures) for one in family if one.figures is not None]
+    for one, figures in kept[:_SHOWN]:
+        yield ok(SUBJECT, f"{one.name} is under a budget: {_use(figures)}")
     if len(kept) > _SHOWN:
         yield ok(SUBJECT, f"and {len(kept) - _SHOWN} more under a budget")
-    if any(one.is_fork for one in kept):
+    if any(one.is_fork for one, _figures in kept):
         yield ok(
             SUBJECT,
             "forked children have what they inherited frozen (gc.freeze), so that its pages stay "
@@ -95,15 +110,14 @@ def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
         yield note(SUBJECT, f"and {len(others) - _SHOWN} more without one")
 
 
-def _use(figures: Status | None) -> str:
-    assert figures is not None  # noqa: S101  # only those that have them get here
+def _use(figures: Status) -> str:
     limit = f" of {human_bytes(figures.limit)}" if figures.limit is not None else ", no limit"
     rests = f"; {RESTING}" if figures.is_resting else ""
     return f"{human_bytes(figures.used)}{limit}, {figures.level}{rests}"
 
 
 def _without(one: Relative) -> Finding:
-    if str(SUPERVISOR) in one.words:
+    if SUPERVISOR in one.words:
         return ok(SUBJECT, f"{one.name} is the supervisor of `membudget run --restart`")
     if one.environ is None:
         advice = "run the doctor as its user or as root"
@@ -137,67 +151,86 @@ def _python_without(one: Relative, environ: Mapping[str, str]) -> Finding:
     )
 
 
-def _family(around: Surroundings, pid: int) -> list[Relative]:
-    slots = dict(living(folder_in(around)))
-    found: list[Relative] = []
-    parents = _parents()
-    parents.pop(os.getpid(), None)  # The doctor itself, where it was started from there.
-    for one in _descendants(pid, parents):
-        folder = f"/proc/{one}"
-        try:
-            figures = slots.get(identity_of(one))
-            words = (read_whole(f"{folder}/cmdline") or b"").decode("utf-8", "replace")
-        except ProbeError:
-            if not os.path.exists(folder):
-                continue  # It ended meanwhile.
-            figures, words = None, ""
-        own = tuple(words.rstrip("\0").split("\0"))
-        found.append(
-            Relative(
-                pid=one,
-                words=own,
-                program=_program(folder),
-                environ=_environ(one),
-                figures=figures,
-                is_fork=(parents.get(one), own) in {(above.pid, above.words) for above in found},
-            )
-        )
-    return found
+def _relative(
+    pid: int, slots: Mapping[Identity, Status], above: tuple[str, ...]
+) -> Relative | None:
+    """One process, or None for one that has ended.
 
-
-def _program(folder: str) -> str:
+    Args:
+        pid: Its number.
+        slots: What the slots tell.
+        above: What its parent was started as.
+    """
+    folder = f"/proc/{pid}"
     try:
-        return os.readlink(f"{folder}/exe").removesuffix(" (deleted)")
+        program = os.readlink(f"{folder}/exe").removesuffix(" (deleted)")
     except OSError:
+        program = ""
+    try:
+        figures = slots.get(identity_of(pid))
+        text = (read_whole(f"{folder}/cmdline") or b"").decode("utf-8", "replace")
+    except ProbeError:
+        figures, text = None, ""
+    if not (text or program):
+        return None
+    try:
+        environ: Mapping[str, str] | None = environ_of(pid)
+    except (MembudgetError, OSError):
+        environ = None
+    words = tuple(text.rstrip("\0").split("\0"))
+    return Relative(
+        pid=pid,
+        words=words,
+        program=program,
+        environ=environ,
+        figures=figures,
+        is_fork=words == above,
+    )
+
+
+def check_folder(around: Surroundings) -> Iterator[Finding]:
+    """Whether processes can be found, and how many there are."""
+    folder = _folder_in(around)
+    if not folder:
+        yield note(
+            _FOLDER,
+            "agent.directory is none: `membudget status` finds nobody, and nobody can be asked",
+            "leave it at auto, or name a folder of your own",
+        )
+        return
+    if around.pid is None:
+        try:
+            claim_folder(folder)
+        except ControlError as error:
+            yield warning(
+                _FOLDER, f"{error}; budgets are kept, `status` and `memory -v` find nobody"
+            )
+            return
+    elif _is_elsewhere(around.pid):
+        yield note(
+            _FOLDER,
+            f"process {around.pid} runs in a container of its own, whose {folder} is not this one",
+            "run the doctor inside, or share a folder and name it by agent.directory",
+        )
+    count = len(living(folder))
+    yield ok(
+        _FOLDER, f"{folder}: {count} {'process' if count == 1 else 'processes'} under a budget"
+    )
+
+
+def _folder_in(around: Surroundings) -> str:
+    """Where the slots lie; "" where there is no such place."""
+    directory: str = around.settings["agent.directory"]
+    if directory != "auto":
+        return "" if directory == "none" else directory
+    try:
+        return default_folder(None if around.pid is None else os.stat(f"/proc/{around.pid}").st_uid)
+    except FileNotFoundError:
         return ""
 
 
-def _environ(pid: int) -> Mapping[str, str] | None:
+def _is_elsewhere(pid: int) -> bool:
     try:
-        return environ_of(pid)
-    except (MembudgetError, OSError):
-        return None
-
-
-def _parents() -> dict[int, int]:
-    """The parent of every process."""
-    parents = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            text = read_whole(f"/proc/{name}/stat") or b""
-        except ProbeError:
-            continue
-        fields = text[text.rfind(b")") + 1 :].split()
-        if len(fields) > _PARENT and fields[0] not in {b"Z", b"X"}:
-            parents[int(name)] = int(fields[_PARENT])
-    return parents
-
-
-def _descendants(pid: int, parents: Mapping[int, int]) -> list[int]:
-    """The process and all that it started, by generation."""
-    found, seen = [pid], {pid}
-    for one in found:
-        children = sorted(child for child, parent in parents.items() if parent == one)
-        found += [child for child in children if child not in seen]
-        seen.update(children)
-    return found
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino != os.stat("/proc/self/ns/mnt").st_ino
+    except OSError:
+        return False

@@ -1,10 +1,11 @@
-"""What a command is: an interpreter, a script and for which one, or something else."""
+"""What a command is: an interpreter, a script and for which one, or something else.
+
+And whether a budget gets into it, as far as that can be told without starting anything.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import stat
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ _PASSING = {
 }  # fmt: skip
 _CLEANING = {"doas", "docker", "kubectl", "pkexec", "podman", "runuser", "ssh", "su", "sudo",
              "systemd-run"}  # fmt: skip
+_CLEARING = {
+    "-", "-i", "--ignore-environment", "-u PYTHONPATH", "-uPYTHONPATH", "--unset PYTHONPATH",
+    "--unset=PYTHONPATH",
+}  # fmt: skip
+"""The options of `env` that take our variables away."""
 
 _HEAD = 4096
 _TAIL = 1 << 16
@@ -40,8 +46,19 @@ _ISOLATED, _ORDINARY = b"PyConfig_InitIsolatedConfig", b"PyConfig_InitPythonConf
 _FROZEN = b"MEI\014\013\012\013\016"
 """The mark near the end of a program that PyInstaller made."""
 
-_PROGRAM_HEADER_AT, _PROGRAM_HEADER_SIZE_AT = 32, 54
-_INTERPRETER = 3
+
+class Verdict(Record):
+    """What becomes of a budget in a command.
+
+    Attributes:
+        found: What the command is.
+        advice: What to do about it.
+        is_lost: Whether no budget gets there; else one may.
+    """
+
+    found: str
+    advice: str
+    is_lost: bool = True
 
 
 class Program(Record):
@@ -51,8 +68,7 @@ class Program(Record):
         path: The file that runs it: the interpreter of a script, else itself.
         kind: "python", "shell", "passing" (starts another program in the same environment),
             "cleaning" (starts one in another environment), "frozen" (Python inside, closed),
-            "embedding" (a binary with libpython), "isolated" (such a one, closed), "static" or
-            "other".
+            "embedding" (a binary with libpython), "isolated" (such a one, closed) or "other".
         flags: The interpreter's own flags that matter to us: -I, -E, -S, -P, -s.
         script: The file it was found in, where that is a script.
         is_setuid: Whether it runs as another user than the one who starts it.
@@ -64,6 +80,61 @@ class Program(Record):
     script: str = ""
     is_setuid: bool = False
 
+    @property
+    def name(self) -> str:
+        """It, for people."""
+        return self.path + (f" (of {self.script})" if self.script else "")
+
+    def verdict(self) -> Verdict | None:
+        """What becomes of a budget in it, or None for an interpreter that nothing closes."""
+        if self.kind == "python" and not self.is_setuid:
+            return self._of_flags()
+        name = self.script or self.path
+        if self.is_setuid or self.kind == "cleaning":
+            return Verdict(
+                found=f"{name} starts its program as somebody else or with another environment: "
+                "no budget gets there",
+                advice=f"put it in front: {os.path.basename(name)} ... membudget run -- python "
+                "app.py",
+            )
+        if self.kind in {"shell", "passing"}:
+            what = "is a shell" if self.kind == "shell" else "starts another program"
+            if self.script:
+                what = f"is a script of {os.path.basename(self.path)}"
+            return Verdict(
+                found=f"{name} {what}: each Python started from it is reached unless closed",
+                advice="check that one: membudget doctor -- python app.py",
+                is_lost=False,
+            )
+        if self.kind == "embedding":
+            return Verdict(
+                found=f"{name} has Python inside (libpython): reached where it heeds PYTHONPATH",
+                advice="`membudget status` tells once it runs; else call membudget.start() in the "
+                "program",
+                is_lost=False,
+            )
+        if self.kind in {"frozen", "isolated"}:
+            by = "PyInstaller" if self.kind == "frozen" else "libpython, isolated"
+            return Verdict(
+                found=f"{name} is closed ({by}): its Python heeds no PYTHONPATH",
+                advice="call membudget.start() in the program, and pack membudget with it",
+            )
+        return Verdict(
+            found=f"{name} is no Python: it runs as without us; only a Python that it starts is "
+            "reached",
+            advice="for anything else set the limit of a cgroup",
+        )
+
+    def _of_flags(self) -> Verdict | None:
+        closing = closed_by(self.flags)
+        if closing is None:
+            return None
+        where = f"the first line of {self.script}" if self.script else "the command"
+        return Verdict(
+            found=f"{self.name} is started with {closing}: no budget starts",
+            advice=f"take it out of {where}, or call membudget.start() in the program",
+        )
+
 
 def program_of(command: Sequence[str]) -> Program:
     """What this command runs.
@@ -71,7 +142,7 @@ def program_of(command: Sequence[str]) -> Program:
     Raises:
         ProbeError: It is not there, or cannot be executed or read.
     """
-    path = shutil.which(command[0])
+    path = which(command[0])
     if path is None:
         is_there = os.path.exists(command[0])
         raise ProbeError(
@@ -80,18 +151,32 @@ def program_of(command: Sequence[str]) -> Program:
         )
     if is_python(path):
         return Program(path=path, kind="python", flags=flags_of(command[1:]))
-    if os.path.basename(command[0]) == "env":
+    name = os.path.basename(command[0])
+    if name == "env":
         return _of_env(path, command[1:])
     head = _part(path, 0, _HEAD)
     if head.startswith(b"#!"):
         return _of_script(path, head.decode("utf-8", "replace").splitlines())
-    kind = _kind(path, head, command)
+    kinds = (("shell", _SHELLS), ("cleaning", _CLEANING), ("passing", _PASSING))
+    kind = next((kind for kind, names in kinds if name in names), None) or _of_binary(path, head)
     if kind == "passing":
         # Whatever its options are: what it starts, if that is a Python, stands among its words.
         for place, word in enumerate(command[1:], 2):
             if is_python(word) and closed_by(flags := flags_of(command[place:])):
                 return Program(path=word, kind="python", flags=flags)
-    return Program(path=path, kind=kind, is_setuid=_is_setuid(path))
+    found = os.stat(path)
+    is_setuid = bool(found.st_mode & stat.S_ISUID) and found.st_uid != os.geteuid()
+    return Program(path=path, kind=kind, is_setuid=is_setuid)
+
+
+def which(name: str) -> str | None:
+    """The file that a command's name stands for, as shutil has it, which takes 2 ms to import."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for folder in [""] if os.path.dirname(name) else folders:
+        path = os.path.join(folder, name)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    return None
 
 
 def _of_env(path: str, words: Sequence[str]) -> Program:
@@ -105,21 +190,12 @@ def _of_env(path: str, words: Sequence[str]) -> Program:
             word = f"{word} {rest.pop(0)}"
         if word in _CLEARING or word.startswith("PYTHONPATH="):
             kind = "cleaning"
-    if kind == "passing" and rest and shutil.which(rest[0]) is not None:
+    if kind == "passing" and rest and which(rest[0]) is not None:
         inner = program_of(rest)
-        if (
-            inner.is_setuid
-            or inner.kind in {"cleaning", "frozen", "isolated"}
-            or closed_by(inner.flags)
-        ):
+        verdict = inner.verdict()
+        if verdict and verdict.is_lost and (inner.is_setuid or inner.kind != "other"):
             return inner
     return Program(path=path, kind=kind)
-
-
-_CLEARING = {
-    "-", "-i", "--ignore-environment", "-u PYTHONPATH", "-uPYTHONPATH", "--unset PYTHONPATH",
-    "--unset=PYTHONPATH",
-}  # fmt: skip
 
 
 def _of_script(path: str, lines: list[str]) -> Program:
@@ -130,60 +206,36 @@ def _of_script(path: str, lines: list[str]) -> Program:
         words = [one for one in _split(rest) if one not in {"-S", "--split-string"}]
         while words and (words[0].startswith("-") or "=" in words[0]):
             words = words[1:]
-        interpreter = shutil.which(words[0]) or words[0] if words else interpreter
+        interpreter = which(words[0]) or words[0] if words else interpreter
         words = words[1:]
     elif len(lines) > 1 and lines[1].startswith("'''exec' "):
         # What pip and uv write where the interpreter's path is too long for the first line.
         interpreter, *words = _split(lines[1].removeprefix("'''exec' "))[:1] or [interpreter]
-    name = os.path.basename(interpreter)
-    kind = "python" if is_python(interpreter) else "shell" if name in _SHELLS else "other"
-    flags = flags_of(words) if kind == "python" else ()
-    return Program(path=interpreter, kind=kind, flags=flags, script=path)
+    if is_python(interpreter):
+        return Program(path=interpreter, kind="python", flags=flags_of(words), script=path)
+    kind = "shell" if os.path.basename(interpreter) in _SHELLS else "other"
+    return Program(path=interpreter, kind=kind, script=path)
 
 
 def _split(text: str) -> list[str]:
+    import shlex  # only for those who quote
+
     try:
         return shlex.split(text)
     except ValueError:
         return text.split()
 
 
-def _kind(path: str, head: bytes, command: Sequence[str]) -> str:
-    name = os.path.basename(command[0])
-    if name in _SHELLS:
-        return "shell"
-    if name in _CLEANING:
-        return "cleaning"
-    if name in _PASSING:
-        return "passing"
-    return _kind_of_binary(path, head) if head.startswith(b"\x7fELF") else "other"
-
-
-def _kind_of_binary(path: str, head: bytes) -> str:
-    size = os.path.getsize(path)
-    if _FROZEN in _part(path, max(0, size - _TAIL), _TAIL):
+def _of_binary(path: str, head: bytes) -> str:
+    if not head.startswith(b"\x7fELF"):
+        return "other"
+    if _FROZEN in _part(path, max(0, os.path.getsize(path) - _TAIL), _TAIL):
         return "frozen"
     start = _part(path, 0, _LIBRARIES)
-    if any(mark in start for mark in _EMBEDDED):
-        is_isolated = _EMBEDDED[0] in start and _ISOLATED in start and _ORDINARY not in start
-        return "isolated" if is_isolated else "embedding"
-    return "other" if _is_dynamic(head) else "static"
-
-
-def _is_dynamic(head: bytes) -> bool:
-    """Whether an ELF file (64 bits, little-endian) names a loader; others count as dynamic."""
-    if head[4:6] != b"\x02\x01":
-        return True
-    start = int.from_bytes(head[_PROGRAM_HEADER_AT : _PROGRAM_HEADER_AT + 8], "little")
-    at = _PROGRAM_HEADER_SIZE_AT
-    size, count = (int.from_bytes(head[p : p + 2], "little") for p in (at, at + 2))
-    kinds = (head[start + size * n :][:4] for n in range(count))
-    return any(int.from_bytes(kind, "little") == _INTERPRETER for kind in kinds)
-
-
-def _is_setuid(path: str) -> bool:
-    found = os.stat(path)
-    return bool(found.st_mode & stat.S_ISUID) and found.st_uid != os.geteuid()
+    if not any(mark in start for mark in _EMBEDDED):
+        return "other"
+    is_isolated = _EMBEDDED[0] in start and _ISOLATED in start and _ORDINARY not in start
+    return "isolated" if is_isolated else "embedding"
 
 
 def _part(path: str, start: int, most: int) -> bytes:
