@@ -6,10 +6,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from membudget.bounded.arguments import bytes_bound, checked_policy, container_name, entries_bound
 from membudget.bounded.governed import Governed
 from membudget.bounded.stats import stats_of
-from membudget.bounded.table import DEFAULT_ENTRIES, IS_COMPILED, K, V
+from membudget.bounded.table import (
+    IS_COMPILED,
+    K,
+    V,
+    bytes_bound,
+    checked_policy,
+    container_name,
+    entries_bound,
+)
 from membudget.core import PartSample
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
@@ -24,8 +31,6 @@ if TYPE_CHECKING:
     from membudget.bounded.table import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
-
-__all__ = ["DEFAULT_ENTRIES", "Cache"]
 
 D = TypeVar("D")
 
@@ -54,7 +59,8 @@ class Cache(Governed[K, V]):
         ttl: Seconds, or text such as "1h", that an entry lasts where `set` gives no other.
         idle: Seconds, or text such as "5m", without a hit after which an entry expires as well.
         policy: What goes first: "gdsf", what is worth least for its bytes; "s3fifo", what was asked
-            for least; "lru", what was unused for longest. None is "gdsf".
+            for least; "lru", what was unused for longest. None is "gdsf". Without the compiled
+            core it is always "lru", as `stats().policy` tells.
         size: What a value holds, in bytes; None weighs it with `size_of`.
         on_evict: Called with key, value and cause: "bytes", "entries", "share", "pressure" or
             "expired".
@@ -230,7 +236,7 @@ class Cache(Governed[K, V]):
             ConfigError: A size that is none.
             Exception: What `on_evict` raised first, after all of them were let go.
         """
-        from membudget.bounded.shrinking import shrink  # only for those who shrink by hand
+        from membudget.bounded.give_back import shrink  # only for those who shrink by hand
 
         return shrink(self, as_bytes(size), give_back=give_back)
 

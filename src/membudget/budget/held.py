@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from membudget.bounded.containers.index import Index
-from membudget.bounded.governed import Governed
-from membudget.bounded.looking import PIECE, pieces_of
+from membudget.bounded.governed import PIECE, Governed, pieces_of
 from membudget.heap import raw
 from membudget.heap.attributes import AttributeNames
 from membudget.heap.cursor import Cursor

@@ -15,10 +15,10 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, container_name
 from membudget.bounded.containers.bounds import DEFAULT_ITEMS, KEEP, ContainerStats, items_bound
 from membudget.bounded.containers.copies import attributes_of, remade
 from membudget.bounded.containers.standing import Standing
+from membudget.bounded.table import bytes_bound, container_name
 from membudget.core import Rung
 from membudget.registry import REGISTRY, Registry
 from membudget.sizing import checked, size_of

@@ -9,10 +9,10 @@ from collections import OrderedDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound
 from membudget.bounded.containers.bounds import KEEP, items_bound, part_of
 from membudget.bounded.containers.series import LEAST, MetricsStats, Summary, summarize
 from membudget.bounded.containers.series_store import SeriesStore, Widths, samples_bound
+from membudget.bounded.table import bytes_bound
 from membudget.core import Rung
 from membudget.errors import ConfigError
 from membudget.units import human_bytes

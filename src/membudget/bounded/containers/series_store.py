@@ -6,10 +6,10 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, container_name
 from membudget.bounded.containers.bounds import items_bound
 from membudget.bounded.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series
 from membudget.bounded.locked import Locked
+from membudget.bounded.table import bytes_bound, container_name
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.sizing import size_of

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from membudget.bounded.arguments import bytes_bound
 from membudget.bounded.containers.bounds import KEEP, part_of
 from membudget.bounded.containers.chain import Chain
 from membudget.bounded.containers.strong import Kept, WeakCacheStats, strong_bound
 from membudget.bounded.containers.weak_store import MISSING, SWEPT_AT_A_TIME, WeakStore
+from membudget.bounded.table import bytes_bound
 from membudget.sizing import size_of
 from membudget.units import human_bytes
 

@@ -6,11 +6,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, container_name
 from membudget.bounded.containers.chain import LINK_BYTES
 from membudget.bounded.containers.index import Index
 from membudget.bounded.containers.strong import Kept, Ref, Strong, strong_bound
 from membudget.bounded.locked import Locked
+from membudget.bounded.table import bytes_bound, container_name
 from membudget.core import Rung
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY

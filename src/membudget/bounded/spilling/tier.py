@@ -7,13 +7,12 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import container_name
 from membudget.bounded.cache import Cache
 from membudget.bounded.spilling.ledger import Ledger
 from membudget.bounded.spilling.rows import Row, stamp_of
 from membudget.bounded.spilling.spill import checked_spill
 from membudget.bounded.spilling.writer import SpillWriter
-from membudget.bounded.table import K, V
+from membudget.bounded.table import K, V, container_name
 from membudget.core import Level
 from membudget.errors import ConfigError
 from membudget.units import as_seconds
