@@ -19,7 +19,7 @@ from heapq import heapify, heappop, heappush
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 
-from membudget.bounded.locked import Locked
+from membudget.bounded.lock import ForkLock
 from membudget.bounded.table import DEFAULT_ENTRIES, K, V
 from membudget.errors import ConfigError
 from membudget.sizing import checked, entry_bytes, size_of
@@ -68,7 +68,7 @@ class _Entry:
         self.since, self.expires, self.due = 0.0, _NEVER, _NEVER
 
 
-class Table(Locked, Generic[K, V]):
+class Table(ForkLock, Generic[K, V]):
     """A bounded mapping in the order of use. Any thread may call any method.
 
     `len` and `held_bytes` take no lock. Arguments as the compiled one, checked by the caller;

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from membudget.bounded.cache import PIECE, Cache, pieces_of
 from membudget.bounded.containers.index import Index
-from membudget.bounded.governed import PIECE, Governed, pieces_of
 from membudget.heap import raw
 from membudget.heap.attributes import AttributeNames
 from membudget.heap.cursor import Cursor
@@ -36,7 +36,7 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
         if (holder := place()) is None:  # Let go of since: this may take minutes.
             continue
         kind = type(holder)
-        if issubclass(kind, Governed):  # Not by what it says of itself: that may be code.
+        if issubclass(kind, Cache):  # Not by what it says of itself: that may be code.
             label, pieces = f'cache "{holder.name}"', pieces_of(holder)
         elif any(raw.module_of(base).startswith(_ROOM) for base in raw.bases_of(kind)):
             label, pieces = f'{kind.__name__} "{holder.name}"', _of_a_container(holder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.bounded.containers.bounds import items_bound
 from membudget.bounded.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series
-from membudget.bounded.locked import Locked
+from membudget.bounded.lock import ForkLock
 from membudget.bounded.table import bytes_bound, container_name
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 
-class SeriesStore(Locked):
+class SeriesStore(ForkLock):
     """Series by name within bounds. Args and Raises are the collector's; all under its lock."""
 
     def __init__(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.bounded.containers.bounds import part_of
-from membudget.bounded.locked import Locked
+from membudget.bounded.lock import ForkLock
 
 if TYPE_CHECKING:
     from membudget.core import PartSample
 
 
-class Standing(Locked):
+class Standing(ForkLock):
     """What holds items within bounds, and says how many."""
 
     __slots__ = ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.bounded.containers.chain import LINK_BYTES
 from membudget.bounded.containers.index import Index
 from membudget.bounded.containers.strong import Kept, Ref, Strong, strong_bound
-from membudget.bounded.locked import Locked
+from membudget.bounded.lock import ForkLock
 from membudget.bounded.table import bytes_bound, container_name
 from membudget.core import Rung
 from membudget.errors import ConfigError
@@ -31,7 +31,7 @@ SWEPT_AT_A_TIME = 64
 """Values that died whose entries one operation sweeps at most."""
 
 
-class WeakStore(Locked):
+class WeakStore(ForkLock):
     """References to values by key, and a strong part; as a holder, a reclaimer and a chore.
 
     Any thread may call any method. Args and Raises are the weak cache's.
