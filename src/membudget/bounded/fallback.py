@@ -19,6 +19,7 @@ from heapq import heapify, heappop, heappush
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 
+from membudget.bounded.ghost import Ghost
 from membudget.bounded.lock import ForkLock
 from membudget.bounded.table import DEFAULT_ENTRIES, K, V
 from membudget.errors import ConfigError
@@ -41,7 +42,6 @@ _MOVES = 1024  # Times looked at in one search: those of values used since are n
 _PATIENCE = 1.0  # Seconds that a step waits for the lock: a key's `__eq__` may take for ever.
 _SWEPT_AT_A_SET, _WEIGHED_AT_A_TIME = 2, 16
 _LOOSE_TABLE, _LOOSE_SLOT = 1 << 16, 512  # Bytes a dict may take, and for each entry: of 20 to 45.
-_COUNTED = ("misses", "sets", "refused", "bytes_evicted", "expirations")
 _MISSING: Any = object()
 _NEVER = float("inf")
 
@@ -72,12 +72,10 @@ class Table(ForkLock, Generic[K, V]):
     """A bounded mapping in the order of use. Any thread may call any method.
 
     `len` and `held_bytes` take no lock. Arguments as the compiled one, checked by the caller;
-    `policy` is not heeded. It does not remember what it evicted: `ghost_hits` stays 0, and where a
-    budget is divided its share follows what it fills alone.
+    `policy` is not heeded.
     """
 
     __slots__ = ("__dict__",)
-    ghost_hits = 0
 
     ENTRY_BYTES = 320
     """Bytes an entry costs beside its key and value: itself 96, its place in the index 20 to 45 and
@@ -107,22 +105,21 @@ class Table(ForkLock, Generic[K, V]):
         self._listens, self._registry = listens, registry
         self._entry_bytes = self.ENTRY_BYTES if entry_bytes is None else entry_bytes
         self._now = time.monotonic if now is None else now
-        self._counted = dict.fromkeys(_COUNTED, 0)
+        self._counted = {"misses": 0, "sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
-        self.hits = self.forgotten_hits = 0
+        self.hits = self.forgotten_hits = self.ghost_hits = 0
         self._mend()
         super().__init__()  # Last: what has a lock is complete.
 
     def _mend(self) -> None:
         """Begin with nothing."""
-        order: OrderedDict[_Entry, None] = OrderedDict()
+        order, ghost = OrderedDict[_Entry, None](), Ghost()
         self._index: dict[Any, _Entry] = {}  # Finds them, and may lead to one that was taken out.
-        self._order = order
+        self._order, self._ghost = order, ghost
         self._marks: list[_Mark] = []
         self._round: list[_Entry] = []
         self._fresh: _Entry | None = None
-        self._bytes = self._loose = 0
-        self._is_behind = False
+        self._bytes, self._loose, self._is_behind = 0, 0, False
 
     def __len__(self) -> int:
         return len(self._order)
@@ -171,7 +168,7 @@ class Table(ForkLock, Generic[K, V]):
         self, key: K, value: V, *, ttl: float | str | None = None, size: int | str | None = None
     ) -> bool:
         """Keep a value under a key, and make room for it; whether it was taken in."""
-        lasts = self._ttl if ttl is None else as_seconds(ttl, name="ttl")
+        hashed, lasts = hash(key), self._ttl if ttl is None else as_seconds(ttl, name="ttl")
         weight, is_loose = self._weighed(key, value, size)
         new = _Entry(key, value, weight, is_loose)
         gone: list[Gone[K, V]] = []
@@ -184,7 +181,7 @@ class Table(ForkLock, Generic[K, V]):
                 return False
             if lasts is not None:
                 new.expires = now + lasts
-            replaced = self._link(new)
+            replaced = self._link(new, hashed)
             self._counted["sets"] += 1
             if not self._counted["sets"] % _FORGET_EVERY:
                 self.forgotten_hits += (self.hits - self.forgotten_hits) // 2
@@ -319,8 +316,8 @@ class Table(ForkLock, Generic[K, V]):
                 "bytes": self._bytes,
                 "hits": self.hits,
                 "forgotten_hits": self.forgotten_hits,
-                "ghost_hits": 0,
-                "ghost_bytes": 0,
+                "ghost_hits": self.ghost_hits,
+                "ghost_bytes": self._ghost.known(len(self)) * self._bytes // max(1, len(self)),
                 "oldest_born": next((one.since for one in list(self._order)[:1]), None),
             }
 
@@ -342,11 +339,11 @@ class Table(ForkLock, Generic[K, V]):
             return entry_bytes(key, value) + self._entry_bytes, is_loose
         return held + size_of(key) + self._entry_bytes, False
 
-    def _link(self, new: _Entry) -> Any:
+    def _link(self, new: _Entry, hashed: int) -> Any:
         """Take a value in as the newest; returns the one it replaces, to be dropped outside."""
         new.due = ends = self._ends(new)
         entry, replaced = self._index.setdefault(new.key, new), None
-        if entry in self._order:
+        if not (is_new := entry not in self._order):
             replaced = entry.value
             self._bytes -= entry.weight
             self._loose -= entry.is_loose
@@ -364,6 +361,7 @@ class Table(ForkLock, Generic[K, V]):
             if (count := len(self._marks)) > 2 * len(self) + _BATCH:  # Most count no more.
                 heapify(marks := [one for one in self._marks if one == one.entry.due])
                 self._marks = marks if len(self._marks) == count else self._marks
+        self.ghost_hits += is_new and self._ghost.take(hashed, len(self) - 1)
         return replaced
 
     def _mark(self, entry: _Entry) -> None:
@@ -443,6 +441,8 @@ class Table(ForkLock, Generic[K, V]):
         else:
             self._evictions[cause] += 1
             self._counted["bytes_evicted"] += weight
+            with suppress(Exception):  # A hash of the program's own.
+                self._ghost.add(hash(key), len(self))
         gone.append((key, value, weight, cause))
         return weight
 
