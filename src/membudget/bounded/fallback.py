@@ -399,7 +399,7 @@ class Table(ForkLock, Generic[K, V]):
         entry: _Entry | None = self._index.get(key)
         if entry is None or entry not in self._order:
             return None
-        if self._ends(entry) > now:
+        if (entry.expires if self._idle is None else self._ends(entry)) > now:
             return entry
         if gone is not None:
             self._let_go(entry, "expired", gone)
