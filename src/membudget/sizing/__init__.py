@@ -25,7 +25,6 @@ say MEMBUDGET_PURE=1; else `fallback` does, which charges an entry with parts he
 
 from __future__ import annotations
 
-from sys import getsizeof
 from typing import TYPE_CHECKING, Any
 
 from membudget import _native
@@ -34,7 +33,6 @@ from membudget.errors import ConfigError
 from membudget.sizing.readers import (
     ATOMS,
     CONTAINERS,
-    SINGLETONS,
     allocated,
     checked,
     registered,
@@ -61,6 +59,12 @@ NODES = 10_000
 10 ms in plain Python."""
 
 _compiled: Any = _native.core
+
+_measure: Callable[[object, int], tuple[int, int, bool]]
+if _compiled is not None:
+    _measure = _compiled.measure
+else:
+    from membudget.sizing.fallback import weigh as _measure
 
 IS_COMPILED: bool = _compiled is not None
 """Whether the compiled sizer answers."""
@@ -94,9 +98,7 @@ def size_of(value: object, *, nodes: int = NODES) -> int:
     if _compiled is not None and nodes > 0:
         size: int = _compiled.size_of(value, nodes)
         return size
-    if type(value) in ATOMS:
-        return 0 if id(value) in SINGLETONS else allocated(getsizeof(value))
-    return measure(value, nodes).bytes
+    return _measure(value, nodes)[0] if nodes > 0 else measure(value, nodes).bytes
 
 
 def entry_bytes(key: object, value: object) -> int:
@@ -131,12 +133,7 @@ def measure(value: object, nodes: int = NODES) -> Size:
     """
     if nodes < 1:
         raise ConfigError(f"nodes {nodes!r} is not above zero: let a walk look at 1 or more")
-    if _compiled is not None:
-        size, looked, exact = _compiled.measure(value, nodes)
-        return Size(bytes=size, nodes=looked, exact=exact)
-    from membudget.sizing.fallback import weigh  # only without the compiled core
-
-    size, looked, exact = weigh(value, nodes)
+    size, looked, exact = _measure(value, nodes)
     return Size(bytes=size, nodes=looked, exact=exact)
 
 

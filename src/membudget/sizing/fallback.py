@@ -67,6 +67,8 @@ def weigh(value: object, nodes: int) -> tuple[int, int, bool]:
 
     Cost: about 1 µs for each object.
     """
+    if type(value) in ATOMS:
+        return 0 if id(value) in SINGLETONS else allocated(getsizeof(value)), 1, True
     walk = _Walk(nodes, takes_all=True)
     size = walk.weigh(value)
     if walk.is_cut:
