@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from membudget.bounded.table import Table
 from membudget.containers.deque import BoundedDeque
 from membudget.containers.list import BoundedList
 from membudget.containers.mapping import BoundedDict
@@ -221,7 +220,7 @@ def test_a_long_list_keeps_its_bound_at_little_cost(most: int, what: list[int]) 
 
 def dict_weight(item: tuple[int, int]) -> int:
     """What an item of a dict weighs whose size is its value."""
-    return item[1] + size_of(item[0]) + Table.ENTRY_BYTES
+    return item[1] + size_of(item[0]) + BoundedDict.ENTRY_BYTES
 
 
 def run_dict(op: Op, model: OrderedDict[int, int], most: float, bind: Callable[[], None]) -> Any:

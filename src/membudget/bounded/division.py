@@ -2,19 +2,35 @@
 
 What a cache loses it lets go of first, in pieces, and only what is free then is given to others. So
 the caches never hold more than the whole together, and no thread that inserts pays for a decision.
-What each is to have: see `shares`.
+
+What each is to have is moved to where a byte earns most hits, by pure functions.
+
+Each table remembers for a while what it evicted (its ghost). A key set again that is found there
+would have been a hit, had the cache been about twice as large. So ghost hits ÷ bytes tells what
+more bytes would earn, at no cost beyond a counter. At each decision a share grows or shrinks by
+`PACE` times the logarithm of what its cache earns so to what all earn together, a few percent at
+most: where all earn alike, nothing moves, and the farther one is off the faster it goes.
+
+Two things keep chance from moving bytes. Hits of about the last ten decisions count, and `DOUBT`
+more are added on both sides of the ratio, so that a few say nothing, and an idle process stands
+still. And a share that its cache does not fill grows only by what others leave: where it is too
+small for one value, say.
+
+Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016), there with a constant
+credit for each hit in a shadow queue; here with multiplicative weights (Freund and Schapire 1997),
+since caches of one process differ a thousandfold in size and traffic. The constants were found on
+recorded requests, see ADR 18.
 """
 
 from __future__ import annotations
 
 import time
+from math import exp, log
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
-
-from membudget.bounded.shares import FLOOR, Part, fit, move
+from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from membudget.bounded.cache import Cache
     from membudget.core import Clock
@@ -33,6 +49,27 @@ _NEWCOMERS, _RESERVE = 16, 1024
 _PIECE, _PIECES = 64 << 10, 1024
 """Bytes, or else part of a cache, that are let go of at a time: a thread that inserts meanwhile
 evicts no more than that."""
+
+STEP = 0.02
+"""Share of the whole that one decision moves at most."""
+
+PACE = 0.05
+"""Part of a share by which it grows where its bytes earn e times as much as all do."""
+
+FARTHEST = 2.0
+"""Logarithm from which it goes no faster."""
+
+MEMORY = 0.9
+"""Weight that a decision before the last has in one: about ten count."""
+
+DOUBT = 32.0
+"""Ghost hits that each cache is taken to have had beside its own, as many as its bytes deserve."""
+
+FLOOR = 0.05
+"""Share of an equal part that each cache keeps, however little it earns."""
+
+FILLED = 0.9
+"""Part of its share that a cache fills before it may ask for more."""
 
 
 class Division:
@@ -60,7 +97,7 @@ class Division:
         self._registry = registry
         self._limit = limit
         self._now = time.monotonic if clock is None else clock.now
-        self._parts: WeakKeyDictionary[Cache[Any, Any], Part] = WeakKeyDictionary()
+        self._parts: WeakKeyDictionary[Cache[Any, Any], _Part] = WeakKeyDictionary()
         self._first: list[int] = []
         self._is_dividing = self._is_under_way = False
         self._divided_at = float("-inf")
@@ -145,22 +182,22 @@ class Division:
         """What newcomers start on until the next decision: no more than it gives them at least."""
         return [int(min(whole / _RESERVE, whole * FLOOR / (count + _NEWCOMERS)))] * _NEWCOMERS
 
-    def _decide(self, caches: list[Any], whole: int) -> list[Part]:
+    def _decide(self, caches: list[Any], whole: int) -> list[_Part]:
         """What each cache is to have."""
         known, now = self._parts, self._now()
         for one in caches:
             if one not in known:
                 # What the others do not use of that; the floor, where they use all.
-                known[one] = Part(one, max(one.held_bytes(), whole // len(caches)))
+                known[one] = _Part(one, max(one.held_bytes(), whole // len(caches)))
         parts = [known[one] for one in caches]
-        fit(parts, whole)
+        _fit(parts, whole)
         if now - self._divided_at >= INTERVAL:
             self._divided_at = now
-            move(parts, whole)
-            fit(parts, whole)
+            _move(parts, whole)
+            _fit(parts, whole)
         return parts
 
-    def _lower(self, parts: list[Part], until: float) -> tuple[int, Exception | None]:
+    def _lower(self, parts: list[_Part], until: float) -> tuple[int, Exception | None]:
         """Let go of what is beyond the shares; returns the bytes and the first error."""
         freed, error = 0, None
         for part in parts:
@@ -183,7 +220,7 @@ class Division:
             freed += one.enforce(until)
         return freed
 
-    def _raise(self, parts: list[Part], whole: int) -> None:
+    def _raise(self, parts: list[_Part], whole: int) -> None:
         """Give what is free to those that are to have more."""
         free = whole - sum(max(part.cache.share, part.cache.held_bytes()) for part in parts)
         is_under_way = False
@@ -195,3 +232,97 @@ class Division:
                 free -= more
             is_under_way |= one.share != part.share or one.held_bytes() > one.share
         self._is_under_way = is_under_way
+
+
+class _Part:
+    """One cache and what it is to have.
+
+    Args:
+        cache: The cache; it is not kept alive, and whoever uses the part must hold it meanwhile.
+        share: Bytes to begin with.
+
+    Attributes:
+        share: Bytes that it is to have.
+        hits: Its ghost hits of late.
+        space: Its share of late, counted alike: what those hits are measured by.
+    """
+
+    __slots__ = ("_cache", "_seen", "hits", "share", "space")
+
+    def __init__(self, cache: Any, share: int) -> None:
+        self._cache = ref(cache)
+        self.share = share
+        self.hits = self.space = 0.0
+        self._seen = cache.ghost_hits
+
+    @property
+    def cache(self) -> Any:
+        """The cache."""
+        return self._cache()
+
+    @property
+    def most(self) -> float:
+        """Bytes that the cache may hold by its own bound."""
+        own: int | None = self.cache.max_bytes
+        return float("inf") if own is None else own
+
+    def learn(self) -> None:
+        """Take in the ghost hits since the last decision."""
+        hits = self.cache.ghost_hits
+        self.hits = MEMORY * self.hits + max(0, hits - self._seen)
+        self.space = MEMORY * self.space + self.share
+        self._seen = hits
+
+    def worth(self, earned: float) -> float:
+        """The logarithm of what its bytes earn to what all earn; at most 0 where it has enough."""
+        worth = log((self.hits + DOUBT) / (self.space * earned + DOUBT))
+        if worth > 0 and self.cache.held_bytes() < FILLED * self.share:
+            return 0.0
+        return max(-FARTHEST, min(FARTHEST, worth))
+
+
+def _move(parts: Sequence[_Part], whole: int) -> None:
+    """Learn, and let each share grow or shrink by what its bytes earn beside those of all."""
+    for part in parts:
+        part.learn()
+    earned = sum(part.hits for part in parts) / max(1.0, sum(part.space for part in parts))
+    wanted = [part.share * exp(PACE * part.worth(earned)) for part in parts]
+    total = max(1.0, sum(wanted))
+    moves = [want * whole / total - part.share for want, part in zip(wanted, parts, strict=True)]
+    moved = sum(more for more in moves if more > 0)
+    slower = min(1.0, whole * STEP / moved) if moved > 0 else 1.0
+    for more, part in zip(moves, parts, strict=True):
+        part.share += int(more * slower)
+
+
+def _fit(parts: Sequence[_Part], whole: int) -> None:
+    """Make the shares sum to the whole: none above what its cache may hold, none below the floor.
+
+    What is too much is taken where it is not used first; what is left goes to those that may hold
+    more, in the proportion of their shares.
+    """
+    floor = int(whole * FLOOR / len(parts))
+    for part in parts:
+        part.share = int(min(part.most, max(floor, part.share)))
+    _take_back(parts, whole, [max(floor, part.cache.held_bytes()) for part in parts])
+    _take_back(parts, whole, [floor] * len(parts))
+    for _ in range(4):  # Each time some may reach their own bound.
+        rest = whole - sum(part.share for part in parts)
+        able = [part for part in parts if part.share < part.most]
+        if rest <= 0 or not able:
+            return
+        total = sum(part.share + 1 for part in able)
+        for part in able:
+            part.share = int(min(part.most, part.share + rest * (part.share + 1) // total))
+
+
+def _take_back(parts: Sequence[_Part], whole: int, least: Sequence[int]) -> None:
+    """Take what is beyond the whole, in the proportion of what each has above its least."""
+    over = sum(part.share for part in parts) - whole
+    spare = [max(0, part.share - low) for part, low in zip(parts, least, strict=True)]
+    total = sum(spare)
+    if over <= 0 or not total:
+        return
+    for part, much in zip(parts, spare, strict=True):
+        # Rounded up: the sum may end below the whole by some bytes, never above.
+        part.share -= min(much, -(-over * much // total))

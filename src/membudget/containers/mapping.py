@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any, overload
 
-from membudget.bounded.governed import Governed
+from membudget.bounded.cache import GovernedTable
 from membudget.bounded.table import K, V
 from membudget.containers.bounds import given
 from membudget.containers.ordered import CAUSES, OrderedTable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MISSING: Any = object()
 
 
-class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):  # type: ignore[misc]  # a table's methods fit
+class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
     """A `collections.OrderedDict` that knows its bytes, keeps a bound, and shrinks when asked.
 
     The order is that of use: reading by `[]`, `get` or `setdefault`, and writing, make an item the
@@ -99,7 +99,7 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):  # type: ignore[mis
         return cls(name, ((key, value) for key in keys), **settings)
 
     def __iter__(self) -> Iterator[K]:
-        return iter(Governed.keys(self))
+        return iter(GovernedTable.keys(self))
 
     def __reversed__(self) -> Iterator[K]:
         return reversed(list(self))
@@ -127,7 +127,7 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):  # type: ignore[mis
 
     def pairs(self) -> list[tuple[K, V]]:
         """Keys and values at one moment, longest unused first. Changes nothing."""
-        return Governed.items(self)
+        return GovernedTable.items(self)
 
     def keys(self) -> SnapshotKeys[K]:  # type: ignore[override]  # a table gives a list
         """The keys, longest unused first; iterating goes over a copy."""

@@ -11,8 +11,8 @@ from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from membudget.bounded.arguments import bytes_bound, container_name
-from membudget.bounded.locked import Locked
+from membudget.bounded.lock import ForkLock
+from membudget.bounded.table import bytes_bound, container_name
 from membudget.containers.bounds import KEEP, items_bound, part_of
 from membudget.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series, summarize
 from membudget.core import Record, Rung
@@ -64,7 +64,7 @@ class MetricsStats(Record):
     oldest_age: float | None
 
 
-class MetricsCollector(Locked):
+class MetricsCollector(ForkLock):
     """Series of numbers by name, each with its last samples; bounded in samples, series and bytes.
 
     Any thread may call any method. In a full series the oldest sample goes; where there are too

@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import bytes_bound, container_name
-from membudget.bounded.governed import Governed
-from membudget.bounded.table import K, V
+from membudget.bounded.cache import GovernedTable
+from membudget.bounded.table import K, V, bytes_bound, container_name
 from membudget.containers.bounds import (
     DEFAULT_ITEMS,
     Bounded,
@@ -30,7 +29,7 @@ CAUSES: dict[TableCause, Cause] = {"entries": "items", "bytes": "bytes", "pressu
 """Why a table let an entry go, in a container's words. It has no share, and nothing expires."""
 
 
-class OrderedTable(Bounded, Governed[K, V]):  # type: ignore[misc]  # slots of a C class
+class OrderedTable(Bounded, GovernedTable[K, V]):
     """A table as a bounded container: what goes first is what was unused for longest.
 
     Args:

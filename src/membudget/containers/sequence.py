@@ -13,8 +13,8 @@ from operator import eq, ge, gt, le, lt, ne
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from membudget.bounded.arguments import bytes_bound, container_name
-from membudget.bounded.locked import Locked
+from membudget.bounded.lock import ForkLock
+from membudget.bounded.table import bytes_bound, container_name
 from membudget.containers.bounds import (
     DEFAULT_ITEMS,
     Bounded,
@@ -64,7 +64,7 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     return method
 
 
-class BoundedSequence(Bounded, Locked, MutableSequence[T], Generic[T]):
+class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     """Items in order within bounds, as far as a list and a deque are alike.
 
     Any thread may call any method. Looking for an item compares outside the lock. Args and Raises

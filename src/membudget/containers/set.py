@@ -6,7 +6,7 @@ from collections.abc import MutableSet
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from membudget.bounded.governed import Governed
+from membudget.bounded.cache import GovernedTable
 from membudget.containers.bounds import given
 from membudget.containers.ordered import CAUSES, OrderedTable
 from membudget.sizing import checked, size_of
@@ -29,7 +29,7 @@ class _Absent:
         raise AttributeError(f"a {kind.__name__} has no keys or values, only items")
 
 
-class BoundedSet(OrderedTable[T, T], MutableSet[T]):  # type: ignore[misc]  # a table's methods fit
+class BoundedSet(OrderedTable[T, T], MutableSet[T]):
     """A `set` that knows its bytes, keeps a bound, and shrinks when asked.
 
     At its bounds the item added first goes; adding one that is there changes nothing. Any thread
@@ -97,7 +97,7 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):  # type: ignore[misc]  # a 
         self.update(iterable)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(Governed.values(self))
+        return iter(GovernedTable.values(self))
 
     def add(self, value: T) -> None:
         """Put an item in where it is not there; what is too much goes, the first added first."""

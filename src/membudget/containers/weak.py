@@ -15,9 +15,8 @@ from itertools import count
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from membudget.bounded.arguments import bytes_bound, container_name
-from membudget.bounded.locked import Locked
-from membudget.bounded.table import K, V
+from membudget.bounded.lock import ForkLock
+from membudget.bounded.table import K, V, bytes_bound, container_name
 from membudget.containers.bounds import KEEP, part_of
 from membudget.containers.mapping import BoundedDict
 from membudget.core import Record, Rung
@@ -110,7 +109,7 @@ class _Kept:
         self.value = value
 
 
-class WeakCache(Locked, Generic[K, V]):
+class WeakCache(ForkLock, Generic[K, V]):
     """Values by key, each found for as long as somebody holds it.
 
     With `strong` or `max_bytes` the cache itself keeps the values used last alive, so many and so

@@ -10,8 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from membudget.bounded.governed import Governed
-from membudget.bounded.looking import PIECE, pieces_of
+from membudget.bounded.cache import PIECE, GovernedTable, pieces_of
 from membudget.heap import raw
 from membudget.heap.owner import AttributeNames
 from membudget.heap.walk import Cursor, Several
@@ -38,7 +37,7 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
         kind = type(holder)  # Not by what it says of itself: that may be code.
         is_container = any(raw.module_of(one).startswith(_CONTAINERS) for one in raw.bases_of(kind))
         label = f'{kind.__name__ if is_container else "cache"} "{holder.name}"'
-        if issubclass(kind, Governed):
+        if issubclass(kind, GovernedTable):
             pieces = pieces_of(holder)
         elif is_container:
             pieces = _of_a_container(holder)
@@ -50,7 +49,7 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
 
 def _of_a_container(holder: Any) -> Iterator[list[Any]]:
     for one in _parts(holder):
-        if issubclass(type(one), Governed):
+        if issubclass(type(one), GovernedTable):
             for values in pieces_of(one):
                 yield [inner for item in values for inner in _opened(item)]
         elif type(one) in {list, deque}:

@@ -188,3 +188,46 @@ def test_a_cleared_cache_forgets_its_deadlines(cache: Cache[str, int], clock: Fa
     assert cache.sweep(FOREVER) == 0
     assert cache.get("a") == 2
     check(cache)
+
+
+@pytest.mark.parametrize("span", [1.0, 60.0, 4000.0, 86400.0, 10 * 86400.0, 1e9])
+def test_what_expires_goes_at_its_time_and_not_before(
+    span: float, registry: Registry, clock: FakeClock
+) -> None:
+    """However far off; to 1/64 s."""
+    cache: Cache[int, int] = Cache("spans", max_entries=1000, registry=registry, clock=clock)
+    begun = clock.now()
+    for number in range(1, 101):
+        cache.set(number, number, ttl=span * number / 100)
+    for number in range(1, 101, 9):
+        clock.advance(max(0.0, begun + span * number / 100 - 1 / 32 - clock.now()))
+        cache.sweep(FOREVER)
+        assert number in cache.keys()  # noqa: SIM118  # what is held, not what is found
+        clock.advance(1 / 16)
+        cache.sweep(FOREVER)
+        assert number not in cache
+    clock.advance(span)
+    cache.sweep(FOREVER)
+    assert len(cache) == 0
+    check(cache)
+
+
+@pytest.mark.parametrize("ttl", [70.5, 4000.0])
+def test_many_that_expire_together_are_all_swept(
+    ttl: float, registry: Registry, clock: FakeClock
+) -> None:
+    """More than one search moves up, those used meanwhile among them."""
+    cache: Cache[int, int] = Cache(
+        "flood", max_entries=9000, idle=ttl, registry=registry, clock=clock
+    )
+    for number in range(4000):
+        cache.set(number, number)
+    clock.advance(ttl / 2)
+    for number in range(3000):
+        cache.get(number)
+    clock.advance(ttl / 2 + 1 / 16)
+    cache.sweep(FOREVER)
+    assert len(cache) == 3000
+    clock.advance(ttl / 2)
+    cache.sweep(FOREVER)
+    assert len(cache) == 0

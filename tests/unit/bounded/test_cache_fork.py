@@ -67,7 +67,7 @@ def test_a_child_goes_on_with_what_was_there(cache: Cache[Any, int]) -> None:
 
 
 @pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
-def test_a_fork_in_the_middle_of_a_change_by_the_same_thread(cache: Cache[Any, int]) -> None:
+def test_a_fork_in_the_middle_of_a_change_by_the_same_thread(cache: Any) -> None:
     """As a key's `__eq__` may do: neither process waits for itself."""
 
     def act() -> None:
@@ -87,7 +87,7 @@ def test_a_fork_in_the_middle_of_a_change_by_the_same_thread(cache: Cache[Any, i
 
 
 @pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
-def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Cache[Any, int]) -> None:
+def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Any) -> None:
     """What another thread was changing may be half done: a cache may forget, it may not lie."""
     held, done = threading.Event(), threading.Event()
 
@@ -113,7 +113,7 @@ def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Cache[Any,
 
 
 @pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
-def test_hooks_around_hooks_give_back_every_lock(cache: Cache[Any, int]) -> None:
+def test_hooks_around_hooks_give_back_every_lock(cache: Any) -> None:
     """A program's own at-fork hook may fork again."""
     until = time.monotonic() + 1
     cache.before_fork(until)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from division_scene import WHOLE, Scene, shares
-from membudget.bounded.division import INTERVAL, Division
-from membudget.bounded.shares import FLOOR, STEP
+from membudget.bounded.division import FLOOR, INTERVAL, STEP, Division
 from membudget.core import Chore
 from membudget.registry import Registry
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membudget.bounded.table import Table
+from membudget.containers.mapping import BoundedDict
 from membudget.containers.weak import ENTRY_BYTES, WeakCache
 from membudget.core import Chore, Holder, Meter, Reclaimer
 from membudget.core.protocols import ForkAware
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOREVER = float("inf")
 
-PLACE = Table.ENTRY_BYTES
+PLACE = BoundedDict.ENTRY_BYTES
 """What a value costs that is kept alive, its number aside."""
 
 

@@ -7,12 +7,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from membudget.bounded.arguments import container_name
 from membudget.bounded.cache import Cache
 from membudget.bounded.spilling.disk import SpillDisk
 from membudget.bounded.spilling.ledger import Copy, Ledger
 from membudget.bounded.spilling.spill import checked_spill
-from membudget.bounded.table import K, V
+from membudget.bounded.table import K, V, container_name
 from membudget.core import Level
 from membudget.errors import ConfigError
 from membudget.units import as_seconds

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _INFINITE = float("inf")
 
 
-class Locked:
+class ForkLock:
     """Something with a lock of its own.
 
     The lock is re-entrant and the system's: foreign code that comes back in the middle of a change
