@@ -22,9 +22,8 @@ from membudget.reclaimers.collect import (
     Collect,
     CollectAbove,
     YoungCollection,
-    at_rung,
-    throttled,
 )
+from membudget.reclaimers.pauses import at_rung, throttled
 from membudget.reclaimers.shared import SharedPages
 from membudget.registry import Registry
 

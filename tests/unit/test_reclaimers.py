@@ -25,14 +25,10 @@ from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
 from membudget.reclaimers.callback import Callback
 from membudget.reclaimers.collect import (
     FULL,
-    LONGEST_PAUSE,
     Collect,
     CollectAbove,
-    Pause,
-    at_rung,
-    backing_off,
-    throttled,
 )
+from membudget.reclaimers.pauses import LONGEST_PAUSE, Pause, at_rung, backing_off, throttled
 from membudget.registry import Registry
 
 

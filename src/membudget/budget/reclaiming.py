@@ -26,10 +26,9 @@ from membudget.reclaimers.collect import (
     Collect,
     CollectAbove,
     YoungCollection,
-    at_rung,
-    throttled,
 )
 from membudget.reclaimers.exit import PlannedExit
+from membudget.reclaimers.pauses import at_rung, throttled
 from membudget.reclaimers.shared import SharedPages
 from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
