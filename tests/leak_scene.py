@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 from math import sin
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from membudget.leaks.verdict import State, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from membudget.core import PartSample
 
@@ -43,6 +46,22 @@ def series(
         given.setdefault("malloc", [0.5 * value for value in rss])
         given.setdefault("blocks", [0.4 * MIB / 64 * value for value in rss])
     return Series(hours=times, rss=rss, **given)  # type: ignore[arg-type]  # any of its columns
+
+
+def recorded(path: Path, **bytes_per_item: float) -> Series:
+    """A recorded trace in samples of five minutes; what parts with a bound hold is explained."""
+    with gzip.open(path, "rt", encoding="ascii") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    rows = rows[:: max(1, round(300 / (rows[1]["t_s"] - rows[0]["t_s"])))]
+    parts = {f"c_{name}": size / MIB for name, size in bytes_per_item.items()}
+    return Series(
+        hours=[row["t_s"] / 3600 for row in rows],
+        rss=[row["rss_kb"] / 1024 for row in rows],
+        malloc=[row["malloc_used_kb"] / 1024 for row in rows],
+        blocks=[row["py_blocks"] for row in rows],
+        requests=[row["requests"] for row in rows],
+        explained=[sum(row[name] * size for name, size in parts.items()) for row in rows],
+    )
 
 
 def cut(whole: Series, until: float) -> Series:

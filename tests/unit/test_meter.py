@@ -121,6 +121,17 @@ def test_what_inserts_do_not_pay_is_owed_by_all() -> None:
     process.size = 330 * MIB
     assert meter.claim(MIB) > 0
     assert meter.owed() > 100 * MIB
+    process.size = 300 * MIB
+    assert meter.claim(MIB) == 0
+    assert meter.owed() == 0
+
+
+def test_the_peak_is_the_highest_that_inserts_have_seen() -> None:
+    """Below the mark as well; what was granted and has not come in is no use."""
+    meter, process = at_rest()
+    insert(meter, process, 200)
+    insert(meter, process, 120)
+    assert meter.peak == 200 * MIB
 
 
 def test_what_others_hold_counts_as_last_read() -> None:

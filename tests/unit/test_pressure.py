@@ -81,6 +81,26 @@ def test_growth_that_nobody_governs_raises_the_level_before_the_mark() -> None:
     assert pressure.cause == "time"
 
 
+@pytest.mark.parametrize(
+    ("level", "start", "inside"),
+    [(Level.WARNING, 71.0, 9.5), (Level.CRITICAL, 81.0, 2.5), (Level.EMERGENCY, 90.5, 0.8)],
+)
+def test_each_level_comes_early_where_its_seconds_are_left(
+    level: Level, start: float, inside: float
+) -> None:
+    """Ten seconds to the limit for a warning, three for what is critical, one for the last."""
+
+    def steadily(left: float) -> Level:
+        """The level after growth from `start` that leaves so many seconds at its end."""
+        apart = 0.08
+        rate = (100 - start) / (left + 9 * apart)
+        uses = [start + rate * apart * step for step in range(10)]
+        return judged(*uses, apart=apart).pressure.level
+
+    assert steadily(inside) >= level
+    assert steadily(inside * 1.3) < level
+
+
 def test_two_sources_that_take_turns_each_keep_their_trend() -> None:
     """A group and a process near their limits alternate as the tightest; growth is still seen."""
     judgement: Judgement | None = None
@@ -174,6 +194,8 @@ def test_excess_is_what_lies_above_low() -> None:
 def test_shutdown_needs_two_readings() -> None:
     """The last resort does not follow from one figure."""
     assert not judged(99).pressure.shutdown
+    assert not judged(60, 99).pressure.shutdown
+    assert not judged(99, 60, 99).pressure.shutdown
     assert judged(99, 99).pressure.shutdown
 
 

@@ -150,7 +150,7 @@ def test_a_trim_gives_freed_blocks_back_to_the_kernel() -> None:
     claimed = malloc.reclaim(MIB, 0.0)
     assert keep
     assert full - own() > 20 * MIB
-    assert malloc.given_back == claimed
+    assert malloc.given_back == claimed > 20 * MIB
 
 
 def test_a_trim_that_would_pay_does_not_wait_after_one_that_did_not() -> None:

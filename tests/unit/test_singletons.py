@@ -247,7 +247,12 @@ def test_threads_whose_constructors_need_each_other_are_told() -> None:
     def take_turn() -> object:
         return turns.pop()()
 
-    assert any(isinstance(one, ConfigError) for one in in_threads(2, take_turn))
+    found = in_threads(2, take_turn)
+    assert len(found) == 2
+    refused = [one for one in found if isinstance(one, ConfigError)]
+    assert refused
+    assert all("is asked for while" in str(one) for one in refused)
+    assert not any(isinstance(one, Exception) for one in found if one not in refused)
 
 
 def test_clearing_means_one_class_or_all() -> None:

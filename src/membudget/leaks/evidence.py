@@ -125,7 +125,7 @@ def _explained(window: Window, rules: Rules) -> str:
 def has_stopped(window: Window, rules: Rules) -> bool:
     """Whether a window clearly shows the end of growth, whatever a longer one still shows."""
     is_bent = window.bend <= rules.stopped and window.growth > 2 * window.noise
-    return is_bent and window.early > 0 and window.late < 0.3 * window.early
+    return is_bent and window.late < 0.3 * window.early
 
 
 def has_support(window: Window) -> bool:

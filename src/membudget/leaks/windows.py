@@ -159,7 +159,7 @@ def looks(life: float) -> list[float]:
     if not fitting:
         return [life] if life >= YOUNG else []
     if life > fitting[-1] * 1.1:
-        fitting.append(min(life, LENGTHS[-1]))
+        fitting.append(life)
     return fitting
 
 

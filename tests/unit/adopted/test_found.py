@@ -362,6 +362,24 @@ def test_a_cache_that_died_is_forgotten(found: FoundCaches) -> None:
     assert found.held_bytes() == 0
 
 
+def test_dead_caches_and_our_own_are_not_among_the_programs(found: FoundCaches) -> None:
+    """Not even before the next count; what is read is what the program itself made."""
+    kept, _ = filled(100)
+    dead, _ = filled(100)
+
+    @functools.cache
+    def own(number: int) -> int:
+        return number
+
+    own.__wrapped__.__module__ = own.__module__ = "membudget.somewhere"
+    for number in range(100):
+        own(number)
+    del dead
+    gc.collect()
+    assert [one.name for one in found.contents()] == [f"{kept.__module__}.{kept.__qualname__}"]
+    assert [part.name for part in found.as_parts()] == [f"{kept.__module__}.{kept.__qualname__}"]
+
+
 def test_a_failing_weigher_never_reaches_the_program() -> None:
     """The program called its own function; our trouble is not its."""
 

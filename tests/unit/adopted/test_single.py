@@ -57,6 +57,23 @@ def _filled(cache: Any) -> Any:
     return cache
 
 
+def test_what_could_be_had_is_told_only_where_it_is_known() -> None:
+    """Nothing of an empty cache or of none; of one not weighed yet, nobody knows."""
+    there: list[Any] = [None]
+    adopted = AdoptedCache("cache", lambda: there[0])
+    assert adopted.reclaimable() == 0
+    there[0] = {}
+    assert adopted.reclaimable() == 0
+    there[0] = functools.partial(print)  # It does not say how many it has.
+    assert adopted.reclaimable() is None
+    there[0] = entries()
+    assert adopted.reclaimable() is None
+    adopted.reclaim(10_000, LONG)
+    left = adopted.reclaimable()
+    assert left is not None
+    assert 900_000 < left < 1_500_000
+
+
 def test_a_lock_in_use_keeps_the_cache_whole() -> None:
     """It is tried for a moment; then the cache is left for a later time."""
     cache, lock = entries(), threading.Lock()

@@ -130,6 +130,19 @@ def test_a_sweep_frees_what_has_expired_and_nothing_else(
     assert len(cache.keys()) == 50
 
 
+def test_a_sweep_finds_the_one_that_has_expired_among_very_many(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """However many live ones of about the same time it passes on its way."""
+    cache: Cache[object, int] = Cache("many", registry=registry, clock=clock, max_entries=40_000)
+    for number in range(30_000):
+        cache.set(number, number, ttl=3601 + number % 7 * 5)
+    cache.set("first", 1, ttl=3600)
+    clock.advance(3600.5)
+    assert cache.sweep(FOREVER) > 0
+    assert len(cache) == 30_000
+
+
 def test_no_live_entry_is_evicted_while_an_expired_one_is_held(
     registry: Registry, clock: FakeClock
 ) -> None:

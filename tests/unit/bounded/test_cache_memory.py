@@ -47,6 +47,25 @@ for number in range(40_000):
 print(sum(grown) / len(grown) / bound)
 """
 
+EMPTIED = """
+from membudget import Cache
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+cache = Cache("emptied", max_entries=100_000)
+before = resident()
+for number in range(16_000):
+    cache.set(number, None)
+full = resident() - before
+for number in range(15_990):
+    cache.delete(number)
+cache.reclaim(1, float("inf"))
+assert 0 < len(cache) < 10
+print(full, resident() - before)
+"""
+
 has_proc = pytest.mark.skipif(
     not os.path.exists("/proc/self/statm"), reason="this system has no /proc"
 )
@@ -74,3 +93,14 @@ def test_a_cache_of_large_values_does_not_leave_its_bound_in_holes() -> None:
     command = [sys.executable, "-c", HOLES]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # our own
     assert float(told) < 1.18
+
+
+@has_proc
+@pytest.mark.skipif(core is None, reason="the plain table is Python's dict")
+def test_an_emptied_cache_gives_its_own_tables_back() -> None:
+    """Though a few entries are left, wherever they stand."""
+    command = [sys.executable, "-c", EMPTIED]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # our own
+    full, left = map(int, told.split())
+    assert full > 1_000_000
+    assert left < full // 2

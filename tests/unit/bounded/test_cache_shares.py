@@ -59,6 +59,40 @@ def test_values_that_are_replaced_leave_no_trace() -> None:
     assert len(kept) == 10
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_values_that_left_leave_no_trace(is_deleted: bool) -> None:  # noqa: FBT001
+    """Evicted or deleted: parts that they shared are nobody's any more."""
+    url = "u" * 200
+    values = [(url, number) for number in range(20_000)]
+    kept = cache(max_entries=100)
+
+    def set_all() -> None:
+        for number, value in enumerate(values):
+            kept.set(number % 5000, value)
+            if is_deleted:
+                kept.delete(number % 5000)
+
+    assert traced(set_all) < 300_000
+    assert len(kept) == (0 if is_deleted else 100)
+
+
+def test_a_part_whose_holders_left_is_charged_anew() -> None:
+    """Two entries share a body, both go, and two more come: they weigh what the first did."""
+    body = [bytes(BODY)]
+
+    def weight(*, was_there: bool) -> int:
+        kept = cache(max_entries=100)
+        for key in (1, 2) if was_there else ():
+            kept.set(key, [body])
+        for key in (1, 2) if was_there else ():
+            kept.delete(key)
+        kept.set(3, [body])
+        kept.set(4, [body])
+        return kept.held_bytes()
+
+    assert weight(was_there=True) == weight(was_there=False)
+
+
 class Torn:
     """A clock that fails when told to."""
 

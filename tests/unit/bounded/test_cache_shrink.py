@@ -113,6 +113,17 @@ def test_caches_filled_at_the_same_time_give_back_what_they_share() -> None:
         check(cache)
 
 
+@pytest.mark.skipif(not IS_COMPILED, reason="the plain table looks through nothing")
+def test_an_arena_goes_whole_however_little_is_asked_for() -> None:
+    """What is left in it would keep all of it."""
+    registry = Registry()
+    cache: Cache[int, list[str]] = Cache("small", max_bytes="1GiB", registry=registry)
+    for number in range(15_000):
+        cache.set(number, [f"{number:0>{50 + part}}" for part in range(16)])
+    freed = GiveBack(registry).reclaim(100_000, time.monotonic() + 60)
+    assert MIB // 2 < freed < 2 * MIB
+
+
 def test_all_caches_give_back_where_one_is_not_enough() -> None:
     """And then there is nothing left to ask for."""
     registry = Registry()
@@ -165,12 +176,14 @@ def test_what_was_chosen_for_more_is_not_all_let_go() -> None:
     while not reclaimer.reclaim(wanted, clock.time + 0.02):
         pass
     told = [reclaimer.is_under_way]
+    assert reclaimer.has_chosen is IS_COMPILED
     held = cache.held_bytes()
     assert before - held < before // 4
     freed = reclaimer.reclaim(100_000, clock.time + 60)
     assert 100_000 <= freed < 5 * MIB
     told.append(reclaimer.is_under_way)
     assert told == [True, False]
+    assert not reclaimer.has_chosen
     check(cache)
 
 

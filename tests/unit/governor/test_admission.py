@@ -85,6 +85,25 @@ def test_a_lease_is_held_once() -> None:
     with pytest.raises(LeaseError):
         lease.acquire()
     lease.release()
+    with pytest.raises(LeaseError):
+        lease.release()
+    with lease:
+        pass
+
+
+def test_a_second_release_ends_nobody_elses_reservation() -> None:
+    """Nor does a lease that was released and is forgotten."""
+    scene = Scene()
+    mine, other = scene.governor.admit(10 * MIB), scene.governor.admit(15 * MIB)
+    mine.acquire()
+    other.acquire()
+    mine.release()
+    with pytest.raises(LeaseError):
+        mine.release()
+    assert scene.governor.admission.reserved == 15 * MIB
+    del mine
+    assert scene.governor.admission.reserved == 15 * MIB
+    assert scene.governor.admission.room() == 25 * MIB
 
 
 def test_coroutines_reserve_with_async_with() -> None:
@@ -104,8 +123,8 @@ def test_without_a_limit_everything_is_admitted() -> None:
     scene = Scene()
     scene.memory.limit = None
     scene.governor.step()
-    with scene.governor.admit(1 << 40):
-        pass
+    with scene.governor.admit(1 << 40), scene.governor.admit(1 << 40):
+        assert scene.governor.admission.reserved == 2 << 40
 
 
 def test_shut_admission_refuses_even_what_fits() -> None:

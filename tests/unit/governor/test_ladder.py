@@ -20,10 +20,14 @@ class Scene:
         self.memory = FakeMemory(self.clock)
         self.recorder = Recorder()
         self.registry = Registry()
-        meter = Meter(self.memory.own)
+        self.meter = meter = Meter(self.memory.own, self.held)
         self.floor = Floor(SETTLE)
         tell = Teller([self.recorder], self.clock)
         self.ladder = Ladder([], self.registry, meter, tell, floor=self.floor, clock=self.clock)
+
+    def held(self) -> int:
+        """What the register's caches hold."""
+        return sum(one.holds for one in self.registry.reclaimers())  # type: ignore[attr-defined]  # fakes
 
     def reclaimer(self, holds: int, **options: object) -> FakeReclaimer:
         """One more reclaimer on the ladder, holding so many MiB."""
@@ -302,6 +306,48 @@ def test_a_cache_that_cannot_tell_its_worth_keeps_nobody_from_being_asked() -> N
     scene.relieve(92, Level.CRITICAL)
     assert given.asked
     assert not broken.asked
+
+
+def above_the_brim(scene: Scene, used: int) -> None:
+    """A reading of so many MiB, with the mark at 72 and the brim at 75."""
+    scene.memory.used = used * MIB
+    scene.meter.rebase(
+        used * MIB, 100 * MIB, mark=72 * MIB, brim=75 * MIB, ceiling=95 * MIB, own=used * MIB
+    )
+
+
+def test_above_the_brim_free_pages_are_given_back_before_caches_are_drained() -> None:
+    """At NORMAL, for as much as lies above it: caches keep what they hold."""
+    scene = Scene()
+    trim = scene.reclaimer(50, rung=Rung.GENTLE)
+    cache = FakeReclaimer(scene.memory, 50 * MIB)
+    scene.registry.add(cache)
+    above_the_brim(scene, 74)
+    assert scene.relieve(74, Level.NORMAL) == 0
+    above_the_brim(scene, 78)
+    assert scene.relieve(78, Level.NORMAL) == 3
+    assert trim.asked == [3 * MIB]
+    assert not cache.asked
+
+
+def test_what_inserting_threads_have_not_paid_is_collected_from_the_least_worthy() -> None:
+    """At NORMAL as well: one cache does not pay alone for what all of them owe."""
+    scene = Scene()
+    kept, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
+    kept.hits_per_byte = lambda: 2.0  # type: ignore[attr-defined]  # optional by contract
+    given.hits_per_byte = lambda: 1.0  # type: ignore[attr-defined]
+    scene.registry.add(kept)
+    scene.registry.add(given)
+    above_the_brim(scene, 70)
+    scene.memory.used = 74 * MIB
+    assert scene.meter.claim(MIB) > 0
+    owed = scene.meter.owed()
+    assert owed > 4 * MIB
+    reclaimed = scene.ladder.reclaimed
+    assert scene.relieve(74, Level.NORMAL) == owed // MIB
+    assert given.asked == [owed]
+    assert not kept.asked
+    assert scene.ladder.reclaimed == reclaimed + owed
 
 
 def test_a_forgotten_cache_is_not_kept_alive_by_the_ladder() -> None:

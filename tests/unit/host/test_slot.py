@@ -149,6 +149,7 @@ def test_only_its_own_file_is_removed(slot: Slot) -> None:
     Path(slot.path).touch()
     assert not slot.is_in_place()
     slot.close()
+    assert Path(slot.path).exists()
     os.unlink(slot.path)
 
 

@@ -201,6 +201,29 @@ def test_a_lock_that_the_program_closed_is_taken_anew(path: Path) -> None:
     assert not life.told
 
 
+def test_a_place_that_another_took_after_the_program_closed_the_lock_is_left_to_it(
+    path: Path,
+) -> None:
+    """Two histories, and neither is written over the other."""
+    first = Life(path)
+    first.live(*lately(0, 1, 2))
+    place = first.keeper._place
+    assert place is not None
+    os.close(place._lock)
+    other = os.open(os.devnull, os.O_RDONLY)  # It has that number now.
+    second = Life(path)
+    second.live(*lately(3, 4, 5, began=BEGAN + 1))
+    assert second.keeper.path == str(path)
+    first.live(*lately(6, 7, 8))
+    first.live(*lately(9, 10, 11))
+    assert first.keeper.path == f"{path}.2"
+    assert read(path) == [*lately(0, 1, 2), *lately(3, 4, 5, began=BEGAN + 1)]
+    first.keeper.close()
+    second.keeper.close()
+    os.close(other)
+    assert read(path.with_name("samples.2")) == lately(0, 1, 2, *range(6, 12))
+
+
 def test_a_reader_never_sees_half_a_file(path: Path) -> None:
     """What is written takes the place of what was there in one step."""
     place = Place(str(path))

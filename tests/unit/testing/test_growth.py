@@ -58,6 +58,12 @@ def test_the_pace_is_that_of_the_last_third_against_the_first(
     assert pace(found) == shown
 
 
+def test_the_pace_is_that_of_the_last_third_against_the_first() -> None:
+    """However many rounds there are."""
+    assert pace([3, 1, 1, 1, 1, 1]) == 0.5
+    assert pace([4, 2]) == 0.5
+
+
 def test_no_rounds_are_no_growth() -> None:
     """Nothing was measured."""
     assert not grew_in_every([])

@@ -95,6 +95,15 @@ def test_a_coroutine_function_is_run_on_a_loop_of_its_own() -> None:
     assert not check_leaks(call, calls=200).is_leak
 
 
+def test_a_program_without_asyncio_is_looked_at_without_it() -> None:
+    """And asyncio is not loaded for that."""
+    program = (
+        "import sys; from membudget.testing.leftovers import Leftovers; found = Leftovers();"
+        "found.look(); assert not found.have_grown(); assert 'asyncio' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_tasks_left_behind_are_found_on_the_running_loop() -> None:
     """Memory and tasks, by their coroutines."""
     kept: set[asyncio.Task[None]] = set()

@@ -140,6 +140,29 @@ def test_different_calls_are_kept_apart(counting: Counting) -> None:
     assert one.cache_info().misses == 7
 
 
+def test_what_stands_beside_a_single_parameter_counts() -> None:
+    """More by position, by name, or by name alone: none of it is lost, none mixed up."""
+
+    @cached(registry=registry)
+    def rest(x: int, *others: int) -> tuple[object, ...]:
+        return x, others
+
+    @cached(registry=registry)
+    def named(x: int, **others: int) -> tuple[object, ...]:
+        return x, others
+
+    @cached(registry=registry)
+    def keyword(x: int, *, y: int = 0) -> tuple[object, ...]:
+        return x, y
+
+    for _ in range(2):
+        assert [rest(1), rest(1, 2), rest(1, 2, 3)] == [(1, ()), (1, (2,)), (1, (2, 3))]
+        assert [named(1), named(1, y=2), named(x=1)] == [(1, {}), (1, {"y": 2}), (1, {})]
+        assert [keyword(1), keyword(1, y=2), keyword(x=1)] == [(1, 0), (1, 2), (1, 0)]
+    assert rest.cache_info().misses == 3
+    assert named.cache_info().misses == keyword.cache_info().misses == 2
+
+
 def test_a_default_that_changes_calls_nothing_by_a_wrong_name() -> None:
     """A name of our own as the parameter's is no clash."""
 

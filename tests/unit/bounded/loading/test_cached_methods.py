@@ -229,6 +229,7 @@ def test_what_is_noted_of_objects_is_counted_as_memory() -> None:
     del one, objects
     notes.run(float("inf"))  # type: ignore[attr-defined]
     assert notes.held_bytes() == 0
+    assert not notes.by_identity  # type: ignore[attr-defined]
 
 
 def test_class_methods_count_by_class_and_static_methods_by_arguments() -> None:

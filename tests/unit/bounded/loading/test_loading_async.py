@@ -206,6 +206,27 @@ def test_two_loops_load_once_and_each_keeps_its_futures(cache: Cache[Any, Any]) 
     assert loader.calls == 1
 
 
+def test_two_loops_share_what_is_not_kept(cache: Cache[Any, Any]) -> None:
+    """An exception is that of all who waited, in whichever loop, and of one load."""
+    error = LookupError("no such row")
+    loader = Held(error)
+
+    def work() -> object:
+        async def main() -> list[object]:
+            asked = [load_async(cache, "a", loader) for _ in range(10)]
+            return list(await asyncio.gather(*asked, return_exceptions=True))
+
+        return asyncio.run(main())
+
+    def let() -> None:
+        eventually(lambda: followers(cache) == 19)
+        loader.is_let = True
+
+    got = in_threads(work, work, let)[:2]
+    assert got == [[error] * 10] * 2
+    assert loader.calls == 1
+
+
 def test_threads_and_tasks_wait_for_each_other(cache: Cache[Any, Any]) -> None:
     """Whoever comes first leads: here a task, there a thread."""
     by_task = Held()
