@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from membudget.bounded.cache import Cache
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache.cache import Cache
+from membudget.cache.table import IS_COMPILED
 
 FOREVER = float("inf")
 MAIN, RANKS, KNOWN_RANK = 1, 8, 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.spilling.spilled import SpilledCache
+from membudget.cache.spilling.spilled import SpilledCache
 from membudget.registry import Registry
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from loads import ENTRY, MIXES, QUICK, Load, missing, mixed, swapped
 from splits import Caches, Curves, divided, fixed, together
 
-from membudget.bounded.division import Division
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache.division import Division
+from membudget.cache.table import IS_COMPILED
 
 if TYPE_CHECKING:
-    from membudget.bounded.cache import Cache
+    from membudget.cache.cache import Cache
 
 _AIM = 1.0
 """Points of hit ratio, after warm-up, that the division may lie below the best fixed split."""

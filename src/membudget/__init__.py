@@ -17,11 +17,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from membudget.bounded.cache import Cache
-    from membudget.bounded.loading.cached import cached
-    from membudget.bounded.spilling.spill import Spill
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
+    from membudget.cache.cache import Cache
+    from membudget.cache.loading.cached import cached
+    from membudget.cache.spilling.spill import Spill
     from membudget.containers.deque import BoundedDeque
     from membudget.containers.list import BoundedList
     from membudget.containers.mapping import BoundedDict
@@ -54,7 +54,7 @@ _HOMES = {
     "BoundedList": "containers.list",
     "BoundedSet": "containers.set",
     "Budget": "budget.handle",
-    "Cache": "bounded.cache",
+    "Cache": "cache.cache",
     "ConfigError": "errors",
     "ControlError": "errors",
     "Governor": "governor.loop",
@@ -73,10 +73,10 @@ _HOMES = {
     "Rung": "core",
     "Singleton": "singletons",
     "SingletonABC": "singletons",
-    "Spill": "bounded.spilling.spill",
+    "Spill": "cache.spilling.spill",
     "WeakCache": "containers.weak",
     "adopt": "reclaimers.adopted.single",
-    "cached": "bounded.loading.cached",
+    "cached": "cache.loading.cached",
     "profile_memory": "profiling",
     "size_of": "sizing",
     "start": "budget.start",

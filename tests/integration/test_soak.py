@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from commands import clean_environment
-from membudget.bounded.table import IS_COMPILED, POLICIES
+from membudget.cache.table import IS_COMPILED, POLICIES
 from soak.asan import build, environment, runtime, sources, unavailable
 
 SOAK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "soak")

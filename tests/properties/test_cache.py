@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 
 from cache_oracle import FOREVER, MODELS, check
 from fakes import FakeClock
-from membudget.bounded.cache import Cache
-from membudget.bounded.table import IS_COMPILED, POLICIES
+from membudget.cache.cache import Cache
+from membudget.cache.table import IS_COMPILED, POLICIES
 from membudget.core import Meter
 from membudget.registry import Registry
 from membudget.sizing import size_of

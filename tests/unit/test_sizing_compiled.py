@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from membudget import _native
-from membudget.bounded.cache import Cache
+from membudget.cache.cache import Cache
 from membudget.registry import Registry
 from membudget.sizing import NODES, register, unregister
 

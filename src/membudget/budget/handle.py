@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from membudget.bounded.cache import Cache
     from membudget.brake.brake import Brake
     from membudget.budget.watches import Watched
+    from membudget.cache.cache import Cache
     from membudget.containers.deque import BoundedDeque
     from membudget.containers.list import BoundedList
     from membudget.containers.mapping import BoundedDict
@@ -82,7 +82,7 @@ class Budget:
         Settings give what options leave open: `caches.max_entries` where there is no bound,
         `caches.ttl` where there is no time.
         """
-        from membudget.bounded.cache import Cache  # only for those who cache
+        from membudget.cache.cache import Cache  # only for those who cache
 
         if options.get("max_bytes") is None:
             options.setdefault("max_entries", self.settings["caches.max_entries"])

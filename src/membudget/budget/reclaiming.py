@@ -9,9 +9,9 @@ import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.division import Division
-from membudget.bounded.give_back import GiveBack
-from membudget.bounded.sweeper import Sweeper
+from membudget.cache.division import Division
+from membudget.cache.give_back import GiveBack
+from membudget.cache.sweeper import Sweeper
 from membudget.core import Level, Rung
 from membudget.core.status import CollectorState
 from membudget.governor.protection import Protection

@@ -17,7 +17,7 @@ import contextlib
 from math import ceil
 from typing import TYPE_CHECKING
 
-from membudget.bounded.give_back import GiveBack
+from membudget.cache.give_back import GiveBack
 from membudget.core import RISE, Marks, Reclaimed
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.probes import allocator

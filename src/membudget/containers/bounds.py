@@ -6,7 +6,7 @@ import copy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from membudget.bounded.table import bytes_bound
+from membudget.cache.table import bytes_bound
 from membudget.core import PartSample, Record, Rung
 from membudget.errors import ConfigError
 from membudget.registry import Registry

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any, overload
 
-from membudget.bounded.cache import GovernedTable
-from membudget.bounded.table import K, V
+from membudget.cache.cache import GovernedTable
+from membudget.cache.table import K, V
 from membudget.containers.bounds import given
 from membudget.containers.ordered import CAUSES, OrderedTable
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
-    from membudget.bounded.table import Cause as TableCause
+    from membudget.cache.table import Cause as TableCause
     from membudget.containers.bounds import Cause
     from membudget.core import Clock
     from membudget.registry import Registry

@@ -11,8 +11,8 @@ from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from membudget.bounded.lock import ForkLock
-from membudget.bounded.table import bytes_bound, container_name
+from membudget.cache.lock import ForkLock
+from membudget.cache.table import bytes_bound, container_name
 from membudget.containers.bounds import KEEP, items_bound, part_of
 from membudget.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series, summarize
 from membudget.core import Record, Rung

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.cache import GovernedTable
-from membudget.bounded.table import K, V, bytes_bound, container_name
+from membudget.cache.cache import GovernedTable
+from membudget.cache.table import K, V, bytes_bound, container_name
 from membudget.containers.bounds import (
     DEFAULT_ITEMS,
     Bounded,
@@ -22,7 +22,7 @@ from membudget.registry import REGISTRY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from membudget.bounded.table import Cause as TableCause
+    from membudget.cache.table import Cause as TableCause
     from membudget.containers.bounds import Cause
 
 CAUSES: dict[TableCause, Cause] = {"entries": "items", "bytes": "bytes", "pressure": "pressure"}

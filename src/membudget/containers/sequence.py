@@ -13,8 +13,8 @@ from operator import eq, ge, gt, le, lt, ne
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from membudget.bounded.lock import ForkLock
-from membudget.bounded.table import bytes_bound, container_name
+from membudget.cache.lock import ForkLock
+from membudget.cache.table import bytes_bound, container_name
 from membudget.containers.bounds import (
     DEFAULT_ITEMS,
     Bounded,

@@ -6,7 +6,7 @@ from collections.abc import MutableSet
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from membudget.bounded.cache import GovernedTable
+from membudget.cache.cache import GovernedTable
 from membudget.containers.bounds import given
 from membudget.containers.ordered import CAUSES, OrderedTable
 from membudget.sizing import checked, size_of
@@ -14,7 +14,7 @@ from membudget.sizing import checked, size_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from membudget.bounded.table import Cause as TableCause
+    from membudget.cache.table import Cause as TableCause
     from membudget.containers.bounds import Cause
     from membudget.core import Clock
     from membudget.registry import Registry

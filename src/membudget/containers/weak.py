@@ -15,8 +15,8 @@ from itertools import count
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from membudget.bounded.lock import ForkLock
-from membudget.bounded.table import K, V, bytes_bound, container_name
+from membudget.cache.lock import ForkLock
+from membudget.cache.table import K, V, bytes_bound, container_name
 from membudget.containers.bounds import KEEP, part_of
 from membudget.containers.mapping import BoundedDict
 from membudget.core import Record, Rung

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from membudget.bounded.cache import PIECE, GovernedTable, pieces_of
+from membudget.cache.cache import PIECE, GovernedTable, pieces_of
 from membudget.heap import raw
 from membudget.heap.owner import AttributeNames
 from membudget.heap.walk import Cursor, Several

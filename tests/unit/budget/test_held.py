@@ -11,10 +11,10 @@ import pytest
 
 import membudget
 from fakes import FakeClock
-from membudget.bounded import cache as cache_module
-from membudget.bounded.cache import PIECE, pieces_of
-from membudget.bounded.fallback import Table as PlainTable
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache import cache as cache_module
+from membudget.cache.cache import PIECE, pieces_of
+from membudget.cache.fallback import Table as PlainTable
+from membudget.cache.table import IS_COMPILED
 from membudget.heap.taker import CensusTaker
 from membudget.inspection.roots import held_values
 from membudget.leaks.culprit import rank

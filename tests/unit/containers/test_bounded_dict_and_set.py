@@ -11,7 +11,7 @@ import pytest
 
 from containers_scene import weights
 from fakes import FakeClock
-from membudget.bounded.sweeper import Sweeper
+from membudget.cache.sweeper import Sweeper
 from membudget.containers.mapping import BoundedDict
 from membudget.containers.set import BoundedSet
 from membudget.errors import ConfigError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock
-from membudget.bounded.sweeper import Sweeper
+from membudget.cache.sweeper import Sweeper
 from membudget.containers.metrics import MetricsCollector
 from membudget.containers.series import LEAST, SAMPLE_BYTES
 from membudget.core import Holder, Meter, Reclaimer
