@@ -72,14 +72,15 @@ def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         ControlError: A field is missing, or is not what it should be.
     """
     try:
-        record_from(Status, answer)
+        told = record_from(Status, answer).as_answer()
         record_from(Sections, answer)
     except ValueError as error:
         raise ControlError(
             f"the answer of process {row['pid']} is not understood ({error}): use the same version "
             "of membudget on both sides"
         ) from None
-    return {**row, **{name: answer[name] for name in answer if name not in _OF_THE_SLOT}}
+    told |= answer  # What an older process leaves out has its default.
+    return {**row, **{name: told[name] for name in told if name not in _OF_THE_SLOT}}
 
 
 SILENT = 10.0
