@@ -39,7 +39,9 @@ WAYS: dict[str, Callable[[Cache[Any, Any], list[Any], FakeClock], object]] = {
     "shrink": lambda cache, _, __: cache.shrink(1 << 40),
     "shrink together": lambda cache, _, __: cache.shrink(1 << 40, give_back=True),
     "delete": lambda cache, keys, _: [cache.delete(key) for key in keys],
-    "del": lambda cache, keys, _: [operator.delitem(cache, key) for key in keys],
+    "del": lambda cache, keys, _: [
+        operator.methodcaller("__delitem__", key)(cache) for key in keys
+    ],
     "pop": lambda cache, keys, _: [cache.pop(key) for key in keys],
     "clear": lambda cache, _, __: [operator.methodcaller("clear")(cache)],
     "sweep": lambda cache, _, clock: expired(cache, clock).sweep(FOREVER),
