@@ -41,8 +41,9 @@ SIZE = 509
 
 _MAGIC = b"mbslot1\n"
 _HEAD = struct.Struct("<8sI")
-_FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq?")
+_FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
 _LENGTH = _HEAD.size + _FIGURES.size
+"""Bytes that every version knows; what came later stands behind them, beyond the checksum."""
 
 _ATTEMPTS = 20
 """Tries to read a record that is just being written, which takes well under a microsecond."""
@@ -168,10 +169,10 @@ class Slot:
             _writable(peak),
             _writable(governed),
             _writable(reclaimed),
-            is_resting,
         )
         try:
-            self._map[:_LENGTH] = _HEAD.pack(_MAGIC, crc32(figures)) + figures
+            head = _HEAD.pack(_MAGIC, crc32(figures))
+            self._map[: _LENGTH + 1] = head + figures + bytes((is_resting,))
         except ValueError:
             return  # Closed meanwhile by another thread.
 
@@ -272,7 +273,7 @@ def _parsed(record: bytes) -> Figures | None:
     (at, name, used, has_limit, limit, source, level, growth, has_end, left, *totals) = (
         _FIGURES.unpack(body)
     )
-    peak, governed, reclaimed, is_resting = totals
+    peak, governed, reclaimed = totals
     is_sound = isfinite(at) and isfinite(growth) and isfinite(left) and used >= 0
     if not is_sound or _text(level) not in Level.__members__ or (has_limit and limit <= 0):
         return None
@@ -288,7 +289,7 @@ def _parsed(record: bytes) -> Figures | None:
         peak=peak,
         governed=governed,
         reclaimed=reclaimed,
-        is_resting=is_resting,
+        is_resting=record[_LENGTH : _LENGTH + 1] == b"\x01",
     )
 
 
