@@ -14,9 +14,10 @@ the whole run is under `membudget run`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # What type checkers take for true; importing typing takes 5 ms.
 if TYPE_CHECKING:
+    from typing import Any
+
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
     from membudget.cache.cache import Cache
