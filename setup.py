@@ -1,4 +1,4 @@
-"""The compiled core, which is optional: where it cannot be built, the plain twin is used.
+"""The compiled core, which is optional: where it cannot be built, plain Python does the work.
 
 Environment:
     MEMBUDGET_NO_NATIVE: "1" leaves it out.

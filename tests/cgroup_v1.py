@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MOUNT = Path("/sys/fs/cgroup/memory")
-_PATIENCE = 5.0
+_PATIENCE = 60.0
 """Seconds for killed processes to leave a group."""
 
 _numbers = count()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Result = subprocess.CompletedProcess[str]
 
@@ -20,7 +21,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def membudget(
-    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
 ) -> Result:
     """Run `membudget` with these arguments."""
     return subprocess.run(
@@ -36,6 +37,33 @@ def membudget(
 def run_python(program: str, *options: str, environment: Mapping[str, str] | None = None) -> Result:
     """Run a program's text under `membudget run` with these options."""
     return membudget("run", *options, "--", sys.executable, "-c", program, environment=environment)
+
+
+@contextlib.contextmanager
+def ready_process(
+    *command: str, environment: Mapping[str, str] | None = None, errors: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that has printed "ready", with its streams; what still runs at the end is killed.
+
+    Args:
+        command: What is run.
+        environment: Variables of ours that it finds.
+        errors: `subprocess.PIPE` for its standard error as well.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        env=clean_environment(environment),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def lines_of(program: str, environment: Mapping[str, str] | None = None) -> list[str]:

@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 from fakes import MIB, FakeClock
-from membudget.bounded.cache import Cache
-from membudget.bounded.division import INTERVAL, Division
+from membudget.cache.cache import Cache
+from membudget.cache.division import INTERVAL, Division
 from membudget.core import Meter
 from membudget.registry import Registry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from membudget.heap.kinds import Kind, Kinds
+from membudget.heap.raw import Kind, Kinds
 from membudget.heap.walk import Walk
 
 if TYPE_CHECKING:

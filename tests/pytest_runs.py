@@ -56,6 +56,6 @@ class Runner:
                 check=False,
                 cwd=self.folder,
                 env=clean_environment({"PYTEST_ADDOPTS": "", "COLUMNS": "120"}),
-                timeout=100,
+                timeout=300,
             )
         )

@@ -1,6 +1,6 @@
 """An unbounded functools cache at full speed in a container's limit, with and without `run`.
 
-    uv run python bench/adopted [--runs 5]
+    uv run --group bench python bench/adopted [--runs 5]
 
 Every run is a fresh process in a fresh memory group of cgroup v1 of 400 MB; its end is taken from
 the exit status and from the group's own count of kills. Then: what a miss costs more, and a hit.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -68,6 +69,13 @@ class Contestant:
 def _dict(_entries: int, _key: Any, _value: Any, _ttl: float) -> Made:
     cache: dict[Any, Any] = {}
     return Made({"cache": cache, "get": cache.get}, cache.get, cache.__len__, cache.clear)
+
+
+def _ordered(entries: int, _key: Any, _value: Any, _ttl: float) -> Made:
+    cache: OrderedDict[Any, Any] = OrderedDict()
+    names = {"cache": cache, "get": cache.get, "move": cache.move_to_end, "pop": cache.popitem}
+    names |= {"lock": threading.RLock(), "most": entries}
+    return Made(names, cache.get, cache.__len__, cache.clear)
 
 
 def _functools(entries: int, _key: Any, value: Any, _ttl: float) -> Made:
@@ -191,6 +199,17 @@ def _ours(policy: str | None, *, is_full: bool) -> Callable[[int, Any, Any, floa
     return make
 
 
+def _ours_as_dict(entries: int, _key: Any, _value: Any, _ttl: float) -> Made:
+    from membudget import BoundedDict, Registry
+
+    cache: Any = BoundedDict("bench", max_items=entries, registry=Registry())
+    return Made({"cache": cache, "get": cache.get}, cache.get, cache.__len__, cache.clear)
+
+
+_ORDERED = (
+    "with lock: get(key) is None or move(key)",
+    "with lock: cache[key] = value; move(key); len(cache) > most and pop(last=False)",
+)
 _LOCKED = ("with lock: get(key)", "with lock: cache[key] = value")
 _ITEM = "cache[key] = value"
 _PUT, _PUT_TTL = "put(key, value)", "put(key, value, ttl)"
@@ -198,6 +217,7 @@ _OURS_TTL = "put(key, value, ttl=ttl)"
 
 CONTESTANTS = {
     "dict": Contestant("plain", "sys", _dict, "get(key)", _ITEM),
+    "OrderedDict and lock": Contestant("plain", "collections", _ordered, *_ORDERED),
     "functools.lru_cache": Contestant("plain", "functools", _functools, "get(key)", None),
     "cachetools LRU": Contestant("plain", "cachetools", _cachetools, *_LOCKED),
     "cachebox LRU": Contestant("plain", "cachebox", _cachebox, "get(key)", _ITEM),
@@ -208,6 +228,7 @@ CONTESTANTS = {
     "membudget lru": Contestant(
         "plain", "membudget", _ours("lru", is_full=False), "get(key)", _PUT
     ),
+    "membudget BoundedDict": Contestant("plain", "membudget", _ours_as_dict, "get(key)", _ITEM),
     "membudget full": Contestant(
         "full", "membudget", _ours(None, is_full=True), "get(key)", _OURS_TTL
     ),

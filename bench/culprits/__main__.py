@@ -1,7 +1,7 @@
 """Whose leak is named: the corpus's leaky programs, run live with a census in them.
 
-    uv run python bench/culprits [--window] [--only DictReqId] [--no-cost]
-    BENCH_CORPUS=/elsewhere/leak-corpus uv run python bench/culprits
+    uv run --group bench python bench/culprits [--window] [--only DictReqId] [--no-cost]
+    BENCH_CORPUS=/elsewhere/leak-corpus uv run --group bench python bench/culprits
 
 Each program of the corpus's plan runs in a process of its own on its scaled clock, with four looks
 1.5 scaled hours apart. Then the cost of a census at a million objects. The exit code is 1 where a

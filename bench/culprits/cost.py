@@ -1,6 +1,6 @@
 """What a census at a million objects costs the rest: pauses of another thread, and time.
 
-uv run python bench/culprits/cost.py [objects]
+uv run --group bench python bench/culprits/cost.py [objects]
 """
 
 from __future__ import annotations

@@ -49,10 +49,7 @@ class Watch:
             self.rss.append((hour, rss_kb * 1024.0))
         if self.window is not None and self.times and hour >= self.times[0]:
             self.times.pop(0)
-            if self.times:
-                self.window.settle()
-            else:
-                self.window.note()
+            self.window.mark()
         if self.due and hour >= self.due[0]:
             self.due.pop(0)
             self.look()

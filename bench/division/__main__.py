@@ -1,6 +1,6 @@
 """Hit ratios of several caches in one budget: equal parts, the best fixed split, and the division.
 
-    uv run python bench/division [--quick] [--traces DIR]
+    uv run --group bench python bench/division [--quick] [--traces DIR]
 
 Recorded requests run side by side against real caches, each value counted as a kilobyte, with 300
 decisions in a run. Where traces are missing, requests are drawn from Zipf laws instead, and the
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from loads import ENTRY, MIXES, QUICK, Load, missing, mixed, swapped
 from splits import Caches, Curves, divided, fixed, together
 
-from membudget.bounded.division import Division
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache.division import Division
+from membudget.cache.table import IS_COMPILED
 
 if TYPE_CHECKING:
-    from membudget.bounded.cache import Cache
+    from membudget.cache.cache import Cache
 
 _AIM = 1.0
 """Points of hit ratio, after warm-up, that the division may lie below the best fixed split."""

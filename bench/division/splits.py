@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loads import ENTRY, Load
 
-from membudget.bounded.cache import Cache
-from membudget.bounded.division import Division
+from membudget.cache.cache import Cache
+from membudget.cache.division import Division
 from membudget.registry import Registry
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What a budget takes from programs that know nothing of it: `membudget run` beside nothing.
 
-uv run python bench/foreign [--pairs 6] [--quick] [--json FILE] [PROGRAM...]
+uv run --group bench python bench/foreign [--pairs 6] [--quick] [--json FILE] [PROGRAM...]
 """
 
 from __future__ import annotations

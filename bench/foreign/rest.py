@@ -1,6 +1,6 @@
 """Programs at rest under `membudget run`: how many lines it writes while nobody asks for anything.
 
-uv run python bench/foreign/rest.py [--minutes 60] [PROGRAM...]
+uv run --group bench python bench/foreign/rest.py [--minutes 60] [PROGRAM...]
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Leak checks in tests: which of nine leaks are found, and which of ten healthy functions fail.
 
-    uv run python bench/pytest-leaks [--runs 6] [--quick] [--json]
+    uv run --group bench python bench/pytest-leaks [--runs 6] [--quick] [--json]
 
 membudget's plugin and pytest-memray's `limit_leaks` run in real pytest processes; the simple rules
 in a process of their own, the functions in another order each time. pytest-memray is fetched by
-`uv run --with pytest-memray`; without it, its rows are missing and that is said.
+`uv run --group bench --with pytest-memray`; without it, its rows are missing and that is said.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Real leaks of real packages: what the verdict and the culprits say, beside the fixed versions.
 
-    uv run python bench/real-leaks [--quick] [--only NAME]
+    uv run --group bench python bench/real-leaks [--quick] [--only NAME]
 
 Each version is installed into a folder of its own that is thrown away (by uv, from the registry),
 and its load runs in a child process under a budget, with samples five minutes apart by its own

@@ -1,6 +1,6 @@
 """Fifty deaths in a row under `membudget run --restart`: what is told, and what is left behind.
 
-    uv run python bench/restarts [--deaths 50]
+    uv run --group bench python bench/restarts [--deaths 50]
 
 One supervisor in one memory group of cgroup v1. Its program dies by the kernel, by signals, by
 errors of its own and by the ladder's exit, leaving orphans now and then, and ends well at last.

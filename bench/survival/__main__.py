@@ -1,6 +1,6 @@
 """Who survives a limit: caches under one load in a memory group that the kernel enforces.
 
-    uv run python bench/survival [--quick] [--json] [--load NAME] [--contestant NAME]
+    uv run --group bench python bench/survival [--quick] [--json] [--load NAME] [--contestant NAME]
 
 Every run is a fresh process in a fresh group of cgroup v1. Runs are interleaved over contestants,
 so that a slow minute of the machine falls on all of them.

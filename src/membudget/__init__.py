@@ -14,20 +14,21 @@ the whole run is under `membudget run`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # What type checkers take for true; importing typing takes 5 ms.
 if TYPE_CHECKING:
-    from membudget.bounded.cache import Cache
-    from membudget.bounded.containers.deque import BoundedDeque
-    from membudget.bounded.containers.list import BoundedList
-    from membudget.bounded.containers.mapping import BoundedDict
-    from membudget.bounded.containers.metrics import MetricsCollector
-    from membudget.bounded.containers.set import BoundedSet
-    from membudget.bounded.containers.weak import WeakCache
-    from membudget.bounded.loading.cached import cached
-    from membudget.bounded.spilling.spill import Spill
+    from typing import Any
+
     from membudget.budget.handle import Budget
     from membudget.budget.start import start
+    from membudget.cache.cache import Cache
+    from membudget.cache.loading.cached import cached
+    from membudget.cache.spilling.spill import Spill
+    from membudget.containers.deque import BoundedDeque
+    from membudget.containers.list import BoundedList
+    from membudget.containers.mapping import BoundedDict
+    from membudget.containers.metrics import MetricsCollector
+    from membudget.containers.set import BoundedSet
+    from membudget.containers.weak import WeakCache
     from membudget.core import Level, Marks, Pressure, Reading, Rung
     from membudget.errors import (
         ConfigError,
@@ -49,12 +50,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "REGISTRY": "registry",
-    "BoundedDeque": "bounded.containers.deque",
-    "BoundedDict": "bounded.containers.mapping",
-    "BoundedList": "bounded.containers.list",
-    "BoundedSet": "bounded.containers.set",
+    "BoundedDeque": "containers.deque",
+    "BoundedDict": "containers.mapping",
+    "BoundedList": "containers.list",
+    "BoundedSet": "containers.set",
     "Budget": "budget.handle",
-    "Cache": "bounded.cache",
+    "Cache": "cache.cache",
     "ConfigError": "errors",
     "ControlError": "errors",
     "Governor": "governor.loop",
@@ -63,7 +64,7 @@ _HOMES = {
     "Marks": "core",
     "MembudgetError": "errors",
     "MemoryProfile": "profiling",
-    "MetricsCollector": "bounded.containers.metrics",
+    "MetricsCollector": "containers.metrics",
     "MissingExtraError": "errors",
     "OverBudgetError": "errors",
     "Pressure": "core",
@@ -73,10 +74,10 @@ _HOMES = {
     "Rung": "core",
     "Singleton": "singletons",
     "SingletonABC": "singletons",
-    "Spill": "bounded.spilling.spill",
-    "WeakCache": "bounded.containers.weak",
+    "Spill": "cache.spilling.spill",
+    "WeakCache": "containers.weak",
     "adopt": "reclaimers.adopted.single",
-    "cached": "bounded.loading.cached",
+    "cached": "cache.loading.cached",
     "profile_memory": "profiling",
     "size_of": "sizing",
     "start": "budget.start",

@@ -21,8 +21,9 @@ import time
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from membudget.core import Record, traced
+from membudget.core import Record
 from membudget.errors import ConfigError
+from membudget.heap.window import begin_tracing, end_tracing
 from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Profiling:
         name: What is profiled.
         start: Bytes traced when it began.
         highest: Bytes traced at most since, as far as it was written down.
+        begun: What ends the tracing that it needs.
         result: The profile, once it has ended.
     """
 
@@ -75,6 +77,7 @@ class Profiling:
         self.result: MemoryProfile | None = None
         self._began = time.monotonic()
         self.start = self.highest = 0
+        self.begun: object | None = None
 
     @property
     def held(self) -> int:
@@ -112,14 +115,12 @@ class _Tracing:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: list[Profiling] = []
-        self._begun: object | None = None
 
     def begin(self, profiling: Profiling) -> None:
         import tracemalloc  # 2 ms that a program without profiles must not pay
 
         with self._lock:
-            if not self._open or not tracemalloc.is_tracing():
-                self._begun = traced.begin()
+            profiling.begun = begin_tracing()
             current = self._note_peak()
             tracemalloc.reset_peak()
             profiling.start = profiling.highest = current
@@ -130,13 +131,9 @@ class _Tracing:
 
         with self._lock:
             is_complete = tracemalloc.is_tracing()
-            current = self._note_peak()
+            current = self._note_peak() if is_complete else profiling.start
             self._open.remove(profiling)
-            if not is_complete:
-                current = profiling.start
-            if not self._open:
-                traced.end(self._begun)
-                self._begun = None
+            end_tracing(profiling.begun)
         return profiling.finish(current, is_complete=is_complete)
 
     def _note_peak(self) -> int:

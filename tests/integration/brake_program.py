@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from membudget.brake.brake import Brake
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 _BORN = (
-    "import json, resource as r, sys, time; until = time.monotonic() + 20\n"
+    "import json, resource as r, sys, time; until = time.monotonic() + 60\n"
     "while r.getrlimit(2)[0] != -1 and time.monotonic() < until: time.sleep(0.01)\n"
     "print(json.dumps({sys.argv[1]: r.getrlimit(2)[0]}))"
 )

@@ -31,7 +31,7 @@ SHARED = 24 * MIB
 OWN = 2 * MIB
 """The bound of the cache that has one of its own."""
 
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

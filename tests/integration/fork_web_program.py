@@ -16,7 +16,7 @@ from own_threads import own_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_PATIENCE = 5.0
+_PATIENCE = 60.0
 
 budget = membudget.start("400MiB", monitoring={"check_interval": 0.01})
 cache: Any = budget.cache("answers", max_bytes="10MiB")

@@ -1,6 +1,7 @@
-"""Keeps a gigabyte of answers, a tenth of which fits: in a cache under a budget, or in a dict.
+"""Keeps more answers than fit: in a cache under a budget, or in a dict.
 
-Run as `python survival_program.py budget|dict`; prints what is left at the end as JSON.
+Run as `python survival_program.py budget|dict [COUNT]`; each answer has 10 KB, and without a COUNT
+they have a gigabyte. Prints what is left at the end as JSON.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ _ANSWERS = 100_000
 _SIZE = 10_000
 
 
-def main(kind: str) -> None:
+def main(kind: str, answers: int) -> None:
     """Put all answers in, as fast as it goes."""
     if kind == "dict":
         plain: dict[int, Any] = {}
-        for number in range(_ANSWERS):
+        for number in range(answers):
             plain[number] = _answer(number)
         return
     import membudget
 
     with membudget.start(sinks=[]) as budget:
         cache: Any = budget.cache("answers")
-        for number in range(_ANSWERS):
+        for number in range(answers):
             cache.set(number, _answer(number))
         figures = {
             "limit": budget.pressure.limit,
             "entries": len(cache),
-            "newest": cache.get(_ANSWERS - 1) == _answer(_ANSWERS - 1),
+            "newest": cache.get(answers - 1) == _answer(answers - 1),
         }
     print(json.dumps(figures))  # noqa: T201  # its one way to speak
 
@@ -39,4 +40,4 @@ def _answer(number: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else _ANSWERS)

@@ -23,10 +23,10 @@ def test_it_lives_under_run_and_dies_without(kind: str) -> None:
     """The same program, the same limit of the kernel's; under `run` it ends by itself."""
     program = [sys.executable, PROGRAM, kind, str(COUNTS[kind])]
     with limited_group(LIMIT) as group:
-        bare = group.run(program, timeout=60, env=clean_environment())
+        bare = group.run(program, timeout=300, env=clean_environment())
         assert (bare.returncode, group.oom_kills()) == (-signal.SIGKILL, 1)
     with limited_group(LIMIT) as group:
         command = [sys.executable, "-m", "membudget", "run", "--quiet", "--", *program]
-        run = group.run(command, timeout=100, env=clean_environment())
+        run = group.run(command, timeout=300, env=clean_environment())
         assert (run.returncode, run.stderr, group.oom_kills()) == (0, "", 0)
         assert 0 < int(run.stdout) < COUNTS[kind]

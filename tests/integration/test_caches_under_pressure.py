@@ -34,7 +34,7 @@ mount -t tmpfs -o size=400k,mode=0700 none "$1" && shift && exec "$@"
 def figures(*words: str, before: Sequence[str] = ()) -> dict[str, Any]:
     """What a scene of the program printed; it lived, and every value was right."""
     with limited_group(LIMIT) as group:
-        done = group.run([*before, sys.executable, PROGRAM, *words], timeout=90)
+        done = group.run([*before, sys.executable, PROGRAM, *words], timeout=300)
         kills = group.oom_kills()
     assert done.returncode == 0, done.stderr
     assert kills == 0

@@ -17,8 +17,7 @@ import pytest
 
 from membudget.errors import ControlError
 from membudget.host.client import ask
-from membudget.host.folder import claim_folder, sweep
-from membudget.host.identity import Identity, identity_of, parse_stem
+from membudget.host.identity import Identity, claim_folder, identity_of, parse_stem, sweep
 from membudget.host.slot import is_alive, living, read_slot
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/ns"), reason="needs Linux's /proc")
 
 PROGRAM = Path(__file__).parent / "presence_program.py"
-PATIENCE = 20.0
+PATIENCE = 100.0
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
@@ -35,7 +34,7 @@ LOOK_AS = """
 import os, socket, sys
 from membudget.errors import ControlError
 from membudget.host.client import ask
-from membudget.host.folder import claim_folder, sweep
+from membudget.host.identity import claim_folder, sweep
 from membudget.host.identity import parse_stem
 from membudget.host.slot import living, read_slot
 folder, stem, user = sys.argv[1], sys.argv[2], int(sys.argv[3])

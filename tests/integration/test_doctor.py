@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
-from commands import Result, clean_environment, membudget
+from commands import Result, clean_environment, membudget, ready_process
 from waiting import eventually
 
 if TYPE_CHECKING:
@@ -171,15 +171,8 @@ def test_a_running_family_is_told_one_by_one(tmp_path: Path) -> None:
     """Who is under a budget, who is not and why, and what the brake says."""
     environment = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path / "meet")}
     command = [sys.executable, "-m", "membudget", "run", "--quiet", "--limit", "300MiB", "--brake"]
-    with subprocess.Popen(
-        [*command, "--", sys.executable, "-c", textwrap.dedent(FAMILY)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environment(environment),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    words = [*command, "--", sys.executable, "-c", textwrap.dedent(FAMILY)]
+    with ready_process(*words, environment=environment) as process:
 
         def look() -> list[Row]:
             rows = rows_of(doctor("--pid", str(process.pid)))
@@ -211,7 +204,7 @@ def as_nobody(*arguments: str) -> Result:
     """Run it as a user without rights, in an interpreter that may be out of that user's reach."""
     text = """
         import os, sys
-        import difflib, json, encodings.idna, membudget.cli, membudget.cli.doctor
+        import difflib, json, encodings.idna, membudget.cli.commands, membudget.cli.doctor
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
         membudget.cli.main()
     """

@@ -15,7 +15,7 @@ from typing import Any
 from commands import clean_environment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE = 20.0
+PATIENCE = 100.0
 
 
 def free_port() -> int:

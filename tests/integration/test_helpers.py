@@ -34,14 +34,14 @@ def work(results, leave):
     while not is_governed(os.getpid()) and time.monotonic() < until:
         time.sleep(0.01)
     results.put(is_governed(os.getpid()))
-    leave.wait(30)
+    leave.wait(100)
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
     results, leave = context.Queue(), context.Event()
     worker = context.Process(target=work, args=(results, leave))
     worker.start()
-    worker_is_governed = results.get(timeout=30)
+    worker_is_governed = results.get(timeout=300)
     helpers = [resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid]
     listed = subprocess.run(
         [sys.executable, "-m", "membudget", "memory", "--json"], capture_output=True, text=True

@@ -110,7 +110,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, command: tuple[
         assert process.stderr is not None
         told = process.stderr.read().decode()
         process.stderr.close()
-        assert process.wait(60) == 0
+        assert process.wait(100) == 0
     assert "Traceback" not in told
     assert "Broken pipe" not in told
 

@@ -22,7 +22,7 @@ MIB = 1 << 20
 def told(*arguments: str) -> list[dict[str, Any]]:
     """What the program says, a line each."""
     argv = [sys.executable, PROGRAM, *arguments]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -142,7 +142,7 @@ def killed_life(file: Path) -> int:
     argv = [sys.executable, PROGRAM, "history", str(file)]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: file.exists() and file.read_bytes() != before, 60)
+            eventually(lambda: file.exists() and file.read_bytes() != before)
         finally:
             process.kill()
     return process.pid

@@ -45,6 +45,6 @@ def test_a_gevent_program_forks_and_goes_on_with_a_thread_of_the_system(*, is_ow
         run = [sys.executable, "-m", "membudget", "run", "--quiet", "--limit", "400MiB", "--"]
         command = [*run, *command]
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=clean_environment(), check=False
+        command, capture_output=True, text=True, timeout=300, env=clean_environment(), check=False
     )
     assert (result.returncode, result.stdout) == (0, "1225 1\nchild\n0\nTrue\n"), result.stderr

@@ -39,7 +39,7 @@ def leave(way: str, deadline: float) -> tuple[int, str, float]:
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(deadline), way],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=clean_environment(),
         check=False,
     )
@@ -49,9 +49,9 @@ def leave(way: str, deadline: float) -> tuple[int, str, float]:
 @pytest.mark.parametrize("way", ["handles SIGTERM", "knows nothing"])
 def test_a_program_that_is_asked_leaves_by_its_own_way_with_our_code(way: str) -> None:
     """Also out of a long sleep, and long before the deadline; its own exit handlers run."""
-    code, output, took = leave(way, deadline=50)
+    code, output, took = leave(way, deadline=250)
     assert (code, output) == (75, "ready\nown handlers ran\n")
-    assert took < 40
+    assert took < 200
 
 
 def test_a_deaf_program_is_ended_after_the_deadline() -> None:
@@ -80,7 +80,7 @@ def test_a_program_stuck_in_a_print_that_nobody_reads_is_ended_as_well() -> None
         [sys.executable, "-c", textwrap.dedent(STUCK)], stdout=subprocess.PIPE, env=environment
     ) as process:
         try:
-            assert process.wait(20) == 75
+            assert process.wait(100) == 75
         finally:
             process.kill()
 
@@ -118,7 +118,7 @@ def test_where_no_thread_is_to_be_had_a_program_is_asked_and_ended_all_the_same(
         [sys.executable, "-c", textwrap.dedent(NO_THREADS)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=clean_environment(),
         check=False,
     )

@@ -156,7 +156,7 @@ class Case(unittest.TestCase):
 
 def test_the_check_leaves_nothing_behind_itself(request: pytest.FixtureRequest) -> None:
     """The oracle of this repository looks at the same things after each of its tests."""
-    from membudget.testing.marked import checker
+    from membudget.testing.markers import checker
 
     kept: list[str] = []
     check = checker(request.node)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from commands import clean_environment, membudget
+from commands import membudget, ready_process
 from membudget.core.wire import plain
 from report_scene import leaking
 from waiting import eventually
@@ -42,19 +41,12 @@ PROGRAM = """
 def running(folder: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """The program, ready; its number, and where it can be found."""
     environment = {"MEMBUDGET_AGENT_DIRECTORY": str(folder / "meet")}
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environment(environment),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    words = (sys.executable, "-c", textwrap.dedent(PROGRAM))
+    with ready_process(*words, environment=environment) as process:
         yield process.pid, environment
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(100) == 0
 
 
 def test_a_running_process_is_reported_on(tmp_path: Path) -> None:

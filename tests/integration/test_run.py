@@ -57,7 +57,7 @@ def test_a_signal_ends_the_program_as_without() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == -signal.SIGTERM
+        assert process.wait(100) == -signal.SIGTERM
 
 
 def test_a_budget_of_the_programs_own_takes_over() -> None:

@@ -70,7 +70,7 @@ def test_a_program_ends_as_without_us(end: str, options: tuple[str, ...]) -> Non
         capture_output=True,
         text=True,
         env=clean_environment(),
-        timeout=60,
+        timeout=300,
         check=False,
     )
     ours = run_python(text, "--limit", "400MiB", *options)

@@ -57,7 +57,7 @@ def test_another_environment_gets_a_budget_and_sees_nothing_else_of_us(python: s
         print([one for one in metadata.distributions() if "membudget" in str(one.metadata["name"])])
         print([one for one in metadata.entry_points() if "membudget" in one.value])
         print([importlib.util.find_spec(one) for one in ("click", "psutil", "yaml", "msgspec")])
-        import membudget.report.figures, membudget.bounded.cache
+        import membudget.report.figures, membudget.cache.cache
         print(membudget.Cache("mine", max_entries=1).set("a", 1))
     """
     result = run(python, "-c", textwrap.dedent(text))

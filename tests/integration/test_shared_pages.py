@@ -27,7 +27,7 @@ def test_pressure_does_not_copy_what_workers_share(way: str) -> None:
     words = [PROGRAM, way, str(WORKERS), str(OBJECTS), str(OWN), "5"]
     launch = [sys.executable, "-m", "membudget", "run", "--", sys.executable, *words]
     with limited_group(LIMIT) as group:
-        done = group.run(launch, timeout=60, env=clean_environment())
+        done = group.run(launch, timeout=300, env=clean_environment())
         kills = group.oom_kills()
     assert json.loads(done.stdout or "null") == [0] * WORKERS, done.stderr
     assert kills == 0

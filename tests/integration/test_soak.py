@@ -12,8 +12,7 @@ import sys
 import pytest
 
 from commands import clean_environment
-from membudget.bounded.arguments import POLICIES
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache.table import IS_COMPILED, POLICIES
 from soak.asan import build, environment, runtime, sources, unavailable
 
 SOAK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "soak")
@@ -32,7 +31,7 @@ def soak(
         [sys.executable, os.path.join(SOAK, f"{program}.py"), *options],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         env=with_environment or clean_environment({**path, **pure}),
         check=False,
     )

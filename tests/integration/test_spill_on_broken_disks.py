@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import os, resource, sys
-from membudget.bounded.spilling.spill import Spill
-from membudget.bounded.spilling.spilled import SpilledCache
+from membudget.cache.spilling.spill import Spill
+from membudget.cache.spilling.spilled import SpilledCache
 from membudget.registry import REGISTRY
 
 kind, folder = sys.argv[1:]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fakes import FakeClock
-from membudget.bounded.cache import Cache
-from membudget.bounded.division import Division
+from membudget.cache.cache import Cache
+from membudget.cache.division import Division
 from membudget.core import Meter
 from membudget.registry import Registry
 

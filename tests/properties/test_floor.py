@@ -19,7 +19,6 @@ _lives = st.lists(
 
 
 @given(_lives, st.integers(min_value=10, max_value=80), st.booleans())
-@settings(deadline=None)
 def test_from_any_floor_holders_get_their_room_back_when_it_falls(
     lives: list[tuple[int, float]],
     wants: int,
@@ -36,7 +35,7 @@ def test_from_any_floor_holders_get_their_room_back_when_it_falls(
 
 
 @given(st.integers(min_value=325, max_value=LIMIT + 50), st.integers(min_value=0, max_value=40))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=10)
 def test_at_a_constant_floor_futile_rounds_are_at_most_log2(floor: int, wants: int) -> None:
     """T seconds see at most log2(T) rounds of each that has nothing to give, and a few to learn."""
     scene = Scene()
@@ -51,7 +50,7 @@ def test_at_a_constant_floor_futile_rounds_are_at_most_log2(floor: int, wants: i
 
 
 @given(st.integers(min_value=325, max_value=370), st.integers(min_value=8, max_value=25))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=10)
 def test_a_rise_above_a_floor_is_asked_about_at_once(floor: int, rise: int) -> None:
     """However long the pauses have become, the next step asks."""
     scene = Scene()

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from membudget import _native
 from membudget.sizing import NODES, allocated, entry_bytes, measure, size_of
-from membudget.sizing.entry import weigh_entry
-from membudget.sizing.walk import weigh_all
+from membudget.sizing.fallback import weigh
 
 CORE: Any = _native.core
 
@@ -96,10 +95,9 @@ def test_what_nobody_else_holds_is_charged_what_it_weighs(value: Any) -> None:
 def test_plain_python_tells_the_same(value: Any) -> None:
     """But for the rounding of a dict's two blocks, which it takes for one."""
     whole = [json.loads(json.dumps(value))]
-    plain = weigh_all(whole, NODES)
-    assert plain is not None
-    assert abs(plain[0] - size_of(whole)) <= 16 + 0.10 * plain[0]
-    assert abs(weigh_entry([whole], NODES) - entry_bytes(None, whole)) <= 16 + 0.10 * plain[0]
+    size, _, exact = weigh(whole, NODES)
+    assert exact
+    assert abs(size - size_of(whole)) <= 16 + 0.10 * size
 
 
 @pytest.mark.skipif(CORE is None, reason="the compiled core was not built")

@@ -8,8 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from membudget.bounded.arguments import POLICIES
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache.table import IS_COMPILED, POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

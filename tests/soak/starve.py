@@ -21,7 +21,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from fakes import FakeClock
 from membudget import Cache
-from membudget.bounded.table import IS_COMPILED
+from membudget.cache.table import IS_COMPILED
 from membudget.registry import Registry
 from soak.rig import Span, check_whole, drain, is_sanitized, policies_of, run
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.bounded.loading.cached import cached
-from membudget.bounded.loading.load import load, load_async
+from membudget.cache.loading.cached import cached
+from membudget.cache.loading.load import load, load_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
-from membudget.bounded.containers.deque import BoundedDeque
-from membudget.bounded.containers.list import BoundedList
-from membudget.bounded.containers.mapping import BoundedDict
-from membudget.bounded.containers.metrics import MetricsCollector
-from membudget.bounded.containers.set import BoundedSet
-from membudget.bounded.containers.weak import WeakCache
+from membudget.containers.deque import BoundedDeque
+from membudget.containers.list import BoundedList
+from membudget.containers.mapping import BoundedDict
+from membudget.containers.metrics import MetricsCollector
+from membudget.containers.set import BoundedSet
+from membudget.containers.weak import WeakCache
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, MutableSequence, MutableSet
 
-    from membudget.bounded.containers.bounds import Cause, ContainerStats
-    from membudget.bounded.containers.series import Summary
+    from membudget.containers.bounds import Cause, ContainerStats
+    from membudget.containers.series import Summary
 
 
 class Trade:

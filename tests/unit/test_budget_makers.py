@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import membudget
-from membudget.bounded.containers.deque import BoundedDeque
-from membudget.bounded.containers.list import BoundedList
-from membudget.bounded.containers.mapping import BoundedDict
-from membudget.bounded.containers.set import BoundedSet
+from membudget.containers.deque import BoundedDeque
+from membudget.containers.list import BoundedList
+from membudget.containers.mapping import BoundedDict
+from membudget.containers.set import BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 

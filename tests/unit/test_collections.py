@@ -23,7 +23,7 @@ from membudget.reclaimers.collect import (
     CollectAbove,
     YoungCollection,
 )
-from membudget.reclaimers.combine import at_rung, throttled
+from membudget.reclaimers.pauses import at_rung, throttled
 from membudget.reclaimers.shared import SharedPages
 from membudget.registry import Registry
 

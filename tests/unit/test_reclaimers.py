@@ -20,12 +20,15 @@ from membudget.governor.ladder import SETTLE, Ladder
 from membudget.governor.telling import Teller
 from membudget.probes import allocator
 from membudget.probes.process import process_probe
-from membudget.reclaimers.allocators import Allocators
+from membudget.reclaimers.allocators import FIRST_PAUSE, RISE, Allocators, Later, Trim
+from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
 from membudget.reclaimers.callback import Callback
-from membudget.reclaimers.collect import FULL, Collect, CollectAbove
-from membudget.reclaimers.combine import LONGEST_PAUSE, Pause, at_rung, backing_off, throttled
-from membudget.reclaimers.trim import FIRST_PAUSE, RISE, Later, Trim
-from membudget.reclaimers.trim import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
+from membudget.reclaimers.collect import (
+    FULL,
+    Collect,
+    CollectAbove,
+)
+from membudget.reclaimers.pauses import LONGEST_PAUSE, Pause, at_rung, backing_off, throttled
 from membudget.registry import Registry
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import raising
-from membudget.heap.newest import newest
+from membudget.heap.items import newest
 from membudget.inspection.suspects import fenced
 
 if TYPE_CHECKING:

@@ -31,10 +31,8 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.sinks.combine import merged, only, tee
 from membudget.sinks.lines import LONGEST, line_of, to_lines
-from membudget.sinks.log import STDERR, StandardError, log_sink, stderr_sink
-from membudget.sinks.ring import Ring
+from membudget.sinks.log import STDERR, StandardError, log_sink, merged, only, stderr_sink, tee
 from unread import fill_standard_error, unread_standard_error
 
 READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")
@@ -203,15 +201,6 @@ def test_lines_go_to_standard_error_by_the_descriptor(capfd: pytest.CaptureFixtu
     """The program may have replaced its stream objects."""
     stderr_sink()(Started(at=0.0, reading=READING))
     assert capfd.readouterr().err == "membudget: keeping 400 MiB (configured); now 24.0 MiB, 6 %\n"
-
-
-def test_a_ring_keeps_the_newest() -> None:
-    """Bounded, oldest first."""
-    ring = Ring(2)
-    for step in range(3):
-        ring(round_of(float(step)))
-    assert [event.at for event in ring.latest()] == [1.0, 2.0]
-    assert len(ring) == 2
 
 
 def test_sinks_compose() -> None:

@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from membudget import _native
-from membudget.bounded.cache import Cache
+from membudget.cache.cache import Cache
 from membudget.registry import Registry
 from membudget.sizing import NODES, register, unregister
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CORE: Any = _native.core
 
@@ -397,10 +400,14 @@ def test_a_long_container_of_a_class_of_ones_own_is_not_met_item_by_item(kind: t
     built_in = kind(range(1_000_000))
     value = own(built_in)
     assert size_of(value) == pytest.approx(size_of(built_in), rel=0.1)
-    begun = time.thread_time()
-    for _ in range(5):
-        size_of(value)
-    took, begun = time.thread_time() - begun, time.thread_time()
-    for _ in range(5):
-        gc.get_referents(value)
-    assert took < (time.thread_time() - begun) / 3
+    assert _least_of(size_of, value) < _least_of(gc.get_referents, value) / 3
+
+
+def _least_of(look: Callable[[Any], Any], value: Any) -> float:
+    """Seconds of processor time of the quickest of ten looks: others use the processor too."""
+    took = []
+    for _ in range(10):
+        begun = time.thread_time()
+        look(value)
+        took.append(time.thread_time() - begun)
+    return min(took)

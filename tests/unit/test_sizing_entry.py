@@ -1,43 +1,26 @@
-"""What an entry of a cache is charged, compiled and in plain Python: what its end would free."""
+"""What an entry of a cache is charged: what its end would free."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 from membudget import _native
 from membudget.sizing import NODES, entry_bytes, register, size_of, unregister
-from membudget.sizing.entry import weigh_entry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Weigh = Callable[[Any], int]
 
 CORE: Any = _native.core
 
+pytestmark = pytest.mark.skipif(
+    CORE is None, reason="plain Python charges what others hold as well"
+)
 
-def compiled(value: Any) -> int:
+
+def weigh(value: Any) -> int:
     """The charge for a value under a key that weighs nothing."""
     size: int = CORE.entry(None, value)
     return size
-
-
-def plain(value: Any) -> int:
-    """The same in plain Python."""
-    return weigh_entry([value], NODES)
-
-
-@pytest.fixture(params=["compiled", "plain"])
-def weigh(request: pytest.FixtureRequest) -> Weigh:
-    """Both of them, where both are there."""
-    if request.param == "plain":
-        return plain
-    if CORE is None:
-        pytest.skip("the compiled core was not built")
-    return compiled
 
 
 def floats(count: int) -> list[float]:
@@ -45,13 +28,13 @@ def floats(count: int) -> list[float]:
     return [number * 1.5 + 1000 for number in range(count)]
 
 
-def test_what_only_the_entry_holds_is_charged_in_full(weigh: Weigh) -> None:
+def test_what_only_the_entry_holds_is_charged_in_full() -> None:
     """Then the charge is the size."""
     value = {"numbers": floats(100), "more": [floats(10) for _ in range(5)]}
     assert weigh(value) == pytest.approx(size_of(value), rel=0.03)
 
 
-def test_the_value_itself_is_always_charged(weigh: Weigh) -> None:
+def test_the_value_itself_is_always_charged() -> None:
     """However many hold it: at `set` the caller does."""
     value = floats(100)
     also = [value] * 10
@@ -59,14 +42,14 @@ def test_the_value_itself_is_always_charged(weigh: Weigh) -> None:
     assert also
 
 
-def test_a_part_that_others_hold_is_not_charged_nor_is_what_it_leads_to(weigh: Weigh) -> None:
+def test_a_part_that_others_hold_is_not_charged_nor_is_what_it_leads_to() -> None:
     """Dropping the entry would not free it."""
     outside = [floats(100) for _ in range(10)]
     value = {"mine": floats(100), "theirs": outside}
     assert weigh(value) == pytest.approx(size_of({"mine": floats(100), "x": None}), rel=0.05)
 
 
-def test_what_another_way_leads_to_as_well_is_charged(weigh: Weigh) -> None:
+def test_what_another_way_leads_to_as_well_is_charged() -> None:
     """The part held outside is left out, not all that it refers to."""
     inner = floats(100)
     outside = [inner, floats(1000)]
@@ -76,7 +59,7 @@ def test_what_another_way_leads_to_as_well_is_charged(weigh: Weigh) -> None:
     assert outside
 
 
-def test_a_short_string_is_charged_in_proportion(weigh: Weigh) -> None:
+def test_a_short_string_is_charged_in_proportion() -> None:
     """One of two owners pays half."""
     words = [f"word {number}" for number in range(100)]
     value = [*words]
@@ -84,7 +67,7 @@ def test_a_short_string_is_charged_in_proportion(weigh: Weigh) -> None:
     assert weigh(value) - lists == pytest.approx((size_of(value) - lists) / 2, rel=0.02)
 
 
-def test_a_view_is_charged_for_its_array_only_as_the_last_that_holds_it(weigh: Weigh) -> None:
+def test_a_view_is_charged_for_its_array_only_as_the_last_that_holds_it() -> None:
     """A slice of a big table is small."""
     table = np.zeros(100_000)
     value = [table[:10]]
@@ -93,7 +76,7 @@ def test_a_view_is_charged_for_its_array_only_as_the_last_that_holds_it(weigh: W
     assert weigh(value) > 800_000
 
 
-def test_a_circle_is_charged_once(weigh: Weigh) -> None:
+def test_a_circle_is_charged_once() -> None:
     """Parts that refer to each other and to the value are all inside."""
     value: dict[str, Any] = {"numbers": floats(100)}
     value["self"] = value
@@ -101,7 +84,7 @@ def test_a_circle_is_charged_once(weigh: Weigh) -> None:
     assert weigh(value) == pytest.approx(size_of(value), rel=0.03)
 
 
-def test_a_long_chain_takes_no_stack(weigh: Weigh) -> None:
+def test_a_long_chain_takes_no_stack() -> None:
     """Of 100,000 lists, each in the next, as many are weighed as the bound says."""
     value: list[Any] = []
     for _ in range(100_000):
@@ -113,7 +96,7 @@ def test_a_long_chain_takes_no_stack(weigh: Weigh) -> None:
             value = value[0]
 
 
-def test_above_the_bound_the_charge_is_an_estimate_of_the_size(weigh: Weigh) -> None:
+def test_above_the_bound_the_charge_is_an_estimate_of_the_size() -> None:
     """From a sample it cannot be told who holds a part."""
     value = [floats(10) for _ in range(5000)]
     true = sum(map(size_of, value)) + size_of([None] * 5000)
@@ -127,7 +110,7 @@ class Model:
         self.weight = weight
 
 
-def test_a_registered_function_is_asked_for_entries_too(weigh: Weigh) -> None:
+def test_a_registered_function_is_asked_for_entries_too() -> None:
     """And what it says of a model that others hold as well is left out."""
     register(Model, lambda model: int(model.weight))
     try:
@@ -156,7 +139,7 @@ def test_what_the_two_share_is_charged_once() -> None:
     assert entry_bytes(key, value) == pytest.approx(expected, rel=0.10)
 
 
-def test_an_object_is_asked_about_once_however_many_types_are_new(weigh: Weigh) -> None:
+def test_an_object_is_asked_about_once_however_many_types_are_new() -> None:
     """And what asking holds does not make it look held by somebody else."""
     asked = []
 

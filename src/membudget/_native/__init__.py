@@ -1,6 +1,6 @@
 """The compiled core, where there is one: a wheel has it, a tree without a compiler has not.
 
-MEMBUDGET_PURE=1 asks to do without.
+MEMBUDGET_PURE=1 asks to do without: see `cache.fallback` and `sizing.fallback`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-# The plain twin, membudget.bounded.plain.table, and membudget.sizing say what each of these does.
+# Docstrings of what a user calls stand here, where an editor finds them; table.h and
+# membudget.sizing say the rest. Without a compiled core bounded/fallback.py answers alike.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, overload
@@ -8,9 +9,27 @@ _V = TypeVar("_V")
 _D = TypeVar("_D")
 
 class Table(Generic[_K, _V]):
+    """A bounded mapping that knows its bytes and forgets what has expired.
+
+    Any thread may call any method. All values are checked by the caller.
+
+    Args:
+        max_bytes: The bound in bytes, or None.
+        max_entries: The bound in entries, or None.
+        ttl: Seconds that an entry lasts where `set` gives no other, or None.
+        idle: Seconds without use after which an entry expires, or None.
+        policy: "gdsf", "s3fifo" or "lru".
+        size: What a value holds, in bytes; None weighs it.
+        listens: Whether what is let go is told to `_told`.
+        registry: Where the meter of a running budget is found.
+        now: Monotonic seconds; None is the monotonic clock.
+        entry_bytes: What an entry costs by itself; None is what it does.
+    """
+
     ENTRY_BYTES: ClassVar[int]
     share: int | None
     claim_quantum: int
+    free_entries: int
     @property
     def max_bytes(self) -> int | None: ...
     @property
@@ -19,6 +38,8 @@ class Table(Generic[_K, _V]):
     def hits(self) -> int: ...
     @property
     def forgotten_hits(self) -> int: ...
+    @property
+    def ghost_hits(self) -> int: ...
     @property
     def _is_behind(self) -> bool: ...
     @property
@@ -46,15 +67,26 @@ class Table(Generic[_K, _V]):
     @overload
     def get(self, key: _K, default: None = None) -> _V | None: ...
     @overload
-    def get(self, key: _K, default: _D) -> _V | _D: ...
+    def get(self, key: _K, default: _D) -> _V | _D:
+        """The value under a key, which counts as used; else the default.
+
+        Raises:
+            Exception: What a listener raised, where the value was found expired.
+        """
     @overload
     def peek(self, key: _K, default: None = None) -> _V | None: ...
     @overload
-    def peek(self, key: _K, default: _D) -> _V | _D: ...
+    def peek(self, key: _K, default: _D) -> _V | _D:
+        """The value under a key, else the default; changes nothing, not even the statistics."""
     @overload
     def pop(self, key: _K) -> _V: ...
     @overload
-    def pop(self, key: _K, default: _D) -> _V | _D: ...
+    def pop(self, key: _K, default: _D) -> _V | _D:
+        """Take a value out and return it, else the default. No lookup in the statistics.
+
+        Raises:
+            KeyError: There is none, or it has expired, and no default is given.
+        """
     def set(
         self,
         key: _K,
@@ -62,19 +94,70 @@ class Table(Generic[_K, _V]):
         *,
         ttl: float | str | None = None,
         size: int | str | None = None,
-    ) -> bool: ...
-    def delete(self, key: _K) -> bool: ...
-    def get_many(self, keys: Iterable[_K]) -> dict[_K, _V]: ...
+    ) -> bool:
+        """Keep a value under a key, and make room for it.
+
+        Where a budget runs and is short, as much as it asks for is evicted from here before `set`
+        returns, the new entry last.
+
+        Args:
+            key: Any hashable object.
+            value: Any object.
+            ttl: Seconds, or text such as "5m", until it expires; None is the table's own time.
+            size: Bytes, or text such as "2MiB", that the value holds; None has it weighed.
+
+        Returns:
+            False where it weighs more than `max_bytes`: then nothing stands under the key.
+
+        Raises:
+            ConfigError: A `ttl` or `size` that is none, or a size function that gave none.
+            TypeError: A key that has no hash.
+            Exception: What the size function raised, and nothing was changed; or what a listener
+                raised first, and the value was taken in.
+        """
+
+    def delete(self, key: _K) -> bool:
+        """Forget a key; returns whether a value stood there."""
+
+    def get_many(self, keys: Iterable[_K]) -> dict[_K, _V]:
+        """The values found under keys; each counts as a lookup."""
+
     def set_many(
         self, pairs: Mapping[_K, _V] | Iterable[tuple[_K, _V]], *, ttl: float | str | None = None
-    ) -> int: ...
-    def ttl_left(self, key: _K) -> float | None: ...
-    def keys(self) -> list[_K]: ...
-    def values(self) -> list[_V]: ...
-    def items(self) -> list[tuple[_K, _V]]: ...
+    ) -> int:
+        """Keep many values, as one `set` after the other; returns how many were taken in.
+
+        Args:
+            pairs: A mapping, or pairs of key and value.
+            ttl: As in `set`.
+        """
+
+    def ttl_left(self, key: _K) -> float | None:
+        """Seconds until a value expires if it is not used, None for never; changes nothing.
+
+        Raises:
+            KeyError: There is none, or it has expired.
+        """
+
+    def keys(self) -> list[_K]:
+        """The keys now, in the order of eviction."""
+
+    def values(self) -> list[_V]:
+        """The values now, in the order of the keys."""
+
+    def items(self) -> list[tuple[_K, _V]]:
+        """Keys and values now, in the order of the keys. Reading them changes nothing."""
+
     def _some_values(self, start: int, n: int, /) -> tuple[list[_V], int | None]: ...
-    def clear(self) -> None: ...
-    def held_bytes(self) -> int: ...
+    def _setdefault(self, key: _K, value: _V, /) -> _V: ...
+    def _popitem(self, newest: bool, /) -> tuple[_K, _V] | None: ...
+    def _move_to_end(self, key: _K, newest: bool, /) -> bool: ...
+    def clear(self) -> None:
+        """Forget all entries at once, then free them in steps. This is no eviction."""
+
+    def held_bytes(self) -> int:
+        """The bytes all entries weigh. Cost: 0.1 µs, no lock."""
+
     def _set_bounds(self, max_bytes: int | None, max_entries: int | None, /) -> None: ...
     def _evict(self, target: int, cause: str, /) -> tuple[int, list[Any] | None]: ...
     def _enforce(self) -> tuple[int, list[Any] | None]: ...

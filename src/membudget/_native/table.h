@@ -20,6 +20,7 @@
    table_fold.c      giving memory of the table itself back
    table_arenas.c    which entries to evict so that whole arenas become free
    table_read.c      get, pop and the other methods of a mapping
+   table_order.c     what a mapping with an order has besides
    table_type.c      construction, attributes, the garbage collector, the list of methods
 
    The law: no code of the program runs while the structure is open, that is between the first and
@@ -66,21 +67,6 @@
 #define UNLIKELY(condition) (condition)
 #define PREFETCH(address) ((void)0)
 #endif
-
-/* The number of the lowest bit that is set. */
-static inline uint32_t
-lowest_bit(uint64_t bits)
-{
-#if defined(__GNUC__) || defined(__clang__)
-    return (uint32_t)__builtin_ctzll(bits);
-#else
-    uint32_t at = 0;
-    for (; (bits & 1) == 0; bits >>= 1) {
-        at++;
-    }
-    return at;
-#endif
-}
 
 #define NONE UINT32_MAX
 /* From here on a number stands for an end of a list of the wheel. */
@@ -207,6 +193,7 @@ typedef struct {
     double epoch;
     int64_t idle_ticks; /* 0 for none */
     int64_t max_bytes, max_entries, share; /* -1 for none */
+    int64_t free_entries, kept_entries; /* see ask_most_entries; -1, and 0, for none */
     int64_t entry_bytes;
     int64_t claimed, claim_quantum;
     uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits;
@@ -449,8 +436,10 @@ PyObject *table_clear(Table *, PyObject *);
 PyObject *step_result(Table *table, int64_t freed, Batch *batch);
 
 /* table_set.c */
-/* 1 for taken in, 0 for refused, -1 with an exception. */
-int table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size);
+/* 1 for taken in, 0 for refused, -1 with an exception. With `held` a value that stands there already
+   stays, and comes back there, with 0. */
+int table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
+              PyObject **held);
 PyObject *table_set(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *table_set_many(Table *, PyObject *const *, Py_ssize_t, PyObject *);
 
@@ -491,6 +480,11 @@ PyObject *table_iter(Table *);
 int table_contains(Table *, PyObject *);
 PyObject *table_subscript(Table *, PyObject *);
 int table_ass_subscript(Table *, PyObject *, PyObject *);
+
+/* table_order.c */
+PyObject *table_setdefault(Table *, PyObject *const *, Py_ssize_t);
+PyObject *table_popitem(Table *, PyObject *);
+PyObject *table_move_to_end(Table *, PyObject *const *, Py_ssize_t);
 
 /* table_type.c */
 int table_add(PyObject *module);

@@ -54,4 +54,19 @@ places_with(const Bucket *bucket, uint32_t tag)
 #endif
 }
 
+/* The number of the lowest bit that is set. */
+static inline uint32_t
+lowest_bit(uint64_t bits)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    uint32_t at = 0;
+    for (; (bits & 1) == 0; bits >>= 1) {
+        at++;
+    }
+    return at;
+#endif
+}
+
 #endif

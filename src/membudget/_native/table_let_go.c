@@ -51,8 +51,18 @@ ask_most_entries(Table *table, int64_t *most)
     if (meter == NULL) {
         return -1;
     }
-    if (meter == Py_None) {
+    if (meter != Py_None) {
+        table->kept_entries = 0;
+    }
+    else if (table->free_entries < 0) {
         *most = DEFAULT_ENTRIES;
+    }
+    else { /* What a budget let it hold is not dropped because that has ended. */
+        if (table->kept_entries == 0) {
+            int64_t held = (int64_t)entry_count(&table->contents);
+            table->kept_entries = held > table->free_entries ? held : table->free_entries;
+        }
+        *most = table->kept_entries;
     }
     Py_DECREF(meter);
     return 0;

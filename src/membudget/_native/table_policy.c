@@ -10,7 +10,7 @@
 
    By worth, which is the default: table_gdsf.c.
 
-   In all, the entry last set goes last. Another policy would change the functions of table.h that
+   In all but LRU, the entry last set goes last. Another policy would change the functions of table.h that
    begin with policy_, and nothing else. */
 
 #include "table.h"
@@ -252,13 +252,16 @@ policy_victim(Table *table)
         unsigned queue = queue_to_look_at(table);
         Id id = contents->queues[queue].oldest;
         Entry *entry = entry_at(contents, id);
+        if (table->policy == POLICY_LRU) {
+            return id; /* Where the entry last set is the oldest, all others were used since. */
+        }
         if (id == contents->fresh) {
             if (entry_count(contents) == 1) {
                 return id;
             }
             move_newest(contents, id, entry, queue);
         }
-        else if (table->policy == POLICY_LRU || entry->freq == 0
+        else if (entry->freq == 0
                  || (queue == SMALL && entry->freq < PROMOTED_AT)) {
             return id;
         }

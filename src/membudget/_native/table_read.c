@@ -236,7 +236,7 @@ int
 table_ass_subscript(Table *table, PyObject *key, PyObject *value)
 {
     if (value != NULL) {
-        return table_put(table, key, value, NULL, NULL) < 0 ? -1 : 0;
+        return table_put(table, key, value, NULL, NULL, NULL) < 0 ? -1 : 0;
     }
     int found;
     LOCKED(table, found = take(table, key, &value));

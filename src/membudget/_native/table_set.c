@@ -335,7 +335,7 @@ give_up(Table *table, const Coming *coming)
 }
 
 static int
-put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
+put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size, PyObject **held)
 {
     Coming coming;
     coming.key = key;
@@ -354,6 +354,15 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
     }
     if (found == 0) {
         id = NONE;
+    }
+    else if (held != NULL) {
+        Entry *entry = entry_at(&table->contents, id);
+        if (!is_timed(table, entry) || !has_ended(table, entry, coming.now)) {
+            *held = Py_NewRef(entry->value);
+            policy_hit(table, id, entry);
+            give_up(table, &coming);
+            return 0;
+        }
     }
     if (UNLIKELY(coming.is_refused)) {
         return refuse(table, &coming, id);
@@ -378,10 +387,11 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
 }
 
 int
-table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size)
+table_put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
+          PyObject **held)
 {
     int taken;
-    LOCKED(table, taken = put(table, key, value, ttl, size));
+    LOCKED(table, taken = put(table, key, value, ttl, size, held));
     if (UNLIKELY(table->trimming.gone >= table->trimming.apart)) {
         trim_paced(table);
     }
@@ -427,7 +437,7 @@ table_set(Table *table, PyObject *const *arguments, Py_ssize_t count, PyObject *
         PyErr_SetString(PyExc_TypeError, "set() needs a key and a value");
         return NULL;
     }
-    int taken = table_put(table, key, value, ttl, size);
+    int taken = table_put(table, key, value, ttl, size, NULL);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
 
@@ -452,7 +462,7 @@ set_pairs(Table *table, PyObject *pairs, PyObject *ttl)
         }
         else if (pair != NULL) {
             taken = table_put(table, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), ttl,
-                              NULL);
+                              NULL, NULL);
         }
         drop(pair);
         total = taken < 0 ? -1 : total + taken;

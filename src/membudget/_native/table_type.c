@@ -13,7 +13,6 @@
 #define CLAIM_QUANTUM (1 << 14)
 #define MOST_IDLE ((double)(1 << 25)) /* A year in seconds: ticks of 32 bits tell one of two. */
 
-
 /* A bound from an argument: an int, or -1 for None; -2 with an exception. */
 static int64_t
 read_bound(PyObject *bound)
@@ -53,7 +52,7 @@ table_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
     Table *table = (Table *)type->tp_alloc(type, 0);
     if (table != NULL) {
         table_clear_contents(table, 0); /* Nothing, ready to be looked at. */
-        table->max_bytes = table->max_entries = table->share = -1;
+        table->max_bytes = table->max_entries = table->share = table->free_entries = -1;
         table->trimming.apart = LEAST_APART;
         table->ttl = Py_HUGE_VAL;
         table->claim_quantum = CLAIM_QUANTUM;
@@ -249,6 +248,7 @@ table_set_bounds(Table *table, PyObject *const *arguments, Py_ssize_t count)
     LOCKED(table, {
         table->max_bytes = bytes;
         table->max_entries = entries;
+        table->kept_entries = 0;
     });
     Py_RETURN_NONE;
 }
@@ -366,8 +366,8 @@ static PyMemberDef members[] = {
      "Values taken in whose keys had been evicted shortly before."},
     {"forgotten_hits", T_ULONGLONG, offsetof(Table, forgotten_hits), READONLY,
      "Hits of long ago, which do not count any more."},
-    {"claim_quantum", T_LONGLONG, offsetof(Table, claim_quantum), 0,
-     "Bytes taken in between two claims."},
+    {"claim_quantum", T_LONGLONG, offsetof(Table, claim_quantum), 0, "Bytes between two claims."},
+    {"free_entries", T_LONGLONG, offsetof(Table, free_entries), 0, "Kept without any bound; or -1."},
     {"_loose", T_UINT, offsetof(Table, contents.loose), READONLY,
      "Entries that may weigh something else by now."},
     {NULL, 0, 0, 0, NULL},
@@ -398,6 +398,9 @@ static PyMethodDef methods[] = {
     {"items", PLAIN(table_items, METH_NOARGS), "Keys and values now, in the order of the keys."},
     {"_some_values", FAST(table_some_values),
      "_some_values(start, n): values of so many places, expired ones too, and where to go on."},
+    {"_setdefault", FAST(table_setdefault), "The value under a key; else this one, put there."},
+    {"_popitem", PLAIN(table_popitem, METH_O), "_popitem(newest): take out an end; or None."},
+    {"_move_to_end", FAST(table_move_to_end), "_move_to_end(key, newest): whether it is there."},
     {"clear", PLAIN(table_clear, METH_NOARGS), "Forget all entries at once, then free them."},
     {"held_bytes", PLAIN(table_held_bytes, METH_NOARGS), "The bytes all entries weigh."},
     {"_evict", FAST(table_evict), "_evict(target, cause): let go of a batch, up to so many bytes."},

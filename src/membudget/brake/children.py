@@ -8,20 +8,16 @@ children of multiprocessing's spawn and forkserver) is found among the children,
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from typing import TYPE_CHECKING
 
-from membudget.brake.limit import KernelDataLimits, least
-from membudget.probes.kernel_files import read_whole
+from membudget.brake.limit import least
+from membudget.probes.kernel_files import children_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Collection
 
     from membudget.brake.limit import DataLimits
-
-LAUNCH_DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
-"""Tells a launched Python the soft limit its launcher had: bytes in decimal, or "none"."""
 
 _EVERY = 1.0
 _SHARE = 0.001
@@ -76,31 +72,3 @@ class Children:
                 self._limits.set(least(old, hard), hard, pid)
                 for grandchild in children_of(pid, self._proc):
                     self._release(grandchild, ours, old)
-
-
-def children_of(pid: int | str, proc: str = "/proc") -> Iterator[int]:
-    """The children of all threads of a process; none where the kernel does not list them."""
-    folder = f"{proc}/{pid}/task"
-    for thread in os.listdir(folder):
-        yield from map(int, (read_whole(f"{folder}/{thread}/children") or b"").split())
-
-
-def note_launch_limit(environ: MutableMapping[str, str], limits: DataLimits | None = None) -> None:
-    """Note the present soft limit for the Pythons that are launched from here."""
-    soft, _hard = (limits or KernelDataLimits()).get()
-    environ[LAUNCH_DATA_LIMIT] = "none" if soft is None else str(soft)
-
-
-def restore_launch_limit(environ: Mapping[str, str], limits: DataLimits | None = None) -> None:
-    """Give this process the soft limit of its launch back, if a brake of a parent lowered it.
-
-    Never lowers, and never above the hard limit. Nothing happens where no launcher noted one.
-    """
-    noted = environ.get(LAUNCH_DATA_LIMIT, "")
-    if noted != "none" and not noted.isdecimal():
-        return
-    limits = limits or KernelDataLimits()
-    soft, hard = limits.get()
-    wanted = least(None if noted == "none" else int(noted), hard)
-    if soft is not None and (wanted is None or wanted > soft):
-        limits.set(wanted, hard)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from membudget.errors import ConfigError
 from membudget.units import KIB, MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+LAUNCH_DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
+"""Tells a launched Python the soft limit its launcher had: bytes in decimal, or "none"."""
 
 STEP = 256 * KIB
 """How far the limit may lag behind when it could rise."""
@@ -165,3 +171,24 @@ def least(one: int | None, two: int | None) -> int | None:
     if one is None or two is None:
         return two if one is None else one
     return min(one, two)
+
+
+def note_launch_limit(environ: MutableMapping[str, str], limits: DataLimits | None = None) -> None:
+    """Note the present soft limit for the Pythons that are launched from here."""
+    soft, _hard = (limits or KernelDataLimits()).get()
+    environ[LAUNCH_DATA_LIMIT] = "none" if soft is None else str(soft)
+
+
+def restore_launch_limit(environ: Mapping[str, str], limits: DataLimits | None = None) -> None:
+    """Give this process the soft limit of its launch back, if a brake of a parent lowered it.
+
+    Never lowers, and never above the hard limit. Nothing happens where no launcher noted one.
+    """
+    noted = environ.get(LAUNCH_DATA_LIMIT, "")
+    if noted != "none" and not noted.isdecimal():
+        return
+    limits = limits or KernelDataLimits()
+    soft, hard = limits.get()
+    wanted = least(None if noted == "none" else int(noted), hard)
+    if soft is not None and (wanted is None or wanted > soft):
+        limits.set(wanted, hard)

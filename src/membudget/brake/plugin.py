@@ -9,7 +9,7 @@ from membudget.core import Rung
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.watch import WARM
 from membudget.probes.allocator import load_unwinder
-from membudget.reclaimers.trim import RISE
+from membudget.reclaimers.allocators import RISE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

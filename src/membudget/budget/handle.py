@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from membudget.bounded.cache import Cache
-    from membudget.bounded.containers.deque import BoundedDeque
-    from membudget.bounded.containers.list import BoundedList
-    from membudget.bounded.containers.mapping import BoundedDict
-    from membudget.bounded.containers.set import BoundedSet
     from membudget.brake.brake import Brake
     from membudget.budget.watches import Watched
+    from membudget.cache.cache import Cache
+    from membudget.containers.deque import BoundedDeque
+    from membudget.containers.list import BoundedList
+    from membudget.containers.mapping import BoundedDict
+    from membudget.containers.set import BoundedSet
     from membudget.core import Pressure, Reclaimer, Sample, Sink
     from membudget.core.status import Status
     from membudget.governor.admission import Lease
@@ -82,7 +82,7 @@ class Budget:
         Settings give what options leave open: `caches.max_entries` where there is no bound,
         `caches.ttl` where there is no time.
         """
-        from membudget.bounded.cache import Cache  # only for those who cache
+        from membudget.cache.cache import Cache  # only for those who cache
 
         if options.get("max_bytes") is None:
             options.setdefault("max_entries", self.settings["caches.max_entries"])
@@ -91,25 +91,25 @@ class Budget:
 
     def deque(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedDeque[Any]:
         """A `BoundedDeque` under this budget; `maxlen`, `max_bytes` and its other options."""
-        from membudget.bounded.containers.deque import BoundedDeque  # only for those who have one
+        from membudget.containers.deque import BoundedDeque  # only for those who have one
 
         return BoundedDeque(name, iterable, registry=self.governor.registry, **options)
 
     def list(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedList[Any]:
         """A `BoundedList` under this budget; `max_items`, `max_bytes` and its other options."""
-        from membudget.bounded.containers.list import BoundedList  # only for those who have one
+        from membudget.containers.list import BoundedList  # only for those who have one
 
         return BoundedList(name, iterable, registry=self.governor.registry, **options)
 
     def dict(self, name: str, items: Any = (), **options: Any) -> BoundedDict[Any, Any]:
         """A `BoundedDict` under this budget; `max_items`, `max_bytes` and its other options."""
-        from membudget.bounded.containers.mapping import BoundedDict  # only for those who have one
+        from membudget.containers.mapping import BoundedDict  # only for those who have one
 
         return BoundedDict(name, items, registry=self.governor.registry, **options)
 
     def set(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedSet[Any]:
         """A `BoundedSet` under this budget; `max_items`, `max_bytes` and its other options."""
-        from membudget.bounded.containers.set import BoundedSet  # only for those who have one
+        from membudget.containers.set import BoundedSet  # only for those who have one
 
         return BoundedSet(name, iterable, registry=self.governor.registry, **options)
 

@@ -9,7 +9,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from membudget.budget.reexec import LAUNCHED, keep_through_exec
+from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
 from membudget.core import FloorFound, PressureChanged, ProtectionTried, Severity, Started, Stopped
 from membudget.errors import MembudgetError
 from membudget.sinks.condensed import Condensed
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     from membudget.budget.handle import Budget
     from membudget.core import Event, Sink
 
-_HELPER = re.compile(r"from [\w.]+\.(resource_tracker|forkserver) import main\b")
-
-_FIGURE = re.compile(r"\d[\d.]*")
-
-TREE = "MEMBUDGET_LAUNCH_TREE"
-"""Where all that is launched together notes what was told: see `host.told`."""
+_HELPERS = ("resource_tracker", "forkserver")
 
 _SHARED = ("cgroup", "system")
 """How the sources begin that several processes have in common."""
@@ -80,8 +75,10 @@ def helper_of(words: Sequence[str]) -> str:
     forks its children. joblib's are called alike.
     """
     code = next((code for flag, code in pairwise(words) if flag == "-c"), "")
-    found = _HELPER.match(code)
-    return found[1] if found else ""
+    first, _, rest = code.partition(" import main")
+    name = first.removeprefix("from ").rpartition(".")[2]
+    is_helper = name in _HELPERS and first.startswith("from ") and not rest[:1].isalnum()
+    return name if is_helper else ""
 
 
 def launched_sink(mode: str, write: Callable[[str], object]) -> Sink:
@@ -141,7 +138,7 @@ def _shared(event: Event) -> str | None:
         return None
     if isinstance(event, FloorFound) and not event.pressure.elsewhere:
         # Ten workers of one kind hold the same, each a little more or less.
-        seen += f" {_FIGURE.sub('', event.held_by)}"
+        seen += f" {re.sub(r'[0-9][0-9.]*', '', event.held_by)}"
     return f"{seen} {source}" if source.startswith(_SHARED) else None
 
 
@@ -164,6 +161,6 @@ def _unbind(environ: Mapping[str, str]) -> None:
 
     if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
         return
-    from membudget.brake.children import restore_launch_limit  # where there is a brake
+    from membudget.brake.limit import restore_launch_limit  # where there is a brake
 
     restore_launch_limit(environ)

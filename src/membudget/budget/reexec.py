@@ -14,8 +14,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from membudget.sinks.log import StandardError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -25,6 +23,9 @@ LAUNCHED = "MEMBUDGET_LAUNCH"
 REQUIRE = "MEMBUDGET_LAUNCH_REQUIRE"
 """Names the process that is to end rather than run without a budget, if any: by its own pid, or by
 that of the supervisor that it runs "below"."""
+
+TREE = "MEMBUDGET_LAUNCH_TREE"
+"""Where all that is launched together notes what was told: see `host.told`."""
 
 REFUSED = 64
 """EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start."""
@@ -105,6 +106,8 @@ def _why_lost(path: str, words: list[str], environ: Mapping[str, str], shim: str
 
 
 def _tell(why: str) -> None:
+    from membudget.sinks.log import StandardError  # the launcher only wants the names above
+
     StandardError().write(
         f"membudget: the program starts Python anew {why}, in its own place: no budget from here "
         "on; call membudget.start() in the program"

@@ -7,22 +7,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from membudget.budget.handle import Budget
-from membudget.budget.last_resort import LastResort
 from membudget.budget.naming import process_name, program_name
-from membudget.budget.reclaiming import Reclaiming
-from membudget.budget.sources import Sources
-from membudget.budget.wake_ups import WakeUps
+from membudget.budget.reclaiming import LastResort, Reclaiming
+from membudget.budget.sources import Sources, WakeUps
 from membudget.core import Shortcoming
 from membudget.errors import ConfigError
 from membudget.governor.loop import Governor
 from membudget.inspection.inspection import Inspection
-from membudget.probes.elsewhere import where_held
+from membudget.probes.allocator import where_held
 from membudget.probes.process import shared_bytes
 from membudget.registry import REGISTRY
 from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
-from membudget.sinks.combine import merged
-from membudget.sinks.log import log_sink
+from membudget.sinks.log import log_sink, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
-from importlib import import_module
 from io import TextIOWrapper
 from typing import NoReturn
 
-import click
-
-from membudget import __version__
 from membudget.errors import MembudgetError
-from membudget.units import one_line
 
 USAGE = 64
 """EX_USAGE of sysexits.h: wrong usage or settings."""
 
 INTERRUPTED = 130
 """What a shell reports for a command ended by Ctrl-C."""
-
-_COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "status", "stress")
-
-
-class _Commands(click.Group):
-    """The commands by name, imported when one is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(f"membudget.cli.{cmd_name}").command
-        return command
-
-
-@click.group(cls=_Commands)
-@click.version_option(__version__, prog_name="membudget")
-def commands() -> None:
-    """Keep Python processes inside a memory budget."""
 
 
 def main() -> None:
@@ -51,12 +26,10 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     stdout = sys.stdout
     try:
-        code = commands.main(standalone_mode=False)
-    except click.ClickException as error:
-        _fail(error.format_message())
+        code = _run(sys.argv[1:])
     except MembudgetError as error:
         _fail(str(error))
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except SystemExit:
         if sys.stdout is not stdout:  # click's way with a broken pipe, which ends with 1.
@@ -69,12 +42,30 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _run(words: list[str]) -> object:
+    if words[:1] == ["run"]:
+        gc.disable()  # What is loaded stays until the program takes this process's place.
+        from membudget.cli.launcher import launch, read_options
+
+        if (found := read_options(words[1:])) is not None:
+            launch(*found)
+            return 0
+        gc.enable()
+    from membudget.cli.commands import run_command
+
+    return run_command()
+
+
 def _end_unread() -> NoReturn:
     """End as all is well: the reader went away, and there is nobody to tell, nor to flush for."""
     os._exit(0)
 
 
 def _fail(message: str) -> None:
+    from membudget.units import one_line
+
     with contextlib.suppress(OSError):
-        click.echo(f"membudget: {one_line(message, 2000)}", err=True)
+        if sys.stderr is not None:
+            sys.stderr.write(f"membudget: {one_line(message, 2000)}\n")
+            sys.stderr.flush()
     sys.exit(USAGE)

@@ -77,7 +77,7 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({one: _explained(settings, one) for one in keys}, indent=2))
         return
-    rows = [(one, _in_words(settings, one), settings.origins[one]) for one in keys]
+    rows = [(one, in_words(settings, one), settings.origins[one]) for one in keys]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         click.echo(printable(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}"))
@@ -124,7 +124,8 @@ def _explained(settings: Settings, key: str) -> dict[str, Any]:
     }
 
 
-def _in_words(settings: Settings, key: str) -> str:
+def in_words(settings: Settings, key: str) -> str:
+    """A setting's value, for people."""
     value = known_setting(key).write(settings[key])
     if value is None or value == []:
         return "none"

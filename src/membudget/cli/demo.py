@@ -1,9 +1,14 @@
-"""`membudget demo`: two workers that outgrow the same limit, one of them under a budget."""
+"""`membudget demo`: two workers that outgrow the same limit, one of them under a budget.
+
+A worker is `python -m membudget.cli.demo budget|plain LIMIT SECONDS`: it fills caches with records
+that grow, and prints one JSON object a second.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -19,6 +24,11 @@ from membudget.units import as_bytes, human_bytes, human_seconds, parse_seconds
 _LEAST = 60 << 20
 _POLL = 0.005
 _BAR = 24
+
+_KEYS = 2_000_000
+_GROWS_OVER = 0.6
+_LEAK_A_SECOND = 512 << 10
+_BATCH = 500
 
 
 @click.command()
@@ -100,7 +110,7 @@ def _watch(limit: int, seconds: float, *, as_json: bool) -> dict[str, Any]:
 def _start_worker(kind: str, limit: int, seconds: float) -> subprocess.Popen[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMBUDGET_")}
     return subprocess.Popen(  # noqa: S603  # our own module
-        [sys.executable, "-m", "membudget.cli.demo_worker", kind, str(limit), str(seconds)],
+        [sys.executable, "-m", "membudget.cli.demo", kind, str(limit), str(seconds)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -132,3 +142,68 @@ def _in_words(last: dict[str, Any], limit: int) -> str:
         f"{human_bytes(last['inserted'])} inserted, {human_bytes(last['evicted'])} evicted, "
         f"{last['hit_rate']:.0%} hits."
     )
+
+
+def work(kind: str, limit: int, seconds: float) -> None:
+    """Be a worker until the time is over."""
+    from membudget import start  # the demo itself has no budget
+    from membudget.core import Severity
+    from membudget.sinks.log import merged, stderr_sink
+
+    if kind == "plain":
+        _fill_dict(time.monotonic() + seconds)
+        return
+    with start(limit, sinks=[merged(stderr_sink(least=Severity.WARNING))]) as budget:
+        prices = budget.cache("prices", ttl=60.0)
+        began = time.monotonic()
+        next_line, inserted, leaked = began + 1, 0, []
+        while (now := time.monotonic()) < began + seconds:
+            part = (now - began) / seconds
+            for _ in range(_BATCH):
+                key = _key()
+                if prices.get(key) is None:
+                    record = _record(key, part)
+                    prices.set(key, record)
+                    inserted += len(record["payload"])
+            if now >= next_line:
+                leaked.append(bytes(_LEAK_A_SECOND))
+                next_line += 1
+                _print(round(now - began), budget, prices, inserted)
+        _print(seconds, budget, prices, inserted)
+
+
+def _fill_dict(until: float) -> None:
+    held = {}
+    while time.monotonic() < until:
+        for _ in range(_BATCH):
+            key = _key()
+            held[key] = _record(key, 0.0)
+
+
+def _key() -> str:
+    # Skewed as real keys are: few are asked for often.
+    return f"symbol-{int(_KEYS * random.random() ** 6)}"  # noqa: S311  # no secret
+
+
+def _record(key: str, part: float) -> dict[str, Any]:
+    size = 1_000 if part < _GROWS_OVER else 10_000
+    return {"key": key, "price": len(key) * 1.5, "payload": key.ljust(size, ".")}
+
+
+def _print(seconds: float, budget: Any, prices: Any, inserted: int) -> None:
+    stats, figures = prices.stats(), budget.stats()
+    line = {
+        "seconds": seconds,
+        "used": figures.used,
+        "level": figures.level,
+        "peak": figures.peak,
+        "entries": stats.entries,
+        "hit_rate": round(stats.hit_rate, 4),
+        "inserted": inserted,
+        "evicted": stats.bytes_evicted,
+    }
+    print(json.dumps(line), flush=True)  # noqa: T201  # its one way to speak to the demo
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

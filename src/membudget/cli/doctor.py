@@ -7,23 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from membudget.cli.checkup.configured import check_settings
-from membudget.cli.checkup.finding import Finding, exit_code, in_words, warning
-from membudget.cli.checkup.groups import check_group, check_order
-from membudget.cli.checkup.interpreter import check_container, check_python
-from membudget.cli.checkup.limits import check_limits
-from membudget.cli.checkup.machine import (
-    check_huge_pages,
-    check_promises,
-    check_stalls,
-    check_swap,
-)
-from membudget.cli.checkup.malloc import check_allocator
-from membudget.cli.checkup.meeting import check_folder
-from membudget.cli.checkup.reach import check_reach
-from membudget.cli.checkup.rehearsal import check_start
-from membudget.cli.checkup.relatives import check_family
-from membudget.cli.checkup.surroundings import look_around
+from membudget.cli.checkup import family, limits, machine, reach
+from membudget.cli.checkup.surroundings import Finding, Grade, look_around, warning
 from membudget.cli.lookup import UNREACHABLE
 from membudget.cli.words import complain
 from membudget.errors import MembudgetError, ProbeError
@@ -31,30 +16,31 @@ from membudget.host.identity import identity_of
 from membudget.units import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from membudget.cli.checkup.surroundings import Surroundings
 
 CHECKS: tuple[tuple[str, Callable[[Surroundings], Iterator[Finding]]], ...] = (
-    ("settings", check_settings),
-    ("limits", check_limits),
-    ("cgroup", check_group),
-    ("oom order", check_order),
-    ("container", check_container),
-    ("swap", check_swap),
-    ("pressure", check_stalls),
-    ("overcommit", check_promises),
-    ("huge pages", check_huge_pages),
-    ("allocator", check_allocator),
-    ("start", check_start),
-    ("reach", check_reach),
-    ("reach", check_family),
-    ("folder", check_folder),
-    ("python", check_python),
+    ("settings", limits.check_settings),
+    ("limits", limits.check_limits),
+    ("cgroup", limits.check_group),
+    ("oom order", limits.check_order),
+    ("container", limits.check_container),
+    ("swap", machine.check_swap),
+    ("pressure", machine.check_stalls),
+    ("overcommit", machine.check_promises),
+    ("huge pages", machine.check_huge_pages),
+    ("allocator", machine.check_allocator),
+    ("start", reach.check_start),
+    ("reach", reach.check_reach),
+    ("reach", family.check_family),
+    ("folder", family.check_folder),
+    ("python", machine.check_python),
 )
 """What is looked at, in the order it is told: a subject and what finds something out about it."""
 
 _LONGEST = 600
+_INDENT = " " * 8
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -69,18 +55,19 @@ def command(*, pid: int | None, as_json: bool, program: tuple[str, ...]) -> int:
     """
     if pid is not None and program:
         raise click.UsageError("give --pid or a program, not both")
+    findings: list[Finding] = []
     try:
         findings = examine(pid, program)
+        code = exit_code(findings)
     except (ProbeError, OSError) as error:
         complain(error)
-        if as_json:
-            click.echo(json.dumps({"findings": [], "exit": UNREACHABLE}))
-        return UNREACHABLE
-    code = exit_code(findings)
+        code = UNREACHABLE
     if as_json:
-        click.echo(json.dumps({"findings": [one.as_row() for one in findings], "exit": code}))
-    else:
-        _tell(findings)
+        rows = [{"level": told.pop("grade").name.lower(), **told}
+                for told in (one.as_dict() for one in findings)]  # fmt: skip
+        click.echo(json.dumps({"findings": rows, "exit": code}))
+    elif findings:
+        click.echo("\n".join(in_words(findings)))
     return code
 
 
@@ -90,8 +77,7 @@ def examine(pid: int | None = None, program: tuple[str, ...] = ()) -> list[Findi
     Raises:
         ProbeError: There is no such process, it ended meanwhile, or it is another user's.
     """
-    if pid is not None:
-        identity = identity_of(pid)
+    identity = None if pid is None else identity_of(pid)
     around = look_around(pid, program)
     findings = [finding for subject, check in CHECKS for finding in fenced(subject, check, around)]
     if pid is not None and identity_of(pid) != identity:
@@ -110,9 +96,25 @@ def fenced(
         yield warning(subject, told)
 
 
-def _tell(findings: list[Finding]) -> None:
-    clean = [
-        one.replace(found=one_line(one.found, _LONGEST), advice=one_line(one.advice, _LONGEST))
-        for one in findings
-    ]
-    click.echo("\n".join(in_words(clean)))
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0 where all is well, 1 for a warning, 2 for a danger."""
+    worst = max((finding.grade for finding in findings), default=Grade.OK)
+    return max(0, worst - Grade.NOTE)
+
+
+def in_words(findings: list[Finding]) -> Iterator[str]:
+    """The findings as lines in columns, advice below, and how many of each grade at the end."""
+    width = max((len(finding.subject) for finding in findings), default=0)
+    by_grade: dict[Grade, list[str]] = {}
+    for finding in findings:
+        by_grade.setdefault(finding.grade, []).append(finding.subject)
+        found = one_line(finding.found, _LONGEST)
+        yield f"{finding.grade.name.lower():<7} {finding.subject:<{width}}  {found}"
+        if finding.advice:
+            yield f"{_INDENT}→ {one_line(finding.advice, _LONGEST)}"
+    parts = []
+    for grade, subjects in sorted(by_grade.items(), reverse=True):
+        plural = "s" if grade is not Grade.OK and len(subjects) > 1 else ""
+        where = f" ({', '.join(dict.fromkeys(subjects))})" if grade >= Grade.WARNING else ""
+        parts.append(f"{len(subjects)} {grade.name.lower()}{plural}{where}")
+    yield ", ".join(parts)

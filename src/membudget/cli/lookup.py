@@ -15,8 +15,7 @@ from membudget.core import Level, Record
 from membudget.core.status import Status  # noqa: TC001  # a field of a record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host.client import ask
-from membudget.host.folder import SLOT, check_readable
-from membudget.host.identity import Identity, identity_of
+from membudget.host.identity import SLOT, Identity, check_readable, identity_of
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.pressure import judge

@@ -68,8 +68,8 @@ def command(what: tuple[str, ...], *, lasting: str | None, as_json: bool, **opti
 
 
 def _function(path: str, seconds: float, *, as_json: bool, **options: Any) -> int:
+    from membudget.testing.result import as_json_value, cost_in_words, explain
     from membudget.testing.rounds import check_leaks
-    from membudget.testing.words import as_json_value, cost_in_words, explain
 
     function = _find(path)
     try:

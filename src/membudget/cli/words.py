@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.bounded.stats import CacheStats  # noqa: TC001  # sections are read by these
 from membudget.brake.brake import BrakeState  # noqa: TC001
+from membudget.cache.stats import CacheStats  # noqa: TC001  # sections are read by these
 from membudget.core import Record
 from membudget.core.status import (
     AdoptedRow,
@@ -72,14 +72,15 @@ def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         ControlError: A field is missing, or is not what it should be.
     """
     try:
-        record_from(Status, answer)
+        told = record_from(Status, answer).as_answer()
         record_from(Sections, answer)
     except ValueError as error:
         raise ControlError(
             f"the answer of process {row['pid']} is not understood ({error}): use the same version "
             "of membudget on both sides"
         ) from None
-    return {**row, **{name: answer[name] for name in answer if name not in _OF_THE_SLOT}}
+    told |= answer  # What an older process leaves out has its default.
+    return {**row, **{name: told[name] for name in told if name not in _OF_THE_SLOT}}
 
 
 SILENT = 10.0
@@ -140,7 +141,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
-    yield f"  levels     {spent}; late {row['late']['times']} times"
+    yield f"  levels     {spent}; late {row['late'].get('times', 0)} times"
     yield from _rows("cache", row["caches"], _cache)
     large = [one for one in row["found"] if one["why"] != HANDFUL]
     yield from _rows("lru_cache", large, _found)

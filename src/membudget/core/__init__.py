@@ -33,9 +33,11 @@ from membudget.core.nouns import (
     PART_MARKS,
     Level,
     Marks,
+    PartSample,
     Pressure,
     Reading,
     Rung,
+    Sample,
     in_bytes,
 )
 from membudget.core.protocols import (
@@ -53,7 +55,6 @@ from membudget.core.protocols import (
     Sink,
 )
 from membudget.core.record import Record
-from membudget.core.sample import PartSample, Sample
 
 __all__ = [
     "MARK_NAMES",

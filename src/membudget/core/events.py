@@ -12,8 +12,7 @@ from membudget.core.nouns import Level
 from membudget.core.record import Record
 
 if TYPE_CHECKING:
-    from membudget.core.nouns import Pressure, Reading, Rung
-    from membudget.core.sample import Sample
+    from membudget.core.nouns import Pressure, Reading, Rung, Sample
 
 
 class Severity(IntEnum):

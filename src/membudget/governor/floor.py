@@ -26,7 +26,9 @@ within a settling time, and one that is gone is forgotten within one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from membudget.core import Record
 
 if TYPE_CHECKING:
     from membudget.core import Reading
@@ -53,7 +55,7 @@ _GROWS_FOR, _REMEMBERED = 60.0, 300.0
 least it is remembered what came and went."""
 
 
-class Lines(NamedTuple):
+class Lines(Record):
     """Marks in bytes."""
 
     low: float

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
 from membudget.reclaimers.collect import BLOCK
-from membudget.reclaimers.combine import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause, forgive_own
+from membudget.reclaimers.pauses import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause, forgive_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

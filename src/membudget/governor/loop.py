@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from membudget.core import (
     OWN,
     RISE,
-    FloorFound,
     Level,
     Meter,
     Pressure,
-    PressureChanged,
     Rung,
     Started,
     Stopped,
     SystemClock,
 )
 from membudget.core.native import Imports, Lock, get_ident
-from membudget.core.status import change_of
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.floor import Floor, Lines
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
-from membudget.governor.plugins import Plugins
-from membudget.governor.telling import FOREIGN, INTERVAL, Snapshots, Teller
+from membudget.governor.telling import FOREIGN, INTERVAL, News, Plugins, Snapshots, Teller
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
 from membudget.registry import REGISTRY
@@ -46,7 +41,6 @@ if TYPE_CHECKING:
         Reclaimer,
         Sink,
     )
-    from membudget.core.status import LevelChange
     from membudget.governor.protection import Protection
     from membudget.registry import Registry
 
@@ -55,16 +49,6 @@ _NOWHERE = (float("inf"),) * 5
 
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
-
-NEWS_AFTER = {Level.WARNING: 300.0, Level.CRITICAL: 300.0, Level.EMERGENCY: 60.0}
-"""Seconds in which a level that is reached again is told as a detail: use that swings about a mark
-would ring the same bell all day."""
-
-FLOOR_TOLD_EVERY = 6 * 3600.0
-"""Seconds after which it is told again that shrinking does not lower what is used."""
-
-CHANGES_KEPT = 50
-"""Changes of level that are kept for whoever asks."""
 
 _FORKED_AMID = (
     "forked amid an import: what is loaded late is not loaded here, no samples, no verdict"
@@ -110,7 +94,7 @@ class Governor:
         protection: The last resort, or None.
         collector: Collects and trims once, to show what is garbage; None where nobody may.
         notes: What the event of the start says.
-        changes: The latest changes of level.
+        news: Tells changes of level and floors, and keeps the latest.
         rests: Says whether a step only looks: nothing is told then, and nobody asked to let go.
         is_resting: Whether the latest one did.
         foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
@@ -144,7 +128,6 @@ class Governor:
         self.collector: Any = None
         self.protection: Protection | None = None
         self.notes: list[str] = []
-        self.changes: deque[LevelChange] = deque(maxlen=CHANGES_KEPT)
         self.clock = clock or SystemClock()
         self.marks = marks
         self.registry = registry if registry is not None else REGISTRY
@@ -153,6 +136,7 @@ class Governor:
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.plugins = Plugins(self.tell)
+        self.news = News(self.tell, self.clock, explain)
         self.floor = Floor(settle)
         self.ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
@@ -165,7 +149,6 @@ class Governor:
         self.watch = Watch(self, self._all_hints, interval)
         self.reading: Reading | None = None
         self._probe = probe
-        self._explain = explain
         self._window = window
         self._is_active = is_active
         self.snapshots = Snapshots(self.tell, self.registry, snapshot_interval)
@@ -182,8 +165,7 @@ class Governor:
         self._level = Level.NORMAL  # What was told last.
         self._lines = _NOWHERE
         self.floor.forget()
-        self._floor_told, self._floor_told_at = 0, float("-inf")
-        self._raised_at: dict[Level, tuple[float, int]] = {}
+        self.news.begin()
         self.foretold: float | None = None
         self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
@@ -229,8 +211,12 @@ class Governor:
                 return reading
             before, self._level = self._level, self.pressure.level
             if self._level is not before:
-                self._tell_change(before)
-            self._tell_floor(reading)
+                self.news.change(before, self.pressure)
+            pressure = self.pressure
+            if pressure.floor and pressure.level:
+                is_high = pressure.used >= self._lines[Level.EMERGENCY]
+                is_last = is_high and not self.floor.over(pressure.used)
+                self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
         return reading
 
     def _seen_by_inserts(self) -> int:
@@ -408,7 +394,7 @@ class Governor:
         low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
-        lines = Lines(low, stop, critical, emergency)
+        lines = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
         self.floor.follow(
             reading,
             held,
@@ -468,47 +454,6 @@ class Governor:
                 follower(reading, self.pressure)
             except FOREIGN as error:  # foreign code is fenced
                 self.tell.failed("follower", error)
-
-    def _tell_change(self, before: Level) -> None:
-        """Tell a change of level; one that was told a short while ago is news to nobody."""
-        now, level, again = self.clock.now(), self.pressure.level, 0
-        if level > before:
-            told, times = self._raised_at.get(level, (float("-inf"), 0))
-            again = times + 1 if now - told < NEWS_AFTER[level] else 0
-            self._raised_at[level] = (told if again else now, again)
-        self.changes.append(change_of(self.pressure, before, now))
-        self.tell(PressureChanged(at=now, before=before, pressure=self.pressure, again=again))
-
-    def _tell_floor(self, reading: Reading) -> None:
-        """Tell once that shrinking does not cure it, and once more when nothing is left to try.
-
-        Again after hours; a floor that comes and goes is one story.
-        """
-        pressure, now = self.pressure, self.clock.now()
-        if not pressure.floor or not pressure.level:
-            return
-        is_high = pressure.used >= self._lines[Level.EMERGENCY]
-        is_last = is_high and not self.floor.over(pressure.used)
-        news = 2 if is_last else 1
-        if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
-            return
-        self._floor_told, self._floor_told_at = news, now
-        held_by = ""
-        if self._explain is not None:
-            try:
-                held_by = self._explain(reading)
-            except FOREIGN as error:  # it asks the allocator, which may not answer
-                self.tell.failed("floor", error)
-        self.tell(
-            FloorFound(
-                at=now,
-                pressure=pressure,
-                kept=self.floor.kept,
-                is_last=is_last,
-                held_by=held_by,
-                culprit=self.tell.suspect,
-            )
-        )
 
     def _do_chores(self, now: float) -> None:
         is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY

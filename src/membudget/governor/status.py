@@ -65,7 +65,7 @@ def status_of(governor: Governor) -> Status:
         late=LateWakes(times=governor.watch.late, latest=governor.watch.latest),
         parts=dict(reading.parts) if reading is not None else {},
         seconds_at={level.name: spent for level, spent in governor.seconds_at.items()},
-        changes=tuple(governor.changes),
+        changes=tuple(governor.news.changes),
     )
 
 

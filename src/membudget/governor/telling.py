@@ -1,19 +1,32 @@
 """How events reach the sinks: foreign code, fenced, so that a broken sink stops nothing.
 
 The samples that a governor tells of: one every snapshot interval.
+
+What has joined a governor: one list, told of settings, forks and the end.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
-from membudget.core import Failed, LeakSuspected, Sampled, SystemClock
+from membudget.core import (
+    Failed,
+    FloorFound,
+    LeakSuspected,
+    Level,
+    PressureChanged,
+    Sampled,
+    SystemClock,
+)
+from membudget.core.status import change_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from membudget.core import Clock, Event, Pressure, Reading, Sample, Sink
+    from membudget.core import Clock, Event, Hint, Plugin, Pressure, Reading, Sample, Sink
+    from membudget.core.status import LevelChange
     from membudget.registry import Registry
 
 
@@ -149,3 +162,137 @@ class Snapshots:
         except FOREIGN as error:  # a governor without samples is still one
             self._tell.failed("sample", error)
             return None
+
+
+class Plugins:
+    """The plugins of one governor, in the order in which they joined; see `core.Plugin`.
+
+    Args:
+        tell: Told of what fails.
+    """
+
+    def __init__(self, tell: Teller) -> None:
+        self._tell = tell
+        self._joined: list[Plugin] = []
+
+    def __iter__(self) -> Iterator[Plugin]:
+        return iter(tuple(self._joined))
+
+    def join(self, plugin: Plugin, governor: object) -> None:
+        """Take one in."""
+        self._joined.append(plugin)
+        if (join := getattr(plugin, "join", None)) is not None:
+            join(governor)
+
+    def leave(self) -> None:
+        """End them all, the last that joined first; nobody is left."""
+        self.each("leave")
+        self._joined.clear()
+
+    def member(self, name: str) -> Any:
+        """What the first of them that has a member of this name has there; None where none has."""
+        return next((getattr(one, name) for one in self if hasattr(one, name)), None)
+
+    def each(self, word: str, *arguments: object) -> None:
+        """Have each that can do something do it, the last that joined first."""
+        for plugin in reversed(self._joined):
+            if (do := getattr(plugin, word, None)) is not None:
+                try:
+                    do(*arguments)
+                except FOREIGN as error:  # a plugin may be foreign code: it is fenced
+                    self._tell.failed(f"{word} of {plugin.name}", error)
+
+    def change_settings(self, before: Any, after: Any) -> None:
+        """Have all take settings, or none.
+
+        Raises:
+            ConfigError: They do not fit one of them.
+        """
+        takers: list[Any] = [one for one in self if hasattr(one, "take_settings")]
+        for place, plugin in enumerate(takers):
+            try:
+                plugin.take_settings(after)
+            except BaseException:
+                for earlier in takers[:place]:
+                    earlier.take_settings(before)
+                raise
+
+    def hints(self, *, is_early: bool) -> list[Hint]:
+        """What a new thread waits for."""
+        found: list[Hint] = []
+        for plugin in self:
+            if (hints := getattr(plugin, "hints", None)) is not None:
+                found += hints(is_early=is_early)
+        return found
+
+
+NEWS_AFTER = {Level.WARNING: 300.0, Level.CRITICAL: 300.0, Level.EMERGENCY: 60.0}
+"""Seconds in which a level that is reached again is told as a detail: use that swings about a mark
+would ring the same bell all day."""
+
+FLOOR_TOLD_EVERY = 6 * 3600.0
+"""Seconds after which it is told again that shrinking does not lower what is used."""
+
+CHANGES_KEPT = 50
+"""Changes of level that are kept for whoever asks."""
+
+
+class News:
+    """Tells changes of level, and floors, where they are news. The governor's thread only.
+
+    Args:
+        tell: Takes the events.
+        clock: Where time comes from.
+        explain: Says where memory lies that no holder counts; None says nothing.
+
+    Attributes:
+        changes: The latest changes of level, oldest first.
+    """
+
+    def __init__(
+        self, tell: Teller, clock: Clock, explain: Callable[[Reading], str] | None = None
+    ) -> None:
+        self._tell, self._clock, self._explain = tell, clock, explain
+        self.changes: deque[LevelChange] = deque(maxlen=CHANGES_KEPT)
+        self.begin()
+
+    def begin(self) -> None:
+        """Have told nothing yet: at first, and in a forked child."""
+        self._floor_told, self._floor_told_at = 0, float("-inf")
+        self._raised_at: dict[Level, tuple[float, int]] = {}
+
+    def change(self, before: Level, pressure: Pressure) -> None:
+        """Tell a change of level; one that was told a short while ago is news to nobody."""
+        now, level, again = self._clock.now(), pressure.level, 0
+        if level > before:
+            told, times = self._raised_at.get(level, (float("-inf"), 0))
+            again = times + 1 if now - told < NEWS_AFTER[level] else 0
+            self._raised_at[level] = (told if again else now, again)
+        self.changes.append(change_of(pressure, before, now))
+        self._tell(PressureChanged(at=now, before=before, pressure=pressure, again=again))
+
+    def floor(self, reading: Reading, pressure: Pressure, kept: int, *, is_last: bool) -> None:
+        """Tell once that shrinking does not cure it, and once more when nothing is left to try.
+
+        Again after hours; a floor that comes and goes is one story.
+        """
+        now, news = self._clock.now(), 2 if is_last else 1
+        if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
+            return
+        self._floor_told, self._floor_told_at = news, now
+        held_by = ""
+        if self._explain is not None:
+            try:
+                held_by = self._explain(reading)
+            except FOREIGN as error:  # it asks the allocator, which may not answer
+                self._tell.failed("floor", error)
+        self._tell(
+            FloorFound(
+                at=now,
+                pressure=pressure,
+                kept=kept,
+                is_last=is_last,
+                held_by=held_by,
+                culprit=self._tell.suspect,
+            )
+        )

@@ -36,22 +36,6 @@ class Detail(Record):
     id: int | None = None
 
 
-class ContainerCount(Record):
-    """The containers that one name holds.
-
-    Attributes:
-        owner: As "app.store.SessionStore._by_id".
-        kind: The type's name, as "dict".
-        length: Their items, all together.
-        id: Of one of them, where it grew.
-    """
-
-    owner: str
-    kind: str
-    length: int
-    id: int | None
-
-
 class Census(Record):
     """What can be reached from a process's roots at one time.
 
@@ -79,35 +63,9 @@ class Census(Record):
     held: int = 0
 
     @property
-    def containers(self) -> tuple[ContainerCount, ...]:
-        """Those long enough to matter, the longest first."""
-        found = [
-            ContainerCount(owner=owner, kind=kind, length=length, id=self.detail(kind, owner).id)
-            for kind, counts in self.counts.items()
-            if kind not in NOT_CONTAINERS
-            for owner, length in counts.items()
-        ]
-        return tuple(sorted(found, key=lambda one: -one.length))
-
-    @property
     def types(self) -> Mapping[str, int]:
         """Objects by the name of their type."""
         return self.counts.get(TYPE, {})
-
-    @property
-    def caches(self) -> Mapping[str, int]:
-        """Entries of functools caches by the function's name."""
-        return self.counts.get(CACHE, {})
-
-    @property
-    def tasks(self) -> Mapping[str, int]:
-        """Tasks that are not done, by their coroutine's name."""
-        return self.counts.get(TASK, {})
-
-    @property
-    def threads(self) -> Mapping[str, int]:
-        """Threads by what they run."""
-        return self.counts.get(THREAD, {})
 
     def detail(self, kind: str, name: str) -> Detail:
         """More of one thing; an empty detail where it did not grow."""

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from itertools import chain
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
-from membudget.heap import caches, raw, roots, running
+from membudget.heap import items, raw, roots
 from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
-from membudget.heap.kinds import Kinds
-from membudget.heap.newest import newest, newest_items, short
-from membudget.heap.owner import MODULE, Steps
+from membudget.heap.owner import Steps
 from membudget.heap.walk import MOST, Walk
-from membudget.heap.weigh import exclusive_bytes, item_bytes, mean_bytes
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
-    from membudget.heap.kinds import Kind
+    from membudget.heap.raw import Kind
 
 SLICE = 0.005
 """Seconds of work at a time."""
@@ -43,6 +41,7 @@ Measured over 1000 threads (Linux, CPython 3.11 to 3.13, glibc): 16.8 KB with on
 with thirty. Page tables (4 KB) and the kernel's own stack (16 KB) count in a cgroup only.
 """
 
+KEEPS_INSTANCES = "a cache bound to a method keeps its instances"
 KEEPS_FRAMES = "exceptions kept with their tracebacks keep the variables of every function passed"
 
 _traceback_of: Callable[[Any], Any] = BaseException.__dict__["__traceback__"].__get__
@@ -78,7 +77,7 @@ class CensusTaker:
         self._redact = redact
         self._now = now
         self._steps = Steps(redact)
-        self._kinds = Kinds(before.types if before is not None else {})
+        self._kinds = raw.Kinds(before.types if before is not None else {})
         self._counts: dict[str, dict[str, int]] = {CACHE: {}, TASK: {}, THREAD: {}}
         self._details: dict[tuple[str, str], Detail] = {}
         self._threads: list[threading.Thread] | None = None
@@ -133,7 +132,7 @@ class CensusTaker:
     def _meet(self, obj: Any, kind: Kind, place: int, is_noticed: bool) -> None:  # noqa: FBT001  # as the walk calls it
         if kind.grows:
             self._container(obj, kind, place)
-        elif kind.name == "functools._lru_cache_wrapper":
+        elif kind.type is raw.CACHE:
             self._cache(obj, place)
         elif kind.special:
             self._task(obj, place)
@@ -143,82 +142,75 @@ class CensusTaker:
     def _container(self, obj: Any, kind: Kind, place: int) -> None:
         length = kind.length(obj)  # type: ignore[misc]  # what grows has a length
         holder = self._walk.paths.holder(place)
-        if (length < LONG and not _may_be_own(holder)) or type(holder) is caches.WRAPPER:
+        if (length < LONG and not _may_be_own(holder)) or type(holder) is raw.CACHE:
             return  # The entries of a cache are counted where it is met.
         if self._named >= _NAMED and length < 16 * LONG:
             return
         self._named += 1
         path = self._walk.paths.path(obj, place)
-        if len(path) == 2 and path[0].startswith(MODULE):  # noqa: PLR2004  # a root and itself
-            name, is_own = f"{path[0].removeprefix(MODULE)}.__dict__", False
+        if len(path) == 2 and path[0].startswith(roots.MODULE):  # noqa: PLR2004  # a root and itself
+            name, is_own = f"{path[0].removeprefix(roots.MODULE)}.__dict__", False
         else:
             name, is_own = self._steps.owner(path)
         if length < LONG and not is_own:
             return
         if self._count(kind.name, name, length):
-            self._tell(
-                kind.name,
-                name,
-                Detail(
-                    bytes_each=item_bytes(obj),
-                    newest=newest(obj, self._redact),
-                    chain=self._steps.chain(path),
-                    note=KEEPS_FRAMES if _holds_frames(obj) else "",
-                    id=id(obj),
-                ),
+            self._details[kind.name, name] = Detail(
+                bytes_each=items.item_bytes(obj),
+                newest=items.newest(obj, self._redact),
+                chain=self._steps.chain(path),
+                note=KEEPS_FRAMES if _holds_frames(obj) else "",
+                id=id(obj),
             )
 
     def _cache(self, obj: Any, place: int) -> None:
-        name = caches.name_of(obj)
-        if self._count(CACHE, name, caches.entries_of(obj)):
-            self._tell(
-                CACHE,
-                name,
-                Detail(
-                    bytes_each=caches.entry_bytes(obj),
-                    chain=self._steps.chain(self._walk.paths.path(obj, place)),
-                    note=caches.KEEPS_INSTANCES if caches.keeps_instances(obj) else "",
-                    id=id(obj),
-                ),
+        function = raw.read(obj, "__wrapped__")
+        name = raw.function_name(function)
+        if self._count(CACHE, name, raw.cache_sizes(obj)[0]):
+            is_method = type(function) is FunctionType and function.__code__.co_varnames[:1] == (
+                "self",
+            )
+            self._details[CACHE, name] = Detail(
+                bytes_each=items.entry_bytes(obj),
+                chain=self._steps.chain(self._walk.paths.path(obj, place)),
+                note=KEEPS_INSTANCES if is_method else "",
+                id=id(obj),
             )
 
     def _task(self, obj: Any, place: int) -> None:
-        coroutine = running.coroutine_of(obj)
+        coroutine = roots.coroutine_of(obj)
         if coroutine is None:
             return
-        line = running.Line(coroutine)
+        line = roots.Waiting(coroutine)
         name = line.name
         path = self._walk.paths.path(obj, place)
         if line.is_standard and (holder := self._steps.held_by(path)):
             # Whose event or queue it is tells more than that something waits for one.
             name = f"{name} of {holder}"
         if self._count(TASK, name, 1):
-            self._tell(
-                TASK,
-                name,
-                Detail(
-                    bytes_each=mean_bytes(running.others_of(coroutine, _SAMPLED) or [obj]),
-                    chain=self._steps.chain(path),
-                    note=line.note(),
-                    id=id(obj),
-                ),
+            self._details[TASK, name] = Detail(
+                bytes_each=items.mean_bytes(roots.others_of(coroutine, _SAMPLED) or [obj]),
+                chain=self._steps.chain(path),
+                note=line.note(),
+                id=id(obj),
             )
 
     def _example(self, obj: Any, kind: Kind, place: int) -> None:
         """One object more than before: what it holds and who holds it."""
+        if len(self._details) >= _DETAILED:
+            return
         path = self._walk.paths.path(obj, place)
         siblings = [
             one
-            for one in newest_items(self._walk.paths.holder(place), _SAMPLED)
+            for one in items.newest_items(self._walk.paths.holder(place), _SAMPLED)
             if type(one) is kind.type
         ]
-        detail = Detail(
-            bytes_each=sum(map(exclusive_bytes, siblings or [obj])) / max(1, len(siblings)),
-            newest=short(obj, self._redact),
+        self._details[TYPE, kind.name] = Detail(
+            bytes_each=sum(map(items.exclusive_bytes, siblings or [obj])) / max(1, len(siblings)),
+            newest=items.short(obj, self._redact),
             chain=self._steps.chain(path),
             id=id(obj),
         )
-        self._tell(TYPE, kind.name, detail)
 
     def _count_threads(self, until: float) -> bool:
         """Count some threads; whether all were counted."""
@@ -226,27 +218,24 @@ class CensusTaker:
             self._threads = roots.threads()
         while self._threads:
             thread = self._threads.pop()
-            name = running.runs(thread)
+            name = roots.runs(thread)
             some = self._alike.setdefault(name, [])
             if len(some) < _SAMPLED:
                 some.append(thread)
             if self._count(THREAD, name, 1):
-                self._tell(THREAD, name, _of_threads(some))
+                self._details[THREAD, name] = _of_threads(some)
             if self._now() >= until:
                 return False
         return True
 
     def _count(self, kind: str, name: str, items: int) -> bool:
-        """Add to a count; whether it passed what the census before found."""
+        """Add to a count; whether more is to be said: it passed what the census before found."""
         counts = self._counts.setdefault(kind, {})
         total = counts[name] = counts.get(name, 0) + items
-        if self._before is None or (kind, name) in self._details:
+        details = self._details
+        if self._before is None or len(details) >= _DETAILED or (kind, name) in details:
             return False
         return total > self._before.counts.get(kind, {}).get(name, total)
-
-    def _tell(self, kind: str, name: str, detail: Detail) -> None:
-        if len(self._details) < _DETAILED:
-            self._details[kind, name] = detail
 
 
 def _weakly(method: Callable[..., None]) -> Callable[..., None]:
@@ -264,13 +253,13 @@ def _weakly(method: Callable[..., None]) -> Callable[..., None]:
 def _of_threads(some: list[threading.Thread]) -> Detail:
     """What threads that run the same take: their stacks, and what their variables hold."""
     frames = roots.frames_by_thread()
-    held = [list(running.values(frames.get(running.ident(one) or 0))) for one in some]
-    return Detail(bytes_each=mean_bytes(held) + _STACK, id=id(some[-1]))
+    held = [list(roots.values(frames.get(roots.ident(one) or 0))) for one in some]
+    return Detail(bytes_each=items.mean_bytes(held) + _STACK, id=id(some[-1]))
 
 
 def _holds_frames(container: Any) -> bool:
     """Whether the newest item is an exception with its traceback."""
-    item = next(iter(newest_items(container)), None)
+    item = next(iter(items.newest_items(container)), None)
     return issubclass(type(item), BaseException) and _traceback_of(item) is not None
 
 

@@ -1,17 +1,20 @@
-"""A window of tracemalloc: the lines whose memory stayed, asked for and never by itself.
+"""tracemalloc, shared by all that trace; and a window of it: the lines whose memory stayed.
 
-While it is open the process is 4 to 7 times slower and keeps 64 bytes a live block. What it needs
-is bytes: some 80 KB leaked within it, hence its length. One frame only: ten cost three times that.
+Only where it is asked for: while a window is open the process is 4 to 7 times slower and keeps 64
+bytes a live block. What it needs is some 80 KB leaked within it. One frame only: ten cost three
+times that.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import Record, traced
-from membudget.heap.locals import HERE
+from membudget.core import Record
+from membudget.core.native import Lock, in_one_go
+from membudget.heap.raw import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -19,11 +22,6 @@ if TYPE_CHECKING:
 
     Sums: TypeAlias = dict[tuple[str, int], tuple[int, int]]
     """Bytes and blocks by file and line."""
-
-SHORTEST = 15.0
-LONGEST = 60.0
-_NEEDED = 300.0
-"""Seconds of window for a leak of 1 MB an hour: 83 KB."""
 
 SETTLING = 0.25
 """The share of the window before the first sums: what a request needs is in it by then."""
@@ -61,10 +59,89 @@ class Line(Record):
     per_hour: float
 
 
-def window_seconds(bytes_per_hour: float) -> float:
-    """How long a window should be for a leak of this rate: 15 to 60 seconds."""
-    rate = max(bytes_per_hour, 1.0) / 1e6
-    return min(LONGEST, max(SHORTEST, _NEEDED / rate))
+_lock, _lock_of = Lock(), os.getpid()
+_mark: object | None = None
+_count = 0
+
+
+def begin_tracing() -> object | None:
+    """Trace from here on, with one frame; for `end_tracing`. None where somebody else traces.
+
+    tracemalloc tells neither who began it nor how often it was asked for. So an object made right
+    after it began is kept: once that has no trace, somebody else has begun it anew or cleared the
+    traces, and it is theirs to stop. Any thread. Cost: an import at first, 3 ms.
+    """
+    global _mark, _count  # noqa: PLW0603  # as tracemalloc, there is one for the process
+    import tracemalloc
+
+    with _own_lock():
+        if not tracemalloc.is_tracing():
+            tracemalloc.start(1)
+            _mark, _count = object(), 0
+        elif not _is_ours():
+            return None
+        _count += 1
+        return _mark
+
+
+def end_tracing(begun: object | None) -> None:
+    """Trace no more, unless somebody else does; a second call for the same is a mistake.
+
+    Args:
+        begun: What `begin_tracing` gave; None, or what is over by now, changes nothing.
+    """
+    global _mark, _count  # noqa: PLW0603  # likewise
+    import tracemalloc
+
+    with _own_lock():
+        if begun is None or begun is not _mark:
+            return
+        _count -= 1
+        if not _count:
+            if _is_ours():
+                tracemalloc.stop()
+            _mark = None
+
+
+def _is_ours() -> bool:
+    import tracemalloc
+
+    return _mark is not None and tracemalloc.get_object_traceback(_mark) is not None
+
+
+def _own_lock() -> Any:
+    """The lock; in a forked child a new one, for the old may be held by a thread that is gone."""
+    global _lock, _lock_of
+    if _lock_of != os.getpid():
+        _lock, _lock_of = Lock(), os.getpid()
+    return _lock
+
+
+def sums_by_line() -> Sums:
+    """What is traced now, by file and line; nothing where somebody stopped tracing."""
+    sums: Sums = {}
+    in_one_go(_summing(sums))
+    return sums
+
+
+def _summing(sums: Sums) -> Generator[None, None, None]:
+    import tracemalloc
+
+    if not tracemalloc.is_tracing():
+        return
+    # What `Snapshot.statistics` reads, too: a `Trace` for each would take ten times as long.
+    traces: Any = tracemalloc.take_snapshot().traces
+    for number, (_, size, frames, *_) in enumerate(traces._traces, 1):  # noqa: SLF001
+        if number % _AT_A_TIME == 0:
+            yield
+        place = frames[0]
+        if not _is_passed(place[0]):
+            held = sums.get(place, (0, 0))
+            sums[place] = held[0] + size, held[1] + 1
+
+
+def _is_passed(file: str) -> bool:
+    return file.startswith(HERE) or file.endswith(("tracemalloc.py", "linecache.py"))
 
 
 class Window:
@@ -81,33 +158,29 @@ class Window:
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._now = now
-        self._began = self._first_at = 0.0
         self._is_open = False
         self._begun: object | None = None
-        self._first: Sums | None = None
-        self._late: Sums | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._began = self._since = self._now()
+        self._marks: list[Sums] = []
         self._last: Sums | None = None
         self._steps: Generator[None, None, None] | None = None
 
     def begin(self) -> None:
         """Open it; nothing happens where it is open. Cost: an import at first, 3 ms."""
-        if self._is_open:
-            return
-        self._begun = traced.begin()
-        self._is_open = True
-        self._began = self._now()
-        self._first = self._late = self._last = self._steps = None
+        if not self._is_open:
+            self._begun, self._is_open = begin_tracing(), True
+            self._forget()
 
     def due(self) -> bool:
         """Whether there is something to do now. Cost: 1 µs."""
         if not self._is_open:
             return False
-        passed = self._now() - self._began
-        if self._steps is not None or passed >= self._seconds or _is_full():
-            return True
-        if self._first is None:
-            return passed >= self._seconds * SETTLING
-        return self._late is None and passed >= self._seconds * LATE
+        share = (SETTLING, LATE, 1.0)[min(2, len(self._marks))]
+        is_time = self._now() - self._began >= share * self._seconds
+        return is_time or self._steps is not None or _is_full()
 
     def step(self, until: float = float("inf")) -> tuple[Line, ...] | None:
         """Take the sums that are due; the lines, once the window is over.
@@ -119,23 +192,16 @@ class Window:
             return None
         if self._steps is None:
             is_over = _is_full() or self._now() - self._began >= self._seconds
-            first, later = self._settling, self._noting
-            self._steps = self._ending() if is_over else first() if self._first is None else later()
+            self._steps = self._ending() if is_over else self._marking()
         for _ in self._steps:
             if self._now() >= until:
                 return None
         self._steps = None
         return None if self._last is None else self.end()
 
-    def settle(self) -> None:
-        """Take the first sums now."""
-        for _ in self._settling():
-            pass
-
-    def note(self) -> None:
-        """Take the sums before the last ones now: what is not in both was only passing."""
-        for _ in self._noting():
-            pass
+    def mark(self) -> None:
+        """Take sums now: first what is not counted; then, what is not in the last is passing."""
+        in_one_go(self._marking())
 
     def end(self, most: int = 10) -> tuple[Line, ...]:
         """Close it; the lines that kept the most, the likeliest first. Closed already: none."""
@@ -143,8 +209,7 @@ class Window:
             return ()
         try:
             if self._last is None:
-                for _ in self._ending():
-                    pass
+                in_one_go(self._ending())
             return self._lines(self._last or {}, most)
         finally:
             self.drop()
@@ -152,39 +217,35 @@ class Window:
     def drop(self) -> None:
         """Close it and tell nothing; in a forked child, too, which is traced as its parent was."""
         self._is_open = False
-        self._first = self._late = self._last = self._steps = None
         self._trace_no_more()
+        self._forget()
 
     def _trace_no_more(self) -> None:
         begun, self._begun = self._begun, None
-        traced.end(begun)
+        end_tracing(begun)
 
-    def _settling(self) -> Generator[None, None, None]:
+    def _marking(self) -> Generator[None, None, None]:
         sums: Sums = {}
-        yield from _summed(sums)
-        self._first, self._first_at = sums, self._now()
-
-    def _noting(self) -> Generator[None, None, None]:
-        sums: Sums = {}
-        yield from _summed(sums)
-        self._late = sums
+        yield from _summing(sums)
+        if not self._marks:
+            self._since = self._now()
+        self._marks.append(sums)
 
     def _ending(self) -> Generator[None, None, None]:
-        if self._first is None:
-            self._first, self._first_at = {}, self._began
         sums: Sums = {}
-        yield from _summed(sums)
+        yield from _summing(sums)
         self._trace_no_more()  # What follows need not be traced.
         self._last = sums
 
     def _lines(self, last: Sums, most: int) -> tuple[Line, ...]:
-        hours = max(1e-3, self._now() - self._first_at) / 3600
+        hours = max(1e-3, self._now() - self._since) / 3600
+        first, *late = self._marks or [{}]
         found = []
         for place, now in last.items():
             # What is not in both sums is a request under way, more likely than not.
-            size, blocks = now if self._late is None else min(now, self._late.get(place, (0, 0)))
-            before = (self._first or {}).get(place, (0, 0))
-            if size > before[0] and not _is_passed(place[0]):
+            size, blocks = min([now, *(one.get(place, (0, 0)) for one in late)])
+            before = first.get(place, (0, 0))
+            if size > before[0]:
                 found.append(
                     Line(
                         file=place[0],
@@ -212,33 +273,8 @@ def _is_full() -> bool:
     return tracemalloc.is_tracing() and tracemalloc.get_tracemalloc_memory() > _MOST
 
 
-def _summed(sums: Sums) -> Generator[None, None, None]:
-    """Add up all traces by their line, into `sums`; nothing where somebody stopped tracing."""
-    import tracemalloc
-
-    if not tracemalloc.is_tracing():
-        return
-    # What `Snapshot.statistics` reads, too: a `Trace` for each would take ten times as long.
-    traces: Any = tracemalloc.take_snapshot().traces
-    rows = getattr(traces, "_traces", None)
-    if rows is None:
-        rows = [
-            (0, one.size, [(one.traceback[0].filename, one.traceback[0].lineno)]) for one in traces
-        ]
-    for number, row in enumerate(rows, 1):
-        if number % _AT_A_TIME == 0:
-            yield
-        size, place = row[1], row[2][0]
-        held = sums.get(place, (0, 0))
-        sums[place] = held[0] + size, held[1] + 1
-
-
 def memray_advice() -> str:
     """What to say of memray where it is installed, else an empty text; imports nothing."""
     from importlib.util import find_spec
 
     return MEMRAY if find_spec("memray") is not None else ""
-
-
-def _is_passed(file: str) -> bool:
-    return file.startswith(HERE) or file.endswith(("tracemalloc.py", "linecache.py"))

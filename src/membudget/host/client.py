@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ControlError
-from membudget.host.folder import SLOT, SOCKET, sweep
+from membudget.host.identity import SLOT, SOCKET, sweep
 from membudget.host.slot import is_alive
 from membudget.units import human_bytes, one_line
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from membudget.core.native import breathing
 from membudget.core.native import poll as make_poll
 from membudget.errors import ControlError
-from membudget.host.folder import SOCKET, identity_at, remove_socket
+from membudget.host.identity import SOCKET, identity_at, remove_socket
 from membudget.ownership import close_own, kept
 from membudget.ownership import identity as file_identity
 from membudget.units import one_line

@@ -5,15 +5,32 @@ boot, the namespace and the time of its start it does not. An exec keeps all fou
 process is the same one.
 
 Sources: proc_pid_stat(5), proc_pid_status(5), pid_namespaces(7).
+
+The folder that the processes of one user share: where it is, whose it is, what is left in it.
+
+The files in a shared folder: what they are called, how they are opened and locked safely.
+
+Others may look, sweep and end at any moment, so each step holds by itself: no link is followed,
+nothing is waited for, and a path is only believed while it leads to the file at hand.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import stat
+from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.errors import ProbeError
+from membudget.core.native import sleep
+from membudget.errors import ConfigError, ControlError, ProbeError
+from membudget.ownership import OTHERS, WRITABLE, identity, open_folder, open_own
 from membudget.probes.kernel_files import read_whole, unexpected
+
+if TYPE_CHECKING:
+    from membudget.ownership import Identity as FileIdentity
+
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _BOOT_DIGITS = 8
@@ -145,3 +162,196 @@ def _inner_pid(folder: str, pid: int) -> int:
 
 def _is_boot(text: str) -> bool:
     return len(text) == _BOOT_DIGITS and set(text) <= set("0123456789abcdef")
+
+
+SLOT = ".slot"
+SOCKET = ".sock"
+TOLD, UNREACHED = ".told", ".unreached"
+"""What is noted by the processes of one launch: see `host.told` and the shim."""
+
+_ATTEMPTS = 50
+"""Tries, 1 ms apart, to lock an own file while others look whether its owner lives."""
+
+
+def identity_at(path: str) -> FileIdentity:
+    """Which file stands at a path, links not followed, or None."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def make_locked(path: str, begins: bytes) -> int:
+    """A descriptor of the file at a path, made where missing, with the owner's lock on it.
+
+    Args:
+        path: The file.
+        begins: What a file of ours begins with.
+
+    Raises:
+        ConfigError: What stands there is not ours.
+        OSError: It cannot be made.
+        ControlError: Another holds it.
+    """
+    for _ in range(_ATTEMPTS):
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=begins)
+        # Between opening and locking, a sweeper may have taken it for a dead one's.
+        if lock(descriptor) and identity_at(path) == identity(descriptor):
+            return descriptor
+        os.close(descriptor)
+        sleep(0.001)
+    raise ControlError(
+        f"{path} is held already: a process tells its figures once; stop() its other budget"
+    )
+
+
+def remove_socket(path: str) -> int:
+    """Remove what is at a path, if it is a socket; returns how many are gone: 1 or 0."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+            return 1
+    return 0
+
+
+def lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take a file's lock if it is free at once; it goes with the descriptor."""
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+ADVICE = "set agent.directory to a folder of your own"
+
+
+def claim_folder(path: str) -> str:
+    """Make a folder ours alone, or find that it is; returns its absolute path.
+
+    A folder that others may enter is closed to them only where nothing else lies in it: it might
+    be one that a whole system uses.
+
+    Args:
+        path: The folder; the one it lies in must exist.
+
+    Raises:
+        ControlError: It cannot be made or written, is a link or no folder, or is not ours alone.
+    """
+    path = os.path.abspath(path)
+    try:
+        descriptor = open_folder(path, ADVICE)
+    except ConfigError as error:
+        raise ControlError(str(error)) from error
+    try:
+        _check(path, descriptor)
+    except OSError as error:
+        if isinstance(error, ControlError):
+            raise
+        raise _refused(path, f"cannot be made ours alone ({error.strerror})") from error
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def check_readable(path: str, uid: int | None = None) -> None:
+    """Refuse to look into a folder where others may have put what they like.
+
+    Args:
+        path: The folder.
+        uid: The user whose processes are looked for, or None for this process's.
+
+    Raises:
+        ControlError: It is a link or no folder, another user's, or others may write to it.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise _refused(path, f"cannot be looked at ({error.strerror})") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise _refused(path, "is a link or no folder")
+    if status.st_uid not in (0, os.geteuid(), uid):
+        raise _refused(path, f"belongs to user {status.st_uid}: what it tells may be made up")
+    if status.st_mode & WRITABLE:
+        raise _refused(path, "may be written to by others: what it tells may be made up")
+
+
+def sweep(path: str) -> int:
+    """Remove the files of processes that are gone; returns how many. Cost: about 20 µs a file.
+
+    What may still be alive stays, and so does every file that is none of ours. Any number of
+    processes may sweep at once. Never raises.
+    """
+    try:
+        names, own = os.listdir(path), identity_of()
+    except (OSError, ProbeError):
+        return 0
+    removed = 0
+    for name in names:
+        stem, dot, kind = name.rpartition(".")
+        owner = parse_stem(stem)
+        if owner is None:
+            continue
+        slot, socket = f"{path}/{stem}{SLOT}", f"{path}/{stem}{SOCKET}"
+        if dot + kind == SLOT:
+            removed += _sweep_process(slot, socket, owner, own)
+        elif dot + kind == SOCKET and not os.path.lexists(slot) and _is_gone(owner, own):
+            # A process makes its slot before its socket, so this one is nobody's.
+            removed += remove_socket(socket)
+        elif dot + kind in {TOLD, UNREACHED} and _is_gone(owner, own):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{path}/{name}")
+                removed += 1
+    return removed
+
+
+def _sweep_process(slot: str, socket: str, owner: Identity, own: Identity) -> int:
+    try:
+        descriptor = open_own(slot)
+    except (ConfigError, OSError):
+        return 0
+    try:
+        # Under the owner's lock, so that nobody can take the file over while it is removed.
+        if not lock(descriptor) or not _is_gone(owner, own):
+            return 0
+        if identity_at(slot) != identity(descriptor):
+            return 0
+        removed = remove_socket(socket)
+        os.unlink(slot)
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)
+    return removed + 1
+
+
+def _is_gone(owner: Identity, own: Identity) -> bool:
+    """Whether nothing speaks for a process whose slot is not locked."""
+    if (owner.boot, owner.namespace) == (own.boot, own.namespace):
+        return has_ended(owner, own)
+    return True
+
+
+def _check(path: str, descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        raise _refused(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
+    if status.st_mode & OTHERS and not status.st_mode & stat.S_ISVTX and _is_ours(descriptor):
+        os.fchmod(descriptor, 0o700)
+        status = os.fstat(descriptor)
+    if status.st_mode & OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise _refused(path, f"is open to others (mode {mode:o}) and must be ours alone (700)")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        raise _refused(path, "cannot be written by this user")
+
+
+def _is_ours(descriptor: int) -> bool:
+    stems = (name.rpartition(".")[0] for name in os.listdir(descriptor))
+    return all(parse_stem(stem) is not None for stem in stems)
+
+
+def _refused(path: str, why: str) -> ControlError:
+    return ControlError(f"folder {path} {why}: {ADVICE}")

@@ -17,8 +17,7 @@ from membudget.core.native import Lock
 from membudget.errors import MembudgetError
 from membudget.governor.status import commands_of
 from membudget.host.control import ControlSocket
-from membudget.host.folder import claim_folder, sweep
-from membudget.host.identity import identity_of
+from membudget.host.identity import claim_folder, identity_of, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import default_folder
 

@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
-from membudget.host.folder import SLOT, identity_at, lock, make_locked
-from membudget.host.identity import parse_stem
+from membudget.host.identity import SLOT, identity_at, lock, make_locked, parse_stem
 from membudget.ownership import open_regular, standard_taken
 from membudget.units import MOST_BYTES
 

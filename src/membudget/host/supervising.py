@@ -17,8 +17,7 @@ from membudget.core import RISE
 from membudget.errors import ProbeError
 from membudget.governor.telling import FOREIGN
 from membudget.governor.watch import AT_EASE, BUSY
-from membudget.host.folder import SLOT
-from membudget.host.identity import parent_of, parse_stem
+from membudget.host.identity import SLOT, parent_of, parse_stem
 from membudget.host.slot import is_alive
 from membudget.reclaimers.shared import has_children
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core.native import sleep
 from membudget.errors import MembudgetError
-from membudget.host.folder import TOLD, claim_folder, lock
-from membudget.host.identity import identity_of
+from membudget.host.identity import TOLD, claim_folder, identity_of, lock
 from membudget.ownership import default_folder, open_own
 from membudget.units import LONGEST_NAME, one_line
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from membudget.core import MARK_NAMES, Sample, Severity
 from membudget.core.native import breathing
 from membudget.core.wire import plain
-from membudget.probes.high_water import HighWater
-from membudget.sinks.combine import merged
+from membudget.probes.process import HighWater
 from membudget.sinks.lines import line_of
+from membudget.sinks.log import merged
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

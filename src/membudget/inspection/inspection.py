@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from membudget.governor.loop import Governor
     from membudget.inspection.foresight import Foresight
     from membudget.inspection.leak_watch import Finder, LeakWatch
-    from membudget.inspection.suspects import Suspects
-    from membudget.inspection.tracing import Tracing
+    from membudget.inspection.suspects import Suspects, Tracing
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
@@ -228,8 +227,7 @@ class Inspection:
     def _add_judges(self, governor: Governor, ring: SampleRing) -> None:
         from membudget.inspection.foresight import Foresight  # only for those who judge
         from membudget.inspection.leak_watch import LeakWatch
-        from membudget.inspection.suspects import Suspects, fenced
-        from membudget.inspection.tracing import Tracing
+        from membudget.inspection.suspects import Suspects, Tracing, fenced
 
         settings, imports, clock = governor.settings, governor.imports, governor.clock
         collector = governor.collector

@@ -6,23 +6,21 @@ what lies in one may grow by itself, such as a list that is appended to: nothing
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from membudget.bounded.containers.index import Index
-from membudget.bounded.governed import Governed
-from membudget.bounded.looking import PIECE, pieces_of
+from membudget.cache.cache import PIECE, GovernedTable, pieces_of
 from membudget.heap import raw
-from membudget.heap.attributes import AttributeNames
-from membudget.heap.cursor import Cursor
-from membudget.heap.walk import Several
+from membudget.heap.owner import AttributeNames
+from membudget.heap.walk import Cursor, Several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.registry import Registry
 
-_ROOM = f"{raw.OURS}.bounded"
+_CONTAINERS = f"{raw.OURS}.containers."
 
 
 def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
@@ -36,11 +34,13 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
     for place in holders:
         if (holder := place()) is None:  # Let go of since: this may take minutes.
             continue
-        kind = type(holder)
-        if issubclass(kind, Governed):  # Not by what it says of itself: that may be code.
-            label, pieces = f'cache "{holder.name}"', pieces_of(holder)
-        elif any(raw.module_of(base).startswith(_ROOM) for base in raw.bases_of(kind)):
-            label, pieces = f'{kind.__name__} "{holder.name}"', _of_a_container(holder)
+        kind = type(holder)  # Not by what it says of itself: that may be code.
+        is_container = any(raw.module_of(one).startswith(_CONTAINERS) for one in raw.bases_of(kind))
+        label = f'{kind.__name__ if is_container else "cache"} "{holder.name}"'
+        if issubclass(kind, GovernedTable):
+            pieces = pieces_of(holder)
+        elif is_container:
+            pieces = _of_a_container(holder)
         else:
             continue  # Of the program's own containers it is told where they stand.
         for values in pieces:
@@ -49,26 +49,22 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
 
 def _of_a_container(holder: Any) -> Iterator[list[Any]]:
     for one in _parts(holder):
-        builtin = raw.container_of(type(one))
-        if builtin is type(one):
-            cursor = Cursor(one, builtin)
+        if issubclass(type(one), GovernedTable):
+            for values in pieces_of(one):
+                yield [inner for item in values for inner in _opened(item)]
+        elif type(one) in {list, deque}:
+            cursor = Cursor(one, type(one))
             while (found := cursor.read(PIECE)) is not None:
                 yield [inner for item in found for inner in _opened(item)]
 
 
-def _parts(holder: Any) -> Iterator[Any]:
+def _parts(holder: Any) -> list[Any]:
     """What a container of ours keeps its items in, beside much that holds none."""
     found: list[Any] = []
     for one in raw.referents(holder):
         is_own = type(one) is dict and AttributeNames().own_dict(holder, one)
         found += list(one.values()) if is_own else [one]
-    for one in found:
-        if not raw.module_of(type(one)).startswith(_ROOM):
-            yield one
-            continue
-        for inner in (one, *raw.referents(one)):
-            if type(inner) is Index:
-                yield from inner.tables()
+    return found
 
 
 def _opened(item: Any) -> list[Any]:

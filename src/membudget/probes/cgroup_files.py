@@ -218,8 +218,16 @@ class Group:
         Raises:
             ProbeError: A limit is there and cannot be read.
         """
-        limits = [self._limit_in(name) for name in self._words.limits]
-        return min([limit for limit in limits if limit is not None], default=None)
+        return min(self.limits().values(), default=None)
+
+    def limits(self) -> dict[str, int]:
+        """Its own limits by the files that hold them.
+
+        Raises:
+            ProbeError: A limit is there and cannot be read.
+        """
+        limits = {name: self._limit_in(name) for name in self._words.limits}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def inherited_limit(self) -> int | None:
         """The smallest limit that v1 keeps on this group, those above our sight included.

@@ -16,7 +16,7 @@ from membudget.errors import ProbeError
 from membudget.ownership import Identity, close_own, identity, kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _CHUNK = 8192
 """Bytes asked for at once: the longest of these files, a cgroup's memory.stat, has about 2 KiB."""
@@ -155,3 +155,18 @@ def status_bytes(key: bytes, path: str = "/proc/self/status") -> int:
     """What one line of a process's status tells, such as b"VmHWM"; 0 where none does. 20 µs."""
     text = b"\n" + (read_whole(path) or b"")
     return (figure(text, b"\n" + key + b":\t", b" kB\n") or 0) * 1024
+
+
+def children_of(pid: int | str, proc: str = "/proc") -> Iterator[int]:
+    """The children of all threads of a process; none where the kernel does not list them.
+
+    Raises:
+        OSError: The process has ended.
+    """
+    folder = f"{proc}/{pid}/task"
+    for thread in os.listdir(folder):
+        try:
+            text = read_whole(f"{folder}/{thread}/children")
+        except ProbeError:  # The thread has ended meanwhile.
+            continue
+        yield from map(int, (text or b"").split())

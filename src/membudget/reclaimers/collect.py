@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Event, Reclaimer
 
+
 try:
     import resource
 except ImportError:  # Windows

@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget import forecast as ahead
-from membudget.heap.drawing import svg
 from membudget.leaks.advice import propose
 from membudget.leaks.replay import RECORDED, last_look, thinned
 from membudget.leaks.series import HOUR, Series
+from membudget.report.chain import svg
 from membudget.report.records import Happening, Odd, PartFigure, Report, Use
 
 if TYPE_CHECKING:

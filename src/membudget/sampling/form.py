@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from membudget.core.sample import PartSample, Sample
+from membudget.core.nouns import PartSample, Sample
 from membudget.core.wire import plain, record_from
 from membudget.errors import ConfigError
 

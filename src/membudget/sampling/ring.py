@@ -12,7 +12,7 @@ from marshal import dumps, loads
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core.native import in_one_go
-from membudget.core.sample import PartSample, Sample
+from membudget.core.nouns import PartSample, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

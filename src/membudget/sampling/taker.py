@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from membudget.core import Record
-from membudget.core.sample import PartSample, Sample
+from membudget.core.nouns import PartSample, Sample
 from membudget.sampling import process
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ PREFIX = "MEMBUDGET_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 """Names the settings file."""
 PURE_VARIABLE = PREFIX + "PURE"
-"""Asks for the plain twin of the compiled core; no setting: it is read before there are any."""
+"""Asks for plain Python alone; no setting: it is read before there are any."""
 LAUNCH_PREFIX = PREFIX + "LAUNCH"
 """Variables that start so are the launcher's own messages to the process it starts."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.sizing import measure
-from membudget.sizing.blocks import own_bytes
+from membudget.sizing.readers import own_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,12 +15,13 @@ from types import MethodDescriptorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget import _native
-from membudget.sizing.arrays import ARRAYS
-from membudget.sizing.blocks import allocated, checked
 from membudget.sizing.readers import (
+    ARRAYS,
     SHARED_BY_NAME,
     SHARED_TYPES,
+    allocated,
     bases_of,
+    checked,
     is_holder,
     is_named,
     names_of,
@@ -30,7 +31,7 @@ from membudget.sizing.readers import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from membudget.sizing.arrays import Reader
+    from membudget.sizing.readers import Reader
 
 Kind: TypeAlias = "tuple[int, Callable[[Any], int] | None, MethodDescriptorType | None]"
 """A number known to the compiled sizer; the function to ask; a `__sizeof__` written in C."""

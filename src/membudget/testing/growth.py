@@ -43,13 +43,11 @@ class Size(Record):
 
     Attributes:
         calls: In each round.
-        is_cut: Whether a slow function gets fewer than the usual 200.
-        is_scarce: Whether that is because of what its calls use up, not of their time.
+        cut: Why it gets fewer than the usual 200, in words; or an empty text.
     """
 
     calls: int
-    is_cut: bool
-    is_scarce: bool = False
+    cut: str = ""
 
 
 USUAL = 200
@@ -80,17 +78,19 @@ def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> Size:
         scarce: Tasks, threads, descriptors or children that a call leaves behind.
     """
     if asked.calls is not None:
-        return Size(calls=asked.calls, is_cut=False)
-    if scarce > 0:
-        possible = _SCARCE / (asked.rounds * scarce)
-        by_time = size_of_rounds(asked, cost)
-        if possible < by_time.calls:
-            return Size(calls=max(_FEWEST, int(possible)), is_cut=True, is_scarce=True)
-    share = asked.seconds * 0.7 / asked.rounds
-    possible = share / cost if cost > 0 else _MOST
+        return Size(calls=asked.calls)
+    possible = asked.seconds * 0.7 / asked.rounds / max(cost, 1e-9)
+    calls = int(max(USUAL, min(_MOST, possible, _QUICK / max(cost, 1e-9))))
+    cut = ""
     if possible < USUAL:
-        return Size(calls=max(_FEWEST, int(possible)), is_cut=True)
-    return Size(calls=int(max(USUAL, min(_MOST, possible, _QUICK / max(cost, 1e-9)))), is_cut=False)
+        calls = int(possible)
+        cut = (
+            f"one takes {cost * 1000:.3g} ms and the rounds may take {asked.seconds:g} s: "
+            "give seconds= or calls= for more"
+        )
+    if scarce > 0 and (most := int(_SCARCE / (asked.rounds * scarce))) < calls:
+        calls, cut = most, "each leaves something scarce behind"
+    return Size(calls=max(_FEWEST, calls), cut=cut)
 
 
 def longer(asked: Asked, size: Size, cost: float, blocks: float, malloc: float) -> int:
@@ -106,7 +106,7 @@ def longer(asked: Asked, size: Size, cost: float, blocks: float, malloc: float) 
         blocks: Live blocks a call leaves.
         malloc: Bytes a call leaves in malloc.
     """
-    if asked.calls is not None or size.is_cut:
+    if asked.calls is not None or size.cut:
         return size.calls
     rounds = 2 * asked.rounds
     by_time = asked.seconds / max(rounds * cost, 1e-9)

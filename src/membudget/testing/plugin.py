@@ -65,21 +65,21 @@ def leak_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
     found. A coroutine function is run by `asyncio.run`, and within a coroutine test on its loop:
     `await leak_check(...)`.
     """
-    from membudget.testing.marked import checker
+    from membudget.testing.markers import checker
 
     return checker(request.node)
 
 
 def _run_marked(item: Any, size: pytest.Mark | None, leak: pytest.Mark | None) -> None:
     """Run the test with its checks, then leave the item as it was, for it may run again."""
-    from membudget.testing import marked
+    from membudget.testing import markers
 
     del item.__dict__["runtest"]
     run = item.runtest
     if leak is not None:
-        run = partial(marked.run_in_rounds, item, leak, run)
+        run = partial(markers.run_in_rounds, item, leak, run)
     if size is not None:
-        run = partial(marked.run_within, item, size, run)
+        run = partial(markers.run_within, item, size, run)
     run()
 
 

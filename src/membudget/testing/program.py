@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,6 @@ _SAMPLES, _FEWEST = 20, 3
 _QUICKEST, _SLOWEST = 0.02, 1.0
 _GRACE = 10.0
 """Seconds a program has to end when asked to."""
-
-_MOST = 100_000
 
 
 class ProgramResult(Record):
@@ -98,7 +96,7 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
         import psutil
 
         watched = psutil.Process(process.pid)
-        while process.poll() is None and not is_over and len(times) < _MOST:
+        while process.poll() is None and not is_over:
             at = time.monotonic() - began
             if use := _use_of(watched):
                 times.append(at)
@@ -109,11 +107,26 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
         code = None if is_over and process.poll() is None else process.returncode
     finally:
         _end(process)
-    samples, peak = len(times), max(uses, default=0)
-    if code is not None:
-        times, uses = _before_its_end(times, uses)
-    judged = _judged(times, uses, rounds, code)
-    return judged.replace(took=took, samples=samples, peak=peak)
+    judged = len(times)
+    if code is not None:  # It lets go of all at its end.
+        last = times[-1] * (1 - ENDING) if times else 0.0
+        judged = min(bisect_right(times, last), max(0, judged - 2))
+    found = floors_of(times[:judged], uses[:judged], rounds)
+    deltas = [after - before for before, after in pairwise(found)]
+    growth, lasts = sum(deltas), pace(deltas) if deltas else 0.0
+    is_leak = grew_in_every(deltas) and lasts >= LASTING and growth >= LEAST
+    hours = times[judged - 1] * (1 - WARMUP) * (rounds - 1) / rounds / 3600 if judged else 0.0
+    return ProgramResult(
+        verdict="too short to tell" if not found else "leak" if is_leak else "no leak",
+        took=took,
+        samples=len(times),
+        floors=found,
+        growth=growth,
+        rate=growth / hours if hours else 0.0,
+        pace=lasts,
+        peak=max(uses, default=0),
+        code=code,
+    )
 
 
 def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple[int, ...]:
@@ -134,33 +147,6 @@ def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple
         return ()
     _, minima = floors(times, uses, begin, end, rounds)
     return tuple(int(one) for one in minima)
-
-
-def _before_its_end(times: array[float], uses: array[int]) -> tuple[array[float], array[int]]:
-    last = times[-1] * (1 - ENDING) if times else 0.0
-    count = min(sum(at <= last for at in times), max(0, len(times) - 2))
-    return times[:count], uses[:count]
-
-
-def _judged(
-    times: Sequence[float], uses: Sequence[int], rounds: int, code: int | None
-) -> ProgramResult:
-    found = floors_of(times, uses, rounds)
-    deltas = [after - before for before, after in pairwise(found)]
-    growth, took = sum(deltas), times[-1] if times else 0.0
-    is_leak = grew_in_every(deltas) and pace(deltas) >= LASTING and growth >= LEAST
-    hours = took * (1 - WARMUP) * (rounds - 1) / rounds / 3600
-    return ProgramResult(
-        verdict="too short to tell" if not found else "leak" if is_leak else "no leak",
-        took=took,
-        samples=len(times),
-        floors=found,
-        growth=growth,
-        rate=growth / hours if hours else 0.0,
-        pace=pace(deltas) if deltas else 0.0,
-        peak=max(uses, default=0),
-        code=code,
-    )
 
 
 def _use_of(process: psutil.Process) -> int:

@@ -1,8 +1,21 @@
-"""What a leak check found: records without logic."""
+"""What a leak check found, and the same in words, for a developer who did not expect it."""
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING, Any
+
 from membudget.core import Record
+from membudget.core.wire import plain
+from membudget.testing.growth import pace
+from membudget.units import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROUNDS = 6
+_WHOLE = 100
+_QUICK = 0.001
 
 
 class Line(Record):
@@ -110,16 +123,109 @@ class LeakResult(Record):
     @property
     def blocks_per_call(self) -> float:
         """Live blocks each call left, by the last series."""
-        return _each(self.series, [sum(one.blocks) for one in self.series])
+        return self._each(self.series[-1].blocks)
 
     @property
     def malloc_per_call(self) -> float:
         """Bytes each call left in malloc, by the last series."""
-        return _each(self.series, [sum(one.malloc or ()) for one in self.series])
+        return self._each(self.series[-1].malloc or ())
+
+    def _each(self, deltas: tuple[int, ...]) -> float:
+        return sum(deltas) / (self.series[-1].calls * max(1, len(deltas)))
 
 
-def _each(series: tuple[Series, ...], sums: list[int]) -> float:
-    if not series or not series[-1].blocks:
-        return 0.0
-    last = series[-1]
-    return sums[-1] / (last.calls * len(last.blocks))
+def explain(result: LeakResult) -> str:
+    """What was found, the verdict first. A line for each thing to look at."""
+    return "\n".join([_verdict(result), *_details(result)])
+
+
+def _verdict(result: LeakResult) -> str:
+    calls = f"{result.calls:,} calls in {sum(len(one.blocks) for one in result.series)} rounds"
+    if not result.is_leak:
+        return f"{result.name}: no leak in {calls}"
+    parts = [_memory(result)] if result.memory else []
+    parts += [f"{left.count} {left.kind}" for left in result.left]
+    after = f"{calls} after {result.warmup:,} of warm-up"
+    return f"{result.name} leaks {' and '.join(parts)} ({after})"
+
+
+def _memory(result: LeakResult) -> str:
+    parts = []
+    if traced := sum(line.bytes for line in result.lines):
+        parts.append(f"about {_size(traced + (result.untraced or 0))} a call")
+    if "blocks" in result.memory:
+        parts.append(f"{_count(result.blocks_per_call)} live objects a call")
+    elif "malloc" in result.memory:
+        parts.append(f"{_size(result.malloc_per_call)} of malloc a call")
+    return ", ".join(parts)
+
+
+def _size(size: float) -> str:
+    return human_bytes(size) if size >= _WHOLE else f"{size:.2g} B"
+
+
+def _count(count: float) -> str:
+    """Three digits, and never a power of ten: "0.25", "2.5", "1,200"."""
+    return f"{count:,.0f}" if abs(count) >= _WHOLE else f"{count:.3g}"
+
+
+def _details(result: LeakResult) -> Iterator[str]:
+    lines = [_line(line) for line in result.lines]
+    yield from _titled("allocated at", [one for pair in lines for one in pair])
+    if result.memory and result.untraced is not None:
+        told = f"{_size(result.untraced)} a call by C code, not through Python's allocators"
+        yield from _titled("untraced", [told])
+    yield from _titled("grew", [_container(one) for one in result.containers])
+    yield from _titled("types", [f"{one.name}  +{_count(one.each)} a call" for one in result.types])
+    for left in result.left:
+        yield from _titled(left.kind, list(left.names))
+    if result.memory:
+        yield from _titled("rounds", [_series(one, result.memory) for one in result.series])
+    yield from _titled("note", list(result.notes))
+
+
+def _line(line: Line) -> tuple[str, ...]:
+    where = f"{_path(line.file)}:{line.line}"
+    each = f"{where}  {_size(line.bytes)} a call, {_count(line.blocks)} objects"
+    return (each, f"    {line.source}") if line.source else (each,)
+
+
+def _container(one: Grown) -> str:
+    newest = f"; the newest: {one.newest}" if one.newest else ""
+    return f"{one.name} ({one.kind})  +{_count(one.each)} items a call, now {one.now:,}{newest}"
+
+
+def _series(series: Series, memory: tuple[str, ...]) -> str:
+    told = []
+    for kind in memory:
+        deltas = getattr(series, kind) or ()
+        shown = " ".join(f"{delta:+,}" for delta in deltas[:_ROUNDS])
+        more = " …" if len(deltas) > _ROUNDS else ""
+        unit = "objects" if kind == "blocks" else "B of malloc"
+        told.append(f"{shown}{more} {unit}, last third at {pace(deltas):.2f} of the first")
+    return f"{len(series.blocks)} of {series.calls:,} calls: {'; '.join(told)}"
+
+
+def _titled(title: str, lines: list[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"  {title if not number else '':<18}{line}"
+
+
+def _path(file: str) -> str:
+    """Relative where it lies below the working directory."""
+    here = os.path.join(os.getcwd(), "")
+    return file.removeprefix(here)
+
+
+def cost_in_words(result: LeakResult) -> str:
+    """How long it took, and a call of it."""
+    cost = result.cost
+    each = human_seconds(cost) if cost >= _QUICK else f"{_count(cost * 1e6)} µs"
+    return f"{human_seconds(result.took)}, {each} a call"
+
+
+def as_json_value(result: LeakResult) -> dict[str, Any]:
+    """The result as plain values, for `json`."""
+    told: dict[str, Any] = plain(result)
+    each = {"blocks_per_call": result.blocks_per_call, "malloc_per_call": result.malloc_per_call}
+    return told | each

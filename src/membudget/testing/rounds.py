@@ -1,22 +1,45 @@
 """The leak check: a function called in rounds, and what each round leaves behind.
 
-What is done when: `course`; the rule and its figures: `growth`.
+Warm-up, rounds, more rounds where all grew, and only then tracing. The rule and its figures:
+`growth`.
 """
 
 from __future__ import annotations
 
+import gc
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ConfigError
-from membudget.testing.course import course
-from membudget.testing.growth import ROUNDS, SECONDS, Asked
-from membudget.testing.leftovers import has_loop
+from membudget.reclaimers.shared import INTERPRETERS
+from membudget.testing.growth import (
+    ROUNDS,
+    SECONDS,
+    Asked,
+    grew_in_every,
+    is_lasting,
+    least_growth,
+    longer,
+    size_of_rounds,
+)
+from membudget.testing.leftovers import PATIENCE, Leftovers, RoundMeter, has_loop
+from membudget.testing.result import LeakResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from membudget.testing.result import LeakResult
+    from membudget.testing.result import Series
+
+_FIRST_LOOKS = 3
+"""Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
+
+_WARMUP = 100
+_OPEN = 16
+"""Tasks, threads, descriptors or children left behind at which a warm-up stops."""
+
+_WARMUP_SHARE = 0.2
+"""Of the time, the most that a warm-up of the usual length may take."""
 
 
 def check_leaks(
@@ -53,13 +76,19 @@ def check_leaks(
     """
     asked = _asked(rounds, warmup, calls, seconds)
     call = partial(function, *args) if args else function
-    name = name or name_of(function)
-    if not is_coroutine_function(function):
-        _check_kind(function)
-        return _run(course(asked, name, between), call)
-    import asyncio  # only a program with coroutines needs it
+    run = _run(_course(asked, name or name_of(function), between, call), call)
+    if is_coroutine_function(function):
+        import asyncio  # only a program with coroutines needs it
 
-    return asyncio.run(_run_async(course(asked, name, between), call))
+        return asyncio.run(run)
+    try:
+        _check_kind(function)
+        run.send(None)
+    except StopIteration as end:  # It awaits nothing, so this is its end.
+        result: LeakResult = end.value
+    finally:
+        run.close()
+    return result
 
 
 async def check_leaks_async(
@@ -75,7 +104,7 @@ async def check_leaks_async(
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
     asked = _asked(rounds, warmup, calls, seconds)
     call = partial(function, *args) if args else function
-    return await _run_async(course(asked, name or name_of(function), between), call)
+    return await _run(_course(asked, name or name_of(function), between, call), call)
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -99,12 +128,13 @@ def name_of(function: object) -> str:
 def _asked(rounds: int, warmup: int | None, calls: int | None, seconds: float) -> Asked:
     if rounds < 2:  # noqa: PLR2004  # one round cannot show that growth goes on
         raise ConfigError(f"rounds {rounds} is too few to see growth go on: give 2 or more")
-    if calls is not None and calls < 1:
-        raise ConfigError(f"calls {calls} is not above zero: give 200, or leave it out")
-    if warmup is not None and warmup < 0:
-        raise ConfigError(f"warmup {warmup} is below zero: give 100, or leave it out")
-    if seconds <= 0:
-        raise ConfigError(f"seconds {seconds} is not above zero: give 10, or leave it out")
+    for name, given, is_wrong, usual in (
+        ("calls", calls, calls is not None and calls < 1, 200),
+        ("warmup", warmup, warmup is not None and warmup < 0, 100),
+        ("seconds", seconds, seconds <= 0, 10),
+    ):
+        if is_wrong:
+            raise ConfigError(f"{name} {given} is too little: give {usual}, or leave it out")
     return Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
 
 
@@ -118,34 +148,23 @@ def _check_kind(function: object) -> None:
         )
 
 
-def _run(plan: Generator[int, None, LeakResult], call: Callable[[], object]) -> LeakResult:
-    number = 0
+async def _run(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) -> LeakResult:
+    number, is_async = 0, is_coroutine_function(call)
     try:
         while True:
-            due = next(plan)
+            try:
+                due = next(plan)
+            except StopIteration as end:
+                result: LeakResult = end.value
+                return result
             for _ in range(due):
                 number += 1
-                call()
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    except Exception as error:
-        error.add_note(f"in call {number} of a leak check")
-        raise
-    finally:
-        plan.close()
-
-
-async def _run_async(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) -> LeakResult:
-    number = 0
-    try:
-        while True:
-            due = next(plan)
-            for _ in range(due):
-                number += 1
-                await call()
-            await _settle()
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+                if is_async:
+                    await call()
+                else:
+                    call()
+            if is_async:
+                await _settle()
     except Exception as error:
         error.add_note(f"in call {number} of a leak check")
         raise
@@ -160,3 +179,121 @@ async def _settle() -> None:
 
         for _ in range(3):
             await asyncio.sleep(0)
+
+
+def _course(
+    asked: Asked, name: str, between: Callable[[], object] | None, call: Callable[[], object]
+) -> Generator[int, None, LeakResult]:
+    """A check from its first call to its result; yields how many calls to make."""
+    began = time.monotonic()
+    yield 1  # The first call imports and compiles; it tells nothing of the others' cost.
+    if between is not None:
+        between()
+    left = Leftovers()
+    warmup, cost = yield from _warm(asked, left)
+    size = size_of_rounds(asked, cost, left.each(warmup - 1))
+    if asked.warmup is None and not size.cut and size.calls // 2 > warmup:
+        yield size.calls // 2 - warmup
+        warmup = size.calls // 2
+    series: list[Series] = []
+    left = Leftovers()  # What the warm-up opened is there to stay.
+    with _Frozen():
+        timed = time.monotonic()
+        first = yield from _rounds(size.calls, asked.rounds, between, left)
+        series.append(first)
+        cost = (time.monotonic() - timed) / (first.calls * len(first.blocks))
+        memory = _suspects(first, grew_in_every)
+        if memory:
+            each = first.calls * len(first.blocks)
+            blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
+            calls = longer(asked, size, cost, blocks, malloc)
+            second = yield from _rounds(calls, 2 * asked.rounds, between, left, memory)
+            series.append(second)
+            memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
+    # On a loop, waiting here would keep from ending what is about to.
+    others = left.found(0.0 if has_loop() else PATIENCE)
+    found: dict[str, Any] = {}
+    if memory:
+        from membudget.testing.trace import trace  # most checks find nothing
+
+        found = yield from trace(call, size.calls, between)
+    return LeakResult(
+        name=name,
+        is_leak=bool(memory or others),
+        memory=memory,
+        warmup=warmup,
+        cost=cost,
+        took=time.monotonic() - began,
+        series=tuple(series),
+        left=others,
+        notes=(f"only {size.calls} calls a round, since {size.cut}",) if size.cut else (),
+        **found,
+    )
+
+
+def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, float]]:
+    """Run the warm-up in growing parts; its calls, and seconds a call in the last part."""
+    most = _WARMUP if asked.warmup is None else asked.warmup
+    limit = float("inf") if asked.warmup is not None else asked.seconds * _WARMUP_SHARE
+    done, part, cost, spent = 1, 1, 0.0, 0.0
+    while done < most and spent + part * cost < limit:
+        if asked.warmup is None and left.more() > _OPEN:
+            break  # Each call leaves one; there are only so many descriptors.
+        part = min(part, most - done)
+        began = time.monotonic()
+        yield part
+        took = time.monotonic() - began
+        done, spent, cost = done + part, spent + took, took / part
+        part *= 2
+    if done == 1:
+        began = time.monotonic()
+        yield 1
+        done, cost = 2, time.monotonic() - began
+    return done, cost
+
+
+def _rounds(
+    calls: int,
+    rounds: int,
+    between: Callable[[], object] | None,
+    left: Leftovers,
+    suspects: tuple[str, ...] = ("blocks", "malloc"),
+) -> Generator[int, None, Series]:
+    """One series; it ends where no suspect can grow in every round any more."""
+    if between is not None:
+        between()
+    meter = RoundMeter(calls, rounds)
+    meter.look()
+    for done in range(1, rounds + 1):
+        yield calls
+        if between is not None:
+            between()
+        meter.look()
+        left.look()
+        is_open = any(one in suspects for one in _suspects(meter.series(), grew_in_every))
+        if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
+            break
+    return meter.series()
+
+
+def _suspects(series: Series, rule: Callable[[tuple[int, ...], int], bool]) -> tuple[str, ...]:
+    least = least_growth(series.calls)
+    return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or (), least))
+
+
+class _Frozen:
+    """Full collections that look only at what is made from here on; 0.3 s a million objects else.
+
+    Where the program has frozen objects of its own, they could not be told apart afterwards: then
+    nothing is frozen.
+    """
+
+    def __enter__(self) -> None:
+        gc.collect()
+        self._is_ours = gc.get_freeze_count() < INTERPRETERS
+        if self._is_ours:
+            gc.freeze()
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_ours:
+            gc.unfreeze()

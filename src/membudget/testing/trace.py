@@ -1,6 +1,9 @@
-"""Where leaked memory comes from: a few rounds with tracemalloc, and what grew meanwhile.
+"""Where leaked memory comes from: some rounds with tracemalloc, and a census before and after.
 
-tracemalloc makes calls 4 to 7 times slower with one frame, so it runs only once a leak is sure.
+tracemalloc makes calls 4 to 7 times slower with one frame, and a census takes a second a million
+objects: so both come only once a leak is sure. Types are counted by a list of all objects, in which
+is also what C code leaks and no walk reaches; it holds the GIL for 48 ms a million objects, which
+is right in a test that has failed.
 """
 
 from __future__ import annotations
@@ -8,16 +11,23 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import traced
-from membudget.probes.allocator import mallinfo
-from membudget.testing.grown import Inventory
-from membudget.testing.result import Line
+from membudget.heap.census import CACHE, NOT_CONTAINERS
+from membudget.heap.raw import type_name
+from membudget.heap.taker import CensusTaker
+from membudget.heap.window import begin_tracing, end_tracing, sums_by_line
+from membudget.testing.leftovers import malloc_in_use
+from membudget.testing.result import Grown, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from membudget.heap.census import Census
+    from membudget.heap.window import Sums
 
 _ROUNDS = 3
 _CALLS = 500
@@ -25,75 +35,115 @@ _SHOWN = 5
 _MINOR = 0.05
 _LIBRARY = os.path.dirname(os.__file__)
 
-_Marks = dict[tuple[str, int], tuple[int, int]]
+_OFTEN = 0.005
+"""Growth a call from which it is shown: one in two hundred."""
 
-_OWN = os.path.dirname(__file__)
+_SHARE = 0.2
+"""Of the growth of what grew most, from which others are shown."""
+
+_PATIENCE = 10.0
+"""Seconds that a census may take; without one no containers are named."""
+
+_PLAIN = frozenset({"dict", "list", "tuple", "set", "cell", "function"})
+"""Types that say little: named after those of the program."""
+
+_FROM_US = ("membudget.testing.", "tracemalloc")
 
 
-def trace(calls: int, between: Callable[[], object] | None) -> Generator[int, None, dict[str, Any]]:
+def trace(
+    function: Callable[[], object], calls: int, between: Callable[[], object] | None
+) -> Generator[int, None, dict[str, Any]]:
     """Trace some rounds; `lines`, `untraced`, `types` and `containers` of a result.
 
     Tracing that is already on is used as it is, and stays on.
 
     Args:
+        function: What is called.
         calls: In a round, at most.
         between: Called after each round.
     """
     calls = min(calls, _CALLS)
-    begun = traced.begin()
+    types, before = _types(), _census(function)
+    begun, marks, in_use = begin_tracing(), list[Any](), list[int]()
     try:
-        marks: list[_Marks] = []
-        for number in range(_ROUNDS + 1):
+        for _ in range(_ROUNDS + 1):  # The first only brings things into place.
             yield calls
             if between is not None:
                 between()
             gc.collect()
-            marks.append(_marks())
-            if not number:  # The first round only brings things into place.
-                before, began = Inventory(), _malloc()
-        malloc = _malloc() - began
+            marks.append(sums_by_line())
+            in_use.append(malloc_in_use() or 0)
     finally:
-        traced.end(begun)
+        end_tracing(begun)
     lines = _lasting(marks, calls)
-    types, containers = before.grown(calls * _ROUNDS)
+    due = calls * (_ROUNDS + 1)
+    more = list(_more("type", types, _types(), due))
+    containers = list(_grown(before, _census(function, before), due))
+    # Looking brings a few objects as well; beside a leak they are not worth a line.
+    least = _SHARE * max((one.each for one in [*more, *containers]), default=0.0)
+    more.sort(key=lambda one: (one.name in _PLAIN, -one.each))
+    containers.sort(key=lambda one: -one.each)
     return {
         "lines": lines[:_SHOWN],
-        "untraced": _untraced(malloc / (calls * _ROUNDS), lines),
-        "types": types,
-        "containers": containers,
+        "untraced": _untraced((in_use[-1] - in_use[0]) / (calls * _ROUNDS), lines),
+        "types": tuple(one for one in more if one.each >= least)[:_SHOWN],
+        "containers": tuple(one for one in containers if one.each >= least)[:_SHOWN],
     }
 
 
-def _marks() -> _Marks:
-    """Bytes and blocks by line."""
-    import tracemalloc
-
-    found: _Marks = {}
-    for one in tracemalloc.take_snapshot().statistics("lineno"):
-        frame = one.traceback[0]
-        if not frame.filename.startswith(_OWN) and frame.filename != tracemalloc.__file__:
-            found[frame.filename, frame.lineno] = one.size, one.count
+def _types() -> Mapping[str, int]:
+    found: dict[str, int] = {}
+    for kind, count in Counter(map(type, gc.get_objects())).items():
+        name = type_name(kind)
+        if not name.startswith(_FROM_US):
+            found[name] = found.get(name, 0) + count
     return found
 
 
-def _lasting(marks: list[_Marks], calls: int) -> tuple[Line, ...]:
+def _census(function: Callable[[], object], before: Census | None = None) -> Census | None:
+    taker = CensusTaker(before, extra=[("the function", function)], redact=str)
+    until = time.monotonic() + _PATIENCE
+    while (census := taker.step(until)) is None and time.monotonic() < until:
+        pass
+    return census
+
+
+def _grown(before: Census | None, after: Census | None, calls: int) -> Iterator[Grown]:
+    if before is None or after is None:
+        return
+    for kind, counts in after.counts.items():
+        if kind == CACHE or kind not in NOT_CONTAINERS:
+            for one in _more(kind, before.counts.get(kind, {}), counts, calls):
+                yield one.replace(newest=after.detail(kind, one.name).newest)
+
+
+def _more(
+    kind: str, before: Mapping[str, int], after: Mapping[str, int], calls: int
+) -> Iterator[Grown]:
+    least = max(2, calls * _OFTEN)
+    for name, now in after.items():
+        more = now - before.get(name, 0)
+        if more >= least:
+            yield Grown(name=name, kind=kind, each=more / calls, now=now)
+
+
+def _lasting(marks: list[Sums], calls: int) -> tuple[Line, ...]:
     """The lines that had more after each round, the most bytes first."""
     import linecache
 
     lines = []
-    for (file, line), (size, count) in marks[-1].items():
-        sizes = [one.get((file, line), (0, 0))[0] for one in marks]
-        if any(after <= before for before, after in pairwise(sizes)):
+    for place, (size, count) in marks[-1].items():
+        each = [one.get(place, (0, 0)) for one in marks]
+        if any(after[0] <= before[0] for before, after in pairwise(each)):
             continue
-        _, first = marks[0].get((file, line), (0, 0))
         due = calls * (len(marks) - 1)
         lines.append(
             Line(
-                file=file,
-                line=line,
-                bytes=(size - sizes[0]) / due,
-                blocks=(count - first) / due,
-                source=linecache.getline(file, line).strip(),
+                file=place[0],
+                line=place[1],
+                bytes=(size - each[0][0]) / due,
+                blocks=(count - each[0][1]) / due,
+                source=linecache.getline(*place).strip(),
             )
         )
     most = sum(one.bytes for one in lines)
@@ -105,17 +155,10 @@ def _is_minor(line: Line, most: float) -> bool:
     return line.bytes < most * _MINOR or line.file.startswith((_LIBRARY, sys.prefix, "<"))
 
 
-def _malloc() -> int:
-    info = mallinfo()
-    return info.in_use if info is not None else 0
-
-
 def _untraced(malloc: float, lines: tuple[Line, ...]) -> float | None:
     """Bytes a call left in malloc where no line explains them; tracing's own table is in malloc.
 
     Each traced block costs about 64 bytes of table, so only what no line could bring is told.
     """
-    if sys.platform == "win32" or malloc <= 0:
-        return None
     explained = sum(one.bytes + 2 * 64 * one.blocks for one in lines)
-    return malloc - explained if malloc > 2 * explained else None
+    return malloc - explained if malloc > max(0.0, 2 * explained) else None

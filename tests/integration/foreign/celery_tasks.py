@@ -18,7 +18,7 @@ from typing import Any
 
 from celery import Celery  # type: ignore[import-untyped]  # it ships no types
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _POLL = 0.005
 
 _folder = os.environ["QUEUE"]

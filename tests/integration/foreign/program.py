@@ -22,7 +22,7 @@ FOREIGN = Path(__file__).parent
 # Isolated, so that what stands on PYTHONPATH is loaded by the program alone.
 RUN = (sys.executable, "-I", "-m", "membudget", "run", "--limit", "400MiB", "--quiet", "--")
 WAYS: dict[str, tuple[str, ...]] = {"without": (), "with": RUN}
-PATIENCE = 30.0
+PATIENCE = 100.0
 POLL = 0.01
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.bounded.cache import Cache
-from membudget.budget.wake_ups import GiveWay
+from membudget.budget.sources import GiveWay
+from membudget.cache.cache import Cache
 from membudget.core import Marks, Reclaimed
 from membudget.governor.loop import Governor
 from membudget.registry import Registry

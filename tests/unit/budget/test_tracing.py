@@ -9,7 +9,7 @@ import pytest
 
 from fakes import FakeClock
 from membudget.heap import window
-from membudget.inspection.tracing import Tracing
+from membudget.inspection.suspects import Tracing
 from membudget.leaks.records import Confidence
 from membudget.profiling import profile_memory
 

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from membudget.cli.checkup.finding import Grade
-from membudget.cli.checkup.groups import check_group, check_order
-from membudget.cli.checkup.interpreter import check_container
-from membudget.cli.checkup.limits import check_limits, room
-from membudget.cli.checkup.surroundings import Surroundings
+from membudget.cli.checkup.limits import (
+    check_container,
+    check_group,
+    check_limits,
+    check_order,
+    room,
+)
+from membudget.cli.checkup.surroundings import Grade, Surroundings
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings.resolve import resolve
 from membudget.units import MIB
 
 if TYPE_CHECKING:
-    from membudget.cli.checkup.finding import Finding
+    from collections.abc import Iterator
+
+    from membudget.cli.checkup.surroundings import Finding
 
 LAYOUTS = Path(__file__).parents[2] / "fixtures" / "cgroups"
-RLIMITS = """\
-Limit                     Soft Limit           Hard Limit           Units     
-Max cpu time              unlimited            unlimited            seconds   
-Max data size             {data:<20} unlimited            bytes     
-Max resident set          {rss:<20} unlimited            bytes     
-Max processes             96365                96365                processes 
-Max address space         {space:<20} unlimited            bytes     
-"""  # noqa: W291  # as the kernel writes it
+
+
+@pytest.fixture
+def process() -> Iterator[int]:
+    """A process to set limits on."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as sleeper:
+        yield sleeper.pid
+        sleeper.kill()
 
 
 def around(root: Path, **environ: str) -> Surroundings:
@@ -45,6 +52,12 @@ def around(root: Path, **environ: str) -> Surroundings:
 def recorded(layout: str, to: Path) -> Path:
     """A recorded tree that a test may change."""
     return Path(shutil.copytree(LAYOUTS / layout, to / layout))
+
+
+def of_process(root: Path, pid: int, **environ: str) -> Surroundings:
+    """The surroundings of a process that is in the group of a recorded tree."""
+    put(root, f"proc/{pid}/cgroup", (root / "proc/self/cgroup").read_text())
+    return around(root, **environ).replace(pid=pid)
 
 
 def put(root: Path, path: str, text: str) -> None:
@@ -81,11 +94,10 @@ def test_the_smallest_limit_of_the_whole_tree_rules(layout: str, ruling: str) ->
     assert rules.grade is Grade.OK
 
 
-def test_every_group_without_a_limit_is_named_as_well(tmp_path: Path) -> None:
+def test_every_group_without_a_limit_is_named_as_well(tmp_path: Path, process: int) -> None:
     """Whoever looks for a limit sees which places were looked at."""
-    root = recorded("v1", tmp_path)
-    put(root, "proc/self/limits", RLIMITS.format(data="unlimited", rss="unlimited", space=1 << 30))
-    findings = list(check_limits(around(root)))
+    resource.prlimit(process, resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))
+    findings = list(check_limits(of_process(recorded("v1", tmp_path), process)))
     assert of(findings, "without a limit").found == "without a limit: cgroup v1 /, RLIMIT_DATA"
     assert of(findings, "RLIMIT_AS").found == "1.00 GiB by RLIMIT_AS"
 
@@ -124,12 +136,12 @@ def test_a_configured_limit_above_the_machines_memory_never_rules(tmp_path: Path
     assert "400 MiB" in of(told, " rules: ").found
 
 
-def test_a_configured_limit_that_leaves_little_room_is_noted(tmp_path: Path) -> None:
+def test_a_configured_limit_that_leaves_little_room_is_noted(tmp_path: Path, process: int) -> None:
     """Children, page tables and sockets count in the group and not in the process."""
     root = recorded("v1", tmp_path)
-    put(root, "proc/7/cgroup", (root / "proc/self/cgroup").read_text())
-    put(root, "proc/7/status", f"Name:\tx\nRssAnon:\t{106 << 10} kB\nRssShmem:\t0 kB\n")
-    findings = list(check_limits(around(root, MEMBUDGET_LIMIT="390MiB").replace(pid=7)))
+    pages = (106 << 20) // resource.getpagesize()
+    put(root, f"proc/{process}/statm", f"{2 * pages} {pages} 0 0 0 {pages} 0\n")
+    findings = list(check_limits(of_process(root, process, MEMBUDGET_LIMIT="390MiB")))
     tight = of(findings, "the configured")
     assert tight.grade is Grade.NOTE
     assert "leaves 10.0 MiB of the cgroup" in tight.found
@@ -150,26 +162,26 @@ def test_a_group_that_is_nearly_full_is_told_by_how_full(
     assert ("the kernel kills there" in finding.found) == (grade is not Grade.OK)
 
 
-def test_rlimit_rss_is_told_to_be_ignored(tmp_path: Path) -> None:
+def test_rlimit_rss_is_told_to_be_ignored(tmp_path: Path, process: int) -> None:
     """People set it and believe in it."""
-    root = recorded("v1", tmp_path)
-    text = RLIMITS.format(data="unlimited", rss=300 * MIB, space="unlimited")
-    put(root, "proc/self/limits", text)
-    finding = of(list(check_limits(around(root))), "RLIMIT_RSS")
+    resource.prlimit(process, resource.RLIMIT_RSS, (300 * MIB, resource.RLIM_INFINITY))
+    finding = of(list(check_limits(of_process(recorded("v1", tmp_path), process))), "RLIMIT_RSS")
     assert finding.grade is Grade.NOTE
     assert "ignored" in finding.found
 
 
 @pytest.mark.parametrize("noted", ["none", str(1 << 30)])
-def test_the_brakes_own_limit_is_none_of_the_process(noted: str, tmp_path: Path) -> None:
+def test_the_brakes_own_limit_is_none_of_the_process(
+    noted: str, tmp_path: Path, process: int
+) -> None:
     """It stands just above what is mapped, and would look like a shortage."""
-    root = recorded("v1", tmp_path)
-    text = RLIMITS.format(data=100 * MIB, rss="unlimited", space="unlimited")
-    put(root, "proc/self/limits", text)
-    braked = around(root, MEMBUDGET_BRAKE="true", MEMBUDGET_LAUNCH_DATA_LIMIT=noted)
+    resource.prlimit(process, resource.RLIMIT_DATA, (100 * MIB, resource.RLIM_INFINITY))
+    plain = of_process(recorded("v1", tmp_path), process)
+    environ = {"MEMBUDGET_BRAKE": "true", "MEMBUDGET_LAUNCH_DATA_LIMIT": noted}
+    braked = plain.replace(environ=environ, settings=resolve({}, environ))
     told = [one.found for one in check_limits(braked) if " by RLIMIT_DATA" in one.found]
     assert told == ([] if noted == "none" else ["1.00 GiB by RLIMIT_DATA"])
-    assert of(list(check_limits(around(root))), "by RLIMIT_DATA").found.startswith("100 MiB")
+    assert of(list(check_limits(plain)), "by RLIMIT_DATA").found.startswith("100 MiB")
 
 
 def test_room_is_what_the_tightest_group_has_left() -> None:
@@ -270,16 +282,3 @@ def test_a_container_by_docker_is_seen_by_its_mark(tmp_path: Path) -> None:
     (finding,) = check_container(around(root))
     assert finding.grade is Grade.NOTE
     assert "--memory" in finding.advice
-
-
-def test_the_kernels_own_table_of_limits_is_read() -> None:
-    """Every column, as this kernel writes it."""
-    if not os.path.exists("/proc/self/limits"):
-        pytest.skip("this system has no /proc")
-    import resource
-
-    limits = around(Path("/")).replace(root="").resource_limits()
-    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    expected = tuple(None if one == resource.RLIM_INFINITY else one for one in (soft, hard))
-    assert limits["Max stack size"] == expected
-    assert "Max cpu time" not in limits

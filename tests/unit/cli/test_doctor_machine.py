@@ -7,33 +7,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from membudget.cli.checkup.configured import check_settings
-from membudget.cli.checkup.finding import (
+from membudget.cli.checkup.family import check_folder
+from membudget.cli.checkup.limits import check_settings
+from membudget.cli.checkup.machine import (
+    check_glibc,
+    check_huge_pages,
+    check_preloads,
+    check_promises,
+    check_stalls,
+    check_swap,
+    check_variables,
+)
+from membudget.cli.checkup.reach import judge_start
+from membudget.cli.checkup.surroundings import (
     Finding,
     Grade,
+    Surroundings,
     danger,
-    exit_code,
-    in_words,
     note,
     ok,
     warning,
 )
-from membudget.cli.checkup.machine import (
-    check_huge_pages,
-    check_promises,
-    check_stalls,
-    check_swap,
-)
-from membudget.cli.checkup.malloc import (
-    check_arenas,
-    check_preloads,
-    check_python,
-    check_thresholds,
-)
-from membudget.cli.checkup.meeting import check_folder
-from membudget.cli.checkup.rehearsal import judge_start
-from membudget.cli.checkup.surroundings import Surroundings
-from membudget.cli.doctor import fenced
+from membudget.cli.doctor import exit_code, fenced, in_words
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings.resolve import resolve
 
@@ -164,16 +159,15 @@ def test_a_threshold_that_ends_glibcs_adjusting_is_a_warning(
     environ: dict[str, str], grade: Grade
 ) -> None:
     """Unless both stand above the size of arrays, which was measured to cost nothing."""
-    finding = only(check_thresholds(environ))
+    _arenas, finding = check_glibc(environ, 4)
     assert finding.grade is grade
     assert ("unset" in finding.advice) == (grade is Grade.WARNING)
 
 
 def test_without_thresholds_and_with_arenas_there_is_nothing_to_say() -> None:
     """The defaults adjust themselves; --malloc is told only where it would change something."""
-    assert not list(check_thresholds({"GLIBC_TUNABLES": "glibc.rtld.x=1", "MALLOC_ARENA_MAX": ""}))
-    assert only(check_arenas({"MALLOC_ARENA_MAX": "2"}, 4)).grade is Grade.OK
-    unset = only(check_arenas({}, 4))
+    assert only(check_glibc({"MALLOC_ARENA_MAX": "2"}, 4)).grade is Grade.OK
+    unset = only(check_glibc({"GLIBC_TUNABLES": "glibc.rtld.x=1", "MALLOC_ARENA_MAX": ""}, 4))
     assert "up to 32 arenas" in unset.found
     assert "--malloc" in unset.advice
 
@@ -191,10 +185,10 @@ def test_variables_that_cost_or_do_nothing_are_warned_of(
     environ: dict[str, str], told: str
 ) -> None:
     """People set them once and forget them."""
-    finding = only(check_python(environ))
+    finding = only(check_variables(environ))
     assert finding.grade is Grade.WARNING
     assert told in finding.found
-    assert not list(check_python({"PYTHONTRACEMALLOC": "0", "PYTHONMALLOC": "default"}))
+    assert not list(check_variables({"PYTHONTRACEMALLOC": "0", "PYTHONMALLOC": "default"}))
 
 
 def test_a_preload_that_is_not_there_is_a_warning(tmp_path: Path) -> None:

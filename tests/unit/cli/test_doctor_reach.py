@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.budget.interpreter import flags_of, script_of
-from membudget.cli.checkup.attempt import MARK, answer_of
-from membudget.cli.checkup.closed import of_other, unreached
-from membudget.cli.checkup.finding import Finding, Grade
-from membudget.cli.checkup.program import Program, program_of
-from membudget.cli.checkup.reach import of_python
-from membudget.cli.checkup.relatives import Relative, judge_family
-from membudget.cli.run import SUPERVISOR
+from membudget.cli.checkup.family import Relative, judge_family
+from membudget.cli.checkup.reach import MARK, answer_of, judge_reach
+from membudget.cli.checkup.surroundings import Finding, Grade
+from membudget.cli.launcher import SUPERVISOR
+from membudget.cli.program import Program, program_of
 from membudget.core.status import Status
 from membudget.errors import ProbeError
 
@@ -74,7 +72,7 @@ def test_only_the_interpreters_own_flags_count(words: str, flags: list[str]) -> 
         ("#!\n", "other", "", []),
         ("plain text\n", "other", None, []),
         ("\x7fELF\x01\x01" + "\0" * 60, "other", None, []),
-        ("\x7fELF\x02\x01" + "\0" * 60, "static", None, []),
+        ("\x7fELF\x02\x01" + "\0" * 60, "other", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "MEI\x0c\x0b\x0a\x0b\x0e", "frozen", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "libpython3.11.so", "embedding", None, []),
         ("\x7fELF\x02\x01" + "\0" * 60 + "Py_BytesMain", "embedding", None, []),
@@ -128,16 +126,18 @@ def test_what_a_passing_command_starts_is_looked_at_for_what_closes_it(tmp_path:
         [timeout, "-k", "1", "5", sys.executable, "-S", "x.py"],
         [env, "A=1", frozen],
     ):
-        finding = unreached(program_of(command))
-        assert finding is not None
-        assert finding.grade is Grade.WARNING
+        verdict = program_of(command).verdict()
+        assert verdict is not None
+        assert verdict.is_lost
     for command in (
         [env, sys.executable, "x.py", "-I"],
         [timeout, "5", sys.executable, "x.py", "-E"],
         [env, "no-such-command", "-I"],
         [env],
     ):
-        assert unreached(program_of(command)) is None
+        verdict = program_of(command).verdict()
+        assert verdict is not None
+        assert not verdict.is_lost
 
 
 @pytest.mark.parametrize(
@@ -159,31 +159,28 @@ def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "grade"),
+    ("kind", "is_lost"),
     [
-        ("shell", Grade.NOTE), ("passing", Grade.NOTE), ("embedding", Grade.NOTE),
-        ("cleaning", Grade.WARNING), ("frozen", Grade.WARNING), ("isolated", Grade.WARNING),
-        ("static", Grade.WARNING),
-        ("other", Grade.WARNING),
+        ("shell", False), ("passing", False), ("embedding", False), ("cleaning", True),
+        ("frozen", True), ("isolated", True), ("other", True),
     ],
 )  # fmt: skip
-def test_what_may_start_a_python_is_a_note_and_what_cannot_a_warning(
-    kind: str, grade: Grade
-) -> None:
+def test_what_may_start_a_python_is_told_from_what_cannot(kind: str, is_lost: bool) -> None:  # noqa: FBT001
     """Each with advice."""
-    finding = of_other(Program(path="/bin/x", kind=kind))
-    assert finding.grade is grade
-    assert finding.advice
-    assert of_other(Program(path="/bin/x", kind=kind, is_setuid=True)).grade is Grade.WARNING
+    for is_setuid in (False, True):
+        verdict = Program(path="/bin/x", kind=kind, is_setuid=is_setuid).verdict()
+        assert verdict is not None
+        assert verdict.is_lost is (is_lost or is_setuid)
+        assert verdict.advice
 
 
 def test_an_interpreter_that_started_us_is_reached_and_its_own_start_is_named() -> None:
     """A sitecustomize that was there is loaded after ours."""
     program = Program(path=PYTHON, kind="python")
-    (found,) = of_python(program, REACHED)
+    (found,) = judge_reach(program, REACHED)
     assert found.grade is Grade.OK
     assert "Python 3.11.7, is reached" in found.found
-    _, own = of_python(program, {**REACHED, "customized": "/etc/sitecustomize.py"})
+    _, own = judge_reach(program, {**REACHED, "customized": "/etc/sitecustomize.py"})
     assert own.found.endswith("/etc/sitecustomize.py")
 
 
@@ -202,7 +199,7 @@ def test_why_an_interpreter_is_not_reached_is_told(
 ) -> None:
     """With what to do about it."""
     program = Program(path=PYTHON, kind="python", flags=flags)
-    (found,) = of_python(program, {**REACHED, "reached": False, **changes})
+    (found,) = judge_reach(program, {**REACHED, "reached": False, **changes})
     assert found.grade is Grade.WARNING
     assert told in found.found
     assert advice in found.advice
@@ -210,7 +207,7 @@ def test_why_an_interpreter_is_not_reached_is_told(
 
 def test_an_interpreter_without_an_answer_is_a_warning() -> None:
     """Its own last words are passed on."""
-    (found,) = of_python(Program(path=PYTHON, kind="python"), "it ended with 1: boom")
+    (found,) = judge_reach(Program(path=PYTHON, kind="python"), "it ended with 1: boom")
     assert (found.grade, "boom" in found.found) == (Grade.WARNING, True)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from membudget.cli.restart.deaths import Kills
-from membudget.cli.restart.room import Room
+from membudget.cli.restart.deaths import Kills, Room
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "cgroups"
 

@@ -9,6 +9,13 @@ from floors import LIMIT, Scene
 from membudget.core import OWN, FloorFound, Level, PressureChanged, Reading, Severity
 from membudget.governor.floor import Floor, Lines
 
+LINES = Lines(
+    low=0.7 * LIMIT * MIB,
+    stop=0.72 * LIMIT * MIB,
+    critical=0.9 * LIMIT * MIB,
+    emergency=0.95 * LIMIT * MIB,
+)
+
 
 def test_a_hot_cache_above_a_floor_is_whole_again() -> None:
     """220 MiB that an allocator keeps cost a cache of 40 MiB one filling, not all its hits."""
@@ -135,19 +142,18 @@ def test_a_cache_that_takes_in_without_end_is_spared_only_where_it_holds_next_to
     for step in range(200):
         taken_in += 20 * MIB
         reading = Reading(at=step * 0.1, used=330 * MIB, limit=LIMIT * MIB)
-        lines = Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
-        floor.follow(reading, held * MIB, taken_in, lines)
+        floor.follow(reading, held * MIB, taken_in, LINES)
     assert (floor.bytes > 0) is is_floor
 
 
 def test_no_floor_is_believed_while_holders_give_back() -> None:
     """However long it takes to look where millions of entries lie: then it shows, or it is one."""
-    floor, lines = Floor(5.0), Lines(*(share * LIMIT * MIB for share in (0.7, 0.72, 0.9, 0.95)))
+    floor = Floor(5.0)
     for step in range(200):
         reading = Reading(at=step * 0.1, used=370 * MIB, limit=LIMIT * MIB)
-        floor.follow(reading, 40 * MIB, 0, lines, is_giving_back=True)
+        floor.follow(reading, 40 * MIB, 0, LINES, is_giving_back=True)
     assert floor.bytes == 0
-    floor.follow(reading, 40 * MIB, 0, lines)
+    floor.follow(reading, 40 * MIB, 0, LINES)
     assert floor.bytes == 330 * MIB
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import membudget
 from heap_scenes import CALLS, hostile_class
+from membudget.heap.items import exclusive_bytes
 from membudget.heap.taker import SLICE, CensusTaker
-from membudget.heap.weigh import exclusive_bytes
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_a_cache_of_functools_is_counted_by_its_function() -> None:
         Service().compute(number)
     census = CensusTaker(before, only=[("root", Service)]).take()
     Service.compute.cache_clear()
-    assert census.caches[_own("Service.compute")] == 20
+    assert census.counts["lru_cache"][_own("Service.compute")] == 20
     assert "keeps its instances" in census.detail("lru_cache", _own("Service.compute")).note
 
 

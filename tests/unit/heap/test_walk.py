@@ -12,10 +12,8 @@ from xml.etree.ElementTree import Element, SubElement
 import pytest
 
 from heap_scenes import CALLS, hostile_class, walked
-from membudget.heap.cursor import CHUNK, Cursor
-from membudget.heap.kinds import Kinds
-from membudget.heap.visited import Visited
-from membudget.heap.walk import WIDE, Walk
+from membudget.heap.raw import Kinds
+from membudget.heap.walk import CHUNK, WIDE, Cursor, Visited, Walk
 
 
 class Node:

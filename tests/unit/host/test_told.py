@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from membudget.host.folder import TOLD, sweep
-from membudget.host.identity import identity_of
+from membudget.host.identity import TOLD, identity_of, sweep
 from membudget.host.told import Told, launch_mark
 
 

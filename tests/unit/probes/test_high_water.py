@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fakes import MIB
 from membudget.core import Reading
-from membudget.probes.high_water import LOOK_EVERY, HighWater
+from membudget.probes.process import LOOK_EVERY, HighWater
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -79,9 +79,9 @@ def test_a_weak_cache_is_not_swept_by_a_look() -> None:
     )
     for key in "abcd":
         cache.set(key, Value())
-    before = (len(cache._entries), len(cache._dead))
+    before = (len(cache._refs), len(cache._dead))
     part = scene.one()
-    assert (len(cache._entries), len(cache._dead)) == before
+    assert (len(cache._refs), len(cache._dead)) == before
     assert (part.items, part.most_items) == (2, 2)
 
 

@@ -14,7 +14,7 @@ import leak_effects  # noqa: F401  # notes its own
 import membudget
 from effects import EFFECTS, LONG, SHORT, Scene, program, shows, started, stepped
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
-from membudget.bounded.cache import Cache
+from membudget.cache.cache import Cache
 from membudget.core import (
     Level,
     LimitExceeded,

@@ -59,7 +59,7 @@ def test_a_container_that_grew_is_named_as_a_census_names_it(
     call: Callable[[], None], name: str
 ) -> None:
     """Wherever it is held."""
-    result = check_leaks(call, calls=50)
+    result = check_leaks(call, rounds=3, calls=50)
     KEPT.clear()
     assert result.is_leak
     assert result.containers[0].name == f"{__name__}.{name}"

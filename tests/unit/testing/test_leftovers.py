@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from commands import lines_of
 from membudget.testing import check_leaks, check_leaks_async
-from membudget.testing.words import explain
+from membudget.testing.result import explain
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 
@@ -129,3 +130,11 @@ def test_tasks_that_end_by_themselves_are_no_leak() -> None:
         await asyncio.gather(*(asyncio.sleep(0) for _ in range(3)))
 
     assert not check_leaks(call, calls=100).is_leak
+
+
+def test_a_check_loads_no_asyncio() -> None:
+    """A program without coroutines is not to pay for it, nor is its check to stumble over it."""
+    assert lines_of(
+        "import sys, membudget.testing\n"
+        "print(membudget.testing.check_leaks(int).is_leak, 'asyncio' in sys.modules)"
+    ) == ["False False"]

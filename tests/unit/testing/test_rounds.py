@@ -14,7 +14,7 @@ import pytest
 
 from membudget.errors import ConfigError
 from membudget.testing import check_leaks
-from membudget.testing.words import as_json_value, cost_in_words, explain
+from membudget.testing.result import as_json_value, cost_in_words, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_a_leak_is_found_with_its_line_its_container_and_its_type() -> None:
     container = result.containers[0]
     assert container.name.endswith("Store.orders")
     assert (container.kind, container.each) == ("dict", 1.0)
-    assert container.newest.endswith("Order")
+    assert container.newest.endswith(".Order>")
     assert any(one.name.endswith("Order") and one.each == 1.0 for one in result.types)
     told = explain(result)
     for word in ("Store.add leaks", "test_rounds.py:", "Store.orders (dict)  +1 items a call"):
@@ -88,7 +88,7 @@ def test_arguments_are_passed_on() -> None:
     def keep(store: list[list[int]], number: int) -> None:
         store.append([number])
 
-    result = check_leaks(keep, kept, 7, calls=100)
+    result = check_leaks(keep, kept, 7, rounds=3, calls=100)
     assert result.is_leak
     assert kept[0] == [7]
     assert result.name.endswith("keep")
@@ -210,9 +210,7 @@ def test_an_error_passes_through_and_tells_which_call() -> None:
 
 def test_a_slow_function_gets_fewer_calls_and_that_is_told() -> None:
     """Within the time it may take."""
-    began = time.monotonic()
     result = check_leaks(time.sleep, 0.02, seconds=1.0)
-    assert time.monotonic() - began < 10
     assert result.series[0].calls < 20
     assert "calls a round, since one takes" in explain(result)
     assert "ms a call" in cost_in_words(result)
@@ -223,7 +221,7 @@ def test_tracing_of_somebody_else_stays_on() -> None:
     kept: list[str] = []
     tracemalloc.start(2)
     try:
-        assert check_leaks(lambda: kept.append(str(len(kept))), calls=100).lines
+        assert check_leaks(lambda: kept.append(str(len(kept))), rounds=3, calls=100).lines
         assert tracemalloc.is_tracing()
         assert tracemalloc.get_traceback_limit() == 2
     finally:
@@ -233,7 +231,7 @@ def test_tracing_of_somebody_else_stays_on() -> None:
 def test_tracing_ends_with_the_check() -> None:
     """Where nobody else had begun it."""
     kept: list[str] = []
-    assert check_leaks(lambda: kept.append(str(len(kept))), calls=100).is_leak
+    assert check_leaks(lambda: kept.append(str(len(kept))), rounds=3, calls=100).is_leak
     assert not tracemalloc.is_tracing()
 
 
@@ -253,7 +251,7 @@ def test_the_result_can_be_written_as_json() -> None:
     import json
 
     kept: list[str] = []
-    result = check_leaks(lambda: kept.append(str(len(kept))), calls=100)
+    result = check_leaks(lambda: kept.append(str(len(kept))), rounds=3, calls=100)
     value = json.loads(json.dumps(as_json_value(result)))
     assert value["is_leak"] is True
     assert value["lines"][0]["file"] == __file__

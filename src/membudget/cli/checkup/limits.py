@@ -1,15 +1,19 @@
-"""Every limit that stands over a process, which of them rules, and how much of it is used."""
+"""Every limit that stands over a process: which of them rules, and what happens at it.
+
+The settings' own, the groups' as the budget's probes read them, and the resource limits.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.brake.children import LAUNCH_DATA_LIMIT
-from membudget.cli.checkup.finding import Finding, Grade, note, ok, warning
+from membudget.brake.limit import LAUNCH_DATA_LIMIT
+from membudget.cli.checkup.surroundings import Finding, Grade, note, ok, warning
+from membudget.cli.config import in_words
 from membudget.core import Record
-from membudget.probes.cgroup_files import Group
-from membudget.probes.kernel_files import unexpected
+from membudget.probes.cgroup_files import membership
 from membudget.probes.system import system_probe
+from membudget.settings.resolve import DEFAULT
 from membudget.settings.table import SETTINGS
 from membudget.units import human_bytes
 
@@ -17,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.cli.checkup.surroundings import Surroundings
-    from membudget.probes.cgroup_files import Place
+    from membudget.probes.cgroup_files import Group
 
 SUBJECT = "limits"
+_GROUP = "cgroup"
+_ORDER = "oom order"
 
-_FILES = {1: ("memory.limit_in_bytes",), 2: ("memory.max", "memory.high")}
 _WARNING = SETTINGS["thresholds.warning"].default
 _EMERGENCY = SETTINGS["thresholds.emergency"].default
 
@@ -34,6 +39,8 @@ _SCARCE = 0.05
 _KILLED = "the kernel kills there"
 _THROTTLED = "the kernel slows it down there until nothing goes forward"
 _REFUSED = "memory is refused there (MemoryError)"
+
+_FIRST_TO_GO, _NEVER = 500, -1000
 
 
 class Bound(Record):
@@ -55,19 +62,23 @@ class Bound(Record):
     used: int | None = None
     is_group: bool = False
 
-    @property
-    def share(self) -> float:
-        """How much of it is used, 0 where that is not known."""
-        return (self.used or 0) / max(1, self.size)
 
-
-def bounds(around: Surroundings) -> list[Bound]:
-    """All limits there are but the machine's own memory.
-
-    Raises:
-        ProbeError: One is there and cannot be read.
-    """
-    return [*_of_groups(around), *_of_process(around), *_configured(around)]
+def check_settings(around: Surroundings) -> Iterator[Finding]:
+    """Each setting that is not the default, and where it came from."""
+    subject = "settings"
+    if around.error is not None:
+        yield warning(
+            subject,
+            f"{around.error}; no budget starts with these",
+            "mend it; `membudget config check` tells all that is wrong with a file",
+        )
+        return
+    changed = [key for key, origin in around.settings.origins.items() if origin != DEFAULT]
+    for key in changed:
+        told = in_words(around.settings, key)
+        yield ok(subject, f"{key} {told} ({around.settings.origins[key]})")
+    if not changed:
+        yield ok(subject, "all are the defaults")
 
 
 def room(around: Surroundings) -> int | None:
@@ -85,16 +96,28 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
     Raises:
         ProbeError: One is there and cannot be read.
     """
-    found = bounds(around)
+    kept = [*_of_groups(around), *_of_process(around)]
+    found = [*kept, *_configured(around)]
     ram = around.ram
     real = [bound for bound in found if ram is None or bound.size <= ram]
     smallest = min(real, key=lambda bound: bound.size, default=None)
     for bound in found:
         yield _told(bound, rules=bound is smallest)
-    yield from _configured_too_high(around, found)
-    yield from _absent(around, found)
-    yield from _ignored(around)
-    yield from _machine(around, rules=smallest is None)
+    limit = around.settings["limit"]
+    if limit is not None:
+        yield from _unkept(around, limit, kept)
+    names = [*map(_called, around.groups()), "RLIMIT_DATA", "RLIMIT_AS"]
+    without = [name for name in names if not any(one.source.endswith(name) for one in kept)]
+    if without:
+        yield ok(SUBJECT, f"without a limit: {', '.join(without)}")
+    ignored, _hard = around.resource_limit("RLIMIT_RSS")
+    if ignored is not None:
+        yield note(
+            SUBJECT,
+            f"{human_bytes(ignored)} by RLIMIT_RSS, which Linux has ignored since 2.4.30",
+            "use --limit, or the limit of a cgroup",
+        )
+    yield _machine(around, rules=smallest is None)
     if smallest is None:
         yield note(
             SUBJECT,
@@ -104,57 +127,39 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
 
 
 def _of_groups(around: Surroundings) -> list[Bound]:
-    ram, places = around.ram, around.groups()
-    found = []
-    for place in places:
-        group = Group(place, ram)
+    found: list[Bound] = []
+    groups = around.groups()
+    for group in groups:
         used = group.use()["cgroup"]
         group.close()
-        for name in _FILES[place.version]:
-            size = _size_in(f"{place.folder}/{name}", around, ram)
-            if size is not None:
-                where = f"{name} of " if place.version != 1 else ""
-                found.append(_of_group(size, f"{where}{_called(place)}", used, name))
-    inherited = Group(places[0], ram).inherited_limit() if places else None
+        for name, size in group.limits().items():
+            where = f"{name} of " if group.place.version != 1 else ""
+            found.append(_of_group(size, f"{where}{_called(group)}", used, name))
+    inherited = groups[0].inherited_limit() if groups else None
     if inherited is not None and all(inherited < bound.size for bound in found):
-        source = f"a group above {_called(places[-1])}, which cannot be seen from here"
-        found.append(_of_group(inherited, source, used, "memory.limit_in_bytes"))
+        source = f"a group above {_called(groups[-1])}, which cannot be seen from here"
+        found.append(_of_group(inherited, source, used))
     return found
 
 
-def _of_group(size: int, source: str, used: int, name: str) -> Bound:
+def _of_group(size: int, source: str, used: int, name: str = "") -> Bound:
     effect = _THROTTLED if name == "memory.high" else _KILLED
     return Bound(
         size=size, source=source, keeper="the cgroup", effect=effect, used=used, is_group=True
     )
 
 
-def _called(place: Place) -> str:
-    return f"cgroup v{place.version} {place.name}"
-
-
-def _size_in(path: str, around: Surroundings, ram: int | None) -> int | None:
-    text = around.read(path.removeprefix(around.root))
-    if text in (None, "max"):
-        return None
-    try:
-        size = int(text or "")
-    except ValueError as error:
-        raise unexpected(path, (text or "").encode(), "bytes or max are due") from error
-    return None if ram is not None and size > ram else size
+def _called(group: Group) -> str:
+    return f"cgroup v{group.place.version} {group.place.name}"
 
 
 def _of_process(around: Surroundings) -> Iterator[Bound]:
-    limits = around.resource_limits()
-    for name, kernel_name, key in (
-        ("RLIMIT_DATA", "Max data size", "VmData"),
-        ("RLIMIT_AS", "Max address space", "VmSize"),
-    ):
-        soft, _hard = limits.get(kernel_name, (None, None))
+    for name, part in (("RLIMIT_DATA", "data"), ("RLIMIT_AS", "vms")):
+        soft, _hard = around.resource_limit(name)
         if name == "RLIMIT_DATA":
             soft = _without_brake(around, soft)
         if soft is not None:
-            used = None if around.pid is None else around.own(key)
+            used = None if around.pid is None else around.process().parts.get(part)
             yield Bound(size=soft, source=name, keeper=name, effect=_REFUSED, used=used)
 
 
@@ -163,104 +168,185 @@ def _without_brake(around: Surroundings, soft: int | None) -> int | None:
     told = around.environ.get(LAUNCH_DATA_LIMIT)
     if told is not None and around.settings["brake"]:
         return int(told) if told.isdigit() else None
-    is_armed = around.brake is not None and around.brake["is_armed"]
-    return None if is_armed else soft
+    return None if around.is_brake_armed else soft
 
 
 def _configured(around: Surroundings) -> Iterator[Bound]:
     limit = around.settings["limit"]
     if limit is not None:
         source = f"the settings ({around.settings.origins['limit']})"
-        used = None if around.pid is None else _held(around)
+        used = None if around.pid is None else around.process().used
         effect = "caches are emptied below it"
         yield Bound(size=limit, source=source, keeper="the settings", effect=effect, used=used)
 
 
-def _held(around: Surroundings) -> int:
-    return sum(around.own(key) or 0 for key in ("RssAnon", "RssShmem", "VmSwap"))
-
-
 def _told(bound: Bound, *, rules: bool) -> Finding:
     text = f"{human_bytes(bound.size)} by {bound.source}{' rules' if rules else ''}"
+    share = (bound.used or 0) / max(1, bound.size)
     if bound.used is not None:
-        text += f": {human_bytes(bound.used)} used ({bound.share:.0%})"
-    if bound.share < _WARNING:
+        text += f": {human_bytes(bound.used)} used ({share:.0%})"
+    if share < _WARNING:
         return ok(SUBJECT, text)
-    grade = Grade.DANGER if bound.share >= _EMERGENCY else Grade.WARNING
+    grade = Grade.DANGER if share >= _EMERGENCY else Grade.WARNING
     advice = "raise the limit, or free memory now"
     if bound.is_group:
         advice += "; `membudget memory` shows who holds it"
     return Finding(grade=grade, subject=SUBJECT, found=f"{text}; {bound.effect}", advice=advice)
 
 
-def _configured_too_high(around: Surroundings, found: list[Bound]) -> Iterator[Finding]:
+def _unkept(around: Surroundings, limit: int, kept: list[Bound]) -> Iterator[Finding]:
     """What of a configured limit can never be had."""
-    limit, ram = around.settings["limit"], around.ram
-    others = [one for one in found if one.effect in {_KILLED, _THROTTLED, _REFUSED}]
-    if limit is not None and ram is not None and limit > ram:
+    ram, told = around.ram, f"the configured {human_bytes(limit)}"
+    if ram is not None and limit > ram:
         yield warning(
             SUBJECT,
-            f"the configured {human_bytes(limit)} is above the {human_bytes(ram)} of RAM, so it "
-            "never rules; the kernel kills first",
+            f"{told} is above the {human_bytes(ram)} of RAM, so it never rules; the kernel kills "
+            "first",
             f"set MEMBUDGET_LIMIT below {human_bytes(ram)}",
         )
-    if limit is None or not others:
+    if not kept:
         return
-    tightest = min(others, key=lambda bound: bound.size)
-    size = human_bytes(limit)
-    held = max(0, (tightest.used or 0) - _held(around)) if tightest.is_group else 0
-    if limit > tightest.size:
+    least = min(kept, key=lambda bound: bound.size)
+    size, keeper = human_bytes(least.size), least.keeper
+    others = max(0, (least.used or 0) - around.process().used) if least.is_group else 0
+    if limit > least.size:
         yield warning(
             SUBJECT,
-            f"the configured {size} is above the {human_bytes(tightest.size)} of "
-            f"{tightest.keeper}, so it never rules; {tightest.effect}",
-            f"set MEMBUDGET_LIMIT below {human_bytes(tightest.size)}, or leave it out: the "
-            "smaller limit is found without it",
+            f"{told} is above the {size} of {keeper}, so it never rules; {least.effect}",
+            f"set MEMBUDGET_LIMIT below {size}, or leave it out: the smaller limit is found "
+            "without it",
         )
-    elif limit + held > tightest.size:
+    elif limit + others > least.size:
         yield warning(
             SUBJECT,
-            f"the configured {size} and the {human_bytes(held)} that others hold in "
-            f"{tightest.keeper} are more than its {human_bytes(tightest.size)}",
-            f"lower the limit by {human_bytes(limit + held - tightest.size)} or more, or raise "
+            f"{told} and the {human_bytes(others)} that others hold in {keeper} are more than its "
+            f"{size}",
+            f"lower the limit by {human_bytes(limit + others - least.size)} or more, or raise "
             "that of the group",
         )
-    elif tightest.is_group and limit > _LITTLE_ROOM * tightest.size:
+    elif least.is_group and limit > _LITTLE_ROOM * least.size:
         yield note(
             SUBJECT,
-            f"the configured {size} leaves {human_bytes(tightest.size - limit)} of "
-            f"{tightest.keeper} to children, page tables and sockets",
-            f"leave a tenth: {human_bytes(tightest.size * _LITTLE_ROOM)} or less",
+            f"{told} leaves {human_bytes(least.size - limit)} of {keeper} to children, page "
+            "tables and sockets",
+            f"leave a tenth: {human_bytes(least.size * _LITTLE_ROOM)} or less",
         )
 
 
-def _absent(around: Surroundings, found: list[Bound]) -> Iterator[Finding]:
-    """What was looked at and has no limit."""
-    names = [_called(place) for place in around.groups()]
-    names += ["RLIMIT_DATA", "RLIMIT_AS"] if around.resource_limits() else []
-    limited = [name for bound in found for name in (bound.source, bound.keeper)]
-    without = [name for name in names if not any(one.endswith(name) for one in limited)]
-    if without:
-        yield ok(SUBJECT, f"without a limit: {', '.join(without)}")
-
-
-def _ignored(around: Surroundings) -> Iterator[Finding]:
-    soft, _hard = around.resource_limits().get("Max resident set", (None, None))
-    if soft is not None:
-        yield note(
-            SUBJECT,
-            f"{human_bytes(soft)} by RLIMIT_RSS, which Linux has ignored since 2.4.30",
-            "use --limit, or the limit of a cgroup",
-        )
-
-
-def _machine(around: Surroundings, *, rules: bool) -> Iterator[Finding]:
+def _machine(around: Surroundings, *, rules: bool) -> Finding:
     reading = system_probe(around.root or "/")()
     total, available = reading.limit or 0, reading.parts["available"]
     text = f"{human_bytes(total)} of RAM{' rules' if rules else ''}"
     text += f": {human_bytes(available)} available"
     if available < _SCARCE * total:
         advice = "end what is not needed, before the kernel chooses"
-        yield warning(SUBJECT, f"{text}, which is scarce", advice)
+        return warning(SUBJECT, f"{text}, which is scarce", advice)
+    return ok(SUBJECT, text)
+
+
+def check_group(around: Surroundings) -> Iterator[Finding]:
+    """Which group counts the memory, what the kernel did in it, and what it will do.
+
+    Raises:
+        ProbeError: A file of it is there and cannot be read.
+    """
+    groups = around.groups()
+    if not groups:
+        yield _without_group(around)
+        return
+    own = groups[0]
+    above = f", {len(groups) - 1} above it to be seen" if len(groups) > 1 else ""
+    yield ok(_GROUP, f"{_version(around, own)}, memory is counted in {own.place.name}{above}")
+    kills = own.kills()
+    if kills:
+        yield warning(
+            _GROUP,
+            f"the kernel has killed {kills} {'process' if kills == 1 else 'processes'} of it "
+            "for want of memory",
+            "raise its limit, or run what grows in it by `membudget run`; `dmesg` names the killed",
+        )
+    elif kills == 0:
+        yield ok(_GROUP, "the kernel has killed nobody in it")
     else:
-        yield ok(SUBJECT, text)
+        yield note(_GROUP, "this kernel does not tell how often it killed")
+    for group in groups:
+        folder, name = group.place.folder.removeprefix(around.root), group.place.name
+        if around.read(f"{folder}/memory.oom.group") == "1":
+            yield note(
+                _GROUP,
+                f"memory.oom.group is set on {name}: the kernel kills all of it at once",
+                "keep every process of it within a budget, or write 0 there",
+            )
+        control = around.read(f"{folder}/memory.oom_control") or ""
+        if "oom_kill_disable 1" in control.splitlines():
+            yield warning(
+                _GROUP,
+                f"oom_kill_disable is set on {name}: at the limit it stands still for ever, and "
+                "nothing inside it can act",
+                f"write 0 to {group.place.folder}/memory.oom_control",
+            )
+
+
+def _without_group(around: Surroundings) -> Finding:
+    found = "no memory controller can be seen: no container's limit can be found"
+    hint = around.is_in_container()
+    if hint is None:
+        return note(_GROUP, found, "set MEMBUDGET_LIMIT, or --limit")
+    advice = "mount its cgroup on /sys/fs/cgroup, or set MEMBUDGET_LIMIT to the container's limit"
+    return warning(_GROUP, f"{found}, though this is a container ({hint})", advice)
+
+
+def _version(around: Surroundings, own: Group) -> str:
+    if own.place.version == 1:
+        has_both = " - cgroup2 " in (around.read("/proc/self/mountinfo") or "")
+        return "v1 (hybrid: v2 is mounted beside it, without memory)" if has_both else "v1"
+    has_both = b"name=" in membership(around.pid, around.root)
+    return "v2 (hybrid: v1 is mounted beside it, without memory)" if has_both else "v2"
+
+
+def check_order(around: Surroundings) -> Iterator[Finding]:
+    """Whether this process is killed before others when memory is short.
+
+    Raises:
+        ProbeError: The figure is there and cannot be read.
+    """
+    text = around.read(f"{around.folder}/oom_score_adj")
+    if text is None:
+        return
+    score = int(text)
+    if score <= _NEVER:
+        yield note(
+            _ORDER,
+            f"oom_score_adj {score}: never killed, others are instead; where there is nobody "
+            "else, all of the group stand still",
+        )
+    elif score >= _FIRST_TO_GO:
+        yield note(
+            _ORDER,
+            f"oom_score_adj {score}: one of the first to be killed when the machine is short",
+            "in Kubernetes set requests.memory, elsewhere OOMScoreAdjust=0",
+        )
+    else:
+        yield ok(_ORDER, f"oom_score_adj {score}")
+
+
+def check_container(around: Surroundings) -> Iterator[Finding]:
+    """Whether this is a container, and whether it has a limit.
+
+    Raises:
+        ProbeError: The group cannot be read.
+    """
+    hint = around.is_in_container()
+    if hint is None:
+        yield ok("container", "none that can be seen")
+    elif room(around) is not None:
+        yield ok("container", f"{hint}; its group has a limit")
+    elif "KUBERNETES_SERVICE_HOST" in around.environ:
+        yield warning(
+            "container",
+            f"{hint}, and no limit is found: the pod may use the whole node, and is evicted first",
+            "set resources.limits.memory in its manifest",
+        )
+    else:
+        advice = "docker run --memory 512m, or deploy.resources.limits.memory in compose"
+        yield note("container", f"{hint}, and no limit is found", advice)

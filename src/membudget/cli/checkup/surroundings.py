@@ -1,27 +1,67 @@
-"""Where a process runs: its environment, its settings and the kernel's files about it."""
+"""Where a process runs: its environment, its settings, its kernel's files; what is found there."""
 
 from __future__ import annotations
 
 import os
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from membudget.cli.lookup import environ_of, find
-from membudget.core import Record
-from membudget.errors import ConfigError, MembudgetError
-from membudget.probes.cgroup_files import membership, visible_groups
+from membudget.core import Reading, Record
+from membudget.errors import ConfigError, MembudgetError, ProbeError
+from membudget.probes.cgroup_files import Group, membership, visible_groups
 from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.process import ProcessProbe
 from membudget.settings.resolve import Settings, resolve
-from membudget.settings.table import CONFIG_VARIABLE
 from membudget.units import KIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from membudget.probes.cgroup_files import Place
 
-_UNLIMITED = "unlimited"
-_NAME_ENDS = 25
-"""The column of /proc/PID/limits where the figures begin (proc_pid_limits(5))."""
+class Grade(IntEnum):
+    """How bad it is: the exit code is that of the worst."""
+
+    OK = 0
+    NOTE = 1
+    WARNING = 2
+    DANGER = 3
+
+
+class Finding(Record):
+    """One line of a checkup.
+
+    Attributes:
+        grade: How bad it is.
+        subject: What it is about, in a word.
+        found: What is.
+        advice: What to do about it; empty where there is nothing to do.
+    """
+
+    grade: Grade
+    subject: str
+    found: str
+    advice: str = ""
+
+
+def ok(subject: str, found: str) -> Finding:
+    """All is well."""
+    return Finding(grade=Grade.OK, subject=subject, found=found)
+
+
+def note(subject: str, found: str, advice: str = "") -> Finding:
+    """Worth knowing."""
+    return Finding(grade=Grade.NOTE, subject=subject, found=found, advice=advice)
+
+
+def warning(subject: str, found: str, advice: str = "") -> Finding:
+    """Worth mending."""
+    return Finding(grade=Grade.WARNING, subject=subject, found=found, advice=advice)
+
+
+def danger(subject: str, found: str, advice: str = "") -> Finding:
+    """It will get the process killed, or nothing can protect it as things are."""
+    return Finding(grade=Grade.DANGER, subject=subject, found=found, advice=advice)
 
 
 class Surroundings(Record):
@@ -53,7 +93,12 @@ class Surroundings(Record):
     @property
     def ram(self) -> int | None:
         """Bytes of memory that the machine has, where /proc tells."""
-        return self.kilobytes("/proc/meminfo", "MemTotal")
+        return self.meminfo("MemTotal")
+
+    @property
+    def is_brake_armed(self) -> bool:
+        """Whether the process tells that its brake is armed."""
+        return self.brake is not None and bool(self.brake["is_armed"])
 
     def read(self, path: str) -> str | None:
         """The text of a file below `root`, without blanks around it; None where there is none.
@@ -64,42 +109,50 @@ class Surroundings(Record):
         text = read_whole(f"{self.root}{path}")
         return None if text is None else text.decode("utf-8", "replace").strip()
 
-    def kilobytes(self, path: str, key: str) -> int | None:
-        """Bytes, from a line of a file that names its figure in kB, as meminfo and status do.
+    def meminfo(self, key: str) -> int | None:
+        """Bytes, from the machine's own table.
 
         Raises:
-            ProbeError: The file is there and cannot be read.
+            ProbeError: It is there and cannot be read.
         """
-        text = b"\n" + (read_whole(f"{self.root}{path}") or b"")
-        # meminfo aligns by blanks, status by a tab.
-        found = figure(text.replace(b"\t", b" "), f"\n{key}:".encode(), b" kB\n")
+        text = b"\n" + (read_whole(f"{self.root}/proc/meminfo") or b"")
+        found = figure(text, f"\n{key}:".encode(), b" kB\n")
         return None if found is None else found * KIB
 
-    def own(self, key: str) -> int | None:
-        """Bytes that the process's status tells under a key, such as VmData."""
-        return self.kilobytes(f"{self.folder}/status", key)
+    def process(self) -> Reading:
+        """What the process holds, as its budget would read it; nothing where that is not told."""
+        try:
+            probe = ProcessProbe(self.pid, f"{self.root}/proc")
+        except ProbeError:
+            return Reading(at=0.0, used=0)
+        try:
+            return probe()
+        finally:
+            probe.close()
 
-    def groups(self) -> list[Place]:
+    def groups(self) -> list[Group]:
         """The memory group of the process and those above it, innermost first.
 
         Raises:
             ProbeError: One is there and cannot be read.
         """
-        return visible_groups(membership(self.pid, self.root), self.root)
+        places = visible_groups(membership(self.pid, self.root), self.root)
+        return [Group(place, self.ram) for place in places]
 
-    def resource_limits(self) -> dict[str, tuple[int | None, int | None]]:
-        """Soft and hard limits by the kernel's names for them; None is no limit.
+    def resource_limit(self, name: str) -> tuple[int | None, int | None]:
+        """Soft and hard limit by its name, such as "RLIMIT_AS"; None is no limit.
 
         Raises:
-            ProbeError: They are there and cannot be read.
+            OSError: The process has ended.
         """
-        found = {}
-        for line in (self.read(f"{self.folder}/limits") or "").splitlines()[1:]:
-            name, fields = line[:_NAME_ENDS].strip(), line[_NAME_ENDS:].split()
-            if fields[2:] == ["bytes"]:
-                soft, hard = (None if one == _UNLIMITED else int(one) for one in fields[:2])
-                found[name] = soft, hard
-        return found
+        try:
+            import resource
+        except ImportError:  # Windows.
+            return None, None
+        kind = getattr(resource, name)
+        found = resource.getrlimit(kind) if self.pid is None else resource.prlimit(self.pid, kind)
+        soft, hard = (None if one == resource.RLIM_INFINITY else one for one in found)
+        return soft, hard
 
     def is_in_container(self) -> str | None:
         """What tells that this is a container, or None."""
@@ -119,7 +172,11 @@ def look_around(pid: int | None, command: tuple[str, ...]) -> Surroundings:
         ProbeError: There is no such process, or it is another user's.
     """
     environ = os.environ if pid is None else environ_of(pid)
-    settings, error = _settings(environ, pid)
+    error = None
+    try:
+        settings = resolve({}, environ)
+    except ConfigError as caught:
+        settings, error = resolve({}, {}), caught
     return Surroundings(
         pid=pid,
         root="",
@@ -139,18 +196,3 @@ def _brake(pid: int) -> dict[str, Any] | None:
     except MembudgetError:  # What hinders is told by the looks at its folder and its settings.
         return None
     return state
-
-
-def _settings(environ: Mapping[str, str], pid: int | None) -> tuple[Settings, ConfigError | None]:
-    path = environ.get(CONFIG_VARIABLE)
-    if path and pid is not None:
-        # It is meant from where that process stands.
-        try:
-            here = os.readlink(f"/proc/{pid}/cwd")
-        except OSError:
-            here = ""
-        environ = {**environ, CONFIG_VARIABLE: os.path.join(here, path)}
-    try:
-        return resolve({}, environ), None
-    except ConfigError as error:
-        return resolve({}, {}), error

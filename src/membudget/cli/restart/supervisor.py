@@ -1,4 +1,14 @@
-"""The loop of the supervisor: start the program, wait for its end, tell it, start it again."""
+"""The loop of the supervisor: start the program, wait for its end, tell it, start it again.
+
+Every signal that can be caught belongs to the program: what none of its own would do must not end
+or stop the supervisor either. Those that a process brings on itself by a fault stay as they are.
+
+A stop has two sides. The shell waits for the supervisor, so that has to stop where the program
+does; yet many programs give the same signals a meaning of their own and run on. So the supervisor
+stops when it has been sent such a signal and the program has stopped.
+
+Sources: signal(7); core(5); si_code in sigaction(2).
+"""
 
 from __future__ import annotations
 
@@ -10,14 +20,35 @@ from typing import TYPE_CHECKING
 
 from membudget.units import human_seconds
 
-from .deaths import Backoff, Death, Request, told_restart
-from .leftovers import Leftovers, name, told_ended
-from .processes import Program, adopt_orphans, tell
-from .room import Room
-from .signals import ENDING, STOPPING, TAKEN, is_from_terminal, stop_by
+from .deaths import Backoff, Death, Request, Room, told_restart
+from .processes import Leftovers, Program, adopt_orphans, name, tell, told_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
+"""Signals after which the end of the program is the end."""
+
+STOPPING = frozenset((signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
+"""Signals that stop a program that does not handle them."""
+
+_FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGABRT,
+    signal.SIGSYS,
+}
+_UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
+
+TAKEN = frozenset(signal.valid_signals() - _FAULTS - _UNCATCHABLE)
+"""All that is passed on, and SIGCHLD."""
+
+_BY_TERMINAL = ENDING | STOPPING | {signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH}
+_BY_KERNEL = 0x80
+"""si_code of what the kernel sends: SI_KERNEL."""
 
 PATIENCE = 10.0
 """Seconds that what the program left behind has to end, and again to be gone once killed."""
@@ -30,6 +61,18 @@ TELL_EVERY = 60.0
 
 _SWEEP = 0.1
 """Seconds between two looks for what is left: the end of a child's child sends us no signal."""
+
+
+def is_from_terminal(taken: signal.struct_siginfo) -> bool:
+    """Whether a terminal sent it, which tells a whole process group."""
+    return taken.si_code == _BY_KERNEL and taken.si_signo in _BY_TERMINAL
+
+
+def stop_by(number: int) -> None:
+    """Stop by that signal, blocked so far, until somebody continues this process."""
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
 
 
 class Supervisor:

@@ -20,7 +20,7 @@ from membudget.core import Rung
 from membudget.errors import ConfigError
 from membudget.reclaimers.adopted.connection import LOCK_PATIENCE, release_of
 from membudget.reclaimers.adopted.wrappers import WRAPPER, Kept, entries_of
-from membudget.reclaimers.trim import Trim
+from membudget.reclaimers.allocators import Trim
 from membudget.registry import REGISTRY
 from membudget.sizing import size_of
 from membudget.sizing.estimate import Weighing

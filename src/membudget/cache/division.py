@@ -1,0 +1,328 @@
+"""One budget for all caches: the chore that divides it, and carries that out.
+
+What a cache loses it lets go of first, in pieces, and only what is free then is given to others. So
+the caches never hold more than the whole together, and no thread that inserts pays for a decision.
+
+What each is to have is moved to where a byte earns most hits, by pure functions.
+
+Each table remembers for a while what it evicted (its ghost). A key set again that is found there
+would have been a hit, had the cache been about twice as large. So ghost hits ÷ bytes tells what
+more bytes would earn, at no cost beyond a counter. At each decision a share grows or shrinks by
+`PACE` times the logarithm of what its cache earns so to what all earn together, a few percent at
+most: where all earn alike, nothing moves, and the farther one is off the faster it goes.
+
+Two things keep chance from moving bytes. Hits of about the last ten decisions count, and `DOUBT`
+more are added on both sides of the ratio, so that a few say nothing, and an idle process stands
+still. And a share that its cache does not fill grows only by what others leave: where it is too
+small for one value, say.
+
+Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016), there with a constant
+credit for each hit in a shadow queue; here with multiplicative weights (Freund and Schapire 1997),
+since caches of one process differ a thousandfold in size and traffic. The constants were found on
+recorded requests, see ADR 18.
+"""
+
+from __future__ import annotations
+
+import time
+from math import exp, log
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from membudget.cache.cache import Cache
+    from membudget.core import Clock
+    from membudget.registry import Registry
+
+INTERVAL = 1.0
+"""Seconds between two decisions."""
+
+SCARCE, PLENTY = 0.9, 0.8
+"""Without a limit of their own caches are divided once they hold so much of the room there is, and
+no longer when they hold so much less: below the mark nobody needs to be kept small."""
+
+_NEWCOMERS, _RESERVE = 16, 1024
+"""Caches that may come between two decisions, and the part of the whole that each starts on."""
+
+_PIECE, _PIECES = 64 << 10, 1024
+"""Bytes, or else part of a cache, that are let go of at a time: a thread that inserts meanwhile
+evicts no more than that."""
+
+STEP = 0.02
+"""Share of the whole that one decision moves at most."""
+
+PACE = 0.05
+"""Part of a share by which it grows where its bytes earn e times as much as all do."""
+
+FARTHEST = 2.0
+"""Logarithm from which it goes no faster."""
+
+MEMORY = 0.9
+"""Weight that a decision before the last has in one: about ten count."""
+
+DOUBT = 32.0
+"""Ghost hits that each cache is taken to have had beside its own, as many as its bytes deserve."""
+
+FLOOR = 0.05
+"""Share of an equal part that each cache keeps, however little it earns."""
+
+FILLED = 0.9
+"""Part of its share that a cache fills before it may ask for more."""
+
+
+class Division:
+    """The chore that divides one budget among the caches of a register.
+
+    The shares never sum to more than the whole, and a cache never holds more than its share. Its
+    own `max_bytes` holds too; what it cannot use others get. Runs on the governor's thread, except
+    `welcome`. A decision costs about 10 µs a cache.
+
+    Args:
+        registry: Where the caches are.
+        limit: Bytes for all caches together, or None; asked each time. With None, they are divided
+            only where room is scarce, and only among two or more.
+        clock: Where time comes from; None is the monotonic clock.
+    """
+
+    name = "division"
+
+    def __init__(
+        self,
+        registry: Registry,
+        limit: Callable[[], int | None] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._registry = registry
+        self._limit = limit
+        self._now = time.monotonic if clock is None else clock.now
+        self._parts: WeakKeyDictionary[Cache[Any, Any], _Part] = WeakKeyDictionary()
+        self._first: list[int] = []
+        self._is_dividing = self._is_under_way = False
+        self._divided_at = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for a decision, or the last one is still to be carried out."""
+        return self._is_under_way or now - self._divided_at >= INTERVAL
+
+    def welcome(self, cache: Any) -> None:
+        """Give a new cache a little to start on, so that the sum keeps from its first moment.
+
+        Any thread may call it, once the cache is in the register; no lock.
+        """
+        if self._is_dividing and hasattr(cache, "hits_per_byte"):
+            try:
+                cache.share = self._first.pop()
+            except IndexError:  # Many at once: the rest wait for the decision, which is due.
+                cache.share = 0
+            self._is_under_way = True
+
+    def run(self, until: float) -> int:
+        """Decide, where it is time, and carry out as much of it as time allows.
+
+        Args:
+            until: Monotonic time to stop at; what is left is done by the next runs.
+
+        Returns:
+            Bytes let go.
+
+        Raises:
+            Exception: What a cache's `on_evict` raised first; all is in order then.
+        """
+        # In this order: a newcomer that got of the old pieces is among the holders.
+        self._first, is_dividing = [], self._is_dividing
+        caches = self._caches()
+        whole = self._whole(caches)
+        if whole is None or not caches:
+            self._is_dividing = whole is not None
+            self._first = self._pieces(whole or 0, 1)
+            if is_dividing:
+                self._lift(caches)
+            return 0
+        self._is_dividing = True
+        first = self._pieces(whole, len(caches))
+        parts = self._decide(caches, whole - sum(first))
+        freed, error = self._lower(parts, until)
+        self._raise(parts, whole - sum(first))
+        self._first = first
+        if error is not None:
+            raise error
+        return freed
+
+    def lift(self) -> None:
+        """Divide no longer: take the share from each cache, as when the budget stops."""
+        self._is_dividing = False
+        self._lift(self._caches())
+
+    def _caches(self) -> list[Any]:
+        """What holds values that are worth something by their hits, and no other container."""
+        return [one for one in self._registry.holders() if hasattr(one, "hits_per_byte")]
+
+    def _lift(self, caches: list[Any]) -> None:
+        self._parts.clear()
+        self._is_under_way = False
+        for one in caches:
+            one.share = None
+
+    def _whole(self, caches: list[Any]) -> int | None:
+        """Bytes for all caches together; None where there is room enough not to divide."""
+        given = self._limit()
+        if given is not None:
+            return given
+        meter = self._registry.meter
+        if len(caches) < 2 or meter is None or meter.limit is None:  # noqa: PLR2004  # one is none
+            return None
+        held = sum(one.held_bytes() for one in caches)
+        room = int(min(held + max(0.0, meter.room()), meter.allowance))
+        return room if held > room * (PLENTY if self._is_dividing else SCARCE) else None
+
+    @staticmethod
+    def _pieces(whole: int, count: int) -> list[int]:
+        """What newcomers start on until the next decision: no more than it gives them at least."""
+        return [int(min(whole / _RESERVE, whole * FLOOR / (count + _NEWCOMERS)))] * _NEWCOMERS
+
+    def _decide(self, caches: list[Any], whole: int) -> list[_Part]:
+        """What each cache is to have."""
+        known, now = self._parts, self._now()
+        for one in caches:
+            if one not in known:
+                # What the others do not use of that; the floor, where they use all.
+                known[one] = _Part(one, max(one.held_bytes(), whole // len(caches)))
+        parts = [known[one] for one in caches]
+        _fit(parts, whole)
+        if now - self._divided_at >= INTERVAL:
+            self._divided_at = now
+            _move(parts, whole)
+            _fit(parts, whole)
+        return parts
+
+    def _lower(self, parts: list[_Part], until: float) -> tuple[int, Exception | None]:
+        """Let go of what is beyond the shares; returns the bytes and the first error."""
+        freed, error = 0, None
+        for part in parts:
+            try:
+                freed += self._lower_one(part.cache, part.share, until)
+            except Exception as raised:  # noqa: BLE001  # raised at the end
+                error = raised if error is None else error
+        return freed, error
+
+    def _lower_one(self, one: Any, share: int, until: float) -> int:
+        """Bring a cache down to its share, piece by piece; returns the bytes let go."""
+        freed, held = 0, one.held_bytes()
+        if one.share is None or one.share > held:
+            one.share = held if one.share is None else max(held, min(one.share, share))
+        while one.share > share and self._now() < until:
+            piece = max(_PIECE, one.share // _PIECES)
+            one.share = max(share, one.share - piece)
+            freed += one.enforce(until)
+        if one.held_bytes() > one.share:  # It grew in place, or while the share was set.
+            freed += one.enforce(until)
+        return freed
+
+    def _raise(self, parts: list[_Part], whole: int) -> None:
+        """Give what is free to those that are to have more."""
+        free = whole - sum(max(part.cache.share, part.cache.held_bytes()) for part in parts)
+        is_under_way = False
+        for part in parts:
+            one = part.cache
+            more = min(part.share - one.share, free)
+            if more > 0:
+                one.share += more
+                free -= more
+            is_under_way |= one.share != part.share or one.held_bytes() > one.share
+        self._is_under_way = is_under_way
+
+
+class _Part:
+    """One cache and what it is to have.
+
+    Args:
+        cache: The cache; it is not kept alive, and whoever uses the part must hold it meanwhile.
+        share: Bytes to begin with.
+
+    Attributes:
+        share: Bytes that it is to have.
+        hits: Its ghost hits of late.
+        space: Its share of late, counted alike: what those hits are measured by.
+    """
+
+    __slots__ = ("_cache", "_seen", "hits", "share", "space")
+
+    def __init__(self, cache: Any, share: int) -> None:
+        self._cache = ref(cache)
+        self.share = share
+        self.hits = self.space = 0.0
+        self._seen = cache.ghost_hits
+
+    @property
+    def cache(self) -> Any:
+        """The cache."""
+        return self._cache()
+
+    @property
+    def most(self) -> float:
+        """Bytes that the cache may hold by its own bound."""
+        own: int | None = self.cache.max_bytes
+        return float("inf") if own is None else own
+
+    def learn(self) -> None:
+        """Take in the ghost hits since the last decision."""
+        hits = self.cache.ghost_hits
+        self.hits = MEMORY * self.hits + max(0, hits - self._seen)
+        self.space = MEMORY * self.space + self.share
+        self._seen = hits
+
+    def worth(self, earned: float) -> float:
+        """The logarithm of what its bytes earn to what all earn; at most 0 where it has enough."""
+        worth = log((self.hits + DOUBT) / (self.space * earned + DOUBT))
+        if worth > 0 and self.cache.held_bytes() < FILLED * self.share:
+            return 0.0
+        return max(-FARTHEST, min(FARTHEST, worth))
+
+
+def _move(parts: Sequence[_Part], whole: int) -> None:
+    """Learn, and let each share grow or shrink by what its bytes earn beside those of all."""
+    for part in parts:
+        part.learn()
+    earned = sum(part.hits for part in parts) / max(1.0, sum(part.space for part in parts))
+    wanted = [part.share * exp(PACE * part.worth(earned)) for part in parts]
+    total = max(1.0, sum(wanted))
+    moves = [want * whole / total - part.share for want, part in zip(wanted, parts, strict=True)]
+    moved = sum(more for more in moves if more > 0)
+    slower = min(1.0, whole * STEP / moved) if moved > 0 else 1.0
+    for more, part in zip(moves, parts, strict=True):
+        part.share += int(more * slower)
+
+
+def _fit(parts: Sequence[_Part], whole: int) -> None:
+    """Make the shares sum to the whole: none above what its cache may hold, none below the floor.
+
+    What is too much is taken where it is not used first; what is left goes to those that may hold
+    more, in the proportion of their shares.
+    """
+    floor = int(whole * FLOOR / len(parts))
+    for part in parts:
+        part.share = int(min(part.most, max(floor, part.share)))
+    _take_back(parts, whole, [max(floor, part.cache.held_bytes()) for part in parts])
+    _take_back(parts, whole, [floor] * len(parts))
+    for _ in range(4):  # Each time some may reach their own bound.
+        rest = whole - sum(part.share for part in parts)
+        able = [part for part in parts if part.share < part.most]
+        if rest <= 0 or not able:
+            return
+        total = sum(part.share + 1 for part in able)
+        for part in able:
+            part.share = int(min(part.most, part.share + rest * (part.share + 1) // total))
+
+
+def _take_back(parts: Sequence[_Part], whole: int, least: Sequence[int]) -> None:
+    """Take what is beyond the whole, in the proportion of what each has above its least."""
+    over = sum(part.share for part in parts) - whole
+    spare = [max(0, part.share - low) for part, low in zip(parts, least, strict=True)]
+    total = sum(spare)
+    if over <= 0 or not total:
+        return
+    for part, much in zip(parts, spare, strict=True):
+        # Rounded up: the sum may end below the whole by some bytes, never above.
+        part.share -= min(much, -(-over * much // total))

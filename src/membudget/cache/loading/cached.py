@@ -1,0 +1,365 @@
+"""`cached`: a function that remembers what it gave, within a bound, once for all who ask."""
+
+from __future__ import annotations
+
+import time
+from functools import partial, update_wrapper
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    overload,
+)
+
+from membudget.cache.cache import Cache
+from membudget.cache.loading import keys, wrappers
+from membudget.cache.loading.freshness import Lifetime, Shelf
+from membudget.cache.loading.load import Loading
+from membudget.cache.loading.owners import MethodCache, Owners
+from membudget.errors import ConfigError
+from membudget.registry import REGISTRY
+from membudget.units import found_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from os import PathLike
+    from typing import Concatenate, Protocol, Self
+
+    from membudget.cache.loading.keys import KeyOf, Parts
+    from membudget.cache.spilling.spill import Spill
+    from membudget.core import Clock
+    from membudget.registry import Registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CacheInfo(NamedTuple):
+    """A cached function's figures, in the order of the standard library's."""
+
+    hits: int
+    misses: int
+    maxsize: int | None
+    currsize: int
+
+
+if TYPE_CHECKING:
+    # What type checkers know of a cached function: its own signature, and what it can do besides.
+    # Known limit: a static method called through an object, `Client().double(1)`, is taken for a
+    # method by mypy; called through its class it is right.
+    Q = ParamSpec("Q")
+    R_co = TypeVar("R_co", covariant=True)
+    S = TypeVar("S")
+    O_co = TypeVar("O_co", covariant=True)
+    O = TypeVar("O")  # noqa: E741  # the owner, a class
+
+    class Remembering(Protocol):
+        """What every cached function can do."""
+
+        cache: Cache[Any, Any]
+        __name__: str
+        __qualname__: str
+
+        def cache_info(self) -> CacheInfo:
+            """Hits, misses, the bound in entries, and entries; since the last `cache_clear`."""
+
+        def cache_clear(self) -> None:
+            """Forget all."""
+
+        def cache_parameters(self) -> dict[str, Any]:
+            """What the decorator was given."""
+
+    class CachedFunction(Remembering, Protocol[P, R_co]):
+        """A function under `cached`. As a method it binds to its object like any function."""
+
+        @property
+        def __wrapped__(self) -> Callable[P, R_co]:
+            """The function itself."""
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """What it gives, remembered or new."""
+
+        @overload
+        def __get__(self, instance: None, owner: type[O], /) -> CachedAttribute[O, P, R_co]: ...
+        @overload
+        def __get__(
+            self: CachedFunction[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+        ) -> CachedFunction[Q, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+
+    class CachedAttribute(Remembering, Protocol[O_co, P, R_co]):
+        """A cached function as an attribute of its class: a class method, or anything else."""
+
+        @overload
+        def __call__(
+            self: CachedAttribute[O, Concatenate[type[O], Q], R], *args: Q.args, **kwargs: Q.kwargs
+        ) -> R: ...
+        @overload
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+        @property
+        def __wrapped__(self) -> Callable[P, R_co]:
+            """The function itself."""
+
+
+@overload
+def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cached(
+    *,
+    max_bytes: int | str | None = None,
+    max_entries: int | None = None,
+    ttl: float | str | None = None,
+    jitter: float | str = 0.0,
+    stale: float | str | None = None,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = False,
+    keep_errors: float | str | None = None,
+    name: str | None = None,
+    policy: str | None = None,
+    spill: Spill | str | PathLike[str] | None = None,
+    registry: Registry | None = None,
+    clock: Clock | None = None,
+) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
+def cached(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    max_bytes: int | str | None = None,
+    max_entries: int | None = None,
+    ttl: float | str | None = None,
+    jitter: float | str = 0.0,
+    stale: float | str | None = None,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = False,
+    keep_errors: float | str | None = None,
+    name: str | None = None,
+    policy: str | None = None,
+    spill: Spill | str | PathLike[str] | None = None,
+    registry: Registry | None = None,
+    clock: Clock | None = None,
+) -> Any:
+    """Let a function remember what it gave; for functions, methods and coroutine functions.
+
+    Of all who ask at once for what is not there, one runs the function and the others wait for its
+    value or its exception; a function that asks for its own key in the middle runs again. The
+    function has no lock held. As a method (its first parameter called `self` or `cls`) it counts
+    by object: objects that are equal but not the same share nothing, and none is kept alive.
+
+    The decorated function has `cache` (the `Cache`), `cache_info()`, `cache_clear()`,
+    `cache_parameters()` and `__wrapped__`.
+
+    Args:
+        function: The function, where the decorator stands without arguments.
+        max_bytes: The bound in bytes, or text such as "20MiB".
+        max_entries: The bound in entries. With neither, it lives under the running budget, and on
+            1000 entries while there is none.
+        ttl: Seconds, or text such as "5m", that a value lasts.
+        jitter: A share of `ttl` (0.1, or "10%") by which values end earlier, each key by its own
+            part of it, so that what came together does not go together.
+        stale: Seconds or text that the old value serves on after `ttl`: the first caller
+            to find it fetches the new one, a coroutine function in a task of its own, and all
+            others get the old one. A refresh that fails leaves it there, and a running budget
+            tells `Failed`.
+        key: Called with the arguments, gives what stands for them.
+        typed: Whether 1 and 1.0 are two calls.
+        keep_errors: Seconds or text that an exception is kept and raised anew; None keeps none.
+        name: What it is called in reports; None is its module and qualified name.
+        policy: What goes first, as for `Cache`; None is that class's own.
+        spill: A folder, or a `Spill`, for what is evicted, as for `Cache`: copies come back. Not
+            for methods without `key`, nor with `stale` or `keep_errors`.
+        registry: Where it registers; None is the process's own.
+        clock: Where time comes from; None is the monotonic clock.
+
+    Raises:
+        ConfigError: An argument that cannot be used as given; a generator function; a classmethod
+            or staticmethod, which belongs above this decorator.
+        MissingExtraError: `spill` without diskcache.
+    """
+    lifetime = Lifetime(ttl, jitter, stale, keep_errors)
+    more = {"policy": policy, "spill": spill}
+    bounds: dict[str, Any] = {"max_bytes": max_bytes, "max_entries": max_entries}
+    bounds |= {option: one for option, one in more.items() if one is not None}
+    make = partial(
+        _decorated,
+        lifetime=lifetime,
+        bounds=bounds,
+        key=key,
+        is_typed=typed,
+        name=name,
+        registry=REGISTRY if registry is None else registry,
+        clock=clock,
+    )
+    return make if function is None else make(function)
+
+
+def _decorated(
+    function: Any,
+    *,
+    lifetime: Lifetime,
+    bounds: dict[str, Any],
+    key: Callable[..., Hashable] | None,
+    is_typed: bool,
+    name: str | None,
+    registry: Registry,
+    clock: Clock | None,
+) -> Any:
+    _check(function)
+    is_coroutine = keys.is_coroutine_function(function)
+    name = found_name(keys.name_of(function)) if name is None else name
+    owners = Owners(name, clock) if key is None and keys.has_self(function) else None
+    if "spill" in bounds and (owners is not None or not lifetime.is_plain()):
+        raise ConfigError(
+            f"{name} cannot spill: its entries are bound to this process, as those of a method's "
+            "objects, or of stale or keep_errors, are; give key=, or leave these out"
+        )
+    kind: type[Cache[Any, Any]] = Cache if owners is None else MethodCache
+    cache = kind(
+        name,
+        ttl=lifetime.ttl if lifetime.is_plain() else None,
+        on_evict=None if owners is None else owners.forget,
+        registry=registry,
+        clock=clock,
+        **bounds,
+    )
+    shelf = None
+    if not lifetime.is_plain():
+        shelf = Shelf(name, cache, lifetime, time.monotonic if clock is None else clock.now)
+        registry.add(shelf)
+    if owners is not None:
+        owners.join_cache(cache)
+        registry.add(owners)
+    loading = _loading(function, cache, lifetime, shelf, owners)
+    parts = keys.parts_by(function)
+    if is_typed:
+        parts = keys.typed(parts)
+    wrapper = _wrapper(
+        loading,
+        cache.get,
+        parts,
+        key=key,
+        owners=owners,
+        shelf=shelf,
+        is_coroutine=is_coroutine,
+        is_typed=is_typed,
+    )
+    update_wrapper(wrapper, function)
+    parameters = {**bounds, **lifetime.as_dict(), "typed": is_typed}
+    _add_functions(wrapper, cache, parameters)
+    return wrapper
+
+
+def _wrapper(
+    loading: Loading,
+    get: Callable[[Any, Any], Any],
+    parts: Parts,
+    *,
+    key: Callable[..., Hashable] | None,
+    owners: Owners | None,
+    shelf: Shelf | None,
+    is_coroutine: bool,
+    is_typed: bool,
+) -> Any:
+    if key is not None:
+        key_of = _calling(key)
+    else:
+        key_of = keys.key_from(parts) if owners is None else owners.key_from(parts)
+    now = None if shelf is None else shelf.now
+    if is_coroutine:
+        return wrappers.of_coroutine(loading, get, key_of, now)
+    if now is not None or key is not None or is_typed:
+        return wrappers.of_calls(loading, get, key_of, now)
+    if owners is not None:
+        return wrappers.of_method(loading, get, parts, owners)
+    code = keys.code_written(loading.function)
+    fitted = None if code is None else wrappers.of_one_argument(loading, get, code)
+    return fitted or wrappers.of_arguments(loading, get, key_of)
+
+
+def _calling(key: Callable[..., Hashable]) -> KeyOf:
+    def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        return key(*args, **kwargs)
+
+    return key_of
+
+
+def _loading(
+    function: Any,
+    cache: Cache[Any, Any],
+    lifetime: Lifetime,
+    shelf: Shelf | None,
+    owners: Owners | None,
+) -> Loading:
+    keep: Callable[[Any, Any], object] = cache.set
+    if shelf is not None:
+        keep = shelf.keep
+    elif lifetime.jitter:
+
+        def keep(key: Any, value: Any) -> object:
+            return cache.set(key, value, ttl=lifetime.of(key))
+
+    if owners is not None:
+        keep = owners.noting(keep)
+    keep_error: Callable[[Any, Any], object] | None = None if shelf is None else shelf.keep_error
+    if keep_error is not None and owners is not None:
+        keep_error = owners.noting(keep_error)
+    return Loading(
+        function=function,
+        flights=cache._flights,  # noqa: SLF001  # kept there for this room
+        look=cache.peek if shelf is None else shelf.look,
+        keep=keep,
+        drop=cache.delete,
+        keep_error=keep_error,
+        forgive=None if shelf is None else shelf.forgive,
+    )
+
+
+def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, Any]) -> None:
+    """What the standard library's has too."""
+    before = [0, 0]
+
+    def cache_info() -> CacheInfo:
+        """Hits, misses, the bound in entries, and entries; since the last `cache_clear`."""
+        figures = cache.stats()
+        return CacheInfo(
+            hits=figures.hits - before[0],
+            misses=figures.misses - before[1],
+            maxsize=figures.max_entries,
+            currsize=figures.entries,
+        )
+
+    def cache_clear() -> None:
+        """Forget all; a load under way reaches those who wait for it, but is not kept."""
+        cache.clear()
+        figures = cache.stats()
+        before[:] = figures.hits, figures.misses
+
+    def cache_parameters() -> dict[str, Any]:
+        """What the decorator was given, and `maxsize` as the standard library calls it."""
+        return {"maxsize": parameters["max_entries"], **parameters}
+
+    wrapper.cache = cache
+    wrapper.cache_info = cache_info
+    wrapper.cache_clear = cache_clear
+    wrapper.cache_parameters = cache_parameters
+
+
+def _check(function: Any) -> None:
+    if isinstance(function, (classmethod, staticmethod)):
+        kind = type(function).__name__
+        raise ConfigError(
+            f"cached was given a {kind}: put @{kind} above @cached, so that it wraps the rest"
+        )
+    if not callable(function):
+        raise ConfigError(
+            f"cached was given {function!r}, which is no function: write @cached, or settings by "
+            'name, as in @cached(max_bytes="20MiB")'
+        )
+    if isinstance(function, type):
+        raise ConfigError(
+            f"cached was given the class {function.__qualname__}: cache a function that makes its "
+            "objects, so that the class stays one"
+        )

@@ -1,0 +1,235 @@
+"""The objects whose methods are cached: known by identity, and never kept alive.
+
+Each gets a number that is never given again, and its entries are kept under that number. When it
+dies, a weak reference's callback, which may come in the middle of anything, only puts it in a
+queue; its entries are let go at the next load, or by the governor, whose chore this is.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import deque
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from membudget.cache.cache import Cache
+from membudget.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from membudget.cache.loading.keys import KeyOf, Parts
+    from membudget.core import Clock
+
+
+_AT_A_TIME = 512
+"""Steps that one load does for objects that are gone; the caller waits 0.1 to 0.2 ms for them."""
+
+OWNER_BYTES, KEY_BYTES = 490, 41
+"""Bytes that an object known here costs, and each key noted of one besides the key itself,
+which the cache counts; measured with tracemalloc."""
+
+_ENTRY_STEPS = 8
+"""What letting an entry go costs, against an object that has none left."""
+
+
+class Owner(weakref.ref[Any]):
+    """A weak reference to an object, its number, and the keys of its entries."""
+
+    __slots__ = ("identity", "keys", "number")
+
+    identity: int
+    keys: set[Any]
+    number: int
+
+
+class Owners:
+    """The living objects that have entries in a cache; a holder of what is noted of them.
+
+    Any thread may call any method.
+
+    Args:
+        name: The cached function's.
+        clock: Where time comes from; None is the monotonic clock.
+    """
+
+    def __init__(self, name: str, clock: Clock | None = None) -> None:
+        self.name = f"cached {name}"
+        self._now = time.monotonic if clock is None else clock.now
+        self.cache: Cache[Any, Any] | None = None
+        self.by_identity: dict[int, Owner] = {}
+        self.gone: deque[Owner] = deque()
+        self._by_number: dict[int, Owner] = {}
+        self._numbers = count()
+        self._bury = _burying(weakref.ref(self))
+        self.forget = _forgetting(weakref.ref(self))
+        """To be called with the key of an entry that was let go; keeps nothing alive."""
+
+    def join_cache(self, cache: Any) -> None:
+        """Let go of entries in this cache, and hear of what is taken out of it by hand."""
+        self.cache, cache.owners = cache, weakref.ref(self)
+
+    def join(self, one: object) -> Owner:
+        """The owner for an object.
+
+        Raises:
+            ConfigError: No weak reference to it can be made.
+        """
+        owner = self.by_identity.get(id(one))
+        if owner is not None and owner() is one:
+            return owner
+        try:
+            owner = Owner(one, self._bury)
+        except TypeError:
+            kind = type(one).__qualname__
+            raise ConfigError(
+                f"{self.name} cannot tell when an object of {kind} is gone, since {kind} allows no "
+                "weak references: add '__weakref__' to its __slots__, or give key=, such as "
+                "key=lambda self, x: (self.id, x)"
+            ) from None
+        owner.identity, owner.keys, owner.number = id(one), set(), next(self._numbers)
+        self._by_number[owner.number] = owner
+        # Of two threads that come first together, both go on with the same.
+        known = self.by_identity.setdefault(id(one), owner)
+        if known is not owner and known() is not one:
+            self.by_identity[id(one)] = known = owner
+        if known is not owner:
+            self._by_number.pop(owner.number, None)
+        return known
+
+    def key_from(self, parts: Parts) -> KeyOf:
+        """A function that makes the key of a call, whose first argument is an object here."""
+
+        def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+            one, *others = parts(args, kwargs)
+            return (self.join(one).number, *others)
+
+        return key_of
+
+    def noting(self, keep: Callable[[Any, Any], object]) -> Callable[[Any, Any], object]:
+        """A function that keeps a value, and remembers whose it is."""
+
+        def note_and_keep(key: Any, value: Any) -> object:
+            if self.gone:
+                self._let_go(_AT_A_TIME)
+            owner = self._by_number.get(key[0])
+            if owner is not None:
+                # First: the cache may let go of it at once, and tell.
+                owner.keys.add(key)
+            if is_kept := keep(key, value):
+                return is_kept
+            if owner is not None:
+                owner.keys.discard(key)
+            return is_kept
+
+        return note_and_keep
+
+    def forget_all(self) -> None:
+        """Forget the keys of entries that are there no longer, after all were let go."""
+        for owner in list(self._by_number.values()):
+            for key in list(owner.keys):
+                self.forget(key)
+
+    def held_bytes(self) -> int:
+        """Bytes of memory that the notes take, about. No lock."""
+        entries = 0 if self.cache is None else len(self.cache)
+        return len(self._by_number) * OWNER_BYTES + entries * KEY_BYTES
+
+    def due(self, _now: float) -> bool:
+        """Whether an object is gone whose entries are still there."""
+        return bool(self.gone)
+
+    def run(self, until: float) -> int:
+        """Let go of the entries of objects that are gone; returns the bytes.
+
+        Args:
+            until: Monotonic time to stop at; overrun by less than 1 ms.
+        """
+        before = 0 if self.cache is None else self.cache.held_bytes()
+        while self.gone and self._now() < until:
+            self._let_go(_AT_A_TIME)
+        return 0 if self.cache is None else max(0, before - self.cache.held_bytes())
+
+    def _let_go(self, most: int) -> None:
+        """Do so many steps at most of letting go of the entries of objects that are gone."""
+        while most > 0:
+            try:
+                owner = self.gone.popleft()
+            except IndexError:  # There are none left; maybe another thread does the same.
+                return
+            while owner.keys and most > 0:
+                most -= _ENTRY_STEPS
+                with suppress(KeyError):
+                    key = owner.keys.pop()
+                    if self.cache is not None:
+                        Cache.pop(self.cache, key, None)
+            if owner.keys:
+                self.gone.appendleft(owner)
+            else:
+                most -= 1
+                self._by_number.pop(owner.number, None)
+
+
+class MethodCache(Cache[Any, Any]):
+    """The cache of a method, whose owners are told of what is taken out by hand as well."""
+
+    __slots__ = ("owners",)
+
+    owners: weakref.ref[Owners]
+
+    def clear(self) -> None:
+        """Forget all."""
+        super().clear()
+        known = self.owners()
+        if known is not None:
+            known.forget_all()
+
+    def delete(self, key: Any) -> bool:
+        """Forget a key; returns whether it was there."""
+        was_there = super().delete(key)
+        self._tell(key)
+        return was_there
+
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(key)
+        self._tell(key)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        """Take out the value of a key, else the default.
+
+        Raises:
+            KeyError: There is none, and no default is given.
+        """
+        value = super().pop(key, *default)
+        self._tell(key)
+        return value
+
+    def _tell(self, key: Any) -> None:
+        known = self.owners()
+        if known is not None and type(key) is tuple and key:
+            known.forget(key)
+
+
+def _burying(owners: weakref.ref[Owners]) -> Callable[[Any], None]:
+    def bury(owner: Owner) -> None:
+        known = owners()
+        if known is not None:
+            if known.by_identity.get(owner.identity) is owner:
+                del known.by_identity[owner.identity]
+            known.gone.append(owner)
+
+    return bury
+
+
+def _forgetting(owners: weakref.ref[Owners]) -> Callable[..., None]:
+    def forget(key: Any, *_: object) -> None:
+        known = owners()
+        owner = None if known is None else known._by_number.get(key[0])  # noqa: SLF001
+        if owner is None or known is None or known.cache is None:
+            return
+        if known.cache.peek(key, known) is known:  # Else it is there again.
+            owner.keys.discard(key)
+
+    return forget

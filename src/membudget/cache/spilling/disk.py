@@ -1,0 +1,498 @@
+"""The disk of a spilling cache, and the thread that alone is at it, doing one thing at a time.
+
+A thread that evicts only notes the value; it is pickled and written here, where no caller waits.
+Lookups come first, then what is to be deleted, then what is to be written. Where no thread can be
+had, the caller that evicts or looks up does all that by itself, one caller at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from membudget.cache.spilling.folder import SpillFolder
+from membudget.cache.spilling.ledger import ROW_BYTES
+from membudget.cache.spilling.seal import Seal, new_key, user_key
+from membudget.cache.spilling.spill import SpillStats
+from membudget.core import Rung
+from membudget.core.native import Lock, NativeThread, get_ident, sleep
+from membudget.errors import ConfigError, MembudgetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.cache.spilling.ledger import Copy, Ledger
+    from membudget.cache.spilling.spill import Spill
+    from membudget.cache.spilling.store import Store
+
+READ_PATIENCE = 1.0
+"""Seconds that a lookup waits for the disk; then it is a miss."""
+
+END_PATIENCE = 2.0
+"""Seconds that the end of a cache waits for its thread."""
+
+TRIES = 3
+"""Values of a type that could not be pickled, one after the other, before few are tried."""
+
+TRIED_OF = 64
+"""Of so many values of such a type, one is tried: a list holds now this, now that."""
+
+_MOST_TYPES = 64
+_AT_ONCE = 64
+
+
+class Ask:
+    """A value asked of the disk's thread, or that it rests; and a lock that is free once done."""
+
+    __slots__ = ("done", "number", "pickled")
+
+    def __init__(self, number: int | None) -> None:
+        self.number = number
+        self.pickled: bytes | None = None
+        self.done = Lock()
+        self.done.acquire()
+
+
+class SpillDisk:
+    """The disk of one cache in one process.
+
+    Registered as a holder (what waits is memory), as a reclaimer (so is what is noted of each value
+    on the disk, which small values hardly exceed), for the sweeper, as a chore (a running governor
+    tells what it raises as `Failed`), and for forks, around which it closes the database.
+
+    Args:
+        name: The cache's.
+        spill: Where and how much.
+        ledger: What is known of the disk.
+        now: Monotonic seconds.
+
+    Attributes:
+        state: "on", or "off: " and why.
+        noted: Gives what tells the bytes of memory of the cache's own notes, while that lives.
+
+    Raises:
+        ConfigError: The directory cannot be used.
+    """
+
+    rung = Rung.MODERATE
+
+    def __init__(self, name: str, spill: Spill, ledger: Ledger, now: Callable[[], float]) -> None:
+        # Now, when `Spill` saw that it can be: later, memory may be short, or a fork be under way.
+        from membudget.cache.spilling.store import Store
+
+        self._make_store = Store
+        self.name = f"spill of {name}"
+        self.state = "on"
+        self.noted: Callable[[], Callable[[], int] | None] = lambda: None
+        self._cache_name, self._spill, self._ledger, self._now = name, spill, ledger, now
+        self._hits_before = 0
+        self._failure: Exception | None = None
+        self._is_told = False
+        # How often values of a type could not be pickled, one after the other.
+        self._unpicklable: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
+        self._begin()
+        self._take_folder()
+
+    def _begin(self) -> None:
+        """Know of no folder and no thread, as at first and in a forked child."""
+        self._folder: SpillFolder | None = None
+        self._store: Store | None = None
+        self._thread: NativeThread | None = None
+        self._seal = Seal(new_key(), self._cache_name)
+        self._kept: frozenset[int] | None = None
+        self._is_kept_on = self._is_ending = self._is_resting = False
+        self._is_busy = self._has_turn = False
+        self._asked: deque[Ask] = deque()
+        self._worker: int | None = None
+        self._turn, self._bell, self._go_on = Lock(), Lock(), Lock()
+        self._bell.acquire()
+        self._go_on.acquire()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the disk is used."""
+        return self.state == "on"
+
+    def stats(self) -> SpillStats:
+        """The figures now."""
+        ledger = self._ledger
+        return SpillStats(
+            directory=None if self._folder is None else self._folder.path,
+            state=self.state,
+            entries=len(ledger.rows),
+            bytes=0 if self._store is None else self._store.bytes,
+            max_bytes=self._spill.max_bytes,
+            waiting=ledger.waiting_bytes,
+            spilled=ledger.spilled,
+            hits=ledger.hits,
+            dropped=ledger.dropped,
+            unpicklable=ledger.unpicklable,
+            failed=ledger.failed,
+        )
+
+    # What callers ask of it.
+
+    def prepare(self) -> None:
+        """Take a folder where there is none yet: at first use after a fork."""
+        if self._folder is None and self.is_on:
+            try:
+                self._take_folder()
+            except ConfigError as error:
+                self._turn_off(error)
+
+    def takes(self, kind: type) -> bool:
+        """Whether a value of a type is worth trying. A count lost in a race does no harm."""
+        failed = self._unpicklable.get(kind, 0)
+        if failed < TRIES:
+            return True
+        self._unpicklable[kind] = failed + 1
+        return not (failed + 1) % TRIED_OF
+
+    def wake(self) -> None:
+        """Have the thread look for work; it is started where there is none."""
+        if not self.is_on or self._is_ending:
+            return
+        if self._thread is not None or self._start():
+            self._ring()
+        elif self._worker != get_ident():  # A value being pickled uses the cache.
+            self._work_here()
+
+    def read(self, number: int) -> bytes | None:
+        """A value from the disk, pickled; None where there is none, or not in time."""
+        if self._worker == get_ident():  # A value being pickled uses the cache.
+            return self._fetched(number)
+        asked = Ask(number)
+        self._asked.append(asked)
+        self.wake()
+        if not self.is_on or self._is_ending or not asked.done.acquire(timeout=READ_PATIENCE):
+            return None
+        return asked.pickled
+
+    def flush(self, patience: float) -> bool:
+        """Wait until all that waits is written or dropped; returns whether it is."""
+        until = time.monotonic() + patience
+        self.wake()
+        while self.is_on and (self._ledger.waiting or self._ledger.doomed or self._is_busy):
+            if time.monotonic() >= until:
+                return False
+            sleep(0.001)
+        return True
+
+    def close(self) -> None:
+        """End the thread, then remove the folder, or write down what stands there."""
+        self._is_ending = True
+        thread = self._thread
+        if thread is None:
+            has_turn = self._turn.acquire(timeout=END_PATIENCE)
+            self._finish()
+            if has_turn:
+                self._turn.release()
+        elif not thread.is_current():
+            self._ring()
+            thread.join(END_PATIENCE)
+
+    # What a budget, its sweeper and its governor ask of it.
+
+    def held_bytes(self) -> int:
+        """Bytes of memory: what waits, and what is known of memory and disk. No lock."""
+        noted = self.noted()
+        return self._ledger.held_bytes() + (0 if noted is None else noted())
+
+    def reclaimable(self) -> int:
+        """Bytes of memory that the notes of what stands on the disk take. No lock."""
+        return len(self._ledger.rows) * ROW_BYTES
+
+    def hits_per_byte(self) -> float:
+        """Hits on the disk since notes were last let go, ÷ their bytes: as caches count theirs."""
+        return (self._ledger.hits - self._hits_before) / max(1, self.reclaimable())
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Forget, and delete, what was put on the disk first, for the memory of its notes.
+
+        Args:
+            target: Bytes.
+            until: Monotonic time to stop at; overrun by less than 1 ms.
+
+        Returns:
+            Bytes let go.
+        """
+        self._hits_before = self._ledger.hits
+        return self._forget(until, target)
+
+    def has_expired(self, now: float) -> bool:
+        """Whether what was put on the disk first is dead."""
+        row = self._ledger.oldest()
+        return row is not None and row.dies <= now
+
+    def sweep(self, until: float) -> int:
+        """Forget, and delete, what is dead of what was put on the disk first; as `reclaim`.
+
+        What has less time than what was put there before it waits for that to go.
+        """
+        return self._forget(until, dead_at=self._now())
+
+    def _forget(
+        self, until: float, target: float = float("inf"), dead_at: float | None = None
+    ) -> int:
+        ledger, freed, row = self._ledger, 0, None
+        while freed < target and (freed % (_AT_ONCE * ROW_BYTES) or self._now() < until):
+            row = ledger.take_oldest(dead_at)
+            if row is None:
+                break
+            ledger.doom(row)
+            freed += ROW_BYTES
+        if freed:
+            self.wake()
+        return freed
+
+    def due(self, _now: float) -> bool:
+        """Whether the disk failed and that was not told yet."""
+        return self._failure is not None
+
+    def run(self, _until: float) -> int:
+        """Raise what the disk failed with, for the governor to tell; no bytes are let go."""
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return 0
+        raise failure
+
+    def before_fork(self, until: float) -> None:
+        """Have the database closed, which must not cross a fork, and take the lock."""
+        if self._worker == get_ident():
+            pass
+        elif self._thread is not None:
+            self._is_resting, rest = True, Ask(None)
+            self._asked.appendleft(rest)
+            self._ring()
+            rest.done.acquire(timeout=max(0.0, until - time.monotonic()))
+        else:
+            self._has_turn = self._turn.acquire(timeout=max(0.0, until - time.monotonic()))
+        self._ledger.lock.acquire(timeout=max(0.0, until - time.monotonic()))
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        with contextlib.suppress(RuntimeError):
+            self._ledger.lock.release()
+        self._is_resting = False
+        if self._has_turn:
+            self._has_turn = False
+            self._turn.release()
+        with contextlib.suppress(RuntimeError):
+            self._go_on.release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: the folder and what stands there are the parent's."""
+        if self._folder is not None:
+            self._folder.leave()
+        self._ledger.renew()
+        self._begin()
+
+    # The thread, and what is done on it.
+
+    def _start(self) -> bool:
+        """Start the thread; returns whether there is one."""
+        with self._ledger.lock:
+            if self._thread is None:
+                thread = NativeThread(self._run, "mb-spill")
+                try:
+                    thread.start()
+                except RuntimeError:  # None is to be had by now.
+                    return False
+                self._thread = thread
+            return True
+
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # It rings already.
+            self._bell.release()
+
+    def _run(self) -> None:
+        try:
+            while self.is_on:
+                self._bell.acquire()
+                with self._turn:
+                    self._work_all()
+                if self._is_ending:
+                    break
+        except BaseException as error:  # noqa: BLE001  # whatever is broken: it goes on without
+            self._turn_off(error)
+        finally:
+            self._finish()
+
+    def _work_here(self) -> None:
+        """Do what waits on the caller's thread."""
+        if not self._turn.acquire(timeout=READ_PATIENCE):
+            return
+        try:
+            self._work_all()
+            if self._store is not None:  # The connection is this thread's.
+                self._store.close()
+        except Exception as error:  # noqa: BLE001  # whatever is broken: it goes on without
+            self._turn_off(error)
+            self._finish()
+        finally:
+            self._turn.release()
+
+    def _work_all(self) -> None:
+        self._worker = get_ident()
+        try:
+            while self._work():
+                pass
+        finally:
+            self._worker = None
+
+    def _work(self) -> bool:
+        """Do the next thing; returns whether there was one."""
+        ledger = self._ledger
+        if self._asked:
+            self._answer(self._asked.popleft())
+        elif self._is_ending and not self._spill.keep:
+            return False
+        elif ledger.doomed:
+            taken = [ledger.doomed.popleft() for _ in range(min(_AT_ONCE, len(ledger.doomed)))]
+            self._opened().delete(taken)
+        elif (found := ledger.next_waiting()) is not None:
+            self._is_busy = True
+            try:
+                self._write(*found)
+            finally:
+                self._is_busy = False
+        else:
+            return False
+        return True
+
+    def _answer(self, asked: Ask) -> None:
+        try:
+            if asked.number is not None:
+                asked.pickled = self._fetched(asked.number)
+            elif self._store is not None:
+                self._store.close()
+        finally:
+            asked.done.release()
+        while asked.number is None and self._is_resting:  # Until the fork is over.
+            self._go_on.acquire(timeout=1.0)
+
+    def _write(self, key: Any, waiting: Copy) -> None:
+        ledger, why = self._ledger, None
+        if waiting.dies > self._now():
+            pickled, why = self._pickled(waiting.value)
+            if pickled is not None:
+                number = ledger.new_number()
+                stored = self._opened().write(number, self._seal.seal(number, pickled), ledger)
+                if stored is not None:
+                    ledger.written(key, waiting, number, stored)
+                    return
+        ledger.unwritten(key, waiting, why)
+
+    def _pickled(self, value: Any) -> tuple[bytes | None, str]:
+        """A value as bytes; or None; and what it counts as where it is not written."""
+        kind = type(value)
+        try:
+            pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        except MemoryError:
+            return None, "dropped"
+        except BaseException:  # noqa: BLE001  # what a value's own `__reduce__` raises: not ours
+            if len(self._unpicklable) >= _MOST_TYPES:
+                self._unpicklable.clear()
+            self._unpicklable[kind] = self._unpicklable.get(kind, 0) + 1
+            return None, "unpicklable"
+        self._unpicklable.pop(kind, None)
+        return pickled, "dropped"
+
+    def _fetched(self, number: int) -> bytes | None:
+        sealed = self._opened().read(number)
+        pickled = None if sealed is None else self._seal.unseal(number, sealed)
+        if sealed is not None and pickled is None:
+            self._tell_once(
+                f"cache {self._cache_name!r} found a value in {self._where()} that it did not "
+                "write, and took it for a miss: see who else writes to that folder, or to its disk"
+            )
+        return pickled
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            if self._folder is None:
+                raise FileNotFoundError(2, "there is no folder", self._spill.directory)
+            self._store = self._make_store(self._folder.path, self._spill.max_bytes, self._kept)
+        return self._store
+
+    # The folder: taken, and let go of.
+
+    def _take_folder(self) -> None:
+        """Take a folder, and what is kept there.
+
+        Raises:
+            ConfigError: The directory cannot be used.
+        """
+        with self._ledger.lock:
+            if self._folder is not None or self._is_ending:
+                return
+            try:
+                folder = self._folder = SpillFolder(self._spill, self._cache_name)
+                if self._spill.keep and not self._take_over(folder):
+                    folder.empty()
+            except OSError as error:
+                self._turn_off(error)
+
+    def _take_over(self, folder: SpillFolder) -> bool:
+        """Know what an earlier process left; returns whether there is anything."""
+        name = self._cache_name
+        try:
+            key = user_key(self._spill.key)
+            self._seal = Seal(key, name)
+            self._is_kept_on = True
+            left = folder.load(key, name, self._now())
+        except (MembudgetError, OSError) as error:
+            what = "begins with an empty disk" if self._is_kept_on else "keeps nothing on its disk"
+            self._tell_once(f"cache {name!r} {what}: {error}")
+            return False
+        if left is None:
+            return False
+        rows, self._seal, highest = left
+        self._kept = frozenset(row.number for row in rows.values() if row.number is not None)
+        self._ledger.take_over(rows, highest)
+        return True
+
+    def _finish(self) -> None:
+        """Answer all that ask; close; remove the folder, or write down what stands there."""
+        while self._asked:
+            with contextlib.suppress(IndexError):
+                self._asked.popleft().done.release()
+        if self._store is not None:
+            with contextlib.suppress(Exception):
+                self._store.close()
+        folder, self._folder = self._folder, None
+        if folder is None:
+            return
+        ledger, keep = self._ledger, False
+        if self._is_kept_on and self.is_on and ledger.rows:
+            with contextlib.suppress(Exception):  # The disk: then nothing is kept.
+                folder.save(ledger.rows, self._seal, ledger.new_number(), self._now())
+                keep = True
+        folder.end(keep=keep)
+
+    def _where(self) -> str:
+        return self._spill.directory if self._folder is None else self._folder.path
+
+    def _tell_once(self, what: str) -> None:
+        """Have something told that spilling goes on with, the first time."""
+        if not self._is_told:
+            self._is_told, self._failure = True, MembudgetError(what)
+
+    def _turn_off(self, error: BaseException) -> None:
+        """Use the disk no more, and have that told once."""
+        with self._ledger.lock:
+            if not self.is_on:
+                return
+            reason = f"{type(error).__name__}: {error}"
+            self.state = f"off: {reason}"
+            gone = self._ledger.empty()
+            self._failure = MembudgetError(
+                f"cache {self._cache_name!r} spills no more, as its disk failed in "
+                f"{self._where()} ({reason}): see that the folder is "
+                "there, is this user's to write and has room, then make the cache anew"
+            )
+        del gone  # Finalizers run here, outside the lock.

@@ -1,0 +1,305 @@
+"""The folder of one spilling cache in one process: numbered, locked, the user's own.
+
+A process holds the lock of its number while it lives, by whatever end; so the next one sees which
+numbers are free, and removes what killed processes left there, under whatever number.
+
+What is kept for the next process is a sealed list of what stands there. The database is
+diskcache's, which does what its settings say and what triggers are in it. So its shape is written
+down under the seal as well, and one of another shape is not opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+import shutil
+import stat
+import time
+import zlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from membudget.cache.spilling.ledger import Copy
+from membudget.cache.spilling.seal import GENERATION_BYTES, Seal
+from membudget.errors import ConfigError, MembudgetError
+from membudget.ownership import check_owner, open_own, read_own, safe_way
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from membudget.cache.spilling.spill import Spill
+
+try:
+    import fcntl
+except ImportError:  # Not a Unix.
+    fcntl = None  # type: ignore[assignment]
+
+_MOST = 1000
+"""Processes at a time, far beyond what one host runs of a program."""
+
+_ADVICE = (
+    "values come back through pickle, so name a folder of the program's own user, closed to others"
+)
+
+_ATTEMPTS = 10
+"""Tries while other processes, ending, remove what is looked at."""
+
+INDEX = "index.pickle"
+
+_LONGEST = 256 << 20
+_MOST_ROWS = 100
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+_SETTINGS = (
+    "SELECT key, value FROM Settings WHERE key NOT IN ('count', 'size', 'hits', 'misses')"
+    " ORDER BY key"
+)
+
+_BROKEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""What is the disk's or the system's fault, not the caller's who named the folder."""
+
+
+class SpillFolder:
+    """A folder that is this process's alone while it is held.
+
+    Args:
+        spill: Where, and whether what stands there is kept.
+        name: The cache's.
+
+    Raises:
+        ConfigError: The directory cannot be used, or is not the user's own.
+        OSError: The disk is broken, full or may only be read.
+    """
+
+    __slots__ = ("_descriptor", "_keep", "_lock_path", "path")
+
+    def __init__(self, spill: Spill, name: str) -> None:
+        if fcntl is None:
+            raise ConfigError("spilling needs locks on files (flock), which this system lacks")
+        self._keep = spill.keep
+        try:
+            base = _base(spill.directory, name)
+            self._descriptor, self._lock_path = _locked(base)
+            self.path = self._lock_path.removesuffix(".lock")
+            try:
+                self._begin()
+                _remove_left_over(base, self.path)
+            except BaseException:
+                self.leave()
+                raise
+        except OSError as error:
+            if error.errno in _BROKEN:
+                raise
+            raise ConfigError(
+                f"spill directory {spill.directory} cannot be used ({error.strerror}): "
+                "name a folder that this user may write to"
+            ) from error
+
+    def empty(self) -> None:
+        """Remove what stands there.
+
+        Raises:
+            OSError: The disk.
+        """
+        shutil.rmtree(self.path)
+        _make(self.path)
+
+    def leave(self) -> None:
+        """Let go of it without touching it: in a child, it is the parent's."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def end(self, *, keep: bool | None = None) -> None:
+        """Remove it, unless it is kept, and let go of it."""
+        if not (self._keep if keep is None else keep):
+            shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock_path)
+        self.leave()
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self.path))
+
+    def save(self, rows: Mapping[Hashable, Copy], seal: Seal, highest: int, now: float) -> None:
+        """Write down what stands on the disk, for the next process.
+
+        Args:
+            rows: What stands there, by key.
+            seal: The seal of these values.
+            highest: The highest number ever given in this generation.
+            now: Monotonic seconds.
+
+        Raises:
+            OSError: The disk.
+            sqlite3.Error: The database.
+        """
+        since = time.time() - now
+        known = []
+        for key, row in rows.items():
+            noted = (row.number, row.ends + since, row.dies + since, row.size, row.bytes)
+            try:
+                known.append(pickle.dumps((key, noted)))
+            except Exception:  # noqa: BLE001, S112  # a key of the program's own that cannot be kept
+                continue
+        text = pickle.dumps((_shape_of(self.path), highest, known))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(open_own(os.path.join(self.path, INDEX), flags), "wb") as file:
+            file.write(seal.generation + seal.seal(0, text))
+
+    def load(
+        self, key: bytes, name: str, now: float
+    ) -> tuple[OrderedDict[Hashable, Copy], Seal, int] | None:
+        """What an earlier process left on the disk, or None; it is believed only once.
+
+        Args:
+            key: The user's secret.
+            name: The cache's.
+            now: Monotonic seconds.
+
+        Returns:
+            As `save` was given them: the rows, the seal and the highest number.
+
+        Raises:
+            MembudgetError: It was not written by this user's processes, or changed since.
+            OSError: The disk.
+        """
+        index = os.path.join(self.path, INDEX)
+        written = read_own(index, _LONGEST)
+        if written is None:
+            return None
+        os.unlink(index)
+        seal = Seal(key, name, written[:GENERATION_BYTES])
+        text = seal.unseal(0, written[GENERATION_BYTES:])
+        if text is None:
+            raise MembudgetError(f"{index} was not written with this user's key")
+        since = time.time() - now
+        rows: OrderedDict[Hashable, Copy] = OrderedDict()
+        try:
+            shape, highest, known = pickle.loads(text)  # noqa: S301  # sealed by this user
+            for one in known:
+                value_key, (number, ends, dies, size, stored) = pickle.loads(one)  # noqa: S301
+                rows[value_key] = Copy(
+                    ends=ends - since, dies=dies - since, size=size, bytes=stored, number=number
+                )
+        except Exception:  # noqa: BLE001  # whatever a changed program's keys raise: begin empty
+            return None
+        if _shape_of(self.path) != shape:
+            raise MembudgetError(f"the database in {self.path} was changed since it was kept")
+        return (rows, seal, highest) if rows else None
+
+    def _begin(self) -> None:
+        if os.path.lexists(self.path) and not self._keep:
+            shutil.rmtree(self.path)
+        _make(self.path)
+
+
+def _base(directory: str, name: str) -> str:
+    """The folder of a cache, made where it is missing; no link is on the way there."""
+    directory = safe_way(directory)
+    _make(directory)
+    readable = "".join(letter if letter.isalnum() else "_" for letter in name[:40])
+    return os.path.join(directory, f"{readable}-{zlib.crc32(name.encode()):08x}")
+
+
+def _make(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    check_own(path, os.lstat(path))
+
+
+def check_in_place(path: str) -> None:
+    """Refuse a folder once more before it is used, which may be long after it was made.
+
+    Raises:
+        ConfigError: Another user could have put another there, or has.
+        OSError: It is gone.
+    """
+    if safe_way(path) != path:
+        raise ConfigError(f"spill directory {path} leads elsewhere now: make the cache anew")
+    check_own(path, os.lstat(path))
+
+
+def check_own(path: str, status: os.stat_result) -> None:
+    """Refuse a folder that others may put something into.
+
+    Raises:
+        ConfigError: It is another user's, others may write to it, or it is no folder.
+    """
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigError(f"spill directory {path} is not a folder: name one, or a path for one")
+    check_owner(f"spill directory {path}", status, advice=_ADVICE)
+
+
+def _locked(base: str) -> tuple[int, str]:
+    """The descriptor and path of the first lock that is free."""
+    for attempt in range(_ATTEMPTS):
+        _make(base)
+        try:
+            for number in range(_MOST):
+                path = os.path.join(base, f"{number}.lock")
+                descriptor = _lock(path)
+                if descriptor is not None:
+                    return descriptor, path
+        except FileNotFoundError:  # A process that ended just now removed the folder.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise OSError(errno.EBUSY, f"{_MOST} processes spill there already", base)
+
+
+def _remove_left_over(base: str, own: str) -> None:
+    """Remove what processes left there that were killed; what was kept in good order stays."""
+    for name in os.listdir(base):
+        number = name.removesuffix(".lock")
+        path = os.path.join(base, number)
+        if path == own or not number.isdigit():
+            continue
+        with contextlib.suppress(
+            ConfigError, OSError
+        ):  # Others may do the same; or it is not ours.
+            descriptor = _lock(f"{path}.lock")
+            if descriptor is None:
+                continue
+            try:
+                if not os.path.exists(os.path.join(path, INDEX)):
+                    shutil.rmtree(path, ignore_errors=True)
+                os.unlink(f"{path}.lock")
+            finally:
+                os.close(descriptor)
+
+
+def _lock(path: str) -> int | None:
+    descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):  # Held; or removed by the process that held it.
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _shape_of(path: str) -> str:
+    """The schema and the settings of the database, in one form.
+
+    Raises:
+        MembudgetError: It is not ours, or no database.
+        OSError: It cannot be read.
+    """
+    import sqlite3  # loaded by diskcache
+
+    database = os.path.join(path, "cache.db")
+    os.close(open_own(database))
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=1)) as opened:
+            opened.execute("PRAGMA query_only = ON")
+            opened.execute("PRAGMA trusted_schema = OFF")
+            schema = opened.execute(_SCHEMA).fetchmany(_MOST_ROWS)
+            if any(kind == "view" for kind, *_ in schema):
+                raise MembudgetError(f"{database} has views, which this cache did not make")
+            return repr((schema, opened.execute(_SETTINGS).fetchmany(_MOST_ROWS)))
+    except sqlite3.Error as error:
+        raise MembudgetError(f"{database} is broken ({error})") from error

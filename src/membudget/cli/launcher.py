@@ -1,0 +1,314 @@
+"""What `membudget run` does: its options, and the command that takes this process's place.
+
+Every program under a budget waits for this, so its options are read here by a few lines wherever
+there is nothing to explain. What is to be explained (--help, an option that is not there) is left
+to the command line's library, which takes longer to load than all the rest: `cli.run`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from membudget.budget.interpreter import script_of
+from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE
+from membudget.cli.program import program_of, which
+from membudget.core import Record
+from membudget.errors import ConfigError, ProbeError
+from membudget.settings.resolve import DEFAULT, resolve
+from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
+from membudget.units import human_bytes, parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
+    from membudget.cli.program import Program
+    from membudget.settings.resolve import Settings
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+SHIM = os.path.join(os.path.dirname(_HERE), "_shim")
+SUPERVISOR = os.path.join(_HERE, "restart")
+
+MALLOC = {"MALLOC_ARENA_MAX": "2"}
+"""What --malloc sets for glibc: two arenas at most, instead of eight a core.
+
+Sixteen threads of a pool that took turns building 30 MB and each left a few objects behind held
+574 MiB afterwards, and 87 MiB with two arenas, in no more time; one thread alone sees no change.
+MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ stay as they are: to set either ends glibc's own
+adjusting (mallopt(3)), and the popular 65536 made arrays of 160 KB 130 times slower to allocate.
+"""
+
+LEND = "MEMBUDGET_LAUNCH_LEND"
+"""Set to "no", it keeps our package from a Python that has none of its own; to "pex", it lets one
+find it for good."""
+
+EXIT_KEY = "emergency.exit"
+LOW_KEY = "thresholds.low"
+
+
+class Option(Record):
+    """One option of `run`.
+
+    Attributes:
+        name: What is typed behind the dashes.
+        help: What it does.
+        metavar: What its value is, or "" for a switch.
+        default: Its value where it is not given.
+        is_repeated: Whether each time that it is given counts.
+    """
+
+    name: str
+    help: str
+    metavar: str = ""
+    default: str | None = None
+    is_repeated: bool = False
+
+    @property
+    def absent(self) -> object:
+        """What stands for it where it is not given."""
+        if self.is_repeated:
+            return ()
+        return self.default if self.metavar else False
+
+
+def _value(name: str, metavar: str, text: str, default: str | None = None) -> Option:
+    return Option(name=name, metavar=metavar, help=text, default=default)
+
+
+def _list(name: str, metavar: str, text: str) -> Option:
+    return Option(name=name, metavar=metavar, help=text, is_repeated=True)
+
+
+def _switch(name: str, text: str) -> Option:
+    return Option(name=name, help=text)
+
+
+OPTIONS = (
+    _value("limit", "SIZE", "Bytes to keep within, as in 400MiB; else found."),
+    _value("config", "FILE", "Settings file, checked before the start."),
+    _list("set", "KEY=VALUE", "Any setting, as in thresholds.warning=85%; may be repeated."),
+    _switch("brake", "Refuse with MemoryError what would get the program killed."),
+    _list("adopt", "MODULE:NAME", "A cache of the program's to shrink as well; may be repeated."),
+    _list("spare", "PATTERN", "Caches found in the program never to touch; may be repeated."),
+    _switch(
+        "malloc",
+        "Set MALLOC_ARENA_MAX=2 unless it is set: threads then leave less behind. No thresholds: "
+        "fixed ones make arrays slow to allocate.",
+    ),
+    _switch(
+        "restart",
+        "Stay, and start the program again when it dies; exit codes 0, 64, 126 and 127 end it. "
+        f"Also sets {EXIT_KEY}=true unless it is set.",
+    ),
+    _value(
+        "restart-delay",
+        "TIME",
+        "Before the first restart; doubles up to 60 times as long.",
+        default="1s",
+    ),
+    _switch(
+        "require",
+        "Exit 64 where no budget can start in PROGRAM, as --brake and the setting strict do; else "
+        "that is told.",
+    ),
+    _switch("no-lend", "Start no budget in a Python that has no membudget of its own."),
+    _switch("quiet", "Tell only failures, levels from CRITICAL on, and what is foreseen."),
+    _switch("dry-run", "Print the command and the variables it would set."),
+)
+
+
+def read_options(words: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """The options by name and the program behind them, or None where something is to be explained.
+
+    Args:
+        words: What follows "run".
+    """
+    known = {f"--{option.name}": option for option in OPTIONS}
+    options: dict[str, Any] = {option.name: option.absent for option in OPTIONS}
+    rest = list(words)
+    while rest and len(rest[0]) > 1 and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        name, is_given, value = word.partition("=")
+        option = known.get(name)
+        if option is None or (is_given and not option.metavar):
+            return None
+        if option.metavar and not is_given:
+            if not rest:
+                return None
+            value = rest.pop(0)
+        if option.is_repeated:
+            options[option.name] += (value,)
+        else:
+            options[option.name] = value if option.metavar else True
+    return (options, tuple(rest)) if rest else None
+
+
+def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
+    """Become the program, with what starts a budget in it in its environment; or tell what that is.
+
+    Raises:
+        ConfigError: The options do not fit, or no budget gets there where there must be one.
+    """
+    given = _given(options)
+    settings = resolve(given, file=options["config"])
+    _check_room(settings["limit"])
+    delay = parse_seconds(options["restart-delay"], name="--restart-delay")
+    variables = _variables(given, settings, options)
+    path, argv = _find(program[0]), program
+    must = settings["brake"] or settings["strict"] or options["require"]
+    variables |= _reaching(program, must=must, options=options)
+    if options["restart"]:
+        path, argv = sys.executable, _supervised(delay, settings[LOW_KEY], path, program)
+    if options["dry-run"]:
+        import shlex  # the others quote nothing
+
+        lines = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+        _tell("\n".join([shlex.join(argv), *lines]), sys.stdout)
+        return
+    _execute(path, argv, {**os.environ, **variables})
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that the options give, as text by key."""
+    given: dict[str, str] = {}
+    for pair in options["set"]:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise ConfigError(f"--set {pair!r} has no value: write it as KEY=VALUE")
+        given[key.strip()] = value.strip()
+    if options["limit"] is not None:
+        given["limit"] = options["limit"]
+    if options["brake"]:
+        given["brake"] = "true"
+    for key in ("adopt", "spare"):
+        if options[key]:
+            given[f"caches.{key}"] = ",".join(options[key])
+    return given
+
+
+def _variables(
+    given: Mapping[str, str], settings: Settings, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the program finds in its environment besides what is there."""
+    variables = {SETTINGS[key].variable: text for key, text in given.items()}
+    # The program, or what it starts, may run somewhere else.
+    if config := options["config"] or os.environ.get(CONFIG_VARIABLE):
+        variables[CONFIG_VARIABLE] = os.path.abspath(config)
+    if options["restart"] and settings.origins[EXIT_KEY] == DEFAULT:
+        variables[SETTINGS[EXIT_KEY].variable] = "true"
+    if options["malloc"]:
+        variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
+    variables[LAUNCHED] = "quiet" if options["quiet"] else "lines"
+    if sys.platform == "linux":
+        from membudget.brake.limit import note_launch_limit
+        from membudget.host.told import launch_mark
+
+        note_launch_limit(variables)
+        if (mark := launch_mark(settings["agent.directory"])) is not None:
+            variables[TREE] = mark
+    paths = [SHIM, *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables["PYTHONPATH"] = os.pathsep.join(paths)
+    return variables
+
+
+def _reaching(
+    program: tuple[str, ...], *, must: bool, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """What else brings a budget into a command; says so where none can get there.
+
+    Raises:
+        ConfigError: None can, and there must be one.
+    """
+    variables: dict[str, str] = {}
+    try:
+        found: Program | None = program_of(program)
+    except ProbeError:
+        found = None  # It can be run and not read.
+    is_let_in = False
+    if found is not None and found.kind == "python":
+        script = found.script or script_of(program[1:])
+        if script:
+            from membudget.cli.pex import EXTRA, pex_of
+
+            if (pex := pex_of(script)) is not None:
+                variables = {**pex.variables(SHIM, os.environ), LEND: "pex"}
+                is_let_in = EXTRA in variables
+    verdict = found.verdict() if found is not None and not is_let_in else None
+    if verdict is not None:
+        why = f"{verdict.found}; {verdict.advice}"
+        if verdict.is_lost and must:
+            raise ConfigError(why)
+        # Of one with Python inside, only the process itself will tell.
+        if verdict.is_lost or (found and found.kind == "embedding" and not options["quiet"]):
+            _warn(why)
+    if must:  # An exec keeps the pid; a supervisor stays.
+        variables[REQUIRE] = f"below {os.getpid()}" if options["restart"] else str(os.getpid())
+    if options["no-lend"]:
+        variables[LEND] = "no"
+    return variables
+
+
+def _supervised(delay: float, low: float, path: str, program: tuple[str, ...]) -> tuple[str, ...]:
+    """The command of the supervisor: a bare interpreter, 6 MiB less than this one would keep."""
+    if not sys.platform.startswith("linux"):
+        raise ConfigError("--restart needs Linux: leave it out, and let your init system restart")
+    # A mark in bytes is the program's own; the group and the machine are judged by a share.
+    share = SETTINGS[LOW_KEY].default if isinstance(low, int) else low
+    bare = (sys.executable, "-I", "-S", SUPERVISOR)
+    return (*bare, str(delay), str(share), path, *program)
+
+
+def _check_room(limit: int | None) -> None:
+    """Refuse a limit that not even an interpreter fits in."""
+    if limit is None:
+        return
+    from membudget.probes.process import process_probe
+
+    held = process_probe()().used
+    if limit <= held:
+        raise ConfigError(
+            f"limit {human_bytes(limit)} is below what a bare interpreter holds "
+            f"({human_bytes(held)} here): give it more"
+        )
+
+
+def _find(name: str) -> str:
+    path = which(name)
+    if path is None:
+        from membudget.cli.restart.deaths import NOT_EXECUTABLE, NOT_FOUND  # most are there
+
+        is_there = os.path.exists(name)
+        what = "cannot be executed" if is_there else "was not found"
+        advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
+        _warn(f"command {name!r} {what}: {advice}")
+        sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
+    return path
+
+
+def _execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Ignored by Python of its own accord.
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(path, argv, environment)  # noqa: S606  # running what was asked for is the job
+    except OSError as error:
+        from membudget.cli.restart.deaths import NOT_EXECUTABLE  # most are executed
+
+        _warn(f"command {argv[0]!r} did not start: {error.strerror}")
+        sys.exit(NOT_EXECUTABLE)
+
+
+def _warn(text: str) -> None:
+    _tell(f"membudget: {text}", sys.stderr)
+
+
+def _tell(text: str, stream: TextIO | None) -> None:
+    if stream is not None:  # A closed one is the caller's wish.
+        stream.write(f"{text}\n")
+        stream.flush()

@@ -1,0 +1,449 @@
+"""Measured values by name, in a bounded window each: latencies, spreads, queue lengths.
+
+A sample costs 16 bytes: its value and its time in two arrays, which are rings once they are full.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from math import isnan
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from membudget.cache.lock import ForkLock
+from membudget.cache.table import bytes_bound, container_name
+from membudget.containers.bounds import KEEP, items_bound, part_of
+from membudget.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series, summarize
+from membudget.core import Record, Rung
+from membudget.errors import ConfigError
+from membudget.registry import REGISTRY
+from membudget.sizing import size_of
+from membudget.units import as_seconds, human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from membudget.containers.series import Summary
+    from membudget.core import Clock, PartSample
+    from membudget.registry import Registry
+
+R = TypeVar("R")
+
+_INFINITE = float("inf")
+
+
+class MetricsStats(Record):
+    """A collector's figures since it was made (bytes and seconds).
+
+    Attributes:
+        name: The collector's name.
+        series: Series held.
+        samples: Samples held, those included that have become too old and wait to be freed.
+        bytes: What they weigh.
+        max_samples: The bound of each series.
+        max_series: The bound in series, or None.
+        max_bytes: The bound in bytes, or None.
+        added: Samples ever recorded.
+        dropped: Samples ever let go, by cause: "samples", "series" and "bytes" are the collector's
+            own bounds, "expired" were too old, "pressure" is the budget.
+        refused: Values not taken in.
+        oldest_age: Seconds since the oldest sample held; None where there is none.
+    """
+
+    name: str
+    series: int
+    samples: int
+    bytes: int
+    max_samples: int
+    max_series: int | None
+    max_bytes: int | None
+    added: int
+    dropped: Mapping[str, int]
+    refused: int
+    oldest_age: float | None
+
+
+class MetricsCollector(ForkLock):
+    """Series of numbers by name, each with its last samples; bounded in samples, series and bytes.
+
+    Any thread may call any method. In a full series the oldest sample goes; where there are too
+    many series, the one longest without a new sample goes, its total with it. For the bound in
+    bytes, and for a budget that is short, windows are cut to half, down to 16 samples, before whole
+    series go.
+
+    Cost: about 1 µs for `record`; a summary of 1000 samples takes 0.02 to 0.2 ms.
+
+    Args:
+        name: What it is called in reports, events and settings.
+        max_samples: Samples kept of each series.
+        max_series: Series kept, or None.
+        ttl: Seconds, or text such as "1h", after which a sample no longer counts.
+        max_bytes: The bound in bytes, or text such as "1MiB".
+        registry: Where it registers and finds the budget; None is the process's own.
+        clock: Where time comes from; None is the monotonic clock.
+
+    Raises:
+        ConfigError: An argument that cannot be used as given.
+    """
+
+    rung = Rung.MODERATE
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_samples: int = 1000,
+        max_series: int | None = None,
+        ttl: float | str | None = None,
+        max_bytes: int | str | None = None,
+        registry: Registry | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = container_name(name)
+        self._max_samples = samples_bound(max_samples)
+        self._max_series = items_bound(max_series, "max_series")
+        self._max_bytes = bytes_bound(max_bytes)
+        self._ttl = None if ttl is None else as_seconds(ttl, name="ttl")
+        self._registry = REGISTRY if registry is None else registry
+        self._now = time.monotonic if clock is None else clock.now
+        # In the order of the last sample, the longest silent first.
+        self._series: OrderedDict[str, Series] = OrderedDict()
+        self._widths = Widths()
+        self._bytes = self._added = self._refused = 0
+        self._dropped = dict.fromkeys(("samples", "series", "bytes", "expired", "pressure"), 0)
+        self._registry.add(self)
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def __contains__(self, series: object) -> bool:
+        with self._lock:
+            return series in self._series
+
+    def __repr__(self) -> str:
+        held = human_bytes(self._bytes)
+        return f"{type(self).__name__}({self.name!r}, {len(self)} series, {held})"
+
+    def record(self, series: str, value: float, at: float | None = None) -> bool:
+        """Take in a sample.
+
+        Args:
+            series: What is measured.
+            value: A number.
+            at: When, in seconds of the collector's clock, which is the monotonic one where it was
+                given none; None is now.
+
+        Returns:
+            False where it was not taken in, but counted: the value is no number (NaN), or a series
+            is heavier than `max_bytes`.
+
+        Raises:
+            ConfigError: A series without a text for a name; a time further ahead than `ttl`.
+        """
+        value, when = float(value), None if at is None else float(at)
+        if not isinstance(series, str):
+            raise ConfigError(
+                f"the series {series!r} is not a text: name it after what it measures"
+            )
+        grown = self._change(self._take_in, series, value, when)
+        meter = self._registry.meter
+        wanted = meter.claim(grown) if grown and meter is not None else 0
+        if wanted > 0:
+            self.reclaim(wanted, _INFINITE)
+        return grown is not None
+
+    def names(self) -> list[str]:
+        """The series, the longest without a new sample first."""
+        with self._lock:
+            return list(self._series)
+
+    def latest(self, series: str) -> float | None:
+        """The last value of a series; None where there is none, or it is too old."""
+        with self._lock:
+            window = self._window(series)
+            return window[-1] if window else None
+
+    def summary(self, series: str) -> Summary | None:
+        """What the samples kept of a series come to; None where there are none."""
+        with self._lock:
+            window, one = self._window(series), self._series.get(series)
+            total = 0 if one is None else one.total
+        return summarize(window, total) if window else None
+
+    def as_dict(self) -> dict[str, dict[str, float]]:
+        """The summaries of all series by name, for export."""
+        summaries = {name: self.summary(name) for name in self.names()}
+        return {name: one.as_dict() for name, one in summaries.items() if one is not None}
+
+    def discard(self, series: str) -> bool:
+        """Forget a series; returns whether there was one."""
+
+        def discard() -> bool:
+            one = self._series.pop(series, None)
+            if one is not None:
+                self._forget(series, one)
+            return one is not None
+
+        return self._change(discard)
+
+    def clear(self) -> None:
+        """Forget all series."""
+        with self._lock:
+            self._series, self._widths, self._bytes = OrderedDict(), Widths(), 0
+
+    def resize(
+        self,
+        *,
+        max_samples: int = KEEP,
+        max_series: int | None = KEEP,
+        max_bytes: int | str | None = KEEP,
+    ) -> None:
+        """Change a bound, or lift it with None; what is beyond it goes at once.
+
+        Raises:
+            ConfigError: A bound that is none.
+        """
+        samples = self._max_samples if max_samples is KEEP else samples_bound(max_samples)
+        series = self._max_series if max_series is KEEP else items_bound(max_series, "max_series")
+        size = self._max_bytes if max_bytes is KEEP else bytes_bound(max_bytes)
+
+        def fit() -> None:
+            self._max_samples, self._max_series, self._max_bytes = samples, series, size
+            for name, one in self._series.items():
+                if one.capacity > samples:
+                    self._dropped["samples"] += self._fit(name, one, samples)
+            self._shed()
+
+        self._change(fit)
+
+    def held_bytes(self) -> int:
+        """The bytes of all series. Cost: 0.1 µs, no lock."""
+        return self._bytes
+
+    def reclaimable(self) -> int:
+        """The bytes it could let go: all it holds."""
+        return self._bytes
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Let go of at least `target` bytes: older halves of windows first, then whole series.
+
+        Args:
+            target: Bytes.
+            until: Monotonic time to stop at; overrun by less than 1 ms.
+
+        Returns:
+            Bytes let go.
+        """
+        freed = 0
+
+        def shrink() -> None:
+            nonlocal freed
+            before = self._bytes
+            while before - self._bytes < target and self._series and self._now() < until:
+                self._shrink("pressure")
+            freed = before - self._bytes
+
+        self._under_lock(until, lambda: self._change(shrink))
+        return freed
+
+    def has_expired(self, now: float) -> bool:
+        """Whether a series has only samples that are too old. Cost: 0.5 µs."""
+        if self._ttl is None:
+            return False
+        with self._lock:
+            oldest = next(iter(self._series.values()), None)
+            return oldest is not None and oldest.last <= now - self._ttl
+
+    def sweep(self, until: float) -> int:
+        """Forget series that have only samples that are too old; returns the bytes.
+
+        Args:
+            until: Monotonic time to stop at.
+        """
+        freed = 0
+        while self.has_expired(now := self._now()) and now < until:
+            with self._lock:
+                if self.has_expired(now):
+                    freed += self._take_series("expired")
+        return freed
+
+    def as_part(self) -> PartSample:
+        """How it stands, for a sample: series are its items. No lock."""
+        return part_of(self, len(self._series), self._max_series, self._max_bytes, self._ttl)
+
+    def stats(self) -> MetricsStats:
+        """The figures; reading them changes nothing."""
+        with self._lock:
+            born = [one.first for one in self._series.values() if one.count]
+            return MetricsStats(
+                name=self.name,
+                series=len(self._series),
+                samples=sum(one.count for one in self._series.values()),
+                bytes=self._bytes,
+                max_samples=self._max_samples,
+                max_series=self._max_series,
+                max_bytes=self._max_bytes,
+                added=self._added,
+                dropped=MappingProxyType(self._dropped.copy()),
+                refused=self._refused,
+                oldest_age=self._now() - min(born) if born else None,
+            )
+
+    def _take_in(self, series: str, value: float, at: float | None) -> int | None:
+        """Take in a sample, under the lock; returns the bytes it grew by, or None: refused."""
+        now, ttl = self._now(), self._ttl
+        when = now if at is None else at
+        if ttl is not None and not when <= now + ttl:
+            raise ConfigError(
+                f"at={when!r} is {when - now:.0f} s ahead of the clock of {self.name!r}, so the "
+                "sample would never be too old: give seconds of time.monotonic(), or the "
+                "collector a clock= of its own"
+            )
+        is_number = not isnan(value)
+        one, grown = self._series.get(series) if is_number else None, 0
+        if one is None:
+            one = self._begin(series) if is_number else None
+            if one is None:
+                self._refused += 1
+                return None
+            grown = one.bytes
+        else:
+            self._series.move_to_end(series)
+            if one.capacity > LEAST:
+                self._widths.renew(series, one.capacity)
+        if ttl is not None:
+            self._dropped["expired"] += one.prune(when - ttl)
+        if one.is_full():
+            grown += self._grow(series, one)
+        self._dropped["samples"] += one.add(value, when)
+        self._added += 1
+        return grown
+
+    def _change(self, change: Callable[..., R], *args: object) -> R:
+        """Change something under the lock; the sums agree whatever a signal's handler raises."""
+        with self._lock:
+            try:
+                return change(*args)
+            except BaseException:
+                self._mend()
+                raise
+
+    def _begin(self, series: str) -> Series | None:
+        one = Series(SERIES_BYTES + size_of(series), min(LEAST, self._max_samples))
+        if self._max_bytes is not None and one.bytes > self._max_bytes:
+            return None
+        self._series[series] = one
+        self._bytes += one.bytes
+        self._shed()
+        return one
+
+    def _grow(self, series: str, one: Series) -> int:
+        """Make a full series larger where the bounds leave room; returns the bytes."""
+        capacity = min(2 * one.capacity, self._max_samples)
+        if self._max_bytes is not None:
+            room = (self._max_bytes - self._bytes) // SAMPLE_BYTES
+            capacity = min(capacity, one.capacity + room)
+        grown = SAMPLE_BYTES * (capacity - one.capacity)
+        if grown > 0:
+            self._fit(series, one, capacity)
+        return max(0, grown)
+
+    def _shed(self) -> None:
+        """Let go of what is beyond the bounds."""
+        while self._max_series is not None and len(self._series) > self._max_series:
+            self._take_series("series")
+        while self._max_bytes is not None and self._bytes > self._max_bytes:
+            self._shrink("bytes")
+
+    def _shrink(self, cause: str) -> None:
+        """Cut the widest window to half, of such the one longest silent; with none, take a series.
+
+        Cost: a window's; it does not depend on how many series there are.
+        """
+        series = self._widths.widest()
+        if series is None:
+            self._take_series(cause)
+        else:
+            one = self._series[series]
+            self._dropped[cause] += self._fit(series, one, max(LEAST, one.capacity // 2))
+
+    def _take_series(self, cause: str) -> int:
+        series, one = self._series.popitem(last=False)
+        self._forget(series, one)
+        self._dropped[cause] += one.count
+        return one.bytes
+
+    def _forget(self, series: str, one: Series) -> None:
+        """Count a series no longer, which was taken out."""
+        self._bytes -= one.bytes
+        self._widths.forget(series, one.capacity)
+
+    def _fit(self, series: str, one: Series, capacity: int) -> int:
+        """Give a series another capacity; returns how many samples went."""
+        before, narrower = one.bytes, one.capacity
+        lost = one.fit(capacity)
+        self._bytes += one.bytes - before
+        self._widths.forget(series, narrower)
+        self._widths.note(series, capacity)
+        return lost
+
+    def _window(self, series: str) -> Any:
+        one = self._series.get(series)
+        if one is None:
+            return ()
+        return one.window(None if self._ttl is None else self._now() - self._ttl)
+
+    def _mend(self) -> None:
+        self._bytes = sum([one.bytes for one in self._series.values()])
+        self._widths = Widths()
+        for series, one in self._series.items():
+            self._widths.note(series, one.capacity)
+
+
+class Widths:
+    """Which series have wide windows, so that the widest is found at once. Under the lock.
+
+    They are filed by powers of two, in each file the one longest without a sample first.
+    """
+
+    __slots__ = ("_files",)
+
+    def __init__(self) -> None:
+        self._files: dict[int, OrderedDict[str, None]] = {}
+
+    def note(self, series: str, capacity: int) -> None:
+        """File a series that is not there yet as the one last heard of."""
+        if capacity > LEAST:
+            self._files.setdefault(capacity.bit_length(), OrderedDict())[series] = None
+
+    def renew(self, series: str, capacity: int) -> None:
+        """Make a series the one last heard of."""
+        file = self._files.get(capacity.bit_length())
+        if file is not None and series in file:
+            file.move_to_end(series)
+
+    def forget(self, series: str, capacity: int) -> None:
+        """Take a series of that capacity out."""
+        file = self._files.get(capacity.bit_length())
+        if file is not None:
+            file.pop(series, None)
+            if not file:
+                del self._files[capacity.bit_length()]
+
+    def widest(self) -> str | None:
+        """The widest to within half, of such the one longest silent; None without a wide one."""
+        return next(iter(self._files[max(self._files)])) if self._files else None
+
+
+def samples_bound(bound: object) -> int:
+    """A bound in samples.
+
+    Raises:
+        ConfigError: It is not an int above zero.
+    """
+    samples = items_bound(bound, "max_samples")
+    if samples is None:
+        raise ConfigError("max_samples None keeps samples for ever: give a number above zero")
+    return samples

@@ -1,0 +1,72 @@
+"""Real memory groups of cgroup v2, as the kernel of a guest has them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cgroup_v1 import LimitedGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOUNT = Path("/sys/fs/cgroup")
+
+
+class Group(LimitedGroup):
+    """A memory group of version 2."""
+
+    def set_limit(self, limit_bytes: int | None) -> None:
+        """Set where the kernel kills, None for nowhere."""
+        self.write("memory.max", "max" if limit_bytes is None else str(limit_bytes))
+
+    def set_high(self, limit_bytes: int) -> None:
+        """Set where the kernel throttles."""
+        self.write("memory.high", str(limit_bytes))
+
+    def write(self, name: str, text: str) -> None:
+        """Write one of its files."""
+        (self.path / name).write_text(text)
+
+    def current(self) -> int:
+        """What is charged to it now, in bytes."""
+        return self._figure("memory.current")
+
+    def swapped(self) -> int:
+        """What of it is swapped out, in bytes."""
+        return self._figure("memory.swap.current")
+
+    def oom_kills(self) -> int:
+        """How many processes the kernel killed in it and below it for want of memory."""
+        lines = (self.path / "memory.events").read_text().splitlines()
+        return int(dict(line.split() for line in lines)["oom_kill"])
+
+
+@contextlib.contextmanager
+def group_v2(
+    limit_bytes: int | None = None,
+    *,
+    name: str = "app",
+    parent: Group | None = None,
+    swap: bool = False,
+) -> Iterator[Group]:
+    """A memory group, removed at the end together with what runs in it.
+
+    Args:
+        limit_bytes: Where the kernel kills, None for nowhere.
+        name: Its name.
+        parent: The group to make it in, which then holds no process itself; None for the root.
+        swap: Whether what is in it may be swapped out.
+    """
+    above = parent.path if parent is not None else _MOUNT
+    (above / "cgroup.subtree_control").write_text("+memory")
+    group = Group(above / name)
+    group.path.mkdir()
+    try:
+        group.set_limit(limit_bytes)
+        if not swap:
+            group.write("memory.swap.max", "0")
+        yield group
+    finally:
+        group.remove()

@@ -1,0 +1,19 @@
+"""What tests of the brake share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+from brake_scene import Machine
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A process of 50 MiB under 400 MiB; its brake is let go at the end."""
+    made = Machine()
+    yield made
+    made.brake.disarm()

@@ -1,0 +1,246 @@
+"""The cache as a mapping: what is put in comes out, and looking changes nothing."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from fakes import FakeClock
+from membudget.cache.cache import Cache
+from membudget.errors import ConfigError
+from membudget.registry import REGISTRY, Registry
+from membudget.sizing import size_of
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """A register without a budget."""
+    return Registry()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock turned by hand."""
+    return FakeClock()
+
+
+@pytest.fixture
+def cache(registry: Registry, clock: FakeClock) -> Cache[str, Any]:
+    """A cache of three values, "a" the longest unused."""
+    made: Cache[str, Any] = Cache(
+        "three", max_entries=3, policy="lru", registry=registry, clock=clock
+    )
+    for name, value in (("a", 1), ("b", 2), ("c", None)):
+        made.set(name, value, size=50)
+    return made
+
+
+def test_what_is_set_is_found(cache: Cache[str, Any]) -> None:
+    """By every way of looking, None as a value included."""
+    assert cache.get("a") == cache["a"] == cache.peek("a") == 1
+    assert cache["c"] is None
+    assert cache.get("c", "default") is None
+    assert "c" in cache
+
+
+def test_what_is_not_there_is_told_by_default_or_error(cache: Cache[str, Any]) -> None:
+    """As a dict does."""
+    assert cache.get("x") is None
+    assert cache.get("x", 5) == cache.peek("x", 5) == cache.pop("x", 5) == 5
+    assert "x" not in cache
+    assert not cache.delete("x")
+    for asking in (cache.__getitem__, cache.__delitem__, cache.pop):
+        with pytest.raises(KeyError, match="x"):
+            asking("x")
+
+
+def test_what_is_taken_out_is_gone(cache: Cache[str, Any]) -> None:
+    """By pop, delete and del."""
+    assert cache.pop("a") == 1
+    assert cache.delete("b")
+    del cache["c"]
+    assert len(cache) == cache.held_bytes() == 0
+    assert list(cache) == []
+
+
+def test_a_value_set_again_replaces_the_old_one(cache: Cache[str, Any]) -> None:
+    """Its key is then the last used, and its weight the new one."""
+    before = cache.held_bytes()
+    cache["a"] = "x" * 1000
+    assert cache.keys() == ["b", "c", "a"]
+    assert before + 950 <= cache.held_bytes() < before + 1100
+
+
+def test_a_read_makes_a_value_the_last_used(cache: Cache[str, Any]) -> None:
+    """So that the longest unused goes first."""
+    cache.get("a")
+    cache.set("d", 4)
+    assert cache.keys() == ["c", "a", "d"]
+
+
+def test_looking_changes_nothing(cache: Cache[str, Any], clock: FakeClock) -> None:
+    """Order, statistics and size stay as they are, and expired entries stay held."""
+    timed: Cache[str, int] = Cache("timed", ttl=10, registry=Registry(), clock=clock)
+    timed.set("old", 1)
+    clock.advance(20)
+    for one, key in ((cache, "a"), (timed, "old")):
+        before = (one.stats(), one.keys())
+        assert one.peek(key) == one.peek(key)
+        assert (key in one) == (key in one.keys())  # noqa: SIM118  # both ways of asking
+        assert (len(list(one)), len(one.values()), len(one.items())) == (len(one.keys()),) * 3
+        assert one.reclaimable() == one.held_bytes()
+        assert repr(one)
+        assert (one.stats(), one.keys()) == before
+    assert len(timed) == 1
+
+
+def test_iteration_is_over_a_snapshot(cache: Cache[str, Any]) -> None:
+    """The cache may change meanwhile."""
+    for key in cache:
+        cache.delete(key)
+    assert len(cache) == 0
+    assert cache.keys() == cache.values() == cache.items() == []
+
+
+def test_clear_forgets_everything(cache: Cache[str, Any]) -> None:
+    """And the cache works on."""
+    cache.clear()
+    assert len(cache) == cache.held_bytes() == 0
+    cache.set("a", 7)
+    assert cache.items() == [("a", 7)]
+
+
+def test_a_cleared_cache_lets_go_of_its_values() -> None:
+    """At once, not at the next garbage collection, and so does one that is dropped."""
+
+    class Value:
+        pass
+
+    gc.disable()
+    try:
+        cache: Cache[int, Value] = Cache("held", max_entries=5_000, registry=Registry())
+        seen = []
+        for again in range(2):
+            for number in range(3_000):
+                value = Value()
+                seen.append(weakref.ref(value))
+                cache.set(number, value, ttl=60 + again)
+            del value
+            if not again:
+                cache.clear()
+        assert sum(ref() is not None for ref in seen) == 3_000
+        del cache
+        assert not any(ref() is not None for ref in seen)
+    finally:
+        gc.enable()
+
+
+def test_a_cache_in_a_circle_is_collected() -> None:
+    """A value that refers to its cache does not keep it alive for ever."""
+    cache: Cache[str, Any] = Cache("circle", registry=Registry())
+    cache.set("self", cache)
+    ref = weakref.ref(cache)
+    del cache
+    gc.collect()
+    assert ref() is None
+
+
+def test_a_cache_registers_itself() -> None:
+    """With the process's own register where it is given none."""
+    cache: Cache[str, int] = Cache("mine")
+    assert cache in REGISTRY.holders()
+    assert cache in REGISTRY.reclaimers()
+    cache.set("a", 1)
+    assert REGISTRY.held_bytes() == cache.held_bytes() > 0
+
+
+def test_the_statistics_count_what_happened(cache: Cache[str, Any], clock: FakeClock) -> None:
+    """Lookups are hits or misses; `in`, peek and pop are none."""
+    cache.get("a")
+    cache.get("x")
+    assert "a" in cache
+    cache.peek("a")
+    cache.pop("b")
+    cache.set("d", 4)
+    cache.set("e", 5)
+    stats = cache.stats()
+    assert (stats.hits, stats.misses, stats.hit_rate, stats.sets) == (1, 1, 0.5, 5)
+    assert dict(stats.evictions) == {"bytes": 0, "entries": 1, "pressure": 0, "share": 0}
+    assert (stats.entries, stats.bytes, stats.max_entries) == (3, cache.held_bytes(), 3)
+    assert stats.bytes_evicted == 50 + size_of("c") + Cache.ENTRY_BYTES
+    assert stats.name == "three"
+
+
+def test_the_oldest_age_is_that_of_the_longest_unused(registry: Registry, clock: FakeClock) -> None:
+    """In seconds since it was set; None for an empty cache."""
+    cache: Cache[str, int] = Cache("ages", policy="lru", registry=registry, clock=clock)
+    assert cache.stats().oldest_age is None
+    cache.set("a", 1)
+    clock.advance(5)
+    cache.set("b", 1)
+    assert cache.stats().oldest_age == 5
+    cache.get("a")
+    assert cache.stats().oldest_age == 0
+
+
+def test_a_byte_of_a_used_cache_is_worth_more(registry: Registry) -> None:
+    """By recent hits: those of long ago fade with every thousand sets."""
+    used: Cache[int, int] = Cache("used", registry=registry)
+    idle: Cache[int, int] = Cache("idle", registry=registry)
+    for cache in (used, idle):
+        cache.set(1, 1)
+    for _ in range(1000):
+        used.get(1)
+    assert used.hits_per_byte() > idle.hits_per_byte() == 0.0
+    before = used.hits_per_byte()
+    for _ in range(5 * 1024):
+        used.set(1, 1)
+    assert 0 < used.hits_per_byte() < before / 20
+    assert used.stats().hits == 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_bytes": 0}, "max_bytes 0 is not above zero"),
+        ({"max_bytes": -5}, "max_bytes -5"),
+        ({"max_bytes": "50"}, "has no unit"),
+        ({"max_bytes": True}, "max_bytes True"),
+        ({"max_bytes": 1.5}, "max_bytes 1.5"),
+        ({"max_entries": 0}, "max_entries 0"),
+        ({"max_entries": True}, "max_entries True"),
+        ({"max_entries": "5"}, "max_entries '5'"),
+        ({"ttl": 0}, "ttl 0"),
+        ({"ttl": "5"}, "ttl '5' has no unit"),
+        ({"ttl": float("inf")}, "ttl inf"),
+        ({"idle": 0}, "idle 0"),
+        ({"idle": "5"}, "idle '5' has no unit"),
+        ({"policy": "lfu"}, "policy 'lfu' is not known: use one of gdsf, s3fifo, lru"),
+        ({"name": ""}, "name ''"),
+        ({"name": 5}, "name 5"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(options: dict[str, Any], message: str) -> None:
+    """By name, with what would be right; nothing is registered."""
+    registry = Registry()
+    with pytest.raises(ConfigError, match=message):
+        Cache(**{"name": "wrong", "registry": registry, **options})
+    assert registry.holders() == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"ttl": "5"}, {"ttl": -1}, {"size": -1}, {"size": "10"}, {"size": True}]
+)
+def test_a_set_with_wrong_arguments_changes_nothing(
+    cache: Cache[str, Any], options: dict[str, Any]
+) -> None:
+    """It is refused before anything is touched."""
+    before = (cache.items(), cache.stats())
+    with pytest.raises(ConfigError):
+        cache.set("a", 5, **options)
+    with pytest.raises(TypeError, match="unhashable"):
+        cache.set([], 5)  # type: ignore[arg-type]  # what is tested
+    assert (cache.items(), cache.stats()) == before

@@ -1,0 +1,53 @@
+"""The options of `run` are read alike by the quick way and by click, which explains the rest."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from membudget.cli.launcher import OPTIONS, read_options
+from membudget.cli.run import command
+
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            *(f"--{option.name}" for option in OPTIONS),
+            *(f"--{option.name}=x" for option in OPTIONS),
+            *("--", "-", "-q", "--wat", "--lim", "--limit=", "--help", "=", "", "x", "python"),
+        ]
+    ),
+    max_size=6,
+)
+
+
+def as_click_reads(words: list[str]) -> tuple[dict[str, object], tuple[str, ...]] | None:
+    """What click makes of the same words, or None where it has something to say."""
+    try:
+        params = dict(command.make_context("run", list(words)).params)
+    except (click.ClickException, click.exceptions.Exit):
+        return None
+    program = params.pop("program")
+    return {name.replace("_", "-"): value for name, value in params.items()}, program
+
+
+@given(WORDS)
+def test_both_ways_read_the_same(words: list[str]) -> None:
+    """Whatever the quick way takes; what it leaves is refused by click, or is a call for help."""
+    assert read_options(words) == as_click_reads(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (["--limit", "1GiB", "--", "python", "--limit", "x"], ("python", "--limit", "x")),
+        (["--brake", "python", "--", "--quiet"], ("python", "--", "--quiet")),
+        (["--", "--odd-name"], ("--odd-name",)),
+    ],
+)
+def test_what_follows_the_program_is_its_own(words: list[str], program: tuple[str, ...]) -> None:
+    """As with env and nice."""
+    found = read_options(words)
+    assert found is not None
+    assert found[1] == program

@@ -1,0 +1,44 @@
+"""A small heap for all tests of parts: the runner's own has a million objects."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from membudget.heap import roots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_HELPERS = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _small_heap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have walks of the process begin at the test's module and its helpers alone."""
+    namespaces, passed = roots.namespaces, roots.own_namespaces
+
+    def own() -> tuple[str, ...]:
+        files = [(name, getattr(one, "__file__", None)) for name, one in list(sys.modules.items())]
+        helpers = [name for name, file in files if file and Path(file).parent == _HELPERS]
+        return tuple(f"{name}." for name in (request.module.__name__, *helpers))
+
+    def small(find: Callable[[], Iterator[tuple[str, Any]]]) -> Callable[[], Iterator[Any]]:
+        def found() -> Iterator[tuple[str, Any]]:
+            kept = own()
+            return (root for root in find() if any(one in f"{root[0]}." for one in kept))
+
+        return found
+
+    def others() -> list[int]:
+        # What a task waits for is found by way of asyncio.
+        kept = ("asyncio.", *own())
+        names = ((f"{name}.", space) for name, space in namespaces())
+        return passed() + [id(one) for name, one in names if not any(part in name for part in kept)]
+
+    monkeypatch.setattr(roots, "namespaces", small(namespaces))
+    monkeypatch.setattr(roots, "variables", small(roots.variables))
+    monkeypatch.setattr(roots, "own_namespaces", others)

@@ -1,0 +1,129 @@
+"""What is drawn from an iterator: hardly any waits outside a bound, and none is lost."""
+
+from __future__ import annotations
+
+import weakref
+from collections import UserDict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from membudget.containers.deque import BoundedDeque
+from membudget.containers.list import BoundedList
+from membudget.containers.mapping import BoundedDict
+from membudget.containers.set import BoundedSet
+from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HEAVY = 1 << 20
+
+
+class Block:
+    """Something that tells how many of it there are."""
+
+    alive: ClassVar[weakref.WeakSet[Block]] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self.alive.add(self)
+
+
+def heavy(_: object) -> int:
+    """What a block is said to hold."""
+    return HEAVY
+
+
+def drawn(container: Any, values: Iterator[Any]) -> None:
+    """Put in all of an iterator, as the container has it."""
+    if isinstance(container, BoundedDict):
+        container.update((value, value) for value in values)
+    elif isinstance(container, BoundedSet):
+        container.update(values)
+    else:
+        container.extend(values)
+
+
+def drawn_leftward(container: Any, values: Iterator[Any]) -> None:
+    """The same at a deque's other end."""
+    container.extendleft(values)
+
+
+WAYS = [
+    (BoundedList, drawn),
+    (BoundedDeque, drawn),
+    (BoundedDeque, drawn_leftward),
+    (BoundedDict, drawn),
+    (BoundedSet, drawn),
+]
+ways = pytest.mark.parametrize(("kind", "draw"), WAYS)
+
+
+@ways
+def test_heavy_items_are_bounded_while_they_are_drawn(
+    kind: Any, draw: Callable[[Any, Any], None]
+) -> None:
+    """Of hundreds of blocks no more are alive than the bound has room for, and one or two."""
+    one = kind("blocks", max_bytes="3.5MiB", size=heavy, registry=Registry())
+    most = 0
+
+    def blocks() -> Iterator[Block]:
+        nonlocal most
+        for _ in range(200):
+            yield Block()
+            most = max(most, len(Block.alive))
+
+    draw(one, blocks())
+    assert most <= 5
+    assert one.stats().added == 200
+
+
+@ways
+def test_what_was_drawn_before_an_exception_is_in(
+    kind: Any, draw: Callable[[Any, Any], None]
+) -> None:
+    """As with the builtins: the iterator's own error, and everything before it."""
+
+    def five() -> Iterator[int]:
+        yield from range(5)
+        raise OSError("the line is down")
+
+    one = kind("five", registry=Registry())
+    with pytest.raises(OSError, match="line is down"):
+        draw(one, five())
+    assert sorted(one) == [0, 1, 2, 3, 4]
+
+
+@ways
+def test_an_item_that_cannot_be_weighed_loses_none_before_it(
+    kind: Any, draw: Callable[[Any, Any], None]
+) -> None:
+    """Nor does it come in itself."""
+
+    def size(item: int) -> int:
+        if item == 3:
+            raise ArithmeticError("three")
+        return 10
+
+    one = kind("weighed", size=size, registry=Registry())
+    with pytest.raises(ArithmeticError):
+        draw(one, iter(range(10)))
+    assert sorted(one) == [0, 1, 2]
+
+
+def test_a_mapping_that_is_not_in_memory_is_read_piece_by_piece() -> None:
+    """A store on disk, say, whose values come into being as they are read."""
+    most = 0
+
+    class Store(UserDict[int, Any]):
+        def __getitem__(self, key: int) -> Any:
+            nonlocal most
+            most = max(most, len(Block.alive))
+            return Block()
+
+    one: BoundedDict[int, Block] = BoundedDict(
+        "read", max_bytes="2.5MiB", size=heavy, registry=Registry()
+    )
+    one.update(Store(dict.fromkeys(range(100))))
+    assert most <= 4
+    assert one.stats().added == 100
