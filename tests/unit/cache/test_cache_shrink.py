@@ -124,6 +124,22 @@ def test_an_arena_goes_whole_however_little_is_asked_for() -> None:
     assert MIB // 2 < freed < 2 * MIB
 
 
+@pytest.mark.skipif(not IS_COMPILED, reason="the plain table looks through nothing")
+@pytest.mark.parametrize("policy", ["gdsf", "s3fifo"])
+def test_what_is_asked_for_is_spared_though_it_lies_in_front(policy: Any) -> None:
+    """The arenas that go are those whose entries serve least."""
+    cache: Cache[int, list[str]] = Cache(
+        "small", max_bytes="1GiB", policy=policy, registry=Registry()
+    )
+    for number in range(12_000):
+        cache.set(number, [f"{number:0>{50 + part}}" for part in range(16)])
+    asked = range(6000)
+    for key in (*asked, *asked, *asked):
+        cache.get(key)
+    assert cache.shrink("3MiB", give_back=True).freed >= 3 * MIB
+    assert sum(key in cache for key in asked) > 5_200
+
+
 def test_all_caches_give_back_where_one_is_not_enough() -> None:
     """And then there is nothing left to ask for."""
     registry = Registry()

@@ -248,13 +248,6 @@ def test_what_a_process_takes_as_it_starts_is_no_step() -> None:
     assert late.step.at / 3600 == pytest.approx(8, abs=0.3)
 
 
-def test_a_warm_up_levels_off_at_its_plateau() -> None:
-    """Told before it is reached."""
-    verdict = last(series(lambda hour: 100 + 60 * (1 - exp(-hour / 4)), noise=0.1))
-    assert verdict.kind is Kind.LEVELLING
-    assert verdict.levels_off_at == pytest.approx(160 * MIB, rel=0.1)
-
-
 def test_a_part_that_fills_up_is_named_with_the_time_it_is_full() -> None:
     """1000 items of 80 KiB by 20 000: full in 12 hours at 1.5 GiB."""
     items = [800 * hour for hour in HOURS]

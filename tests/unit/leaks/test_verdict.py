@@ -108,6 +108,8 @@ def test_nothing_is_said_before_two_hours_and_24_samples() -> None:
     assert state.counted_at is None
     sparse = series(lambda hour: 100 + 100 * hour, 4.0, every=0.25)
     assert "Too early" in judge(sparse, UNASKED, None)[0].reason
+    enough = leak(100.0, hours=2.0 - 1 / 12)  # Each of the 24 stands for the step before it.
+    assert "Too early" not in judge(enough, UNASKED, None)[0].reason
 
 
 def test_what_is_too_young_for_any_window_is_told_to_be_whatever_was_asked_for() -> None:
