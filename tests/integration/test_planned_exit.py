@@ -123,3 +123,26 @@ def test_where_no_thread_is_to_be_had_a_program_is_asked_and_ended_all_the_same(
         check=False,
     )
     assert (result.returncode, result.stdout, result.stderr) == (75, "asked\n", "")
+
+
+OVER_ITS_LIMIT = """
+    import signal, sys, time
+    import membudget
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    last = {"exit": True, "max_attempts": 1, "cooldown": "0.1s", "dump": False}
+    membudget.start("200MiB", sinks=[], emergency=last)
+    held = [b"x" * (1 << 20) for _ in range(220)]
+    time.sleep(100)
+"""
+
+
+def test_a_program_that_its_budget_asks_to_leave_ends_with_our_code() -> None:
+    """Its own handler ends it well, which whoever restarts it must not take for its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(OVER_ITS_LIMIT)],
+        timeout=100,
+        env=clean_environment(),
+        check=False,
+    )
+    assert done.returncode == 75
