@@ -183,3 +183,17 @@ def test_where_it_is_too_early_no_score_is_told() -> None:
     for form in (as_text, page_data):
         assert "score" not in str(form(early))
         assert "score" in str(form(late))
+
+
+def test_what_a_part_gained_is_told_where_it_gained_anything() -> None:
+    """In items and in bytes; of one that stands still nothing."""
+    samples = [
+        sample(place, 90, parts=(part("fills", (5 + place) * MIB), part("still")))
+        for place in range(4)
+    ]
+    lines = as_text(report(samples)).splitlines()
+    fills = next(line for line in lines if "fills" in line)
+    still = next(line for line in lines if "still" in line)
+    assert "+3,072 items" in fills
+    assert "+3.00" in fills
+    assert "+" not in still
