@@ -6,6 +6,10 @@
 #include "kernel_files.h"
 #include "table.h"
 
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#endif
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -25,8 +29,50 @@ trim(PyObject *module, PyObject *nothing)
     return PyBool_FromLong(done);
 }
 
+#if !defined(_WIN32)
+/* A symbol of the process, such as what a preloaded allocator brings; NULL where there is none. */
+static void *
+symbol(const char *name)
+{
+    return dlsym(RTLD_DEFAULT, name);
+}
+
+static PyObject *
+has_symbol(PyObject *module, PyObject *name)
+{
+    (void)module;
+    const char *text = PyUnicode_AsUTF8(name);
+    return text == NULL ? NULL : PyBool_FromLong(symbol(text) != NULL);
+}
+
+/* What glibc's mallinfo2 tells: ten sizes in this order since 2.33. */
+typedef struct {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+} Heap;
+
+/* In use, free and mapped apart, in bytes; None where it is not told. It takes locks of malloc's. */
+static PyObject *
+mallinfo_now(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    Heap (*ask)(void) = (Heap(*)(void))symbol("mallinfo2");
+    if (ask == NULL) {
+        Py_RETURN_NONE;
+    }
+    Heap heap;
+    Py_BEGIN_ALLOW_THREADS
+    heap = ask();
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(nnn)", (Py_ssize_t)(heap.uordblks + heap.hblkhd),
+                         (Py_ssize_t)heap.fordblks, (Py_ssize_t)heap.hblkhd);
+}
+#endif
+
 static PyMethodDef functions[] = {
 #if !defined(_WIN32)
+    {"has_symbol", has_symbol, METH_O, "Whether the process has a symbol of this name."},
+    {"mallinfo", mallinfo_now, METH_NOARGS, "Bytes of malloc in use, free and mapped apart, or None."},
     {"read_descriptor", read_descriptor, METH_O, "The text of an open file, the GIL held."},
     {"read_path", read_path, METH_O, "The text of a file by its path, the GIL held."},
 #endif

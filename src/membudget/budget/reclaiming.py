@@ -27,7 +27,6 @@ from membudget.reclaimers.collect import (
     CollectAbove,
     YoungCollection,
 )
-from membudget.reclaimers.exit import PlannedExit
 from membudget.reclaimers.pauses import at_rung, throttled
 from membudget.reclaimers.shared import SharedPages
 from membudget.settings.resolve import DEFAULT
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from membudget.budget.sources import Sources
     from membudget.core import Reclaimer
     from membudget.governor.loop import Governor
+    from membudget.reclaimers.exit import PlannedExit
     from membudget.settings.resolve import Settings
 
 
@@ -201,6 +201,8 @@ class LastResort:
 
     def _planned_exit(self) -> Callable[[], object]:
         import atexit  # only for those who opted in
+
+        from membudget.reclaimers.exit import PlannedExit
 
         self._planned = PlannedExit()
         atexit.register(self._planned.end)  # Early, so that it comes after the program's own.

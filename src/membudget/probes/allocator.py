@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from membudget._native import core
 from membudget.core import OWN, Record
 from membudget.probes.kernel_files import read_whole
 from membudget.units import human_bytes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _REPLACEMENTS = ("jemalloc", "tcmalloc", "mimalloc")
+_PURGES = ("mallctl", "mi_collect", "MallocExtension_ReleaseFreeMemory")
 _MALLINFO_FIELDS = (
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks",
     "keepcost",
@@ -96,17 +98,17 @@ def mallinfo() -> Mallinfo | None:
 
     Any thread; holds the arenas' locks one after the other. Cost: 1 µs and more, see `took`.
     """
-    ask = getattr(libc(), "mallinfo2", None)
-    if ask is None:
-        return None
     began = time.monotonic()
-    found = ask()
-    return Mallinfo(
-        in_use=found.uordblks + found.hblkhd,
-        free=found.fordblks,
-        mmapped=found.hblkhd,
-        took=time.monotonic() - began,
-    )
+    if core is not None and hasattr(core, "mallinfo"):
+        sizes = core.mallinfo()
+    else:
+        ask = getattr(libc(), "mallinfo2", None)
+        found = ask() if ask is not None else None
+        sizes = found and (found.uordblks + found.hblkhd, found.fordblks, found.hblkhd)
+    if sizes is None:
+        return None
+    used, free, mmapped = sizes
+    return Mallinfo(in_use=used, free=free, mmapped=mmapped, took=time.monotonic() - began)
 
 
 def in_use() -> int | None:
@@ -121,6 +123,8 @@ def trim() -> bool:
     Any thread. Other threads that allocate wait for the arenas' locks meanwhile: 55 to 120 ms for
     each GB to go.
     """
+    if core is not None:
+        return bool(core.trim())
     give_back = getattr(libc(), "malloc_trim", None)
     return bool(give_back(0)) if give_back is not None else False
 
@@ -131,8 +135,10 @@ def purgeable() -> list[Purgeable]:
     The latter is found by the symbols that a preload brings; an allocator inside a library, for its
     own use, shows none. Any thread may ask; others that allocate may wait meanwhile.
     """
-    library = libc()
     found: list[Purgeable] = [("malloc trim", trim, _malloc_free)]
+    if core is not None and hasattr(core, "has_symbol") and not any(map(core.has_symbol, _PURGES)):
+        return found  # Without ctypes, which takes 2 ms and 0.5 MB.
+    library = libc()
     if (control := getattr(library, "mallctl", None)) is not None:
         found.append(_jemalloc(control))
     if (collect := getattr(library, "mi_collect", None)) is not None:
@@ -146,7 +152,7 @@ def _malloc_free() -> int | None:
     heap = mallinfo()
     if heap is not None:
         return heap.free
-    return None if hasattr(libc(), "malloc_trim") else 0
+    return None if glibc_version() is not None else 0
 
 
 def _jemalloc(control: Any) -> Purgeable:
