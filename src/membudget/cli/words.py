@@ -25,7 +25,7 @@ from membudget.core.status import (
     ProposalRow,
     Status,
 )
-from membudget.core.wire import Size, record_from
+from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ControlError
 from membudget.reclaimers.adopted.found import (
     HANDFUL,
@@ -73,13 +73,14 @@ def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         told = record_from(Status, answer).as_answer()
-        record_from(Sections, answer)
+        sections: dict[str, Any] = plain(record_from(Sections, answer))
     except ValueError as error:
         raise ControlError(
             f"the answer of process {row['pid']} is not understood ({error}): use the same version "
             "of membudget on both sides"
         ) from None
-    told |= answer  # What an older process leaves out has its default.
+    # What an older process leaves out has its default; what a newer one adds is passed on.
+    told |= answer | sections
     return {**row, **{name: told[name] for name in told if name not in _OF_THE_SLOT}}
 
 
