@@ -111,7 +111,7 @@ class Division:
 
         Any thread may call it, once the cache is in the register; no lock.
         """
-        if self._is_dividing and hasattr(cache, "hits_per_byte"):
+        if self._is_dividing and hasattr(cache, "evict_together"):
             try:
                 cache.share = self._first.pop()
             except IndexError:  # Many at once: the rest wait for the decision, which is due.
@@ -157,7 +157,7 @@ class Division:
 
     def _caches(self) -> list[Any]:
         """What holds values that are worth something by their hits, and no other container."""
-        return [one for one in self._registry.holders() if hasattr(one, "hits_per_byte")]
+        return [one for one in self._registry.holders() if hasattr(one, "evict_together")]
 
     def _lift(self, caches: list[Any]) -> None:
         self._parts.clear()

@@ -97,13 +97,11 @@ def _of_holders(governor: Governor) -> Mapping[str, Any]:
     """What registered caches, containers and adopted caches hold, the largest first."""
     registry = governor.registry
     holders: list[Any] = [*registry.holders()]
-    caches = [
-        one.stats() for one in holders if hasattr(one, "hits_per_byte") and hasattr(one, "stats")
-    ]
+    caches = [one.stats() for one in holders if hasattr(one, "evict_together")]
     containers = [
         ContainerRow(name=one.name, items=len(one), bytes=one.held_bytes())
         for one in holders
-        if hasattr(one, "__len__") and not hasattr(one, "hits_per_byte")
+        if hasattr(one, "__len__") and not hasattr(one, "evict_together")
     ]
     reclaimers: list[Any] = [*registry.reclaimers()]
     adopted = [
