@@ -14,8 +14,9 @@
 
 #define CHUNK ((size_t)8192)
 
+/* A file of many records, such as mountinfo, is told by the page: there only nothing is the end. */
 static PyObject *
-text_of(int descriptor)
+text_of(int descriptor, int has_records)
 {
     char chunk[CHUNK];
     PyObject *text = NULL;
@@ -32,7 +33,7 @@ text_of(int descriptor)
         else {
             PyBytes_ConcatAndDel(&text, PyBytes_FromStringAndSize(chunk, got));
         }
-        if (text == NULL || got < (ssize_t)CHUNK) {
+        if (text == NULL || got == 0 || (!has_records && got < (ssize_t)CHUNK)) {
             return text;
         }
         at += got;
@@ -47,7 +48,7 @@ read_descriptor(PyObject *module, PyObject *number)
     if (descriptor == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    return text_of((int)descriptor);
+    return text_of((int)descriptor, 0);
 }
 
 PyObject *
@@ -63,7 +64,7 @@ read_path(PyObject *module, PyObject *path)
     if (descriptor < 0) {
         return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
     }
-    PyObject *text = text_of(descriptor);
+    PyObject *text = text_of(descriptor, 1);
     close(descriptor);
     return text;
 }

@@ -135,7 +135,7 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
         """
         for other in others:
             for item in other:
-                self.add(item)
+                BoundedSet.add(self, item)  # Not a subclass's, as with a set.
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Take out all items of others."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core.native import poll
 from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
+from membudget.core.wire import plain
+from membudget.governor.telling import FOREIGN, name_of
 from membudget.ownership import kept
 from membudget.sinks.log import STDERR, StandardError
 from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
@@ -81,15 +83,18 @@ def full_status(governor: Governor) -> Status:
 
 
 def _of_plugins(governor: Governor) -> Mapping[str, Any]:
+    import json  # the control socket, which asks for this, has it already
+
     told: dict[str, Any] = {}
     for plugin in governor.plugins:
         tell = getattr(plugin, "status", None)
         if tell is None:
             continue
         try:
-            told |= tell()
-        except Exception as error:  # noqa: BLE001  # a plugin may be foreign code: it is fenced
-            governor.tell.failed(f"status of {plugin.name}", error)
+            # What cannot be written down is to be missing alone, not all of the answer with it.
+            told |= json.loads(json.dumps(plain(tell())))
+        except FOREIGN as error:  # a plugin may be foreign code: it is fenced
+            governor.tell.failed(f"status of {name_of(plugin)}", error)
     return told
 
 
@@ -139,7 +144,10 @@ def commands_of(governor: Governor) -> dict[str, Command]:
     }
     for plugin in governor.plugins:
         if (of_plugin := getattr(plugin, "commands", None)) is not None:
-            commands |= of_plugin()
+            try:
+                commands |= of_plugin()
+            except FOREIGN as error:  # a plugin may be foreign code: it is fenced
+                governor.tell.failed(f"commands of {name_of(plugin)}", error)
     return commands
 
 

@@ -7,6 +7,7 @@ What has joined a governor: one list, told of settings, forks and the end.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -185,9 +186,13 @@ class Plugins:
             join(governor)
 
     def leave(self) -> None:
-        """End them all, the last that joined first; nobody is left."""
-        self.each("leave")
-        self._joined.clear()
+        """End them all, the last that joined first; nobody is left.
+
+        Each is asked once, also where one of them, or another thread, ends the governor meanwhile.
+        """
+        with contextlib.suppress(IndexError):  # None is left.
+            while True:
+                self._have(self._joined.pop(), "leave")
 
     def member(self, name: str) -> Any:
         """What the first of them that has a member of this name has there; None where none has."""
@@ -196,11 +201,14 @@ class Plugins:
     def each(self, word: str, *arguments: object) -> None:
         """Have each that can do something do it, the last that joined first."""
         for plugin in reversed(self._joined):
-            if (do := getattr(plugin, word, None)) is not None:
-                try:
-                    do(*arguments)
-                except FOREIGN as error:  # a plugin may be foreign code: it is fenced
-                    self._tell.failed(f"{word} of {plugin.name}", error)
+            self._have(plugin, word, *arguments)
+
+    def _have(self, plugin: Plugin, word: str, *arguments: object) -> None:
+        if (do := getattr(plugin, word, None)) is not None:
+            try:
+                do(*arguments)
+            except FOREIGN as error:  # a plugin may be foreign code: it is fenced
+                self._tell.failed(f"{word} of {name_of(plugin)}", error)
 
     def change_settings(self, before: Any, after: Any) -> None:
         """Have all take settings, or none.
@@ -222,7 +230,10 @@ class Plugins:
         found: list[Hint] = []
         for plugin in self:
             if (hints := getattr(plugin, "hints", None)) is not None:
-                found += hints(is_early=is_early)
+                try:
+                    found += hints(is_early=is_early)
+                except FOREIGN as error:  # the others' are waited for all the same
+                    self._tell.failed(f"hints of {name_of(plugin)}", error)
         return found
 
 

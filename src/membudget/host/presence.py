@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from membudget.host.slot import Slot
 from membudget.ownership import default_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from membudget.core import Hint, Pressure, Reading
     from membudget.governor.loop import Governor
@@ -67,7 +68,7 @@ class Presence:
     def join(self, governor: Governor) -> None:
         """Tell this governor's figures, and let it answer, until it stops."""
         self._governor = governor
-        self._answers = commands_of(governor)
+        self._answers = _Commands(governor)
         self._looked_at = time.monotonic()
         governor.followers.append(self.follow)
 
@@ -219,6 +220,22 @@ class Presence:
             slot.abandon()
         if socket is not None:
             socket.abandon()
+
+
+class _Commands(Mapping[str, "Answer"]):
+    """What a governor may be asked for, also of plugins that join it later."""
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+
+    def __getitem__(self, command: str) -> Answer:
+        return commands_of(self._governor)[command]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(commands_of(self._governor))
+
+    def __len__(self) -> int:
+        return len(commands_of(self._governor))
 
 
 class _Waiting:

@@ -341,3 +341,18 @@ def test_a_small_set_is_looked_up_in_a_large_one(act: Callable[[Any], Any]) -> N
         assert answers[0] == expected
         assert set(one) == plain
     assert costs[1] <= costs[0] + 5
+
+
+def test_a_subclass_that_changes_what_is_added_is_copied_as_it_is() -> None:
+    """As with a set: `update`, and with it the constructor and a copy, do not go through `add`."""
+
+    class Doubled(BoundedSet[int]):
+        """Adds twice as much."""
+
+        def add(self, value: int) -> None:
+            """Add it."""
+            super().add(2 * value)
+
+    doubled = Doubled("doubled", [1], registry=Registry())
+    doubled.add(2)
+    assert list(doubled) == list(doubled.copy()) == [1, 4]

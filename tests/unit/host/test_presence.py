@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import membudget
 from membudget.core import Pressure
 from membudget.errors import ControlError
 from membudget.governor.waiting import Doorbell
-from membudget.host.identity import identity_of
+from membudget.host.client import ask
+from membudget.host.identity import SOCKET, identity_of
 from membudget.host.presence import Presence
 from membudget.host.slot import living
+from membudget.registry import Registry
+from waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,3 +199,24 @@ def test_a_child_makes_its_own_even_where_nobody_told_it_of_the_fork(
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert names(folder) == {f"{OWN.stem}.slot", f"{OWN.stem}.sock"}
+
+
+def test_a_plugin_that_joins_a_running_budget_is_asked_too(folder: Path) -> None:
+    """What a program adds of its own comes after the start."""
+
+    class Greeter:
+        """A plugin with a command."""
+
+        name = "greeter"
+
+        def commands(self) -> dict[str, Any]:
+            """The one."""
+            return {"greet": lambda arguments: {"greeted": arguments["whom"]}}
+
+    agent = {"directory": str(folder)}
+    with membudget.start("4GiB", sinks=[], agent=agent, registry=Registry()) as budget:
+        eventually(lambda: folder.exists() and any(folder.glob(f"*{SOCKET}")))
+        budget.governor.join(Greeter())
+        assert ask(OWN, "greet", {"whom": "us"}, folder=str(folder)) == {"greeted": "us"}
+        with pytest.raises(ControlError, match="greet"):
+            ask(OWN, "nothing", folder=str(folder))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,14 @@ def test_a_text_is_whole_whatever_its_length(
     text = bytes(number % 251 for number in range(size))
     (tmp_path / "text").write_bytes(text)
     assert read_whole(str(tmp_path / "text"), takes_long=takes_long) == text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own files")
+def test_a_file_of_many_records_is_whole() -> None:
+    """The kernel tells it by the page, whatever is asked for: a host's mounts may take more."""
+    pages = [mmap.mmap(-1, mmap.PAGESIZE, prot=1 + 2 * (number % 2)) for number in range(200)]
+    text = read_whole("/proc/self/maps") or b""
+    assert text.count(b"\n") >= len(pages)
 
 
 @pytest.mark.parametrize("takes_long", [False, True])
