@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import lines_of
 from membudget.probes.allocator import allocator, mallinfo, trim
 from membudget.probes.process import process_probe
 from membudget.units import MIB
@@ -71,13 +72,12 @@ def test_what_is_handed_out_and_what_is_held_free_are_told_apart() -> None:
 @pytest.mark.skipif(not HAS_MALLINFO, reason="this C library has no mallinfo2")
 def test_blocks_with_a_mapping_of_their_own_are_in_use() -> None:
     """A block that was mapped on its own goes back at once when freed, and counts until then."""
-    before = mallinfo()
-    block = bytes(64 * MIB)
-    after = mallinfo()
-    assert before is not None
-    assert after is not None
-    assert after.mmapped - before.mmapped >= len(block)
-    assert after.in_use - before.in_use >= len(block)
+    (line,) = lines_of(  # In this process it may find a place among what other tests freed.
+        "from membudget.probes.allocator import mallinfo\n"
+        "before = mallinfo(); block = bytes(64 << 20); after = mallinfo()\n"
+        "print(after.mmapped - before.mmapped, after.in_use - before.in_use)\n"
+    )
+    assert min(map(int, line.split())) >= 64 * MIB
 
 
 @pytest.mark.skipif(not HAS_GLIBC, reason="only glibc can be trimmed")
