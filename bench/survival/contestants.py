@@ -45,9 +45,9 @@ def _governed() -> Store:
         return {
             "governed": stats.governed,
             "peak_judged": stats.peak,
-            "late": stats.late,
-            "latest": stats.latest,
-            "seconds_at": {level.name: spent for level, spent in stats.seconds_at.items()},
+            "late": stats.late.times,
+            "latest": stats.late.latest,
+            "seconds_at": dict(stats.seconds_at),
         }
 
     return Store(cache.get, cache.set, cache.__len__, figures)
