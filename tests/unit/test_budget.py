@@ -58,6 +58,7 @@ def test_a_cache_of_the_budget_is_counted_and_asked() -> None:
         for key in range(1000):
             cache.set(key, "x" * 1000)
         assert budget.stats().governed == cache.held_bytes() > 1_000_000
+        assert budget.stats().pressure == budget.pressure
         assert budget.reclaim("moderate") > 1_000_000
         assert len(cache) == 0
 

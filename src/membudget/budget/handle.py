@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from membudget.core import Rung
+from membudget.core.status import Status
 from membudget.errors import ConfigError
 from membudget.governor.status import status_of
 from membudget.inspection.inspection import Inspection
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from membudget.containers.mapping import BoundedDict
     from membudget.containers.set import BoundedSet
     from membudget.core import Pressure, Reclaimer, Sample, Sink
-    from membudget.core.status import Status
     from membudget.governor.admission import Lease
     from membudget.governor.loop import Governor
     from membudget.leaks.records import Verdict
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from membudget.watched.container import WatchedContainer
 
 _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
+
+
+class BudgetStats(Status):
+    """A `Status`, and the judgement that it tells of.
+
+    Attributes:
+        pressure: The latest judgement.
+    """
+
+    pressure: Pressure
 
 
 class Budget:
@@ -209,9 +219,10 @@ class Budget:
         """Run all chores now: sweep expired entries, collect young objects."""
         self.governor.maintain()
 
-    def stats(self) -> Status:
+    def stats(self) -> BudgetStats:
         """The figures now."""
-        return status_of(self.governor)
+        told = status_of(self.governor)
+        return BudgetStats(pressure=self.governor.pressure, **told.as_dict())
 
     def report(self, hours: float = 24.0) -> Report:
         """The report on the latest hours; `membudget.report.page.as_html` makes it a page."""
