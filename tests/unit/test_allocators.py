@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import linecache
+import re
 import sys
+import urllib.parse
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +16,7 @@ from commands import lines_of
 from fakes import MIB, FakeClock
 from membudget.core import Rung
 from membudget.probes import allocator
-from membudget.reclaimers.allocators import Allocators
+from membudget.reclaimers.allocators import Allocators, StandardCaches
 
 if TYPE_CHECKING:
     from membudget.core import Reclaimer
@@ -247,3 +250,29 @@ thread.join()
 """
     )
     assert int(freed) > 80
+
+
+URL: Any = urllib.parse
+PATTERNS: Any = re
+
+
+def test_what_can_be_made_again_is_cleared_and_what_cannot_stays() -> None:
+    """Patterns, addresses and lines of files go; lines that were put there by a notebook stay."""
+    re.compile("one of a kind")
+    urllib.parse.urlsplit("http://one.of.a.kind/")
+    linecache.getline(__file__, 1)
+    linecache.cache["<cell>"] = (4, None, ["cell"], "<cell>")
+    used = [90]
+
+    def own() -> int:
+        return used.pop() if len(used) > 1 else used[0]
+
+    used.append(100)
+    try:
+        assert StandardCaches(own).reclaim(1, 0.0) == 10
+        assert not PATTERNS._cache
+        assert URL.urlsplit.cache_info().currsize == 0
+        assert __file__ not in linecache.cache
+        assert "<cell>" in linecache.cache
+    finally:
+        del linecache.cache["<cell>"]

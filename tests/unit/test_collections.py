@@ -21,10 +21,10 @@ from membudget.reclaimers.collect import (
     YOUNG,
     Collect,
     CollectAbove,
+    SharedPages,
+    Throttled,
     YoungCollection,
 )
-from membudget.reclaimers.pauses import at_rung, throttled
-from membudget.reclaimers.shared import SharedPages
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_what_holders_let_go_is_a_reason_to_look_again(clock: FakeClock) -> None
 def test_who_asks_by_hand_is_not_told_of_pauses(clock: FakeClock) -> None:
     """A person, or the last resort, has one made."""
     memory, collect = FakeMemory(clock, used=50 * MIB), futile(clock)
-    full = at_rung(throttled(collect, 0.0, clock=clock), Rung.AGGRESSIVE)
+    full = Throttled(collect, rung=Rung.AGGRESSIVE, clock=clock)
     governor = Governor(
         *(memory, Marks(), [full]), registry=Registry(), own=memory.own, clock=clock
     )

@@ -22,13 +22,13 @@ from membudget.probes import allocator
 from membudget.probes.process import process_probe
 from membudget.reclaimers.allocators import FIRST_PAUSE, RISE, Allocators, Later, Trim
 from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
-from membudget.reclaimers.callback import Callback
+from membudget.reclaimers.callback import DEADLINE, Callback
 from membudget.reclaimers.collect import (
     FULL,
     Collect,
     CollectAbove,
+    Throttled,
 )
-from membudget.reclaimers.pauses import LONGEST_PAUSE, Pause, at_rung, backing_off, throttled
 from membudget.registry import Registry
 
 
@@ -287,9 +287,9 @@ def test_the_ladder_does_not_pause_what_paces_itself(seen: str) -> None:
     meter = Meter(lambda: memory.used, registry.held_bytes)
     late: Reclaimer = Later(memory.trim(), Rung.EMERGENCY)
     if seen == "throttled":
-        late = throttled(late, 1.0, clock=clock)
+        late = Throttled(late, 1.0, clock=clock)
     elif seen == "at a rung":
-        late = at_rung(late, Rung.EMERGENCY)
+        late = Throttled(late, rung=Rung.EMERGENCY)
     ladder = Ladder([late], registry, meter, teller, floor=Floor(SETTLE), clock=clock)
     pressed = Pressure(level=Level.EMERGENCY, limit=400 * MIB, excess=200 * MIB)
     for _ in range(5):
@@ -306,37 +306,11 @@ def test_a_throttled_reclaimer_is_left_alone_even_when_it_failed() -> None:
     clock = FakeClock()
     inner = FakeReclaimer(FakeMemory(clock), MIB)
     inner.error = RuntimeError("x")
-    outer = throttled(inner, 5.0, clock=clock)
+    outer = Throttled(inner, 5.0, clock=clock)
     with pytest.raises(RuntimeError):
         outer.reclaim(1, 0.0)
     assert outer.reclaimable() == 0
     assert (outer.name, outer.rung) == (inner.name, inner.rung)
-
-
-def test_a_pause_doubles_up_to_half_a_minute_and_ends_with_success() -> None:
-    """1, 2, 4 … 30 seconds after two vain rounds; one effective round starts anew."""
-    pause, lengths = Pause(), []
-    pause.note(0.0, effective=False)
-    assert pause.ends == float("-inf")
-    for _ in range(7):
-        pause.note(0.0, effective=False)
-        lengths.append(pause.ends)
-    assert lengths == [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE]
-    pause.note(0.0, effective=True)
-    assert pause.ends == float("-inf")
-
-
-def test_backing_off_wraps_any_reclaimer() -> None:
-    """Two rounds that free nothing close it for a second."""
-    clock = FakeClock()
-    outer = backing_off(FakeReclaimer(FakeMemory(clock), 0), clock=clock)
-    outer.reclaim(1, 0.0)
-    outer.reclaim(1, 0.0)
-    clock.advance(0.5)
-    assert outer.reclaimable() == 0
-    clock.advance(0.6)
-    outer.inner.holds = MIB  # type: ignore[attr-defined]  # the fake's own
-    assert outer.reclaimable() == MIB
 
 
 def test_a_callback_gets_the_bytes_wanted_and_returns_the_bytes_let_go() -> None:
@@ -417,9 +391,9 @@ def test_an_async_callback_past_its_deadline_is_cancelled_and_told() -> None:
             await asyncio.Event().wait()
             return target
 
-        callback = Callback("flush", flush, deadline=5.0, clock=clock)
+        callback = Callback("flush", flush, clock=clock)
         from_a_thread(lambda: callback.reclaim(100, 0.0))
-        clock.advance(6)
+        clock.advance(DEADLINE + 1)
         error = from_a_thread(lambda: callback.reclaim(100, 0.0))
         assert isinstance(error, TimeoutError)
         assert "flush" in str(error)

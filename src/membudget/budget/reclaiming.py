@@ -19,16 +19,16 @@ from membudget.governor.status import dump
 from membudget.inspection.collection import CollectAndTrim, MayStop
 from membudget.probes import allocator
 from membudget.probes.process import shared_bytes
-from membudget.reclaimers.adopted.standard import StandardCaches
+from membudget.reclaimers.allocators import StandardCaches
 from membudget.reclaimers.collect import (
     YOUNG,
     YOUNG_EVERY,
     Collect,
     CollectAbove,
+    SharedPages,
+    Throttled,
     YoungCollection,
 )
-from membudget.reclaimers.pauses import at_rung, throttled
-from membudget.reclaimers.shared import SharedPages
 from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
 
@@ -79,9 +79,9 @@ class Reclaiming:
             held=registry.held_bytes,
             would_copy=self._shared.would_be_copied,
         )
-        full, last = throttled(collection, cooldown), at_rung(collection, Rung.EMERGENCY)
+        full, last = Throttled(collection, cooldown), Throttled(collection, rung=Rung.EMERGENCY)
         young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
-        standard = throttled(StandardCaches(own), cooldown)
+        standard = Throttled(StandardCaches(own), cooldown)
         asked: list[Reclaimer] = [young, GiveBack(registry), standard, full, last]
         for one in (*asked, *allocators.reclaimers()):
             governor.ladder.add(one)

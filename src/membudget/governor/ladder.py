@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
 from membudget.reclaimers.collect import BLOCK
-from membudget.reclaimers.pauses import LONGEST_PAUSE, PAUSE_AT_A_FLOOR, Pause, forgive_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,6 +62,38 @@ RUNGS = {
     Level.EMERGENCY: tuple(Rung),
 }
 """The policy: which rungs each level asks, in order."""
+
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds that a reclaimer which frees nothing is left alone: the first time, and at most."""
+
+PAUSE_AT_A_FLOOR = 3600.0
+"""Seconds at most where it is known that shrinking does not cure what is too much."""
+
+
+class Pause:
+    """How long a reclaimer is left alone, after two rounds in a row that changed nothing.
+
+    The pause doubles from 1 s to 30 s, to an hour at a floor, and one effective round ends it:
+    asking the same thing in vain at every tick is how collectors melt down (the OpenTelemetry
+    Collector's memory limiter doubles its interval in the same way).
+    """
+
+    def __init__(self) -> None:
+        self.ends = float("-inf")
+        self.count = 0  # What it said it could let go, when it was asked last.
+        self._has_failed = False
+        self._next = FIRST_PAUSE
+
+    def note(self, now: float, *, effective: bool, longest: float = LONGEST_PAUSE) -> None:
+        """Take note of what the last round came to, and pause for `longest` seconds at most."""
+        if effective:
+            self._has_failed, self._next, self.ends = False, FIRST_PAUSE, float("-inf")
+        elif not self._has_failed:
+            self._has_failed = True
+        else:
+            pause = min(longest, self._next)
+            self.ends, self._next = now + pause, min(PAUSE_AT_A_FLOOR, pause * 2)
 
 
 class _Seat:
@@ -357,7 +388,7 @@ class Ladder:
         """Forgive those as well that pace themselves, which rising use alone does not."""
         self._forgive()
         for seat in self._seats:
-            forgive_own(seat.reclaimer)
+            getattr(seat.reclaimer, "forgive", bool)()
 
     def _forgive(self) -> None:
         for pause in (*(seat.pause for seat in self._seats), *self._guests.values()):

@@ -19,7 +19,7 @@ from membudget.governor.telling import FOREIGN
 from membudget.governor.watch import AT_EASE, BUSY
 from membudget.host.identity import SLOT, parent_of, parse_stem
 from membudget.host.slot import is_alive
-from membudget.reclaimers.shared import has_children
+from membudget.reclaimers.collect import has_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Event, Reclaimer
     from membudget.heap.freed import Freed, Garbage
-    from membudget.reclaimers.collect import Collect
-    from membudget.reclaimers.shared import SharedPages
+    from membudget.reclaimers.collect import Collect, SharedPages
 
 NAME = "leak check"
 

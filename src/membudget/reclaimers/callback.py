@@ -23,16 +23,14 @@ DEADLINE = 10.0
 class Callback:
     """A function that lets memory go when asked.
 
-    A coroutine function is started on its loop and not awaited; what it returns counts when a
-    later step asks again, and past its deadline it is cancelled and told as failed.
+    A coroutine function is started on the loop that runs right now, and not awaited; what it
+    returns counts when a later step asks again, and past its deadline it is cancelled and told as
+    failed.
 
     Args:
         name: What it is called in events.
         function: Takes the bytes wanted, returns the bytes let go (or None: not known).
         rung: When it is asked.
-        reclaimable: Returns the bytes it could let go now; without it that is not known.
-        loop: Where a coroutine function runs; by default the loop running right now.
-        deadline: Seconds that a coroutine has.
 
     Raises:
         ConfigError: The function is not callable, or the name none.
@@ -44,9 +42,6 @@ class Callback:
         function: Callable[[int], Any],
         *,
         rung: Rung = Rung.MODERATE,
-        reclaimable: Callable[[], int | None] | None = None,
-        loop: AbstractEventLoop | None = None,
-        deadline: float = DEADLINE,
         clock: Clock | None = None,
     ) -> None:
         if not callable(function):
@@ -54,20 +49,17 @@ class Callback:
         self.name = checked_name(name, "it after what it lets go")
         self.rung = rung
         self._function = function
-        self._reclaimable = reclaimable
-        self._loop = loop or _running_loop()
-        self._deadline = deadline
+        self._loop = _running_loop()
         self._clock = clock or SystemClock()
         self._started: tuple[Future[Any], float] | None = None
 
     def reclaimable(self) -> int | None:
-        """What the program says; 0 while a coroutine is still at work."""
-        if self._started is not None:
-            future, since = self._started
-            if not future.done() and self._clock.now() - since < self._deadline:
-                return 0
+        """Not known; 0 while a coroutine is still at work."""
+        if self._started is None:
             return None
-        return self._reclaimable() if self._reclaimable is not None else None
+        future, since = self._started
+        is_at_work = not future.done() and self._clock.now() - since < DEADLINE
+        return 0 if is_at_work else None
 
     def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # a foreign function takes its time
         """Call the function, or gather what its coroutine came to.
@@ -89,7 +81,7 @@ class Callback:
             coroutine.close()
             raise ConfigError(
                 f"callback {self.name!r} is a coroutine function without a running loop: register "
-                "it while its loop runs, or give loop="
+                "it while its loop runs"
             )
         # A running loop means that the program has imported asyncio already.
         future: Future[Any] = sys.modules["asyncio"].run_coroutine_threadsafe(coroutine, self._loop)
@@ -102,7 +94,7 @@ class Callback:
         future.cancel()
         raise TimeoutError(
             f"callback {self.name!r} did not end within {self._clock.now() - since:.0f} s and was "
-            "cancelled: do less in it, or give it a longer deadline="
+            "cancelled: do less in it"
         )
 
 
@@ -115,8 +107,5 @@ def _as_claim(result: object) -> int:
 
 
 def _running_loop() -> AbstractEventLoop | None:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
-    loop: AbstractEventLoop | None = asyncio._get_running_loop()  # noqa: SLF001  # documented, no exception
-    return loop
+    asyncio: Any = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001  # documented, no exception

@@ -11,12 +11,8 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from membudget.core.native import NativeThread, sleep
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 EXIT_CODE = 75
 """EX_TEMPFAIL of sysexits.h: the failure is temporary, try again."""
@@ -29,27 +25,14 @@ _FLUSH_WITHIN = 1.0
 
 
 class PlannedExit:
-    """Asks the program to end by itself, and ends it after a deadline.
-
-    Args:
-        deadline: Seconds.
-        code: The exit code, however the program ends once it was asked.
-        kill: What ends the process; for tests.
+    """Asks the program to end by itself, and ends it after so many seconds.
 
     Attributes:
         has_begun: Whether the program was asked.
     """
 
-    def __init__(
-        self,
-        deadline: float = DEADLINE,
-        *,
-        code: int = EXIT_CODE,
-        kill: Callable[[int], None] = os._exit,
-    ) -> None:
+    def __init__(self, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
-        self._code = code
-        self._kill = kill
         self.has_begun = False
 
     def begin(self) -> None:
@@ -87,7 +70,7 @@ class PlannedExit:
         with contextlib.suppress(RuntimeError):
             flushing.start()
             flushing.join(_FLUSH_WITHIN)
-        self._kill(self._code)
+        os._exit(EXIT_CODE)
 
 
 def _signal_main(number: int) -> None:

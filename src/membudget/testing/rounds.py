@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ConfigError
-from membudget.reclaimers.shared import INTERPRETERS
+from membudget.reclaimers.collect import INTERPRETERS
 from membudget.testing.growth import (
     ROUNDS,
     SECONDS,

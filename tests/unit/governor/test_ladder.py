@@ -7,7 +7,7 @@ import pytest
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising
 from membudget.core import Level, Meter, Pressure, Reclaimed, Rung
 from membudget.governor.floor import Floor
-from membudget.governor.ladder import SETTLE, Ladder
+from membudget.governor.ladder import LONGEST_PAUSE, SETTLE, Ladder, Pause
 from membudget.governor.telling import Teller
 from membudget.registry import Registry
 
@@ -372,3 +372,16 @@ def test_a_forgotten_cache_is_not_kept_alive_by_the_ladder() -> None:
     scene.relieve(92, Level.CRITICAL)
     del cache
     assert scene.registry.reclaimers() == []
+
+
+def test_a_pause_doubles_up_to_half_a_minute_and_ends_with_success() -> None:
+    """1, 2, 4 … 30 seconds after two vain rounds; one effective round starts anew."""
+    pause, lengths = Pause(), []
+    pause.note(0.0, effective=False)
+    assert pause.ends == float("-inf")
+    for _ in range(7):
+        pause.note(0.0, effective=False)
+        lengths.append(pause.ends)
+    assert lengths == [1, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE]
+    pause.note(0.0, effective=True)
+    assert pause.ends == float("-inf")
