@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.governor.status import MOST_ROWS
-from membudget.reclaimers.adopted.found import FoundCaches
-from membudget.reclaimers.adopted.search import Search
+from membudget.reclaimers.adopted.found import FoundCaches, Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

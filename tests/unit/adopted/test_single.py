@@ -16,8 +16,7 @@ import membudget
 from fakes import MIB, FakeClock
 from membudget.budget.foreign import _matcher
 from membudget.errors import ConfigError
-from membudget.reclaimers.adopted.found import FoundCaches
-from membudget.reclaimers.adopted.search import FIRST, Search
+from membudget.reclaimers.adopted.found import FIRST, FoundCaches, Search
 from membudget.reclaimers.adopted.single import AdoptedCache
 from membudget.registry import Registry
 

@@ -1,18 +1,28 @@
-"""The functools caches of a program, found as they are made, and what may be let go of them.
+"""The caches of a program, found: functools' as they are made, others by a search of its modules.
 
 Entries are dropped where there are many: a cache of a handful often holds the one database engine
 or settings object of a program, and a second one would be worse than the bytes.
+
+A cache of cachetools may only be changed under the lock that its program uses for it. Where
+`cachetools.cached` was given one, it tells; any other cache of that kind is listed and left alone.
+
+What a program can be seen to hold from outside are the values of its modules and classes. Only
+namespaces are read, past every `__getattr__` and `__class__` of the program's own: a look must not
+load a lazy module or wake a proxy.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import time
 import weakref
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record, Rung
+from membudget.reclaimers.adopted.single import AdoptedCache, length_of
 from membudget.reclaimers.adopted.wrappers import (
     FEWEST,
     WRAPPER,
@@ -23,10 +33,11 @@ from membudget.reclaimers.adopted.wrappers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from membudget.core import Meter
+    from membudget.core import Clock, Meter
     from membudget.reclaimers.adopted.wrappers import Wrapper
+    from membudget.registry import Registry
 
 HANDFUL = "a handful of entries"
 """Why most caches are left alone."""
@@ -36,6 +47,12 @@ _LOOK_EVERY = 1.0
 """With more caches than this, the large ones are picked out once in so many seconds."""
 
 _COUNT_EVERY = 10.0
+
+FIRST = 5.0
+"""Seconds after the start of the first search: by then a program has imported what it needs."""
+
+_SEARCH_EVERY = 600.0
+_LOOK_AT_CLOCK = 64
 
 
 class FoundCache(Record):
@@ -58,14 +75,13 @@ class FoundCache(Record):
     why: str
 
 
-class _Seen:
-    """A wrapper, known weakly, and its entries."""
+class Untouched(Record):
+    """A cache that was seen and is left alone."""
 
-    __slots__ = ("kept", "wrapper")
-
-    def __init__(self, wrapper: weakref.ref[Wrapper], kept: Kept) -> None:
-        self.wrapper = wrapper
-        self.kept = kept
+    name: str
+    kind: str
+    entries: int
+    why: str
 
 
 class FoundCaches:
@@ -97,8 +113,8 @@ class FoundCaches:
         self._meter = meter
         self._is_spared = is_spared
         self._now = now
-        self._seen: dict[int, _Seen] = {}
-        self._large: list[_Seen] = []
+        self._seen: dict[int, tuple[weakref.ref[Wrapper], Kept]] = {}
+        self._large: list[tuple[weakref.ref[Wrapper], Kept]] = []
         self._looked_at = self._counted_at = float("-inf")
         self._held = 0
 
@@ -128,14 +144,8 @@ class FoundCaches:
             reference = weakref.ref(wrapper, lambda _: self._forget(key))
             if wrapper.cache_info().maxsize is None:
                 kept.follow(lambda: entries_of(reference()), FEWEST)
-            self._seen[key] = _Seen(reference, kept)
+            self._seen[key] = reference, kept
         return wrapper
-
-    def _is_looked_after(self, function: Any) -> bool:
-        try:
-            return callable(function) and not self._is_spared(name_of(function))
-        except Exception:  # noqa: BLE001  # the program's object, which may answer as it likes
-            return False
 
     def held_bytes(self) -> int:
         """Bytes of the unbounded ones, as far as they were weighed."""
@@ -144,10 +154,10 @@ class FoundCaches:
     def reclaimable(self) -> int | None:
         """What the large ones hold; None where one of them has not been weighed."""
         total = 0
-        for seen, wrapper in self._alive_large():
-            if seen.kept.weight is None:
+        for wrapper, kept in self._alive_large():
+            if kept.weight is None:
                 return None
-            total += wrapper.cache_info().currsize * seen.kept.weight
+            total += wrapper.cache_info().currsize * kept.weight
         return total
 
     def reclaim(self, target: int, until: float) -> int:
@@ -157,14 +167,14 @@ class FoundCaches:
             Bytes believed to have gone: weighed for unbounded ones, measured for bounded ones.
         """
         freed = 0
-        for seen, wrapper in self._alive_large():
+        for wrapper, kept in self._alive_large():
             if freed >= target or self._now() >= until:
                 break
             if wrapper.cache_info().maxsize is None:
-                freed += seen.kept.drop(target - freed, until, self._now)
-                self._held += seen.kept.recount()
+                freed += kept.drop(target - freed, until, self._now)
+                self._held += kept.recount()
             else:
-                freed += self._clear(seen.kept, wrapper)
+                freed += self._clear(wrapper, kept)
         return freed
 
     def due(self, now: float) -> bool:
@@ -174,33 +184,38 @@ class FoundCaches:
     def run(self, until: float) -> int:  # noqa: ARG002  # 0.2 µs a cache
         """Count anew what all hold: threads that count at once may lose some."""
         self._counted_at = self._now()
-        for seen in list(self._seen.values()):
-            seen.kept.recount()
-        self._held = sum(seen.kept.counted for seen in list(self._seen.values()))
+        for _, kept in list(self._seen.values()):
+            kept.recount()
+        self._held = sum(kept.counted for _, kept in list(self._seen.values()))
         return 0
 
     def contents(self) -> Iterator[FoundCache]:
         """Every cache seen, as it stands; reading changes nothing."""
-        for seen in list(self._seen.values()):
-            wrapper = seen.wrapper()
-            if wrapper is not None and not name_of(wrapper).startswith("membudget."):
-                yield self._describe(wrapper, seen.kept)
+        for name, wrapper, kept in self._of_program():
+            info = wrapper.cache_info()
+            why = "" if _is_large(wrapper, kept) else HANDFUL
+            yield FoundCache(
+                name=name,
+                entries=info.currsize,
+                held=info.currsize * kept.weight if kept.weight is not None else None,
+                most=info.maxsize,
+                hits=info.hits,
+                misses=info.misses,
+                dropped=kept.dropped,
+                why="spared by name" if self._is_spared(name) else why,
+            )
 
     def as_parts(self) -> Iterator[PartSample]:
         """Those of more than a handful of entries, for a sample. Cost: 0.5 µs a cache."""
-        for seen in list(self._seen.values()):
-            wrapper = seen.wrapper()
-            if wrapper is None or (info := wrapper.cache_info()).currsize < FEWEST:
-                continue
-            if not (name := name_of(wrapper)).startswith("membudget."):
-                weight = seen.kept.weight
-                yield PartSample(
-                    name=name,
-                    kind="lru_cache",
-                    items=info.currsize,
-                    bytes=None if weight is None else info.currsize * weight,
-                    most_items=info.maxsize,
-                )
+        for name, wrapper, kept in self._of_program(FEWEST):
+            info = wrapper.cache_info()
+            yield PartSample(
+                name=name,
+                kind="lru_cache",
+                items=info.currsize,
+                bytes=None if kept.weight is None else info.currsize * kept.weight,
+                most_items=info.maxsize,
+            )
 
     def follow_functools(self) -> Callable[[], None]:
         """Note every wrapper from its making on; returns what ends that.
@@ -225,12 +240,18 @@ class FoundCaches:
 
         return end
 
+    def _is_looked_after(self, function: Any) -> bool:
+        try:
+            return callable(function) and not self._is_spared(name_of(function))
+        except Exception:  # noqa: BLE001  # the program's object, which may answer as it likes
+            return False
+
     def _claim(self, kept: Kept, weight: int) -> int:
         self._held += kept.recount()
         meter = self._meter()
         return meter.claim(weight) if meter is not None else 0
 
-    def _clear(self, kept: Kept, wrapper: Wrapper) -> int:
+    def _clear(self, wrapper: Wrapper, kept: Kept) -> int:
         meter, count = self._meter(), wrapper.cache_info().currsize
         before = meter.estimate() if meter is not None else 0
         wrapper.cache_clear()
@@ -239,47 +260,187 @@ class FoundCaches:
         kept.weight = fell // max(1, count)
         return fell
 
-    def _alive_large(self) -> Iterator[tuple[_Seen, Wrapper]]:
-        self._look()
-        for seen in self._large:
-            wrapper = seen.wrapper()
-            if wrapper is not None and _is_large(wrapper, seen.kept):
-                yield seen, wrapper
-
-    def _look(self) -> None:
-        """Pick out the large ones: unbounded first, the most entries first."""
-        now = self._now()
-        if len(self._seen) > _MANY and now - self._looked_at < _LOOK_EVERY:
-            return
-        self._looked_at = now
-        large = []
-        for key, seen in list(self._seen.items()):
-            if (wrapper := seen.wrapper()) is None:
+    def _of_program(self, fewest: int = 0) -> Iterator[tuple[str, Wrapper, Kept]]:
+        """Those alive with so many entries, by name; none of our own."""
+        for reference, kept in list(self._seen.values()):
+            wrapper = reference()
+            if wrapper is None or wrapper.cache_info().currsize < fewest:
                 continue
-            info = wrapper.cache_info()
-            if _is_large(wrapper, seen.kept) and not self._is_spared(name_of(wrapper)):
-                large.append((info.maxsize is not None, -info.currsize, key, seen))
-        self._large = [seen for *_, seen in sorted(large)]
+            if not (name := name_of(wrapper)).startswith("membudget."):
+                yield name, wrapper, kept
+
+    def _alive_large(self) -> Iterator[tuple[Wrapper, Kept]]:
+        """The large ones: unbounded first, the most entries first."""
+        now = self._now()
+        if len(self._seen) <= _MANY or now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            self._large = self._pick_large()
+        for reference, kept in self._large:
+            wrapper = reference()
+            if wrapper is not None and _is_large(wrapper, kept):
+                yield wrapper, kept
+
+    def _pick_large(self) -> list[tuple[weakref.ref[Wrapper], Kept]]:
+        large = []
+        for key, (reference, kept) in list(self._seen.items()):
+            wrapper = reference()
+            if wrapper is None or not _is_large(wrapper, kept):
+                continue
+            if not self._is_spared(name_of(wrapper)):
+                info = wrapper.cache_info()
+                large.append((info.maxsize is not None, -info.currsize, key, (reference, kept)))
+        return [one for *_, one in sorted(large)]
 
     def _forget(self, key: int) -> None:
         if (seen := self._seen.pop(key, None)) is not None:
-            self._held -= seen.kept.counted
-
-    def _describe(self, wrapper: Wrapper, kept: Kept) -> FoundCache:
-        info, name = wrapper.cache_info(), name_of(wrapper)
-        why = "" if _is_large(wrapper, kept) else HANDFUL
-        return FoundCache(
-            name=name,
-            entries=info.currsize,
-            held=info.currsize * kept.weight if kept.weight is not None else None,
-            most=info.maxsize,
-            hits=info.hits,
-            misses=info.misses,
-            dropped=kept.dropped,
-            why="spared by name" if self._is_spared(name) else why,
-        )
+            self._held -= seen[1].counted
 
 
 def _is_large(wrapper: Wrapper, kept: Kept) -> bool:
     info = wrapper.cache_info()
     return info.currsize >= (FEWEST if info.maxsize is not None else kept.staying() + 1)
+
+
+class Search:
+    """A chore that looks through the program's modules, in slices. The governor's thread only.
+
+    Args:
+        found: Takes note of functools caches.
+        registry: Takes the caches that may be shrunk.
+        named: Caches that the owner named, as module:NAME; looked up anew each time.
+        is_spared: Whether a cache of this name is left alone.
+        names_only: Whether nothing but the named caches is of interest.
+        clock: Where time comes from.
+    """
+
+    name = "search for caches"
+    comes_early = True
+
+    def __init__(
+        self,
+        found: FoundCaches,
+        registry: Registry,
+        clock: Clock,
+        *,
+        named: Sequence[str] = (),
+        is_spared: Callable[[str], bool] = lambda _: False,
+        names_only: bool = False,
+    ) -> None:
+        self.untouched: list[Untouched] = []
+        self.named = [AdoptedCache(name, partial(_lookup, name), now=clock.now) for name in named]
+        self._found = found
+        self._registry = registry
+        self._clock = clock
+        self._is_spared = is_spared
+        self._locked: dict[int, AdoptedCache] = {}
+        self._bare: dict[int, tuple[str, Any]] = {}
+        self._values: Iterator[tuple[str, Any]] | None = None
+        self._next = float("inf") if names_only else clock.now() + FIRST
+        for one in self.named:
+            registry.add(one)
+
+    def due(self, now: float) -> bool:
+        """Whether a search is under way, or it is time for the next.
+
+        Without cachetools there is nothing to find: what functools makes is told as it is made.
+        And whatever is looked at is written to, at a page copied for each that a fork shares.
+        """
+        return self._values is not None or (now >= self._next and "cachetools" in sys.modules)
+
+    def run(self, until: float) -> int:
+        """Look through the next slice; 0, since nothing is let go."""
+        if not self.due(self._clock.now()):
+            return 0
+        if self._values is None:
+            self._values, self._bare = _visible_values(), {}
+        for number, (name, value) in enumerate(self._values):
+            self._consider(name, value)
+            if number % _LOOK_AT_CLOCK == 0 and self._clock.now() >= until:
+                return 0
+        self._end()
+        return 0
+
+    def _consider(self, name: str, value: Any) -> None:
+        if type(value) is WRAPPER:
+            self._found.note(value)
+        elif _is_cachetools(value):
+            self._bare[id(value)] = (name, value)
+        elif _is_cachetools(cache := (own := _attributes_of(value)).get("cache")):
+            self._adopt(name, cache, own.get("cache_lock"))
+
+    def _adopt(self, name: str, cache: Any, lock: Any) -> None:
+        if not hasattr(lock, "acquire") or self._is_spared(name):
+            self._bare[id(cache)] = (name, cache)
+            return
+        known = self._locked.get(id(cache))
+        if known is None or known.entries is None:
+            adopted = AdoptedCache(name, weakref.ref(cache), lock, now=self._clock.now)
+            self._locked[id(cache)] = adopted
+            self._registry.add(adopted)
+
+    def _end(self) -> None:
+        self._values, self._next = None, self._clock.now() + _SEARCH_EVERY
+        self._locked = {key: one for key, one in self._locked.items() if one.entries is not None}
+        known = {*self._locked, *(id(_lookup(one.name)) for one in self.named)}
+        self.untouched = [
+            Untouched(
+                name=name,
+                kind=type(cache).__name__,
+                entries=length_of(cache) or 0,
+                why="spared by name"
+                if self._is_spared(name)
+                else f"no lock of its own is known: --adopt {name} says that none is needed",
+            )
+            for key, (name, cache) in self._bare.items()
+            if key not in known
+        ]
+        self._bare = {}
+
+
+def _is_cachetools(value: object) -> bool:
+    library = sys.modules.get("cachetools")
+    return library is not None and issubclass(type(value), library.Cache)
+
+
+def _visible_values() -> Iterator[tuple[str, Any]]:
+    """Each value with its name as module:NAME or module:Class.NAME. Cost: 0.1 µs a value."""
+    for module_name in list(sys.modules):
+        for name, value in list(_of_module(module_name).items()):
+            yield f"{module_name}:{name}", value
+            if issubclass(type(value), type) and _of_class(value).get("__module__") == module_name:
+                for attribute, member in list(_of_class(value).items()):
+                    yield f"{module_name}:{name}.{attribute}", _unbound(member)
+
+
+def _lookup(name: str) -> Any:
+    """The value that module:NAME or module:A.B names now, or None; imports nothing."""
+    module_name, _, path = name.partition(":")
+    namespace, value = _of_module(module_name), None
+    for part in path.split("."):
+        value = _unbound(namespace.get(part))
+        namespace = _of_class(value) if issubclass(type(value), type) else _attributes_of(value)
+    return value
+
+
+def _of_module(name: str) -> Mapping[str, Any]:
+    # A module that loads itself at first use does so in a __getattribute__ of its own.
+    module = sys.modules.get(name)
+    return _attributes_of(module) if issubclass(type(module), ModuleType) else {}
+
+
+def _of_class(kind: type) -> Mapping[str, Any]:
+    namespace: Mapping[str, Any] = type.__getattribute__(kind, "__dict__")
+    return namespace
+
+
+def _attributes_of(value: object) -> Mapping[str, Any]:
+    """The attributes an object has of its own, empty where it has no such dict."""
+    try:
+        namespace: Mapping[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return namespace
+
+
+def _unbound(member: Any) -> Any:
+    return member.__func__ if type(member) in (staticmethod, classmethod) else member

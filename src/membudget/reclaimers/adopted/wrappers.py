@@ -1,20 +1,9 @@
-"""What `functools.lru_cache` makes: how to look into one, and how to let its oldest entries go.
+"""What `functools.lru_cache` makes: how one is looked into, and looked after as it is filled.
 
 An unbounded wrapper keeps one plain dict from arguments to result, in the order in which they came.
 The dict has no public name; the collector's own view of the wrapper shows it. Entries taken out of
 it are computed anew when asked for, as after `cache_clear`. A bounded wrapper links its entries in
 a list of its own, so it can only be cleared as a whole.
-
-Whether a function comes back to itself, as far as its code tells.
-
-Before CPython 3.13, a call through an object of ours counts for the recursion limit, so a function
-that recurses through its own cache would go a third less deep. Such functions are left alone.
-
-Asked at the first miss, when the names of a module are all bound: then what a name stands for can
-be followed, through functions, methods of the same class and other caches. What is called through
-attributes of other objects is not seen.
-
-A function whose unbounded cache is looked after by the thread that fills it.
 
 A cache that grows at full speed takes 400 MB in 0.2 s, before the loop's thread has looked a second
 time. So the function behind an unbounded functools cache is replaced by an object that pays
@@ -25,14 +14,15 @@ the same cache.
 The object is called through a property: the interpreter asks for `__call__`, our check runs and
 ends, and what it returns is the function itself. So no frame of ours is on the stack while the
 program's function runs: tracebacks show nothing, and on 3.13 recursion goes as deep as before. On
-3.11 and 3.12 it would go a third less deep. There a `partial` stands in between, which counts for
-nothing and can be turned to the function itself: at the first miss, where that comes back to
-itself, and its cache is left to the loop.
+3.11 and 3.12 a call through an object counts for the recursion limit, and a function that recurses
+through its own cache would go a third less deep. There a `partial` stands in between, which counts
+for nothing and can be turned to the function itself: at the first miss, when the names of a module
+are all bound, where the function comes back to itself as far as its code tells. Its cache is then
+left to the loop. What is called through attributes of other objects is not seen.
 """
 
 from __future__ import annotations
 
-import builtins
 import gc
 import opcode
 import sys
@@ -72,6 +62,20 @@ _NODES = 200
 _LOOK_AT_CLOCK = 16
 """Entries between two looks at the clock: freeing a large one takes 0.1 ms."""
 
+_MOST_BETWEEN = 256
+"""Misses between two looks at most, however small the entries: they may grow."""
+
+_PER_LOOK = 256 << 10
+"""Bytes between two looks, as far as the newest entry tells."""
+
+_PATIENCE = 0.02
+"""Seconds that one call may spend dropping."""
+
+_LOAD_GLOBAL = opcode.opmap["LOAD_GLOBAL"]
+_EXTENDED = opcode.opmap["EXTENDED_ARG"]
+_MOST_FOLLOWED = 300
+"""Functions that are followed: 3 ms at most, once for each cache."""
+
 
 def name_of(function: object) -> str:
     """Module and name of a function, or of the function whose results a wrapper keeps."""
@@ -95,13 +99,10 @@ def entries_of(wrapper: Wrapper | None) -> dict[Any, Any] | None:
 class Kept:
     """The entries of one dict that is used as a cache, oldest first.
 
-    The dict is looked up anew each time: a reference of ours would keep alive what a collection
-    frees, wherever an entry leads back to its own cache. Safe beside threads that use the dict:
-    each step is one atomic operation of it.
-
-    Args:
-        find: Returns the dict, or None where there is none (any more).
-        fewest: Entries that stay.
+    `find` returns the dict, or None where there is none (any more); `fewest` entries stay. It is
+    looked up anew each time: a reference of ours would keep alive what a collection frees, wherever
+    an entry leads back to its own cache. Safe beside threads that use the dict: each step is one
+    atomic operation of it.
 
     Attributes:
         weight: Bytes of an average entry, or None before one was weighed.
@@ -139,13 +140,7 @@ class Kept:
         return weight
 
     def drop(self, target: int, until: float, now: Callable[[], float] = time.monotonic) -> int:
-        """Let the oldest entries go; returns the bytes they are believed to have held.
-
-        Args:
-            target: Bytes wanted.
-            until: Monotonic time by which to return.
-            now: Where time comes from.
-        """
+        """Let the oldest entries go; returns the bytes they are believed to have held."""
         entries, freed = self._find() or {}, 0
         while len(entries) > (fewest := self.staying()) and freed < target and now() < until:
             # In large batches: the front of a dict that lost much is skipped anew each time.
@@ -171,20 +166,66 @@ def _weigh(entries: dict[Any, Any], key: Any) -> int:
     return size_of(key, nodes=_NODES) + size_of(entries.get(key), nodes=_NODES) + ENTRY
 
 
-RECURSION_MATTERS = sys.version_info < (3, 13)
-"""Whether the question needs an answer on this interpreter."""
+class Checked:
+    """Stands before the function of a cache and looks after its entries.
 
-_LOAD_GLOBAL = opcode.opmap["LOAD_GLOBAL"]
-_EXTENDED = opcode.opmap["EXTENDED_ARG"]
-_MOST = 300
-"""Functions that are followed: 3 ms at most, once for each cache."""
+    `claim` takes the bytes that came and returns the bytes to drop, as a meter does.
+    """
+
+    __slots__ = ("_between", "_claim", "_function", "_is_busy", "_kept", "_left", "_way")
+
+    def __init__(
+        self, function: Callable[..., Any], kept: Kept, claim: Callable[[Kept, int], int]
+    ) -> None:
+        self._function = function
+        self._kept = kept
+        self._claim = claim
+        self._left = self._between = 1
+        self._is_busy = False
+        self._way: partial[Any] | None = None
+
+    def way(self) -> Callable[..., Any]:
+        """What a cache should call: this, by a way around it where recursion matters."""
+        if sys.version_info >= (3, 13):
+            return self
+        self._way = partial(self)
+        return self._way
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        """The function; on the way to it the cache is looked after. Cost: 0.1 µs a miss."""
+        self._left -= 1
+        if self._left <= 0 and not self._is_busy:
+            self._look()
+        return self._function
+
+    def _look(self) -> None:
+        # A destructor that calls the cached function again must not come back here.
+        self._is_busy = True
+        try:
+            if self._way is not None:
+                way, self._way = self._way, None
+                if comes_back(self._function):
+                    # The way keeps this object no longer.
+                    way.__setstate__((self._function, (), {}, None))  # type: ignore[attr-defined]  # what pickle calls
+                    return
+            came, newest = self._between, self._kept.weigh_newest()
+            self._between = max(1, min(2 * came, _MOST_BETWEEN, _PER_LOOK // max(newest, ENTRY)))
+            due = self._claim(self._kept, came * newest)
+            if due > 0:
+                self._kept.drop(due, time.monotonic() + _PATIENCE)
+        except Exception:  # noqa: BLE001  # the program called its own function, not ours
+            self._between = _MOST_BETWEEN
+        finally:
+            self._left = self._between
+            self._is_busy = False
 
 
 def comes_back(function: Any) -> bool:
     """Whether a call of it may lead to another one. Cost: about 10 µs for each function followed.
 
-    Args:
-        function: A callable; of what is no function, nothing is known.
+    Names are followed through functions, methods of the same class and other caches; of what is no
+    function, nothing is known.
     """
     called = [one] if (one := _function_in(function)) is not None else []
     origin = called[0].__code__ if called else None
@@ -197,7 +238,7 @@ def comes_back(function: Any) -> bool:
                 continue
             if inner.__code__ is origin:
                 return True
-            if inner not in called and len(called) < _MOST:
+            if inner not in called and len(called) < _MOST_FOLLOWED:
                 called.append(inner)
     return False
 
@@ -219,8 +260,7 @@ def _function_in(value: Any) -> FunctionType | None:
 def _values(function: FunctionType, codes: list[CodeType]) -> Iterator[Any]:
     """What its global and free names stand for now."""
     for name in {name for code in codes for name in _globals_in(code)}:
-        found = function.__globals__.get(name)
-        yield found if found is not None else getattr(builtins, name, None)
+        yield function.__globals__.get(name)
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
@@ -256,71 +296,3 @@ def _globals_in(code: CodeType) -> Iterator[str]:
         if operation == _LOAD_GLOBAL:
             yield code.co_names[(extended | argument) >> 1]
         extended = (extended | argument) << 8 if operation == _EXTENDED else 0
-
-
-_MOST_BETWEEN = 256
-"""Misses between two looks at most, however small the entries: they may grow."""
-
-_PER_LOOK = 256 << 10
-"""Bytes between two looks, as far as the newest entry tells."""
-
-_PATIENCE = 0.02
-"""Seconds that one call may spend dropping."""
-
-
-class Checked:
-    """Stands before a function and looks after its cache.
-
-    Args:
-        function: What is called on a miss.
-        kept: The cache's entries.
-        claim: Takes the bytes that came and returns the bytes to drop, as a meter does.
-    """
-
-    __slots__ = ("_between", "_claim", "_function", "_is_busy", "_kept", "_left", "_way")
-
-    def __init__(
-        self, function: Callable[..., Any], kept: Kept, claim: Callable[[Kept, int], int]
-    ) -> None:
-        self._function = function
-        self._kept = kept
-        self._claim = claim
-        self._left = self._between = 1
-        self._is_busy = False
-        self._way: partial[Any] | None = None
-
-    def way(self) -> Callable[..., Any]:
-        """What a cache should call: this, by a way around it where recursion matters."""
-        if not RECURSION_MATTERS:
-            return self
-        self._way = partial(self)
-        return self._way
-
-    @property
-    def __call__(self) -> Callable[..., Any]:
-        """The function; on the way to it the cache is looked after. Cost: 0.1 µs a miss."""
-        self._left -= 1
-        if self._left <= 0 and not self._is_busy:
-            self._look()
-        return self._function
-
-    def _look(self) -> None:
-        # A destructor that calls the cached function again must not come back here.
-        self._is_busy = True
-        try:
-            if self._way is not None:
-                way, self._way = self._way, None
-                if comes_back(self._function):
-                    # The way keeps this object no longer.
-                    way.__setstate__((self._function, (), {}, None))  # type: ignore[attr-defined]  # what pickle calls
-                    return
-            came, newest = self._between, self._kept.weigh_newest()
-            self._between = max(1, min(2 * came, _MOST_BETWEEN, _PER_LOOK // max(newest, ENTRY)))
-            due = self._claim(self._kept, came * newest)
-            if due > 0:
-                self._kept.drop(due, time.monotonic() + _PATIENCE)
-        except Exception:  # noqa: BLE001  # the program called its own function, not ours
-            self._between = _MOST_BETWEEN
-        finally:
-            self._left = self._between
-            self._is_busy = False
