@@ -1,4 +1,4 @@
-"""`membudget.adopt`: a cache's content is managed, its keys go on working; a connection is asked."""
+"""`membudget.adopt`: a cache is managed, its keys go on working; a connection is asked."""
 
 from __future__ import annotations
 
