@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from membudget._native import core
 from membudget.core import AdmissionRefused, SystemClock
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.units import human_bytes, human_seconds
@@ -41,6 +42,11 @@ class Admission:
         make_room: Asks the loop for so many bytes, or makes the room itself where there is no
             loop of its own; returns whether waiting makes sense on this thread.
     """
+
+    __slots__ = (
+        "_acquire", "_clock", "_is_held", "_lock", "_make_room", "_meter", "_release", "_stepped",
+        "_tell", "_told", "_untold", "_waiting", "is_shut", "wanted",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,7 +103,11 @@ class Admission:
                 raise self.refusal(size, self._clock.now() - began)
             with self._lock:
                 self.wanted = max(self.wanted, size)
-                self._stepped.wait(min(left, threading.TIMEOUT_MAX))
+                self._waiting += 1
+                try:
+                    self._stepped.wait(min(left, threading.TIMEOUT_MAX))
+                finally:
+                    self._waiting -= 1
 
     def want(self, size: int) -> bool:
         """Ask the loop to make room; for those who wait in their own way."""
@@ -117,8 +127,9 @@ class Admission:
 
     def look_again(self) -> None:
         """Wake those who wait, after a step."""
-        with self._lock:
-            self._stepped.notify_all()
+        if self._waiting:
+            with self._lock:
+                self._stepped.notify_all()
 
     def refusal(self, size: int, waited: float) -> OverBudgetError:
         """Tell the refusal and return the error for the caller to raise."""
@@ -150,8 +161,10 @@ class Admission:
     def after_fork_in_child(self) -> None:
         """Begin anew: the parent's reservations are not the child's."""
         self._lock = threading.RLock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         self._stepped = threading.Condition(self._lock)
         self._is_held = False
+        self._waiting = 0
         self.wanted = 0
         self._meter.forget_reserved()
 
@@ -169,7 +182,11 @@ class Admission:
         return max(0, int(door) - used - self._meter.outstanding(used))
 
 
-class Lease:
+_Native: Any = object if core is None else core.Lease
+"""Takes what is small in C, and leaves the rest to the methods here."""
+
+
+class Lease(_Native):  # type: ignore[misc]  # as typed here
     """A reservation as a context manager, sync and async; reserved on entry, ended on exit.
 
     Args:
@@ -178,13 +195,35 @@ class Lease:
         timeout: Seconds to wait for room.
     """
 
-    __slots__ = ("__weakref__", "_admission", "_is_held", "_size", "_timeout", "_was_asked")
+    _admission: Admission
+    _size: int
+    _timeout: float
+    _is_held: bool
+    _was_asked: bool
 
-    def __init__(self, admission: Admission, size: int, timeout: float) -> None:
-        self._admission = admission
-        self._size = size
-        self._timeout = timeout
-        self._is_held = self._was_asked = False
+    if core is not None:
+        __slots__: tuple[str, ...] = ("__weakref__",)
+    else:
+        __slots__ = ("__weakref__", "_admission", "_is_held", "_size", "_timeout", "_was_asked")
+
+        def __init__(self, admission: Admission, size: int, timeout: float) -> None:
+            self._admission, self._size, self._timeout = admission, size, timeout
+            self._is_held = self._was_asked = False
+
+        def __enter__(self) -> Self:
+            self.acquire()
+            return self
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None:
+            self.release()
+
+        def __del__(self) -> None:
+            self._forgotten()
 
     def acquire(self) -> None:
         """Reserve, waiting for room.
@@ -212,7 +251,8 @@ class Lease:
         self._is_held = False
         self._admission.give_back(self._size)
 
-    def __del__(self) -> None:
+    def _forgotten(self) -> None:
+        """What is held still, or was never asked for, when it is collected."""
         if self._is_held:
             self._admission.give_back(self._size)
         elif not self._was_asked:
@@ -220,20 +260,8 @@ class Lease:
                 f"admit({human_bytes(self._size)}) was never entered and reserved nothing: write "
                 "`with budget.admit(…):`, or `async with`, around the load",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=2 if core is not None else 3,
             )
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
 
     async def __aenter__(self) -> Self:
         import asyncio  # only async programs get here, and they have it

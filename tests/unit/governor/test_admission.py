@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
-from membudget.core import AdmissionRefused, Level, Marks, Rung
+from membudget._native import core
+from membudget.core import AdmissionRefused, Level, Marks, Meter, Rung
 from membudget.errors import LeaseError, OverBudgetError
+from membudget.governor.admission import Lease
 from membudget.governor.loop import Governor
 from membudget.registry import Registry
 
@@ -257,3 +262,52 @@ def test_a_reservation_never_entered_is_told_when_it_is_collected() -> None:
     scene = Scene()
     with pytest.warns(RuntimeWarning, match=r"admit\(10\.0 MiB\) was never entered"):
         scene.governor.admit(10 * MIB)
+
+
+@pytest.mark.skipif(core is None, reason="there is nothing but plain Python")
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["take", "end", "grow", "hold", "step", "claim"]),
+            st.integers(1, 3 * MIB // 2),
+        ),
+        max_size=40,
+    )
+)
+def test_a_lease_counts_the_same_in_c_and_in_python(steps: list[tuple[str, int]]) -> None:
+    """Whoever takes it, the meter stands alike after each step; refusals included."""
+    twins = Scene(), Scene()
+    holders = [FakeHolder(scene.governor.registry) for scene in twins]
+    leases: tuple[list[Lease], list[Lease]] = [], []
+    for do, size in steps:
+        for scene, holder, held, enter, leave in zip(
+            twins,
+            holders,
+            leases,
+            (Lease.__enter__, Lease.acquire),
+            (_leave, Lease.release),
+            strict=True,
+        ):
+            if do == "take":
+                lease = scene.governor.admit(size)
+                with contextlib.suppress(OverBudgetError):
+                    enter(lease)
+                    held.append(lease)
+            elif do == "end" and held:
+                leave(held.pop())
+            elif do == "claim":
+                scene.governor.meter.claim(size)
+            elif do == "step":
+                scene.governor.step()
+            else:
+                scene.memory.used += size * (20 if do == "grow" else 1)
+                holder.held += size if do == "hold" else 0
+        assert _counts_of(twins[0].governor.meter) == _counts_of(twins[1].governor.meter)
+
+
+def _leave(lease: Lease) -> None:
+    lease.__exit__(None, None, None)
+
+
+def _counts_of(meter: Meter) -> list[object]:
+    return [getattr(meter, slot) for slot in Meter.__slots__ if slot not in ("_own", "_held")]
