@@ -169,7 +169,8 @@ def tell_all(budget: membudget.Budget, folder: str) -> None:
     from membudget.report.daily import DailyReport
 
     governor = budget.governor
-    daily = DailyReport(folder, budget.report, governor.tell, governor.clock)
+    daily = DailyReport(folder)
+    daily.join(governor)
     for path in daily.write():
         with open(path, encoding="utf-8") as file:
             say(form=path.rpartition(".")[2], text=file.read())

@@ -10,14 +10,14 @@ import pytest
 from browser import Page, browsing, found
 from membudget.report.figures import report
 from membudget.report.page import as_html, page_data
-from report_scene import leaking, quiet
+from report_scene import leaking, quiet, suspect
 from unit.report.test_page import evil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
 
 BROWSER = found()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
@@ -152,10 +152,25 @@ def test_each_chart_has_a_drawing_and_says_what_it_shows(
 def test_hostile_names_stay_names(page: Page, tmp_path: Path) -> None:
     """In text, legends and labels; no element comes of them."""
     show(page, tmp_path, evil())
-    foreign = "document.querySelectorAll('main script, main img:not(.drawing)').length"
+    foreign = "document.querySelectorAll('main script, main img').length"
     assert page.value(foreign) == 0
     assert "<img src=x onerror=alert(2)>" in page.value("document.querySelector('h1').textContent")
     assert "<img src=x" in " ".join(legend(page, 2))
+
+
+def test_a_chain_is_drawn_as_boxes_that_are_cut_in_the_middle(page: Page, tmp_path: Path) -> None:
+    """Both ends tell the most, and the whole of a step is its title."""
+    step = '["</div><script>alert(1)</script>"]'
+    chain = (step, "a" * 200, *(f".step{one}" for one in range(100)), ".end")
+    who = suspect("app.store").replace(chain=chain)
+    show(page, tmp_path, report(leaking(), culprits=[who]))
+    boxes = "[...document.querySelectorAll('.drawing div')]"
+    texts = page.value(f"{boxes}.map((one) => one.textContent)")
+    assert len(texts) == 24
+    assert (texts[0], len(texts[1]), texts[-1]) == (step, 37, ".end")
+    assert "more" in texts[12]
+    assert page.value(f"{boxes}[1].title") == "a" * 200
+    assert page.value("document.querySelector('.drawing').getBoundingClientRect().width") <= 416
 
 
 def test_the_mouse_reads_values(page: Page, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from membudget.governor.admission import Lease
     from membudget.governor.loop import Governor
     from membudget.leaks.records import Verdict
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
     from membudget.settings.resolve import Settings
     from membudget.watched.container import WatchedContainer
 

@@ -177,9 +177,9 @@ def _optional(
 
         yield BrakePlugin(sources, is_strict=settings["strict"])
     if settings["report.directory"] is not None:
-        from membudget.report.daily import DailyPlugin
+        from membudget.report.daily import DailyReport
 
-        yield DailyPlugin(settings["report.directory"], program_name(sys.orig_argv))
+        yield DailyReport(settings["report.directory"], program_name(sys.orig_argv))
     if config is not None:
         from membudget.budget.reload import HangupHandler
 

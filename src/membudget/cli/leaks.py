@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.leaks.records import Verdict
-    from membudget.report.recorded import Recording
-    from membudget.report.words import Calendar
+    from membudget.report.readers import Recording
+    from membudget.report.text import Calendar
 
 
 @click.command()
@@ -36,7 +36,7 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     from membudget.report.as_json import verdict_as_json
     from membudget.report.bounds import read_bounds, with_bounds
     from membudget.report.readers import read_samples
-    from membudget.report.words import Calendar
+    from membudget.report.text import Calendar
 
     seconds = parse_seconds(every, name="--every")
     found = read_samples(samples)
@@ -80,7 +80,7 @@ def _lines(
         level = f"{one.confidence.name.lower():<6}"
         yield f"{calendar.moment(one.at)}  {level}  {one.kind.value}{_rate(one)}"
     yield ""
-    from membudget.report.words import simple, standing
+    from membudget.report.text import simple, standing
 
     rows: list[tuple[str, Any]] = [
         ("verdict", f"{standing(last)}; score {last.score:.2f}"),
@@ -103,6 +103,6 @@ def _rate(verdict: Verdict) -> str:
 
 
 def _interval(verdict: Verdict) -> str:
-    from membudget.report.words import between
+    from membudget.report.text import between
 
     return between(verdict.rate_low, verdict.rate_high)

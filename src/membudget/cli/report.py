@@ -14,7 +14,7 @@ from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeErr
 from membudget.units import parse_bytes
 
 if TYPE_CHECKING:
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
 
 
 @click.command()
@@ -94,7 +94,7 @@ def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) ->
 
 
 def _live(pid: int | None, hours: float) -> Report:
-    from membudget.report.answered import answered
+    from membudget.report.figures import answered
 
     try:
         processes = find(pid)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
 
 _Peak: TypeAlias = "tuple[float, int, int]"
 """When its time began, and the highest judged use and resident set within it, in bytes."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
     from membudget.sampling.keep import Keeper
     from membudget.sampling.ring import SampleRing
     from membudget.sampling.taker import Efficiency, Taker

@@ -5,7 +5,7 @@
 // become text nodes and canvas text, never markup.
 "use strict";
 
-const FEW_PARTS = 6;
+const FEW_PARTS = 6, MOST_STEPS = 24;
 const GRAVE = new Set(["warning", "error", "critical"]);
 
 const charts = [];
@@ -55,14 +55,14 @@ function summary(data) {
   ];
 }
 
-function section({title, text, list, notes, head, rows, more, culprits, chain}) {
+function section({title, text, list, notes, head, rows, more, culprits}) {
   const made = [make("h2", {}, title)];
   if (text) made.push(make("p", {class: "soft"}, text));
   if (list) made.push(make("dl", {class: "list"}, ...list.flatMap(
     ([name, words]) => [make("dt", {}, name), make("dd", {}, words)])));
   if (notes) made.push(make("ul", {}, ...notes.map((one) => make("li", {}, one))));
   if (culprits) made.push(...culprits.map(culprit));
-  if (chain) made.push(make("img", {class: "drawing", src: chain[0], alt: chain[1]}));
+  if (culprits?.[0].chain.length) made.push(drawing(culprits[0].chain));
   if (rows) made.push(table(title, head, rows));
   if (more) made.push(make("p", {class: "soft"}, more));
   return made;
@@ -74,6 +74,17 @@ function culprit({name, lines, chain}) {
     ...lines.map((one) => make("p", {}, one)),
     ...(steps.length ? [make("p", {class: "soft"}, "Held by:"),
       make("ol", {class: "chain"}, ...steps)] : []));
+}
+
+// A chain as boxes from the root to what it holds; both ends of what is long tell the most.
+function drawing(chain) {
+  const left = chain.length - MOST_STEPS + 1, half = MOST_STEPS / 2;
+  const steps = left < 2 ? chain
+    : [...chain.slice(0, half), `\u2026 ${left} more \u2026`, ...chain.slice(1 - half)];
+  const cut = (step) => (step.length <= 38 ? step : `${step.slice(0, 18)}\u2026${step.slice(-18)}`);
+  return make("div", {class: "drawing", role: "img",
+    "aria-label": `Reference chain: ${chain.join(" to ")}`},
+  ...steps.map((step) => make("div", {title: step}, cut(step))));
 }
 
 // On a narrow screen each row becomes a block. A cell is text, or text and a share for a bar.

@@ -22,7 +22,7 @@
                           chain: [], note}]
     parts                 [{name, kind, items, held_bytes, max_items, max_bytes, ttl_s, fill_share,
                           grew_items, grew_bytes}]
-    models                [{name, state, held_bytes, uses, idle_s}]
+    models                []: none are told of yet
     operations            [{name, times, grew_bytes, took_s}]
     events                [{at_unix_s, kind, severity, text}], oldest first
     forecast              {seconds_left_s, soonest_s, latest_s, levels_off_at_bytes}
@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from membudget.core import Record
     from membudget.leaks.records import Verdict
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
 
 SCHEMA = "membudget.report/1"
 
@@ -53,7 +53,6 @@ _NAMES = {
     "most_bytes": "max_bytes",
     "grew": "grew_bytes",
     "took": "took_s",
-    "idle": "idle_s",
     "ttl": "ttl_s",
     "fill": "fill_share",
     "share": "growth_share",
@@ -74,8 +73,11 @@ _NAMES = {
     "rate_high": "rate_high_bytes_per_hour",
     "growth": "growth_bytes",
     "window": "window_s",
+    "spread": "",
+    "facts": "",
+    "is_kind_sure": "",
 }
-"""What a field of a record is called here, where that is not its own name."""
+"""What a field of a record is called here, where that is not its own name; "" is not told."""
 
 _FACTS = {
     "rate": "rate_mib_per_hour",
@@ -89,7 +91,6 @@ _FACTS = {
 
 def as_json(report: Report) -> dict[str, Any]:
     """The report as dicts, lists, text and numbers that any JSON can hold."""
-    ahead = _told(report.forecast)
     found = {
         "schema": SCHEMA,
         "made_unix_s": report.made,
@@ -109,12 +110,12 @@ def as_json(report: Report) -> dict[str, Any]:
         "leak": None if report.verdict is None else verdict_as_json(report.verdict),
         "culprits": [_told(one) for one in report.culprits],
         "parts": [_told(one) for one in report.parts],
-        "models": [_told(one) for one in report.models],
+        "models": [],
         "operations": [_told(one) for one in report.operations],
         "events": [_told(one) for one in report.happenings],
         "forecast": {
-            name: ahead[name]
-            for name in ("seconds_left_s", "soonest_s", "latest_s", "levels_off_at_bytes")
+            _NAMES[name]: getattr(report.forecast, name)
+            for name in ("seconds_left", "soonest", "latest", "levels_off_at")
         },
         "anomalies": [_told(one) for one in report.anomalies],
         "proposals": [
@@ -143,8 +144,6 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
         "filling": [_told(one) for one in verdict.filling],
         "simple": _told(verdict.facts, _FACTS),
     }
-    for name in ("facts", "is_kind_sure"):
-        del found[name]
     made: dict[str, Any] = finite(found)
     return made
 
@@ -152,7 +151,8 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
 def _told(record: Record | None, names: dict[str, str] = _NAMES) -> Any:
     if record is None:
         return None
-    return {names.get(name, name): value for name, value in record.as_dict().items()}
+    told = {names.get(name, name): value for name, value in record.as_dict().items()}
+    return {name: value for name, value in told.items() if name}
 
 
 def finite(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.report.recorded import shown
+from membudget.report.readers import shown
 from membudget.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ _KEYS = ("max_items", "max_bytes", "ttl", "ttl_h", "bytes_per_item", "essential"
 
 
 class Bound(Record):
-    """What one part may hold.
-
-    Attributes:
-        max_items: The most items, or None.
-        max_bytes: The most bytes, or None.
-        ttl: Seconds that an item may stay, or None.
-        bytes_per_item: Mean bytes of one, or None.
-    """
+    """What one part may hold, seconds that an item may stay, and mean bytes of one; or None."""
 
     max_items: int | None = None
     max_bytes: int | None = None

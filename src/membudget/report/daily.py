@@ -10,25 +10,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
+import membudget.report.figures  # noqa: F401  # loaded before the thread runs
 from membudget.core import ReportMade
 from membudget.core.native import NativeThread
 from membudget.ownership import is_own, open_folder, write_whole
 from membudget.report.as_json import SCHEMA, as_json
-from membudget.report.figures import report as _figures  # noqa: F401  # loaded before the thread runs
 from membudget.report.page import BEGINS as HTML_BEGINS
 from membudget.report.page import as_html
 from membudget.report.text import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.core import Clock
     from membudget.governor.loop import Governor
-    from membudget.governor.telling import Teller
-    from membudget.report.records import Report
 
 EVERY = 24 * 3600.0
 """Seconds between two reports."""
@@ -57,66 +53,55 @@ _ABANDONED = 24 * 3600.0
 
 
 class DailyReport:
-    """A chore that has a report written once a day. `due` and `run` are the governor's thread's.
+    """A plugin, and a chore, that has the governor's own report written once a day.
 
     Args:
         directory: Where to; made where missing, for this user alone.
-        make: Makes the report; called on a thread of its own.
-        tell: Is told `ReportMade`, and failures.
-        clock: Where time comes from.
-        name: What the program is called, in the files' names.
-        every: Seconds between two.
+        program: What the program is called, in the files' names.
         keep: Days of reports kept of this program.
     """
 
-    def __init__(
-        self,
-        directory: str,
-        make: Callable[[], Report],
-        tell: Teller,
-        clock: Clock,
-        *,
-        name: str = "",
-        every: float = EVERY,
-        keep: int = KEEP,
-    ) -> None:
-        self.name = "daily report"
+    name = "daily report"
+
+    def __init__(self, directory: str, program: str = "", *, keep: int = KEEP) -> None:
         self._directory = os.path.abspath(directory)
-        self._make = make
-        self._tell = tell
-        self._clock = clock
-        self._program = "".join(one if one.isalnum() else "_" for one in name)[:40] or "python"
-        self._every = every
+        self._program = "".join(one if one.isalnum() else "_" for one in program)[:40] or "python"
         self._keep = keep
-        self._next = clock.now() + every
-        self._pid = os.getpid()
         self._thread: NativeThread | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Report on this governor's days."""
+        self._governor = governor
+        self._next = governor.clock.now() + EVERY
         try:
             self._forget_unfinished()
         except FileNotFoundError:
             pass  # The first report makes it.
         except OSError as error:  # What will fail tomorrow is told today.
-            tell.failed("daily report", error)
+            governor.tell.failed(self.name, error)
+        governor.chores.append(self)
+
+    def leave(self) -> None:
+        """Wait a moment for a report under way."""
+        if self._thread is not None:
+            self._thread.join(END_PATIENCE)
+
+    def after_fork_in_child(self) -> None:
+        """Begin a day of one's own."""
+        self._thread, self._next = None, self._governor.clock.now() + EVERY
 
     def due(self, now: float) -> bool:
-        """Whether a day has passed; a forked child begins its own."""
-        if self._pid != os.getpid():
-            self._pid, self._thread, self._next = os.getpid(), None, now + self._every
+        """Whether a day has passed."""
         return now >= self._next
 
     def run(self, until: float) -> int:  # noqa: ARG002  # a chore's signature; the work is elsewhere
         """Start a report if one is due and none is under way; lets nothing go."""
-        now = self._clock.now()
+        now = self._governor.clock.now()
         if self.due(now) and (self._thread is None or not self._thread.is_alive()):
-            self._next = now + self._every
+            self._next = now + EVERY
             self._thread = NativeThread(self._write_and_tell, "mb-report")
             self._thread.start()
         return 0
-
-    def end(self) -> None:
-        """Wait a moment for a report under way."""
-        if self._thread is not None:
-            self._thread.join(END_PATIENCE)
 
     def write(self) -> tuple[str, ...]:
         """Make the report and write its files, each whole or not at all; old ones go.
@@ -128,7 +113,7 @@ class DailyReport:
             ConfigError: The folder is a link or no folder, or a file there is not ours.
             OSError: The folder cannot be written.
         """
-        report = self._make()
+        report = self._governor.plugins.member("report")()
         os.makedirs(os.path.dirname(self._directory), exist_ok=True)
         os.close(open_folder(self._directory, _ADVICE))
         stamp = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(time.time()))
@@ -143,11 +128,12 @@ class DailyReport:
         return tuple(paths)
 
     def _write_and_tell(self) -> None:
+        tell = self._governor.tell
         try:
             paths = self.write()
-            self._tell(ReportMade(at=self._clock.now(), paths=paths))
+            tell(ReportMade(at=self._governor.clock.now(), paths=paths))
         except Exception as error:  # noqa: BLE001  # a thread of ours must not end in the program's face
-            self._tell.failed("daily report", error)
+            tell.failed(self.name, error)
 
     def _forget_unfinished(self) -> None:
         """Remove what processes that were killed while they wrote have left behind."""
@@ -165,17 +151,15 @@ class DailyReport:
 
     def _forget_old(self) -> None:
         """Remove this program's reports but those of its newest days."""
-        begin = f"{_BEGIN}{self._program}-"
-        days: dict[str, list[str]] = {}
+        ours = re.compile(rf"{_BEGIN}{re.escape(self._program)}-(\d{{4}}-\d\d-\d\d).*(\.\w+)")
+        days: dict[str, list[tuple[str, bytes]]] = {}
         for name in os.listdir(self._directory):
-            rest = name.removeprefix(begin)
-            if rest != name and name.endswith(tuple(_FORMS)) and _is_day(rest[:10]):
-                days.setdefault(rest[:10], []).append(name)
+            if (found := ours.fullmatch(name)) and (begins := _FORMS.get(found[2])):
+                days.setdefault(found[1], []).append((f"{self._directory}/{name}", begins))
         for day in sorted(days)[: -self._keep]:
-            for name in days[day]:
-                path = f"{self._directory}/{name}"
+            for path, begins in days[day]:
                 with contextlib.suppress(FileNotFoundError):  # Another process was first.
-                    if is_own(path, _FORMS[os.path.splitext(name)[1]]):
+                    if is_own(path, begins):
                         os.unlink(path)
 
 
@@ -188,40 +172,3 @@ def _is_alive(pid: str) -> bool:
     except PermissionError:  # Somebody else's.
         return True
     return True
-
-
-def _is_day(text: str) -> bool:
-    return len(text) == 10 and text[4] == text[7] == "-" and text.replace("-", "").isdigit()  # noqa: PLR2004
-
-
-class DailyPlugin:
-    """The daily report as a plugin: of what the governor's own inspection reports.
-
-    Args:
-        directory: Where to.
-        program: What the program is called.
-    """
-
-    name = "daily report"
-
-    def __init__(self, directory: str, program: str = "") -> None:
-        self._directory = directory
-        self._program = program
-        self._daily: DailyReport | None = None
-
-    def join(self, governor: Governor) -> None:
-        """Report on this governor's days."""
-
-        def make() -> Report:
-            made: Report = governor.plugins.member("report")()
-            return made
-
-        self._daily = DailyReport(
-            self._directory, make, governor.tell, governor.clock, name=self._program
-        )
-        governor.chores.append(self._daily)
-
-    def leave(self) -> None:
-        """Wait a moment for a report under way."""
-        if self._daily is not None:
-            self._daily.end()

@@ -11,12 +11,13 @@ import json
 import os
 import re
 from bisect import bisect_left
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from membudget.leaks.records import Confidence
 from membudget.report.as_json import finite
-from membudget.report.words import (
+from membudget.report.text import (
     Calendar,
     culprit,
     filled,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Sample
     from membudget.leaks.culprit import Culprit
-    from membudget.report.records import PartFigure, Report, Use
+    from membudget.report.figures import PartFigure, Report, Use
 
 BEGINS = '<!DOCTYPE html>\n<html lang="en"><head><meta name="generator" content="membudget">'
 """What every page begins with, by which ours are known from others'."""
@@ -57,26 +58,20 @@ _FEW = 2
 _SILENCE = 5.0
 """Times the usual distance between two samples after which a line is broken."""
 
-_AHEAD = 1.0
-"""The limit is in the picture where it is reached within so many times the time shown."""
-
-_COLUMNS: dict[str, Callable[[Sample], float | None]] = {
-    "used": lambda one: one.used,
-    "rss": lambda one: one.rss,
-    "explained": lambda one: one.explained,
-    "governed": lambda one: one.governed,
-    "malloc": lambda one: one.malloc,
-    "children": lambda one: one.children,
-    "blocks": lambda one: one.blocks or None,
-    "file": lambda one: one.file,
-    "collections": lambda one: one.gc_runs[2],
-    "gc_efficiency": lambda one: one.gc_efficiency,
-    "cpu": lambda one: one.cpu,
-    "requests": lambda one: one.requests,
-    "threads": lambda one: one.threads,
-    "tasks": lambda one: one.tasks,
-    "fds": lambda one: one.fds,
-}
+_COLUMNS = (
+    *(
+        "used",
+        "rss",
+        "explained",
+        "governed",
+        "malloc",
+        "children",
+        "blocks",
+        "file",
+        "collections",
+    ),
+    *("gc_efficiency", "cpu", "requests", "threads", "tasks", "fds"),
+)
 
 
 def as_html(report: Report) -> str:
@@ -113,7 +108,7 @@ def page_data(report: Report) -> dict[str, Any]:
     curves      null where there is nothing to draw; no_curves then says why, or is ""
     sections    [{title, ...}], each with some of: text; list [[name, text]]; notes [text];
                 head and rows of a table, a cell being text or [text, share]; more; culprits
-                [{name, lines, chain}]; chain [address of a drawing, what it shows]
+                [{name, lines, chain}]
     """
     calendar = Calendar(is_dated=report.is_dated)
     who = plain(report.name) or (f"process {report.pid}" if report.pid else "a process")
@@ -180,8 +175,7 @@ def _sections(report: Report, calendar: Calendar) -> Iterator[dict[str, Any]]:
     if report.verdict is not None:
         yield {"title": "Leak verdict", "list": list(verdict_rows(report.verdict, calendar))}
     if report.culprits:
-        found = {"title": "What grows", "culprits": [_culprit(one) for one in report.culprits]}
-        yield found | ({"chain": _drawing(report)} if report.chain else {})
+        yield {"title": "What grows", "culprits": [_culprit(one) for one in report.culprits]}
     for title, head, rows in _tables(report, calendar):
         if rows:
             over = len(rows) - _MOST_ROWS
@@ -200,15 +194,6 @@ def _culprit(one: Culprit) -> dict[str, Any]:
     return {"name": culprit(one), "lines": lines, "chain": [plain(step) for step in one.chain]}
 
 
-def _drawing(report: Report) -> list[str]:
-    """The drawing as a picture of its own, in which no script runs and no style leaks out."""
-    from base64 import b64encode
-
-    picture = b64encode(report.chain.encode("utf-8", "replace")).decode()
-    steps = " to ".join(map(plain, report.culprits[0].chain)) or plain(report.culprits[0].name)
-    return [f"data:image/svg+xml;base64,{picture}", f"Reference chain: {steps}"]
-
-
 def _tables(
     report: Report, calendar: Calendar
 ) -> Iterator[tuple[str, Sequence[str], list[list[Any]]]]:
@@ -222,17 +207,6 @@ def _tables(
                 grown(one) or "nothing",
             ]
             for one in report.parts
-        ],
-    )
-    yield (
-        "Models",
-        ("Name", "State", "Holds", "Uses", "Idle"),
-        [
-            [
-                *(plain(one.name), plain(one.state), _known(one.bytes, human_bytes)),
-                *(_known(one.uses, "{:,}".format), _known(one.idle, human_seconds)),
-            ]
-            for one in report.models
         ],
     )
     yield (
@@ -299,7 +273,7 @@ def _curves(report: Report) -> dict[str, Any] | None:
     def column(figure: Callable[[Sample], float | None]) -> list[float | None]:
         return [None if one is None else figure(one) for _, one in rows]
 
-    columns = {name: column(figure) for name, figure in _COLUMNS.items()}
+    columns = {name: column(partial(_figure, name)) for name in _COLUMNS}
     held = [one for one in report.parts if one.bytes]
     gained = [one for one in report.parts if one.items is not None and one.grew_items]
     gained = sorted(gained, key=lambda one: -abs(one.grew_items or 0))[:_PARTS]
@@ -314,8 +288,8 @@ def _curves(report: Report) -> dict[str, Any] | None:
         "parts": [
             {
                 "name": plain(one.name),
-                "bytes": column(_of_part(one.name, "bytes")) if one in shown else None,
-                "items": column(_of_part(one.name, "items")) if one in gained else None,
+                "bytes": column(partial(_of_part, one.name, "bytes")) if one in shown else None,
+                "items": column(partial(_of_part, one.name, "items")) if one in gained else None,
                 "grew": one.grew_items,
                 "bound": one.most_items,
                 "bounds": _bounds(one),
@@ -351,7 +325,7 @@ def _broken(samples: Sequence[Sample]) -> list[tuple[float, Sample | None]]:
     walls = [one.wall for one in samples]
     kept: set[int] = set()
     for name in ("used", "rss", "malloc", "children"):
-        kept.update(envelope(walls, [_COLUMNS[name](one) for one in samples], _MOST_POINTS))
+        kept.update(envelope(walls, [getattr(one, name) for one in samples], _MOST_POINTS))
     breaks = [
         place
         for place, (a, b) in enumerate(pairwise(samples))
@@ -368,13 +342,15 @@ def _broken(samples: Sequence[Sample]) -> list[tuple[float, Sample | None]]:
     return rows
 
 
-def _of_part(name: str, field: str) -> Callable[[Sample], float | None]:
-    def figure(sample: Sample) -> float | None:
-        found = next((one for one in sample.parts if one.name == name), None)
-        value: float | None = getattr(found, field, None)
-        return value
+def _figure(name: str, sample: Sample) -> float | None:
+    if name == "collections":
+        return sample.gc_runs[2]
+    value: float | None = getattr(sample, name)
+    return value or None if name == "blocks" else value
 
-    return figure
+
+def _of_part(name: str, field: str, sample: Sample) -> float | None:
+    return next((getattr(one, field) for one in sample.parts if one.name == name), None)
 
 
 def _bounds(part: PartFigure) -> str:
@@ -384,11 +360,11 @@ def _bounds(part: PartFigure) -> str:
 
 
 def _end(report: Report) -> float:
-    """The end of the time axis: now, or where the limit is reached if that is near."""
+    """The end of the time axis: now, or where the limit is reached within the time shown again."""
     left = report.forecast.seconds_left
-    if left is None or left > report.span * _AHEAD or report.limit is None:
+    if left is None or left > report.span or report.limit is None:
         return report.made
-    return report.made + min(left * 1.05, report.span * _AHEAD)
+    return report.made + min(left * 1.05, report.span)
 
 
 def _trend(report: Report) -> dict[str, Any] | None:

@@ -1,11 +1,11 @@
 """Files of samples: what kind each is, and its samples.
 
-Four kinds are known: our own rows (one JSON object a line, as `Sample.as_dict()` has it), the
-history file (`sampling/form.py`), CSV with the header `t_s,rss_kb,...`, and the `.dat` files of
-memory_profiler's `mprof`; each but the history may be packed by gzip. A file is read whole or not
-at all: the first line that does not fit ends it with its number, what it holds, and what would be
-right. Only a last line that breaks off is left out, for that is how the file of a killed process
-ends; a note says so.
+Four kinds are known: our own rows (one JSON object a line, with the fields of `Sample`; `wall` and
+`rss` at least), the history file (`sampling/form.py`), CSV with the header `t_s,rss_kb,...`, and
+the `.dat` files of memory_profiler's `mprof`; each but the history may be packed by gzip. A file is
+read whole or not at all: the first line that does not fit ends it with its number, what it holds,
+and what would be right. Only a last line that breaks off is left out, for that is how the file of a
+killed process ends; a note says so.
 
 CSV: `t_s` counts seconds from the process's begin, `requests` is what was served since the row
 before, `c_NAME` how many items the part NAME holds; malloc_used_kb, py_blocks and more if told.
@@ -13,8 +13,6 @@ before, `c_NAME` how many items the part NAME holds; malloc_used_kb, py_blocks a
 mprof: `CMDLINE words`, `MEM <MiB> <Unix time>`, `CHLD <number> <MiB> <Unix time>` for a child with
 `--multiprocess`, and `FUNC <name> <MiB> <begin> <MiB> <end>` for a profiled function. Source: the
 format as `mprof` of memory_profiler 0.61 writes it.
-
-Our own rows: one JSON object a line, with the fields of `Sample`; `wall` and `rss` at least.
 """
 
 from __future__ import annotations
@@ -22,55 +20,19 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
-from membudget.core import PartSample, Sample
+from membudget.core import PartSample, Record, Sample
 from membudget.errors import ConfigError
-from membudget.report.recorded import Lines, Recording, as_number, as_size, shown
-from membudget.report.records import OperationFigure
-from membudget.sampling.form import BEGINS, COLLECTING, sample_of
+from membudget.report.figures import LAST, OperationFigure
+from membudget.sampling.form import BEGINS, COLLECTING, from_text, sample_of
 from membudget.trend import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-
-_FIELDS = frozenset(Sample.field_names())
-
-
-def read_rows(lines: Lines) -> Recording:
-    """The samples of such a file; fields that no sample has are left out, and named in a note.
-
-    Raises:
-        ConfigError: A line does not fit.
-    """
-    samples: list[Sample] = []
-    notes: list[str] = []
-    unknown: dict[str, None] = {}
-    for number, text in enumerate(lines.rows, 1):
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-            sample = sample_of(row)
-        except (ValueError, RecursionError) as error:
-            if lines.may_break_off(number):
-                notes.append(lines.note)
-                continue
-            is_json = isinstance(error, (json.JSONDecodeError, RecursionError))
-            what = f"{shown(text)} is no JSON object:" if is_json else f"{error}:"
-            raise lines.wrong(
-                number, what, 'write one sample a line, as in {"wall": 1.7e9, "rss": 52428800}'
-            ) from None
-        unknown |= dict.fromkeys(name for name in row if name not in _FIELDS)
-        if lines.is_in_time(number, sample.wall, samples[-1].wall if samples else None):
-            samples.append(sample)
-        else:
-            notes.append(lines.note)
-    if unknown:
-        notes.append(f"Fields that are not read: {', '.join(map(shown, unknown))}.")
-    return Recording(samples=tuple(samples), form="samples", notes=tuple(notes))
-
+T = TypeVar("T")
 
 MOST_LINES = 5_000_000
 """Lines of a file: a year of samples every six seconds."""
@@ -81,7 +43,8 @@ LONGEST_LINE = 1 << 20
 MOST = 20_000
 """Samples kept of mprof's: it takes ten a second, a day of which nobody can see."""
 
-PART = "c_"
+_FIELDS = frozenset(Sample.field_names())
+_PART = "c_"
 _KNOWN = ("t_s", "rss_kb", "malloc_used_kb", "py_blocks", "requests", "gc2_runs", "threads")
 _FORMS = {
     "MEM": "MEM <MiB> <Unix time>",
@@ -94,6 +57,25 @@ _NO_SAMPLES = (
 )
 _GZIP = b"\x1f\x8b"
 _KIB, _MIB = 1 << 10, 1 << 20
+_SHOWN = 60
+
+
+class Recording(Record):
+    """What a file holds.
+
+    Attributes:
+        samples: Oldest first.
+        name: What was recorded, as the file tells, or "".
+        is_dated: Whether `wall` is Unix seconds; else seconds since the recording began.
+        operations: Functions that the file tells of.
+        notes: What the reader should know, a sentence each.
+    """
+
+    samples: tuple[Sample, ...]
+    name: str = ""
+    is_dated: bool = True
+    operations: tuple[OperationFigure, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_samples(path: str) -> Recording:
@@ -107,11 +89,11 @@ def read_samples(path: str) -> Recording:
     lines = _lines(path)
     first = lines.rows[0].strip() if lines.rows else ""
     if first.startswith("{"):
-        found = read_rows(lines)
+        found = _read_rows(lines)
     elif first.partition(",")[0].strip() == "t_s":
-        found = read_csv(lines)
+        found = _read_csv(lines)
     elif first.partition(" ")[0] in ("CMDLINE", *_FORMS):
-        found = read_mprof(lines)
+        found = _read_mprof(lines)
     else:
         raise ConfigError(
             f"{path}, line 1: {shown(first)} begins no kind of file that is known: give samples "
@@ -123,6 +105,71 @@ def read_samples(path: str) -> Recording:
     return found
 
 
+class _Lines(Record):
+    """A file's lines without their ends, and whether the last one has its end."""
+
+    path: str
+    rows: list[str]
+    is_whole: bool
+
+    def wrong(self, number: int, what: str, rule: str) -> ConfigError:
+        """The error for a line, counted from 1."""
+        return ConfigError(f"{self.path}, line {number}: {what} {rule}")
+
+    def check_moment(self, number: int, wall: float, before: float | None) -> None:
+        """Refuse a row's moment that no calendar has, or that lies before that of the row above."""
+        if not 0 <= wall <= LAST:
+            raise self.wrong(
+                number,
+                f"{wall:g} s lies outside the years 1970 to 9999:",
+                "give Unix seconds, or seconds since the recording began",
+            )
+        if before is not None and wall < before:
+            raise self.wrong(
+                number,
+                f"time goes back from {before:.3f} s to {wall:.3f} s:",
+                "sort the file by time, and give each process's recording by itself",
+            )
+
+    def read(
+        self,
+        parse: Callable[[str], T | None],
+        wall: Callable[[T], float],
+        rule: str,
+        notes: list[str],
+        first: int = 1,
+    ) -> Iterator[T]:
+        """What lines tell that have a moment; blank ones are passed over.
+
+        Args:
+            parse: Reads one line; None where it tells of no moment. Raises `ValueError`.
+            wall: The moment of what was read.
+            rule: What to do about a line that does not fit.
+            notes: Is told of a last line that was left out.
+            first: The first line to read, counted from 1.
+
+        Raises:
+            ConfigError: A line does not fit.
+        """
+        before: float | None = None
+        for number, text in enumerate(islice(self.rows, first - 1, None), first):
+            if not text.strip():
+                continue
+            try:
+                if (found := parse(text)) is None:
+                    continue
+                self.check_moment(number, wall(found), before)
+            except ValueError as error:
+                if number == len(self.rows) and not self.is_whole:  # Nobody can be blamed for it.
+                    notes.append(f"Line {number}, the last, breaks off and was left out.")
+                    return
+                if isinstance(error, ConfigError):
+                    raise
+                raise self.wrong(number, f"{error}:", rule) from None
+            before = wall(found)
+            yield found
+
+
 def _history(path: str) -> Recording | None:
     """The samples of a history file; None where it is none, or cannot be read here."""
     try:
@@ -132,20 +179,18 @@ def _history(path: str) -> Recording | None:
             text = BEGINS + file.read()
     except OSError:
         return None  # What reads its lines next says why.
-    from membudget.sampling.form import from_text
-
     samples = tuple(from_text(text, path))
     if not samples:
         raise ConfigError(f"{path} {_NO_SAMPLES}")
     before: float | None = None
-    lines = Lines(path=path, rows=[], is_whole=True)
+    lines = _Lines(path=path, rows=[], is_whole=True)
     for number, one in enumerate(samples, 2):
-        lines.is_in_time(number, one.wall, before)
+        lines.check_moment(number, one.wall, before)
         before = one.wall
-    return Recording(samples=samples, form="samples")
+    return Recording(samples=samples)
 
 
-def _lines(path: str) -> Lines:
+def _lines(path: str) -> _Lines:
     import zlib
     from gzip import BadGzipFile, GzipFile
     from io import TextIOWrapper
@@ -181,24 +226,38 @@ def _lines(path: str) -> Lines:
         ) from None
     if not rows:
         raise ConfigError(f"{path} is empty: give a file with at least one sample")
-    return Lines(path=path, rows=rows, is_whole=is_whole)
+    return _Lines(path=path, rows=rows, is_whole=is_whole)
 
 
-def read_csv(lines: Lines) -> Recording:
-    """The samples of CSV.
+def _read_rows(lines: _Lines) -> Recording:
+    """Our own rows; fields that no sample has are left out, and named in a note."""
+    notes: list[str] = []
+    unknown: dict[str, None] = {}
 
-    Raises:
-        ConfigError: The header or a line does not fit.
-    """
+    def sample(text: str) -> Sample:
+        try:
+            row = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(f"{shown(text)} is no JSON object") from None
+        made = sample_of(row)
+        unknown.update(dict.fromkeys(name for name in row if name not in _FIELDS))
+        return made
+
+    rule = 'write one sample a line, as in {"wall": 1.7e9, "rss": 52428800}'
+    samples = tuple(lines.read(sample, lambda one: one.wall, rule, notes))
+    if unknown:
+        notes.append(f"Fields that are not read: {', '.join(map(shown, unknown))}.")
+    return Recording(samples=samples, notes=tuple(notes))
+
+
+def _read_csv(lines: _Lines) -> Recording:
     names = [name.strip() for name in lines.rows[0].split(",")]
     if names[:1] != ["t_s"] or "rss_kb" not in names:
         raise lines.wrong(1, f"header {shown(','.join(names))}", "must name t_s first, and rss_kb")
     for name in names:
         if not name or names.count(name) > 1:
-            raise ConfigError(
-                f"{lines.path}, line 1: column {name!r} must have a name of its own: rename it"
-            )
-    unread = [name for name in names if name not in _KNOWN and not name.startswith(PART)]
+            raise lines.wrong(1, f"column {name!r}", "must have a name of its own: rename it")
+    unread = [name for name in names if name not in _KNOWN and not name.startswith(_PART)]
     notes = [f"Columns that are not read: {', '.join(unread)}."] if unread else []
     served = 0
 
@@ -213,31 +272,31 @@ def read_csv(lines: Lines) -> Recording:
     # Without any full collection over a recording that counts them, collection was off.
     if "gc2_runs" not in names or (samples and samples[-1].gc_runs[2] > samples[0].gc_runs[2]):
         samples = [one.replace(gc_thresholds=COLLECTING) for one in samples]
-    return Recording(samples=tuple(samples), form="CSV", is_dated=False, notes=tuple(notes))
+    return Recording(samples=tuple(samples), is_dated=False, notes=tuple(notes))
 
 
 def _sample(names: Sequence[str], cells: Sequence[str], served: int) -> Sample:
     if len(cells) != len(names):
         raise ValueError(f"{len(cells)} cells stand under {len(names)} columns")
     row = dict(zip(names, cells, strict=True))
-    rss = as_size(row["rss_kb"], _KIB, "rss_kb")
+    rss = _size(row["rss_kb"], _KIB, "rss_kb")
     requests = row.get("requests")
     return Sample(
-        at=(t := as_number(row["t_s"], "t_s")),
+        at=(t := _number(row["t_s"], "t_s")),
         wall=t,
         used=rss,
         rss=rss,
-        blocks=as_size(row.get("py_blocks", 0), 1, "py_blocks"),
-        malloc=as_size(row["malloc_used_kb"], _KIB, "malloc_used_kb")
+        blocks=_size(row.get("py_blocks", 0), 1, "py_blocks"),
+        malloc=_size(row["malloc_used_kb"], _KIB, "malloc_used_kb")
         if "malloc_used_kb" in row
         else None,
-        gc_runs=(0, 0, as_size(row.get("gc2_runs", 0), 1, "gc2_runs")),
-        threads=as_size(row.get("threads", 1), 1, "threads"),
-        requests=None if requests is None else served + as_size(requests, 1, "requests"),
+        gc_runs=(0, 0, _size(row.get("gc2_runs", 0), 1, "gc2_runs")),
+        threads=_size(row.get("threads", 1), 1, "threads"),
+        requests=None if requests is None else served + _size(requests, 1, "requests"),
         parts=tuple(
-            PartSample(name=name[len(PART) :], kind="component", items=as_size(cell, 1, name))
+            PartSample(name=name[len(_PART) :], kind="component", items=_size(cell, 1, name))
             for name, cell in row.items()
-            if name.startswith(PART)
+            if name.startswith(_PART)
         ),
     )
 
@@ -251,21 +310,17 @@ class _Profile:
         self.functions: dict[str, tuple[int, float, float]] = {}
 
     def sample(self, row: str) -> tuple[float, float] | None:
-        """Read one line: when and how many MiB, where it tells them of the process.
-
-        Raises:
-            ValueError: It does not fit.
-        """
+        """Read one line: when and how many MiB, where it tells them of the process."""
         field, _, rest = row.partition(" ")
         if field == "CMDLINE":
             self.name = rest.strip()
         elif field == "MEM":
             held, wall = _numbers(field, rest.split(), 2)
-            as_size(held, _MIB, field)
+            _size(held, _MIB, field)
             return wall, held
         elif field == "CHLD":
             _, held, wall = _numbers(field, rest.split(), 3)
-            as_size(held, _MIB, field)
+            _size(held, _MIB, field)
             self.children[wall] = self.children.get(wall, 0.0) + held
         elif field == "FUNC":
             # A name may hold spaces, as <lambda> of a generator's does not but a class's may.
@@ -281,15 +336,10 @@ class _Profile:
 def _numbers(field: str, words: list[str], many: int) -> list[float]:
     if len(words) != many:
         raise ValueError(f"{shown(' '.join([field, *words]))} must be {_FORMS[field]}")
-    return [as_number(word, field) for word in words]
+    return [_number(word, field) for word in words]
 
 
-def read_mprof(lines: Lines) -> Recording:
-    """The samples of a file of mprof's.
-
-    Raises:
-        ConfigError: A line does not fit.
-    """
+def _read_mprof(lines: _Lines) -> Recording:
     profile, notes = _Profile(), list[str]()
     times, sizes = array("d"), array("d")
     rule = "mend the line, or record anew"
@@ -309,7 +359,7 @@ def read_mprof(lines: Lines) -> Recording:
             Sample(
                 at=times[place],
                 wall=times[place],
-                used=(rss := as_size(sizes[place], _MIB, "MEM")),
+                used=(rss := _size(sizes[place], _MIB, "MEM")),
                 rss=rss,
                 children=_of_children(profile.children, looks, times[place]),
                 gc_thresholds=COLLECTING,
@@ -317,7 +367,6 @@ def read_mprof(lines: Lines) -> Recording:
             )
             for place in places
         ),
-        form="mprof",
         name=profile.name,
         operations=tuple(
             OperationFigure(name=name, times=count, grew=round(grew * _MIB), took=took)
@@ -333,4 +382,30 @@ def _of_children(held: dict[float, float], looks: list[float], wall: float) -> i
         return None
     place = bisect_left(looks, wall)
     near = min(looks[max(0, place - 1) : place + 1], key=lambda one: abs(one - wall))
-    return as_size(held[near], _MIB, "CHLD") if abs(near - wall) < 1.0 else 0
+    return _size(held[near], _MIB, "CHLD") if abs(near - wall) < 1.0 else 0
+
+
+def shown(value: object) -> str:
+    """A value as it stands in an error: not long, in one line."""
+    words = repr(value)
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
+
+
+def _size(value: object, unit: int, what: str) -> int:
+    """Bytes from a number in some unit; a `ValueError` says the rule."""
+    number = _number(value, what)
+    if not 0 <= number * unit < 1 << 63:
+        raise ValueError(f"{what} {shown(value)} must be from 0 up and below 8 EiB")
+    return round(number * unit)
+
+
+def _number(value: object, what: str) -> float:
+    """A finite number, or text of one; a `ValueError` says so."""
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = float("nan")
+        if abs(number) < float("inf"):
+            return number
+    raise ValueError(f"{what} {shown(value)} must be a finite number")

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from membudget.report.records import Report
+    from membudget.report.figures import Report
 
 BEGINS = {
     "txt": "Memory report of a\n",
@@ -43,14 +44,14 @@ class Scene:
         self.events: list[Event] = []
         self.error: Exception | None = None
         self.folder = folder / "reports"
-        self.daily = DailyReport(
-            str(self.folder),
-            self.make,
-            Teller([self.events.append], self.clock),
-            self.clock,
-            name="shop.py",
-            keep=keep,
+        self.daily = DailyReport(str(self.folder), "shop.py", keep=keep)
+        governor: Any = SimpleNamespace(
+            tell=Teller([self.events.append], self.clock),
+            clock=self.clock,
+            chores=[],
+            plugins=SimpleNamespace(member={"report": self.make}.get),
         )
+        self.daily.join(governor)
 
     def make(self) -> Report:
         """A report, or a failure."""
@@ -63,7 +64,7 @@ class Scene:
         self.clock.advance(seconds)
         if self.daily.due(self.clock.now()):
             self.daily.run(self.clock.now() + 0.005)
-        self.daily.end()
+        self.daily.leave()
 
 
 def test_a_report_comes_every_24_hours_in_three_forms(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_asking_for_all_chores_makes_no_report_before_its_time(tmp_path: Path) -
     """`maintain()` runs every chore, due or not."""
     scene = Scene(tmp_path)
     scene.daily.run(0.0)
-    scene.daily.end()
+    scene.daily.leave()
     assert not scene.folder.exists()
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from membudget.forecast import Forecast
 from membudget.leaks.records import Confidence, Kind
 from membudget.leaks.replay import last_look, looks, thinned
-from membudget.report.figures import report
-from membudget.report.records import Happening
+from membudget.report.figures import Happening, report
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample
 
 
@@ -69,12 +67,9 @@ def test_a_leak_meets_the_limit_when_the_rate_says_so() -> None:
 
 
 def test_what_is_given_is_not_made_anew() -> None:
-    """A standing verdict and a forecast come from the process."""
+    """A standing verdict comes from the process."""
     verdict = last_look(leaking())
-    told = Forecast(used=0, limit=None, seconds_left=5.0)
-    made = report(quiet(), verdict=verdict, forecast=told)
-    assert made.verdict is verdict
-    assert made.forecast is told
+    assert report(quiet(), verdict=verdict).verdict is verdict
 
 
 def test_events_before_the_hours_asked_for_are_left_out() -> None:

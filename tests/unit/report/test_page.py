@@ -6,15 +6,19 @@ import json
 import os
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import membudget
-from membudget.report.figures import report
+from membudget.report.figures import Happening, OperationFigure, Report, report
 from membudget.report.page import BEGINS, as_html, page_data
-from membudget.report.records import Happening, ModelFigure, OperationFigure, Report
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from membudget.core import Sample
 
 EVIL = "</script><!--<script>alert('x')</script><img src=x onerror=alert(2)>\"'`&\x00\ud800\u2028"
 FOLDER = os.path.join(os.path.dirname(membudget.__file__), "page")
@@ -62,8 +66,6 @@ def evil() -> Report:
         samples,
         name=EVIL,
         culprits=[suspect(EVIL, kind=EVIL, text=EVIL)],
-        chain=f"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script>{EVIL}</svg>",
-        models=[ModelFigure(name=EVIL, state=EVIL)],
         operations=[OperationFigure(name=EVIL, times=1)],
         happenings=[Happening(wall=BEGAN + 9e4, kind=EVIL, severity=EVIL, text=EVIL)],
         marks={EVIL: 300 * MIB},
@@ -154,3 +156,57 @@ def test_text_and_curves_stand_out(place: int) -> None:
             assert contrast(scheme[ink], scheme[ground]) >= 4.5, (ink, ground)
     for curve in range(1, 8):
         assert contrast(scheme[f"c{curve}"], scheme["ground"]) >= 3.0, curve
+
+
+def curves(samples: Sequence[Sample]) -> Any:
+    """What the page draws of them."""
+    return page_data(report(samples))["curves"]
+
+
+def test_lines_break_at_a_restart_and_where_nobody_looked() -> None:
+    """A row of nulls stands between, at a moment of its own."""
+    samples = [sample(place, 90) for place in (0, 1, 2, 30, 31)]
+    samples += [sample(place, 90, began=BEGAN + 9) for place in (32, 33)]
+    found = curves(samples)
+    for values in found["columns"].values():
+        assert [place for place, value in enumerate(values) if value is None] == [3, 6]
+    assert found["t"] == sorted(set(found["t"]))
+    assert found["restarts"] == [samples[4].wall]
+
+
+def test_of_many_samples_the_peaks_and_the_breaks_are_kept() -> None:
+    """Each column is as long as the others, and short."""
+    samples = [
+        sample(place, 90 + place % 7, every=10.0, began=BEGAN + place // 4000)
+        for place in range(8000)
+    ]
+    samples[5001] = samples[5001].replace(rss=900 * MIB)
+    samples[6001] = samples[6001].replace(children=5 * MIB)
+    found = curves(samples)
+    assert max(one or 0 for one in found["columns"]["rss"]) == 900 * MIB
+    assert max(one or 0 for one in found["columns"]["children"]) == 5 * MIB
+    assert found["columns"]["rss"].count(None) == 1
+    assert {len(values) for values in found["columns"].values()} == {len(found["t"])}
+    assert len(found["t"]) < 4500
+
+
+def test_the_largest_parts_are_told_and_the_rest_together() -> None:
+    """Six with their bytes, and those that gained most with their items."""
+    samples = [
+        sample(place, 90, parts=tuple(part(f"p{at}", (at + place) * MIB) for at in range(9)))
+        for place in range(3)
+    ]
+    found = curves(samples)
+    assert [one["name"] for one in found["parts"] if one["bytes"]] == [
+        *("p8", "p7", "p6", "p5", "p4", "p3"),
+    ]
+    assert found["others"] == {"name": "3 more", "bytes": [3 * MIB, 6 * MIB, 9 * MIB]}
+    assert [one["items"][0] for one in found["parts"] if one["items"]]
+
+
+def test_the_axis_goes_on_to_where_the_limit_is_reached() -> None:
+    """Where that is near; and the trend leads there."""
+    near, far = curves(leaking(rate=20.0)), curves(leaking(rate=4.0, limit=9000.0))
+    assert near["end"] > near["now"]
+    assert near["trend"]["rate"] > 19 * MIB
+    assert far["end"] == far["now"]

@@ -6,13 +6,12 @@ import json
 
 import pytest
 
+from membudget.forecast import Anomaly
 from membudget.leaks.advice import Proposal
 from membudget.report.as_json import SCHEMA, as_json
-from membudget.report.figures import report
+from membudget.report.figures import Happening, OperationFigure, Report, report
 from membudget.report.page import page_data
-from membudget.report.records import Happening, ModelFigure, Odd, OperationFigure, Report
-from membudget.report.text import as_text
-from membudget.report.words import between, headline, whole_percent
+from membudget.report.text import as_text, between, headline, whole_percent
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect
 
 LONG = "a.very.long.module.path." * 20 + "\x1b[31m"
@@ -26,10 +25,8 @@ def rich() -> Report:
         samples,
         name=LONG,
         culprits=[suspect("app.store.SessionStore._by_id"), suspect(LONG)],
-        models=[ModelFigure(name=LONG, state="loaded", bytes=MIB, uses=3, idle=5.0)],
         operations=[OperationFigure(name="phase:x", times=4, grew=-3 * MIB, took=9.0)],
         happenings=[Happening(wall=BEGAN + 90_000, kind="level", severity="error", text=LONG)] * 20,
-        anomalies=[Odd(name="requests", value=1.0, expected=9.0, score=-8.0, basis="last hour")],
         proposals=[
             Proposal(setting=f"maxlen of {LONG}", value=1900.0, reason=LONG),
             Proposal(
@@ -42,6 +39,13 @@ def rich() -> Report:
         ],
         marks={"low": 280 * MIB},
         notes=["A note. " * 30],
+    ).replace(anomalies=(odd("requests", 1.0, 9.0),))
+
+
+def odd(name: str, value: float, expected: float) -> Anomaly:
+    """A figure out of the ordinary."""
+    return Anomaly(
+        name=name, value=value, expected=expected, spread=1.0, score=-8.0, basis="last hour"
     )
 
 
@@ -103,7 +107,6 @@ KEYS = {
     "culprits": "name kind items_per_hour bytes_per_hour growth_share newest chain note",
     "parts": "name kind items held_bytes max_items max_bytes ttl_s fill_share grew_items "
     "grew_bytes",
-    "models": "name state held_bytes uses idle_s",
     "operations": "name times grew_bytes took_s",
     "events": "at_unix_s kind severity text",
     "forecast": "seconds_left_s soonest_s latest_s levels_off_at_bytes",
@@ -161,8 +164,8 @@ def test_a_recording_proposes_what_its_history_is_long_enough_for() -> None:
 
 def test_infinite_figures_become_null() -> None:
     """Whatever a forecast gives, any JSON reader takes."""
-    odd = Odd(name="x", value=float("inf"), expected=float("nan"), score=1.0)
-    found = as_json(report(quiet(2), anomalies=[odd]))
+    endless = odd("x", float("inf"), float("nan"))
+    found = as_json(report(quiet(2)).replace(anomalies=(endless,)))
     assert found["anomalies"][0]["value"] is None
 
 
