@@ -12,12 +12,13 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ConfigError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
 CAREFUL: int = (
     getattr(os, "O_NOFOLLOW", 0)

@@ -21,11 +21,12 @@ the hour, and a mark's share is met long before the limit; the gates go by secon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
-
 from membudget.core import Level, Marks, Pressure, Record, in_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from membudget.core import Reading
 
 WINDOW = 10

@@ -11,16 +11,16 @@ import contextlib
 import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
 
-from membudget.core import Chore, ForkAware, Holder, Reclaimer
 from membudget.core.native import RLock
 from membudget.errors import ConfigError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-    from membudget.core import Meter
+    from membudget.core import Chore, ForkAware, Holder, Meter, Reclaimer
 
 FORK_PATIENCE = 0.05
 """Seconds that a fork may wait for our own locks, all together."""
@@ -28,13 +28,13 @@ FORK_PATIENCE = 0.05
 _SPARE = 16
 """Members of a kind before a sweep is worth its while."""
 
-_PARTS: dict[type, tuple[str, ...]] = {
-    Holder: ("name", "held_bytes"),
-    Reclaimer: ("name", "rung", "reclaimable", "reclaim"),
-    Chore: ("name", "due", "run"),
-    ForkAware: ("before_fork", "after_fork_in_parent", "after_fork_in_child"),
+_PARTS = {
+    "Holder": ("name", "held_bytes"),
+    "Reclaimer": ("name", "rung", "reclaimable", "reclaim"),
+    "Chore": ("name", "due", "run"),
+    "ForkAware": ("before_fork", "after_fork_in_parent", "after_fork_in_child"),
 }
-"""What each protocol asks for. By name: from 3.12 on isinstance imports `inspect`, for 7 ms."""
+"""What each protocol asks for. By name: protocols need `typing`, and from 3.12 on `inspect`."""
 
 
 class Registry:
@@ -52,7 +52,7 @@ class Registry:
         self.newcomer: Callable[[object], None] | None = None
         self._lock = RLock()
         self._governor: weakref.ref[ForkAware] | None = None
-        self._members: dict[type, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}
+        self._members: dict[str, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}
         self._sweep_at = dict.fromkeys(_PARTS, _SPARE)
         self._kept: list[object] = []
         _registries.add(self)
@@ -91,20 +91,20 @@ class Registry:
 
     def holders(self) -> list[Holder]:
         """Everything whose bytes are counted."""
-        return self._alive(Holder)
+        return self._alive("Holder")
 
     def reclaimers(self) -> list[Reclaimer]:
         """Everything that can be asked to let go."""
-        return self._alive(Reclaimer)
+        return self._alive("Reclaimer")
 
     def chores(self) -> list[Chore]:
         """Everything with upkeep to do."""
-        return self._alive(Chore)
+        return self._alive("Chore")
 
     def held_bytes(self) -> int:
         """The bytes that all holders count, together. Cost: about 0.2 µs a holder."""
         total = 0
-        for holder in self._alive(Holder):
+        for holder in self._alive("Holder"):
             try:  # noqa: SIM105  # `suppress` costs more than the asking, at each tick
                 total += holder.held_bytes()
             except Exception:  # noqa: BLE001, S110  # foreign code, asked by any thread that inserts
@@ -147,7 +147,7 @@ class Registry:
             if self.governor in (None, governor):
                 self._governor = self.meter = None
 
-    def _alive(self, kind: type[Any]) -> list[Any]:
+    def _alive(self, kind: str) -> list[Any]:
         # A copy by list() is atomic under the GIL; no lock, so that a tick never waits here.
         return [member for ref in list(self._members[kind]) if (member := ref()) is not None]
 
@@ -155,7 +155,7 @@ class Registry:
         # The governor first: it may be shrinking a cache, and can only rest while it still can
         # take that cache's lock. It goes on last, when all it reads and asks is in order again.
         governor = self.governor
-        members: list[ForkAware] = self._alive(ForkAware)
+        members: list[ForkAware] = self._alive("ForkAware")
         return members if governor is None else [governor, *members]
 
     def _before_fork(self, until: float) -> None:

@@ -7,9 +7,7 @@ bytes or megabytes is exactly what cannot be guessed.
 
 from __future__ import annotations
 
-import re
 from binascii import crc32
-from typing import TypeVar
 
 from membudget.errors import ConfigError
 
@@ -23,7 +21,11 @@ MOST_BYTES = (1 << 63) - 1
 MOST_SECONDS = 1000 * 365.25 * 86400
 """The longest time: a thousand years."""
 
-N = TypeVar("N", int, float)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    N = TypeVar("N", int, float)
 
 LONGEST_NAME = 200
 """Characters of a name."""
@@ -37,7 +39,7 @@ _DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SHORT = {name.removesuffix("B"): size for name, size in _BINARY.items()}
 _BYTES = {name.lower(): size for name, size in {"B": 1, **_BINARY, **_DECIMAL, **_SHORT}.items()}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+))\s*(?P<unit>[A-Za-z%]*)")
+_UNIT_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz%"
 
 
 def parse_bytes(text: str, *, name: str = "size") -> int:
@@ -258,14 +260,25 @@ def format_fraction(share: float) -> str:
 
 
 def _split(text: str, name: str, example: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST_TEXT else None
-    if match is None:
+    words = text.strip() if len(text) <= _LONGEST_TEXT else ""
+    number = words.rstrip(_UNIT_LETTERS)
+    unit, number = words[len(number) :], number.rstrip()
+    if not _is_number(number):
         raise ConfigError(
             f'{name} {_shown(text)} is not a number with a unit: write it as "{example}"'
         )
-    digits = match["number"].replace("_", "")
+    digits = number.replace("_", "")
     # Whole numbers stay whole: a float loses bytes from 8 PiB on.
-    return float(digits) if "." in digits else int(digits), match["unit"]
+    return float(digits) if "." in digits else int(digits), unit
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is digits, with underscores between them, a point and a sign, and nothing else."""
+    whole, _, part = (text[1:] if text[:1] in ("+", "-") else text).partition(".")
+    if not whole:
+        return part.isdecimal()
+    is_whole = whole[0].isdecimal() and whole.replace("_", "").isdecimal()
+    return is_whole and (not part or part.isdecimal())
 
 
 def _plain(number: float) -> str:

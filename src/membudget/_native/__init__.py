@@ -6,8 +6,8 @@ MEMBUDGET_PURE=1 asks to do without: see `cache.fallback` and `sizing.fallback`.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 

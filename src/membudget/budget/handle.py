@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
-
 from membudget.core import Rung
 from membudget.core.status import Status
 from membudget.errors import ConfigError
@@ -11,9 +9,11 @@ from membudget.governor.status import status_of
 from membudget.inspection.inspection import Inspection
 from membudget.units import as_bytes, as_seconds
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
+    from typing import Any, Self, TypeAlias
 
     from membudget.brake.brake import Brake
     from membudget.budget.watches import Watched

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 _POOLS = ("multiprocessing.process", "billiard.process", "multiprocess.process")
 """The modules that know what a worker is called, where they are loaded: billiard is Celery's."""

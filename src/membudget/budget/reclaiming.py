@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import TYPE_CHECKING, Any
 
 from membudget.cache.division import Division
 from membudget.cache.give_back import GiveBack
@@ -32,8 +31,10 @@ from membudget.reclaimers.collect import (
 from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from membudget.budget.sources import Sources
     from membudget.core import Reclaimer

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 from math import ceil
-from typing import TYPE_CHECKING
 
 from membudget.cache.give_back import GiveBack
 from membudget.core import RISE, Marks, Reclaimed
@@ -34,6 +33,7 @@ from membudget.probes.system import system_probe
 from membudget.reclaimers.allocators import Allocators
 from membudget.units import MIB, human_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 

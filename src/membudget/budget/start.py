@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from membudget.budget.handle import Budget
 from membudget.budget.naming import process_name, program_name
@@ -21,8 +20,10 @@ from membudget.settings.resolve import resolve
 from membudget.settings.table import CONFIG_VARIABLE
 from membudget.sinks.log import log_sink, merged
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
 
     from membudget.core import Clock, Plugin, Reclaimer, Sink
     from membudget.registry import Registry

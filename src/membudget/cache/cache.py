@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from membudget.cache.stats import stats_of
 from membudget.cache.table import (
@@ -21,9 +20,11 @@ from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.units import as_bytes, as_seconds, human_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from os import PathLike
+    from typing import Any, TypeVar, overload
 
     from membudget._native._core import Table
     from membudget.cache.spilling.spill import Spill
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from membudget.cache.table import Cause, Gone, Step
     from membudget.core import Clock
     from membudget.registry import Registry
+
+    D = TypeVar("D")
 elif IS_COMPILED:
     from membudget._native._core import Table
 else:
     from membudget.cache.fallback import Table
-
-D = TypeVar("D")
 
 PIECE = 256
 """Values looked at in one go: some microseconds."""
@@ -297,10 +298,13 @@ class Cache(GovernedTable[K, V]):
         held = human_bytes(self.held_bytes())
         return f"{type(self).__name__}({self.name!r}, {len(self)} entries, {held})"
 
-    @overload
-    def pop(self, key: K) -> V: ...
-    @overload
-    def pop(self, key: K, default: D) -> V | D: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def pop(self, key: K) -> V: ...
+        @overload
+        def pop(self, key: K, default: D) -> V | D: ...
+
     def pop(self, key: K, default: Any = _KEEP) -> Any:
         """Take a value out and return it, else the default; a load under way is not kept.
 
@@ -357,10 +361,10 @@ class Cache(GovernedTable[K, V]):
             if "membudget.cache.loading.load" not in sys.modules:
                 raise
             # A finalizer, in the middle of this very import: it waits for nobody.
-            value: Any = self.get(key, _KEEP)
-            if value is _KEEP:
-                self.set(key, value := loader(key), ttl=ttl)
-            return cast("V", value)
+            found: V = self.get(key, _KEEP)
+            if found is _KEEP:
+                self.set(key, found := loader(key), ttl=ttl)
+            return found
         return load(self, key, loader, ttl=ttl)
 
     async def get_or_load_async(

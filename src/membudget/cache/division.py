@@ -26,11 +26,12 @@ from __future__ import annotations
 
 import time
 from math import exp, log
-from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from membudget.cache.cache import Cache
     from membudget.core import Clock

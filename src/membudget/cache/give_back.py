@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
 
 from membudget._native import core
 from membudget.cache.stats import Shrunk
 from membudget.core import Rung
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from membudget.cache.cache import Cache
     from membudget.core import Clock

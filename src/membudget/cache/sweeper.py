@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
 
 from membudget.units import as_seconds
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from membudget.core import Clock
     from membudget.registry import Registry

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, TypeVar
-
 from membudget._native import core
 from membudget.errors import ConfigError
 from membudget.units import as_bytes, checked_name
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 IS_COMPILED = core is not None
 """Whether tables are compiled; else `fallback` has them."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING or not IS_COMPILED:
+    from typing import Literal, TypeAlias, TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
+
+    Cause: TypeAlias = Literal["bytes", "entries", "share", "pressure", "expired"]
+    """Why an entry was let go: its own bounds, its share of the budget, the budget, its time."""
+
+    Gone: TypeAlias = tuple[K, V, int, Cause]
+    """What was let go: key, value, weight and why."""
+
+    Step: TypeAlias = tuple[int, list[Gone[K, V]] | None]
+    """What one step let go: bytes, and each entry where somebody listens."""
+else:
+    K = V = object  # The compiled table takes whatever stands between the brackets.
 
 POLICIES = ("gdsf", "s3fifo", "lru")
 """The orders of eviction; the first is that of a cache that names none. In plain Python all are the
@@ -20,15 +33,6 @@ last."""
 
 DEFAULT_ENTRIES = 1000
 """The bound of a table that was given none, where no budget runs."""
-
-Cause: TypeAlias = Literal["bytes", "entries", "share", "pressure", "expired"]
-"""Why an entry was let go: its own bounds, its share of the budget, the budget, its time."""
-
-Gone: TypeAlias = tuple[K, V, int, Cause]
-"""What was let go: key, value, weight and why."""
-
-Step: TypeAlias = tuple[int, list[Gone[K, V]] | None]
-"""What one step let go: bytes, and each entry where somebody listens."""
 
 
 def container_name(name: object) -> str:

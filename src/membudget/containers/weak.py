@@ -16,7 +16,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from membudget.cache.lock import ForkLock
-from membudget.cache.table import K, V, bytes_bound, container_name
+from membudget.cache.table import bytes_bound, container_name
 from membudget.containers.bounds import KEEP, part_of
 from membudget.containers.mapping import BoundedDict
 from membudget.core import Record, Rung
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from membudget.core import Clock, PartSample
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 D = TypeVar("D")
 

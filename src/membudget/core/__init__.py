@@ -1,5 +1,7 @@
 """The nouns, events and protocols that every floor above shares; no I/O, no loops."""
 
+from __future__ import annotations
+
 from membudget.core.events import (
     AdmissionRefused,
     BrakeHit,
@@ -40,21 +42,26 @@ from membudget.core.nouns import (
     Sample,
     in_bytes,
 )
-from membudget.core.protocols import (
-    Chore,
-    Clock,
-    Command,
-    Follower,
-    ForkAware,
-    Hint,
-    Holder,
-    Plugin,
-    Probe,
-    Purgeable,
-    Reclaimer,
-    Sink,
-)
 from membudget.core.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from membudget.core.protocols import (
+        Chore,
+        Clock,
+        Command,
+        Follower,
+        ForkAware,
+        Hint,
+        Holder,
+        Plugin,
+        Probe,
+        Purgeable,
+        Reclaimer,
+        Sink,
+    )
 
 __all__ = [
     "MARK_NAMES",
@@ -108,3 +115,12 @@ __all__ = [
     "SystemClock",
     "in_bytes",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The protocols, which only annotations name: they need `typing`, which takes 3 ms."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.protocols"), name)

@@ -6,12 +6,14 @@ Sinks that forward use `as_dict()`; sinks that decide match on the type.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core.nouns import Level
 from membudget.core.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from membudget.core.nouns import Pressure, Reading, Rung, Sample
 
 

@@ -29,8 +29,7 @@ place of a lost packet. ADR 4 tells what was tried before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

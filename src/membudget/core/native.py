@@ -12,13 +12,14 @@ import contextlib
 import select
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from typing import Any, TypeVar
 
+    T = TypeVar("T")
 
-T = TypeVar("T")
 _BREATH = 1e-4
 """Seconds: a shorter sleep ends before another thread has woken up."""
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from membudget.core.record import Record
 from membudget.errors import ConfigError, ProbeError
 from membudget.units import format_bytes, format_fraction
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from membudget.core.nouns import Level
 from membudget.core.record import Record
 from membudget.core.wire import plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from membudget.core.nouns import Pressure
     from membudget.core.wire import Size

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from membudget.core.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import Enum
+    from typing import Any, TypeAlias, TypeVar
 
     _Reader: TypeAlias = Callable[[Any, str], Any]
     """Takes a value and what it is called in an error, and returns what a field holds."""
 
-R = TypeVar("R", bound=Record)
+    R = TypeVar("R", bound=Record)
 
 Size: TypeAlias = int
 """A whole number from 0 on, below 2^64."""

@@ -10,16 +10,17 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, Self
 
 from membudget._native import core
 from membudget.core import AdmissionRefused, SystemClock
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.units import human_bytes, human_seconds
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any, Self
 
     from membudget.core import Clock, Meter
     from membudget.governor.telling import Teller

@@ -26,10 +26,9 @@ within a settling time, and one that is gone is forgotten within one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from membudget.core import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from membudget.core import Reading
 

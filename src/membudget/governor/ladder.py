@@ -15,12 +15,12 @@ after 100 ms at the latest, so that the meter is read again.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
 from membudget.reclaimers.collect import BLOCK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
 
 from membudget.core import (
     OWN,
@@ -25,9 +24,11 @@ from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
 from membudget.registry import REGISTRY
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
+    from typing import Any, Self
 
     from membudget.core import (
         Chore,

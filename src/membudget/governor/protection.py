@@ -7,10 +7,9 @@ stays shut until the level is NORMAL again. Nothing here waits: each step looks 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from membudget.core import Level, ProtectionTried
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

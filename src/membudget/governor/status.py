@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import threading
-from typing import TYPE_CHECKING, Any
+import sys
 
 from membudget.core.native import poll
 from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
@@ -19,8 +18,10 @@ from membudget.ownership import kept
 from membudget.sinks.log import STDERR, StandardError
 from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     from membudget.core import Command
     from membudget.governor.loop import Governor
@@ -76,10 +77,16 @@ def full_status(governor: Governor) -> Status:
     sections: dict[str, Any] = {
         **_of_holders(governor),
         **_NOBODY_TELLS,
-        "threads": threading.active_count(),
+        "threads": _threads(),
         **_of_plugins(governor),
     }
     return status_of(governor).replace(sections=sections)
+
+
+def _threads() -> int:
+    """The threads that Python lists; none but the first where nobody has loaded what lists them."""
+    threading = sys.modules.get("threading")
+    return 1 if threading is None else int(threading.active_count())
 
 
 def _of_plugins(governor: Governor) -> Mapping[str, Any]:

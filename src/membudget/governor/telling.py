@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from membudget.core import (
     Failed,
@@ -23,8 +22,10 @@ from membudget.core import (
 )
 from membudget.core.status import change_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from membudget.core import Clock, Event, Hint, Plugin, Pressure, Reading, Sample, Sink
     from membudget.core.status import LevelChange

@@ -6,11 +6,11 @@ import contextlib
 import os
 import select
 import time
-from typing import TYPE_CHECKING
 
 from membudget.core.native import Lock, RLock, poll
 from membudget.ownership import close_own, identity, kept
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
 
 from membudget.core import Late, Level
 from membudget.core.native import NativeThread
@@ -15,11 +14,25 @@ from membudget.governor.telling import FOREIGN
 from membudget.governor.waiting import Doorbell
 from membudget.pressure import FORETOLD_LEAST
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from membudget.core import Clock, Hint, Pressure
     from membudget.governor.telling import Teller
+
+    class Stepping(Protocol):
+        """What a watch runs: a governor."""
+
+        pressure: Pressure
+        clock: Clock
+        tell: Teller
+        is_resting: bool
+
+        def step(self) -> object:
+            """Read, judge, act once."""
+
 
 AT_REST = 1.0
 QUICK = 0.25
@@ -101,18 +114,6 @@ class _Pace:
         spent = time.process_time()
         self.is_busy = spent - self._spent > BUSY * (now - self.stepped)
         self._spent, self.stepped = spent, now
-
-
-class Stepping(Protocol):
-    """What a watch runs: a governor."""
-
-    pressure: Pressure
-    clock: Clock
-    tell: Teller
-    is_resting: bool
-
-    def step(self) -> object:
-        """Read, judge, act once."""
 
 
 class Watch:

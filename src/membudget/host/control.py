@@ -18,13 +18,10 @@ from __future__ import annotations
 import _socket
 import contextlib
 import errno
-import json
 import os
 import select
 import struct
 import time
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core.native import breathing
 from membudget.core.native import poll as make_poll
@@ -34,8 +31,16 @@ from membudget.ownership import close_own, kept
 from membudget.ownership import identity as file_identity
 from membudget.units import one_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from typing import Any, TypeAlias
+
     from membudget.host.identity import Identity
+
+    Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """Takes a question's arguments and returns what can be written as JSON. Runs on the governor's
+    thread and should be quick; what it raises is told to the client."""
 
 
 PATIENCE = 0.02
@@ -105,10 +110,6 @@ def _is_ready(client: _socket.socket, events: int, until: float) -> bool:
     poll.register(client.fileno(), events)
     return bool(poll.poll(left * 1000))
 
-
-Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Takes a question's arguments and returns what can be written as JSON. Runs on the governor's
-thread and should be quick; what it raises is told to the client."""
 
 LONGEST_PATH = 107
 """Bytes that a socket's path may have: unix(7)."""
@@ -227,6 +228,8 @@ class ControlSocket:
         _, uid, _ = _PEER.unpack(peer)
         if uid not in (0, os.geteuid()):
             return True
+        import json
+
         try:
             line = received(client)
             if line is None:
@@ -267,6 +270,8 @@ def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:
     Yields:
         Nothing; another thread may have its turn.
     """
+    import json
+
     told = []
     for key, value in answer.items():
         if not isinstance(value, list) or len(value) <= _AT_A_TIME:
@@ -282,6 +287,8 @@ def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:
 
 def _understood(line: bytes) -> tuple[str, Mapping[str, Any]]:
     """The command and the arguments that a line asks for."""
+    import json
+
     try:
         question = json.loads(line)
         command, arguments = question["command"], question.get("arguments") or {}

@@ -20,7 +20,6 @@ import contextlib
 import fcntl
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.core.native import sleep
@@ -28,6 +27,7 @@ from membudget.errors import ConfigError, ControlError, ProbeError
 from membudget.ownership import OTHERS, WRITABLE, identity, open_folder, open_own
 from membudget.probes.kernel_files import read_whole, unexpected
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from membudget.ownership import Identity as FileIdentity
 

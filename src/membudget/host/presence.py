@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from membudget.core.native import Lock
-from membudget.errors import MembudgetError
+from membudget.core.native import Imports, Lock
+from membudget.errors import ControlError, MembudgetError
 from membudget.governor.status import commands_of
 from membudget.host.control import ControlSocket
 from membudget.host.identity import claim_folder, identity_of, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import default_folder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -85,12 +86,14 @@ class Presence:
         if governor is None or (is_early and not self.is_due):
             return ()
         try:
-            hint = self.open()
+            hint = self.open(governor.imports)
         except (MembudgetError, OSError) as error:
             if not is_early:
                 governor.tell.failed("control socket", error)
             return ()
         self._write()  # Its slot gets its first figures now, not after an interval.
+        if not is_early:
+            _load_json(governor.imports)
         return (hint,)
 
     def follow(self, reading: Reading, _pressure: Pressure) -> None:
@@ -134,11 +137,14 @@ class Presence:
                 is_resting=is_resting,
             )
 
-    def open(self) -> Hint:
+    def open(self, imports: Imports | None = None) -> Hint:
         """Be findable from now on; returns what to wait for, whose `close` only ends the waiting.
 
         May be called again at any time: what still stands is used on, at 15 µs. The first call
         sweeps the folder as well and costs about 0.5 ms.
+
+        Args:
+            imports: Marks what is loaded for the first question.
 
         Raises:
             ControlError: The folder cannot be used, or the slot or the socket cannot be made; a
@@ -151,7 +157,7 @@ class Presence:
             socket = self._socket
             if not (self._slot and self._slot.is_in_place() and socket and socket.is_in_place()):
                 socket = self._make()
-            return _Waiting(socket)
+            return _Waiting(socket, imports or Imports())
 
     def touch(self) -> bool:
         """Show that the slot is in use; whether all is where it was put. Cost: 10 µs.
@@ -238,10 +244,20 @@ class _Commands(Mapping[str, "Answer"]):
         return len(commands_of(self._governor))
 
 
+def _load_json(imports: Imports) -> bool:
+    """Load what reads questions and writes answers; whether it is there."""
+    if imports.is_closed:
+        return hasattr(sys.modules.get("json"), "loads")  # The import may have been of this one.
+    with imports:
+        import json  # noqa: F401  # a start need not wait for it: 2 ms
+    return True
+
+
 class _Waiting:
     """The socket as something to wait for; many may come and go while it stays open."""
 
-    def __init__(self, socket: ControlSocket) -> None:
+    def __init__(self, socket: ControlSocket, imports: Imports) -> None:
+        self._imports = imports
         self.name = socket.name
         self.events = socket.events
         self._socket = socket
@@ -257,6 +273,8 @@ class _Waiting:
         Raises:
             ControlError: Nobody can ask any more.
         """
+        if not _load_json(self._imports):
+            raise ControlError("forked amid the import of what answers questions")
         self._socket.clear()
 
     def close(self) -> None:

@@ -22,7 +22,6 @@ import os
 import struct
 from binascii import crc32
 from math import isfinite
-from typing import TYPE_CHECKING
 
 from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
@@ -30,6 +29,7 @@ from membudget.host.identity import SLOT, identity_at, lock, make_locked, parse_
 from membudget.ownership import open_regular, standard_taken
 from membudget.units import MOST_BYTES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

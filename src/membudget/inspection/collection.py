@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from membudget.core import Level, Reclaimed, SystemClock
 from membudget.core.native import Imports
 from membudget.probes import allocator
 from membudget.reclaimers.collect import REFUSED_FOR, SHORT, is_on
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

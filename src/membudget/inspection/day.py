@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from membudget.core import MARK_NAMES, Sample, Severity
 from membudget.core.native import breathing
@@ -20,8 +19,10 @@ from membudget.probes.process import HighWater
 from membudget.sinks.lines import line_of
 from membudget.sinks.log import merged
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from typing import Any, Protocol, TypeAlias
 
     from membudget.core import Event, Pressure, Reading
     from membudget.governor.loop import Governor
@@ -29,6 +30,30 @@ if TYPE_CHECKING:
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.report.figures import Report
+
+    class Findings(Protocol):
+        """What a day is told from: the samples kept, and what was made of them."""
+
+        @property
+        def kept(self) -> int:
+            """How many samples are kept."""
+
+        def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
+            """The newest so many, oldest first, in slices."""
+
+        def latest(self, most: int | None = None) -> list[Sample]:
+            """The same at once."""
+
+        @property
+        def standing(self) -> Verdict | None:
+            """The verdict that stands."""
+
+        def suspected(self) -> tuple[Culprit, ...]:
+            """Who grows."""
+
+        def proposed(self) -> tuple[Proposal, ...]:
+            """The settings that the history proposes."""
+
 
 _Peak: TypeAlias = "tuple[float, int, int]"
 """When its time began, and the highest judged use and resident set within it, in bytes."""
@@ -43,30 +68,6 @@ MOST_SAMPLES = 576
 """Samples told at once, two days of them; a longer history is told by its newest."""
 
 _LONGEST_LINE = 300
-
-
-class Findings(Protocol):
-    """What a day is told from: the samples kept, and what was made of them."""
-
-    @property
-    def kept(self) -> int:
-        """How many samples are kept."""
-
-    def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
-        """The newest so many, oldest first, in slices."""
-
-    def latest(self, most: int | None = None) -> list[Sample]:
-        """The same at once."""
-
-    @property
-    def standing(self) -> Verdict | None:
-        """The verdict that stands."""
-
-    def suspected(self) -> tuple[Culprit, ...]:
-        """Who grows."""
-
-    def proposed(self) -> tuple[Proposal, ...]:
-        """The settings that the history proposes."""
 
 
 class Day:

@@ -7,14 +7,15 @@ first one, about a second later, and what judges them when they are enough for a
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from membudget.core import Level
 from membudget.core.status import ProposalRow
 from membudget.inspection.day import Day
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
+    from typing import Any
 
     from membudget.core import Reading, Sample
     from membudget.governor.loop import Governor

@@ -14,16 +14,17 @@ import sys
 import time
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from membudget._native import core
 from membudget.core import OWN, Record
 from membudget.probes.kernel_files import read_whole
 from membudget.units import human_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ctypes import CDLL
+    from typing import Any
 
     from membudget.core import Purgeable, Reading
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 from membudget.probes.cgroup_files import Group, membership, visible_groups
 from membudget.probes.kernel_files import figure, read_whole
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

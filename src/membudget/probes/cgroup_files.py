@@ -34,11 +34,11 @@ Sources: cgroups(7), proc_pid_mountinfo(5), and the kernel's admin guides to cgr
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

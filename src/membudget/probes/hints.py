@@ -26,15 +26,16 @@ import stat
 from binascii import a2b_base64
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.errors import ProbeError
 from membudget.ownership import identity, kept
 from membudget.probes.kernel_files import eventfd_id
 from membudget.probes.system import PATH as PRESSURE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import TypeAlias
 
     from membudget.core import Hint
     from membudget.ownership import Identity

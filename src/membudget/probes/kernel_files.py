@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from membudget._native import core
 from membudget.errors import ProbeError
 from membudget.ownership import Identity, close_own, identity, kept
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -6,11 +6,11 @@ psutil costs 15 ms to import and is loaded only when one of these is made.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

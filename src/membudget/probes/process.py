@@ -27,7 +27,6 @@ from __future__ import annotations
 import os
 import time
 from os import getpid
-from typing import TYPE_CHECKING
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
@@ -36,6 +35,7 @@ from membudget.probes.kernel_files import KernelFile, figure, read_whole, status
 from membudget.probes.portable import PortableProcessProbe
 from membudget.units import MIB
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

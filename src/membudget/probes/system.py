@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from membudget.core import Reading, Record
 from membudget.errors import ProbeError
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 from membudget.probes.portable import read_system
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -22,14 +22,15 @@ something. So it is done
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung, SystemClock
 from membudget.reclaimers.collect import SHORT
 from membudget.units import MIB
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from membudget.core import Clock, Purgeable, Reclaimer
 

@@ -33,10 +33,10 @@ import gc
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from membudget.core import Reclaimed, Rung, SystemClock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

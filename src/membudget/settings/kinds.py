@@ -6,9 +6,6 @@ number is bytes or seconds. Files are text too: each value is read as it was wri
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
-
 from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.units import (
@@ -21,8 +18,10 @@ from membudget.units import (
     parse_mark,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class Kind(Record):
@@ -45,7 +44,6 @@ class Kind(Record):
     absent: str | None = None
 
 
-# Compiled at their first use: most processes have no marks as text.
 _BARE = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)"
 _BARE_SHARE = r"0?\.\d+|1\.0*"
 _LONG_TEXT = 1 << 16
@@ -65,6 +63,8 @@ def _mark(value: Any, *, name: str) -> float | int:
 
 
 def _mark_from_text(text: str, name: str) -> float | int:
+    import re  # only for marks as text
+
     number = text.strip()
     if re.fullmatch(_BARE_SHARE, number):
         share = format_fraction(float(number))
@@ -108,8 +108,11 @@ def _switch(value: Any, *, name: str) -> bool:
 
 def _number(value: Any, *, name: str) -> float:
     number = value
-    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
-        number = float(value)
+    if isinstance(value, str):
+        import re  # only for numbers as text
+
+        if re.fullmatch(_NUMBER, value):
+            number = float(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not number >= 0:
         raise ConfigError(f"{name} {value!r:.80} is not a number: give one from 0 on, such as 10")
     return float(number)

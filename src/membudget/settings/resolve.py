@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from membudget.core import MARK_NAMES, PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
@@ -21,8 +20,10 @@ from membudget.settings.table import (
 )
 from membudget.units import one_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from membudget.settings.file import SettingsFile
 

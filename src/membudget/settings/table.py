@@ -7,8 +7,6 @@ have a row for what comes after the name, and no environment names, which could 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from membudget.core import PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
 from membudget.settings.kinds import (
@@ -32,8 +30,10 @@ from membudget.settings.kinds import (
     count,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 PREFIX = "MEMBUDGET_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"

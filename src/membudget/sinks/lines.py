@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from membudget.core import (
     AdmissionRefused,
     BrakeHit,
@@ -26,6 +24,7 @@ from membudget.core import (
 )
 from membudget.units import human_bytes, human_seconds, one_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

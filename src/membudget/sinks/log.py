@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import select
 import sys
-from typing import TYPE_CHECKING
 
 from membudget.core import Reclaimed, Severity
 from membudget.core.native import Lock, poll
 from membudget.ownership import identity
 from membudget.sinks.lines import line_of, to_lines
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from membudget.core import Event, Sink
 

@@ -25,8 +25,6 @@ say MEMBUDGET_PURE=1; else `fallback` does, which charges an entry with parts he
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from membudget import _native
 from membudget.core import Record
 from membudget.errors import ConfigError
@@ -38,8 +36,10 @@ from membudget.sizing.readers import (
     registered,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 __all__ = [
     "IS_COMPILED",

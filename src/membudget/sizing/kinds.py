@@ -12,7 +12,6 @@ from functools import lru_cache
 from gc import get_referents
 from sys import getrefcount
 from types import MethodDescriptorType
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget import _native
 from membudget.sizing.readers import (
@@ -28,8 +27,10 @@ from membudget.sizing.readers import (
     registered_for,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeAlias
 
     from membudget.sizing.readers import Reader
 

@@ -21,12 +21,13 @@ from types import (
     MethodDescriptorType,
     ModuleType,
 )
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.errors import ConfigError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
 
 Parts: TypeAlias = "tuple[int, Sequence[Any], int, Sequence[Any]]"
 """Bytes of an object itself; what it refers to, or the first of that, and how many that is in
