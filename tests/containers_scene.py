@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fakes import FakeClock
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
-from membudget.containers.set import BoundedSet
+from membudget.containers.list import BoundedDeque, BoundedList
+from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.core import Meter
 from membudget.registry import Registry
 

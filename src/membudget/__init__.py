@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from membudget.cache.cache import Cache
     from membudget.cache.loading.cached import cached
     from membudget.cache.spilling.spill import Spill
-    from membudget.containers.deque import BoundedDeque
-    from membudget.containers.list import BoundedList
-    from membudget.containers.mapping import BoundedDict
+    from membudget.containers.list import BoundedDeque, BoundedList
     from membudget.containers.metrics import MetricsCollector
-    from membudget.containers.set import BoundedSet
+    from membudget.containers.ordered import BoundedDict, BoundedSet
     from membudget.containers.weak import WeakCache
     from membudget.core import Level, Marks, Pressure, Reading, Rung
     from membudget.errors import (
@@ -50,10 +48,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "REGISTRY": "registry",
-    "BoundedDeque": "containers.deque",
-    "BoundedDict": "containers.mapping",
+    "BoundedDeque": "containers.list",
+    "BoundedDict": "containers.ordered",
     "BoundedList": "containers.list",
-    "BoundedSet": "containers.set",
+    "BoundedSet": "containers.ordered",
     "Budget": "budget.handle",
     "Cache": "cache.cache",
     "ConfigError": "errors",

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
+from membudget.containers.list import BoundedDeque, BoundedList
+from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.containers.sequence import SLOT_BYTES
-from membudget.containers.set import BoundedSet
 from membudget.registry import Registry
 from membudget.sizing import size_of
 

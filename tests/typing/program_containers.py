@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
+from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.containers.metrics import MetricsCollector
-from membudget.containers.set import BoundedSet
+from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.containers.weak import WeakCache
 
 if TYPE_CHECKING:

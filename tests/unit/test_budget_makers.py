@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import membudget
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
-from membudget.containers.set import BoundedSet
+from membudget.containers.list import BoundedDeque, BoundedList
+from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 

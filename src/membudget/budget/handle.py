@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from membudget.brake.brake import Brake
     from membudget.budget.watches import Watched
     from membudget.cache.cache import Cache
-    from membudget.containers.deque import BoundedDeque
-    from membudget.containers.list import BoundedList
-    from membudget.containers.mapping import BoundedDict
-    from membudget.containers.set import BoundedSet
+    from membudget.containers.list import BoundedDeque, BoundedList
+    from membudget.containers.ordered import BoundedDict, BoundedSet
     from membudget.core import Pressure, Reclaimer, Sample, Sink
     from membudget.governor.admission import Lease
     from membudget.governor.loop import Governor
@@ -101,7 +99,7 @@ class Budget:
 
     def deque(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedDeque[Any]:
         """A `BoundedDeque` under this budget; `maxlen`, `max_bytes` and its other options."""
-        from membudget.containers.deque import BoundedDeque  # only for those who have one
+        from membudget.containers.list import BoundedDeque  # only for those who have one
 
         return BoundedDeque(name, iterable, registry=self.governor.registry, **options)
 
@@ -113,13 +111,13 @@ class Budget:
 
     def dict(self, name: str, items: Any = (), **options: Any) -> BoundedDict[Any, Any]:
         """A `BoundedDict` under this budget; `max_items`, `max_bytes` and its other options."""
-        from membudget.containers.mapping import BoundedDict  # only for those who have one
+        from membudget.containers.ordered import BoundedDict  # only for those who have one
 
         return BoundedDict(name, items, registry=self.governor.registry, **options)
 
     def set(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedSet[Any]:
         """A `BoundedSet` under this budget; `max_items`, `max_bytes` and its other options."""
-        from membudget.containers.set import BoundedSet  # only for those who have one
+        from membudget.containers.ordered import BoundedSet  # only for those who have one
 
         return BoundedSet(name, iterable, registry=self.governor.registry, **options)
 

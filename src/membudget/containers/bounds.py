@@ -13,10 +13,10 @@ from membudget.registry import Registry
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Self
 
-    from membudget.core import Clock, Holder
+    from membudget.core import Holder
 
 Cause: TypeAlias = Literal["items", "bytes", "pressure"]
 """Why an item was dropped: the container's own bounds, or the budget."""
@@ -54,7 +54,7 @@ class ContainerStats(Record):
 
 
 class Bounded:
-    """A container of items within bounds, as a holder and a reclaimer. Any thread may use it."""
+    """A list, deque, dict or set within bounds, as a holder and a reclaimer."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class Bounded:
 
     name: str
     _given: dict[str, Any]
-    """The constructor's arguments beside name, items and bounds."""
+    """The constructor's arguments beside name, items and bounds: a copy is made with them."""
 
     _items_name = "max_items"
 
@@ -74,10 +74,6 @@ class Bounded:
     def reclaimable(self) -> int:
         """The bytes it could let go: all it holds."""
         return self.held_bytes()
-
-    def stats(self) -> ContainerStats:
-        """The figures; reading them changes nothing."""
-        raise NotImplementedError
 
     def resize(self, *, max_items: int | None = KEEP, max_bytes: int | str | None = KEEP) -> None:
         """Change a bound, or lift it with None; what is beyond it is dropped at once.
@@ -123,6 +119,19 @@ class Bounded:
         held = human_bytes(self.held_bytes())
         return f"{type(self).__name__}({self.name!r}, {self._count()} items, {held})"
 
+    def _figures(self, added: int, dropped: dict[Any, int], refused: int) -> ContainerStats:
+        items, size = self._bounds()
+        return ContainerStats(
+            name=self.name,
+            items=self._count(),
+            bytes=self.held_bytes(),
+            max_items=items,
+            max_bytes=size,
+            added=added,
+            dropped=MappingProxyType(dropped),
+            refused=refused,
+        )
+
     def _count(self) -> int:
         """How many items it holds; no lock."""
         raise NotImplementedError
@@ -153,16 +162,6 @@ class Bounded:
         return made
 
 
-def given(
-    size: Callable[..., int] | None,
-    on_drop: Callable[..., object] | None,
-    registry: Registry | None,
-    clock: Clock | None,
-) -> dict[str, Any]:
-    """The arguments that a copy is made with, too."""
-    return {"size": size, "on_drop": on_drop, "registry": registry, "clock": clock}
-
-
 def part_of(
     holder: Holder,
     items: int,
@@ -179,21 +178,6 @@ def part_of(
         most_items=most_items,
         most_bytes=most_bytes,
         ttl=ttl,
-    )
-
-
-def stats_of(holder: Bounded, added: int, dropped: dict[Any, int], refused: int) -> ContainerStats:
-    """A container's figures."""
-    items, size = holder._bounds()  # noqa: SLF001  # of this room
-    return ContainerStats(
-        name=holder.name,
-        items=holder._count(),  # noqa: SLF001
-        bytes=holder.held_bytes(),
-        max_items=items,
-        max_bytes=size,
-        added=added,
-        dropped=MappingProxyType(dropped),
-        refused=refused,
     )
 
 

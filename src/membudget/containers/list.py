@@ -1,19 +1,20 @@
-"""A list that keeps a bound in items and in bytes, and drops its oldest items."""
+"""A list and a deque that keep a bound in items and in bytes."""
 
 from __future__ import annotations
 
-from operator import index as as_index
+from collections import deque
 from operator import is_
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
+from membudget.containers.bounds import KEEP
 from membudget.containers.sequence import BoundedSequence, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-
-_SPARE = 64
-"""Empty places at the front that are left for a while."""
+    from membudget.containers.bounds import Cause
+    from membudget.core import Clock
+    from membudget.registry import Registry
 
 
 class BoundedList(BoundedSequence[T]):
@@ -50,12 +51,8 @@ class BoundedList(BoundedSequence[T]):
 
     _builtin = list
 
-    _items: list[Any]
+    _items: list[T]
     _weights: list[int]
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._items) - self._first
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> T: ...
@@ -64,10 +61,10 @@ class BoundedList(BoundedSequence[T]):
     def __getitem__(self, index: SupportsIndex | slice) -> T | list[T]:
         with self._lock:
             if not isinstance(index, slice):
-                return self._items[self._place(index)]  # type: ignore[no-any-return]
+                return self._items[self._place(index)]
             start, stop, step = index.indices(self._count())
             if step < 0:
-                return self._closed()[index]
+                return self._whole()[index]
             return self._items[start + self._first : stop + self._first : step]
 
     @overload
@@ -75,35 +72,30 @@ class BoundedList(BoundedSequence[T]):
     @overload
     def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
-        def put(items: list[T], weights: list[int]) -> list[T]:
-            place = index if isinstance(index, slice) else self._place(index)
-            self._closed()
-            if not isinstance(place, slice):
-                at = as_index(index) % len(self._items)  # type: ignore[arg-type]
-                place = slice(at, at + 1)
-            return self._cut(place, items, weights)
+        if not isinstance(index, slice):
+            super().__setitem__(index, value)
+            return
 
-        values = list(value) if isinstance(index, slice) else [value]
+        def put(items: list[T], weights: list[int]) -> list[T]:
+            self._close()
+            old, change = self._items[index], sum(self._weights[index])
+            self._weights[index], self._items[index] = weights, items
+            self._bytes -= change
+            return old
+
+        values = list(value)
         self._put(values, [self._weigh(one) for one in values], put)
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
+        if not isinstance(index, slice):
+            super().__delitem__(index)
+            return
         with self._lock:
-            if isinstance(index, slice):
-                self._closed()
-                taken: Any = self._cut(index, None, None)
-            else:
-                taken = self._take_at(as_index(index))
-        del taken  # Its finalizer may do anything, so it goes outside the lock.
-
-    def insert(self, index: SupportsIndex, value: T) -> None:
-        """Put an item before a place; in a full list the foremost goes, maybe this one."""
-
-        def put(items: list[T], weights: list[int]) -> None:
-            self._closed()
-            at = slice(index, index)  # Clipped, as a list's insert has it
-            self._cut(at, items, weights)
-
-        self._put([value], [self._weigh(value)], put)
+            self._close()
+            taken, change = self._items[index], sum(self._weights[index])
+            del self._weights[index], self._items[index]
+            self._bytes -= change
+        del taken  # Their finalizers may do anything, so they go outside the lock.
 
     def pop(self, index: SupportsIndex = -1) -> T:
         """Take out an item, the last where no place is given.
@@ -112,15 +104,9 @@ class BoundedList(BoundedSequence[T]):
             IndexError: There is none.
         """
         with self._lock:
-            if not self._count():
+            if len(self._items) == self._first:
                 raise IndexError("pop from empty list")
-            return self._take_at(as_index(index))
-
-    def reverse(self) -> None:
-        """Turn the order around."""
-        with self._lock:
-            self._closed().reverse()
-            self._weights.reverse()
+            return self._take_at(index)
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
         """Put the items in order. Compares under the lock.
@@ -129,63 +115,145 @@ class BoundedList(BoundedSequence[T]):
             ValueError: A comparison, or `key`, changed the list.
         """
         with self._lock:
-            before = self._closed().copy()
+            before = self._whole()
             keys: list[Any] = before if key is None else [key(item) for item in before]
             order = sorted(range(len(before)), key=keys.__getitem__, reverse=reverse)
-            now, weights = self._closed(), self._weights
+            self._close()
+            now, weights = self._items, self._weights
             if len(now) != len(before) or not all(map(is_, now, before)):
                 raise ValueError("list modified during sort")
             self._items, self._weights = [now[i] for i in order], [weights[i] for i in order]
 
-    def _place(self, index: SupportsIndex) -> int:
-        """Where an item stands in the list that has empty places."""
-        at, count = as_index(index), self._count()
-        if not -count <= at < count:
-            raise IndexError("list index out of range")
-        return at + self._first if at >= 0 else at
 
-    def _closed(self) -> list[T]:
-        """The items without empty places; under the lock."""
-        first, self._first = self._first, 0
-        del self._weights[:first], self._items[:first]
-        return self._items
+class BoundedDeque(BoundedSequence[T]):
+    """A `collections.deque` that knows its bytes, keeps a bound, and shrinks when asked.
 
-    def _plain(self) -> list[T]:
+    It behaves as a `BoundedList` does, but at its bounds it drops from the other end than the one
+    added to, as `maxlen` has it; a budget that is short takes from that end too. `+` and `*` give a
+    plain deque of the same `maxlen`.
+
+    Cost: 0.6 to 1 µs for `append` of a number or a text, and what weighing it takes otherwise.
+
+    Args:
+        name: What it is called in reports, events and settings.
+        iterable: What to begin with.
+        maxlen: The bound in items.
+        max_bytes: The bound in bytes, or text such as "50MiB". With neither, it lives under the
+            running budget; while there is none, on 10,000 items, or what the last one let it have.
+        size: What an item holds, in bytes; None weighs it with `size_of`.
+        on_drop: Called with the item and the cause: "items", "bytes" or "pressure".
+        registry: Where it registers and finds the budget; None is the process's own.
+        clock: Where time comes from; None is the monotonic clock.
+
+    Raises:
+        ConfigError: An argument that cannot be used as given.
+    """
+
+    _builtin = deque
+    _items_name = "maxlen"
+
+    _items: deque[T]
+    _weights: deque[int]
+
+    def __init__(
+        self,
+        name: str,
+        iterable: Iterable[T] = (),
+        *,
+        maxlen: int | None = None,
+        max_bytes: int | str | None = None,
+        size: Callable[[T], int] | None = None,
+        on_drop: Callable[[T, Cause], object] | None = None,
+        registry: Registry | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(
+            name,
+            iterable,
+            max_items=maxlen,
+            max_bytes=max_bytes,
+            size=size,
+            on_drop=on_drop,
+            registry=registry,
+            clock=clock,
+        )
+
+    @property
+    def maxlen(self) -> int | None:
+        """The bound in items, or None."""
+        return self._max_items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: SupportsIndex) -> T:  # type: ignore[override]
         with self._lock:
-            return self._items[self._first :]
+            return self._items[index]
 
-    def _take_oldest(self) -> T:
-        # The place stays, empty: to close the gap at every drop would be slow.
-        items, weights, first = self._items, self._weights, self._first
-        value: T = items[first]
-        self._bytes -= weights[first]
-        items[first], weights[first] = None, 0
-        self._first = first = first + 1
-        if first > _SPARE and first > len(items) >> 1:
-            self._closed()
+    def appendleft(self, value: T) -> None:
+        """Put an item at the left; what is too much goes from the right."""
+        self._put([value], [self._weigh(value)], self._extendleft)
+
+    def extendleft(self, values: Iterable[T]) -> None:
+        """Put items at the left, one after the other; what is too much goes from the right."""
+        self._draw(values, self._extendleft)
+
+    def popleft(self) -> T:
+        """Take out the leftmost item.
+
+        Raises:
+            IndexError: There is none.
+        """
+        with self._lock:
+            if len(self._items) == self._first:
+                raise IndexError("pop from an empty deque")
+            return self._take_first()
+
+    def pop(self) -> T:  # type: ignore[override]  # as deque's
+        """Take out the rightmost item.
+
+        Raises:
+            IndexError: There is none.
+        """
+        with self._lock:
+            if len(self._items) == self._first:
+                raise IndexError("pop from an empty deque")
+            return self._take_last()
+
+    def rotate(self, n: int = 1) -> None:
+        """Move so many items from the right end to the left; a negative number the other way."""
+        with self._lock:
+            self._weights.rotate(n)
+            self._items.rotate(n)
+
+    def resize(self, *, maxlen: int | None = KEEP, max_bytes: int | str | None = KEEP) -> None:  # type: ignore[override]  # its bound has another name
+        """Change a bound, or lift it with None; what is beyond it is dropped at once.
+
+        Raises:
+            ConfigError: A bound that is none.
+            Exception: What `on_drop` raised first, after all of them were dropped.
+        """
+        super().resize(max_items=maxlen, max_bytes=max_bytes)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, maxlen={self.maxlen})"
+
+    def _whole(self) -> list[T]:
+        with self._lock:
+            return list(self._items)
+
+    def _plain(self) -> deque[T]:
+        with self._lock:
+            return deque(self._items, self._max_items)
+
+    def _take_first(self) -> T:
+        value: T = self._items[0]
+        self._bytes -= self._weights[0]
+        del self._weights[0], self._items[0]
         return value
 
-    def _take_at(self, index: int) -> T:
-        at = self._place(index)
-        if at == self._first:
-            return self._take_oldest()
-        items, weights = self._items, self._weights
-        value: T = items[at]
-        self._bytes -= weights[at]
-        del weights[at], items[at]
-        return value
-
-    def _cut(self, place: slice, items: list[T] | None, weights: list[int] | None) -> list[T]:
-        """Put items where others stand, or with None nothing; returns those. No place is empty."""
-        old, change = self._items[place], sum(self._weights[place])
-        if items is None or weights is None:
-            del self._weights[place], self._items[place]
-        else:
-            self._weights[place] = weights
-            self._items[place] = items
-        self._bytes -= change
-        return old
-
-    def _mend(self) -> None:
-        self._closed()
-        super()._mend()
+    def _extendleft(self, items: list[T], weights: list[int]) -> None:
+        all_items, all_weights = self._items, self._weights
+        self._is_leftward = self._is_leftward or bool(items)
+        all_weights.extendleft(weights)
+        all_items.extendleft(items)

@@ -1,7 +1,9 @@
 """What the bounded list and the bounded deque share: items in order, each with its weight.
 
-Items are weighed before the lock is taken, and dropped, told of and claimed from the budget after
-it was given back. Under it nothing foreign runs but the comparisons of a sort.
+Items lie in the builtin, their weights in another beside it. The foremost places of a list may be
+empty, so that its front gives way at once, however long it is. Items are weighed before the lock is
+taken, and dropped, told of and claimed from the budget after it was given back. Under it nothing
+foreign runs but the comparisons of a sort.
 """
 
 from __future__ import annotations
@@ -9,20 +11,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import MutableSequence
+from itertools import compress
 from operator import eq, ge, gt, le, lt, ne
+from operator import index as as_index
 from sys import maxsize
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
 
 from membudget.cache.lock import ForkLock
 from membudget.cache.table import bytes_bound, container_name
-from membudget.containers.bounds import (
-    DEFAULT_ITEMS,
-    Bounded,
-    ContainerStats,
-    given,
-    items_bound,
-    stats_of,
-)
+from membudget.containers.bounds import DEFAULT_ITEMS, Bounded, ContainerStats, items_bound
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of
 
@@ -51,6 +48,9 @@ PIECE, PIECE_BYTES = 1024, 1 << 16
 _BATCH, _BATCH_BYTES = 64, 1 << 20
 """Items and bytes dropped between two looks at the clock: well below a millisecond."""
 
+_SPARE = 64
+"""Empty places at the front that are left for a while."""
+
 _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 
 _INFINITE = float("inf")
@@ -65,13 +65,11 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
 
 
 class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
-    """Items in order within bounds, as far as a list and a deque are alike.
-
-    Any thread may call any method. Looking for an item compares outside the lock. Args and Raises
-    are the list's.
-    """
+    """What a `BoundedList` and a `BoundedDeque` share."""
 
     _builtin: type[Any]
+    _items: Any
+    _weights: Any
 
     def __init__(
         self,
@@ -87,7 +85,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     ) -> None:
         super().__init__()
         self.name = container_name(name)
-        self._given = given(size, on_drop, registry, clock)
+        self._given = {"size": size, "on_drop": on_drop, "registry": registry, "clock": clock}
         self._size, self._on_drop = size, on_drop
         self._registry = REGISTRY if registry is None else registry
         self._now = time.monotonic if clock is None else clock.now
@@ -117,24 +115,46 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         Raises:
             Exception: What `on_drop` raised first, after all of them were dropped.
         """
-        freed, error = self._let_go(target, until)
-        if error is not None:
-            raise error
-        return freed
+        return self._let_go(target, until)
 
     def stats(self) -> ContainerStats:
         """The figures; reading them changes nothing."""
         with self._lock:
-            return stats_of(self, self._added, self._dropped.copy(), self._refused)
+            return self._figures(self._added, self._dropped.copy(), self._refused)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._items) - self._first
+
+    def __getitem__(self, index: SupportsIndex) -> T:  # type: ignore[override]
+        with self._lock:
+            return self._items[self._place(index)]  # type: ignore[no-any-return]
+
+    def __setitem__(self, index: SupportsIndex, value: T) -> None:  # type: ignore[override]
+        def put(items: list[T], weights: list[int]) -> T:
+            if not items:  # It was refused; what stood there goes all the same.
+                return self._take_at(index)
+            at = self._place(index)
+            old: T = self._items[at]
+            self._bytes -= self._weights[at]
+            self._weights[at], self._items[at] = weights[0], items[0]
+            return old
+
+        self._put([value], [self._weigh(value)], put)
+
+    def __delitem__(self, index: SupportsIndex) -> None:  # type: ignore[override]
+        with self._lock:
+            taken = self._take_at(index)
+        del taken  # Its finalizer may do anything, so it goes outside the lock.
 
     def __contains__(self, value: object) -> bool:
-        return value in self._plain()
+        return value in self._whole()
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._plain())
+        return iter(self._whole())
 
     def __reversed__(self) -> Iterator[T]:
-        return iter(self._plain().__reversed__())
+        return reversed(self._whole())
 
     __eq__, __ne__ = _comparison(eq), _comparison(ne)
     __lt__, __le__ = _comparison(lt), _comparison(le)
@@ -180,7 +200,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             seen = self._plain()
             item = seen[seen.index(value)]
             with self._lock:  # Where it stands now: another thread may have changed something.
-                for at, one in enumerate(self._plain()):
+                for at, one in enumerate(self._whole()):
                     if one is item:
                         self._take_at(at)
                         return
@@ -193,9 +213,10 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
                 weight += INT_BYTES
         else:
             weight = self._weigh(value)
-        if weight > self._most_bytes and self._is_refused(weight):
+        if weight > self._most_bytes:
+            self._put([value], [weight], self._extend)
             return
-        gone: list[tuple[T, str]] = []
+        gone: list[tuple[T, Cause]] = []
         with self._lock:
             try:
                 items, weights = self._items, self._weights
@@ -221,6 +242,23 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         """
         self._draw(values, self._extend)
 
+    def insert(self, index: SupportsIndex, value: T) -> None:
+        """Put an item before a place; in a full list the foremost goes, maybe this one.
+
+        Raises:
+            IndexError: Of a deque only: it holds `maxlen` items already.
+        """
+
+        def put(items: list[T], weights: list[int]) -> None:
+            if items and self._builtin is deque and self._count() >= (self._max_items or maxsize):
+                raise IndexError("deque already at its maximum size")
+            self._close()
+            for item, weight in zip(items, weights, strict=True):
+                self._weights.insert(index, weight)
+                self._items.insert(index, item)
+
+        self._put([value], [self._weigh(value)], put)
+
     def clear(self) -> None:
         """Forget all items at once, then free them in steps. They do not count as dropped."""
         with self._lock:
@@ -229,15 +267,23 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         while old:  # One by one: others wait less.
             old.pop()
 
+    def reverse(self) -> None:
+        """Turn the order around."""
+        with self._lock:
+            self._close()
+            self._items.reverse()
+            self._weights.reverse()
+
     def _count(self) -> int:
         return len(self._items) - self._first
 
-    def _plain(self) -> Any:
-        """The items as the builtin, copied under the lock."""
-        raise NotImplementedError
+    def _whole(self) -> list[T]:
+        with self._lock:
+            return self._items[self._first :]  # type: ignore[no-any-return]
 
-    def _whole(self) -> list[Any]:
-        return list(self._plain())
+    def _plain(self) -> Any:
+        """The items as the builtin has them."""
+        return self._whole()
 
     def _comparable(self, other: object) -> Any:
         """The items of another as the builtin; None where it is of another kind."""
@@ -245,13 +291,55 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             return other._plain()  # noqa: SLF001  # one of our own
         return other if isinstance(other, self._builtin) else None
 
-    def _take_at(self, index: int) -> T:
-        """Take one item out; under the lock."""
-        raise NotImplementedError
+    # Under the lock, from here to `_extend`:
 
-    def _take_oldest(self) -> T:
-        """Take out the item that goes first; under the lock, and there is one."""
-        raise NotImplementedError
+    def _place(self, index: SupportsIndex) -> int:
+        """Where an item stands among all places, the empty ones included."""
+        at, first, end = as_index(index), self._first, len(self._items)
+        at += first if at >= 0 else end
+        if first <= at < end:
+            return at
+        raise IndexError(f"{self._builtin.__name__} index out of range")
+
+    def _close(self) -> None:
+        """Take the empty places away."""
+        if self._first:
+            first, self._first = self._first, 0
+            del self._weights[:first], self._items[:first]
+
+    def _take_first(self) -> T:
+        # The place stays, empty: to close the gap at every drop would be slow.
+        items, weights, first = self._items, self._weights, self._first
+        value: T = items[first]
+        self._bytes -= weights[first]
+        items[first], weights[first] = None, 0
+        self._first = first = first + 1
+        if first > _SPARE and first > len(items) >> 1:
+            self._close()
+        return value
+
+    def _take_last(self) -> T:
+        items, weights = self._items, self._weights
+        value: T = items[-1]
+        self._bytes -= weights[-1]
+        del weights[-1], items[-1]
+        return value
+
+    def _take_at(self, index: SupportsIndex) -> T:
+        at = self._place(index)
+        if at == self._first:
+            return self._take_first()
+        items, weights = self._items, self._weights
+        value: T = items[at]
+        self._bytes -= weights[at]
+        del weights[at], items[at]
+        return value
+
+    def _extend(self, items: list[T], weights: list[int]) -> None:
+        all_items, all_weights = self._items, self._weights
+        self._is_leftward = self._is_leftward and not items
+        all_weights.extend(weights)
+        all_items.extend(items)
 
     def _bounds(self) -> tuple[int | None, int | None]:
         return self._max_items, self._max_bytes
@@ -259,9 +347,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     def _bind(self, max_items: int | None, max_bytes: int | None) -> None:
         with self._lock:
             self._set_bounds(max_items, max_bytes)
-        error = self._let_go(None)[1]
-        if error is not None:
-            raise error
+        self._let_go(None)
 
     def _set_bounds(self, max_items: int | None, max_bytes: int | None) -> None:
         self._max_items, self._max_bytes = max_items, max_bytes
@@ -276,20 +362,8 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             weight = SLOT_BYTES + checked(self._size(item), f"the size of an item in {self.name!r}")
         return weight if weight <= SMALL else weight + INT_BYTES
 
-    def _is_refused(self, weight: int) -> bool:
-        """Whether a weight is more than the bound, and then count it."""
-        if weight <= self._most_bytes:
-            return False
-        with self._lock:
-            self._refused += 1
-        return True
-
     def _draw(self, values: Iterable[T], put: Callable[[list[T], list[int]], object]) -> None:
-        """Weigh items and put them in.
-
-        All at once, or of an iterator, which may be endless, so many that hardly any waits outside
-        the bounds.
-        """
+        """Weigh items and put them in: of an iterator, which may be endless, piece by piece."""
         is_whole = isinstance(values, _IN_MEMORY)
         items: list[T] = []
         weights: list[int] = []
@@ -319,37 +393,35 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         self, items: list[T], weights: list[int], put: Callable[[list[T], list[int]], object]
     ) -> object:
         """Put in those weighed items that are not too heavy; returns what they replace."""
-        if weights and max(weights) > self._most_bytes:
-            fit = [not self._is_refused(weight) for weight in weights]
-            items = [item for item, fits in zip(items, fit, strict=True) if fits]
-            weights = [weight for weight, fits in zip(weights, fit, strict=True) if fits]
-        gone: list[tuple[T, str]] = []
+        if weights and max(weights) > (most := self._most_bytes):
+            fit = [weight <= most for weight in weights]
+            items, weights = list(compress(items, fit)), list(compress(weights, fit))
+            with self._lock:
+                self._refused += len(fit) - len(items)
+        gone: list[tuple[T, Cause]] = []
         held = sum(weights)
         with self._lock:
             try:
                 self._bytes += held
                 self._unclaimed += held
-                self._added += len(items)
                 replaced = put(items, weights)
-                self._take_out(gone)
+                self._added += len(items)
+                if self._bytes > self._most_bytes or self._count() > self._most_items:
+                    self._take_out(gone)
             except BaseException:
                 self._mend()
                 raise
-        self._finish(gone)
+        if self._unclaimed >= CLAIM_EVERY or (gone and self._on_drop is not None):
+            self._finish(gone)
         return replaced
 
-    def _extend(self, items: list[T], weights: list[int]) -> None:
-        all_items, all_weights = self._items, self._weights
-        self._is_leftward = self._is_leftward and not items
-        all_weights.extend(weights)
-        all_items.extend(items)
-
     def _take_out(
-        self, gone: list[tuple[T, str]], target: int | None = None, most: int = maxsize
+        self, gone: list[tuple[T, Cause]], target: int | None = None, most: int = maxsize
     ) -> int:
         """Take out what is beyond the bounds, or bytes for the budget; returns how many bytes."""
         before = self._bytes
         while len(gone) < most and (count := len(self._items) - self._first):
+            cause: Cause
             if target is not None:
                 if before - self._bytes >= target:
                     break
@@ -362,24 +434,21 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
                 cause = "items"
             if most < maxsize and before - self._bytes >= _BATCH_BYTES:
                 break
-            gone.append((self._take_oldest(), cause))
+            gone.append((self._take_last() if self._is_leftward else self._take_first(), cause))
             self._dropped[cause] += 1
         return before - self._bytes
 
     def _is_lifted(self) -> bool:
-        """Whether it was given no bound in items, and lives under a budget.
-
-        Then what it holds becomes the bound for when the budget has ended: what it let it have is
-        not dropped for that.
-        """
+        """Whether it was given no bound in items, and lives under a budget."""
         if self._max_items is not None or self._registry.meter is None:
             return False
+        # The bound for when the budget has ended: what it let it have is not dropped for that.
         self._most_items = max(DEFAULT_ITEMS, self._count())
         return True
 
-    def _finish(self, gone: list[tuple[T, str]]) -> None:
+    def _finish(self, gone: list[tuple[T, Cause]]) -> None:
         """After the lock: tell of what was dropped, and ask the budget for what was taken in."""
-        error = self._tell(gone)
+        error, wanted = self._tell(gone), 0
         if self._unclaimed >= CLAIM_EVERY:
             with self._lock:
                 claimed, self._unclaimed = self._unclaimed, 0
@@ -387,42 +456,44 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             if self._max_items is self._max_bytes is None:
                 self._is_lifted()  # It may hold less by now.
             wanted = meter.claim(claimed) if meter is not None and claimed else 0
-            if wanted > 0:
-                later = self._let_go(wanted)[1]
-                error = later if error is None else error
-        if error is not None:
+        if wanted > 0:
+            self._let_go(wanted, first=error)
+        elif error is not None:
             raise error
 
     def _let_go(
-        self, target: int | None, until: float | None = None
-    ) -> tuple[int, Exception | None]:
-        """Drop so many bytes, or with None what is beyond the bounds, batch by batch."""
-        freed, first = 0, None
-        gone: list[tuple[T, str]] = []
+        self, target: int | None, until: float | None = None, first: Exception | None = None
+    ) -> int:
+        """Drop so many bytes, or with None what is too much; raise the first error last."""
+        freed = 0
+        gone: list[tuple[T, Cause]] = []
 
         def take() -> None:
             nonlocal freed
             freed += self._take_out(gone, None if target is None else target - freed, _BATCH)
 
         while self._under_lock(until, take) and gone:
-            error = self._tell(gone)
-            first = error if first is None else first
-        return freed, first
+            first = self._tell(gone, first)
+        if first is not None:
+            raise first
+        return freed
 
-    def _tell(self, gone: list[tuple[T, str]]) -> Exception | None:
+    def _tell(
+        self, gone: list[tuple[T, Cause]], first: Exception | None = None
+    ) -> Exception | None:
         """Tell of what was taken out and drop it, outside the lock; returns the first error."""
-        first, tell = None, self._on_drop
-        if tell is not None:
-            for item, cause in gone:
-                try:
-                    tell(item, cause)  # type: ignore[arg-type]  # it is one
-                except Exception as error:  # noqa: BLE001  # raised by the caller, at the end
-                    first = error if first is None else first
+        for item, cause in gone if self._on_drop is not None else ():
+            try:
+                self._on_drop(item, cause)  # type: ignore[misc]  # there is one
+            except Exception as error:  # noqa: BLE001  # raised by the caller, at the end
+                first = first or error
         gone.clear()
         return first
 
     def _mend(self) -> None:
         """After a signal's handler raised in the middle of a change, or a fork came there."""
-        items, weights = self._items, self._weights
-        del self._items[len(weights) :], self._weights[len(items) :]
-        self._bytes = sum(weights)
+        self._close()
+        for longer, other in ((self._items, self._weights), (self._weights, self._items)):
+            while len(longer) > len(other):
+                longer.pop()
+        self._bytes = sum(self._weights)

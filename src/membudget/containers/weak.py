@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from membudget.cache.lock import ForkLock
 from membudget.cache.table import bytes_bound, container_name
 from membudget.containers.bounds import KEEP, part_of
-from membudget.containers.mapping import BoundedDict
+from membudget.containers.ordered import BoundedDict
 from membudget.core import Record, Rung
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY, Registry

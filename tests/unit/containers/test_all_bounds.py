@@ -10,9 +10,8 @@ import pytest
 from containers_scene import KINDS, made, put, put_many, weights
 from fakes import MIB
 from membudget.containers.bounds import DEFAULT_ITEMS
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.mapping import BoundedDict
-from membudget.containers.set import BoundedSet
+from membudget.containers.list import BoundedDeque
+from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.core import Holder, Meter, Reclaimer, Rung
 from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError

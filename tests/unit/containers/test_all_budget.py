@@ -11,7 +11,7 @@ import pytest
 from containers_scene import FOREVER, KINDS, Asking, Ticking, made, put, put_many, weights
 from membudget.containers.bounds import DEFAULT_ITEMS
 from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
+from membudget.containers.ordered import BoundedDict
 from membudget.containers.sequence import CLAIM_EVERY
 from membudget.core import Meter
 from membudget.registry import Registry

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from containers_scene import KINDS, made, put, put_many, weights
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
-from membudget.containers.set import BoundedSet
+from membudget.containers.list import BoundedDeque, BoundedList
+from membudget.containers.ordered import BoundedDict, BoundedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

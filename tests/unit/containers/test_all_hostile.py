@@ -12,10 +12,8 @@ import pytest
 
 from containers_scene import FOREVER, KINDS, made, put, put_many, weights
 from fakes import FakeClock
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
-from membudget.containers.mapping import BoundedDict
-from membudget.containers.set import BoundedSet
+from membudget.containers.list import BoundedDeque, BoundedList
+from membudget.containers.ordered import BoundedDict, BoundedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

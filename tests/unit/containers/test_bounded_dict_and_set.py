@@ -12,8 +12,7 @@ import pytest
 from containers_scene import weights
 from fakes import FakeClock
 from membudget.cache.sweeper import Sweeper
-from membudget.containers.mapping import BoundedDict
-from membudget.containers.set import BoundedSet
+from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from steps import steps

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from membudget.containers.deque import BoundedDeque
-from membudget.containers.list import BoundedList
+from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.registry import Registry
 
 FOREVER = float("inf")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membudget.containers.mapping import BoundedDict
+from membudget.containers.ordered import BoundedDict
 from membudget.containers.weak import ENTRY_BYTES, WeakCache
 from membudget.core import Chore, Holder, Meter, Reclaimer
 from membudget.core.protocols import ForkAware
