@@ -18,8 +18,7 @@ TYPE_CHECKING = False  # What type checkers take for true; importing typing take
 if TYPE_CHECKING:
     from typing import Any
 
-    from membudget.budget.handle import Budget
-    from membudget.budget.start import start
+    from membudget.budget.start import Budget, start
     from membudget.cache.cache import Cache
     from membudget.cache.loading.cached import cached
     from membudget.cache.spilling.spill import Spill
@@ -52,7 +51,7 @@ _HOMES = {
     "BoundedDict": "containers.ordered",
     "BoundedList": "containers.list",
     "BoundedSet": "containers.ordered",
-    "Budget": "budget.handle",
+    "Budget": "budget.start",
     "Cache": "cache.cache",
     "ConfigError": "errors",
     "ControlError": "errors",

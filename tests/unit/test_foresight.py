@@ -17,7 +17,7 @@ from membudget.inspection.leak_watch import LeakWatch
 from membudget.registry import Registry
 from membudget.sampling.ring import SampleRing
 from membudget.settings.resolve import resolve
-from membudget.sinks.lines import line_of
+from membudget.sinks.log import line_of
 from sampling_scene import day, part, sample
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from membudget.core import AdmissionRefused, Failed, Marks, Rung
 from membudget.core.native import NativeThread
 from membudget.errors import ConfigError, OverBudgetError, ProbeError
 from membudget.governor.loop import Governor
-from membudget.governor.waiting import Doorbell
+from membudget.governor.watch import Doorbell
 from membudget.probes.hints import KernelHint
 from membudget.probes.kernel_files import KernelFile
 from membudget.registry import Registry
@@ -251,7 +251,7 @@ def test_protection_that_recovered_three_times_still_ends() -> None:
     """With its attempts spent, standing above the mark is the last resort's case."""
     clock, recorder = FakeClock(), Recorder()
     memory = FakeMemory(clock, used=50 * MIB)
-    from membudget.governor.protection import Protection
+    from membudget.governor.floor import Protection
 
     governor = Governor(
         memory,

@@ -31,8 +31,18 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.sinks.lines import LONGEST, line_of, to_lines
-from membudget.sinks.log import STDERR, StandardError, log_sink, merged, only, stderr_sink, tee
+from membudget.sinks.log import (
+    LONGEST,
+    STDERR,
+    StandardError,
+    line_of,
+    log_sink,
+    merged,
+    only,
+    stderr_sink,
+    tee,
+    to_lines,
+)
 from unread import fill_standard_error, unread_standard_error
 
 READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")

@@ -13,14 +13,13 @@ from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
 from membudget.core import FloorFound, PressureChanged, ProtectionTried, Severity, Started, Stopped
 from membudget.errors import MembudgetError
 from membudget.sinks.condensed import Condensed
-from membudget.sinks.lines import LONGEST
-from membudget.sinks.log import StandardError
+from membudget.sinks.log import LONGEST, StandardError
 from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from membudget.budget.handle import Budget
+    from membudget.budget.start import Budget
     from membudget.core import Event, Sink
 
 _HELPERS = ("resource_tracker", "forkserver")

@@ -13,7 +13,7 @@ from membudget.cache.give_back import GiveBack
 from membudget.cache.sweeper import Sweeper
 from membudget.core import Level, Rung
 from membudget.core.status import CollectorState
-from membudget.governor.protection import Protection
+from membudget.governor.floor import Protection
 from membudget.governor.status import dump
 from membudget.inspection.collection import CollectAndTrim, MayStop
 from membudget.probes import allocator

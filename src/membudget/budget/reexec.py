@@ -12,10 +12,12 @@ look first. An audit hook would see as much, and cost each event of the whole pr
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
 
 LAUNCHED = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
@@ -93,8 +95,6 @@ def _mended(
 
 
 def _why_lost(path: str, words: list[str], environ: Mapping[str, str], shim: str) -> str | None:
-    from membudget.budget.interpreter import closed_by, flags_of, is_python  # only for those
-
     if not is_python(path) or not os.path.exists(path):  # A name is tried in each folder of PATH.
         return None
     closing = closed_by(flags_of(words))
@@ -114,3 +114,69 @@ def _tell(why: str) -> None:
     )
     if os.environ.get(REQUIRE) in (str(os.getpid()), f"below {os.getppid()}"):
         os._exit(REFUSED)
+
+
+_NAMES = ("python", "pypy")
+_VERSION = frozenset("0123456789.tdw")
+"""What may follow: "python3.13t", "pythonw"."""
+
+_CLOSING = {
+    "-I": "ignores PYTHONPATH and the rest of the environment",
+    "-E": "ignores PYTHONPATH and the rest of the environment",
+    "-S": "leaves out what starts before the program (site)",
+}
+_WITH_ARGUMENT = "WX"
+_ENDING = "cm"
+_MATTERING = "EISPs"
+
+
+def is_python(path: str) -> bool:
+    """Whether a path's name, or what it leads to, is an interpreter's."""
+    names = (os.path.basename(path), os.path.basename(os.path.realpath(path)))
+    return any(_is_name(name.removesuffix(".exe")) for name in names)
+
+
+def _is_name(name: str) -> bool:
+    return any(name.startswith(one) and set(name[len(one) :]) <= _VERSION for one in _NAMES)
+
+
+def flags_of(words: Sequence[str]) -> tuple[str, ...]:
+    """Python's own flags that matter to us, from the words behind its name.
+
+    Those behind the script, `-c` or `-m` are the program's.
+    """
+    return _parsed(words)[0]
+
+
+def script_of(words: Sequence[str]) -> str | None:
+    """The file that an interpreter is to run, from the words behind its name; None for others."""
+    rest = _parsed(words)[1]
+    return rest[0] if rest and rest[0] != "-" else None
+
+
+def closed_by(flags: Sequence[str]) -> str | None:
+    """The flag that keeps a budget out, and what it does; None where there is none."""
+    flag = next((one for one in flags if one in _CLOSING), None)
+    return None if flag is None else f"{flag}, which {_CLOSING[flag]}"
+
+
+def _parsed(words: Sequence[str]) -> tuple[tuple[str, ...], Sequence[str]]:
+    """The flags that matter, and what comes behind all flags; nothing behind `-c` and `-m`."""
+    letters: list[str] = []
+    position = 0
+    while position < len(words) and words[position].startswith("-") and words[position] != "-":
+        word = words[position]
+        position += 1
+        if word.startswith("--"):
+            # The only one that takes a word of its own.
+            position += word == "--check-hash-based-pycs"
+            continue
+        for index, letter in enumerate(word[1:], start=1):
+            if letter in _ENDING:
+                return tuple(letters), ()
+            if letter in _WITH_ARGUMENT:
+                position += index == len(word) - 1
+                break
+            if letter in _MATTERING:
+                letters.append(f"-{letter}")
+    return tuple(letters), words[position:]

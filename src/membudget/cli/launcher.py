@@ -12,8 +12,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from membudget.budget.interpreter import script_of
-from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE
+from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE, script_of
 from membudget.cli.program import program_of, which
 from membudget.core import Record
 from membudget.errors import ConfigError, ProbeError

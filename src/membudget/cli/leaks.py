@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.sinks.lines import LONGEST
+from membudget.sinks.log import LONGEST
 from membudget.units import human_bytes, one_line, parse_seconds
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from membudget.budget.interpreter import closed_by, flags_of, is_python
+from membudget.budget.reexec import closed_by, flags_of, is_python
 from membudget.core import Record
 from membudget.errors import ProbeError
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         Reclaimer,
         Sink,
     )
-    from membudget.governor.protection import Protection
+    from membudget.governor.floor import Protection
     from membudget.registry import Registry
 
 _NOWHERE = (float("inf"),) * 5

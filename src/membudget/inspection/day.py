@@ -16,8 +16,7 @@ from membudget.core import MARK_NAMES, Sample, Severity
 from membudget.core.native import breathing
 from membudget.core.wire import plain
 from membudget.probes.process import HighWater
-from membudget.sinks.lines import line_of
-from membudget.sinks.log import merged
+from membudget.sinks.log import line_of, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,37 +3,300 @@
 One row a setting; everything else (environment names, checks, explanations) follows from it. What
 stands under `components` is named by the program: `components.order_book.max_items`. These keys
 have a row for what comes after the name, and no environment names, which could not tell it.
+
+Text comes from people, so a number without its unit is refused there; as a Python value a bare
+number is bytes or seconds. Files are text too: each value is read as it was written.
 """
 
 from __future__ import annotations
 
 from membudget.core import PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
-from membudget.settings.kinds import (
-    DIRECTORY,
-    FILE,
-    FOLDER,
-    INTERVAL,
-    LIFETIME,
-    LIMIT,
-    MARK,
-    NUMBER,
-    PATTERNS,
-    PLACES,
-    RATE,
-    SHARE,
-    SIZE,
-    SPELL,
-    SWITCH,
-    TIME,
-    Kind,
-    count,
+from membudget.units import (
+    as_bytes,
+    as_seconds,
+    format_bytes,
+    format_fraction,
+    format_seconds,
+    parse_fraction,
+    parse_mark,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
+
+
+class Kind(Record):
+    """One kind of value.
+
+    Attributes:
+        form: What to write, in words: "a size such as 400MiB".
+        read: Checks a value and reads it from text; raises ConfigError.
+        write: A checked value as a file would hold it.
+        schema: What JSON Schema says of it in a file. It refuses no file that `read` accepts.
+        longest: Characters that a text may have: the interpreter refuses numbers of thousands.
+        absent: The word that stands for None.
+    """
+
+    form: str
+    read: Callable[..., Any]
+    write: Callable[[Any], Any]
+    schema: dict[str, Any]
+    longest: int = 64
+    absent: str | None = None
+
+
+_BARE = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)"
+_BARE_SHARE = r"0?\.\d+|1\.0*"
+_LONG_TEXT = 1 << 16
+LONGEST_TRACE = 900.0
+"""Seconds that a window of tracing may be open."""
+
+
+def _mark(value: Any, *, name: str) -> float | int:
+    if isinstance(value, str):
+        return _mark_from_text(value, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f'{name} {value!r} is not a mark: give a share (0.8, "80%") or bytes')
+    if not value > 0 or (isinstance(value, float) and value > 1):
+        rule = 'a share goes above 0 and up to 1.0, bytes are an int above 0, or write "80%"'
+        raise ConfigError(f"{name} {value!r} is out of range: {rule}")
+    return value
+
+
+def _mark_from_text(text: str, name: str) -> float | int:
+    import re  # only for marks as text
+
+    number = text.strip()
+    if re.fullmatch(_BARE_SHARE, number):
+        share = format_fraction(float(number))
+        raise ConfigError(f'{name} {text!r} has no unit: write a share as "{share}"')
+    if re.fullmatch(_BARE, number):
+        raise ConfigError(f'{name} {text!r} has no unit: write "80%" of the limit, or "400MiB"')
+    return parse_mark(text, name=name)
+
+
+def _share(value: Any, *, name: str) -> float:
+    if isinstance(value, str):
+        return parse_fraction(value, name=name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ConfigError(f'{name} {value!r} is not a share: give 0.05 or "5%"')
+    return float(value)
+
+
+def _spell(value: Any, *, name: str) -> float | None:
+    if value is False:
+        return None
+    try:
+        seconds = as_seconds(value, name=name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or off") from None
+    if seconds > LONGEST_TRACE:
+        raise ConfigError(
+            f"{name} {value!r:.80} is too long: the process is slower all that time; give up to"
+            f" {format_seconds(LONGEST_TRACE)}, or off"
+        )
+    return seconds
+
+
+def _switch(value: Any, *, name: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word not in _SWITCH:
+        raise ConfigError(f"{name} {value!r} is not a switch: use true or false")
+    return _SWITCH[word]
+
+
+def _number(value: Any, *, name: str) -> float:
+    number = value
+    if isinstance(value, str):
+        import re  # only for numbers as text
+
+        if re.fullmatch(_NUMBER, value):
+            number = float(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not number >= 0:
+        raise ConfigError(f"{name} {value!r:.80} is not a number: give one from 0 on, such as 10")
+    return float(number)
+
+
+def _rate(value: Any, *, name: str) -> int:
+    if not isinstance(value, str):
+        return as_bytes(value, name=name)
+    size, slash, hour = value.partition("/")
+    if not slash or hour.strip().lower() != "h":
+        raise ConfigError(f'{name} {value!r:.80} is not a rate: give bytes an hour as in "1MiB/h"')
+    return as_bytes(size, name=name)
+
+
+def _names(value: Any, *, name: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")] if value.strip() else []
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(
+            f'{name} {value!r:.80} is not a list: give names as in ["a", "b"] or "a, b"'
+        )
+    for one in value:
+        if not isinstance(one, str) or not one.strip():
+            raise ConfigError(f"{name} {one!r:.80} is not a name: give text that is not empty")
+    return tuple(value)
+
+
+def _places(value: Any, *, name: str) -> tuple[str, ...]:
+    found = _names(value, name=name)
+    for one in found:
+        module, colon, attribute = one.partition(":")
+        if not colon or not all(map(str.isidentifier, f"{module}.{attribute}".split("."))):
+            raise ConfigError(f"{name} {one!r:.80} is not a cache's place: write it as module:NAME")
+    return found
+
+
+def _mark_text(value: float) -> str:
+    return format_bytes(value) if isinstance(value, int) else format_fraction(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_SWITCH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+# Files of YAML 1.1 say yes and on, which editors of today take for text.
+_SWITCH_TEXT = "|".join(
+    "".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _SWITCH
+)
+_NUMBER = r"\s*\+?([0-9][0-9_]*\.?[0-9]*|\.[0-9]+)\s*"
+_SIZE_TEXT = _NUMBER + r"([KkMmGgTt]([Ii][Bb]?|[Bb])|[Bb])\s*"
+_TIME_TEXT = _NUMBER + r"([Mm][Ss]|[SsMmHhDd])\s*"
+_SHARE_TEXT = _NUMBER + r"%\s*"
+
+
+def _text_like(*patterns: str) -> dict[str, Any]:
+    return {"type": ["string", "null"], "pattern": f"^({'|'.join(patterns)})$"}
+
+
+def _list_of(item: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": item}]}
+
+
+def count(least: int, most: int | None = None) -> Kind:
+    """Whole numbers from `least` on, up to `most` where there is one."""
+    rule = f">= {least}" if most is None else f"from {least} to {most:,}"
+    form = f"a whole number from {least} on" if most is None else f"a whole number {rule}"
+
+    def is_within(number: int) -> bool:
+        return number >= least and (most is None or number <= most)
+
+    def read(value: Any, *, name: str) -> int:
+        number = value
+        if isinstance(value, str) and value.strip().isdecimal():
+            number = int(value)
+        if isinstance(number, bool) or not isinstance(number, int) or not is_within(number):
+            raise ConfigError(f"{name} {value!r:.80} is not a count: give a whole number {rule}")
+        return number
+
+    schema = {"type": ["integer", "string", "null"], "minimum": least, "pattern": r"^\s*[0-9]+\s*$"}
+    bounded = {} if most is None else {"maximum": most}
+    return Kind(form=form, read=read, write=_as_it_is, schema={**schema, **bounded})
+
+
+def _path(what: str, words: tuple[str, ...], absent: str | None = None) -> Kind:
+    """Absolute paths, or one of these words instead."""
+    form = f"{', '.join(words)} or a path from"
+
+    def read(value: Any, *, name: str) -> str:
+        is_path = isinstance(value, str) and value.startswith("/") and "\0" not in value
+        if is_path or value in words:
+            return str(value)
+        raise ConfigError(f'{name} {value!r:.80} is not a {what}: use {form} "/" on')
+
+    return Kind(
+        form=f"{form} / on",
+        read=read,
+        write=_as_it_is,
+        schema=_text_like(*words, r"/[^\0]*"),
+        longest=_LONG_TEXT,
+        absent=absent,
+    )
+
+
+SIZE = Kind(
+    form="a size such as 400MiB", read=as_bytes, write=format_bytes, schema=_text_like(_SIZE_TEXT)
+)
+LIMIT = SIZE.replace(
+    form="a size such as 400MiB, or auto", schema=_text_like("auto", _SIZE_TEXT), absent="auto"
+)
+MARK = Kind(
+    form="a share such as 80%, or a size such as 400MiB",
+    read=_mark,
+    write=_mark_text,
+    schema=_text_like(_SHARE_TEXT, _SIZE_TEXT),
+)
+SHARE = Kind(
+    form="a share such as 5%", read=_share, write=format_fraction, schema=_text_like(_SHARE_TEXT)
+)
+TIME = Kind(
+    form="a time such as 30s", read=as_seconds, write=format_seconds, schema=_text_like(_TIME_TEXT)
+)
+LIFETIME = TIME.replace(form="a time such as 5m, or null")
+INTERVAL = TIME.replace(
+    form="a time such as 30s, or adaptive",
+    schema=_text_like("adaptive", _TIME_TEXT),
+    absent="adaptive",
+)
+SPELL = Kind(
+    form=f"a time such as 60s, up to {format_seconds(LONGEST_TRACE)}, or off",
+    read=_spell,
+    write=format_seconds,
+    schema=_text_like("off", _TIME_TEXT),
+    absent="off",
+)
+SWITCH = Kind(
+    form="true or false",
+    read=_switch,
+    write=_as_it_is,
+    schema={
+        "anyOf": [
+            {"type": ["boolean", "null"]},
+            {"enum": [0, 1]},
+            {"type": "string", "pattern": rf"^\s*({_SWITCH_TEXT})\s*$"},
+        ]
+    },
+)
+DIRECTORY = _path("place", ("auto", "none"))
+FOLDER = _path("folder", ("none",), absent="none")
+FILE = _path("file", ("none",), absent="none")
+NUMBER = Kind(
+    form="a number such as 10",
+    read=_number,
+    write=_as_it_is,
+    schema={"type": ["number", "string", "null"], "minimum": 0, "pattern": f"^({_NUMBER})$"},
+)
+RATE = Kind(
+    form="a rate such as 1MiB/h",
+    read=_rate,
+    write=lambda value: f"{format_bytes(value)}/h",
+    schema=_text_like(_SIZE_TEXT + r"/\s*[Hh]\s*"),
+)
+PATTERNS = Kind(
+    form='names or patterns, as in ["prices", "tmp_*"]',
+    read=_names,
+    write=list,
+    schema=_list_of({"type": "string", "pattern": r"\S"}),
+    longest=_LONG_TEXT,
+)
+PLACES = Kind(
+    form='places of caches, as in ["app.views:cache"]',
+    read=_places,
+    write=list,
+    schema=_list_of({"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"}),
+    longest=_LONG_TEXT,
+)
+
 
 PREFIX = "MEMBUDGET_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"

@@ -30,8 +30,7 @@ from membudget.core import (
     Stopped,
 )
 from membudget.core.native import Lock
-from membudget.sinks.lines import ALWAYS, describe, line_of
-from membudget.sinks.log import summed
+from membudget.sinks.log import ALWAYS, describe, line_of, summed
 from membudget.units import human_seconds
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membudget.budget.interpreter import flags_of, script_of
+from membudget.budget.reexec import flags_of, script_of
 from membudget.cli.checkup.family import Relative, judge_family
 from membudget.cli.checkup.reach import MARK, answer_of, judge_reach
 from membudget.cli.checkup.surroundings import Finding, Grade

@@ -12,7 +12,7 @@ import pytest
 import membudget
 from membudget.core import Pressure
 from membudget.errors import ControlError
-from membudget.governor.waiting import Doorbell
+from membudget.governor.watch import Doorbell
 from membudget.host.client import ask
 from membudget.host.identity import SOCKET, identity_of
 from membudget.host.presence import Presence

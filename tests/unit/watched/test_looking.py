@@ -16,7 +16,7 @@ from fakes import FakeClock
 from membudget.core import LimitExceeded
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-from membudget.sinks.lines import line_of
+from membudget.sinks.log import line_of
 from membudget.sizing.estimate import WEIGH_EVERY
 from membudget.watched.container import ADVISE_AFTER, APART, WatchedContainer
 from watched_scene import Scene

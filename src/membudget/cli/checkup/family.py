@@ -9,9 +9,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from membudget.budget.interpreter import closed_by, flags_of, is_python
 from membudget.budget.launch import helper_of
-from membudget.budget.reexec import LAUNCHED
+from membudget.budget.reexec import LAUNCHED, closed_by, flags_of, is_python
 from membudget.cli.checkup.surroundings import Finding, note, ok, warning
 from membudget.cli.launcher import SUPERVISOR
 from membudget.cli.lookup import environ_of
