@@ -16,12 +16,12 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from sys import getsizeof
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 from membudget.cache.ghost import Ghost
 from membudget.cache.lock import ForkLock
 from membudget.cache.schedule import NEVER, Entry, Schedule
-from membudget.cache.table import DEFAULT_ENTRIES, K, V
+from membudget.cache.table import DEFAULT_ENTRIES
 from membudget.errors import ConfigError
 from membudget.sizing import checked, entry_bytes, size_of
 from membudget.sizing.readers import ATOMS, SINGLETONS
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
     _CauseOf: TypeAlias = Callable[[int], Cause | None]
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _BATCH, _BATCH_BYTES = 64, 1 << 20  # Let go at a stretch: well below a millisecond.
 _CLAIM_QUANTUM = 1 << 14  # Bytes taken in between two claims: none for each small value.
