@@ -59,7 +59,6 @@ def start_launched() -> Budget | None:
             "or write the settings as TOML"
         )
         return None
-    Stopped.prepare()  # Nothing is to be compiled when the interpreter ends.
     atexit.register(budget.stop)
     keep_through_exec()
     if helper == "forkserver":

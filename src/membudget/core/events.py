@@ -61,10 +61,7 @@ class Shortcoming(Record):
     at: float
     what: str
 
-    @property
-    def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+    severity = Severity.WARNING
 
 
 class Stopped(Record):
@@ -77,10 +74,7 @@ class Stopped(Record):
     levels: dict[str, float]
     lasted: float
 
-    @property
-    def severity(self) -> Severity:
-        """Always INFO."""
-        return Severity.INFO
+    severity = Severity.INFO
 
 
 class Sampled(Record):
@@ -96,10 +90,7 @@ class Sampled(Record):
     blocks: int | None = None
     sample: Sample | None = None
 
-    @property
-    def severity(self) -> Severity:
-        """Always DEBUG."""
-        return Severity.DEBUG
+    severity = Severity.DEBUG
 
 
 class PressureChanged(Record):
@@ -260,10 +251,7 @@ class LimitExceeded(Record):
     limit: int
     unit: str = "bytes"
 
-    @property
-    def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+    severity = Severity.WARNING
 
 
 class OperationGrew(Record):
@@ -274,10 +262,7 @@ class OperationGrew(Record):
     grew: int
     took: float
 
-    @property
-    def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+    severity = Severity.WARNING
 
 
 class ComponentStopped(Record):
@@ -287,10 +272,7 @@ class ComponentStopped(Record):
     name: str
     reason: str
 
-    @property
-    def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+    severity = Severity.WARNING
 
 
 class ComponentStarted(Record):
@@ -299,10 +281,7 @@ class ComponentStarted(Record):
     at: float
     name: str
 
-    @property
-    def severity(self) -> Severity:
-        """Always INFO."""
-        return Severity.INFO
+    severity = Severity.INFO
 
 
 class AdmissionRefused(Record):
@@ -317,10 +296,7 @@ class AdmissionRefused(Record):
     waited: float
     times: int = 1
 
-    @property
-    def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+    severity = Severity.WARNING
 
 
 class BrakeHit(Record):
@@ -334,10 +310,7 @@ class BrakeHit(Record):
     limit: int
     times: int = 1
 
-    @property
-    def severity(self) -> Severity:
-        """Always WARNING."""
-        return Severity.WARNING
+    severity = Severity.WARNING
 
 
 class Late(Record):
@@ -364,10 +337,7 @@ class ReportMade(Record):
     at: float
     paths: tuple[str, ...]
 
-    @property
-    def severity(self) -> Severity:
-        """Always INFO."""
-        return Severity.INFO
+    severity = Severity.INFO
 
 
 class SettingsReloaded(Record):
@@ -399,10 +369,7 @@ class ProposalApplied(Record):
     after: str
     reason: str
 
-    @property
-    def severity(self) -> Severity:
-        """Always INFO."""
-        return Severity.INFO
+    severity = Severity.INFO
 
 
 class Failed(Record):
@@ -413,10 +380,7 @@ class Failed(Record):
     error: BaseException
     times: int = 1
 
-    @property
-    def severity(self) -> Severity:
-        """Always ERROR."""
-        return Severity.ERROR
+    severity = Severity.ERROR
 
 
 Event: TypeAlias = (

@@ -21,6 +21,9 @@ else:
         return lambda made: made
 
 
+_OFTEN = 20
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class _RecordType(type):
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _RecordType:
@@ -37,8 +40,10 @@ class _RecordType(type):
         inherited: dict[str, Any] = getattr(cls, "_setters", {})
         cls._setters = {**inherited, **{field: cls.__dict__[field].__set__ for field in own}}
         cls._defaults = {**getattr(cls, "_defaults", {}), **defaults}
+        cls._made = 0
         return cls
 
+    _made: int
     _setters: dict[str, Any]
     _defaults: dict[str, Any]
 
@@ -46,21 +51,29 @@ class _RecordType(type):
 class Record(metaclass=_RecordType):
     """A frozen, slotted record with keyword-only fields, equal by value."""
 
+    _made: ClassVar[int]
     _setters: ClassVar[dict[str, Any]]
     _defaults: ClassVar[dict[str, Any]]
 
     def __init__(self, **values: Any) -> None:
-        # The first instance pays for a constructor of its class's own (about 60 µs): written out,
-        # it is three times as fast as this loop over fields would be, and a tick makes three.
         cls = type(self)
-        cls.prepare()
-        cls.__init__(self, **values)  # Another one now.
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Write the constructor out now, for records made where nothing should be compiled."""
-        if cls.__init__ is Record.__init__:
+        cls._made += 1
+        # Written out it is twice as fast as here, which a tick, with its four records, is worth;
+        # most classes are made once or never, and writing takes 60 µs. `exec` of text clears the
+        # interpreter's note that an interrupt from the keyboard ends the program.
+        if cls._made >= _OFTEN and not hasattr(sys, "last_type"):
             cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # that is the point
+        defaults = cls._defaults
+        for field, put in cls._setters.items():
+            if field in values:
+                put(self, values.pop(field))
+            elif field in defaults:
+                put(self, defaults[field])
+            else:
+                raise TypeError(f"{cls.__name__} is missing {field}")
+        if values:
+            raise TypeError(f"{cls.__name__} has no {', '.join(values)}")
+        self.check()
 
     def check(self) -> None:
         """Raise where the fields do not fit together; a record without rules accepts all."""
@@ -109,21 +122,13 @@ def _constructor(cls: type[Record]) -> Callable[..., None]:
         f"{field}=_defaults[{field!r}]" if field in cls._defaults else field
         for field in cls._setters
     ]
-    lines = [
-        f"def __init__(self, *, {', '.join(arguments)}):" if arguments else "def __init__(self):"
-    ]
+    lines = [f"def __init__(self{', *, ' if arguments else ''}{', '.join(arguments)}):"]
     lines += [f"    _set_{field}(self, {field})" for field in cls._setters]
     if cls.check is not Record.check:
         lines.append("    self.check()")
     space: dict[str, Any] = {f"_set_{field}": put for field, put in cls._setters.items()}
     space["_defaults"] = cls._defaults
-    text: Any = "\n".join([*lines, "    pass"])
-    if getattr(sys, "last_type", None) is KeyboardInterrupt:
-        # `exec` of text, and of text alone, clears the interpreter's note that an interrupt from
-        # the keyboard ends the program, which then would exit with 1, not by SIGINT. Compiled
-        # first, it would cost every process 0.8 ms and 200 KB, for `compile` loads the syntax tree.
-        text = compile(text, "<record>", "exec")
-    exec(text, space)  # noqa: S102  # only our own field names
+    exec("\n".join([*lines, "    pass"]), space)  # noqa: S102  # only our own field names
     made: Callable[..., None] = space["__init__"]
     return made
 
