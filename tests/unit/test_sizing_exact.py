@@ -1,0 +1,140 @@
+"""The compiled sizer to the byte: what the allocator gave for a value, each block as rounded."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from membudget import _native
+from membudget.sizing import NODES, allocated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CORE: Any = _native.core
+HELD = 200
+
+pytestmark = pytest.mark.skipif(CORE is None, reason="the compiled core was not built")
+
+
+class Plain:
+    """Attributes as most classes have them."""
+
+    def __init__(self, number: int) -> None:
+        self.one, self.two = number * 1.5, number * 2.5
+
+
+class Wide:
+    """More of them."""
+
+    def __init__(self, number: int) -> None:
+        for at in range(12):
+            setattr(self, f"attribute_{at}", number * 1.5 + at)
+
+
+class Slotted:
+    """Slots, and a dict for the rest."""
+
+    __slots__ = ("__dict__", "__weakref__", "one", "two")
+
+    def __init__(self, number: int) -> None:
+        self.one, self.two = number * 1.5, number * 2.5
+
+
+class Listed(list[float]):
+    """A class derived from a built-in one."""
+
+
+class Late(Plain):
+    """Its objects gain an attribute."""
+
+
+def late(number: int) -> Late:
+    """After they were made."""
+    value = Late(number)
+    value.three = number * 3.5  # type: ignore[attr-defined]
+    return value
+
+
+def beside_slots(number: int) -> Slotted:
+    """One attribute in the dict."""
+    value = Slotted(number)
+    value.three = number * 3.5  # type: ignore[attr-defined]
+    return value
+
+
+def thinned(number: int) -> dict[str, float]:
+    """A dict that keeps the room of what left it."""
+    value = {f"{number} {key}": number * 1.5 + key for key in range(30)}
+    for key in list(value)[:25]:
+        del value[key]
+    return value
+
+
+def appended(number: int) -> list[float]:
+    """A list with room to spare."""
+    value: list[float] = []
+    for at in range(37):
+        value.append(number * 1.5 + at)  # noqa: PERF401  # that leaves the room
+    return value
+
+
+KINDS: dict[str, Callable[[int], Any]] = {
+    "object": Plain,
+    "wide object": Wide,
+    "object with a late attribute": late,
+    "slots": Slotted,
+    "slots and a dict": beside_slots,
+    "list": lambda number: [number * 1.5, number * 2.5],
+    "empty list": lambda _: [],
+    "appended list": appended,
+    "derived list": lambda number: Listed([number * 1.5, number * 2.5]),
+    "nested lists": lambda number: [[[[[number * 1.5]]]]],
+    "one list five times": lambda number: [[number * 1.5]] * 5,
+    "tuples": lambda number: (number * 1.5, (number * 2.5, (number * 3.5,))),
+    "empty dict": lambda _: {},
+    "dict of text keys": lambda number: {f"{number} {key}": key * 1.5 for key in range(9)},
+    "dict of int keys": lambda number: {number * 1000 + at: at * 1.5 for at in range(20)},
+    "long dict": lambda number: {number * 1000 + at: at * 1.5 for at in range(300)},
+    "thinned dict": thinned,
+    "defaultdict": lambda number: collections.defaultdict(list, {number * 1.5: [number * 2.5]}),
+    "Counter": lambda number: collections.Counter([number * 1.5, number * 2.5]),
+    "small set": lambda number: {number * 1.5},
+    "large set": lambda number: {number * 1.5 + at for at in range(300)},
+    "frozenset": lambda number: frozenset(number * 1.5 + at for at in range(40)),
+    "deque": lambda number: collections.deque(number * 1.5 + at for at in range(500)),
+    "large int": lambda number: (1 << 300) + number,
+    "negative int": lambda number: -(1 << 300) - number,
+    "complex": lambda number: complex(number, 1.5),
+    "slice": lambda number: slice(number * 1.5, number * 2.5),
+    "text": lambda number: f"some text {number}" * 10,
+    "Latin text": lambda number: "é" * 9 + str(number),
+    "wide text": lambda number: chr(0x1F600) * 7 + str(number),
+    "bytes": lambda number: b"%d" % number * 30,
+    "grown bytearray": lambda number: bytearray(number) * 3,
+    "exception": lambda number: ValueError(f"wrong {number}", number * 1.5),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_weight_is_what_the_allocator_gave(kind: str) -> None:
+    """Not a byte more or less, on average over many."""
+    make = KINDS[kind]
+    kept = [make(number) for number in range(50)]  # What the interpreter makes once is made now.
+    held: list[Any] = [None] * HELD
+    gc.collect()
+    tracemalloc.start()
+    for number in range(HELD):
+        held[number] = make(number + 1000)
+    gc.collect()
+    snapshot = tracemalloc.take_snapshot()
+    tracemalloc.stop()
+    del kept
+    given = sum(allocated(trace.size) for trace in snapshot.traces)
+    weight = sum(CORE.size_of(value, NODES) for value in held)
+    # The numbers that the loop counts with are held, too.
+    assert weight <= given <= weight + 2 * 32 + HELD // 4
