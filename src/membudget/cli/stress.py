@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from membudget.errors import ConfigError
-from membudget.testing.growth import ROUNDS, SECONDS
+from membudget.testing.rounds import ROUNDS, SECONDS
 from membudget.units import how_many, human_bytes, human_seconds, parse_seconds
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ All is written down in storage that was there before.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -15,8 +16,8 @@ import time
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from membudget.probes.allocator import mallinfo
-from membudget.probes.kernel_files import read_whole
+from membudget.probes.allocator import in_use, mallinfo
+from membudget.probes.kernel_files import children_of, read_whole
 from membudget.testing.result import Left, Series
 
 if TYPE_CHECKING:
@@ -82,14 +83,9 @@ def descriptors() -> dict[int, Any]:
 
 def children() -> dict[int, Any]:
     """Child processes by pid, those that ended and were not waited for included; Linux only."""
-    found: dict[int, Any] = {}
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            text = read_whole(f"/proc/self/task/{thread}/children") or b""
-            found.update({int(pid): int(pid) for pid in text.split()})
-    except OSError:
-        pass  # Another system, or a thread that has just ended.
-    return found
+    with contextlib.suppress(OSError):  # Another system.
+        return {pid: pid for pid in children_of("self")}
+    return {}
 
 
 LOOKS: dict[str, Callable[[], dict[int, Any]]] = {
@@ -125,11 +121,7 @@ class Leftovers:
         return max(len(look()) - self._first[at] for at, look in enumerate(LOOKS.values()))
 
     def each(self, calls: int) -> float:
-        """How many a call left behind, where all of these calls seem to.
-
-        Args:
-            calls: How many there were.
-        """
+        """How many a call left behind, where all of so many calls seem to."""
         more = self.more()
         return more / calls if more > calls / 10 else 0.0
 
@@ -138,11 +130,7 @@ class Leftovers:
         return any(last > first for first, last in zip(self._first, self._last, strict=True))
 
     def found(self, patience: float = PATIENCE) -> tuple[Left, ...]:
-        """What was left, after some patience with threads and children that are about to end.
-
-        Args:
-            patience: Seconds.
-        """
+        """What was left, after some seconds' patience with threads and children about to end."""
         until = time.monotonic() + patience
         while (left := self._found()) and time.monotonic() < until:
             if not {one.kind for one in left} & {THREADS, CHILDREN}:
@@ -187,10 +175,6 @@ class RoundMeter:
 
     Cost of a look: a full collection, which looks only at what was made since the check began (all
     before is frozen meanwhile), then 1 to 100 µs.
-
-    Args:
-        calls: In each round.
-        rounds: How many there will be, at most.
     """
 
     def __init__(self, calls: int, rounds: int) -> None:
@@ -207,7 +191,7 @@ class RoundMeter:
         """Collect garbage, then write down where things stand."""
         gc.collect()
         _forget()
-        self._malloc[self._at] = (malloc_in_use() or 0) if self._has_malloc else 0
+        self._malloc[self._at] = (in_use() or 0) if self._has_malloc else 0
         self._blocks[self._at] = sys.getallocatedblocks()
         self._at += 1
 
@@ -229,9 +213,3 @@ Where C code looks an attribute up under a name made for the occasion, each such
 there: opening a text file "leaked" a string a call for the first hundreds of calls. refleak.py
 empties it, too. The one of all caches is there from 3.13 on.
 """
-
-
-def malloc_in_use() -> int | None:
-    """Bytes that malloc has handed out, or None where it cannot be asked."""
-    info = mallinfo()
-    return info.in_use if info is not None else None

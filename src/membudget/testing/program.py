@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from membudget.core import Record
 from membudget.errors import ProbeError
 from membudget.probes.process import process_probe
-from membudget.testing.growth import grew_in_every, pace
+from membudget.testing.result import grew_in_every, pace
 from membudget.trend import floors
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ WARMUP = 1 / 3
 """Of the time, what is left out at the start: imports, caches and pools fill."""
 
 LASTING = 0.5
-"""As in `growth`, but lower: by time and not by calls, growth is as even as the work is."""
+"""As in `result`, but lower: by time and not by calls, growth is as even as the work is."""
 
 ENDING = 0.05
 """Of the time, what is left out at the end of a program that ended by itself: it lets go of all."""
@@ -74,15 +74,11 @@ class ProgramResult(Record):
 
 
 def watch_program(command: Sequence[str], seconds: float, rounds: int) -> ProgramResult:
-    """Run a program, sample it and its children, and judge.
+    """Run a program for so many seconds, sample it and its children, and judge.
 
-    It inherits input, output and environment. After the time it is sent SIGTERM, and SIGKILL 10 s
-    later. Cost: a look takes 0.1 ms, more with children; it is not slowed down otherwise.
-
-    Args:
-        command: The program and its arguments.
-        seconds: How long it may run.
-        rounds: Into how many stretches the time after the warm-up is divided.
+    The time after the warm-up is divided into so many rounds. It inherits input, output and
+    environment; after the time it is sent SIGTERM, and SIGKILL 10 s later. Cost: a look takes
+    0.1 ms, more with children; it is not slowed down otherwise.
 
     Raises:
         OSError: It cannot be started.
@@ -130,14 +126,9 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
 
 
 def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple[int, ...]:
-    """The least use in each of so many equal stretches after the warm-up.
+    """The least bytes used in each of so many equal stretches after the warm-up.
 
-    Empty where a stretch has fewer than three samples.
-
-    Args:
-        times: Seconds since the start, rising.
-        uses: Bytes at these times.
-        rounds: How many stretches.
+    Empty where a stretch has fewer than three samples. Times are seconds since the start, rising.
     """
     if not times:
         return ()

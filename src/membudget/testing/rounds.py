@@ -1,7 +1,7 @@
 """The leak check: a function called in rounds, and what each round leaves behind.
 
-Warm-up, rounds, more rounds where all grew, and only then tracing. The rule and its figures:
-`growth`.
+Warm-up, rounds, more rounds where all grew, and only then tracing. A leak is what grew in every
+round, and at a pace that lasts (`result.is_lasting`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,35 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.reclaimers.collect import INTERPRETERS
-from membudget.testing.growth import (
-    ROUNDS,
-    SECONDS,
-    Asked,
-    grew_in_every,
-    is_lasting,
-    least_growth,
-    longer,
-    size_of_rounds,
-)
 from membudget.testing.leftovers import PATIENCE, Leftovers, RoundMeter, has_loop
-from membudget.testing.result import LeakResult
+from membudget.testing.result import LeakResult, grew_in_every, is_lasting, least_growth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from membudget.testing.result import Series
+
+ROUNDS = 6
+SECONDS = 10.0
+USUAL = 200
+"""Calls in a round: with 50, a seventh of the leaks was missed and false alarms doubled."""
+
+_QUICK = 0.02
+"""Seconds that a round of a quick function may take: it gets more calls, so caches fill sooner."""
+
+_MOST, _FEWEST = 2000, 4
+_LONGER = 32
+_ROOM = 32 << 20
+"""Bytes that a suspected leak may take up in the second series."""
+
+_BLOCK = 64
+"""Bytes taken for a live block where only their number is known."""
+
+_SCARCE = 200
+"""Descriptors, threads or the like that may be used up; 1024 descriptors are usually allowed."""
 
 _FIRST_LOOKS = 3
 """Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
@@ -74,15 +84,21 @@ def check_leaks(
         ConfigError: A number is not above zero, or the function is a generator function.
         Exception: What the function raises, with a note of which call it was.
     """
-    asked = _asked(rounds, warmup, calls, seconds)
+    asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
     call = partial(function, *args) if args else function
-    run = _run(_course(asked, name or name_of(function), between, call), call)
+    run = _run(_course(asked, name or name_of(function), between or _nothing, call), call)
     if is_coroutine_function(function):
         import asyncio  # only a program with coroutines needs it
 
         return asyncio.run(run)
+    import inspect
+
     try:
-        _check_kind(function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigError(
+                f"{name_of(function)} is a generator function, whose body a call does not run: "
+                "give a function that exhausts it"
+            )
         run.send(None)
     except StopIteration as end:  # It awaits nothing, so this is its end.
         result: LeakResult = end.value
@@ -102,9 +118,13 @@ async def check_leaks_async(
     name: str | None = None,
 ) -> LeakResult:
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
-    asked = _asked(rounds, warmup, calls, seconds)
+    asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
     call = partial(function, *args) if args else function
-    return await _run(_course(asked, name or name_of(function), between, call), call)
+    return await _run(_course(asked, name or name_of(function), between or _nothing, call), call)
+
+
+def _nothing() -> None:
+    pass
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -125,27 +145,70 @@ def name_of(function: object) -> str:
     return str(named).replace("<locals>.", "")
 
 
-def _asked(rounds: int, warmup: int | None, calls: int | None, seconds: float) -> Asked:
-    if rounds < 2:  # noqa: PLR2004  # one round cannot show that growth goes on
-        raise ConfigError(f"rounds {rounds} is too few to see growth go on: give 2 or more")
-    for name, given, is_wrong, usual in (
-        ("calls", calls, calls is not None and calls < 1, 200),
-        ("warmup", warmup, warmup is not None and warmup < 0, 100),
-        ("seconds", seconds, seconds <= 0, 10),
-    ):
-        if is_wrong:
-            raise ConfigError(f"{name} {given} is too little: give {usual}, or leave it out")
-    return Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
+class Asked(Record):
+    """What a check was asked to do; the arguments of `check_leaks`."""
+
+    rounds: int = ROUNDS
+    warmup: int | None = None
+    calls: int | None = None
+    seconds: float = SECONDS
+
+    def check(self) -> None:
+        """Refuse what cannot be done."""
+        if self.rounds < 2:  # noqa: PLR2004  # one round cannot show that growth goes on
+            raise ConfigError(
+                f"rounds {self.rounds} is too few to see growth go on: give 2 or more"
+            )
+        for name, given, is_wrong, usual in (
+            ("calls", self.calls, self.calls is not None and self.calls < 1, 200),
+            ("warmup", self.warmup, self.warmup is not None and self.warmup < 0, 100),
+            ("seconds", self.seconds, self.seconds <= 0, 10),
+        ):
+            if is_wrong:
+                raise ConfigError(f"{name} {given} is too little: give {usual}, or leave it out")
 
 
-def _check_kind(function: object) -> None:
-    import inspect
+class Size(Record):
+    """Calls in each round, and in words why they are fewer than usual, or ""."""
 
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(
-            f"{name_of(function)} is a generator function, whose body a call does not run: give a "
-            "function that exhausts it"
+    calls: int
+    cut: str = ""
+
+
+def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> Size:
+    """How many calls a round has, where one costs so many seconds.
+
+    `scarce` is how many tasks, threads, descriptors or children a call leaves behind.
+    """
+    if asked.calls is not None:
+        return Size(calls=asked.calls)
+    possible = asked.seconds * 0.7 / asked.rounds / max(cost, 1e-9)
+    calls = int(max(USUAL, min(_MOST, possible, _QUICK / max(cost, 1e-9))))
+    cut = ""
+    if possible < USUAL:
+        calls = int(possible)
+        cut = (
+            f"one takes {cost * 1000:.3g} ms and the rounds may take {asked.seconds:g} s: "
+            "give seconds= or calls= for more"
         )
+    if scarce > 0 and (most := int(_SCARCE / (asked.rounds * scarce))) < calls:
+        calls, cut = most, "each leaves something scarce behind"
+    return Size(calls=max(_FEWEST, calls), cut=cut)
+
+
+def longer(asked: Asked, size: Size, cost: float, blocks: float, malloc: float) -> int:
+    """Calls in a round of the second series: up to 32 times as many where that costs little.
+
+    A cache of ten thousand entries grows by one at each of the first ten thousand calls, exactly
+    as a leak does; only going further tells them apart. A call costs so many seconds, and leaves so
+    many live blocks and bytes of malloc.
+    """
+    if asked.calls is not None or size.cut:
+        return size.calls
+    rounds = 2 * asked.rounds
+    by_time = asked.seconds / max(rounds * cost, 1e-9)
+    by_room = _ROOM / max(rounds * (blocks * _BLOCK + malloc), 1e-9)
+    return int(max(size.calls, min(size.calls * _LONGER, by_time, by_room)))
 
 
 async def _run(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) -> LeakResult:
@@ -163,8 +226,11 @@ async def _run(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) 
                     await call()
                 else:
                     call()
-            if is_async:
-                await _settle()
+            if is_async and has_loop():  # Another library's loop has its own ways.
+                import asyncio
+
+                for _ in range(3):  # Transports that have just ended close one turn later.
+                    await asyncio.sleep(0)
     except Exception as error:
         error.add_note(f"in call {number} of a leak check")
         raise
@@ -172,23 +238,13 @@ async def _run(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) 
         plan.close()
 
 
-async def _settle() -> None:
-    """Let callbacks of what has just ended run: transports close one turn later."""
-    if has_loop():  # Another library's loop has its own ways.
-        import asyncio
-
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-
 def _course(
-    asked: Asked, name: str, between: Callable[[], object] | None, call: Callable[[], object]
+    asked: Asked, name: str, between: Callable[[], object], call: Callable[[], object]
 ) -> Generator[int, None, LeakResult]:
     """A check from its first call to its result; yields how many calls to make."""
     began = time.monotonic()
     yield 1  # The first call imports and compiles; it tells nothing of the others' cost.
-    if between is not None:
-        between()
+    between()
     left = Leftovers()
     warmup, cost = yield from _warm(asked, left)
     size = size_of_rounds(asked, cost, left.each(warmup - 1))
@@ -255,19 +311,17 @@ def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, floa
 def _rounds(
     calls: int,
     rounds: int,
-    between: Callable[[], object] | None,
+    between: Callable[[], object],
     left: Leftovers,
     suspects: tuple[str, ...] = ("blocks", "malloc"),
 ) -> Generator[int, None, Series]:
     """One series; it ends where no suspect can grow in every round any more."""
-    if between is not None:
-        between()
+    between()
     meter = RoundMeter(calls, rounds)
     meter.look()
     for done in range(1, rounds + 1):
         yield calls
-        if between is not None:
-            between()
+        between()
         meter.look()
         left.look()
         is_open = any(one in suspects for one in _suspects(meter.series(), grew_in_every))

@@ -20,7 +20,7 @@ from membudget.heap.census import CACHE, NOT_CONTAINERS
 from membudget.heap.raw import type_name
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import begin_tracing, end_tracing, sums_by_line
-from membudget.testing.leftovers import malloc_in_use
+from membudget.probes.allocator import in_use
 from membudget.testing.result import Grown, Line
 
 if TYPE_CHECKING:
@@ -51,28 +51,22 @@ _FROM_US = ("membudget.testing.", "tracemalloc")
 
 
 def trace(
-    function: Callable[[], object], calls: int, between: Callable[[], object] | None
+    function: Callable[[], object], calls: int, between: Callable[[], object]
 ) -> Generator[int, None, dict[str, Any]]:
     """Trace some rounds; `lines`, `untraced`, `types` and `containers` of a result.
 
-    Tracing that is already on is used as it is, and stays on.
-
-    Args:
-        function: What is called.
-        calls: In a round, at most.
-        between: Called after each round.
+    Tracing that is already on is used as it is, and stays on. Yields how many calls to make.
     """
     calls = min(calls, _CALLS)
     types, before = _types(), _census(function)
-    begun, marks, in_use = begin_tracing(), list[Any](), list[int]()
+    begun, marks, malloc = begin_tracing(), list[Any](), list[int]()
     try:
         for _ in range(_ROUNDS + 1):  # The first only brings things into place.
             yield calls
-            if between is not None:
-                between()
+            between()
             gc.collect()
             marks.append(sums_by_line())
-            in_use.append(malloc_in_use() or 0)
+            malloc.append(in_use() or 0)
     finally:
         end_tracing(begun)
     lines = _lasting(marks, calls)
@@ -85,7 +79,7 @@ def trace(
     containers.sort(key=lambda one: -one.each)
     return {
         "lines": lines[:_SHOWN],
-        "untraced": _untraced((in_use[-1] - in_use[0]) / (calls * _ROUNDS), lines),
+        "untraced": _untraced((malloc[-1] - malloc[0]) / (calls * _ROUNDS), lines),
         "types": tuple(one for one in more if one.each >= least)[:_SHOWN],
         "containers": tuple(one for one in containers if one.each >= least)[:_SHOWN],
     }

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from membudget.testing import peak as peak_module
-from membudget.testing.peak import HighMark
+from membudget.testing import markers
+from membudget.testing.markers import HighMark
 
 MIB = 1 << 20
 SLACK = 4 * MIB
@@ -41,7 +41,7 @@ def test_an_earlier_peak_does_not_count() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the mark is Linux's")
 def test_where_the_mark_cannot_be_set_back_it_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a sandbox, and on other systems."""
-    monkeypatch.setattr(peak_module, "_reset_mark", lambda: False)
+    monkeypatch.setattr(markers, "_reset_mark", lambda: False)
     with HighMark() as mark:
         kept = bytearray(b"x") * (64 * MIB)
         for _ in range(200):  # Work that lets a thread look.
