@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.core.nouns import PartSample, Sample
 from membudget.core.wire import plain, record_from
 from membudget.errors import ConfigError
+from membudget.sampling.ring import DECLARED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -39,8 +40,6 @@ COLLECTING = (700, 10, 10)
 
 _AT_A_TIME = 32
 """Samples packed at a stretch: about a millisecond."""
-
-_DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")
 
 
 def to_text(samples: Sequence[Sample]) -> bytes:
@@ -138,7 +137,7 @@ def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
         rows.append([getattr(one, name) for name in fields])
         row: list[int | None] = []
         for part in one.parts:
-            key = tuple(getattr(part, name) for name in _DECLARED)
+            key = tuple(getattr(part, name) for name in DECLARED)
             row += (places.setdefault(key, len(places)), part.items, part.bytes)
         held.append(row)
     return {"fields": fields, "rows": rows, "parts": list(places), "held": held}
@@ -150,7 +149,7 @@ def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
     Raises:
         LookupError, ValueError, TypeError: It is none.
     """
-    parts = [dict(zip(_DECLARED, one, strict=True)) for one in answer["parts"]]
+    parts = [dict(zip(DECLARED, one, strict=True)) for one in answer["parts"]]
     samples = []
     for row, held in zip(answer["rows"], answer["held"], strict=True):
         fields = dict(zip(answer["fields"], row, strict=True))

@@ -57,7 +57,7 @@ class Keeper:
     """Keeps a ring in a file. A chore, run by the thread that adds to the ring.
 
     Args:
-        path: The file; other processes with the same setting get names of their own, see `place`.
+        path: The file; other processes with the same setting get names of their own, see `Place`.
         ring: What is kept.
         span: Seconds of history that count.
         failed: Takes the place and the error of what went wrong; any thread calls it.
@@ -196,13 +196,7 @@ class Keeper:
 
 
 class Place:
-    """One history file that this process alone writes.
-
-    Args:
-        path: The file that the setting names.
-
-    Attributes:
-        path: The file taken.
+    """One history file, `path`, that this process alone writes.
 
     Raises:
         ConfigError: Something that is not ours stands there; it is left as it is.
@@ -238,12 +232,7 @@ class Place:
         return self._identity is not None and identity(self._lock) == self._identity
 
     def read(self) -> bytes | None:
-        """What the file holds, or None where there is none, or nothing in it.
-
-        Raises:
-            ConfigError: What stands there is not ours.
-            OSError: It is there and cannot be read.
-        """
+        """What the file holds, or None where there is none, or nothing in it."""
         try:
             descriptor = open_own(self.path, begins=BEGINS)
         except FileNotFoundError:
@@ -256,19 +245,11 @@ class Place:
 
         It is not forced onto the disk, which may take seconds: after a power cut the file may be
         an older one, or one that its checksum shows to be broken.
-
-        Raises:
-            ConfigError: What stands there is not ours.
-            OSError: It cannot be written.
         """
         write_whole(self.path, text, begins=BEGINS)
 
     def put_aside(self) -> str:
-        """Rename a file of ours that cannot be used, so that nothing is lost; returns its new name.
-
-        Raises:
-            OSError: It cannot be renamed, or there are nine such files already.
-        """
+        """Rename a file of ours that cannot be used, so that nothing is lost; its new name."""
         for number in range(1, _MOST_BROKEN + 1):
             aside = f"{self.path}.broken" + (f".{number}" if number > 1 else "")
             if not os.path.lexists(aside):

@@ -27,19 +27,17 @@ AT_A_TIME = 16
 
 _STAYING = ("limit", "gc_thresholds", "gc_enabled", "pid", "began")
 _CHANGING = tuple(name for name in Sample.field_names() if name not in (*_STAYING, "parts"))
-_DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")
+DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")
+"""What a part tells once and hardly ever changes."""
 
 _VERSION = 2
 """Of the forms of `marshal`: the last that keeps no table of what repeats."""
 
 
 class SampleRing:
-    """The newest samples, oldest first.
+    """The newest so many samples, oldest first.
 
     One thread adds and restores; any thread may read, without a lock.
-
-    Args:
-        size: How many are kept.
     """
 
     def __init__(self, size: int = SIZE) -> None:
@@ -86,7 +84,7 @@ class SampleRing:
 
 def _packed(sample: Sample, beside: _Row | None) -> _Row:
     """The row of a sample; what stays is shared with the row beside it."""
-    declared = [tuple([getattr(part, name) for name in _DECLARED]) for part in sample.parts]
+    declared = [tuple([getattr(part, name) for name in DECLARED]) for part in sample.parts]
     stays: tuple[Any, ...] = (*[getattr(sample, name) for name in _STAYING], *declared)
     if beside is not None:
         if beside[0] == stays:

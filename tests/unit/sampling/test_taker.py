@@ -15,8 +15,7 @@ import pytest
 
 from fakes import MIB, raising
 from membudget.core import Reading
-from membudget.sampling import process
-from membudget.sampling.taker import QUICK, Sources, Taker
+from membudget.sampling.taker import MOST_LOOKS, QUICK, Sources, Taker, began, children
 from sampling_scene import part
 from waiting import eventually
 
@@ -98,12 +97,12 @@ def test_a_slow_allocator_is_asked_hourly() -> None:
 
 def test_the_beginning_is_the_processes_own_and_stays() -> None:
     """Each process has another; a look later has the same."""
-    first, second = process.began(), process.began()
+    first, second = began(), began()
     assert abs(first - second) <= 0.011
     assert time.time() - 3600 * 24 < first < time.time()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert process.began(str(child.pid)) > first
+        assert began(str(child.pid)) > first
     finally:
         child.communicate(b"\n")
 
@@ -118,7 +117,7 @@ def test_threads_files_and_children_are_counted() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         # Its memory comes with its first instructions.
-        eventually(lambda: (process.children() or 0) > MIB)
+        eventually(lambda: (children() or 0) > MIB)
         during = taker().take(READING)
     finally:
         go.set()
@@ -143,24 +142,24 @@ def test_children_of_children_count_and_one_that_ends_leaves_nothing() -> None:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
-        assert (process.children() or 0) > 35 * MIB
+        assert (children() or 0) > 35 * MIB
         child.communicate(b"\n")
-    assert process.children() == 0
+    assert children() == 0
 
 
 def test_more_threads_than_can_be_looked_at_are_not_known() -> None:
     """Not counted in part, and not for long."""
     go = threading.Event()
-    threads = [threading.Thread(target=go.wait) for _ in range(process.MOST_LOOKS)]
+    threads = [threading.Thread(target=go.wait) for _ in range(MOST_LOOKS)]
     for thread in threads:
         thread.start()
     try:
-        assert process.children() is None
+        assert children() is None
     finally:
         go.set()
         for thread in threads:
             thread.join()
-    assert process.children() == 0
+    assert children() == 0
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio tells its own loop only")
