@@ -47,7 +47,7 @@ CROSS_A_THRESHOLD = """
 import json, select
 from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.hints import kernel_hints
-hints, left_out = kernel_hints(cgroup_probe(), [64 << 20, 96 << 20], environ={})
+hints = kernel_hints(cgroup_probe(), [64 << 20, 96 << 20], environ={})
 hint = hints[0]
 poll = select.poll()
 poll.register(hint.fileno(), hint.events)

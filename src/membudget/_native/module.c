@@ -75,6 +75,9 @@ static PyMethodDef functions[] = {
     {"has_symbol", has_symbol, METH_O, "Whether the process has a symbol of this name."},
     {"mallinfo", mallinfo_now, METH_NOARGS, "Bytes of malloc in use, free and mapped apart, or None."},
     {"read_descriptor", read_descriptor, METH_O, "The text of an open file, the GIL held."},
+    {"read_figures", (PyCFunction)(void (*)(void))read_figures, METH_FASTCALL,
+     "read_figures(descriptor, keys): the numbers behind keys of an open file, the GIL held."},
+    {"read_numbers", read_numbers, METH_O, "The numbers of an open file's first line, the GIL held."},
     {"read_path", read_path, METH_O, "The text of a file by its path, the GIL held."},
 #endif
     {"trim", trim, METH_NOARGS, "Give back pages that malloc holds free; whether there were any."},

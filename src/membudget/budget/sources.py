@@ -5,7 +5,7 @@ As a plugin it takes the settings that may change while the budget runs.
 The kernel's wake-ups, and giving way where a group's limit is to be lowered below what it holds.
 
 Cgroup v1 refuses such a limit unless enough can be taken back while it is written, and tells
-nobody. What it does tell is that it looked through the group in vain (`ReclaimHint`). At the limit
+nobody. What it does tell is that it looked through the group in vain. At the limit
 that is nothing new; well below it, somebody wants the group smaller. Then caches give some memory
 back at each attempt, until the limit fits, and do not grow meanwhile: the limit that is found a
 moment later leaves them no room. v2 takes a lower limit at once, and it is read.
@@ -21,7 +21,7 @@ from membudget.core import RISE, Marks, Reclaimed
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
-from membudget.probes.combine import capped, every, made_late, or_else, tightest, while_limited
+from membudget.probes.combine import capped, every, or_else, tightest, while_limited
 from membudget.probes.hints import kernel_hints
 from membudget.probes.process import (
     LateProcessProbe,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Hint, Probe, Reading
     from membudget.governor.loop import Governor
-    from membudget.probes.portable import PortableProcessProbe
+    from membudget.probes.process import PortableProcessProbe
     from membudget.settings.resolve import Settings
 
 
@@ -96,7 +96,7 @@ class Sources:
             sources.append(limits)
         if "native" in settings.marks().parts:
             sources.append(every(NATIVE_EVERY, self._native))
-        system = every(SYSTEM_EVERY, made_late(system_probe))
+        system = every(SYSTEM_EVERY, system_probe())
         self.probe: Probe = or_else(tightest(*sources), system)
         self._first: Reading | None = None
         try:
@@ -252,7 +252,7 @@ class WakeUps:
             return ()
         limit = governor.reading.limit if governor.reading is not None else None
         marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
-        return kernel_hints(self._sources.cgroup, marks, in_vain=give_way.note)[0]
+        return kernel_hints(self._sources.cgroup, marks, in_vain=give_way.note)
 
 
 class GiveWay:

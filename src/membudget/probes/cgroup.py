@@ -4,27 +4,55 @@ A limit on any group above ours ends us as surely as our own, and is shared with
 in that group. So what is judged is the limited group with the highest fraction, its own use
 against its own limit. Which one that is, and all limits, are looked at anew twice a second:
 containers are resized while they run. In between, one group is read.
+
+Used is what the kernel cannot take back. Usage itself is no measure of need: it counts the page
+cache, and read 99 % of the limit for a process that held nothing and re-read a file; less
+inactive_file, as the kubelet has it, it still read 85 %.
+
+- v2: anon + shmem + sock + kernel, less slab_reclaimable. `kernel` does not contain `sock`. Before
+  Linux 5.18 there is no `kernel`, and its parts are added up.
+- v1: total_rss + total_shmem + kmem. Slab that could be reclaimed is inside kmem and told nowhere
+  in v1 (memory.kmem.slabinfo is empty since Linux 5.9), so nothing is taken off: a process that
+  walks large directory trees reads higher on v1 than on v2.
+- Both: and what of it was swapped out, since a group that swaps needs more than it is given. v2
+  counts pages read back as long as their place in the swap is kept, so `swapcached` is taken off.
+
+Limits: v2 memory.max kills and memory.high throttles until nothing goes forward, so both count.
+v1's soft limit does neither and is left out, as are the limits of swap: all use is held against
+that of memory.
+
+Where the group lies: three layouts are in use, v1 with one hierarchy a controller, v2 with one for
+all, and hybrid, where v2 is mounted beside v1 and memory belongs to one of them. /proc/PID/cgroup
+names the group by a path from the hierarchy's root; /proc/self/mountinfo says which part of the
+hierarchy is mounted where. In a container the two need not meet: the mount may show only the
+container's own part (its root field is then the container's group), or the path may name a group
+of the host that no mount shows. Then the mount point itself is the container's group, or the
+nearest to it that can be seen.
+
+Sources: cgroups(7), proc_pid_mountinfo(5), the kernel's admin guides to cgroup v1 and v2, and
+mm/memcontrol.c.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 
-from membudget.core import OWN, Reading
+from membudget.core import OWN, Reading, Record
 from membudget.errors import ProbeError
-from membudget.probes.cgroup_files import Group, membership, visible_groups
-from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from membudget.probes.cgroup_files import Place
-
 LOOK = 0.5
 """Seconds between two looks at the whole tree, while it is read so often: a process that grows may
 be in another group, or under another limit, since the last one. A look costs 0.1 to 0.2 ms."""
+
+_ENDLESS = 1 << 60
+"""Bytes from which a limit is none: v1 writes "no limit" as the last page below 2^63."""
 
 
 class _NoControllerError(ProbeError):
@@ -61,15 +89,11 @@ class CgroupProbe:
         own: Callable[[], int] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pid, self._root, self._now = pid, root.rstrip("/"), now
-        self._own = own
-        meminfo = b"\n" + (read_whole(f"{self._root}/proc/meminfo") or b"")
-        ram = figure(meminfo, b"\nMemTotal:", b" kB\n")
-        self._ram = ram * 1024 if ram is not None else None
+        self._pid, self._root, self._own, self._now = pid, root.rstrip("/"), own, now
+        self._ram = figure(read_whole(f"{self._root}/proc/meminfo"), b"MemTotal:")
         self._membership = b""
         self._groups: list[Group] = []
         self._limit: int | None = None
-        self._due = float("-inf")
         self._look_around(now())
 
     def __call__(self) -> Reading:
@@ -127,8 +151,8 @@ class CgroupProbe:
     def oom_kills(self) -> int | None:
         """How often the kernel killed for want of memory in the process's own group.
 
-        Returns:
-            The count, or None where it is not told (v1 before Linux 4.13).
+        v1 counts the group alone, v2 the groups below it as well; None where it is not told (v1
+        before Linux 4.13).
 
         Raises:
             ProbeError: The count is there and cannot be read.
@@ -140,7 +164,7 @@ class CgroupProbe:
         for group in self._groups:
             group.close()
         self._groups = []
-        self._due = float("-inf")
+        self.look_soon()
 
     def _look_around(self, at: float) -> None:
         try:
@@ -202,3 +226,273 @@ def cgroup_probe(
 def _tightness(candidate: tuple[Group, int, str]) -> tuple[float, int]:
     group, limit, _whose = candidate
     return group.use()["cgroup"] / limit, -limit
+
+
+class _Words(Record):
+    """What one version calls things.
+
+    Attributes:
+        limits: Files with a limit each.
+        beside: The file with what memory.stat lacks: v1's kernel memory, v2's swap.
+        kills: The file that counts kills.
+        keys: Lines of memory.stat, those that must be there first.
+        due: How many must be.
+        split: Used, shared memory, page cache and swap, from those lines and what is beside them.
+    """
+
+    limits: tuple[str, ...]
+    beside: str
+    kills: str
+    keys: tuple[bytes, ...]
+    due: int
+    split: Callable[[tuple[int | None, ...], int], tuple[int, int, int, int]]
+
+
+class Group:
+    """One memory group; its files are opened at the first look and kept open.
+
+    Args:
+        place: Where it is.
+        ram: Bytes of memory that the machine has, or None: a limit above it is none.
+    """
+
+    __slots__ = ("_files", "_ram", "_words", "place")
+
+    def __init__(self, place: Place, ram: int | None) -> None:
+        self.place = place
+        self._ram = ram if ram is not None else _ENDLESS
+        self._words = _VERSIONS[place.version]
+        self._files: tuple[KernelFile, KernelFile | None] | None = None
+
+    def limit(self) -> int | None:
+        """The smallest of its own limits, or None. Cost: 10 to 20 µs.
+
+        Raises:
+            ProbeError: A limit is there and cannot be read.
+        """
+        return min(self.limits().values(), default=None)
+
+    def limits(self) -> dict[str, int]:
+        """Its own limits by the files that hold them; raises as `limit` does."""
+        limits = {name: self._limit_in(name) for name in self._words.limits}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    def inherited_limit(self) -> int | None:
+        """The smallest limit that v1 keeps on this group, those above our sight included.
+
+        v2 does not tell: None.
+
+        Raises:
+            ProbeError: memory.stat cannot be read.
+        """
+        text = read_whole(f"{self.place.folder}/memory.stat")
+        return self._finite(figure(text, b"hierarchical_memory_limit "))
+
+    def use(self) -> dict[str, int]:
+        """What it holds now, in bytes, as parts of a reading. Cost: 8 µs.
+
+        Returns:
+            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory;
+            `cgroup_shmem` and `cgroup_swap`, what of the first is shared memory (files in a tmpfs
+            among it) and what is swapped out, if any.
+
+        Raises:
+            ProbeError: A file is gone, cannot be read, or says something else.
+        """
+        words = self._words
+        stat, beside = self._files or self._open()
+        figures = stat.figures(words.keys, words.due)
+        used, shmem, file, swap = words.split(figures, beside.numbers(1)[0] if beside else 0)
+        parts = {"cgroup": used + swap, "cgroup_file": file}
+        if shmem:
+            parts["cgroup_shmem"] = shmem
+        if swap:
+            parts["cgroup_swap"] = swap
+        return parts
+
+    def kills(self) -> int | None:
+        """How often the kernel killed in it for want of memory, or None where it does not tell.
+
+        Raises:
+            ProbeError: The count is there and cannot be read.
+        """
+        return figure(read_whole(f"{self.place.folder}/{self._words.kills}"), b"oom_kill ")
+
+    def close(self) -> None:
+        """Give the descriptors back; a later look opens the files anew."""
+        for file in self._files or ():
+            if file:
+                file.close()
+        self._files = None
+
+    def _open(self) -> tuple[KernelFile, KernelFile | None]:
+        folder = self.place.folder
+        beside = f"{folder}/{self._words.beside}"
+        self._files = (
+            KernelFile(f"{folder}/memory.stat"),
+            KernelFile(beside) if os.access(beside, os.F_OK) else None,
+        )
+        return self._files
+
+    def _limit_in(self, name: str) -> int | None:
+        path = f"{self.place.folder}/{name}"
+        text = read_whole(path)
+        if text is None or text.strip() == b"max":
+            return None
+        try:
+            return self._finite(int(text))
+        except ValueError as error:
+            raise unexpected(path, text, "bytes or max are due") from error
+
+    def _finite(self, limit: int | None) -> int | None:
+        if limit is None or limit > self._ram:
+            return None
+        # memory.high may be 0 on purpose: all use is too much then, yet no share of 0 is defined.
+        return max(1, limit)
+
+
+def _split_v1(figures: tuple[int | None, ...], kernel: int) -> tuple[int, int, int, int]:
+    rss, cache, shmem, swap = [figure or 0 for figure in figures]
+    return rss + shmem + kernel, shmem, cache - shmem, swap
+
+
+def _split_v2(figures: tuple[int | None, ...], swap: int) -> tuple[int, int, int, int]:
+    anon, file, shmem, sock, swapcached, reclaimable, *parts = [one or 0 for one in figures]
+    kernel = sum(parts) if figures[_KERNEL] is None else parts[0] - reclaimable
+    return anon + shmem + kernel + sock, shmem, file - shmem, max(0, swap - swapcached)
+
+
+_KERNEL = 6
+_VERSIONS = {
+    1: _Words(
+        limits=("memory.limit_in_bytes",),
+        beside="memory.kmem.usage_in_bytes",
+        kills="memory.oom_control",
+        keys=(b"total_rss ", b"total_cache ", b"total_shmem ", b"total_swap "),
+        due=2,
+        split=_split_v1,
+    ),
+    2: _Words(
+        limits=("memory.max", "memory.high"),
+        beside="memory.swap.current",
+        kills="memory.events",
+        keys=(
+            b"anon ", b"file ", b"shmem ", b"sock ", b"swapcached ", b"slab_reclaimable ",
+            b"kernel ", b"kernel_stack ", b"pagetables ", b"sec_pagetables ", b"percpu ",
+            b"vmalloc ", b"slab_unreclaimable ",
+        ),
+        due=3,
+        split=_split_v2,
+    ),
+}  # fmt: skip
+
+
+class Place(Record):
+    """One visible memory group.
+
+    Attributes:
+        version: 1 or 2.
+        folder: Where its files are.
+        name: Its path in its hierarchy, as people know it.
+    """
+
+    version: int
+    folder: str
+    name: str
+
+
+def membership(pid: int | None, root: str) -> bytes:
+    """The text that tells which groups a process is in; it changes when the process is moved.
+
+    Args:
+        pid: The process, or None for this one.
+        root: The folder that holds proc, without a slash at its end.
+    """
+    return read_whole(f"{root}/proc/{'self' if pid is None else pid}/cgroup") or b""
+
+
+def visible_groups(groups: bytes, root: str) -> list[Place]:
+    """The memory group named in a membership and all above it that can be seen, innermost first.
+
+    Groups whose memory is not counted are left out, so that the list is empty where there is no
+    memory controller. Cost: about 100 µs.
+
+    Args:
+        groups: What `membership` told.
+        root: The folder that holds proc and sys, without a slash at its end.
+
+    Raises:
+        ProbeError: A file of a group is there and cannot be read.
+    """
+    version, path = _own_path(groups)
+    chains = [_chain(version, *mount, path, root) for mount in _mounts(version, root)]
+    # Where several mounts show the group, the one that shows most above it tells most.
+    return max(chains, key=len, default=[])
+
+
+def _own_path(groups: bytes) -> tuple[int, str]:
+    unified = ""
+    for line in groups.splitlines():
+        number, controllers, path = os.fsdecode(line).split(":", 2)
+        if "memory" in controllers.split(","):
+            return 1, path
+        if number == "0" and not controllers:
+            unified = path
+    return 2, unified
+
+
+def _mounts(version: int, root: str) -> list[tuple[str, str]]:
+    """Where each mount of the hierarchy begins in it, and where it is mounted."""
+    # Always our own mounts, also for another process: its mount points are not ours to open.
+    text = os.fsdecode(read_whole(f"{root}/proc/self/mountinfo") or b"")
+    kind = "cgroup" if version == 1 else "cgroup2"
+    mounts = []
+    for line in text.splitlines():
+        where, _, what = line.partition(" - ")
+        words = what.replace(",", " ").split(" ")
+        if words[0] == kind and (version != 1 or "memory" in words):
+            top, point = map(_unescaped, where.split(" ")[3:5])
+            mounts.append((top, point))
+    return mounts
+
+
+def _chain(version: int, begins: str, point: str, path: str, root: str) -> list[Place]:
+    """The group at a path and those above it, down from where this mount begins."""
+    top = f"{root}{point}".rstrip("/")
+    inner = _below(path, begins)
+    if _is_missing(f"{top}{inner}"):
+        inner = ""
+    places = []
+    while True:
+        folder = f"{top}{inner}"
+        if read_whole(f"{folder}/memory.stat") is not None:
+            name = f"{begins.rstrip('/')}{inner}" or "/"
+            places.append(Place(version=version, folder=folder, name=name))
+        if not inner:
+            return places
+        inner = inner.rpartition("/")[0]
+
+
+def _below(path: str, top: str) -> str:
+    """The part of a path below a folder; "" for the folder itself and for paths outside it."""
+    inner = path.removeprefix(top.rstrip("/"))
+    is_inside = (inner != path or top == "/") and inner.startswith("/")
+    return inner.rstrip("/") if is_inside and "/../" not in f"{path}/" else ""
+
+
+def _is_missing(folder: str) -> bool:
+    # Not os.access: a folder that may not be looked into is there, and an error of its own.
+    try:
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _unescaped(field: str) -> str:
+    """A field of mountinfo with blanks, tabs, newlines and backslashes as themselves again."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, character)
+    return field

@@ -47,7 +47,7 @@ def tightest(*probes: Probe) -> Probe:
             else:
                 is_any_new = True
                 readings.append(reading)
-                errors.extend(reading.errors)
+                errors += reading.errors
         if not is_any_new:
             raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
         return _united(readings, errors)
@@ -91,11 +91,6 @@ def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotoni
 
     A reading told again keeps the time at which it was taken. A source that fails is asked again
     at the next call.
-
-    Args:
-        seconds: How long a reading is told again.
-        probe: The slow source.
-        now: Monotonic seconds.
     """
     last: Reading | None = None
     due = 0.0
@@ -130,13 +125,15 @@ def while_limited(
         now: Monotonic seconds.
         is_due: Whether there is a reason to look at it in any case; asked at every call.
     """
-    seldom = every(rest, probe, now)
     last: Reading | None = None
+    due = 0.0
 
     def read() -> Reading:
-        nonlocal last
-        is_limited = last is not None and last.limit is not None
-        last = probe() if is_due() or is_limited else seldom()
+        nonlocal last, due
+        at = now()
+        if is_due() or last is None or last.limit is not None or at >= due:
+            last = probe()
+            due = at + rest
         return last
 
     return read
@@ -153,35 +150,19 @@ def or_else(probe: Probe, other: Probe) -> Probe:
     def read() -> Reading:
         errors: list[ProbeError] = []
         readings: list[Reading] = []
-        try:
-            reading = probe()
-        except ProbeError as error:
-            errors.append(error)
-        else:
-            if reading.limit is not None:
+        for source in (probe, other):
+            try:
+                reading = source()
+            except ProbeError as error:
+                errors.append(error)
+                continue
+            if source is probe and reading.limit is not None:
                 return reading
             readings.append(reading)
-            errors.extend(reading.errors)
-        try:
-            readings.append(other())
-        except ProbeError as error:
-            errors.append(error)
+            errors += reading.errors
         if not readings:
             raise errors[0]
         return _united(readings, errors)
-
-    return read
-
-
-def made_late(make: Callable[[], Probe]) -> Probe:
-    """A probe that is made at its first reading, and sought again at each as long as it fails."""
-    probe: Probe | None = None
-
-    def read() -> Reading:
-        nonlocal probe
-        if probe is None:
-            probe = make()
-        return probe()
 
     return read
 
@@ -192,11 +173,9 @@ def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
     if len(limited) > 1:  # At each tick: a lambda less.
         told = max(limited, key=lambda reading: reading.fraction)
     parts: dict[str, int] = {}
-    for reading in reversed(readings):
+    for reading in (*reversed(readings), told):
         if reading.parts:
             parts.update(reading.parts)
-    if told is not readings[0]:
-        parts.update(told.parts)
     return Reading(
         # A reading told again by `every` may be older than the one before it: time never goes back.
         at=max([reading.at for reading in readings]),

@@ -2,7 +2,7 @@ r"""Kernel wake-ups: descriptors that become ready when memory may be short.
 
 A hint only makes the loop look sooner; it is never protection. Each has its blind spots: v1
 thresholds count the page cache, memory.events moves when reclaim already works, and pressure
-stall information without swap rises moments before the kill.
+stall information without swap rises moments before the kill. What cannot be had is left out.
 
 - v1: an eventfd registered in cgroup.event_control fires when usage crosses a threshold.
 - v1: an eventfd registered for critical memory.pressure_level fires where the kernel looked through
@@ -19,30 +19,26 @@ Sources: the kernel's admin guides to cgroup v1 and v2 and to PSI; systemd.io/ME
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import stat
 from binascii import a2b_base64
-from contextlib import contextmanager
 from functools import partial
 
 from membudget.errors import ProbeError
 from membudget.ownership import identity, kept
-from membudget.probes.kernel_files import eventfd_id
+from membudget.probes.kernel_files import read_whole
 from membudget.probes.system import PATH as PRESSURE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import TypeAlias
 
     from membudget.core import Hint
     from membudget.ownership import Identity
-    from membudget.probes.cgroup import CgroupProbe
-    from membudget.probes.cgroup_files import Place
-
-    _Attempt: TypeAlias = tuple[str, Callable[[], "KernelHint"]]
+    from membudget.probes.cgroup import CgroupProbe, Place
 
 _TRIGGER = b"some 150000 2000000\0"
 """Tasks waiting 150 ms in any 2 s; systemd asks for 200 ms, GLib's lowest level for 70 ms."""
@@ -57,13 +53,21 @@ class KernelHint:
         name: Where it comes from.
         descriptor: What to poll; owned, and closed by `close`.
         events: The poll mask: POLLPRI for files that are read from the start, POLLIN for queues.
+        came: Called at each wake-up, by the thread that waits.
     """
 
-    __slots__ = ("_descriptor", "_identity", "events", "name")
+    __slots__ = ("_came", "_descriptor", "_identity", "events", "name")
 
-    def __init__(self, name: str, descriptor: int, events: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        descriptor: int,
+        events: int,
+        came: Callable[[], object] = lambda: None,
+    ) -> None:
         self.name = name
         self.events = events
+        self._came = came
         self._descriptor = descriptor
         self._identity = _mark_of(descriptor)
 
@@ -85,11 +89,12 @@ class KernelHint:
             else:
                 text = os.read(self._descriptor, _CHUNK)
         except BlockingIOError:
-            return
+            text = b"nothing yet"
         except OSError as error:
             raise ProbeError(f"hint {self.name} is gone ({error.strerror}): close it") from error
         if not text:
             raise ProbeError(f"hint {self.name} has ended: close it")
+        self._came()
 
     def close(self) -> None:
         """Give the descriptor back; a second call does nothing."""
@@ -99,29 +104,12 @@ class KernelHint:
             os.close(descriptor)
 
 
-class ReclaimHint(KernelHint):
-    """A wake-up where the kernel found nothing to take back in a group of v1.
-
-    Args:
-        folder: The group.
-        descriptor: An eventfd.
-        came: Called with the folder, by the thread that waits.
-    """
-
-    __slots__ = ("_came", "_folder")
-
-    def __init__(self, folder: str, descriptor: int, came: Callable[[str], object]) -> None:
-        super().__init__(f"cgroup v1 reclaim in {folder}", descriptor, select.POLLIN)
-        self._folder, self._came = folder, came
-
-    def clear(self) -> None:
-        """Take note of the wake-up, and pass it on.
-
-        Raises:
-            ProbeError: As for any hint.
-        """
-        super().clear()
-        self._came(self._folder)
+def _mark_of(descriptor: int) -> tuple[Identity, bytes]:
+    """Which file it is, and which eventfd (Linux 5.2 and later), which all look alike."""
+    told = b""
+    with contextlib.suppress(ProbeError):
+        told = read_whole(f"/proc/self/fdinfo/{descriptor}") or b""
+    return identity(descriptor), told.partition(b"eventfd-id:")[2].partition(b"\n")[0]
 
 
 def kernel_hints(
@@ -131,8 +119,8 @@ def kernel_hints(
     in_vain: Callable[[str], object] | None = None,
     environ: Mapping[str, str] | None = None,
     pressure: str = PRESSURE,
-) -> tuple[list[Hint], list[str]]:
-    """All wake-ups that can be had here, and why the others cannot.
+) -> list[Hint]:
+    """All wake-ups that can be had here, to be closed by the caller.
 
     Args:
         probe: The memory cgroup, or None.
@@ -140,51 +128,23 @@ def kernel_hints(
         in_vain: Called with a group of v1 in which the kernel found nothing to take back.
         environ: Environment variables, or None for this process's.
         pressure: The machine's pressure file, for where the group has none.
-
-    Returns:
-        The hints, each to be closed by the caller, and a line for each that was left out.
     """
     if not hasattr(select, "POLLPRI"):
-        return [], ["kernel wake-ups: this system has no poll()"]
-    place = probe.place if probe is not None else None
-    environ = os.environ if environ is None else environ
-    hints: list[Hint] = []
-    left_out: list[str] = []
-    attempts = [*_of_group(place, thresholds), *_of_pressure(place, environ, pressure)]
-    if probe is not None and in_vain is not None:
-        attempts += [
-            (f"cgroup v1 reclaim of {folder}", partial(_reclaim, folder, in_vain))
-            for folder in probe.shrinkable()
-        ]
-    for name, make in attempts:
-        try:
-            hints.append(make())
-        except (OSError, ValueError) as error:
-            left_out.append(f"{name}: {error}")
-    return hints, left_out
-
-
-def _mark_of(descriptor: int) -> tuple[Identity, bytes | None]:
-    return identity(descriptor), eventfd_id(descriptor)
-
-
-def _of_group(place: Place | None, thresholds: Iterable[int]) -> list[_Attempt]:
-    if place is None:
         return []
-    if place.version == 1:
-        return [("cgroup v1 usage", partial(_usage_thresholds, place.folder, thresholds))]
-    return [("cgroup v2 memory.events", partial(_memory_events, place.folder))]
-
-
-def _of_pressure(place: Place | None, environ: Mapping[str, str], pressure: str) -> list[_Attempt]:
-    watch = environ.get("MEMORY_PRESSURE_WATCH")
-    if watch is not None:
-        trigger = environ.get("MEMORY_PRESSURE_WRITE", "")
-        return [("MEMORY_PRESSURE_WATCH", partial(_watched, watch, trigger))]
-    paths = [pressure]
-    if place is not None and place.version != 1:
-        paths.insert(0, f"{place.folder}/memory.pressure")
-    return [("pressure", partial(_pressure, paths))]
+    place = probe.place if probe is not None else None
+    attempts: list[Callable[[], Hint]] = []
+    if place is not None and place.version == 1:
+        attempts.append(partial(_usage_thresholds, place.folder, thresholds))
+    elif place is not None:
+        attempts.append(partial(_memory_events, place.folder))
+    attempts.append(partial(_pressure, place, os.environ if environ is None else environ, pressure))
+    if probe is not None and in_vain is not None:
+        attempts += [partial(_reclaim, folder, in_vain) for folder in probe.shrinkable()]
+    hints: list[Hint] = []
+    for attempt in attempts:
+        with contextlib.suppress(OSError, ValueError):
+            hints.append(attempt())
+    return hints
 
 
 def _eventfd() -> int:
@@ -192,20 +152,21 @@ def _eventfd() -> int:
 
 
 def _usage_thresholds(folder: str, thresholds: Iterable[int]) -> KernelHint:
-    wake = _eventfd()
-    hint = KernelHint(f"cgroup v1 usage of {folder}", wake, select.POLLIN)
+    hint = KernelHint(f"cgroup v1 usage of {folder}", _eventfd(), select.POLLIN)
     with (
         _closed_on_failure(hint),
         _opened(f"{folder}/memory.usage_in_bytes", os.O_RDONLY) as usage,
     ):
         for threshold in thresholds:
             with _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control:
-                os.write(control, f"{wake} {usage} {threshold}".encode())
+                os.write(control, f"{hint.fileno()} {usage} {threshold}".encode())
     return hint
 
 
 def _reclaim(folder: str, came: Callable[[str], object]) -> KernelHint:
-    hint = ReclaimHint(folder, _eventfd(), came)
+    """Wakes where the kernel found nothing to take back in a group of v1."""
+    name = f"cgroup v1 reclaim in {folder}"
+    hint = KernelHint(name, _eventfd(), select.POLLIN, partial(came, folder))
     with (
         _closed_on_failure(hint),
         _opened(f"{folder}/memory.pressure_level", os.O_RDONLY) as level,
@@ -225,21 +186,19 @@ def _memory_events(folder: str) -> KernelHint:
     return hint
 
 
-def _pressure(paths: list[str]) -> KernelHint:
-    errors = []
-    for path in paths:
-        try:
-            return _with_trigger(path, path, _TRIGGER)
-        except OSError as error:
-            errors.append(str(error))
-    raise ProbeError("; ".join(errors))
-
-
-def _watched(path: str, trigger: str) -> KernelHint:
-    """The service manager's own wake-up, by its protocol."""
-    if path in ("", "/dev/null"):
-        raise ProbeError(f"the service manager switched it off ({path!r})")
-    return _with_trigger("MEMORY_PRESSURE_WATCH", path, a2b_base64(trigger))
+def _pressure(place: Place | None, environ: Mapping[str, str], machine: str) -> KernelHint:
+    """The service manager's own wake-up, by its protocol; else the group's, or the machine's."""
+    watch = environ.get("MEMORY_PRESSURE_WATCH")
+    if watch is not None:
+        if watch in ("", "/dev/null"):
+            raise ProbeError("the service manager switched it off")
+        trigger = a2b_base64(environ.get("MEMORY_PRESSURE_WRITE", ""))
+        return _with_trigger("MEMORY_PRESSURE_WATCH", watch, trigger)
+    if place is not None and place.version != 1:
+        own = f"{place.folder}/memory.pressure"
+        with contextlib.suppress(OSError):
+            return _with_trigger(own, own, _TRIGGER)
+    return _with_trigger(machine, machine, _TRIGGER)
 
 
 def _with_trigger(name: str, path: str, trigger: bytes) -> KernelHint:
@@ -268,7 +227,7 @@ def _connected(path: str) -> int:
         return kept(connection.detach())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _closed_on_failure(hint: KernelHint) -> Iterator[None]:
     try:
         yield
@@ -277,7 +236,7 @@ def _closed_on_failure(hint: KernelHint) -> Iterator[None]:
         raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(path: str, mode: int) -> Iterator[int]:
     descriptor = os.open(path, mode)
     try:

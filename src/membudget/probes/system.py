@@ -1,9 +1,8 @@
 """The whole machine: the last limit there is, where no group or setting gives a smaller one.
 
-How long tasks stood still for lack of memory: the kernel's pressure stall information (PSI).
-
-A source for reports only. Without swap it stays at nought until moments before the kill, and
-reading files alone can raise it, so nothing is judged by it.
+And how long tasks stood still for lack of memory: the kernel's pressure stall information (PSI). A
+source for reports only: without swap it stays at nought until moments before the kill, and reading
+files alone can raise it, so nothing is judged by it.
 """
 
 from __future__ import annotations
@@ -14,12 +13,9 @@ import time
 from membudget.core import Reading, Record
 from membudget.errors import ProbeError
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
-from membudget.probes.portable import read_system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from membudget.core import Probe
 
 
@@ -29,21 +25,18 @@ SOURCE = "system memory"
 class SystemProbe:
     """The machine's memory that is in use and could not be freed at once, from Linux's /proc.
 
-    Any thread may call it. Cost: 7 µs.
+    Any thread may call it. The file is opened at the first reading that can: descriptors may be
+    short at a start. Cost: 7 µs.
 
     Args:
         root: The folder that holds proc.
-        now: Monotonic seconds.
-
-    Raises:
-        ProbeError: There is no /proc/meminfo.
     """
 
-    __slots__ = ("_meminfo", "_now")
+    __slots__ = ("_file", "_path")
 
-    def __init__(self, root: str = "/", *, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._meminfo = KernelFile(_meminfo(root))
+    def __init__(self, root: str = "/") -> None:
+        self._path = _meminfo(root)
+        self._file: KernelFile | None = None
 
     def __call__(self) -> Reading:
         """Read the machine.
@@ -51,37 +44,45 @@ class SystemProbe:
         Raises:
             ProbeError: The file cannot be read, or lacks what Linux tells since 3.14.
         """
-        text = b"\n" + self._meminfo.read()
-        total = figure(text, b"\nMemTotal:", b" kB\n")
-        available = figure(text, b"\nMemAvailable:", b" kB\n")
+        if self._file is None:
+            self._file = KernelFile(self._path)
+        text = self._file.read()
+        total, available = figure(text, b"MemTotal:"), figure(text, b"MemAvailable:")
         if total is None or available is None:
-            raise unexpected(self._meminfo.path, text, "MemTotal and MemAvailable are due")
-        swap_free = figure(text, b"\nSwapFree:", b" kB\n") or 0
-        return _reading(self._now(), total * 1024, available * 1024, swap_free * 1024)
+            raise unexpected(self._path, text, "MemTotal and MemAvailable are due")
+        return _reading(total, available, figure(text, b"SwapFree:") or 0)
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        self._meminfo.close()
+        """Give the descriptor back; a later reading opens the file anew."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def system_probe(root: str = "/") -> Probe:
     """A probe of the machine: by /proc where there is one, else by psutil."""
-    if os.access(_meminfo(root), os.F_OK):
-        return SystemProbe(root)
+    return SystemProbe(root) if os.access(_meminfo(root), os.F_OK) else _read_by_psutil
 
-    def read() -> Reading:
-        return _reading(time.monotonic(), *read_system())
 
-    return read
+def _read_by_psutil() -> Reading:
+    import psutil  # 15 ms that only other systems pay
+
+    try:
+        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    except (OSError, psutil.Error) as error:
+        raise ProbeError(
+            f"this system does not tell its memory ({error}): set a limit of your own"
+        ) from error
+    return _reading(memory.total, memory.available, swap.free)
 
 
 def _meminfo(root: str) -> str:
     return f"{root.rstrip('/')}/proc/meminfo"
 
 
-def _reading(at: float, total: int, available: int, swap_free: int) -> Reading:
+def _reading(total: int, available: int, swap_free: int) -> Reading:
     return Reading(
-        at=at,
+        at=time.monotonic(),
         used=total - available,
         limit=total,
         source=SOURCE,
@@ -117,13 +118,11 @@ def read_stall(path: str = PATH) -> Stall | None:
         The record, or None where the kernel does not tell: PSI is missing or switched off.
     """
     try:
-        text = read_whole(path)
+        text = read_whole(path) or b""
     except ProbeError:
         # A kernel with PSI switched off shows the file and refuses to read it.
         return None
-    lines = {
-        fields[0]: fields[1:] for line in (text or b"").splitlines() if (fields := line.split())
-    }
+    lines = {fields[0]: fields[1:] for line in text.splitlines() if (fields := line.split())}
     if b"some" not in lines or b"full" not in lines:
         return None
     some, full = (dict(pair.split(b"=") for pair in lines[kind]) for kind in (b"some", b"full"))

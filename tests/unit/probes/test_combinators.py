@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from membudget.core import Reading
 from membudget.errors import ConfigError, ProbeError
-from membudget.probes.combine import capped, every, made_late, or_else, tightest, while_limited
+from membudget.probes.combine import capped, every, or_else, tightest, while_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,24 +181,6 @@ def test_where_the_first_cannot_be_read_the_other_is_told_with_the_error() -> No
     assert (alone.source, len(alone.errors)) == ("own", 1)
     with pytest.raises(ProbeError, match="cannot read"):
         or_else(unreadable, unreadable)()
-
-
-def test_a_source_that_cannot_be_made_yet_is_sought_at_each_reading() -> None:
-    """Descriptors may be short at the start."""
-    attempts: list[int] = []
-
-    def make() -> Probe:
-        attempts.append(1)
-        if len(attempts) < 3:
-            raise ProbeError("too many open files")
-        return always(Reading(at=1.0, used=7))
-
-    probe = made_late(make)
-    for _ in range(2):
-        with pytest.raises(ProbeError, match="too many"):
-            probe()
-    assert [probe().used, probe().used] == [7, 7]
-    assert len(attempts) == 3
 
 
 def test_a_source_without_a_limit_is_read_where_there_is_a_reason() -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from membudget.core import Reading
 from membudget.errors import ProbeError
-from membudget.probes.portable import PortableProcessProbe
 from membudget.probes.process import (
     LateProcessProbe,
+    PortableProcessProbe,
     ProcessProbe,
     process_probe,
     rlimit_probe,

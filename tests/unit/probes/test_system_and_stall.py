@@ -36,6 +36,17 @@ def test_a_machine_that_does_not_tell_is_an_error(tmp_path: Path) -> None:
         SystemProbe(str(tmp_path))()
 
 
+def test_a_machine_that_cannot_be_read_yet_is_sought_at_each_reading(tmp_path: Path) -> None:
+    """Descriptors may be short at the start."""
+    probe = SystemProbe(str(tmp_path))
+    with pytest.raises(ProbeError, match="meminfo"):
+        probe()
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal:  100 kB\nMemAvailable: 30 kB\n")
+    assert [probe().used, probe().used] == [70 * 1024] * 2
+    probe.close()
+
+
 def test_where_there_is_no_proc_psutil_tells_the_machine(tmp_path: Path) -> None:
     """On macOS and Windows the same figures come from psutil."""
     reading = system_probe(str(tmp_path))()

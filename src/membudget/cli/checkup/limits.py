@@ -11,7 +11,7 @@ from membudget.brake.limit import LAUNCH_DATA_LIMIT
 from membudget.cli.checkup.surroundings import Finding, Grade, note, ok, warning
 from membudget.cli.config import in_words
 from membudget.core import Record
-from membudget.probes.cgroup_files import membership
+from membudget.probes.cgroup import membership
 from membudget.probes.system import system_probe
 from membudget.settings.resolve import DEFAULT
 from membudget.settings.table import SETTINGS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.cli.checkup.surroundings import Surroundings
-    from membudget.probes.cgroup_files import Group
+    from membudget.probes.cgroup import Group
 
 SUBJECT = "limits"
 _GROUP = "cgroup"

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from membudget.cli.lookup import environ_of, find
 from membudget.core import Reading, Record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
-from membudget.probes.cgroup_files import Group, membership, visible_groups
+from membudget.probes.cgroup import Group, membership, visible_groups
 from membudget.probes.kernel_files import figure, read_whole
 from membudget.probes.process import ProcessProbe
 from membudget.settings.resolve import Settings, resolve
-from membudget.units import KIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,9 +114,7 @@ class Surroundings(Record):
         Raises:
             ProbeError: It is there and cannot be read.
         """
-        text = b"\n" + (read_whole(f"{self.root}/proc/meminfo") or b"")
-        found = figure(text, f"\n{key}:".encode(), b" kB\n")
-        return None if found is None else found * KIB
+        return figure(read_whole(f"{self.root}/proc/meminfo"), f"{key}:".encode())
 
     def process(self) -> Reading:
         """What the process holds, as its budget would read it; nothing where that is not told."""

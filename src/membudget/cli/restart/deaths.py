@@ -198,8 +198,7 @@ class Room:
                 probe.close()
                 if count is not None:
                     return Kills(where="group", count=count)
-            text = b"\n" + (read_whole(f"{self._root}/proc/vmstat") or b"")
-            count = figure(text, b"\noom_kill ")
+            count = figure(read_whole(f"{self._root}/proc/vmstat"), b"oom_kill ")
         except (ProbeError, ValueError):
             return None
         return None if count is None else Kills(where="machine", count=count)
