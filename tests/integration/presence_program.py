@@ -74,14 +74,14 @@ def live_as_daemon(presence: Presence, hint: Hint, folder: str) -> None:
         sys.stdout.flush()
     sys.stdin.read(1)
     write(presence)
-    presence.close()
+    presence.leave()
     intact = sum(os.write(one, b"line\n") == 5 and os.fstat(one).st_size == 5 for one in opened)
     sys.stdout.write(f"{intact} of {len(opened)} files intact\n")
 
 
 def main(folder: str, way: str = "serve") -> None:
     """Be present in one of the ways."""
-    presence = Presence(folder, "program", {"echo": echo})
+    presence = Presence(folder, "program", lambda: {"echo": echo})
     hint = be_present(presence)
     if way == "fork":
         os.register_at_fork(after_in_child=presence.after_fork_in_child)
@@ -93,7 +93,7 @@ def main(folder: str, way: str = "serve") -> None:
         live_as_daemon(presence, hint, folder)
         return
     serve(hint)
-    presence.close()
+    presence.leave()
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class _News:
         self._told = None
         self._speaker = 0  # The process that tells its end: the launched one, or who told a start.
         if mark is not None and sys.platform == "linux":
-            from membudget.host.told import Told  # Linux only
+            from membudget.host.launch import Told  # Linux only
 
             self._told = Told(mark, time.time)
             pid = mark.rpartition("-")[0].rpartition("-")[2]

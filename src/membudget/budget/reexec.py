@@ -27,7 +27,7 @@ REQUIRE = "MEMBUDGET_LAUNCH_REQUIRE"
 that of the supervisor that it runs "below"."""
 
 TREE = "MEMBUDGET_LAUNCH_TREE"
-"""Where all that is launched together notes what was told: see `host.told`."""
+"""Where all that is launched together notes what was told: see `host.launch`."""
 
 REFUSED = 64
 """EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start."""

@@ -335,7 +335,7 @@ def start(
         for plugin in _optional(resolved, sources, given, config, thread=thread):
             governor.join(plugin)
         if is_launched and thread and sys.platform == "linux":
-            from membudget.host.supervising import Supervising
+            from membudget.host.launch import Supervising
 
             governor.join(Supervising(sources.process.own_bytes, shared_bytes))
         if foreign is not None:

@@ -1,17 +1,13 @@
-"""Who a process is, told apart from every other on this host, in all containers, for ever.
+"""Who a process is, and the folder that the processes of one user share.
 
 A pid alone comes back: after a while in one namespace, at once in the next container. With the
 boot, the namespace and the time of its start it does not. An exec keeps all four, on purpose: the
-process is the same one.
+process is the same one. Its files in the folder are called by them.
+
+Others may look, sweep and end at any moment, so each step there holds by itself: no link is
+followed, nothing is waited for, and a path is only believed while it leads to the file at hand.
 
 Sources: proc_pid_stat(5), proc_pid_status(5), pid_namespaces(7).
-
-The folder that the processes of one user share: where it is, whose it is, what is left in it.
-
-The files in a shared folder: what they are called, how they are opened and locked safely.
-
-Others may look, sweep and end at any moment, so each step holds by itself: no link is followed,
-nothing is waited for, and a path is only believed while it leads to the file at hand.
 """
 
 from __future__ import annotations
@@ -23,8 +19,15 @@ import stat
 
 from membudget.core import Record
 from membudget.core.native import sleep
-from membudget.errors import ConfigError, ControlError, ProbeError
-from membudget.ownership import OTHERS, WRITABLE, identity, open_folder, open_own
+from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
+from membudget.ownership import (
+    OTHERS,
+    WRITABLE,
+    default_folder,
+    identity,
+    open_folder,
+    open_own,
+)
 from membudget.probes.kernel_files import read_whole, unexpected
 
 TYPE_CHECKING = False
@@ -32,12 +35,22 @@ if TYPE_CHECKING:
     from membudget.ownership import Identity as FileIdentity
 
 
+SLOT = ".slot"
+SOCKET = ".sock"
+TOLD, UNREACHED = ".told", ".unreached"
+"""What is noted by the processes of one launch: see `host.launch` and the shim."""
+
+ADVICE = "set agent.directory to a folder of your own"
+
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _BOOT_DIGITS = 8
 _STATE, _PARENT, _STARTED = 0, 1, 19
 """Places in /proc/PID/stat behind the name: its fields 3, 4 and 22."""
 
 _ENDED = (b"Z", b"X")
+
+_ATTEMPTS = 50
+"""Tries, 1 ms apart, to lock an own file while others look whether its owner lives."""
 
 
 class Identity(Record):
@@ -71,7 +84,7 @@ def identity_of(pid: int | None = None) -> Identity:
         ProbeError: There is no such process, or it may not be looked at.
     """
     folder = "/proc/self" if pid is None else f"/proc/{pid}"
-    started = _start_of(folder)
+    started = _figure_of(folder, _STARTED)
     if started is None:
         raise ProbeError(
             f"process {pid} does not run: check the number, as seen from this pid namespace"
@@ -101,21 +114,15 @@ def parse_stem(text: str) -> Identity | None:
     return found if _is_boot(boot) and found.stem == text else None
 
 
-def has_ended(identity: Identity, own: Identity) -> bool:
-    """Whether a process is known to have ended, as far as this one can see.
+def is_gone(owner: Identity, own: Identity) -> bool:
+    """Whether nothing that this process (`own`) sees speaks for one whose slot is not locked.
 
-    False for those of other pid namespaces: /proc does not tell about them.
-
-    Args:
-        identity: The process in question.
-        own: The process that asks.
+    Of other pid namespaces /proc does not tell, and a lock would.
     """
-    if identity.boot != own.boot:
+    if (owner.boot, owner.namespace) != (own.boot, own.namespace):
         return True
-    if identity.namespace != own.namespace:
-        return False
     try:
-        return _start_of(f"/proc/{identity.pid}") != identity.started
+        return _figure_of(f"/proc/{owner.pid}", _STARTED) != owner.started
     except ProbeError:
         return False
 
@@ -129,12 +136,8 @@ def parent_of(pid: int) -> int:
     return _figure_of(f"/proc/{pid}", _PARENT) or 0
 
 
-def _start_of(folder: str) -> int | None:
-    """When the process started, or None where it has ended or is only waiting to be reaped."""
-    return _figure_of(folder, _STARTED)
-
-
 def _figure_of(folder: str, place: int) -> int | None:
+    """None where the process has ended or is only waiting to be reaped."""
     path = f"{folder}/stat"
     try:
         text = read_whole(path)
@@ -164,15 +167,6 @@ def _is_boot(text: str) -> bool:
     return len(text) == _BOOT_DIGITS and set(text) <= set("0123456789abcdef")
 
 
-SLOT = ".slot"
-SOCKET = ".sock"
-TOLD, UNREACHED = ".told", ".unreached"
-"""What is noted by the processes of one launch: see `host.told` and the shim."""
-
-_ATTEMPTS = 50
-"""Tries, 1 ms apart, to lock an own file while others look whether its owner lives."""
-
-
 def identity_at(path: str) -> FileIdentity:
     """Which file stands at a path, links not followed, or None."""
     try:
@@ -184,10 +178,6 @@ def identity_at(path: str) -> FileIdentity:
 
 def make_locked(path: str, begins: bytes) -> int:
     """A descriptor of the file at a path, made where missing, with the owner's lock on it.
-
-    Args:
-        path: The file.
-        begins: What a file of ours begins with.
 
     Raises:
         ConfigError: What stands there is not ours.
@@ -225,17 +215,11 @@ def lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
-ADVICE = "set agent.directory to a folder of your own"
-
-
 def claim_folder(path: str) -> str:
     """Make a folder ours alone, or find that it is; returns its absolute path.
 
-    A folder that others may enter is closed to them only where nothing else lies in it: it might
-    be one that a whole system uses.
-
-    Args:
-        path: The folder; the one it lies in must exist.
+    The one it lies in must exist. A folder that others may enter is closed to them only where
+    nothing else lies in it: it might be one that a whole system uses.
 
     Raises:
         ControlError: It cannot be made or written, is a link or no folder, or is not ours alone.
@@ -254,6 +238,24 @@ def claim_folder(path: str) -> str:
     finally:
         os.close(descriptor)
     return path
+
+
+def launch_mark(directory: str) -> str | None:
+    """Where the processes launched from here, in this one's place, may note things.
+
+    Args:
+        directory: A folder, or "auto" or "none", as settings have it.
+
+    Returns:
+        A path to which a suffix is to be added, or None where there is no such place.
+    """
+    if directory == "none":
+        return None
+    try:
+        folder = claim_folder(default_folder() if directory == "auto" else directory)
+        return f"{folder}/{identity_of().stem}"
+    except (MembudgetError, OSError):
+        return None  # Each tells what it sees, then.
 
 
 def check_readable(path: str, uid: int | None = None) -> None:
@@ -297,10 +299,10 @@ def sweep(path: str) -> int:
         slot, socket = f"{path}/{stem}{SLOT}", f"{path}/{stem}{SOCKET}"
         if dot + kind == SLOT:
             removed += _sweep_process(slot, socket, owner, own)
-        elif dot + kind == SOCKET and not os.path.lexists(slot) and _is_gone(owner, own):
+        elif dot + kind == SOCKET and not os.path.lexists(slot) and is_gone(owner, own):
             # A process makes its slot before its socket, so this one is nobody's.
             removed += remove_socket(socket)
-        elif dot + kind in {TOLD, UNREACHED} and _is_gone(owner, own):
+        elif dot + kind in {TOLD, UNREACHED} and is_gone(owner, own):
             with contextlib.suppress(OSError):
                 os.unlink(f"{path}/{name}")
                 removed += 1
@@ -314,7 +316,7 @@ def _sweep_process(slot: str, socket: str, owner: Identity, own: Identity) -> in
         return 0
     try:
         # Under the owner's lock, so that nobody can take the file over while it is removed.
-        if not lock(descriptor) or not _is_gone(owner, own):
+        if not lock(descriptor) or not is_gone(owner, own):
             return 0
         if identity_at(slot) != identity(descriptor):
             return 0
@@ -325,13 +327,6 @@ def _sweep_process(slot: str, socket: str, owner: Identity, own: Identity) -> in
     finally:
         os.close(descriptor)
     return removed + 1
-
-
-def _is_gone(owner: Identity, own: Identity) -> bool:
-    """Whether nothing speaks for a process whose slot is not locked."""
-    if (owner.boot, owner.namespace) == (own.boot, own.namespace):
-        return has_ended(owner, own)
-    return True
 
 
 def _check(path: str, descriptor: int) -> None:

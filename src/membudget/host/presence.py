@@ -1,37 +1,77 @@
 """What makes a process findable on its host: its slot and its control socket.
 
-The governor's thread rests around every fork and closes what it waited for. The slot and the
-socket stay meanwhile, so that a program that forks often is always there to be found: what is
-handed out to wait for is only a view of the socket.
+One question a connection, one line of JSON each way:
+
+    {"command": "status", "arguments": {}}
+    {"ok": true, "result": {...}}   or   {"ok": false, "error": "one line"}
+
+The governor's thread answers between its steps, so no client may keep it: each has 20 ms to ask
+and 20 ms to take the answer, one that keeps silent ends the round, and only this user and root are
+heard.
+
+That thread rests around every fork and closes what it waited for. The slot and the socket stay
+meanwhile, so that a program that forks often is always there to be found.
 """
 
 from __future__ import annotations
 
+import _socket
 import contextlib
+import errno
 import os
+import select
+import struct
 import sys
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 
-from membudget.core.native import Imports, Lock
+from membudget.core.native import Imports, Lock, breathing
+from membudget.core.native import poll as make_poll
 from membudget.errors import ControlError, MembudgetError
 from membudget.governor.status import commands_of
-from membudget.host.control import ControlSocket
-from membudget.host.identity import claim_folder, identity_of, sweep
+from membudget.host.identity import (
+    SOCKET,
+    claim_folder,
+    identity_at,
+    identity_of,
+    remove_socket,
+    sweep,
+)
 from membudget.host.slot import Slot
-from membudget.ownership import default_folder
+from membudget.ownership import close_own, default_folder, kept
+from membudget.ownership import identity as file_identity
+from membudget.units import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from typing import Any
 
-    from membudget.core import Hint, Pressure, Reading
+    from membudget.core import Command, Hint, Pressure, Reading
     from membudget.governor.loop import Governor
-    from membudget.host.control import Answer
+    from membudget.host.identity import Identity
 
 PRESENT_EVERY = 10.0
 """Seconds between two looks whether slot and socket are where they were put."""
+
+PATIENCE = 0.02
+"""Seconds a client has to ask, and again to take its answer."""
+
+LONGEST_QUESTION = 64 << 10
+"""Bytes; a question is a command and a few figures."""
+
+LONGEST_PATH = 107
+"""Bytes that a socket's path may have: unix(7)."""
+
+_AT_ONCE = 8
+"""Clients answered in one round; the others wait for the next."""
+
+_AT_A_TIME = 32
+"""Rows of a list that are written at a stretch: about half a millisecond for samples."""
+
+_WAITING = 16
+_PEER = struct.Struct("iII")
+_FOREIGN = (Exception, SystemExit, GeneratorExit)
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
 
 
 class Presence:
@@ -44,7 +84,7 @@ class Presence:
             program may change its user.
         name: What runs, for people; a function is asked now and then, since a worker learns its
             name after it has begun.
-        answers: What can be asked, by command; those of the governor that it joins.
+        answers: Tells what can be asked, by command; those of the governor that it joins.
     """
 
     name = "presence"
@@ -53,12 +93,13 @@ class Presence:
         self,
         folder: str | None,
         name: str | Callable[[], str],
-        answers: Mapping[str, Answer] = MappingProxyType({}),
+        answers: Callable[[], Mapping[str, Command]] = dict,
     ) -> None:
         # The program may change its directory before the first opening.
         self._folder = None if folder is None else os.path.abspath(folder)
         self._name = name if callable(name) else lambda: name
         self._answers = answers
+        self._imports = Imports()
         self._lock = Lock()
         self._governor: Governor | None = None
         self._looked_at = float("-inf")
@@ -69,82 +110,59 @@ class Presence:
     def join(self, governor: Governor) -> None:
         """Tell this governor's figures, and let it answer, until it stops."""
         self._governor = governor
-        self._answers = _Commands(governor)
+        self._answers, self._imports = lambda: commands_of(governor), governor.imports
         self._looked_at = time.monotonic()
         governor.followers.append(self.follow)
 
-    def leave(self) -> None:
-        """Be findable no more."""
-        self.close()
-
     def hints(self, *, is_early: bool) -> Sequence[Hint]:
-        """The control socket, where it can be had: a budget is kept without one as well.
-
-        A program that forks often is still to be found: its thread is young each time.
-        """
+        """The control socket, where it can be had: a budget is kept without one as well."""
         governor = self._governor
-        if governor is None or (is_early and not self.is_due):
+        # A program that forks often is to be found at once: its thread is young each time. Not so
+        # a forked child, which often lives for a moment.
+        if governor is None or (is_early and os.getpid() not in (self._home, self._pid)):
             return ()
         try:
-            hint = self.open(governor.imports)
+            hint = self.open()
         except (MembudgetError, OSError) as error:
             if not is_early:
                 governor.tell.failed("control socket", error)
             return ()
-        self._write()  # Its slot gets its first figures now, not after an interval.
+        self._write(governor)  # Its slot gets its first figures now, not after an interval.
         if not is_early:
-            _load_json(governor.imports)
+            hint.load()
         return (hint,)
 
     def follow(self, reading: Reading, _pressure: Pressure) -> None:
-        """Write each judgement into the process's slot. Cost: 3 µs."""
+        """Put the governor's latest figures into the process's slot. Cost: 3 µs."""
+        governor = self._governor
+        if governor is None:
+            return
         if reading.at - self._looked_at > PRESENT_EVERY:
             self._looked_at = reading.at
-            if not self.touch() and self._governor is not None:
-                self._governor.watch.listen_anew()
-        self._write()
+            if not self.touch():
+                governor.watch.listen_anew()
+        self._write(governor)
 
-    def _write(self) -> None:
-        governor = self._governor
-        if governor is not None:
-            self.write(
-                governor.pressure,
-                peak=governor.peak,
-                governed=governor.registry.held_bytes(),
-                reclaimed=governor.ladder.reclaimed,
-                wall=time.time(),
-                is_resting=governor.is_resting,
-            )
+    def _write(self, governor: Governor) -> None:
+        self.write(
+            governor.pressure,
+            peak=governor.peak,
+            governed=governor.registry.held_bytes(),
+            reclaimed=governor.ladder.reclaimed,
+            wall=time.time(),
+            is_resting=governor.is_resting,
+        )
 
-    def write(
-        self,
-        pressure: Pressure,
-        *,
-        peak: int,
-        governed: int,
-        reclaimed: int,
-        wall: float,
-        is_resting: bool = False,
-    ) -> None:
+    def write(self, pressure: Pressure, **figures: Any) -> None:
         """Put these figures into the slot, if there is one; see `Slot.write`."""
         if (slot := self._slot) is not None:
-            slot.write(
-                pressure,
-                peak=peak,
-                governed=governed,
-                reclaimed=reclaimed,
-                wall=wall,
-                is_resting=is_resting,
-            )
+            slot.write(pressure, **figures)
 
-    def open(self, imports: Imports | None = None) -> Hint:
-        """Be findable from now on; returns what to wait for, whose `close` only ends the waiting.
+    def open(self) -> ControlSocket:
+        """Be findable from now on; returns what to wait for.
 
         May be called again at any time: what still stands is used on, at 15 µs. The first call
         sweeps the folder as well and costs about 0.5 ms.
-
-        Args:
-            imports: Marks what is loaded for the first question.
 
         Raises:
             ControlError: The folder cannot be used, or the slot or the socket cannot be made; a
@@ -157,7 +175,7 @@ class Presence:
             socket = self._socket
             if not (self._slot and self._slot.is_in_place() and socket and socket.is_in_place()):
                 socket = self._make()
-            return _Waiting(socket, imports or Imports())
+            return socket
 
     def touch(self) -> bool:
         """Show that the slot is in use; whether all is where it was put. Cost: 10 µs.
@@ -174,17 +192,12 @@ class Presence:
         return True
 
     @property
-    def is_due(self) -> bool:
-        """Whether this process is to be found at once: forked children often live for a moment."""
-        return os.getpid() in (self._home, self._pid)
-
-    @property
     def place(self) -> str:
         """The slot's path; "" where there is none."""
         slot = self._slot
         return slot.path if slot is not None else ""
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """Be findable no more and remove what was made; a second call does nothing."""
         with self._lock:
             if self._pid != os.getpid():
@@ -193,7 +206,7 @@ class Presence:
             socket, self._socket = self._socket, None
             # The socket first: one without a slot is taken for a dead process's.
             if socket is not None:
-                socket.close()
+                socket.remove()
             if slot is not None:
                 slot.close()
 
@@ -208,7 +221,7 @@ class Presence:
         identity = identity_of()
         self._pid = os.getpid()
         if self._socket is not None:
-            self._socket.close()
+            self._socket.remove()
             self._socket = None
         if self._slot is None or not self._slot.is_in_place():
             if self._slot is not None:
@@ -216,7 +229,7 @@ class Presence:
                 self._slot = None
             sweep(folder)
             self._slot = Slot(folder, identity, self._name())
-        self._socket = ControlSocket(folder, identity, self._answers)
+        self._socket = ControlSocket(folder, identity, self._answers, self._imports)
         return self._socket
 
     def _abandon(self) -> None:
@@ -228,54 +241,257 @@ class Presence:
             socket.abandon()
 
 
-class _Commands(Mapping[str, "Answer"]):
-    """What a governor may be asked for, also of plugins that join it later."""
+class ControlSocket:
+    """A hint that is ready when somebody asks, and answers in `clear`.
 
-    def __init__(self, governor: Governor) -> None:
-        self._governor = governor
+    Many bells may wait for it, one after the other, while it stays: `close` ends nothing.
 
-    def __getitem__(self, command: str) -> Answer:
-        return commands_of(self._governor)[command]
+    Args:
+        folder: A folder that `claim_folder` has approved.
+        identity: This process.
+        answers: Tells what can be asked, by command.
+        imports: Marks what is loaded for the first question.
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(commands_of(self._governor))
+    Raises:
+        ControlError: It cannot be made; the message says why.
+    """
 
-    def __len__(self) -> int:
-        return len(commands_of(self._governor))
+    name = "control socket"
+    events = select.POLLIN
+
+    def __init__(
+        self,
+        folder: str,
+        identity: Identity,
+        answers: Callable[[], Mapping[str, Command]],
+        imports: Imports | None = None,
+    ) -> None:
+        self.path = f"{folder}/{identity.stem}{SOCKET}"
+        self._answers = answers
+        self._imports = imports or Imports()
+        if (length := len(os.fsencode(self.path))) > LONGEST_PATH:
+            raise ControlError(
+                f"a socket's path may have {LONGEST_PATH} bytes and {self.path} has {length}: "
+                "set agent.directory to a shorter one"
+            )
+        try:
+            self._descriptor = _listening(self.path)
+        except OSError as error:
+            raise ControlError(
+                f"cannot make {self.path} ({error.strerror}): let this user write there, or set "
+                "agent.directory to a folder of your own"
+            ) from error
+        self._is_open = True
+        self._own = file_identity(self._descriptor)
+        self._file = identity_at(self.path)
+
+    def fileno(self) -> int:
+        """The descriptor to wait on; the same number even once removed, to be forgotten by."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Nothing: whoever waited waits no more."""
+
+    def is_in_place(self) -> bool:
+        """Whether clients can still reach it: neither its path nor its descriptor is gone."""
+        is_listening = file_identity(self._descriptor) == self._own
+        return is_listening and identity_at(self.path) == self._file
+
+    def load(self) -> bool:
+        """Load what reads questions and writes answers; whether it is there.
+
+        A start need not wait for it: 2 ms.
+        """
+        if self._imports.is_closed:
+            return hasattr(
+                sys.modules.get("json"), "loads"
+            )  # The import may have been of this one.
+        with self._imports:
+            import json  # noqa: F401  # see above
+        return True
+
+    def clear(self) -> None:
+        """Answer those who wait, at most 8 of them. On the governor's thread.
+
+        Raises:
+            ControlError: The program closed the socket's descriptor; nobody can ask any more.
+        """
+        if not self.load():
+            raise ControlError("forked amid the import of what answers questions")
+        for _ in range(_AT_ONCE):
+            client = self._accept() if self._is_open else None
+            if client is None:
+                return
+            try:
+                is_served = self._serve(client)
+            except _FOREIGN:
+                continue  # The client went away; nothing of it may end the governor's thread.
+            finally:
+                client.close()
+            if not is_served:
+                return
+
+    def remove(self) -> None:
+        """Take no more questions and remove the path; a second call does nothing."""
+        if self._is_open and identity_at(self.path) == self._file:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of it without removing the path: in a forked child, where it is the parent's."""
+        is_open, self._is_open = self._is_open, False
+        if is_open:
+            close_own(self._descriptor, self._own)
+
+    def _accept(self) -> _socket.socket | None:
+        """The next client, or None where nobody waits."""
+        # The program may have closed the number and opened something else there.
+        if file_identity(self._descriptor) != self._own:
+            raise ControlError(
+                f"{self.path} takes no more questions: the program closed all its descriptors; "
+                "start the budget after that"
+            )
+        listener = _adopted(self._descriptor)
+        try:
+            # What socket.socket.accept calls, without the 4 ms that importing socket takes.
+            number, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001  # see above
+        except OSError as error:
+            if isinstance(error, BlockingIOError) or error.errno in _PASSING:
+                return None
+            raise
+        finally:
+            listener.detach()
+        return _adopted(kept(number))
+
+    def _serve(self, client: _socket.socket) -> bool:
+        """Hear and answer one client; false where it kept us waiting for nothing."""
+        peer = client.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _PEER.size)
+        _, uid, _ = _PEER.unpack(peer)
+        if uid not in (0, os.geteuid()):
+            return True
+        import json
+
+        try:
+            line = _received(client)
+            if line is None:
+                return False
+            text = f'{{"ok": true, "result": {breathing(dumping(self._answer(line)))}}}'
+        except _FOREIGN as error:  # told to the client; the loop goes on
+            text = json.dumps({"ok": False, "error": one_line(error, 1000) or type(error).__name__})
+        return _sent(client, text.encode() + b"\n")
+
+    def _answer(self, line: bytes) -> Mapping[str, Any]:
+        command, arguments = _understood(line)
+        answers = self._answers()
+        answer = answers.get(command)
+        if answer is None:
+            known = ", ".join(sorted(answers))
+            raise ControlError(f"command {command!r} is not known: use one of {known}")
+        return answer(arguments)
 
 
-def _load_json(imports: Imports) -> bool:
-    """Load what reads questions and writes answers; whether it is there."""
-    if imports.is_closed:
-        return hasattr(sys.modules.get("json"), "loads")  # The import may have been of this one.
-    with imports:
-        import json  # noqa: F401  # a start need not wait for it: 2 ms
+def _listening(path: str) -> int:
+    """A descriptor that listens at a path, where a dead process may have left its socket."""
+    kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    listener = _socket.socket(_socket.AF_UNIX, kind)
+    try:
+        remove_socket(path)
+        # Before there is a path, which could lead elsewhere by then; the path gets this mode.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(path)
+        listener.listen(_WAITING)
+    except OSError:
+        listener.close()
+        raise
+    return kept(listener.detach())
+
+
+def _adopted(descriptor: int) -> _socket.socket:
+    """A socket that never blocks, whatever the program set by `socket.setdefaulttimeout`."""
+    connection = _socket.socket(fileno=descriptor)
+    connection.settimeout(0.0)
+    return connection
+
+
+def _received(client: _socket.socket) -> bytes | None:
+    """The first line a client sends, or None where none comes in time."""
+    until = time.monotonic() + PATIENCE
+    got = bytearray()
+    while (end := got.find(b"\n")) < 0:
+        if len(got) > LONGEST_QUESTION:
+            raise ControlError(f"the question is longer than {LONGEST_QUESTION} bytes: ask less")
+        try:
+            chunk = client.recv(LONGEST_QUESTION)
+        except BlockingIOError:
+            if not _is_ready(client, select.POLLIN, until):
+                return None
+            continue
+        if not chunk:
+            raise ControlError("the question ended before its line did: end it with a newline")
+        got += chunk
+        if time.monotonic() >= until and b"\n" not in chunk:  # In drops, without a pause.
+            return None
+    return bytes(got[:end])
+
+
+def _sent(client: _socket.socket, reply: bytes) -> bool:
+    """Send all of a reply; false where the client does not take it in time."""
+    until = time.monotonic() + PATIENCE
+    rest = memoryview(reply)
+    while rest:
+        try:
+            # A program may have made SIGPIPE deadly again.
+            rest = rest[client.send(rest, _socket.MSG_NOSIGNAL) :]
+        except BlockingIOError:
+            if not _is_ready(client, select.POLLOUT, until):
+                return False
     return True
 
 
-class _Waiting:
-    """The socket as something to wait for; many may come and go while it stays open."""
+def _is_ready(client: _socket.socket, events: int, until: float) -> bool:
+    """Wait for a client, not longer than `until`."""
+    left = until - time.monotonic()
+    if left <= 0:
+        return False
+    poll = make_poll()
+    poll.register(client.fileno(), events)
+    return bool(poll.poll(left * 1000))
 
-    def __init__(self, socket: ControlSocket, imports: Imports) -> None:
-        self._imports = imports
-        self.name = socket.name
-        self.events = socket.events
-        self._socket = socket
-        self._descriptor = socket.fileno()
 
-    def fileno(self) -> int:
-        """The descriptor to wait on; the same number even once closed, to be forgotten by."""
-        return self._descriptor
+def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:
+    """An answer as JSON, its long lists in pieces: what writes JSON keeps the interpreter.
 
-    def clear(self) -> None:
-        """Answer those who wait.
+    Yields:
+        Nothing; another thread may have its turn.
+    """
+    import json
 
-        Raises:
-            ControlError: Nobody can ask any more.
-        """
-        if not _load_json(self._imports):
-            raise ControlError("forked amid the import of what answers questions")
-        self._socket.clear()
+    told = []
+    for key, value in answer.items():
+        if not isinstance(value, list) or len(value) <= _AT_A_TIME:
+            told.append(f"{json.dumps(key)}: {json.dumps(value)}")
+            continue
+        rows = []
+        for place in range(0, len(value), _AT_A_TIME):
+            rows.append(json.dumps(value[place : place + _AT_A_TIME])[1:-1])
+            yield
+        told.append(f"{json.dumps(key)}: [{', '.join(rows)}]")
+    return f"{{{', '.join(told)}}}"
 
-    def close(self) -> None:
-        """Wait no more; the socket itself stays until the presence is closed."""
+
+def _understood(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    """The command and the arguments that a line asks for."""
+    import json
+
+    try:
+        question = json.loads(line)
+        command, arguments = question["command"], question.get("arguments") or {}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        command = arguments = None
+    if not isinstance(command, str) or not isinstance(arguments, dict):
+        raise ControlError(
+            'the question is not understood: send one line such as {"command": "status", '
+            '"arguments": {}}'
+        )
+    return command, arguments

@@ -110,7 +110,6 @@ class Slot:
             peak: The highest use seen, in bytes.
             governed: What all holders count, in bytes.
             reclaimed: Bytes let go so far.
-            is_resting: Whether it only looks after others.
             wall: The time now, in seconds of `time.time`.
             is_resting: Whether it only looks after others.
         """
@@ -130,8 +129,8 @@ class Slot:
             _writable(governed),
             _writable(reclaimed),
         )
+        head = _HEAD.pack(_MAGIC, crc32(figures))
         try:
-            head = _HEAD.pack(_MAGIC, crc32(figures))
             self._map[: _LENGTH + 1] = head + figures + bytes((is_resting,))
         except ValueError:
             return  # Closed meanwhile by another thread.
@@ -167,32 +166,18 @@ class Slot:
 
 def read_slot(path: str) -> Status | None:
     """The figures in a slot, or None where none can be made out, or none can be. Never blocks."""
-    try:
-        descriptor = open_regular(path)
-    except (ConfigError, OSError):
-        return None
-    figures = None
-    try:
+    with contextlib.suppress(ConfigError, OSError), open(open_regular(path), "rb", 0) as file:
         for _ in range(_ATTEMPTS):
-            if (figures := _parsed(os.pread(descriptor, SIZE, 0))) is not None:
-                break
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
-    return figures
+            if (figures := _parsed(os.pread(file.fileno(), SIZE, 0))) is not None:
+                return figures
+    return None
 
 
 def is_alive(path: str) -> bool:
     """Whether the process that a slot belongs to still runs, in whichever pid namespace."""
-    try:
-        descriptor = open_regular(path)
-    except (ConfigError, OSError):
-        return False
-    try:
-        return not lock(descriptor, shared=True)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(ConfigError, OSError), open(open_regular(path), "rb", 0) as file:
+        return not lock(file.fileno(), shared=True)
+    return False
 
 
 def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identity, Status]]:
@@ -219,7 +204,6 @@ def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identi
 
 
 def _writable(size: int) -> int:
-    """A size cut to what a slot can hold."""
     return max(-MOST_BYTES, min(size, MOST_BYTES))
 
 

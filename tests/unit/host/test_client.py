@@ -13,8 +13,8 @@ import pytest
 
 from membudget.errors import ControlError
 from membudget.host.client import LONGEST, ask
-from membudget.host.control import ControlSocket
 from membudget.host.identity import identity_of
+from membudget.host.presence import ControlSocket
 from membudget.host.slot import Slot
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def grow(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 @contextmanager
 def serving(folder: Path) -> Iterator[None]:
     """A process that answers, here a thread."""
-    door = ControlSocket(str(folder), OWN, {"echo": echo, "grow": grow})
+    door = ControlSocket(str(folder), OWN, lambda: {"echo": echo, "grow": grow})
     done = threading.Event()
 
     def serve() -> None:
@@ -55,7 +55,7 @@ def serving(folder: Path) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        door.close()
+        door.remove()
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def test_without_a_socket_the_error_says_when_there_will_be_one(tmp_path: Path) 
 
 def test_a_dead_socket_is_told_and_removed_with_its_slot(tmp_path: Path) -> None:
     """A killed process is gone, and so is what it left."""
-    ControlSocket(str(tmp_path), DEAD, {}).abandon()
+    ControlSocket(str(tmp_path), DEAD, dict).abandon()
     Slot(str(tmp_path), DEAD, "dead").abandon()
     with pytest.raises(ControlError, match=r"is gone: it left a dead socket .* it was removed$"):
         ask(DEAD, "echo", folder=str(tmp_path))
@@ -117,7 +117,7 @@ def test_a_dead_socket_is_told_and_removed_with_its_slot(tmp_path: Path) -> None
 
 def test_a_dead_socket_of_a_living_process_stays(tmp_path: Path) -> None:
     """Its process is just making it anew; only what is surely dead is removed."""
-    ControlSocket(str(tmp_path), OWN, {}).abandon()
+    ControlSocket(str(tmp_path), OWN, dict).abandon()
     with pytest.raises(ControlError, match="is not surely dead: remove it if"):
         ask(OWN, "echo", folder=str(tmp_path))
     slot = Slot(str(tmp_path), OWN, "alive")
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_socket_is_told_and_left(tmp_path: Path) -> None:
 
 def test_who_does_not_answer_is_told_after_the_timeout(tmp_path: Path) -> None:
     """Stopped or stuck: also where more wait already than the socket queues."""
-    door = ControlSocket(str(tmp_path), OWN, {})
+    door = ControlSocket(str(tmp_path), OWN, dict)
     for _ in range(3):
         with pytest.raises(ControlError, match=r"no answer within 0\.05 s: .*slot can still be"):
             ask(OWN, "echo", folder=str(tmp_path), timeout=0.05)
@@ -150,7 +150,7 @@ def test_who_does_not_answer_is_told_after_the_timeout(tmp_path: Path) -> None:
         ask(OWN, "echo", folder=str(tmp_path), timeout=0.05)
     for one in waiting:
         one.close()
-    door.close()
+    door.remove()
 
 
 @pytest.mark.parametrize(

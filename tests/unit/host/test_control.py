@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.control import ControlSocket, dumping
 from membudget.host.identity import identity_of
+from membudget.host.presence import ControlSocket, dumping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,9 +63,9 @@ ANSWERS = {one.__name__: one for one in (add, fail, forge, leave, unwritable, lo
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[ControlSocket]:
     """A control socket in a folder of ours."""
-    door = ControlSocket(str(tmp_path), OWN, ANSWERS)
+    door = ControlSocket(str(tmp_path), OWN, lambda: ANSWERS)
     yield door
-    door.close()
+    door.remove()
 
 
 @contextmanager
@@ -242,10 +242,10 @@ def test_a_default_timeout_of_the_program_does_not_make_it_wait(door: ControlSoc
 def test_an_answer_may_close_the_socket(door: ControlSocket, tmp_path: Path) -> None:
     """A command that ends the budget still gets its answer, and nobody after it."""
     answers: dict[str, Any] = {}
-    own = ControlSocket(str(tmp_path), OWN.replace(pid=1), answers)
+    own = ControlSocket(str(tmp_path), OWN.replace(pid=1), lambda: answers)
 
     def stop(arguments: Mapping[str, Any]) -> dict[str, Any]:
-        own.close()
+        own.remove()
         return {"stopped": True}
 
     answers["stop"] = stop
@@ -264,7 +264,7 @@ def test_making_it_leaves_the_umask_alone(tmp_path: Path) -> None:
     """The umask belongs to all threads: another might just be making a file."""
     before = os.umask(0o022)
     try:
-        ControlSocket(str(tmp_path), OWN, ANSWERS).close()
+        ControlSocket(str(tmp_path), OWN, lambda: ANSWERS).remove()
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
@@ -274,22 +274,22 @@ def test_closing_removes_the_path_and_only_its_own(door: ControlSocket, tmp_path
     """A socket that somebody else has put there meanwhile stays."""
     os.rename(door.path, tmp_path / "moved")
     assert not door.is_in_place()
-    other = ControlSocket(str(tmp_path), OWN, ANSWERS)
-    door.close()
+    other = ControlSocket(str(tmp_path), OWN, lambda: ANSWERS)
+    door.remove()
     assert other.is_in_place()
-    other.close()
-    other.close()
+    other.remove()
+    other.remove()
     assert not os.path.exists(other.path)
 
 
 def test_abandoning_leaves_the_path_and_a_new_one_takes_it(tmp_path: Path) -> None:
     """In a forked child the socket is the parent's; a stale one is replaced."""
-    stale = ControlSocket(str(tmp_path), OWN, ANSWERS)
+    stale = ControlSocket(str(tmp_path), OWN, lambda: ANSWERS)
     stale.abandon()
     assert os.path.exists(stale.path)
-    fresh = ControlSocket(str(tmp_path), OWN, ANSWERS)
+    fresh = ControlSocket(str(tmp_path), OWN, lambda: ANSWERS)
     assert reply_to(fresh, question("add"))["ok"]
-    fresh.close()
+    fresh.remove()
 
 
 def test_a_path_too_long_for_a_socket_is_refused_with_its_length(tmp_path: Path) -> None:
@@ -298,15 +298,15 @@ def test_a_path_too_long_for_a_socket_is_refused_with_its_length(tmp_path: Path)
     fits, too_long = tmp_path / ("x" * room), tmp_path / ("x" * (room + 1))
     for folder in (fits, too_long):
         folder.mkdir()
-    ControlSocket(str(fits), OWN, ANSWERS).close()
+    ControlSocket(str(fits), OWN, lambda: ANSWERS).remove()
     with pytest.raises(ControlError, match=r"may have 107 bytes and .* has 108: set agent\.dir"):
-        ControlSocket(str(too_long), OWN, ANSWERS)
+        ControlSocket(str(too_long), OWN, lambda: ANSWERS)
 
 
 def test_where_no_socket_can_be_made_the_error_says_so(tmp_path: Path) -> None:
     """One line with the path, the reason and what to set; nothing is left open."""
     with pytest.raises(ControlError, match=r"cannot make /.*No such file.*agent\.directory"):
-        ControlSocket(str(tmp_path / "missing"), OWN, ANSWERS)
+        ControlSocket(str(tmp_path / "missing"), OWN, lambda: ANSWERS)
 
 
 @pytest.mark.parametrize("count", [0, 1, 32, 33, 100])
@@ -338,8 +338,8 @@ def test_a_document_in_the_place_of_the_socket_stays(tmp_path: Path) -> None:
     path = tmp_path / f"{OWN.stem}.sock"
     path.write_text("dear diary")
     with pytest.raises(ControlError, match="cannot make"):
-        ControlSocket(str(tmp_path), OWN, ANSWERS)
+        ControlSocket(str(tmp_path), OWN, lambda: ANSWERS)
     assert path.read_text() == "dear diary"
     path.unlink()
-    ControlSocket(str(tmp_path), OWN, ANSWERS).abandon()
-    ControlSocket(str(tmp_path), OWN, ANSWERS).close()
+    ControlSocket(str(tmp_path), OWN, lambda: ANSWERS).abandon()
+    ControlSocket(str(tmp_path), OWN, lambda: ANSWERS).remove()

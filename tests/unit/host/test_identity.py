@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from membudget.errors import ProbeError
-from membudget.host.identity import Identity, has_ended, identity_of, parse_stem
+from membudget.host.identity import Identity, identity_of, is_gone, parse_stem
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/ns"), reason="needs Linux's /proc")
 
@@ -45,22 +45,22 @@ def test_a_process_that_has_ended_has_no_identity() -> None:
         identity = identity_of(child.pid)
         own = identity_of()
         assert identity.stem != own.stem
-        assert not has_ended(identity, own)
+        assert not is_gone(identity, own)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert has_ended(identity, own)
+        assert is_gone(identity, own)
         with pytest.raises(ProbeError, match=f"process {child.pid} does not run: check the number"):
             identity_of(child.pid)
     with pytest.raises(ProbeError, match=f"process {child.pid} does not run"):
         identity_of(child.pid)
 
 
-def test_only_what_can_be_seen_from_here_is_known_to_have_ended() -> None:
-    """Another boot's processes are gone by definition; of other namespaces nothing is known."""
+def test_another_life_of_the_same_number_is_gone() -> None:
+    """And so is whoever had it before the boot."""
     own = identity_of()
-    assert has_ended(own.replace(boot="00000000"), own)
-    assert has_ended(own.replace(started=own.started + 1), own)
-    assert not has_ended(own.replace(namespace=1, started=1), own)
+    assert is_gone(own.replace(boot="00000000"), own)
+    assert is_gone(own.replace(started=own.started + 1), own)
+    assert not is_gone(own, own)
 
 
 @given(boot=BOOTS, namespace=NUMBERS, pid=NUMBERS, started=NUMBERS)

@@ -47,9 +47,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def presence(folder: Path) -> Iterator[Presence]:
     """The presence of this process, not yet open."""
-    presence = Presence(str(folder), "service", {})
+    presence = Presence(str(folder), "service")
     yield presence
-    presence.close()
+    presence.leave()
 
 
 def names(folder: Path) -> set[str]:
@@ -60,7 +60,7 @@ def names(folder: Path) -> set[str]:
 def test_nothing_happens_before_it_is_opened(presence: Presence, folder: Path) -> None:
     """Writing and closing find nothing to do."""
     write(presence)
-    presence.close()
+    presence.leave()
     assert not folder.exists()
 
 
@@ -73,8 +73,8 @@ def test_an_open_presence_is_found_and_a_closed_one_leaves_nothing(
     assert names(folder) == {f"{OWN.stem}.slot", f"{OWN.stem}.sock"}
     ((identity, figures),) = living(str(folder))
     assert (identity, figures.used, figures.name) == (OWN, 7, "service")
-    presence.close()
-    presence.close()
+    presence.leave()
+    presence.leave()
     write(presence)
     assert names(folder) == set()
 
@@ -92,7 +92,7 @@ def test_a_bell_forgets_a_presence_closed_meanwhile(presence: Presence) -> None:
     """The thread may still wait when the budget ends: it neither fails nor spins."""
     bell = Doorbell()
     bell.listen([presence.open()])
-    presence.close()
+    presence.leave()
     assert bell.wait(0) == ["control socket"]
     assert bell.wait(0) == []
     bell.close()
@@ -136,13 +136,13 @@ def test_a_refused_folder_leaves_nothing_open(presence: Presence, folder: Path) 
 def test_a_slot_is_kept_where_no_socket_can_be_had(tmp_path: Path) -> None:
     """In a folder whose name is too long for sockets, the figures can still be read."""
     folder = tmp_path / ("x" * 100)
-    presence = Presence(str(folder), "service", {})
+    presence = Presence(str(folder), "service")
     for _ in range(2):
         with pytest.raises(ControlError, match="may have 107 bytes"):
             presence.open()
         write(presence)
         assert len(living(str(folder))) == 1
-    presence.close()
+    presence.leave()
 
 
 def test_a_relative_folder_is_the_one_it_was_at_the_start(
@@ -150,11 +150,11 @@ def test_a_relative_folder_is_the_one_it_was_at_the_start(
 ) -> None:
     """A daemon goes to / before its first opening."""
     monkeypatch.chdir(tmp_path)
-    presence = Presence("ours", "service", {})
+    presence = Presence("ours", "service")
     monkeypatch.chdir("/")
     presence.open()
     assert len(names(tmp_path / "ours")) == 2
-    presence.close()
+    presence.leave()
 
 
 def test_threads_may_open_write_and_close_at_once(presence: Presence, folder: Path) -> None:
@@ -170,15 +170,15 @@ def test_threads_may_open_write_and_close_at_once(presence: Presence, folder: Pa
             failures.append(error)
 
     threads = [
-        threading.Thread(target=use, args=(presence.open, presence.close)),
-        threading.Thread(target=use, args=(presence.close, presence.open)),
+        threading.Thread(target=use, args=(presence.open, presence.leave)),
+        threading.Thread(target=use, args=(presence.leave, presence.open)),
         threading.Thread(target=use, args=(lambda: write(presence),)),
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    presence.close()
+    presence.leave()
     assert failures == []
     assert names(folder) == set()
 
@@ -193,7 +193,7 @@ def test_a_child_makes_its_own_even_where_nobody_told_it_of_the_fork(
         try:
             presence.open()
             is_right = len(names(folder)) == 4
-            presence.close()
+            presence.leave()
             os._exit(0 if is_right and len(names(folder)) == 2 else 1)
         finally:
             os._exit(2)

@@ -17,8 +17,8 @@ from fakes import MIB
 from membudget.core import RISE, Level, Marks, Pressure, Reading
 from membudget.governor.loop import Governor
 from membudget.governor.watch import AT_EASE, BUSY
+from membudget.host.launch import LIGHT, Supervising
 from membudget.host.presence import Presence
-from membudget.host.supervising import LIGHT, Supervising
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Scene:
     """This process with a slot of its own, a registry, and what it holds set by hand."""
 
     def __init__(self, folder: Path) -> None:
-        self.presence = Presence(str(folder / "ours"), "service", {})
+        self.presence = Presence(str(folder / "ours"), "service")
         self.presence.open()
         self.registry = Registry()
         self.held, self.shared = 20 * MIB, 0
@@ -74,7 +74,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.start_child()
     yield scene
     scene.end_child()
-    scene.presence.close()
+    scene.presence.leave()
 
 
 def test_it_rests_once_it_was_calm_for_a_while_and_until_its_children_are_gone(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from membudget.host.identity import TOLD, identity_of, sweep
-from membudget.host.told import Told, launch_mark
+from membudget.host.identity import TOLD, identity_of, launch_mark, sweep
+from membudget.host.launch import Told
 
 
 class Wall:

@@ -1,10 +1,15 @@
-"""Whether a launched process only looks after others of its launch: then its governor rests.
+"""What the processes of one launch know of each other: what was told, and who looks after whom.
 
-A server's master, a pool's main process, a reloader: it holds next to nothing, waits, and those
-that it started are governed themselves. Its own steps would tell what they tell, and collect what
-it shares with them. That cannot be known beforehand: the main process of a pool may load its data
-later. So it is judged by what the process does, and anew at each look: one that grows, computes,
-fills a cache or is left alone is governed again.
+Ten workers under one limit see it come near in the same second, though not all at once. Whoever
+sees it first notes it in a small file beside the slots, under its lock, and tells it; the others
+find it there, each level for itself, since one of them may be a step behind. There is no leader
+that could end or be late.
+
+A server's master, a pool's main process, a reloader holds next to nothing, waits, and those that it
+started are governed themselves. Its own steps would tell what they tell, and collect what it shares
+with them: so its governor rests. That cannot be known beforehand, since the main process of a pool
+may load its data later. So it is judged by what the process does, and anew at each look: one that
+grows, computes, fills a cache or is left alone is governed again.
 """
 
 from __future__ import annotations
@@ -14,15 +19,18 @@ import time
 from typing import TYPE_CHECKING
 
 from membudget.core import RISE
-from membudget.errors import ProbeError
+from membudget.core.native import sleep
+from membudget.errors import MembudgetError, ProbeError
 from membudget.governor.telling import FOREIGN
 from membudget.governor.watch import AT_EASE, BUSY
-from membudget.host.identity import SLOT, parent_of, parse_stem
+from membudget.host.identity import SLOT, TOLD, lock, parent_of, parse_stem
 from membudget.host.slot import is_alive
+from membudget.ownership import open_own
 from membudget.reclaimers.collect import has_children
+from membudget.units import LONGEST_NAME, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from membudget.core import Pressure
     from membudget.governor.loop import Governor
@@ -32,6 +40,74 @@ LIGHT = 32 << 20
 
 _ASK_HEAVY_AFTER = 60.0
 """Seconds until one that held more is looked at again: what it shares takes 10 ms a GB to read."""
+
+_MOST = 8192
+"""Bytes read and written: some twenty subjects."""
+
+_ATTEMPTS = 20
+"""Tries, 1 ms apart, to have the lock, which is held for some 50 µs."""
+
+
+class Told:
+    """The file of one launch.
+
+    Args:
+        mark: What `launch_mark` returned where it was launched.
+        wall: Unix seconds.
+    """
+
+    def __init__(self, mark: str, wall: Callable[[], float]) -> None:
+        self._path = mark + TOLD
+        self._wall = wall
+
+    def is_news(self, subject: str, seconds: float, *, again: bool = False) -> bool:
+        """Whether nobody told this within so many seconds; then it is noted as told.
+
+        True as well where it cannot be known. Cost: 60 µs.
+
+        Args:
+            subject: What is told.
+            seconds: For how long it is no news to the others.
+            again: Whether it is news to whoever told it.
+        """
+        try:
+            descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
+        except (MembudgetError, OSError):
+            return True
+        try:
+            return self._note(descriptor, one_line(subject, LONGEST_NAME), seconds, again=again)
+        except (OSError, ValueError):
+            return True
+        finally:
+            os.close(descriptor)
+
+    def _note(self, descriptor: int, subject: str, seconds: float, *, again: bool) -> bool:
+        for _ in range(_ATTEMPTS):
+            if lock(descriptor):
+                break
+            sleep(0.001)
+        else:
+            return True
+        now, own = self._wall(), str(os.getpid())
+        notes = dict(_parsed(os.pread(descriptor, _MOST, 0).decode("utf-8", "replace")))
+        who, at = notes.pop(subject, ("", 0.0))
+        if who and 0 <= now - at < seconds and not (again and who == own):
+            return False
+        notes[subject] = (own, now)  # The newest last: what does not fit is the oldest.
+        lines = [f"{name}\t{pid}\t{when!r}\n" for name, (pid, when) in notes.items()]
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, "".join(lines).encode()[-_MOST:], 0)
+        return True
+
+
+def _parsed(text: str) -> Iterator[tuple[str, tuple[str, float]]]:
+    for line in text.splitlines():
+        subject, _, rest = line.partition("\t")
+        pid, _, at = rest.rpartition("\t")
+        try:
+            yield subject, (pid, float(at))
+        except ValueError:  # Cut off, or nobody's.
+            continue
 
 
 class Supervising:
@@ -83,7 +159,9 @@ class Supervising:
         now, held = self._now(), self._own()
         is_new = self._pid != os.getpid() or held - self._held_then >= RISE
         if is_new or is_pressed or self._holds():
-            self._begin(now, held)
+            self._pid, self._rests, self._governed = os.getpid(), False, ""
+            self._held_then, self._spent = held, time.process_time()
+            self._looked_at, self._look_at = now, now + AT_EASE
         elif now >= self._look_at:
             spent, before = time.process_time(), self._spent
             is_calm = spent - before <= BUSY * (now - self._looked_at)
@@ -92,11 +170,6 @@ class Supervising:
                 is_calm and self._has_governed() and (self._rests or self._is_light(now, held))
             )
         return self._rests
-
-    def _begin(self, now: float, held: int) -> None:
-        self._pid, self._rests, self._governed = os.getpid(), False, ""
-        self._held_then, self._spent = held, time.process_time()
-        self._looked_at, self._look_at = now, now + AT_EASE
 
     def _holds(self) -> bool:
         """Whether there is anything to let go of; one that cannot tell may have."""
