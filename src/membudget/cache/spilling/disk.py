@@ -8,49 +8,44 @@ had, the caller that evicts or looks up does all that by itself, one caller at a
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from membudget.cache.spilling.folder import SpillFolder
+from membudget.cache.spilling.folder import KEY_BYTES, Seal, SpillFolder, user_key
 from membudget.cache.spilling.ledger import ROW_BYTES
-from membudget.cache.spilling.seal import Seal, new_key, user_key
 from membudget.cache.spilling.spill import SpillStats
 from membudget.core import Rung
 from membudget.core.native import Lock, NativeThread, get_ident, sleep
 from membudget.errors import ConfigError, MembudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
-    from membudget.cache.spilling.ledger import Copy, Ledger
+    from membudget.cache.spilling.ledger import Ledger, Note
     from membudget.cache.spilling.spill import Spill
     from membudget.cache.spilling.store import Store
 
-READ_PATIENCE = 1.0
-"""Seconds that a lookup waits for the disk; then it is a miss."""
+_READ_PATIENCE, _END_PATIENCE = 1.0, 2.0
+"""Seconds that a lookup waits for the disk (then it is a miss), and the end for the thread."""
 
-END_PATIENCE = 2.0
-"""Seconds that the end of a cache waits for its thread."""
+_TRIES, _TRIED_OF, _MOST_TYPES = 3, 64, 64
+"""Values of a type that could not be pickled, one after the other, before one of so many is tried:
+a list holds now this, now that. And types of which that is known."""
 
-TRIES = 3
-"""Values of a type that could not be pickled, one after the other, before few are tried."""
-
-TRIED_OF = 64
-"""Of so many values of such a type, one is tried: a list holds now this, now that."""
-
-_MOST_TYPES = 64
 _AT_ONCE = 64
+_FORK_LOOK = 2e-4
 
 
-class Ask:
-    """A value asked of the disk's thread, or that it rests; and a lock that is free once done."""
+class _Ask:
+    """A value asked of the disk's thread, and a lock that is free once it is there."""
 
     __slots__ = ("done", "number", "pickled")
 
-    def __init__(self, number: int | None) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
         self.pickled: bytes | None = None
         self.done = Lock()
@@ -69,10 +64,10 @@ class SpillDisk:
         spill: Where and how much.
         ledger: What is known of the disk.
         now: Monotonic seconds.
+        noted: Gives what tells the bytes of memory of the cache's own notes, while that lives.
 
     Attributes:
         state: "on", or "off: " and why.
-        noted: Gives what tells the bytes of memory of the cache's own notes, while that lives.
 
     Raises:
         ConfigError: The directory cannot be used.
@@ -80,37 +75,40 @@ class SpillDisk:
 
     rung = Rung.MODERATE
 
-    def __init__(self, name: str, spill: Spill, ledger: Ledger, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        spill: Spill,
+        ledger: Ledger,
+        now: Callable[[], float],
+        noted: Callable[[], Callable[[], int] | None],
+    ) -> None:
         # Now, when `Spill` saw that it can be: later, memory may be short, or a fork be under way.
         from membudget.cache.spilling.store import Store
 
         self._make_store = Store
         self.name = f"spill of {name}"
         self.state = "on"
-        self.noted: Callable[[], Callable[[], int] | None] = lambda: None
-        self._cache_name, self._spill, self._ledger, self._now = name, spill, ledger, now
+        self._cache_name, self._spill, self._ledger = name, spill, ledger
+        self._now, self._noted = now, noted
         self._hits_before = 0
         self._failure: Exception | None = None
         self._is_told = False
-        # How often values of a type could not be pickled, one after the other.
         self._unpicklable: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
         self._begin()
         self._take_folder()
 
     def _begin(self) -> None:
         """Know of no folder and no thread, as at first and in a forked child."""
+        self._asked: deque[_Ask] = deque()
         self._folder: SpillFolder | None = None
         self._store: Store | None = None
         self._thread: NativeThread | None = None
-        self._seal = Seal(new_key(), self._cache_name)
-        self._kept: frozenset[int] | None = None
-        self._is_kept_on = self._is_ending = self._is_resting = False
-        self._is_busy = self._has_turn = False
-        self._asked: deque[Ask] = deque()
+        self._seal = Seal(os.urandom(KEY_BYTES), self._cache_name)
+        self._has_kept = self._is_kept_on = self._is_ending = self._is_forking = False
         self._worker: int | None = None
-        self._turn, self._bell, self._go_on = Lock(), Lock(), Lock()
+        self._turn, self._bell = Lock(), Lock()
         self._bell.acquire()
-        self._go_on.acquire()
 
     @property
     def is_on(self) -> bool:
@@ -119,19 +117,14 @@ class SpillDisk:
 
     def stats(self) -> SpillStats:
         """The figures now."""
-        ledger = self._ledger
         return SpillStats(
             directory=None if self._folder is None else self._folder.path,
             state=self.state,
-            entries=len(ledger.rows),
+            entries=len(self._ledger.rows),
             bytes=0 if self._store is None else self._store.bytes,
             max_bytes=self._spill.max_bytes,
-            waiting=ledger.waiting_bytes,
-            spilled=ledger.spilled,
-            hits=ledger.hits,
-            dropped=ledger.dropped,
-            unpicklable=ledger.unpicklable,
-            failed=ledger.failed,
+            waiting=self._ledger.waiting_bytes,
+            **self._ledger.counts,
         )
 
     # What callers ask of it.
@@ -147,36 +140,37 @@ class SpillDisk:
     def takes(self, kind: type) -> bool:
         """Whether a value of a type is worth trying. A count lost in a race does no harm."""
         failed = self._unpicklable.get(kind, 0)
-        if failed < TRIES:
+        if failed < _TRIES:
             return True
         self._unpicklable[kind] = failed + 1
-        return not (failed + 1) % TRIED_OF
+        return not (failed + 1) % _TRIED_OF
 
     def wake(self) -> None:
-        """Have the thread look for work; it is started where there is none."""
+        """Have done what there is to do, by the thread; it is started where there is none."""
         if not self.is_on or self._is_ending:
             return
-        if self._thread is not None or self._start():
-            self._ring()
-        elif self._worker != get_ident():  # A value being pickled uses the cache.
-            self._work_here()
+        if self._asked or self._ledger.doomed or self._ledger.waiting:
+            if self._thread is not None or self._start():
+                self._ring()
+            elif self._worker != get_ident():  # A value being pickled uses the cache.
+                self._work_here()
 
     def read(self, number: int) -> bytes | None:
         """A value from the disk, pickled; None where there is none, or not in time."""
         if self._worker == get_ident():  # A value being pickled uses the cache.
             return self._fetched(number)
-        asked = Ask(number)
+        asked = _Ask(number)
         self._asked.append(asked)
         self.wake()
-        if not self.is_on or self._is_ending or not asked.done.acquire(timeout=READ_PATIENCE):
+        if not self.is_on or self._is_ending or not asked.done.acquire(timeout=_READ_PATIENCE):
             return None
         return asked.pickled
 
     def flush(self, patience: float) -> bool:
         """Wait until all that waits is written or dropped; returns whether it is."""
-        until = time.monotonic() + patience
+        until, ledger = time.monotonic() + patience, self._ledger
         self.wake()
-        while self.is_on and (self._ledger.waiting or self._ledger.doomed or self._is_busy):
+        while self.is_on and (ledger.waiting or ledger.doomed or self._worker is not None):
             if time.monotonic() >= until:
                 return False
             sleep(0.001)
@@ -187,20 +181,21 @@ class SpillDisk:
         self._is_ending = True
         thread = self._thread
         if thread is None:
-            has_turn = self._turn.acquire(timeout=END_PATIENCE)
+            has_turn = self._turn.acquire(timeout=_END_PATIENCE)
             self._finish()
             if has_turn:
                 self._turn.release()
         elif not thread.is_current():
             self._ring()
-            thread.join(END_PATIENCE)
+            thread.join(_END_PATIENCE)
 
     # What a budget, its sweeper and its governor ask of it.
 
     def held_bytes(self) -> int:
         """Bytes of memory: what waits, and what is known of memory and disk. No lock."""
-        noted = self.noted()
-        return self._ledger.held_bytes() + (0 if noted is None else noted())
+        noted = self._noted()
+        waiting = self._ledger.waiting_bytes
+        return waiting + self.reclaimable() + (0 if noted is None else noted())
 
     def reclaimable(self) -> int:
         """Bytes of memory that the notes of what stands on the disk take. No lock."""
@@ -208,7 +203,8 @@ class SpillDisk:
 
     def hits_per_byte(self) -> float:
         """Hits on the disk since notes were last let go, ÷ their bytes: as caches count theirs."""
-        return (self._ledger.hits - self._hits_before) / max(1, self.reclaimable())
+        hits = self._ledger.counts["hits"]
+        return (hits - self._hits_before) / max(1, self.reclaimable())
 
     def reclaim(self, target: int, until: float) -> int:
         """Forget, and delete, what was put on the disk first, for the memory of its notes.
@@ -220,7 +216,7 @@ class SpillDisk:
         Returns:
             Bytes let go.
         """
-        self._hits_before = self._ledger.hits
+        self._hits_before = self._ledger.counts["hits"]
         return self._forget(until, target)
 
     def has_expired(self, now: float) -> bool:
@@ -236,17 +232,16 @@ class SpillDisk:
         return self._forget(until, dead_at=self._now())
 
     def _forget(
-        self, until: float, target: float = float("inf"), dead_at: float | None = None
+        self, until: float, target: float = float("inf"), dead_at: float = float("inf")
     ) -> int:
-        ledger, freed, row = self._ledger, 0, None
+        freed = 0
         while freed < target and (freed % (_AT_ONCE * ROW_BYTES) or self._now() < until):
-            row = ledger.take_oldest(dead_at)
+            row = self._ledger.take_oldest(dead_at)
             if row is None:
                 break
-            ledger.doom(row)
+            self._ledger.doom(row)
             freed += ROW_BYTES
-        if freed:
-            self.wake()
+        self.wake()
         return freed
 
     def due(self, _now: float) -> bool:
@@ -262,27 +257,19 @@ class SpillDisk:
 
     def before_fork(self, until: float) -> None:
         """Have the database closed, which must not cross a fork, and take the lock."""
-        if self._worker == get_ident():
-            pass
-        elif self._thread is not None:
-            self._is_resting, rest = True, Ask(None)
-            self._asked.appendleft(rest)
+        if self._worker != get_ident():
+            self._is_forking = True  # First said, then looked.
             self._ring()
-            rest.done.acquire(timeout=max(0.0, until - time.monotonic()))
-        else:
-            self._has_turn = self._turn.acquire(timeout=max(0.0, until - time.monotonic()))
+            while self._is_at_disk() and time.monotonic() < until:
+                sleep(_FORK_LOOK)
         self._ledger.lock.acquire(timeout=max(0.0, until - time.monotonic()))
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
         with contextlib.suppress(RuntimeError):
             self._ledger.lock.release()
-        self._is_resting = False
-        if self._has_turn:
-            self._has_turn = False
-            self._turn.release()
-        with contextlib.suppress(RuntimeError):
-            self._go_on.release()
+        self._is_forking = False
+        self.wake()
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the folder and what stands there are the parent's."""
@@ -290,6 +277,9 @@ class SpillDisk:
             self._folder.leave()
         self._ledger.renew()
         self._begin()
+
+    def _is_at_disk(self) -> bool:
+        return self._worker is not None or (self._store is not None and self._store.is_open)
 
     # The thread, and what is done on it.
 
@@ -324,12 +314,10 @@ class SpillDisk:
 
     def _work_here(self) -> None:
         """Do what waits on the caller's thread."""
-        if not self._turn.acquire(timeout=READ_PATIENCE):
+        if not self._turn.acquire(timeout=_READ_PATIENCE):
             return
         try:
             self._work_all()
-            if self._store is not None:  # The connection is this thread's.
-                self._store.close()
         except Exception as error:  # noqa: BLE001  # whatever is broken: it goes on without
             self._turn_off(error)
             self._finish()
@@ -339,49 +327,41 @@ class SpillDisk:
     def _work_all(self) -> None:
         self._worker = get_ident()
         try:
-            while self._work():
+            while not self._is_forking and self._has_worked():
                 pass
+            if self._store is not None and (self._is_forking or self._thread is None):
+                self._store.close()  # Without a thread, the connection is this caller's.
         finally:
             self._worker = None
 
-    def _work(self) -> bool:
+    def _has_worked(self) -> bool:
         """Do the next thing; returns whether there was one."""
         ledger = self._ledger
         if self._asked:
-            self._answer(self._asked.popleft())
+            asked = self._asked.popleft()
+            try:
+                asked.pickled = self._fetched(asked.number)
+            finally:
+                asked.done.release()
         elif self._is_ending and not self._spill.keep:
             return False
         elif ledger.doomed:
             taken = [ledger.doomed.popleft() for _ in range(min(_AT_ONCE, len(ledger.doomed)))]
             self._opened().delete(taken)
         elif (found := ledger.next_waiting()) is not None:
-            self._is_busy = True
-            try:
-                self._write(*found)
-            finally:
-                self._is_busy = False
+            self._write(*found)
         else:
             return False
         return True
 
-    def _answer(self, asked: Ask) -> None:
-        try:
-            if asked.number is not None:
-                asked.pickled = self._fetched(asked.number)
-            elif self._store is not None:
-                self._store.close()
-        finally:
-            asked.done.release()
-        while asked.number is None and self._is_resting:  # Until the fork is over.
-            self._go_on.acquire(timeout=1.0)
-
-    def _write(self, key: Any, waiting: Copy) -> None:
+    def _write(self, key: Hashable, waiting: Note) -> None:
         ledger, why = self._ledger, None
         if waiting.dies > self._now():
             pickled, why = self._pickled(waiting.value)
             if pickled is not None:
-                number = ledger.new_number()
-                stored = self._opened().write(number, self._seal.seal(number, pickled), ledger)
+                number = next(ledger.numbers)
+                sealed = self._seal.seal(number, pickled)
+                stored = self._opened().write(number, sealed, ledger.take_oldest)
                 if stored is not None:
                     ledger.written(key, waiting, number, stored)
                     return
@@ -416,7 +396,8 @@ class SpillDisk:
         if self._store is None:
             if self._folder is None:
                 raise FileNotFoundError(2, "there is no folder", self._spill.directory)
-            self._store = self._make_store(self._folder.path, self._spill.max_bytes, self._kept)
+            path, most = self._folder.path, self._spill.max_bytes
+            self._store = self._make_store(path, most, is_kept=self._has_kept)
         return self._store
 
     # The folder: taken, and let go of.
@@ -432,12 +413,12 @@ class SpillDisk:
                 return
             try:
                 folder = self._folder = SpillFolder(self._spill, self._cache_name)
-                if self._spill.keep and not self._take_over(folder):
+                if self._spill.keep and not self._has_taken_over(folder):
                     folder.empty()
             except OSError as error:
                 self._turn_off(error)
 
-    def _take_over(self, folder: SpillFolder) -> bool:
+    def _has_taken_over(self, folder: SpillFolder) -> bool:
         """Know what an earlier process left; returns whether there is anything."""
         name = self._cache_name
         try:
@@ -452,7 +433,7 @@ class SpillDisk:
         if left is None:
             return False
         rows, self._seal, highest = left
-        self._kept = frozenset(row.number for row in rows.values() if row.number is not None)
+        self._has_kept = True
         self._ledger.take_over(rows, highest)
         return True
 
@@ -461,18 +442,19 @@ class SpillDisk:
         while self._asked:
             with contextlib.suppress(IndexError):
                 self._asked.popleft().done.release()
+        folder, self._folder = self._folder, None
+        ledger, keep = self._ledger, False
+        if folder is not None and self._is_kept_on and self.is_on and ledger.rows:
+            with contextlib.suppress(Exception):  # The disk: then nothing is kept.
+                numbers = folder.save(ledger.rows, self._seal, next(ledger.numbers), self._now())
+                if numbers and self._store is not None:
+                    self._store.delete(numbers)
+                keep = True
         if self._store is not None:
             with contextlib.suppress(Exception):
                 self._store.close()
-        folder, self._folder = self._folder, None
-        if folder is None:
-            return
-        ledger, keep = self._ledger, False
-        if self._is_kept_on and self.is_on and ledger.rows:
-            with contextlib.suppress(Exception):  # The disk: then nothing is kept.
-                folder.save(ledger.rows, self._seal, ledger.new_number(), self._now())
-                keep = True
-        folder.end(keep=keep)
+        if folder is not None:
+            folder.end(keep=keep)
 
     def _where(self) -> str:
         return self._spill.directory if self._folder is None else self._folder.path

@@ -6,25 +6,32 @@ numbers are free, and removes what killed processes left there, under whatever n
 What is kept for the next process is a sealed list of what stands there. The database is
 diskcache's, which does what its settings say and what triggers are in it. So its shape is written
 down under the seal as well, and one of another shape is not opened.
+
+Each value carries a seal as well, an HMAC over the cache's name, its generation, the value's number
+and its bytes, so that a value neither made elsewhere, nor moved from another cache, number or time,
+is believed. Where nothing is kept the key lives and dies with the process. Where values are kept,
+it is the user's, in a file outside the folder they stand in: another host that shares the disk, and
+may write to that folder, has no key by it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hmac
 import os
 import pickle
 import shutil
 import stat
+import struct
 import time
 import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from membudget.cache.spilling.ledger import Copy
-from membudget.cache.spilling.seal import GENERATION_BYTES, Seal
+from membudget.cache.spilling.ledger import Note
 from membudget.errors import ConfigError, MembudgetError
-from membudget.ownership import check_owner, open_own, read_own, safe_way
+from membudget.ownership import OTHERS, check_owner, default_folder, open_own, read_own, safe_way
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -36,18 +43,18 @@ try:
 except ImportError:  # Not a Unix.
     fcntl = None  # type: ignore[assignment]
 
+SEAL_BYTES = KEY_BYTES = 32
+_GENERATION_BYTES = 16
+_KEY_BEGINS = b"membudget key 1\n"
+_FRAME, _NUMBER = struct.Struct(">I"), struct.Struct(">Q")
+
 _MOST = 1000
 """Processes at a time, far beyond what one host runs of a program."""
 
-_ADVICE = (
-    "values come back through pickle, so name a folder of the program's own user, closed to others"
-)
-
 _ATTEMPTS = 10
-"""Tries while other processes, ending, remove what is looked at."""
+"""Tries while other processes, beginning or ending, make or remove what is looked at."""
 
-INDEX = "index.pickle"
-
+_INDEX = "index.pickle"
 _LONGEST = 256 << 20
 _MOST_ROWS = 100
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
@@ -58,6 +65,74 @@ _SETTINGS = (
 
 _BROKEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 """What is the disk's or the system's fault, not the caller's who named the folder."""
+
+
+class Seal:
+    """The seal of one cache's values in one generation.
+
+    Args:
+        key: The secret.
+        name: The cache's.
+        generation: What no other set of values of this cache has.
+    """
+
+    def __init__(self, key: bytes, name: str, generation: bytes | None = None) -> None:
+        self.generation = os.urandom(_GENERATION_BYTES) if generation is None else generation
+        space = name.encode("utf-8", "surrogatepass")
+        begin = b"membudget spill 1\0" + _FRAME.pack(len(space)) + space + self.generation
+        self._mac = hmac.new(key, begin, "sha256")
+
+    def seal(self, number: int, text: bytes) -> bytes:
+        """A value's bytes with its seal before them."""
+        return self._of(number, text) + text
+
+    def unseal(self, number: int, sealed: bytes) -> bytes | None:
+        """The bytes that were sealed under this number, or None where they are any others."""
+        text = sealed[SEAL_BYTES:]
+        is_ours = hmac.compare_digest(sealed[:SEAL_BYTES], self._of(number, text))
+        return text if is_ours else None
+
+    def _of(self, number: int, text: bytes) -> bytes:
+        mac = self._mac.copy()
+        mac.update(_NUMBER.pack(number))
+        mac.update(text)
+        return mac.digest()
+
+
+def user_key(path: str | None = None) -> bytes:
+    """The key of this user, made where there is none.
+
+    Args:
+        path: Its file; by default beside the folder in which the user's processes meet.
+
+    Raises:
+        ConfigError: The file, or a folder above it, is not this user's alone.
+        OSError: It cannot be read or made.
+    """
+    path = safe_way(path or f"{default_folder()}.key")
+    length = len(_KEY_BEGINS) + KEY_BYTES
+    for _ in range(_ATTEMPTS):
+        found = read_own(path, length, begins=_KEY_BEGINS, others=OTHERS)
+        if found is None:
+            _make_key(path)
+        elif len(found) == length:
+            return found[len(_KEY_BEGINS) :]
+        else:
+            break
+    raise ConfigError(f"{path} holds no key: remove it, and a new one is made")
+
+
+def _make_key(path: str) -> None:
+    """Make a key file, whole at once, unless another process was first."""
+    part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        with open(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            file.write(_KEY_BEGINS + os.urandom(KEY_BYTES))
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
 
 
 class SpillFolder:
@@ -83,7 +158,10 @@ class SpillFolder:
             self._descriptor, self._lock_path = _locked(base)
             self.path = self._lock_path.removesuffix(".lock")
             try:
-                self._begin()
+                if self._keep:
+                    _make(self.path)
+                else:
+                    self.empty()
                 _remove_left_over(base, self.path)
             except BaseException:
                 self.leave()
@@ -97,12 +175,9 @@ class SpillFolder:
             ) from error
 
     def empty(self) -> None:
-        """Remove what stands there.
-
-        Raises:
-            OSError: The disk.
-        """
-        shutil.rmtree(self.path)
+        """Remove what stands there; raises OSError where the disk does."""
+        if os.path.lexists(self.path):
+            shutil.rmtree(self.path)
         _make(self.path)
 
     def leave(self) -> None:
@@ -120,7 +195,9 @@ class SpillFolder:
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(self.path))
 
-    def save(self, rows: Mapping[Hashable, Copy], seal: Seal, highest: int, now: float) -> None:
+    def save(
+        self, rows: Mapping[Hashable, Note], seal: Seal, highest: int, now: float
+    ) -> list[int]:
         """Write down what stands on the disk, for the next process.
 
         Args:
@@ -129,26 +206,29 @@ class SpillFolder:
             highest: The highest number ever given in this generation.
             now: Monotonic seconds.
 
+        Returns:
+            The numbers of those whose keys cannot be: they would take up room for good.
+
         Raises:
             OSError: The disk.
             sqlite3.Error: The database.
         """
-        since = time.time() - now
-        known = []
+        since, known, lost = time.time() - now, [], []
         for key, row in rows.items():
             noted = (row.number, row.ends + since, row.dies + since, row.size, row.bytes)
             try:
                 known.append(pickle.dumps((key, noted)))
-            except Exception:  # noqa: BLE001, S112  # a key of the program's own that cannot be kept
-                continue
+            except Exception:  # noqa: BLE001  # a key of the program's own
+                lost.append(row.number or 0)
         text = pickle.dumps((_shape_of(self.path), highest, known))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(open_own(os.path.join(self.path, INDEX), flags), "wb") as file:
+        with open(open_own(os.path.join(self.path, _INDEX), flags), "wb") as file:
             file.write(seal.generation + seal.seal(0, text))
+        return lost
 
     def load(
         self, key: bytes, name: str, now: float
-    ) -> tuple[OrderedDict[Hashable, Copy], Seal, int] | None:
+    ) -> tuple[OrderedDict[Hashable, Note], Seal, int] | None:
         """What an earlier process left on the disk, or None; it is believed only once.
 
         Args:
@@ -163,34 +243,29 @@ class SpillFolder:
             MembudgetError: It was not written by this user's processes, or changed since.
             OSError: The disk.
         """
-        index = os.path.join(self.path, INDEX)
+        index = os.path.join(self.path, _INDEX)
         written = read_own(index, _LONGEST)
         if written is None:
             return None
         os.unlink(index)
-        seal = Seal(key, name, written[:GENERATION_BYTES])
-        text = seal.unseal(0, written[GENERATION_BYTES:])
+        seal = Seal(key, name, written[:_GENERATION_BYTES])
+        text = seal.unseal(0, written[_GENERATION_BYTES:])
         if text is None:
             raise MembudgetError(f"{index} was not written with this user's key")
         since = time.time() - now
-        rows: OrderedDict[Hashable, Copy] = OrderedDict()
+        rows: OrderedDict[Hashable, Note] = OrderedDict()
         try:
             shape, highest, known = pickle.loads(text)  # noqa: S301  # sealed by this user
             for one in known:
-                value_key, (number, ends, dies, size, stored) = pickle.loads(one)  # noqa: S301
-                rows[value_key] = Copy(
-                    ends=ends - since, dies=dies - since, size=size, bytes=stored, number=number
+                row_key, (number, ends, dies, size, stored) = pickle.loads(one)  # noqa: S301
+                rows[row_key] = Note(
+                    None, ends - since, dies - since, size, weight=stored, number=number
                 )
         except Exception:  # noqa: BLE001  # whatever a changed program's keys raise: begin empty
             return None
         if _shape_of(self.path) != shape:
             raise MembudgetError(f"the database in {self.path} was changed since it was kept")
         return (rows, seal, highest) if rows else None
-
-    def _begin(self) -> None:
-        if os.path.lexists(self.path) and not self._keep:
-            shutil.rmtree(self.path)
-        _make(self.path)
 
 
 def _base(directory: str, name: str) -> str:
@@ -227,7 +302,11 @@ def check_own(path: str, status: os.stat_result) -> None:
     """
     if not stat.S_ISDIR(status.st_mode):
         raise ConfigError(f"spill directory {path} is not a folder: name one, or a path for one")
-    check_owner(f"spill directory {path}", status, advice=_ADVICE)
+    advice = (
+        "values come back through pickle, so name a folder of the program's own user, closed to "
+        "others"
+    )
+    check_owner(f"spill directory {path}", status, advice=advice)
 
 
 def _locked(base: str) -> tuple[int, str]:
@@ -253,14 +332,13 @@ def _remove_left_over(base: str, own: str) -> None:
         path = os.path.join(base, number)
         if path == own or not number.isdigit():
             continue
-        with contextlib.suppress(
-            ConfigError, OSError
-        ):  # Others may do the same; or it is not ours.
+        # Others may do the same; or it is not ours.
+        with contextlib.suppress(ConfigError, OSError):
             descriptor = _lock(f"{path}.lock")
             if descriptor is None:
                 continue
             try:
-                if not os.path.exists(os.path.join(path, INDEX)):
+                if not os.path.exists(os.path.join(path, _INDEX)):
                     shutil.rmtree(path, ignore_errors=True)
                 os.unlink(f"{path}.lock")
             finally:

@@ -1,23 +1,29 @@
-"""The cache that puts what it evicts on a disk, and takes it back at the next lookup."""
+"""The cache that puts what it evicts on a disk, and takes it back at the next lookup.
+
+Each key has one note (see `ledger`), and that is what counts: a value in memory, or on its way
+there, is the one that its note holds. Who changes memory notes that first, and looks afterwards
+whether memory is as the newest note says: of several at once, the last to look sets it right.
+"""
 
 from __future__ import annotations
 
 import pickle
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from membudget.cache.cache import Cache
 from membudget.cache.spilling.disk import SpillDisk
-from membudget.cache.spilling.ledger import Copy, Ledger
+from membudget.cache.spilling.ledger import Ledger, Note
 from membudget.cache.spilling.spill import checked_spill
 from membudget.cache.table import K, V, container_name
 from membudget.core import Level
 from membudget.errors import ConfigError
-from membudget.units import as_seconds
+from membudget.sizing import checked
+from membudget.units import as_bytes, as_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
 
     from membudget.cache.spilling.spill import Spill, SpillStats
@@ -29,14 +35,13 @@ if TYPE_CHECKING:
 MISSING: Any = object()
 NEVER = float("inf")
 
-Note: TypeAlias = "tuple[Any, float, Any, list[float] | None]"
-"""What is noted of an entry in memory: value, when it ends, size given, last use."""
-
 NOTE_BYTES = 140
 """Bytes of memory that the note of an entry costs besides, measured with tracemalloc."""
 
 _LOOKS = 3
 """Looks at the disk, where others bring the same value back at the same time."""
+
+_SOON = 1e-9
 
 
 class SpilledCache(Cache[K, V]):
@@ -53,24 +58,17 @@ class SpilledCache(Cache[K, V]):
     budget. A lookup waits for the disk a second at most.
 
     Args:
-        name: As in `Cache`, like all the others but:
+        name: As in `Cache`, as are all others but these.
         spill: The folder, or a `Spill` with its bounds. See there for who may write to it.
-        max_bytes: As in `Cache`.
-        max_entries: As in `Cache`.
-        ttl: As in `Cache`.
         idle: As in `Cache`; time on the disk counts as time without a hit.
-        policy: As in `Cache`.
-        size: As in `Cache`.
         on_evict: As in `Cache`; called for values that go to disk too, once they are noted for it.
-        registry: As in `Cache`.
-        clock: As in `Cache`.
 
     Raises:
         ConfigError: An argument that cannot be used as given, or a folder that is not one's own.
         MissingExtraError: diskcache is not installed.
     """
 
-    __slots__ = ("_disk", "_idles", "_ledger", "_notes")
+    __slots__ = ("_disk", "_idles", "_ledger", "_notes", "_weigh")
 
     def __init__(
         self,
@@ -90,12 +88,14 @@ class SpilledCache(Cache[K, V]):
         if hasattr(self, "_disk"):
             raise ConfigError("this cache was made already: make a new one")
         name, where = container_name(name), checked_spill(spill)
+        self._weigh = size
         self._idles = None if idle is None else as_seconds(idle, name="idle")
-        # Not in the ledger, which the disk's thread keeps alive: a value may refer to the cache.
+        # Of what is in memory. The disk's thread keeps the ledger alive: a value may refer to us.
         self._notes: dict[Any, Note] = {}
         self._ledger = Ledger(where.waiting)
         now = time.monotonic if clock is None else clock.now
-        self._disk = SpillDisk(name, where, self._ledger, now)
+        noted = weakref.WeakMethod(self.noted_bytes)
+        self._disk = SpillDisk(name, where, self._ledger, now, noted)
         try:
             super().__init__(
                 name,
@@ -104,7 +104,7 @@ class SpilledCache(Cache[K, V]):
                 ttl=ttl,
                 idle=self._idles,
                 policy=policy,
-                size=size,
+                size=None,
                 on_evict=_ignored,  # So that the table tells; the program's listener is told below.
                 registry=registry,
                 clock=clock,
@@ -114,7 +114,6 @@ class SpilledCache(Cache[K, V]):
             raise
         self._on_evict = on_evict
         weakref.finalize(self, self._disk.close)
-        self._disk.noted = weakref.WeakMethod(self.noted_bytes)
         self._register.add(self._disk)
 
     def get(self, key: K, default: Any = None) -> Any:
@@ -124,20 +123,17 @@ class SpilledCache(Cache[K, V]):
             Exception: What `on_evict` raised, for what made room.
         """
         value: Any = super().get(key, MISSING)
-        if value is MISSING or self._is_stale(key, value):
+        note = self._notes.get(key)
+        if note is None or note.value is not value:
             value = self._brought_back(key)
         elif self._idles is not None:
-            note = self._notes.get(key)
-            if note is not None and note[3] is not None:
-                note[3][0] = self._time()
+            note.dies = min(note.ends, self._time() + self._idles)
         return default if value is MISSING else value
 
     def peek(self, key: K, default: Any = None) -> Any:
         """The value under a key, read from the disk if it is there; changes nothing."""
-        value = self._in_memory(key)
-        if value is MISSING:
-            found = self._found(key)
-            value = MISSING if found is None else self._value_of(found)
+        note = self._found(key)
+        value = MISSING if note is None else self._value_of(note)
         return default if value is MISSING else value
 
     def set(
@@ -150,21 +146,15 @@ class SpilledCache(Cache[K, V]):
     ) -> bool:
         """As `Cache.set`; what the disk holds under the key is out of date from now on."""
         lasts = self.ttl if ttl is None else as_seconds(ttl, name="ttl")
+        ends = NEVER if lasts is None else self._time() + lasts
+        note = self._note(value, ends, self._weighed(value, size))
         hash(key)
         self._disk.prepare()
-        ledger, note, is_changed = self._ledger, self._note(value, lasts, size), True
-        with ledger.lock:
-            before, copies = self._notes.get(key), ledger.take(key)
+        with self._ledger.lock:
+            gone = self._take(key)
             self._notes[key] = note
-        try:
-            is_taken, is_changed, error = self._put(key, note, before, lasts, copies)
-        finally:
-            if is_changed:
-                ledger.doom(*copies)
-            self._wake()
-        if error is not None:
-            raise error
-        return is_taken
+        del gone  # Finalizers run here, outside the lock.
+        return self._is_put(key, note)
 
     def set_many(
         self, pairs: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: float | str | None = None
@@ -176,12 +166,8 @@ class SpilledCache(Cache[K, V]):
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """The values found under keys, in memory or on the disk; each counts as a lookup."""
-        found = {}
-        for key in keys:
-            value = self.get(key, MISSING)
-            if value is not MISSING:
-                found[key] = value
-        return found
+        found = ((key, self.get(key, MISSING)) for key in keys)
+        return {key: value for key, value in found if value is not MISSING}
 
     def pop(self, key: K, default: Any = MISSING) -> Any:
         """Take a value out, of memory or from the disk, and return it, else the default.
@@ -189,12 +175,20 @@ class SpilledCache(Cache[K, V]):
         Raises:
             KeyError: There is none, or it has expired, and no default is given.
         """
-        value, copies = self._taken(key)
-        now = self._time()
-        if value is MISSING and copies and copies[0].dies > now:
-            value = self._value_of(copies[0])
-        self._ledger.doom(*copies)
-        self._wake()
+        value = MISSING
+        for _ in range(_LOOKS):
+            note = self._found(key)
+            if note is None:
+                break
+            value = self._value_of(note)
+            with self._ledger.lock:
+                is_newest = self._newest(key) is note
+                if is_newest:
+                    self._take(key)
+            if is_newest or value is not MISSING:
+                break
+        super().pop(key, None)
+        self._settle(key)
         if value is not MISSING:
             return value
         if default is MISSING:
@@ -203,11 +197,13 @@ class SpilledCache(Cache[K, V]):
 
     def delete(self, key: K) -> bool:
         """Forget a key, in memory and on the disk; returns whether a value stood there."""
-        held, copies = self._taken(key)
-        now = self._time()
-        self._ledger.doom(*copies)
-        self._wake()
-        return held is not MISSING or any(copy.dies > now for copy in copies)
+        note = self._found(key)
+        with self._ledger.lock:
+            gone = self._take(key)
+        super().delete(key)
+        self._settle(key)
+        del gone
+        return note is not None
 
     def ttl_left(self, key: K) -> float | None:
         """Seconds until a value expires if it is not used, None for never; changes nothing.
@@ -215,28 +211,23 @@ class SpilledCache(Cache[K, V]):
         Raises:
             KeyError: There is none, or it has expired.
         """
-        try:
-            return super().ttl_left(key)
-        except KeyError:
-            found = self._found(key)
-            if found is None:
-                raise
-        return None if found.dies == NEVER else found.dies - self._time()
+        note = self._found(key)
+        if note is None:
+            raise KeyError(key)
+        return None if note.dies == NEVER else note.dies - self._time()
 
     def clear(self) -> None:
         """Forget all entries at once, in memory and on the disk. This is no eviction."""
-        if self._flights:
-            self._abandon()
         self._disk.prepare()
         with self._ledger.lock:
             gone, notes, self._notes = self._ledger.empty(), self._notes, {}
         super().clear()
-        del gone, notes
-        self._wake()
+        del gone, notes  # Finalizers run here, outside the lock.
+        self._disk.wake()
 
     def stats(self) -> CacheStats:
         """The figures; a hit on the disk is a hit, and to come back is not to be set."""
-        stats, back = super().stats(), self._ledger.hits
+        stats, back = super().stats(), self._ledger.counts["hits"]
         hits, misses = stats.hits + back, max(0, stats.misses - back)
         return stats.replace(
             hits=hits,
@@ -261,7 +252,7 @@ class SpilledCache(Cache[K, V]):
         return self._disk.flush(as_seconds(timeout, name="timeout"))
 
     def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or self._found(cast("Any", key)) is not None
+        return self._found(cast("Any", key)) is not None
 
     def __getitem__(self, key: K) -> V:
         value: V = self.get(key, MISSING)
@@ -280,67 +271,71 @@ class SpilledCache(Cache[K, V]):
         """Bytes of memory that the notes of what is in memory take. No lock."""
         return len(self._notes) * NOTE_BYTES
 
-    def _note(self, value: V, lasts: float | None, size: int | str | None) -> Note:
-        now = self._time()
-        ends = NEVER if lasts is None else now + lasts
-        return value, ends, size, None if self._idles is None else [now]
+    def _note(self, value: V, ends: float, size: int | None) -> Note:
+        idles = self._idles
+        return Note(value, ends, ends if idles is None else min(ends, self._time() + idles), size)
 
-    def _put(
-        self,
-        key: K,
-        note: Note,
-        before: Note | None,
-        lasts: float | None,
-        copies: Sequence[Copy] = (),
-    ) -> tuple[bool, bool, BaseException | None]:
-        """Have memory hold a value, that was noted, for so many seconds.
+    def _weighed(self, value: V, size: int | str | None) -> int | None:
+        """The size given, or that the program's function tells; first, as that may fail."""
+        if size is not None:
+            return 0 if type(size) is int and not size else as_bytes(size)
+        if self._weigh is None:
+            return None
+        return checked(self._weigh(value), f"the size of a value in cache {self.name!r}")
 
-        Where nothing comes of it, what was noted before and the copies taken out are put back.
+    def _is_put(self, key: K, note: Note) -> bool:
+        """Have memory hold a value that was noted; returns whether it was taken in.
 
-        Returns:
-            Whether it was taken, whether anything was changed, and what was raised.
+        Raises:
+            Exception: What `on_evict` raised, once the value was taken in.
         """
-        value, error = note[0], None
+        is_taken = None
         try:
-            if super().set(key, value, ttl=lasts, size=note[2]):
-                return True, True, None
-        except BaseException as raised:  # noqa: BLE001  # raised by the caller, all in order
-            error = raised
-        # What a listener raised came after the value was taken in, and maybe evicted again.
-        is_held = error is not None and super().peek(key, MISSING) is value
+            is_taken = self._is_set(key, note)
+            return is_taken
+        finally:
+            if is_taken is None and super().peek(key, MISSING) is not note.value:
+                self._drop(key, note)  # Unless it was evicted again already.
+            self._settle(key)
+            self._disk.wake()
+
+    def _is_set(self, key: K, note: Note) -> bool:
+        lasts = None if note.ends == NEVER else max(_SOON, note.ends - self._time())
+        is_taken = super().set(key, note.value, ttl=lasts, size=note.size)
+        if not is_taken:
+            self._drop(key, note)
+        return is_taken
+
+    def _drop(self, key: K, note: Note) -> None:
         with self._ledger.lock:
-            if is_held or self._notes.get(key) is not note:
-                return is_held, True, error
-            del self._notes[key]
-            if error is None:  # It is not taken, and what there was is gone.
-                return False, True, None
-            if before is not None:
-                self._notes[key] = before
-            self._ledger.put_back(key, copies)
-            return False, False, error
+            if self._notes.get(key) is note:
+                del self._notes[key]
 
-    def _in_memory(self, key: K) -> Any:
-        """The value that memory holds; it is looked at without a trace."""
-        value: Any = super().peek(key, MISSING)
-        return MISSING if value is not MISSING and self._is_stale(key, value) else value
+    def _settle(self, key: K) -> None:
+        """Of several who changed memory at once, what was noted last counts."""
+        while True:
+            held, note = super().peek(key, MISSING), self._notes.get(key)
+            if note is None:
+                if held is MISSING:
+                    return
+                super().pop(key, None)
+            elif held is note.value or note.dies <= self._time() or not self._is_set(key, note):
+                return
 
-    def _is_stale(self, key: K, value: Any) -> bool:
-        """Whether a value came back just now that was replaced meanwhile."""
-        return key in self._ledger.coming and not self._is_noted(key, value)
+    def _newest(self, key: K) -> Note | None:
+        return self._notes.get(key) or self._ledger.find(key)
 
-    def _is_noted(self, key: K, value: Any) -> bool:
-        note = self._notes.get(key)
-        return note is not None and note[0] is value
-
-    def _found(self, key: K) -> Copy | None:
+    def _found(self, key: K) -> Note | None:
+        """What is known of a value, wherever it is, unless it has expired."""
         self._disk.prepare()
-        ledger = self._ledger
-        return None if ledger.is_empty() else ledger.find(key, self._time())
+        with self._ledger.lock:
+            note = self._newest(key)
+        return None if note is None or note.dies <= self._time() else note
 
-    def _value_of(self, copy: Copy) -> Any:
-        if copy.number is None:
-            return copy.value
-        pickled = self._disk.read(copy.number)
+    def _value_of(self, note: Note) -> Any:
+        if note.number is None:
+            return note.value
+        pickled = self._disk.read(note.number)
         if pickled is None:
             return MISSING
         try:
@@ -348,78 +343,40 @@ class SpilledCache(Cache[K, V]):
         except Exception:  # noqa: BLE001  # whatever the value's own class raises: a miss
             return MISSING
 
-    def _brought_back(self, key: K) -> Any:
-        """The value that stands on the disk or waits for it, set in memory again."""
-        self._disk.prepare()
-        ledger = self._ledger
-        if ledger.is_empty():
-            return MISSING
-        for _ in range(_LOOKS):
-            copy, is_ours = ledger.lend(key, self._time())
-            if copy is None:  # Or another thread has brought it back just now.
-                return self._in_memory(key)
-            value = self._value_of(copy)
-            if is_ours:
-                self._land(key, copy, value)
-            if value is not MISSING:
-                ledger.count("hits")
-                return value
-        return MISSING
+    def _take(self, key: K) -> Note | None:
+        """Take out the note of a key."""
+        return self._notes.pop(key, None) or self._ledger.take(key)
 
-    def _land(self, key: K, copy: Copy, value: Any) -> None:
-        """Set in memory again what was lent, unless it is out of date by then.
+    def _brought_back(self, key: K) -> Any:
+        """The value that stands on the disk or waits for it, set in memory again.
 
         Raises:
             Exception: What `on_evict` raised, for what made room.
         """
-        ledger, is_done, error = self._ledger, False, None
-        try:
+        ledger = self._ledger
+        for _ in range(_LOOKS):
+            copy = self._found(key)
+            if copy is None:
+                return MISSING
+            value, note = self._value_of(copy), None
+            with ledger.lock:
+                if self._notes.get(key) is copy:  # It is being set just now.
+                    return value
+                is_newest = ledger.find(key) is copy
+                if is_newest:
+                    ledger.take(key)
+                    if value is not MISSING:
+                        self._notes[key] = note = self._note(value, copy.ends, copy.size)
             if value is not MISSING:
-                is_done, error = self._set_again(key, copy, value)
-            elif ledger.rows.get(key) is copy:  # No other thread took it: it cannot be had.
+                ledger.count("hits")
+                if note is not None:
+                    self._is_put(key, note)
+                return value
+            if is_newest:
                 ledger.count("failed")
-                is_done = True
-        finally:
-            if ledger.is_void(key, copy) and super().peek(key, None) is value:
-                super().pop(key, None)
-                with ledger.lock:  # Memory had a newer one, and has neither now.
-                    self._notes.pop(key, None)
-            ledger.land(key, copy, is_done=is_done)
-            self._wake()
-        if error is not None:
-            raise error
-
-    def _set_again(self, key: K, copy: Copy, value: V) -> tuple[bool, BaseException | None]:
-        """Set a value in memory again; returns whether its copy may go, and what was raised."""
-        ledger = self._ledger
-        lasts = None if copy.ends == NEVER else copy.ends - self._time()
-        if lasts is not None and lasts <= 0:
-            return True, None
-        note = self._note(value, lasts, copy.size)
-        with ledger.lock:
-            if ledger.is_void(key, copy):
-                return False, None
-            before, self._notes[key] = self._notes.get(key), note
-        is_taken, _, error = self._put(key, note, before, lasts)
-        return is_taken, error
-
-    def _taken(self, key: K) -> tuple[Any, list[Copy]]:
-        """What memory and disk hold under a key, out of both."""
-        if self._flights:
-            self._abandon(key)
-        self._disk.prepare()
-        ledger = self._ledger
-        with ledger.lock:
-            copies, note = ledger.take(key), self._notes.pop(key, None)
-            is_coming = key in ledger.coming
-        held: Any = super().pop(key, MISSING)
-        if is_coming and (note is None or note[0] is not held):
-            held = MISSING
-        return held, copies
-
-    def _wake(self) -> None:
-        if self._ledger.doomed or self._ledger.waiting:
-            self._disk.wake()
+                self._disk.wake()
+                return MISSING
+        return MISSING
 
     def _press(self, target: int, until: float | None = None) -> int:
         """As in `Cache`; a thread that inserts lets go of notes as well, by their part of all.
@@ -436,34 +393,34 @@ class SpilledCache(Cache[K, V]):
 
     def _told(self, gone: list[Gone[K, V]]) -> None:
         """Note evicted values for the disk, then tell of all that were let go."""
-        ledger, is_on = self._ledger, self._disk.is_on
+        ledger = self._ledger
         for key, value, weight, cause in gone:
             note = self._notes.get(key)
             # Another one is of another set, which is under way in another thread.
-            is_newest = is_on and note is not None and note[0] is value
-            copy = self._copy(note, weight, cause) if note and is_newest else None
+            if note is None or note.value is not value:
+                continue
+            is_to_spill, waited = self._is_to_spill(note, cause), None
             with ledger.lock:
-                is_same = self._notes.pop(key, None) is note
-                is_alone = cause != "pressure"
-                waited = ledger.offer(key, copy, is_alone=is_alone) if copy and is_same else None
+                if self._notes.get(key) is note:
+                    del self._notes[key]
+                    if is_to_spill:
+                        note.bytes = weight
+                        waited = ledger.offer(key, note, is_alone=cause != "pressure")
             del waited  # Finalizers run here, outside the lock.
-        if is_on:
-            self._wake()
+        self._disk.wake()
         super()._told(gone)
 
-    def _copy(self, note: Note, weight: int, cause: Cause) -> Copy | None:
-        """An evicted value as it is to wait for the disk, if it is to go there."""
-        value, ends, size, used = note
-        dies = ends if used is None or self._idles is None else min(ends, used[0] + self._idles)
-        if cause == "expired" or dies <= self._time():
-            return None
+    def _is_to_spill(self, note: Note, cause: Cause) -> bool:
+        """Whether an evicted value is to go to the disk; counted where it could, but is not."""
+        if not self._disk.is_on or cause == "expired" or note.dies <= self._time():
+            return False
         if cause == "pressure" and self._is_emergency():
             self._ledger.count("dropped")
-            return None
-        if not self._disk.takes(type(value)):
+            return False
+        if not self._disk.takes(type(note.value)):
             self._ledger.count("unpicklable")
-            return None
-        return Copy(ends=ends, dies=dies, size=size, bytes=weight, value=value)
+            return False
+        return True
 
     def _is_emergency(self) -> bool:
         pressure = getattr(self._register.governor, "pressure", None)

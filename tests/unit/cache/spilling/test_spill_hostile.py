@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membudget.cache.spilling.seal import SEAL_BYTES, user_key
+from membudget.cache.spilling.folder import SEAL_BYTES, user_key
 from membudget.cache.spilling.spill import Spill
 from membudget.cache.spilling.spilled import SpilledCache
 from membudget.errors import ConfigError, MembudgetError
