@@ -147,7 +147,7 @@ class SpilledCache(Cache[K, V]):
         """As `Cache.set`; what the disk holds under the key is out of date from now on."""
         lasts = self.ttl if ttl is None else as_seconds(ttl, name="ttl")
         ends = NEVER if lasts is None else self._time() + lasts
-        note = self._note(value, ends, self._weighed(value, size))
+        note = self._note(value, ends, self._given_size(value, size))
         hash(key)
         self._disk.prepare()
         with self._ledger.lock:
@@ -188,7 +188,7 @@ class SpilledCache(Cache[K, V]):
             if is_newest or value is not MISSING:
                 break
         super().pop(key, None)
-        self._settle(key)
+        self._set_right(key)
         if value is not MISSING:
             return value
         if default is MISSING:
@@ -201,7 +201,7 @@ class SpilledCache(Cache[K, V]):
         with self._ledger.lock:
             gone = self._take(key)
         super().delete(key)
-        self._settle(key)
+        self._set_right(key)
         del gone
         return note is not None
 
@@ -275,7 +275,7 @@ class SpilledCache(Cache[K, V]):
         idles = self._idles
         return Note(value, ends, ends if idles is None else min(ends, self._time() + idles), size)
 
-    def _weighed(self, value: V, size: int | str | None) -> int | None:
+    def _given_size(self, value: V, size: int | str | None) -> int | None:
         """The size given, or that the program's function tells; first, as that may fail."""
         if size is not None:
             return 0 if type(size) is int and not size else as_bytes(size)
@@ -296,7 +296,7 @@ class SpilledCache(Cache[K, V]):
         finally:
             if is_taken is None and super().peek(key, MISSING) is not note.value:
                 self._drop(key, note)  # Unless it was evicted again already.
-            self._settle(key)
+            self._set_right(key)
             self._disk.wake()
 
     def _is_set(self, key: K, note: Note) -> bool:
@@ -311,7 +311,7 @@ class SpilledCache(Cache[K, V]):
             if self._notes.get(key) is note:
                 del self._notes[key]
 
-    def _settle(self, key: K) -> None:
+    def _set_right(self, key: K) -> None:
         """Of several who changed memory at once, what was noted last counts."""
         while True:
             held, note = super().peek(key, MISSING), self._notes.get(key)
