@@ -33,9 +33,8 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     """
     from membudget.leaks.records import Confidence
     from membudget.leaks.replay import looks
-    from membudget.report.as_json import verdict_as_json
-    from membudget.report.bounds import read_bounds, with_bounds
-    from membudget.report.readers import read_samples
+    from membudget.report.figures import verdict_as_json
+    from membudget.report.readers import read_bounds, read_samples, with_bounds
     from membudget.report.text import Calendar
 
     seconds = parse_seconds(every, name="--every")

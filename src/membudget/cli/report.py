@@ -61,7 +61,7 @@ def command(
     if page is not None:
         _write_page(made, page)
     if is_json:
-        from membudget.report.as_json import as_json
+        from membudget.report.figures import as_json
 
         click.echo(json.dumps(as_json(made)))
     elif page is None:
@@ -72,9 +72,8 @@ def command(
 
 
 def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) -> Report:
-    from membudget.report.bounds import read_bounds, with_bounds
     from membudget.report.figures import report
-    from membudget.report.readers import read_samples
+    from membudget.report.readers import read_bounds, read_samples, with_bounds
 
     found = read_samples(path)
     samples = found.samples

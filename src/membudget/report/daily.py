@@ -1,8 +1,7 @@
 """A report every 24 hours, as three files in a folder: text, JSON and a page.
 
-The chore only starts a thread: making a page takes tens of milliseconds and a disk may be slow,
-and the governor's thread must be at its post. What the thread needs is imported here, before it
-runs: an import under way in a thread while the process forks would stay locked in the child.
+What its thread needs is imported here, before it runs: an import under way in a thread while the
+process forks would stay locked in the child.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-import membudget.report.figures  # noqa: F401  # loaded before the thread runs
 from membudget.core import ReportMade
 from membudget.core.native import NativeThread
 from membudget.ownership import is_own, open_folder, write_whole
-from membudget.report.as_json import SCHEMA, as_json
+from membudget.report.figures import SCHEMA, as_json
 from membudget.report.page import BEGINS as HTML_BEGINS
 from membudget.report.page import as_html
 from membudget.report.text import as_text
@@ -32,7 +30,7 @@ EVERY = 24 * 3600.0
 KEEP = 14
 """Days of reports kept of a program."""
 
-END_PATIENCE = 2.0
+_END_PATIENCE = 2.0
 """Seconds that the end of a budget waits for a report under way."""
 
 _FORMS = {
@@ -42,7 +40,6 @@ _FORMS = {
 }
 """The files of a report, and what each begins with, by which ours are known from others'."""
 
-_ADVICE = "set report.directory to a folder that this user may write to"
 _BEGIN, _PART = "membudget-", ".part"
 _UNFINISHED = 60.0
 """Seconds after which a file is not being written any more, if its process seems to be gone: where
@@ -55,10 +52,9 @@ _ABANDONED = 24 * 3600.0
 class DailyReport:
     """A plugin, and a chore, that has the governor's own report written once a day.
 
-    Args:
-        directory: Where to; made where missing, for this user alone.
-        program: What the program is called, in the files' names.
-        keep: Days of reports kept of this program.
+    The directory is made where missing, for this user alone. `program` stands in the files' names,
+    and reports of its newest `keep` days are kept. The chore only starts a thread: a page takes
+    tens of milliseconds and a disk may be slow, and the governor's thread must be at its post.
     """
 
     name = "daily report"
@@ -84,7 +80,7 @@ class DailyReport:
     def leave(self) -> None:
         """Wait a moment for a report under way."""
         if self._thread is not None:
-            self._thread.join(END_PATIENCE)
+            self._thread.join(_END_PATIENCE)
 
     def after_fork_in_child(self) -> None:
         """Begin a day of one's own."""
@@ -104,10 +100,7 @@ class DailyReport:
         return 0
 
     def write(self) -> tuple[str, ...]:
-        """Make the report and write its files, each whole or not at all; old ones go.
-
-        Returns:
-            The paths.
+        """Make the report and write its files, each whole or not at all; old ones go; the paths.
 
         Raises:
             ConfigError: The folder is a link or no folder, or a file there is not ours.
@@ -115,23 +108,21 @@ class DailyReport:
         """
         report = self._governor.plugins.member("report")()
         os.makedirs(os.path.dirname(self._directory), exist_ok=True)
-        os.close(open_folder(self._directory, _ADVICE))
+        advice = "set report.directory to a folder that this user may write to"
+        os.close(open_folder(self._directory, advice))
         stamp = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(time.time()))
         stem = f"{self._directory}/{_BEGIN}{self._program}-{stamp}-{os.getpid()}"
         texts = (as_text(report), json.dumps(as_json(report), indent=1) + "\n", as_html(report))
-        paths = []
-        for form, text in zip(_FORMS, texts, strict=True):
+        for (form, begins), text in zip(_FORMS.items(), texts, strict=True):
             data = text.encode("utf-8", "replace")
-            write_whole(stem + form, data, begins=_FORMS[form], is_synced=True)
-            paths.append(stem + form)
+            write_whole(stem + form, data, begins=begins, is_synced=True)
         self._forget_old()
-        return tuple(paths)
+        return tuple(stem + form for form in _FORMS)
 
     def _write_and_tell(self) -> None:
         tell = self._governor.tell
         try:
-            paths = self.write()
-            tell(ReportMade(at=self._governor.clock.now(), paths=paths))
+            tell(ReportMade(paths=self.write(), at=self._governor.clock.now()))
         except Exception as error:  # noqa: BLE001  # a thread of ours must not end in the program's face
             tell.failed(self.name, error)
 
@@ -166,9 +157,8 @@ class DailyReport:
 def _is_alive(pid: str) -> bool:
     """Whether a process of this number runs, as far as can be seen from here."""
     try:
-        os.kill(int(pid), 0)
+        with contextlib.suppress(PermissionError):  # Somebody else's.
+            os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError, OverflowError):
         return False
-    except PermissionError:  # Somebody else's.
-        return True
     return True

@@ -1,9 +1,10 @@
-"""What a report says, before it is text, JSON or a page: made of samples, or of an answer."""
+"""What a report says before it is text or a page, made of samples or of an answer; and as JSON."""
 
 from __future__ import annotations
 
 import time
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record
@@ -90,31 +91,13 @@ class Happening(Record):
 
 
 class Report(Record):
-    """All that a report says.
+    """All that a report says; in bytes, and in Unix seconds or, undated, those of the recording.
 
-    Attributes:
-        made: Unix seconds of the newest sample; of now where there is none.
-        name: What the process is called.
-        pid: Its number, or 0.
-        is_dated: Whether times are of a calendar; else they count from the recording's begin.
-        hours: Hours asked for.
-        samples: What was looked at, oldest first.
-        span: Seconds between the first and the last of them.
-        restarts: When earlier processes were last seen.
-        use: The judged figure over the time looked at; None without samples.
-        resident: Resident memory likewise.
-        limit: Bytes, or None.
-        headroom: Bytes left, below zero where it is over; None without a limit.
-        marks: Bytes at which levels begin, by name.
-        verdict: What was judged; None without samples.
-        culprits: Who a leak is laid to, the largest share first.
-        parts: Caches and containers, the largest first.
-        operations: Spans of work.
-        happenings: Events of the day, oldest first.
-        forecast: When the limit will be met.
-        anomalies: Figures that are odd now.
-        proposals: Settings that the history suggests.
-        notes: What the reader should know of the data, a sentence each.
+    `made` is when the newest sample was taken, or now where there is none; `hours` were asked for,
+    and `span` seconds lie between the first and the last of `samples`. `restarts` tells when
+    earlier processes were last seen, `marks` where levels begin. `use` (the judged figure),
+    `resident` and `verdict` are None without samples; `headroom` is below zero where the limit is
+    exceeded. Samples and `happenings` stand oldest first, culprits and parts largest first.
     """
 
     made: float
@@ -158,20 +141,9 @@ def report(
 ) -> Report:
     """The report on these samples, oldest first; those before the newest `hours` are judged alone.
 
-    Args:
-        samples: Oldest first.
-        hours: Hours looked back.
-        name: What the process is called.
-        is_dated: Whether `wall` is Unix seconds; else seconds since the recording began.
-        verdict: The standing one; None judges the samples.
-        culprits: Who a leak is laid to.
-        operations: Spans of work.
-        happenings: Events of the day.
-        proposals: Settings that the history suggests; None looks, and takes those in use for the
-            defaults.
-        marks: Bytes at which levels begin, by name.
-        peaks: What was seen between samples: when, the highest judged use and resident set.
-        notes: What the reader should know of the data.
+    What is given stands in it as `Report` has it. None for `verdict` judges the samples; for
+    `proposals` it looks for them, and takes the settings in use for the defaults. `peaks` are what
+    was seen between samples: when, and the highest judged use and resident set.
 
     Returns:
         The report. About 0.2 s where a day has to be judged, 5 ms where a verdict is given.
@@ -181,14 +153,26 @@ def report(
     first = now - hours * HOUR
     shown = tuple(one for one in every if one.wall >= first)
     newest = shown[-1] if shown else None
-    judged = verdict if verdict is not None else last_look(every)
     limit = (newest.limit if newest is not None else None) or None  # Some write 0 for none.
     high = [one for one in peaks if one[0] >= first]
+    if verdict is None:
+        verdict = last_look(every)
     thin = thinned(every)
-    series = Series.of(thin) if every else None
     if proposals is None:
-        is_growing = bool(judged is not None and judged.confidence)
-        proposals = propose(thin, is_growing=is_growing)
+        proposals = propose(thin, is_growing=verdict is not None and bool(verdict.confidence))
+    ahead, odd = Forecast(used=0, limit=None), tuple[Anomaly, ...]()
+    if every:
+        series = Series.of(thin)
+        used = [one.used / 2**20 for one in thin[-len(series.hours) :]]
+        ahead = forecast(series.hours, used, thin[-1].limit or None, bounded=series.explained)
+        columns = {
+            "resident memory (MiB)": series.rss,
+            "C heap in use (MiB)": series.malloc,
+            "live Python blocks": series.blocks,
+            "requests a second": series.requests,
+        }
+        known = {name: column for name, column in columns.items() if column is not None}
+        odd = tuple(anomalies(series.hours, known))
     return Report(
         made=now,
         name=name,
@@ -207,80 +191,16 @@ def report(
         limit=limit,
         headroom=None if newest is None or limit is None else limit - newest.used,
         marks=dict(marks or {}),
-        verdict=judged,
+        verdict=verdict,
         culprits=tuple(culprits),
         parts=_parts(shown),
         operations=tuple(operations),
         happenings=tuple(one for one in happenings if one.wall >= first),
-        forecast=_outlook(thin, series),
-        anomalies=() if series is None else tuple(_odd(series)),
+        forecast=ahead,
+        anomalies=odd,
         proposals=tuple(proposals),
         notes=tuple(notes),
     )
-
-
-def happenings(kept: Iterable[Iterable[object]]) -> tuple[Happening, ...]:
-    """What was kept of events, oldest first.
-
-    Args:
-        kept: Unix seconds, name of the event's type, severity and line of each.
-    """
-    found = []
-    for wall, name, severity, text in kept:
-        kind = KINDS.get(str(name))
-        if kind is not None and isinstance(wall, (int, float)):
-            line = " ".join(str(text).split())[:_LONGEST]
-            found.append(Happening(wall=float(wall), kind=kind, severity=str(severity), text=line))
-    return tuple(sorted(found, key=lambda one: one.wall))
-
-
-def _parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
-    """The parts of the newest sample, the largest first, with what each gained in this process."""
-    if not samples:
-        return ()
-    newest = samples[-1]
-    own = [one for one in samples if (one.pid, one.began) == (newest.pid, newest.began)]
-    first = {part.name: part for one in reversed(own) for part in one.parts}
-    found = [_part(part, first[part.name]) for part in newest.parts]
-    return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
-
-
-def _part(part: PartSample, first: PartSample) -> PartFigure:
-    fills = [
-        held / most
-        for held, most in ((part.items, part.most_items), (part.bytes, part.most_bytes))
-        if held is not None and most
-    ]
-    return PartFigure(
-        **part.as_dict(),
-        fill=max(fills, default=None),
-        grew_items=_gain(part.items, first.items),
-        grew_bytes=_gain(part.bytes, first.bytes),
-    )
-
-
-def _gain(now: int | None, first: int | None) -> int | None:
-    return None if now is None or first is None else now - first
-
-
-def _outlook(own: Sequence[Sample], series: Series | None) -> Forecast:
-    """When the limit will be met, as the curve goes on."""
-    if series is None:
-        return Forecast(used=0, limit=None)
-    used = [one.used / 2**20 for one in own[-len(series.hours) :]]
-    return forecast(series.hours, used, own[-1].limit or None, bounded=series.explained)
-
-
-def _odd(series: Series) -> Iterable[Anomaly]:
-    """What is unlike the same hour before, and unlike the latest spread."""
-    columns = {
-        "resident memory (MiB)": series.rss,
-        "C heap in use (MiB)": series.malloc,
-        "live Python blocks": series.blocks,
-        "requests a second": series.requests,
-    }
-    known = {name: column for name, column in columns.items() if column is not None}
-    return anomalies(series.hours, known)
 
 
 def _use(values: Sequence[int], peaks: Sequence[int]) -> Use | None:
@@ -294,12 +214,46 @@ def _use(values: Sequence[int], peaks: Sequence[int]) -> Use | None:
     )
 
 
-class DayAnswer(Record):
-    """What is answered to "samples" beside the samples themselves.
+def _parts(samples: Sequence[Sample]) -> tuple[PartFigure, ...]:
+    """The parts of the newest sample, the largest first, with what each gained in this process."""
+    first: dict[str, PartSample] = {}
+    for one in reversed(samples):
+        if (one.pid, one.began) == (samples[-1].pid, samples[-1].began):
+            first |= {part.name: part for part in one.parts}
+    found = []
+    for part in samples[-1].parts if samples else ():
+        bounds = ((part.items, part.most_items), (part.bytes, part.most_bytes))
+        fills = [held / most for held, most in bounds if held is not None and most]
+        figure = PartFigure(
+            **part.as_dict(),
+            fill=max(fills, default=None),
+            grew_items=_gain(part.items, first[part.name].items),
+            grew_bytes=_gain(part.bytes, first[part.name].bytes),
+        )
+        found.append(figure)
+    return tuple(sorted(found, key=lambda one: (-(one.bytes or 0), -(one.items or 0), one.name)))
 
-    `marks` are bytes by name; `peaks` are when, and the highest judged use and resident set from
-    then on; `events` are when, which kind, how grave, and the line; `left_out` counts older samples
-    that were not told.
+
+def _gain(now: int | None, first: int | None) -> int | None:
+    return None if now is None or first is None else now - first
+
+
+def happenings(kept: Iterable[Iterable[object]]) -> tuple[Happening, ...]:
+    """What was kept of events: Unix seconds, type's name, severity and line; oldest first."""
+    found = []
+    for wall, name, severity, text in kept:
+        kind = KINDS.get(str(name))
+        if kind is not None and isinstance(wall, (int, float)):
+            line = " ".join(str(text).split())[:_LONGEST]
+            found.append(Happening(wall=float(wall), kind=kind, severity=str(severity), text=line))
+    return tuple(sorted(found, key=lambda one: one.wall))
+
+
+class DayAnswer(Record):
+    """What is answered to "samples" beside them; events are when, which kind, how grave, the line.
+
+    `peaks` are when, and the highest judged use and resident set from then on; `left_out` counts
+    older samples that were not told.
     """
 
     name: str
@@ -348,3 +302,154 @@ def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
             f"({type(error).__name__}: {one_line(error, 300)}): use the same version of membudget "
             "on both sides"
         ) from error
+
+
+SCHEMA = "membudget.report/1"
+
+_UNITS = {
+    "_s": ("took", "ttl", "full_in", "seconds_left", "soonest", "latest", "window"),
+    "_bytes": ("grew", "growth", "size", "full_at", "levels_off_at"),
+    "_bytes_per_hour": ("rate", "rate_low", "rate_high"),
+    "_unix_s": ("at", "onset"),
+    "_share": ("fill",),
+}
+_NAMES = {name: name + unit for unit, names in _UNITS.items() for name in names} | {
+    "bytes": "held_bytes",
+    "most_items": "max_items",
+    "most_bytes": "max_bytes",
+    "share": "growth_share",
+    "least": "minimum",
+    "most": "maximum",
+    "wall": "at_unix_s",
+}
+"""What a field of a record is called in JSON, where that is not its own name."""
+
+_FACTS = {
+    "rate": "rate_mib_per_hour",
+    "threshold": "threshold_mib_per_hour",
+    "growth_per_sample": "growth_per_sample_share",
+    "running": "running_samples",
+    "growth_over_window": "growth_over_window_share",
+}
+"""The same for the facts of the simple rule."""
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as plain values for JSON; keys are stable, and units are in their names.
+
+    What is not known is null, never 0.
+
+        schema          "membudget.report/1"; another number where a key changes its meaning
+        made_unix_s     when; with is_dated false, seconds since the recording began, as all times
+        is_dated        whether times are Unix seconds
+        process         {name, pid}
+        hours           hours asked for
+        memory          {samples, span_s, restarts_unix_s: [], limit_bytes, headroom_bytes,
+                        marks_bytes: {}, used_bytes and resident_bytes: {now, average, minimum,
+                        maximum} or null}
+        leak            null without samples; else {kind, confidence: none low medium high, score:
+                        0 to 1, rate_bytes_per_hour, rate_low_..., rate_high_..., onset_unix_s,
+                        growth_bytes, growing_share, window_s, reason, is_leak,
+                        levels_off_at_bytes, wants_collection,
+                        step: {at_unix_s, size_bytes} or null,
+                        filling: [{name, full_in_s, full_at_bytes, fill_share,
+                        rate_bytes_per_hour}], simple: {rate_mib_per_hour,
+                        threshold_mib_per_hour, hours, samples, is_above, growing_share,
+                        growth_per_sample_share, running_samples, growth_over_window_share}}
+        culprits        [{name, kind, items_per_hour, bytes_per_hour, growth_share, newest,
+                        chain: [], note}]
+        parts           [{name, kind, items, held_bytes, max_items, max_bytes, ttl_s, fill_share,
+                        grew_items, grew_bytes}]
+        models          []: none are told of yet
+        operations      [{name, times, grew_bytes, took_s}]
+        events          [{at_unix_s, kind, severity, text}], oldest first
+        forecast        {seconds_left_s, soonest_s, latest_s, levels_off_at_bytes}
+        anomalies       [{name, value, expected, score, basis}]; the unit is in the name
+        proposals       [{setting, key, proposed, now, reason}]: settings that the history
+                        suggests; key is null where only the program can change it, now where
+                        nothing holds; both values are text as a settings file has them
+        notes           [text]
+    """
+    made: dict[str, Any] = finite(
+        {
+            "schema": SCHEMA,
+            "made_unix_s": report.made,
+            "is_dated": report.is_dated,
+            "process": {"name": report.name, "pid": report.pid},
+            "hours": report.hours,
+            "memory": {
+                "samples": len(report.samples),
+                "span_s": report.span,
+                "restarts_unix_s": report.restarts,
+                "limit_bytes": report.limit,
+                "headroom_bytes": report.headroom,
+                "marks_bytes": dict(report.marks),
+                "used_bytes": _told(report.use),
+                "resident_bytes": _told(report.resident),
+            },
+            "leak": None if report.verdict is None else verdict_as_json(report.verdict),
+            "culprits": _each(report.culprits),
+            "parts": _each(report.parts),
+            "models": [],
+            "operations": _each(report.operations),
+            "events": _each(report.happenings),
+            "forecast": {
+                _NAMES[name]: getattr(report.forecast, name)
+                for name in ("seconds_left", "soonest", "latest", "levels_off_at")
+            },
+            "anomalies": _each(report.anomalies),
+            "proposals": [
+                {
+                    "setting": one.setting,
+                    "key": one.key or None,
+                    "proposed": one.told,
+                    "now": one.now or None,
+                    "reason": one.reason,
+                }
+                for one in report.proposals
+            ],
+            "notes": report.notes,
+        }
+    )
+    return made
+
+
+def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict under the report's names."""
+    made: dict[str, Any] = finite(
+        _told(verdict)
+        | {
+            "kind": verdict.kind.value,
+            "confidence": verdict.confidence.name.lower(),
+            "is_leak": verdict.is_leak,
+            "step": _told(verdict.step),
+            "filling": _each(verdict.filling),
+            "simple": _told(verdict.facts, _FACTS),
+        }
+    )
+    return made
+
+
+def _each(records: Iterable[Record]) -> list[Any]:
+    return [_told(one) for one in records]
+
+
+def _told(record: Record | None, names: dict[str, str] = _NAMES) -> Any:
+    if record is None:
+        return None
+    return {
+        names.get(name, name): value
+        for name, value in record.as_dict().items()
+        if name not in ("spread", "facts", "is_kind_sure")
+    }
+
+
+def finite(value: Any) -> Any:
+    """The same without infinities and NaN, which JSON does not have: null instead."""
+    if isinstance(value, dict):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

@@ -1,8 +1,7 @@
 """The report as one HTML file: the page of `membudget/page/` with its data inside, and no address.
 
-What it says is made here, which charts there are and how they look in its scripts. Names come from
-other programs: the data hold no `<`, the script makes text of them and never markup, and a policy
-lets no other script run and nothing be loaded.
+Names come from other programs: the data hold no `<`, the script makes text of them and never
+markup, and a policy lets no other script run and nothing be loaded.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import json
 import os
 import re
 from bisect import bisect_left
-from functools import partial
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from membudget.leaks.records import Confidence
-from membudget.report.as_json import finite
+from membudget.report.figures import finite
 from membudget.report.text import (
     Calendar,
     culprit,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from membudget.core import Sample
-    from membudget.leaks.culprit import Culprit
     from membudget.report.figures import PartFigure, Report, Use
 
 BEGINS = '<!DOCTYPE html>\n<html lang="en"><head><meta name="generator" content="membudget">'
@@ -52,26 +50,19 @@ _ESCAPES = {ord(one): f"\\u{ord(one):04x}" for one in "<>&"}
 _MOST_POINTS = 2000
 """Of a column, so many points may be kept; what is kept of one is kept of all."""
 
-_MOST_ROWS = 200
-_PARTS = 6
-_FEW = 2
+_MOST_ROWS, _PARTS = 200, 6
 _SILENCE = 5.0
 """Times the usual distance between two samples after which a line is broken."""
 
 _COLUMNS = (
-    *(
-        "used",
-        "rss",
-        "explained",
-        "governed",
-        "malloc",
-        "children",
-        "blocks",
-        "file",
-        "collections",
-    ),
-    *("gc_efficiency", "cpu", "requests", "threads", "tasks", "fds"),
+    "used rss explained governed malloc children blocks file collections gc_efficiency cpu "
+    "requests threads tasks fds"
 )
+_FIGURES: dict[str, Callable[[Sample], float | None]] = {
+    "collections": lambda one: one.gc_runs[2],
+    "blocks": lambda one: one.blocks or None,
+}
+"""Those that are no attributes of a sample, or not known where they are 0."""
 
 
 def as_html(report: Report) -> str:
@@ -112,37 +103,31 @@ def page_data(report: Report) -> dict[str, Any]:
     """
     calendar = Calendar(is_dated=report.is_dated)
     who = plain(report.name) or (f"process {report.pid}" if report.pid else "a process")
-    verdict = report.verdict
-    sure, level = "", "early"
+    verdict, samples, curves = report.verdict, report.samples, _curves(report)
+    told, level, when = "", "early", "There are no samples."
     if verdict is not None and not is_early(verdict):
-        sure = standing(verdict)
-        level, sure = verdict.confidence.name.lower(), f"{sure[:1].upper()}{sure[1:]}. "
-    told = outlook(report.forecast, report.limit, report.headroom) if report.samples else ""
-    curves = _curves(report)
+        sure, level = standing(verdict), verdict.confidence.name.lower()
+        told = f"{sure[:1].upper()}{sure[1:]}. "
+    if samples:
+        told += outlook(report.forecast, report.limit, report.headroom)
+        span = f"{calendar.date(report.made)}, the last {lasting(report.span)}"
+        pid = f"Process {report.pid}. " if report.pid else ""
+        when = f"{pid}{span}, {how_many(len(samples))}."
+    few = "Two samples are needed for a chart." if samples and curves is None else ""
     made: dict[str, Any] = finite(
         {
             "title": f"Memory report of {who}",
-            "when": _when(report, calendar),
+            "when": when,
             "headline": headline(report),
-            "outlook": sure + told,
+            "outlook": told,
             "level": level,
             "facts": list(_facts(report, calendar)),
             "curves": curves,
-            "no_curves": "Two samples are needed for a chart."
-            if report.samples and curves is None
-            else "",
+            "no_curves": few,
             "sections": list(_sections(report, calendar)),
         }
     )
     return made
-
-
-def _when(report: Report, calendar: Calendar) -> str:
-    if not report.samples:
-        return "There are no samples."
-    who = f"Process {report.pid}. " if report.pid else ""
-    count = how_many(len(report.samples))
-    return f"{who}{calendar.date(report.made)}, the last {lasting(report.span)}, {count}."
 
 
 def _facts(report: Report, calendar: Calendar) -> Iterator[list[str]]:
@@ -175,83 +160,58 @@ def _sections(report: Report, calendar: Calendar) -> Iterator[dict[str, Any]]:
     if report.verdict is not None:
         yield {"title": "Leak verdict", "list": list(verdict_rows(report.verdict, calendar))}
     if report.culprits:
-        yield {"title": "What grows", "culprits": [_culprit(one) for one in report.culprits]}
+        found = []
+        for one in report.culprits:
+            lines = [] if one.share is None else [f"Explains {one.share:.0%} of the growth."]
+            lines += [f"Newest: {plain(one.newest)}"] if one.newest else []
+            lines += [plain(one.note)] if one.note else []
+            chain = [plain(step) for step in one.chain]
+            found.append({"name": culprit(one), "lines": lines, "chain": chain})
+        yield {"title": "What grows", "culprits": found}
     for title, head, rows in _tables(report, calendar):
         if rows:
             over = len(rows) - _MOST_ROWS
             more = f"And {over:,} more." if over > 0 else ""
-            yield {"title": title, "head": head, "rows": rows[:_MOST_ROWS], "more": more}
+            yield {
+                "title": title,
+                "head": head.split(", "),
+                "rows": rows[:_MOST_ROWS],
+                "more": more,
+            }
     if report.samples and not report.happenings:
         yield {"title": "Events", "text": "None are known."}
     if report.notes:
         yield {"title": "Notes", "notes": [plain(one) for one in report.notes]}
 
 
-def _culprit(one: Culprit) -> dict[str, Any]:
-    lines = [f"Explains {one.share:.0%} of the growth."] if one.share is not None else []
-    lines += [f"Newest: {plain(one.newest)}"] if one.newest else []
-    lines += [plain(one.note)] if one.note else []
-    return {"name": culprit(one), "lines": lines, "chain": [plain(step) for step in one.chain]}
-
-
-def _tables(
-    report: Report, calendar: Calendar
-) -> Iterator[tuple[str, Sequence[str], list[list[Any]]]]:
-    yield (
-        "Caches and containers",
-        ("Name", "Kind", "Holds", "Full", "Gained"),
-        [
-            [
-                *(plain(one.name), plain(one.kind), filled(one)),
-                "no bound" if one.fill is None else [whole_percent(one.fill), one.fill],
-                grown(one) or "nothing",
-            ]
-            for one in report.parts
-        ],
-    )
-    yield (
-        "Operations",
-        ("Name", "Times", "Left behind", "Took"),
-        [
-            [
-                *(plain(one.name), f"{one.times:,}"),
-                *(_known(one.grew, signed), _known(one.took, human_seconds)),
-            ]
-            for one in report.operations
-        ],
-    )
-    yield (
-        "Unusual now",
-        ("Figure", "Now", "Expected", "Off by"),
-        [
-            [
-                *(plain(one.name), f"{one.value:,.4g}"),
-                f"{one.expected:,.4g}{f' by {plain(one.basis)}' if one.basis else ''}",
-                f"{one.score:+.0f} deviations",
-            ]
-            for one in report.anomalies
-        ],
-    )
-    yield (
-        "Proposed settings",
-        ("Setting", "Now", "Proposed", "Why"),
-        [
-            [plain(one.setting), one.now or "none", one.told, plain(one.reason)]
-            for one in report.proposals
-        ],
-    )
-    yield (
-        "Events",
-        ("When", "Severity", "Kind", "What"),
-        [
-            [calendar.moment(one.wall), plain(one.severity), plain(one.kind), plain(one.text)]
-            for one in report.happenings[::-1]
-        ],
-    )
-
-
-def _known(value: float | None, tell: Callable[[Any], str]) -> str:
-    return "not known" if value is None else tell(value)
+def _tables(report: Report, calendar: Calendar) -> Iterator[tuple[str, str, list[list[Any]]]]:
+    rows: list[list[Any]] = []
+    for part in report.parts:
+        full = "no bound" if part.fill is None else [whole_percent(part.fill), part.fill]
+        held, gained = filled(part), grown(part) or "nothing"
+        rows.append([plain(part.name), plain(part.kind), held, full, gained])
+    yield "Caches and containers", "Name, Kind, Holds, Full, Gained", rows
+    rows = []
+    for span in report.operations:
+        left = "not known" if span.grew is None else signed(span.grew)
+        took = "not known" if span.took is None else human_seconds(span.took)
+        rows.append([plain(span.name), f"{span.times:,}", left, took])
+    yield "Operations", "Name, Times, Left behind, Took", rows
+    rows = []
+    for odd in report.anomalies:
+        due = f"{odd.expected:,.4g}{f' by {plain(odd.basis)}' if odd.basis else ''}"
+        rows.append([plain(odd.name), f"{odd.value:,.4g}", due, f"{odd.score:+.0f} deviations"])
+    yield "Unusual now", "Figure, Now, Expected, Off by", rows
+    rows = [
+        [plain(one.setting), one.now or "none", one.told, plain(one.reason)]
+        for one in report.proposals
+    ]
+    yield "Proposed settings", "Setting, Now, Proposed, Why", rows
+    rows = [
+        [calendar.moment(one.wall), plain(one.severity), plain(one.kind), plain(one.text)]
+        for one in report.happenings[::-1]
+    ]
+    yield "Events", "When, Severity, Kind, What", rows
 
 
 def _curves(report: Report) -> dict[str, Any] | None:
@@ -266,18 +226,26 @@ def _curves(report: Report) -> dict[str, Any] | None:
     trend           {begin, at, value, rate}: bytes an hour through a point; or null
     restarts, now, end, is_dated, offset    moments, and seconds east of Greenwich
     """
-    if len(report.samples) < _FEW or report.span <= 0:
+    if report.span <= 0:
         return None
     rows = _broken(report.samples)
 
     def column(figure: Callable[[Sample], float | None]) -> list[float | None]:
         return [None if one is None else figure(one) for _, one in rows]
 
-    columns = {name: column(partial(_figure, name)) for name in _COLUMNS}
+    def of_part(name: str, field: str) -> list[float | None]:
+        return column(
+            lambda one: next(
+                (getattr(part, field) for part in one.parts if part.name == name), None
+            )
+        )
+
+    columns = {name: column(_FIGURES.get(name, attrgetter(name))) for name in _COLUMNS.split()}
     held = [one for one in report.parts if one.bytes]
     gained = [one for one in report.parts if one.items is not None and one.grew_items]
     gained = sorted(gained, key=lambda one: -abs(one.grew_items or 0))[:_PARTS]
     shown, rest = held[:_PARTS], {one.name for one in held[_PARTS:]}
+    others = column(lambda one: sum(part.bytes or 0 for part in one.parts if part.name in rest))
     return {
         "t": [at for at, _ in rows],
         "columns": {
@@ -288,22 +256,15 @@ def _curves(report: Report) -> dict[str, Any] | None:
         "parts": [
             {
                 "name": plain(one.name),
-                "bytes": column(partial(_of_part, one.name, "bytes")) if one in shown else None,
-                "items": column(partial(_of_part, one.name, "items")) if one in gained else None,
+                "bytes": of_part(one.name, "bytes") if one in shown else None,
+                "items": of_part(one.name, "items") if one in gained else None,
                 "grew": one.grew_items,
                 "bound": one.most_items,
                 "bounds": _bounds(one),
             }
             for one in [*shown, *(one for one in gained if one not in shown)]
         ],
-        "others": {
-            "name": f"{len(rest)} more",
-            "bytes": column(
-                lambda one: sum(part.bytes or 0 for part in one.parts if part.name in rest)
-            ),
-        }
-        if rest
-        else None,
+        "others": {"name": f"{len(rest)} more", "bytes": others} if rest else None,
         "limit": report.limit,
         "marks": [[plain(name), at] for name, at in report.marks.items()],
         "trend": _trend(report),
@@ -340,17 +301,6 @@ def _broken(samples: Sequence[Sample]) -> list[tuple[float, Sample | None]]:
         rows.append((walls[place], samples[place]))
         before = place
     return rows
-
-
-def _figure(name: str, sample: Sample) -> float | None:
-    if name == "collections":
-        return sample.gc_runs[2]
-    value: float | None = getattr(sample, name)
-    return value or None if name == "blocks" else value
-
-
-def _of_part(name: str, field: str, sample: Sample) -> float | None:
-    return next((getattr(one, field) for one in sample.parts if one.name == name), None)
 
 
 def _bounds(part: PartFigure) -> str:

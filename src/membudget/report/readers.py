@@ -1,4 +1,4 @@
-"""Files of samples: what kind each is, and its samples.
+"""Files of samples, of whatever kind, and of bounds to be laid over their parts.
 
 Four kinds are known: our own rows (one JSON object a line, with the fields of `Sample`; `wall` and
 `rss` at least), the history file (`sampling/form.py`), CSV with the header `t_s,rss_kb,...`, and
@@ -21,16 +21,17 @@ import json
 from array import array
 from bisect import bisect_left
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from membudget.core import PartSample, Record, Sample
 from membudget.errors import ConfigError
 from membudget.report.figures import LAST, OperationFigure
 from membudget.sampling.form import BEGINS, COLLECTING, from_text, sample_of
 from membudget.trend import envelope
+from membudget.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -51,24 +52,16 @@ _FORMS = {
     "CHLD": "CHLD <number> <MiB> <Unix time>",
     "FUNC": "FUNC <name> <MiB> <begin> <MiB> <end>",
 }
-_NO_SAMPLES = (
-    "holds no samples, only its beginning: give a recording with at least one, or wait for the "
-    "process to take its first"
-)
 _GZIP = b"\x1f\x8b"
 _KIB, _MIB = 1 << 10, 1 << 20
 _SHOWN = 60
+_KEYS = ("max_items", "max_bytes", "ttl", "ttl_h", "bytes_per_item")
 
 
 class Recording(Record):
-    """What a file holds.
+    """What a file holds: samples, oldest first, of whom, functions, and notes for the reader.
 
-    Attributes:
-        samples: Oldest first.
-        name: What was recorded, as the file tells, or "".
-        is_dated: Whether `wall` is Unix seconds; else seconds since the recording began.
-        operations: Functions that the file tells of.
-        notes: What the reader should know, a sentence each.
+    Where it is not dated, `wall` is seconds since the recording began.
     """
 
     samples: tuple[Sample, ...]
@@ -84,25 +77,28 @@ def read_samples(path: str) -> Recording:
     Raises:
         ConfigError: It cannot be read, or a line of it does not fit.
     """
-    if (history := _history(path)) is not None:
-        return history
-    lines = _lines(path)
-    first = lines.rows[0].strip() if lines.rows else ""
-    if first.startswith("{"):
-        found = _read_rows(lines)
-    elif first.partition(",")[0].strip() == "t_s":
-        found = _read_csv(lines)
-    elif first.partition(" ")[0] in ("CMDLINE", *_FORMS):
-        found = _read_mprof(lines)
-    else:
-        raise ConfigError(
-            f"{path}, line 1: {shown(first)} begins no kind of file that is known: give samples "
-            'as JSON lines ({"wall": ..., "rss": ...}), CSV with the header t_s,rss_kb, or the '
-            ".dat file of mprof"
-        )
+    found = _history(path) or _read(_lines(path))
     if not found.samples:
-        raise ConfigError(f"{path} {_NO_SAMPLES}")
+        raise ConfigError(
+            f"{path} holds no samples, only its beginning: give a recording with at least one, or "
+            "wait for the process to take its first"
+        )
     return found
+
+
+def _read(lines: _Lines) -> Recording:
+    first = lines.rows[0].strip()
+    if first.startswith("{"):
+        return _read_rows(lines)
+    if first.partition(",")[0].strip() == "t_s":
+        return _read_csv(lines)
+    if first.partition(" ")[0] in ("CMDLINE", *_FORMS):
+        return _read_mprof(lines)
+    rule = (
+        'begins no kind of file that is known: give samples as JSON lines ({"wall": ..., "rss": '
+        "...}), CSV with the header t_s,rss_kb, or the .dat file of mprof"
+    )
+    raise lines.wrong(1, shown(first), rule)
 
 
 class _Lines(Record):
@@ -139,17 +135,10 @@ class _Lines(Record):
         notes: list[str],
         first: int = 1,
     ) -> Iterator[T]:
-        """What lines tell that have a moment; blank ones are passed over.
+        """What `parse` reads from each line that tells of a moment; it raises `ValueError`.
 
-        Args:
-            parse: Reads one line; None where it tells of no moment. Raises `ValueError`.
-            wall: The moment of what was read.
-            rule: What to do about a line that does not fit.
-            notes: Is told of a last line that was left out.
-            first: The first line to read, counted from 1.
-
-        Raises:
-            ConfigError: A line does not fit.
+        `wall` is the moment of what was read, `rule` what to do about a line that does not fit;
+        `notes` is told of a last line that was left out.
         """
         before: float | None = None
         for number, text in enumerate(islice(self.rows, first - 1, None), first):
@@ -180,10 +169,7 @@ def _history(path: str) -> Recording | None:
     except OSError:
         return None  # What reads its lines next says why.
     samples = tuple(from_text(text, path))
-    if not samples:
-        raise ConfigError(f"{path} {_NO_SAMPLES}")
-    before: float | None = None
-    lines = _Lines(path=path, rows=[], is_whole=True)
+    lines, before = _Lines(path=path, rows=[], is_whole=True), None
     for number, one in enumerate(samples, 2):
         lines.check_moment(number, one.wall, before)
         before = one.wall
@@ -261,9 +247,30 @@ def _read_csv(lines: _Lines) -> Recording:
     notes = [f"Columns that are not read: {', '.join(unread)}."] if unread else []
     served = 0
 
-    def sample(row: str) -> Sample:
+    def sample(text: str) -> Sample:
         nonlocal served
-        made = _sample(names, row.split(","), served)
+        cells = text.split(",")
+        if len(cells) != len(names):
+            raise ValueError(f"{len(cells)} cells stand under {len(names)} columns")
+        row = dict(zip(names, cells, strict=True))
+        rss, wall = _size(row["rss_kb"], _KIB, "rss_kb"), _number(row["t_s"], "t_s")
+        malloc = row.get("malloc_used_kb")
+        made = Sample(
+            at=wall,
+            wall=wall,
+            used=rss,
+            rss=rss,
+            blocks=_size(row.get("py_blocks", 0), 1, "py_blocks"),
+            malloc=None if malloc is None else _size(malloc, _KIB, "malloc_used_kb"),
+            gc_runs=(0, 0, _size(row.get("gc2_runs", 0), 1, "gc2_runs")),
+            threads=_size(row.get("threads", 1), 1, "threads"),
+            requests=served + _size(row["requests"], 1, "requests") if "requests" in row else None,
+            parts=tuple(
+                PartSample(name=name[len(_PART) :], kind="component", items=_size(cell, 1, name))
+                for name, cell in row.items()
+                if name.startswith(_PART)
+            ),
+        )
         served = made.requests or 0
         return made
 
@@ -275,45 +282,16 @@ def _read_csv(lines: _Lines) -> Recording:
     return Recording(samples=tuple(samples), is_dated=False, notes=tuple(notes))
 
 
-def _sample(names: Sequence[str], cells: Sequence[str], served: int) -> Sample:
-    if len(cells) != len(names):
-        raise ValueError(f"{len(cells)} cells stand under {len(names)} columns")
-    row = dict(zip(names, cells, strict=True))
-    rss = _size(row["rss_kb"], _KIB, "rss_kb")
-    requests = row.get("requests")
-    return Sample(
-        at=(t := _number(row["t_s"], "t_s")),
-        wall=t,
-        used=rss,
-        rss=rss,
-        blocks=_size(row.get("py_blocks", 0), 1, "py_blocks"),
-        malloc=_size(row["malloc_used_kb"], _KIB, "malloc_used_kb")
-        if "malloc_used_kb" in row
-        else None,
-        gc_runs=(0, 0, _size(row.get("gc2_runs", 0), 1, "gc2_runs")),
-        threads=_size(row.get("threads", 1), 1, "threads"),
-        requests=None if requests is None else served + _size(requests, 1, "requests"),
-        parts=tuple(
-            PartSample(name=name[len(_PART) :], kind="component", items=_size(cell, 1, name))
-            for name, cell in row.items()
-            if name.startswith(_PART)
-        ),
-    )
+def _read_mprof(lines: _Lines) -> Recording:
+    name, notes = "", list[str]()
+    children: dict[float, float] = {}
+    functions: dict[str, tuple[int, float, float]] = {}
 
-
-class _Profile:
-    """What has been read of mprof's lines beside its samples."""
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.children: dict[float, float] = {}
-        self.functions: dict[str, tuple[int, float, float]] = {}
-
-    def sample(self, row: str) -> tuple[float, float] | None:
-        """Read one line: when and how many MiB, where it tells them of the process."""
+    def sample(row: str) -> tuple[float, float] | None:
+        nonlocal name
         field, _, rest = row.partition(" ")
         if field == "CMDLINE":
-            self.name = rest.strip()
+            name = rest.strip()
         elif field == "MEM":
             held, wall = _numbers(field, rest.split(), 2)
             _size(held, _MIB, field)
@@ -321,29 +299,20 @@ class _Profile:
         elif field == "CHLD":
             _, held, wall = _numbers(field, rest.split(), 3)
             _size(held, _MIB, field)
-            self.children[wall] = self.children.get(wall, 0.0) + held
+            children[wall] = children.get(wall, 0.0) + held
         elif field == "FUNC":
             # A name may hold spaces, as <lambda> of a generator's does not but a class's may.
             words = rest.rsplit(" ", 4)
             before, begin, after, end = _numbers(field, words[1:], 4)
-            times, grew, took = self.functions.get(words[0], (0, 0.0, 0.0))
-            self.functions[words[0]] = (times + 1, grew + after - before, took + end - begin)
+            times, grew, took = functions.get(words[0], (0, 0.0, 0.0))
+            functions[words[0]] = (times + 1, grew + after - before, took + end - begin)
         else:
             raise ValueError(f"{shown(row)} begins with no field of mprof's")
         return None
 
-
-def _numbers(field: str, words: list[str], many: int) -> list[float]:
-    if len(words) != many:
-        raise ValueError(f"{shown(' '.join([field, *words]))} must be {_FORMS[field]}")
-    return [_number(word, field) for word in words]
-
-
-def _read_mprof(lines: _Lines) -> Recording:
-    profile, notes = _Profile(), list[str]()
     times, sizes = array("d"), array("d")
     rule = "mend the line, or record anew"
-    for wall, held in lines.read(profile.sample, lambda one: one[0], rule, notes):
+    for wall, held in lines.read(sample, lambda one: one[0], rule, notes):
         times.append(wall)
         sizes.append(held)
     places: Iterable[int] = range(len(times))
@@ -353,36 +322,151 @@ def _read_mprof(lines: _Lines) -> Recording:
         notes.append(
             f"Of {len(times):,} samples the lowest and highest of each {apart:.1f} s are kept."
         )
-    looks = sorted(profile.children)
-    return Recording(
-        samples=tuple(
+    samples, looks = [], sorted(children)
+    for place in places:
+        wall, rss, held_below = times[place], _size(sizes[place], _MIB, "MEM"), None
+        if looks:  # mprof looks at children right after it has looked at the process.
+            at = bisect_left(looks, wall)
+            near = min(looks[max(0, at - 1) : at + 1], key=lambda one: abs(one - wall))
+            is_its = abs(near - wall) < 1.0
+            held_below = _size(children[near], _MIB, "CHLD") if is_its else 0
+        samples.append(
             Sample(
-                at=times[place],
-                wall=times[place],
-                used=(rss := _size(sizes[place], _MIB, "MEM")),
+                at=wall,
+                wall=wall,
+                used=rss,
                 rss=rss,
-                children=_of_children(profile.children, looks, times[place]),
+                children=held_below,
                 gc_thresholds=COLLECTING,
                 began=times[0],
             )
-            for place in places
-        ),
-        name=profile.name,
-        operations=tuple(
-            OperationFigure(name=name, times=count, grew=round(grew * _MIB), took=took)
-            for name, (count, grew, took) in profile.functions.items()
-        ),
-        notes=tuple(notes),
+        )
+    operations = tuple(
+        OperationFigure(name=function, times=count, grew=round(grew * _MIB), took=took)
+        for function, (count, grew, took) in functions.items()
+    )
+    return Recording(samples=tuple(samples), name=name, operations=operations, notes=tuple(notes))
+
+
+def _numbers(field: str, words: list[str], many: int) -> list[float]:
+    if len(words) != many:
+        raise ValueError(f"{shown(' '.join([field, *words]))} must be {_FORMS[field]}")
+    return [_number(word, field) for word in words]
+
+
+class Bound(Record):
+    """What one part may hold, seconds that an item may stay, and mean bytes of one; or None."""
+
+    max_items: int | None = None
+    max_bytes: int | None = None
+    ttl: float | None = None
+    bytes_per_item: float | None = None
+
+
+def read_bounds(path: str) -> dict[str, Bound]:
+    """Bounds by name: a JSON or YAML mapping, as it is or under `components` or `bounded`.
+
+    Each name has `max_items` (a count), `max_bytes` ("20MiB"), `ttl` ("1h") or `ttl_h` (hours), and
+    `bytes_per_item` (mean bytes of one, where a recording has items alone).
+
+    Raises:
+        ConfigError: The file cannot be read, or says what cannot be used.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read ({why}): check the name and the rights") from None
+    import yaml  # JSON is YAML as well
+
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{path} is neither JSON nor YAML ({why:.200}): mend it") from None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{path}: {shown(found)} is no mapping: write NAME: {{max_items: 500}} for each part"
+        )
+    for section in ("components", "bounded"):
+        if isinstance(found.get(section), dict):
+            found = found[section]
+            break
+    return {str(name): _bound(path, str(name), rows) for name, rows in found.items()}
+
+
+def with_bounds(samples: Iterable[Sample], bounds: Mapping[str, Bound]) -> tuple[Sample, ...]:
+    """The samples with these bounds on their parts, and what bounded parts hold counted anew.
+
+    Raises:
+        ConfigError: A bound is on a part that no sample has.
+    """
+    kept = tuple(samples)
+    names = {part.name for one in kept for part in one.parts}
+    for name in bounds:
+        if kept and name not in names:
+            known = ", ".join(sorted(names)) or "none"
+            raise ConfigError(f"bound on {name!r:.80}: no sample has this part; known: {known}")
+    made = []
+    for one in kept:
+        parts = tuple(_bounded(part, bounds.get(part.name)) for part in one.parts)
+        explained = sum(part.bytes or 0 for part in parts if part.is_bounded)
+        made.append(one.replace(parts=parts, explained=explained))
+    return tuple(made)
+
+
+def _bounded(part: PartSample, bound: Bound | None) -> PartSample:
+    if bound is None:
+        return part
+    size = part.bytes
+    if size is None and part.items is not None and bound.bytes_per_item is not None:
+        size = round(part.items * bound.bytes_per_item)
+    return part.replace(
+        bytes=size,
+        most_items=bound.max_items if bound.max_items is not None else part.most_items,
+        most_bytes=bound.max_bytes if bound.max_bytes is not None else part.most_bytes,
+        ttl=bound.ttl if bound.ttl is not None else part.ttl,
     )
 
 
-def _of_children(held: dict[float, float], looks: list[float], wall: float) -> int | None:
-    """Bytes of the children when a sample was taken: `mprof` looks at them right after it."""
-    if not looks:
+def _bound(path: str, name: str, rows: Any) -> Bound:
+    where = f"{path}, {name!r:.80}"
+    if not isinstance(rows, dict):
+        raise ConfigError(f"{where}: {shown(rows)} is no mapping: write max_items: 500 under it")
+    for key in rows:
+        if key not in (*_KEYS, "essential"):
+            raise ConfigError(f"{where}: {key!r:.80} is not known: use {', '.join(_KEYS)}")
+    hours = _above_zero(where, rows, "ttl_h")
+    items = _above_zero(where, rows, "max_items")
+    if items is not None and not items.is_integer():
+        raise ConfigError(f"{where}: max_items {items!r} is a count: give a whole number")
+    ttl = hours * 3600.0 if hours is not None else None
+    return Bound(
+        max_items=None if items is None else int(items),
+        max_bytes=_with_unit(where, rows, "max_bytes", parse_bytes, "20MiB"),
+        ttl=_with_unit(where, rows, "ttl", parse_seconds, "1h") if ttl is None else ttl,
+        bytes_per_item=_above_zero(where, rows, "bytes_per_item"),
+    )
+
+
+def _above_zero(where: str, rows: Mapping[str, Any], key: str) -> float | None:
+    value = rows.get(key)
+    if value is None:
         return None
-    place = bisect_left(looks, wall)
-    near = min(looks[max(0, place - 1) : place + 1], key=lambda one: abs(one - wall))
-    return _size(held[near], _MIB, "CHLD") if abs(near - wall) < 1.0 else 0
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < float("inf"):
+        raise ConfigError(f"{where}: {key} {shown(value)} must be a number above zero")
+    return float(value)
+
+
+def _with_unit(where: str, rows: Mapping[str, Any], key: str, parse: Any, example: str) -> Any:
+    value = rows.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigError(f'{where}: {key} {shown(value)} has no unit: write it as "{example}"')
+    return parse(value, name=f"{where}: {key}")
 
 
 def shown(value: object) -> str:
@@ -392,7 +476,6 @@ def shown(value: object) -> str:
 
 
 def _size(value: object, unit: int, what: str) -> int:
-    """Bytes from a number in some unit; a `ValueError` says the rule."""
     number = _number(value, what)
     if not 0 <= number * unit < 1 << 63:
         raise ValueError(f"{what} {shown(value)} must be from 0 up and below 8 EiB")
@@ -400,7 +483,6 @@ def _size(value: object, unit: int, what: str) -> int:
 
 
 def _number(value: object, what: str) -> float:
-    """A finite number, or text of one; a `ValueError` says so."""
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
             number = float(value)

@@ -1,13 +1,13 @@
-"""The report in words: the sentences that text and page have in common, and the text itself.
+"""The report in words: the sentences that text and page share, and a text of 80 columns.
 
-The text has 80 columns, for a person at a terminal at night: the worst first.
+It is for a person at a terminal at night: the worst first.
 """
 
 from __future__ import annotations
 
 import time
 from textwrap import wrap
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.leaks.records import Confidence, Kind
@@ -23,21 +23,12 @@ from membudget.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from membudget.forecast import Anomaly, Forecast
-    from membudget.leaks.advice import Proposal
+    from membudget.forecast import Forecast
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import SimpleFacts, Verdict
-    from membudget.report.figures import (
-        Happening,
-        OperationFigure,
-        PartFigure,
-        Report,
-        Use,
-    )
-
-T = TypeVar("T")
+    from membudget.report.figures import OperationFigure, PartFigure, Report, Use
 
 WIDTH = 80
 ROWS = 12
@@ -111,10 +102,10 @@ def headline(report: Report) -> str:
         if verdict.kind is Kind.NONE:
             return "No leak is seen."
         return f"No leak is seen: {_CALM.get(verdict.kind, verdict.kind.value)}."
-    calendar = Calendar(is_dated=report.is_dated)
-    sure = {Confidence.LOW: "May leak", Confidence.MEDIUM: "Leaks"}.get(verdict.confidence, "Leaks")
-    since = f" since {calendar.moment(verdict.onset)}" if verdict.onset is not None else ""
-    told = f"{sure} {human_bytes(verdict.rate)}/h{since}"
+    told = "May leak" if verdict.confidence == Confidence.LOW else "Leaks"
+    told += f" {human_bytes(verdict.rate)}/h"
+    if verdict.onset is not None:
+        told += f" since {Calendar(is_dated=report.is_dated).moment(verdict.onset)}"
     if report.culprits:
         told += f", in {culprit(report.culprits[0])}"
     return f"{told}."
@@ -133,9 +124,8 @@ def culprit(one: Culprit) -> str:
 def is_early(verdict: Verdict) -> bool:
     """Whether there were too few samples to judge."""
     facts = verdict.facts
-    is_short = facts.hours < _NEARLY * RECORDED.min_duration
     return verdict.confidence == Confidence.NONE and (
-        facts.samples < RECORDED.min_samples or is_short
+        facts.samples < RECORDED.min_samples or facts.hours < _NEARLY * RECORDED.min_duration
     )
 
 
@@ -153,9 +143,9 @@ def standing(verdict: Verdict) -> str:
     """What it is, and how sure: "leak in Python objects, high confidence"."""
     if is_early(verdict):
         return "too early to say"
-    if verdict.confidence == Confidence.NONE:
-        return str(verdict.kind.value)
-    return f"{verdict.kind.value}, {verdict.confidence.name.lower()} confidence"
+    level = verdict.confidence
+    sure = f", {level.name.lower()} confidence" if level != Confidence.NONE else ""
+    return f"{verdict.kind.value}{sure}"
 
 
 def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, str]]:
@@ -165,8 +155,7 @@ def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, st
     yield "kind", f"{standing(verdict)}{score}"
     yield "why", verdict.reason
     if verdict.confidence > Confidence.NONE:
-        low_high = between(verdict.rate_low, verdict.rate_high)
-        yield "rate", f"{signed(verdict.rate)}/h ({low_high})"
+        yield "rate", f"{signed(verdict.rate)}/h ({between(verdict.rate_low, verdict.rate_high)})"
         if verdict.onset is not None:
             yield "since", calendar.date(verdict.onset)
     if verdict.step is not None:
@@ -183,13 +172,10 @@ def outlook(forecast: Forecast, limit: int | None, headroom: int | None) -> str:
     if limit is not None and headroom is not None and headroom <= 0:
         return f"Over the limit of {human_bytes(limit)} by {human_bytes(-headroom)} now."
     if forecast.seconds_left is not None:
-        near = forecast.soonest if forecast.soonest is not None else forecast.seconds_left
-        interval = (
-            f"{human_seconds(near)} to {human_seconds(forecast.latest)}"
-            if forecast.latest is not None
-            else f"{human_seconds(near)} or more"
-        )
-        return f"Limit reached in {human_seconds(forecast.seconds_left)} ({interval})."
+        left, far = forecast.seconds_left, forecast.latest
+        near = human_seconds(forecast.soonest if forecast.soonest is not None else left)
+        until = f"to {human_seconds(far)}" if far is not None else "or more"
+        return f"Limit reached in {human_seconds(left)} ({near} {until})."
     if forecast.levels_off_at is not None:
         return f"Growth slows down and ends at about {human_bytes(forecast.levels_off_at)}."
     if limit is None:
@@ -200,16 +186,14 @@ def outlook(forecast: Forecast, limit: int | None, headroom: int | None) -> str:
 def filled(part: PartFigure) -> str:
     """How full a part is, beside its bounds: "500 of 1,000 items, 3.2 of 20 MiB"."""
     told = []
-    if part.items is not None:
-        of = f" of {part.most_items:,}" if part.most_items is not None else ""
-        told.append(f"{part.items:,}{of} items")
-    elif part.most_items is not None:
-        told.append(f"at most {part.most_items:,} items")
-    if part.bytes is not None:
-        of = f" of {human_bytes(part.most_bytes)}" if part.most_bytes is not None else ""
-        told.append(f"{human_bytes(part.bytes)}{of}")
-    elif part.most_bytes is not None:
-        told.append(f"at most {human_bytes(part.most_bytes)}")
+    for held, most, tell, unit in (
+        (part.items, part.most_items, "{:,}".format, " items"),
+        (part.bytes, part.most_bytes, human_bytes, ""),
+    ):
+        if held is not None:
+            told.append(f"{tell(held)}{f' of {tell(most)}' if most is not None else ''}{unit}")
+        elif most is not None:
+            told.append(f"at most {tell(most)}{unit}")
     if part.ttl is not None:
         told.append(f"kept {human_seconds(part.ttl)}")
     return ", ".join(told) or "nothing known"
@@ -222,30 +206,46 @@ def whole_percent(share: float) -> str:
 
 def grown(part: PartFigure) -> str:
     """What a part gained over the time looked at, or ""."""
-    told = []
-    if part.grew_items:
-        told.append(f"{part.grew_items:+,} items")
-    if part.grew_bytes:
-        told.append(signed(part.grew_bytes))
+    told = [f"{part.grew_items:+,} items"] if part.grew_items else []
+    told += [signed(part.grew_bytes)] if part.grew_bytes else []
     return ", ".join(told)
 
 
 def as_text(report: Report) -> str:
     """The report, its last line ended; no line is longer than 80 columns."""
     calendar = Calendar(is_dated=report.is_dated)
-
-    def event(one: Happening) -> str:
-        return f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
-
     lines = [*_top(report, calendar), ""]
     for title, body in (
         ("MEMORY", _memory(report, calendar)),
         ("LEAK", _leak(report, calendar)),
-        ("CACHES AND CONTAINERS", _rows(report.parts, _part, 8)),
-        ("OPERATIONS", _rows(report.operations, _operation)),
-        ("UNUSUAL NOW", _rows(report.anomalies, _odd)),
-        ("PROPOSED SETTINGS", _rows(report.proposals, _proposal)),
-        ("EVENTS, NEWEST FIRST", _rows(report.happenings[::-1], event, 20)),
+        ("CACHES AND CONTAINERS", _rows(map(_part, report.parts), 8)),
+        ("OPERATIONS", _rows(map(_operation, report.operations))),
+        (
+            "UNUSUAL NOW",
+            _rows(
+                f"{plain(one.name)} is {one.value:,.4g}, {one.expected:,.4g} was to be expected"
+                f"{f' by {plain(one.basis)}' if one.basis else ''} ({one.score:+.0f} deviations)"
+                for one in report.anomalies
+            ),
+        ),
+        (
+            "PROPOSED SETTINGS",
+            _rows(
+                f"{plain(one.setting)} {one.told}{f' in place of {one.now}' if one.now else ''}: "
+                f"{plain(one.reason)}"
+                for one in report.proposals
+            ),
+        ),
+        (
+            "EVENTS, NEWEST FIRST",
+            _rows(
+                (
+                    f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
+                    for one in report.happenings[::-1]
+                ),
+                20,
+            ),
+        ),
         ("NOTES", (line for note in report.notes for line in _wrapped(note))),
     ):
         if rows := list(body):
@@ -254,14 +254,13 @@ def as_text(report: Report) -> str:
 
 
 def _top(report: Report, calendar: Calendar) -> Iterator[str]:
-    who = " ".join(filter(None, [plain(report.name), f"(pid {report.pid})" if report.pid else ""]))
+    pid = f"(pid {report.pid})" if report.pid else ""
+    who = " ".join(filter(None, [plain(report.name), pid]))
     yield from wrap(f"Memory report{f' of {who}' if who else ''}", WIDTH)
     if report.samples:
-        count = len(report.samples)
-        yield from wrap(
-            f"{calendar.date(report.made)}, the last {lasting(report.span)}, {how_many(count)}",
-            WIDTH,
-        )
+        count = how_many(len(report.samples))
+        when = f"{calendar.date(report.made)}, the last {lasting(report.span)}, {count}"
+        yield from wrap(when, WIDTH)
     yield ""
     yield from wrap(headline(report), WIDTH)
     if report.samples:
@@ -276,56 +275,44 @@ def _memory(report: Report, calendar: Calendar) -> Iterator[str]:
         yield _use("judged", report.use)
     yield _use("resident", report.resident)
     if report.limit is not None and report.headroom is not None:
-        share = report.use.now / report.limit
         yield (
-            f"{_INDENT}{'limit':<12}{human_bytes(report.limit):>12}   {share:.0%} used, "
+            f"{_INDENT}{'limit':<12}{human_bytes(report.limit):>12}   "
+            f"{report.use.now / report.limit:.0%} used, "
             f"{human_bytes(max(0, report.headroom))} left"
         )
     for name, size in report.marks.items():
         yield f"{_INDENT}{plain(name):<12}{human_bytes(size):>12}"
     if report.restarts:
         at = ", ".join(calendar.moment(one) for one in report.restarts[-3:])
-        count = len(report.restarts)
-        yield from _wrapped(f"restarted {how_many(count, 'time')}, last: {at}")
+        yield from _wrapped(f"restarted {how_many(len(report.restarts), 'time')}, last: {at}")
 
 
 def _use(name: str, use: Use) -> str:
-    cells = "".join(
-        f"{human_bytes(one):>12}" for one in (use.now, use.average, use.least, use.most)
-    )
-    return f"{_INDENT}{name:<12}{cells}"
+    sizes = (use.now, use.average, use.least, use.most)
+    return f"{_INDENT}{name:<12}{''.join(f'{human_bytes(one):>12}' for one in sizes)}"
 
 
 def _leak(report: Report, calendar: Calendar) -> Iterator[str]:
-    verdict = report.verdict
-    if verdict is None:
+    if report.verdict is None:
         return
-    for name, words in verdict_rows(verdict, calendar):
-        yield from _fact(name, words)
+    rows = [*verdict_rows(report.verdict, calendar)]
     for place, one in enumerate(report.culprits[:ROWS], 1):
         share = f", {one.share:.0%} of the growth" if one.share is not None else ""
-        yield from _fact(f"culprit {place}", f"{culprit(one)}{share}")
-        for title, words in (
+        rows += [
+            (f"culprit {place}", f"{culprit(one)}{share}"),
             ("newest", plain(one.newest)),
             ("held by", " -> ".join(map(plain, one.chain))),
             ("note", plain(one.note)),
-        ):
-            if words:
-                yield from _fact(title, words)
-
-
-def _rows(rows: Sequence[T], tell: Callable[[T], str], hanging: int = 2) -> Iterator[str]:
-    for one in rows[:ROWS]:
-        yield from _wrapped(tell(one), hanging)
-    if len(rows) > ROWS:
-        yield f"{_INDENT}and {len(rows) - ROWS} more"
+        ]
+    for name, words in rows:
+        if words:
+            yield from _wrapped(f"{name:<12}{words}", 12)
 
 
 def _part(one: PartFigure) -> str:
     fill = "     " if one.fill is None else f"{whole_percent(one.fill):>5}"
-    gained = grown(one)
-    told = f"{plain(one.name)} ({plain(one.kind)}): {filled(one)}"
-    return f"{fill} {told}{f' [{gained}]' if gained else ''}"
+    gained = f" [{gain}]" if (gain := grown(one)) else ""
+    return f"{fill} {plain(one.name)} ({plain(one.kind)}): {filled(one)}{gained}"
 
 
 def _operation(one: OperationFigure) -> str:
@@ -335,28 +322,15 @@ def _operation(one: OperationFigure) -> str:
     return f"{plain(one.name)}: {', '.join(told)}"
 
 
-def _odd(one: Anomaly) -> str:
-    told = f"{plain(one.name)} is {one.value:,.4g}, {one.expected:,.4g} was to be expected"
-    basis = f" by {plain(one.basis)}" if one.basis else ""
-    return f"{told}{basis} ({one.score:+.0f} deviations)"
+def _rows(told: Iterable[str], hanging: int = 2) -> Iterator[str]:
+    rows = list(told)
+    for one in rows[:ROWS]:
+        yield from _wrapped(one, hanging)
+    if len(rows) > ROWS:
+        yield f"{_INDENT}and {len(rows) - ROWS} more"
 
 
-def _proposal(one: Proposal) -> str:
-    now = f" in place of {one.now}" if one.now else ""
-    return f"{plain(one.setting)} {one.told}{now}: {plain(one.reason)}"
-
-
-def _fact(name: str, words: str) -> Iterable[str]:
-    return _wrapped(f"{name:<12}{words}", 12)
-
-
-def _wrapped(words: str, hanging: int = 2) -> Iterable[str]:
+def _wrapped(words: str, hanging: int = 2) -> list[str]:
     """The words in lines, those after the first further in."""
-    return wrap(
-        words,
-        WIDTH,
-        initial_indent=_INDENT,
-        subsequent_indent=_INDENT + " " * hanging,
-        drop_whitespace=True,
-        expand_tabs=False,
-    )
+    after = _INDENT + " " * hanging
+    return wrap(words, WIDTH, initial_indent=_INDENT, subsequent_indent=after, expand_tabs=False)

@@ -20,8 +20,7 @@ from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
 from membudget.leaks.replay import last_look
 from membudget.registry import Registry
-from membudget.report.as_json import as_json
-from membudget.report.figures import answered, report
+from membudget.report.figures import answered, as_json, report
 from membudget.report.page import as_html
 from membudget.report.text import as_text
 from membudget.sampling.form import packing, unpacked
