@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 from cgroup_v1 import limited_group, unavailable
 from commands import clean_environment
-from membudget.reclaimers.adopted.found import FoundCaches
+from membudget.reclaimers.found import FoundCaches
 
 _PROGRAM = Path(__file__).resolve().parents[2] / "tests/integration/adopted_program.py"
 _LIMIT = 400_000_000

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from membudget.governor.loop import Governor
     from membudget.profiling import MemoryProfile, profile_memory
-    from membudget.reclaimers.adopted.single import adopt
+    from membudget.reclaimers.adopted import adopt
     from membudget.registry import REGISTRY, Registry
     from membudget.singletons import Singleton, SingletonABC
     from membudget.sizing import size_of
@@ -73,7 +73,7 @@ _HOMES = {
     "SingletonABC": "singletons",
     "Spill": "cache.spilling.spill",
     "WeakCache": "containers.weak",
-    "adopt": "reclaimers.adopted.single",
+    "adopt": "reclaimers.adopted",
     "cached": "cache.loading.cached",
     "profile_memory": "profiling",
     "size_of": "sizing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.governor.status import MOST_ROWS
-from membudget.reclaimers.adopted.found import FoundCaches, Search
+from membudget.reclaimers.found import FoundCaches, Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -27,7 +27,7 @@ from membudget.core.status import (
 )
 from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ControlError
-from membudget.reclaimers.adopted.found import HANDFUL, FoundCache, Untouched
+from membudget.reclaimers.found import HANDFUL, FoundCache, Untouched
 from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
 from membudget.watched.container import WatchedStats  # noqa: TC001
 

@@ -17,7 +17,7 @@ from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
 from membudget.errors import ConfigError
 from membudget.governor.loop import Governor
-from membudget.reclaimers.adopted.single import BATCH, LOOK_EVERY, BoundedAdoption, same_limit
+from membudget.reclaimers.adopted import BATCH, LOOK_EVERY, BoundedAdoption, same_limit
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -64,15 +64,22 @@ def test_a_bound_is_kept_and_the_oldest_go(make: Callable[[], Any]) -> None:
     assert "new" in cache
 
 
-def test_a_bound_in_bytes_is_kept_as_estimated() -> None:
+def _expiring(content: dict[int, str]) -> Any:
+    cache: Any = cachetools.TTLCache(100_000, ttl=60)
+    cache.update(content)
+    return cache
+
+
+@pytest.mark.parametrize("make", [pairs, lambda: _lru(pairs()), lambda: _expiring(pairs())])
+def test_a_bound_in_bytes_is_kept_as_estimated(make: Callable[[], Any]) -> None:
     """And what it holds is told."""
-    cache = pairs()
+    cache = make()
     one, _ = adopted(cache, max_bytes="500KiB")
     one.run(LONG)
     assert one.held is not None
     assert one.held <= 512_000
     assert 350 < len(cache) < 480
-    assert membudget.size_of(cache) == pytest.approx(one.held, rel=0.2)
+    assert sum(map(membudget.size_of, cache.values())) == pytest.approx(one.held, rel=0.2)
 
 
 def test_looking_at_a_cache_within_its_bound_expires_nothing() -> None:

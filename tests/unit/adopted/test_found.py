@@ -16,8 +16,8 @@ import pytest
 
 from fakes import MIB, FakeClock
 from membudget.core import Meter
-from membudget.reclaimers.adopted.found import FoundCaches
-from membudget.reclaimers.adopted.wrappers import FEWEST, comes_back
+from membudget.reclaimers.found import FoundCaches
+from membudget.reclaimers.wrappers import FEWEST, comes_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

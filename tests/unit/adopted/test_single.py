@@ -16,8 +16,8 @@ import membudget
 from fakes import MIB, FakeClock
 from membudget.budget.foreign import _matcher
 from membudget.errors import ConfigError
-from membudget.reclaimers.adopted.found import FIRST, FoundCaches, Search
-from membudget.reclaimers.adopted.single import AdoptedCache
+from membudget.reclaimers.adopted import AdoptedCache
+from membudget.reclaimers.found import FIRST, FoundCaches, Search
 from membudget.registry import Registry
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 import membudget
 from fakes import MIB, FakeClock
-from membudget.reclaimers.adopted.found import FoundCaches
+from membudget.reclaimers.found import FoundCaches
 from membudget.registry import Registry
 from membudget.sampling.taker import MOST_PARTS, Parts
 from membudget.watched.container import WatchedContainer

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
-from membudget.reclaimers.adopted.wrappers import WRAPPER, Kept, entries_of
 from membudget.reclaimers.allocators import Trim
+from membudget.reclaimers.wrappers import entries_of
 from membudget.registry import REGISTRY
-from membudget.sizing import size_of
 from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes
 
@@ -34,21 +33,15 @@ if TYPE_CHECKING:
 
     from membudget.registry import Registry
 
-
 _PATIENCE = 0.02
 """Seconds to wait for the owner's lock; what is in use is asked again later."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a cache that is kept to a bound."""
 
-BATCH = 1024
+BATCH, _LONGEST_BATCH, _BATCH_BYTES = 1024, 4096, 16 << 20
 """Entries taken out under the lock at a stretch, 0.1 to 0.5 ms; of a long dict more, since what was
-at its front is skipped anew each time."""
-
-_LONGEST_BATCH = 4096
-
-_NODES = 200
-_WEIGH_EACH = 16
+at its front is skipped anew each time; of large ones fewer, since freeing takes 0.1 ms a MB."""
 
 
 class AdoptedCache:
@@ -60,7 +53,8 @@ class AdoptedCache:
     Args:
         name: What it is called in events.
         find: Returns the cache, or None while there is none.
-        lock: Held while entries go; without one the owner has said that none is needed.
+        lock: Held while entries go, a batch of them at a time; without one the owner has said that
+            none is needed.
         now: Monotonic seconds.
     """
 
@@ -78,26 +72,23 @@ class AdoptedCache:
         self._find = find
         self._lock = lock
         self._now = now
-        self._weight: int | None = None
-
-    @property
-    def held(self) -> int | None:
-        """Bytes it holds, about; None before an entry was weighed."""
-        entries = self.entries
-        return None if entries is None or self._weight is None else entries * self._weight
+        self._weighing = Weighing()
+        self._is_behind = False
 
     @property
     def entries(self) -> int | None:
         """How many there are, or None where the cache is not there or does not say."""
         return length_of(self._find())
 
+    @property
+    def held(self) -> int | None:
+        """Bytes it holds, about; None before it was weighed."""
+        entries = self.entries
+        return None if entries is None else self._weighing.bytes_of(entries)
+
     def reclaimable(self) -> int | None:
-        """Entries times the weight of an average one; None before one was weighed."""
-        cache = self._find()
-        entries = 0 if cache is None else length_of(cache)
-        if entries == 0:
-            return 0
-        return None if entries is None or self._weight is None else entries * self._weight
+        """What it holds: 0 where it is not there or empty, None before it was weighed."""
+        return 0 if self._find() is None or self.entries == 0 else self.held
 
     def reclaim(self, target: int, until: float) -> int:
         """Let entries go under the cache's own lock; 0 where that is not to be had in time.
@@ -105,35 +96,43 @@ class AdoptedCache:
         Raises:
             Exception: What the cache raised.
         """
+
+        def over(length: int, freed: int) -> int:
+            each = self._weighing.each
+            return min(length, -int((freed - target) // each)) if each and freed < target else 0
+
         cache = self._find()
-        if cache is None:
-            return 0
+        if cache is None or _mapping_in(cache) is not None:
+            return self._shrink(over, until)
         with _under(self._lock) as is_ours:
-            return self._shrink(cache, target, until) if is_ours else 0
+            if is_ours:
+                before = length_of(cache) or 0
+                cache.cache_clear()
+                self.dropped += max(0, before - (length_of(cache) or 0))
+        return 0
 
-    def _shrink(self, cache: Any, target: int, until: float) -> int:
-        before = length_of(cache) or 0
-        plain = _plain_dict(cache)
-        if plain is not None:
-            kept = Kept(lambda: plain)
-            freed = kept.drop(target, until, self._now)
-            self._weight = kept.weight
-        elif hasattr(cache, "popitem"):
-            freed = self._pop(cache, target, until)
-        else:
-            freed = before * (self._weight or 0)
-            cache.cache_clear()
-        self.dropped += max(0, before - (length_of(cache) or 0))
-        return freed
-
-    def _pop(self, cache: Any, target: int, until: float) -> int:
-        freed = number = 0
-        entries = _popped(cache)
-        while freed < target and self._now() < until and (entry := next(entries, None)):
-            if number % _WEIGH_EACH == 0:
-                self._weight = sum(size_of(part, nodes=_NODES) for part in entry)
-            number += 1
-            freed += self._weight or 0
+    def _shrink(self, over: Callable[[int, int], int], until: float) -> int:
+        """Let so many entries go as `over` says by its length and the bytes freed so far."""
+        freed, self._is_behind = 0, False
+        while (cache := _mapping_in(self._find())) is not None:
+            length = length_of(cache) or 0
+            # Of cachetools the dict inside: the lists that it links entries in cannot be sampled.
+            self._weighing.follow(getattr(cache, "_Cache__data", cache), length, self._now())
+            wanted = over(length, freed)
+            fitting = max(1, int(_BATCH_BYTES // (self._weighing.each or 1)))
+            count = min(wanted, fitting, _LONGEST_BATCH, max(BATCH, length >> 8))
+            if not wanted:
+                break
+            with _under(self._lock) as is_ours:
+                gone = _take_oldest(cache, count) if is_ours else []
+            if not gone:  # Its lock is in use; it is asked again.
+                break
+            self.dropped += len(gone)
+            freed += self._weighing.bytes_of(len(gone)) or 0
+            gone.clear()  # Finalizers may do anything, so they run outside the lock.
+            if self._now() >= until:
+                self._is_behind = wanted > count
+                break
         return freed
 
 
@@ -141,12 +140,12 @@ class BoundedAdoption(AdoptedCache):
     """An adopted cache that is kept to a bound: its oldest entries go as soon as it is over.
 
     Args:
-        name: What it is called in events.
-        find: Returns the cache, or None where it is gone.
-        lock: Held while entries go, a batch of them at a time.
+        name: As of any.
+        find: As of any.
+        lock: As of any.
         max_items: The bound in entries, or None.
         max_bytes: The bound in bytes, or None; held against an estimate.
-        now: Monotonic seconds.
+        now: As of any.
     """
 
     comes_early = True
@@ -164,14 +163,7 @@ class BoundedAdoption(AdoptedCache):
         super().__init__(name, find, lock, now)
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._weighing = Weighing()
         self._looked_at = float("-inf")
-        self._is_behind = False
-
-    @property
-    def held(self) -> int | None:
-        """Bytes it holds, about; None before it was weighed."""
-        return self._weighing.bytes_of(self.entries or 0)
 
     def due(self, now: float) -> bool:
         """Whether a second has passed, or the last look ended before it was done."""
@@ -184,29 +176,8 @@ class BoundedAdoption(AdoptedCache):
             Exception: What the cache raised.
         """
         self._looked_at = self._now()
-        self._is_behind, freed = False, 0
-        while (cache := self._content()) is not None:
-            length = length_of(cache) or 0
-            self._weighing.follow(cache, length, self._looked_at)
-            over = self._weighing.over(length, self._max_items, self._max_bytes)
-            if not over:
-                break
-            with _under(self._lock) as is_ours:
-                count = min(over, _LONGEST_BATCH, max(BATCH, length >> 8))
-                gone = _take_oldest(cache, count) if is_ours else []
-            if not gone:
-                break  # Its lock is in use; there is another look in a second.
-            self.dropped += len(gone)
-            freed += self._weighing.bytes_of(len(gone)) or 0
-            gone.clear()  # Finalizers may do anything, so they run outside the lock.
-            if over > len(gone) and self._now() >= until:
-                self._is_behind = True
-                break
-        return freed
-
-    def _content(self) -> Any:
-        cache = self._find()
-        return cache if hasattr(cache, "popitem") else _plain_dict(cache)
+        bounds = self._max_items, self._max_bytes
+        return self._shrink(lambda length, _: self._weighing.over(length, *bounds), until)
 
 
 def adopt(
@@ -242,7 +213,12 @@ def adopt(
             a bound that is none or cannot be kept.
     """
     called = name or type(cache).__name__
-    if lock is not None and not _is_lock(lock):
+    # An asyncio lock cannot be had from another thread.
+    if lock is not None and not (
+        hasattr(lock, "acquire")
+        and hasattr(lock, "release")
+        and not type(lock).__module__.startswith("asyncio")
+    ):
         raise ConfigError(
             f"lock {lock!r} of {called} cannot be acquired: give a threading.Lock or RLock"
         )
@@ -251,15 +227,14 @@ def adopt(
     def end(_: object = None) -> None:
         holders.remove(adopted)
 
-    def own() -> int:
-        meter = holders.meter
-        return meter.estimate() if meter is not None else 0
-
-    find, is_bounded = _weakly(cache, end), max_items is not None or max_bytes is not None
-    release = _release_of(cache, called, lock)
+    try:
+        find: Callable[[], Any] = weakref.ref(cache, end)
+    except TypeError:  # A plain dict: whoever adopts it keeps it.
+        find = lambda: cache  # noqa: E731  # the other kind of reference
+    release, is_bounded = _release_of(cache, called, lock), (max_items, max_bytes) != (None, None)
     adopted: AdoptedCache | Trim
     if release is not None and not is_bounded:
-        adopted = Trim(called, lambda: release(find()), own)
+        adopted = _trim(called, release, find, lock, holders)
     elif not (
         isinstance(cache, dict) or hasattr(cache, "popitem") or hasattr(cache, "cache_clear")
     ):
@@ -269,8 +244,8 @@ def adopt(
             "a mapping with popitem(), or a function with cache_clear()"
         )
     elif is_bounded:
-        bounds = _checked_bounds(cache, called, max_items, max_bytes)
-        adopted = BoundedAdoption(called, find, lock, max_items=bounds[0], max_bytes=bounds[1])
+        most = _checked_bounds(cache, called, max_items, max_bytes)
+        adopted = BoundedAdoption(called, find, lock, max_items=max_items, max_bytes=most)
     else:
         adopted = AdoptedCache(called, find, lock)
     holders.add(adopted, keep=True)
@@ -280,21 +255,12 @@ def adopt(
 def length_of(cache: Any) -> int | None:
     """How many entries a cache has, without changing it; None where it does not say."""
     library = sys.modules.get("cachetools")
-    count: int | None = None
     if library is not None and isinstance(cache, library.Cache):
         # A TTLCache's own length expires entries first, and we may be without its lock.
-        count = library.Cache.__len__(cache)
-    elif hasattr(cache, "cache_info"):
-        count = cache.cache_info().currsize
-    elif hasattr(cache, "__len__"):
-        count = len(cache)
-    return count
-
-
-def _is_lock(lock: Any) -> bool:
-    """Whether it is one for threads: an asyncio lock cannot be had from another thread."""
-    has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
-    return has_both and not type(lock).__module__.startswith("asyncio")
+        return int(library.Cache.__len__(cache))
+    if hasattr(cache, "cache_info"):
+        return int(cache.cache_info().currsize)
+    return len(cache) if hasattr(cache, "__len__") else None
 
 
 @contextlib.contextmanager
@@ -308,22 +274,11 @@ def _under(lock: Any) -> Iterator[bool]:
             lock.release()
 
 
-def _weakly(cache: Any, at_its_end: Callable[[object], None]) -> Callable[[], Any]:
-    try:
-        return weakref.ref(cache, at_its_end)
-    except TypeError:  # A plain dict: whoever adopts it keeps it.
-        return lambda: cache
-
-
 def _checked_bounds(
     cache: Any, name: str, max_items: object, max_bytes: int | str | None
-) -> tuple[int | None, int | None]:
-    """Bounds in entries and in bytes.
-
-    Raises:
-        ConfigError: One that is none, or a cache that cannot be kept to any.
-    """
-    if not hasattr(cache, "popitem") and _plain_dict(cache) is None:
+) -> int | None:
+    """The bound in bytes, once all has been found in order."""
+    if _mapping_in(cache) is None:
         raise ConfigError(
             f"{name} can only be cleared as a whole, so it cannot be kept to a bound: give "
             "functools.lru_cache its own maxsize, or adopt it without one"
@@ -334,66 +289,57 @@ def _checked_bounds(
         raise ConfigError(
             f"max_items {max_items!r:.80} of {name} is not a count: give a whole number >= 1"
         )
-    return max_items, None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
+    return None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
 
 
-def _plain_dict(cache: Any) -> dict[Any, Any] | None:
-    """The dict to take the oldest entries from, where there is one."""
-    if isinstance(cache, dict):
-        return None if isinstance(cache, OrderedDict) else cache
-    is_unbounded = type(cache) is WRAPPER and cache.cache_info().maxsize is None
-    return entries_of(cache) if is_unbounded else None
+def _mapping_in(cache: Any) -> Any:
+    """What single entries can be taken out of, or None."""
+    return cache if hasattr(cache, "popitem") else entries_of(cache)
 
 
 def _take_oldest(cache: Any, count: int) -> list[Any]:
     """Take out about so many of its oldest, or least wanted, entries; they live on in the list."""
-    plain = _plain_dict(cache)
-    if plain is not None:
-        return [(key, plain.pop(key, None)) for key in list(islice(plain, count))]
-    return list(islice(_popped(cache), count))
-
-
-def _popped(cache: Any) -> Iterator[tuple[Any, Any]]:
-    """What a mapping with `popitem` gives away, one at a time."""
+    if isinstance(cache, dict) and not isinstance(cache, OrderedDict):
+        return [(key, cache.pop(key, None)) for key in list(islice(cache, count))]
     oldest = {"last": False} if isinstance(cache, OrderedDict) else {}
-    while len(cache):
-        try:
-            entry = cache.popitem(**oldest)
-        except KeyError:  # Another thread took the last one.
-            return
-        yield entry
+    gone: list[Any] = []
+    with contextlib.suppress(KeyError):  # Another thread took the last one.
+        while len(gone) < count and len(cache):
+            gone.append(cache.popitem(**oldest))
+    return gone
 
 
-def _release_of(connection: Any, name: str, lock: Any) -> Callable[[Any], None] | None:
-    """What has a connection give back under its owner's lock; None for what is no connection.
-
-    Raises:
-        ConfigError: A SQLite connection that another thread cannot use.
-    """
+def _release_of(connection: Any, name: str, lock: Any) -> Callable[[Any], object] | None:
+    """What has a connection give back; None for what is no connection."""
     duckdb, sqlite = (sys.modules.get(module) for module in ("duckdb", "sqlite3"))
     if duckdb is not None and isinstance(connection, duckdb.DuckDBPyConnection):
-        release = _flush_duckdb
-    elif sqlite is not None and isinstance(connection, sqlite.Connection):
-        if lock is None:
-            raise ConfigError(
-                f"{name} is a SQLite connection, which another thread may use only under a lock: "
-                "connect with check_same_thread=False and give lock=, or have a callback of yours "
-                "execute PRAGMA shrink_memory on its thread"
-            )
-        release = _shrink_sqlite
-    else:
+        return _flush_duckdb
+    if sqlite is None or not isinstance(connection, sqlite.Connection):
         return None
+    if lock is None:
+        raise ConfigError(
+            f"{name} is a SQLite connection, which another thread may use only under a lock: "
+            "connect with check_same_thread=False and give lock=, or have a callback of yours "
+            "execute PRAGMA shrink_memory on its thread"
+        )
+    return lambda one: one.execute("PRAGMA shrink_memory")
 
-    def locked(connection: Any) -> None:
+
+def _trim(
+    name: str,
+    release: Callable[[Any], object],
+    find: Callable[[], Any],
+    lock: Any,
+    holders: Registry,
+) -> Trim:
+    """A connection as a reclaimer, asked under its owner's lock."""
+
+    def give_back() -> None:
         with _under(lock) as is_ours:
             if is_ours:
-                release(connection)
+                release(find())
 
-    return locked
-
-
-def _shrink_sqlite(connection: Any) -> None:
-    connection.execute("PRAGMA shrink_memory")
+    return Trim(name, give_back, lambda: holders.meter.estimate() if holders.meter else 0)
 
 
 def _flush_duckdb(connection: Any) -> None:

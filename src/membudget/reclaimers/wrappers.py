@@ -1,4 +1,4 @@
-"""What `functools.lru_cache` makes: how one is looked into, and looked after as it is filled.
+"""What `functools.lru_cache` makes: looked into, and looked after as it is filled.
 
 An unbounded wrapper keeps one plain dict from arguments to result, in the order in which they came.
 The dict has no public name; the collector's own view of the wrapper shows it. Entries taken out of
@@ -45,13 +45,12 @@ WRAPPER: type[Any] = _lru_cache_wrapper
 """The type itself, since its name in `functools` may be replaced later."""
 
 FEWEST = 64
-"""Entries that an unbounded cache keeps in any case: a handful often holds the one database engine
-or settings object of a program, and a second one would be worse than the bytes."""
+"""Entries that a cache keeps in any case."""
 
 _STAYING_BYTES = 16 << 20
 """Bytes from which even a handful is more than engines and settings."""
 
-ENTRY = 100
+_ENTRY = 100
 """Bytes of an entry in a dict of middling fill, beside its key and its value."""
 
 _LEAST_BATCH, _MOST_BATCH = 1024, 65_536
@@ -62,17 +61,12 @@ _NODES = 200
 _LOOK_AT_CLOCK = 16
 """Entries between two looks at the clock: freeing a large one takes 0.1 ms."""
 
-_MOST_BETWEEN = 256
-"""Misses between two looks at most, however small the entries: they may grow."""
-
-_PER_LOOK = 256 << 10
-"""Bytes between two looks, as far as the newest entry tells."""
+_MOST_BETWEEN, _BYTES_BETWEEN = 256, 256 << 10
+"""Misses, and bytes as far as the newest entry tells, between two looks at most."""
 
 _PATIENCE = 0.02
 """Seconds that one call may spend dropping."""
 
-_LOAD_GLOBAL = opcode.opmap["LOAD_GLOBAL"]
-_EXTENDED = opcode.opmap["EXTENDED_ARG"]
 _MOST_FOLLOWED = 300
 """Functions that are followed: 3 ms at most, once for each cache."""
 
@@ -83,12 +77,10 @@ def name_of(function: object) -> str:
     return found_name(f"{module}.{name}") if module and name else type(function).__name__
 
 
-def entries_of(wrapper: Wrapper | None) -> dict[Any, Any] | None:
-    """The dict of an unbounded wrapper, or None where that is not to be seen.
-
-    Only for unbounded ones: of a bounded wrapper the collector shows every single entry.
-    """
-    if wrapper is None:
+def entries_of(wrapper: Any) -> dict[Any, Any] | None:
+    """The dict of an unbounded wrapper, or None where that is not to be seen."""
+    # Of a bounded wrapper the collector shows every single entry.
+    if type(wrapper) is not WRAPPER or wrapper.cache_info().maxsize is not None:
         return None
     own = vars(wrapper)
     found = [part for part in gc.get_referents(wrapper) if type(part) is dict and part is not own]
@@ -97,58 +89,50 @@ def entries_of(wrapper: Wrapper | None) -> dict[Any, Any] | None:
 
 
 class Kept:
-    """The entries of one dict that is used as a cache, oldest first.
+    """The entries of one wrapper, oldest first, as far as they are to be seen.
 
-    `find` returns the dict, or None where there is none (any more); `fewest` entries stay. It is
-    looked up anew each time: a reference of ours would keep alive what a collection frees, wherever
-    an entry leads back to its own cache. Safe beside threads that use the dict: each step is one
-    atomic operation of it.
+    Safe beside threads that use it: each step is one atomic operation of its dict. That is asked
+    for anew each time: a reference of ours would keep alive what a collection frees, wherever an
+    entry leads back to its own cache.
 
     Attributes:
+        wrapper: Returns the wrapper, or None where it is gone.
         weight: Bytes of an average entry, or None before one was weighed.
         dropped: Entries let go so far.
         counted: Bytes it holds as last reckoned.
     """
 
-    __slots__ = ("_fewest", "_find", "counted", "dropped", "weight")
+    __slots__ = ("counted", "dropped", "weight", "wrapper")
 
-    def __init__(
-        self, find: Callable[[], dict[Any, Any] | None] = lambda: None, fewest: int = 0
-    ) -> None:
-        self.follow(find, fewest)
+    def __init__(self) -> None:
+        self.wrapper: Callable[[], Wrapper | None] = lambda: None
+        self.dropped = self.counted = 0
         self.weight: int | None = None
-        self.dropped = 0
-        self.counted = 0
-
-    def follow(self, find: Callable[[], dict[Any, Any] | None], fewest: int) -> None:
-        """Look here from now on."""
-        self._find, self._fewest = find, fewest
 
     def recount(self) -> int:
         """Reckon what it holds; returns by how much that differs from the last time."""
         before = self.counted
-        self.counted = len(self._find() or ()) * (self.weight or 0)
+        self.counted = len(entries_of(self.wrapper()) or ()) * (self.weight or 0)
         return self.counted - before
 
     def weigh_newest(self) -> int:
         """The bytes of the newest entry, about; the average follows it. 0 where there is none."""
-        entries = self._find()
+        entries = entries_of(self.wrapper())
         if not entries:
             return 0
         weight = _weigh(entries, next(reversed(entries)))
         self.weight = weight if self.weight is None else self.weight + (weight - self.weight) // 8
         return weight
 
-    def drop(self, target: int, until: float, now: Callable[[], float] = time.monotonic) -> int:
+    def drop(self, target: int, until: float, now: Callable[[], float]) -> int:
         """Let the oldest entries go; returns the bytes they are believed to have held."""
-        entries, freed = self._find() or {}, 0
+        entries, freed = entries_of(self.wrapper()) or {}, 0
         while len(entries) > (fewest := self.staying()) and freed < target and now() < until:
             # In large batches: the front of a dict that lost much is skipped anew each time.
             size = min(_MOST_BATCH, max(_LEAST_BATCH, len(entries) >> 4))
             batch = list(islice(entries, min(size, len(entries) - fewest)))
             samples = batch[:: max(1, len(batch) // _SAMPLES)]
-            weight = sum(_weigh(entries, key) for key in samples) // len(samples)
-            self.weight = weight
+            self.weight = weight = sum(_weigh(entries, key) for key in samples) // len(samples)
             for number, key in enumerate(batch):
                 if freed >= target or (number % _LOOK_AT_CLOCK == 0 and now() >= until):
                     break
@@ -159,11 +143,11 @@ class Kept:
 
     def staying(self) -> int:
         """How many entries stay in any case."""
-        return min(self._fewest, _STAYING_BYTES // max(1, self.weight or 1))
+        return min(FEWEST, _STAYING_BYTES // max(1, self.weight or 1))
 
 
 def _weigh(entries: dict[Any, Any], key: Any) -> int:
-    return size_of(key, nodes=_NODES) + size_of(entries.get(key), nodes=_NODES) + ENTRY
+    return size_of(key, nodes=_NODES) + size_of(entries.get(key), nodes=_NODES) + _ENTRY
 
 
 class Checked:
@@ -210,10 +194,11 @@ class Checked:
                     way.__setstate__((self._function, (), {}, None))  # type: ignore[attr-defined]  # what pickle calls
                     return
             came, newest = self._between, self._kept.weigh_newest()
-            self._between = max(1, min(2 * came, _MOST_BETWEEN, _PER_LOOK // max(newest, ENTRY)))
+            few = _BYTES_BETWEEN // max(newest, _ENTRY)
+            self._between = max(1, min(2 * came, _MOST_BETWEEN, few))
             due = self._claim(self._kept, came * newest)
             if due > 0:
-                self._kept.drop(due, time.monotonic() + _PATIENCE)
+                self._kept.drop(due, time.monotonic() + _PATIENCE, time.monotonic)
         except Exception:  # noqa: BLE001  # the program called its own function, not ours
             self._between = _MOST_BETWEEN
         finally:
@@ -291,8 +276,9 @@ def _all_of(code: CodeType) -> Iterator[CodeType]:
 
 
 def _globals_in(code: CodeType) -> Iterator[str]:
+    load, extend = opcode.opmap["LOAD_GLOBAL"], opcode.opmap["EXTENDED_ARG"]
     extended = 0
     for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
-        if operation == _LOAD_GLOBAL:
+        if operation == load:
             yield code.co_names[(extended | argument) >> 1]
-        extended = (extended | argument) << 8 if operation == _EXTENDED else 0
+        extended = (extended | argument) << 8 if operation == extend else 0

@@ -22,28 +22,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record, Rung
-from membudget.reclaimers.adopted.single import AdoptedCache, length_of
-from membudget.reclaimers.adopted.wrappers import (
-    FEWEST,
-    WRAPPER,
-    Checked,
-    Kept,
-    entries_of,
-    name_of,
-)
+from membudget.reclaimers.adopted import AdoptedCache, length_of
+from membudget.reclaimers.wrappers import FEWEST, WRAPPER, Checked, Kept, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from membudget.core import Clock, Meter
-    from membudget.reclaimers.adopted.wrappers import Wrapper
+    from membudget.reclaimers.wrappers import Wrapper
     from membudget.registry import Registry
 
 HANDFUL = "a handful of entries"
 """Why most caches are left alone."""
 
-_MANY = 1000
-_LOOK_EVERY = 1.0
+_MANY, _LOOK_EVERY = 1000, 1.0
 """With more caches than this, the large ones are picked out once in so many seconds."""
 
 _COUNT_EVERY = 10.0
@@ -53,6 +45,15 @@ FIRST = 5.0
 
 _SEARCH_EVERY = 600.0
 _LOOK_AT_CLOCK = 64
+
+
+class Untouched(Record):
+    """A cache that was seen and is left alone."""
+
+    name: str
+    kind: str
+    entries: int
+    why: str
 
 
 class FoundCache(Record):
@@ -72,15 +73,6 @@ class FoundCache(Record):
     hits: int
     misses: int
     dropped: int
-    why: str
-
-
-class Untouched(Record):
-    """A cache that was seen and is left alone."""
-
-    name: str
-    kind: str
-    entries: int
     why: str
 
 
@@ -113,8 +105,8 @@ class FoundCaches:
         self._meter = meter
         self._is_spared = is_spared
         self._now = now
-        self._seen: dict[int, tuple[weakref.ref[Wrapper], Kept]] = {}
-        self._large: list[tuple[weakref.ref[Wrapper], Kept]] = []
+        self._seen: dict[int, Kept] = {}
+        self._large: list[Kept] = []
         self._looked_at = self._counted_at = float("-inf")
         self._held = 0
 
@@ -128,8 +120,11 @@ class FoundCaches:
         """
         wrapper: Wrapper
         kept, called = Kept(), function
-        if self._is_looked_after(function):
-            called = Checked(function, kept, self._claim).way()
+        try:
+            if callable(function) and not self._is_spared(name_of(function)):
+                called = Checked(function, kept, self._claim).way()
+        except Exception:  # noqa: BLE001, S110  # the program's object, which may answer as it likes
+            pass
         wrapper = WRAPPER(called, None, typed, functools._CacheInfo)  # noqa: SLF001  # as functools does
         parameters = {"maxsize": None, "typed": typed}
         wrapper.cache_parameters = parameters.copy  # type: ignore[method-assign, assignment]
@@ -140,12 +135,42 @@ class FoundCaches:
         """Take note of a wrapper, weakly; returns it."""
         key = id(wrapper)
         if key not in self._seen:
-            kept = kept if kept is not None else Kept()
-            reference = weakref.ref(wrapper, lambda _: self._forget(key))
-            if wrapper.cache_info().maxsize is None:
-                kept.follow(lambda: entries_of(reference()), FEWEST)
-            self._seen[key] = reference, kept
+            kept = kept or Kept()
+            kept.wrapper = weakref.ref(wrapper, lambda _: self._forget(key))
+            self._seen[key] = kept
         return wrapper
+
+    def _forget(self, key: int) -> None:
+        if (kept := self._seen.pop(key, None)) is not None:
+            self._held -= kept.counted
+
+    def _claim(self, kept: Kept, weight: int) -> int:
+        self._held += kept.recount()
+        meter = self._meter()
+        return meter.claim(weight) if meter is not None else 0
+
+    def follow_functools(self) -> Callable[[], None]:
+        """Note every wrapper from its making on; returns what ends that.
+
+        `functools.lru_cache` is exchanged, which `functools.cache` calls by name; the wrappers
+        themselves stay what they were.
+        """
+        before = functools.lru_cache
+
+        @functools.wraps(before)
+        def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:  # noqa: FBT001, FBT002  # functools' own signature
+            if maxsize is None:
+                return partial(self.make, typed=typed)
+            made = before(maxsize, typed)
+            return self.note(made) if type(made) is WRAPPER else lambda one: self.note(made(one))
+
+        functools.lru_cache = lru_cache
+
+        def end() -> None:
+            if functools.lru_cache is lru_cache:
+                functools.lru_cache = before
+
+        return end
 
     def held_bytes(self) -> int:
         """Bytes of the unbounded ones, as far as they were weighed."""
@@ -154,7 +179,7 @@ class FoundCaches:
     def reclaimable(self) -> int | None:
         """What the large ones hold; None where one of them has not been weighed."""
         total = 0
-        for wrapper, kept in self._alive_large():
+        for wrapper, kept in self._large_ones():
             if kept.weight is None:
                 return None
             total += wrapper.cache_info().currsize * kept.weight
@@ -167,7 +192,7 @@ class FoundCaches:
             Bytes believed to have gone: weighed for unbounded ones, measured for bounded ones.
         """
         freed = 0
-        for wrapper, kept in self._alive_large():
+        for wrapper, kept in self._large_ones():
             if freed >= target or self._now() >= until:
                 break
             if wrapper.cache_info().maxsize is None:
@@ -177,6 +202,28 @@ class FoundCaches:
                 freed += self._clear(wrapper, kept)
         return freed
 
+    def _clear(self, wrapper: Wrapper, kept: Kept) -> int:
+        meter, count = self._meter(), wrapper.cache_info().currsize
+        before = meter.estimate() if meter is not None else 0
+        wrapper.cache_clear()
+        fell = max(0, before - meter.estimate()) if meter is not None else 0
+        kept.dropped += count
+        kept.weight = fell // max(1, count)
+        return fell
+
+    def _large_ones(self) -> Iterator[tuple[Wrapper, Kept]]:
+        """Those of more than a handful: unbounded first, the most entries first."""
+        now = self._now()
+        if len(self._seen) <= _MANY or now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            large = [
+                one
+                for one in _alive(self._seen.values())
+                if _is_large(*one) and not self._is_spared(name_of(one[0]))
+            ]
+            self._large = [kept for _, kept in sorted(large, key=_by_size)]
+        yield from (one for one in _alive(self._large) if _is_large(*one))
+
     def due(self, now: float) -> bool:
         """Whether what all hold should be counted anew."""
         return now - self._counted_at >= _COUNT_EVERY
@@ -184,9 +231,10 @@ class FoundCaches:
     def run(self, until: float) -> int:  # noqa: ARG002  # 0.2 µs a cache
         """Count anew what all hold: threads that count at once may lose some."""
         self._counted_at = self._now()
-        for _, kept in list(self._seen.values()):
+        seen = list(self._seen.values())
+        for kept in seen:
             kept.recount()
-        self._held = sum(kept.counted for _, kept in list(self._seen.values()))
+        self._held = sum(kept.counted for kept in seen)
         return 0
 
     def contents(self) -> Iterator[FoundCache]:
@@ -217,83 +265,24 @@ class FoundCaches:
                 most_items=info.maxsize,
             )
 
-    def follow_functools(self) -> Callable[[], None]:
-        """Note every wrapper from its making on; returns what ends that.
-
-        `functools.lru_cache` is exchanged, which `functools.cache` calls by name; the wrappers
-        themselves stay what they were.
-        """
-        before = functools.lru_cache
-
-        @functools.wraps(before)
-        def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:  # noqa: FBT001, FBT002  # functools' own signature
-            if maxsize is None:
-                return partial(self.make, typed=typed)
-            made = before(maxsize, typed)
-            return self.note(made) if type(made) is WRAPPER else lambda one: self.note(made(one))
-
-        functools.lru_cache = lru_cache
-
-        def end() -> None:
-            if functools.lru_cache is lru_cache:
-                functools.lru_cache = before
-
-        return end
-
-    def _is_looked_after(self, function: Any) -> bool:
-        try:
-            return callable(function) and not self._is_spared(name_of(function))
-        except Exception:  # noqa: BLE001  # the program's object, which may answer as it likes
-            return False
-
-    def _claim(self, kept: Kept, weight: int) -> int:
-        self._held += kept.recount()
-        meter = self._meter()
-        return meter.claim(weight) if meter is not None else 0
-
-    def _clear(self, wrapper: Wrapper, kept: Kept) -> int:
-        meter, count = self._meter(), wrapper.cache_info().currsize
-        before = meter.estimate() if meter is not None else 0
-        wrapper.cache_clear()
-        fell = max(0, before - meter.estimate()) if meter is not None else 0
-        kept.dropped += count
-        kept.weight = fell // max(1, count)
-        return fell
-
     def _of_program(self, fewest: int = 0) -> Iterator[tuple[str, Wrapper, Kept]]:
-        """Those alive with so many entries, by name; none of our own."""
-        for reference, kept in list(self._seen.values()):
-            wrapper = reference()
-            if wrapper is None or wrapper.cache_info().currsize < fewest:
-                continue
-            if not (name := name_of(wrapper)).startswith("membudget."):
-                yield name, wrapper, kept
+        """Those with so many entries, by name; none of our own."""
+        for wrapper, kept in _alive(self._seen.values()):
+            if wrapper.cache_info().currsize >= fewest:
+                name = name_of(wrapper)
+                if not name.startswith("membudget."):
+                    yield name, wrapper, kept
 
-    def _alive_large(self) -> Iterator[tuple[Wrapper, Kept]]:
-        """The large ones: unbounded first, the most entries first."""
-        now = self._now()
-        if len(self._seen) <= _MANY or now - self._looked_at >= _LOOK_EVERY:
-            self._looked_at = now
-            self._large = self._pick_large()
-        for reference, kept in self._large:
-            wrapper = reference()
-            if wrapper is not None and _is_large(wrapper, kept):
-                yield wrapper, kept
 
-    def _pick_large(self) -> list[tuple[weakref.ref[Wrapper], Kept]]:
-        large = []
-        for key, (reference, kept) in list(self._seen.items()):
-            wrapper = reference()
-            if wrapper is None or not _is_large(wrapper, kept):
-                continue
-            if not self._is_spared(name_of(wrapper)):
-                info = wrapper.cache_info()
-                large.append((info.maxsize is not None, -info.currsize, key, (reference, kept)))
-        return [one for *_, one in sorted(large)]
+def _alive(seen: Iterable[Kept]) -> Iterator[tuple[Wrapper, Kept]]:
+    for kept in list(seen):
+        if (wrapper := kept.wrapper()) is not None:
+            yield wrapper, kept
 
-    def _forget(self, key: int) -> None:
-        if (seen := self._seen.pop(key, None)) is not None:
-            self._held -= seen[1].counted
+
+def _by_size(one: tuple[Wrapper, Kept]) -> tuple[bool, int]:
+    info = one[0].cache_info()
+    return info.maxsize is not None, -info.currsize
 
 
 def _is_large(wrapper: Wrapper, kept: Kept) -> bool:
@@ -310,7 +299,6 @@ class Search:
         named: Caches that the owner named, as module:NAME; looked up anew each time.
         is_spared: Whether a cache of this name is left alone.
         names_only: Whether nothing but the named caches is of interest.
-        clock: Where time comes from.
     """
 
     name = "search for caches"
@@ -354,19 +342,16 @@ class Search:
         if self._values is None:
             self._values, self._bare = _visible_values(), {}
         for number, (name, value) in enumerate(self._values):
-            self._consider(name, value)
+            if type(value) is WRAPPER:
+                self._found.note(value)
+            elif _is_cachetools(value):
+                self._bare[id(value)] = (name, value)
+            elif _is_cachetools(cache := (own := _attributes_of(value)).get("cache")):
+                self._adopt(name, cache, own.get("cache_lock"))
             if number % _LOOK_AT_CLOCK == 0 and self._clock.now() >= until:
                 return 0
         self._end()
         return 0
-
-    def _consider(self, name: str, value: Any) -> None:
-        if type(value) is WRAPPER:
-            self._found.note(value)
-        elif _is_cachetools(value):
-            self._bare[id(value)] = (name, value)
-        elif _is_cachetools(cache := (own := _attributes_of(value)).get("cache")):
-            self._adopt(name, cache, own.get("cache_lock"))
 
     def _adopt(self, name: str, cache: Any, lock: Any) -> None:
         if not hasattr(lock, "acquire") or self._is_spared(name):
@@ -404,18 +389,18 @@ def _is_cachetools(value: object) -> bool:
 
 def _visible_values() -> Iterator[tuple[str, Any]]:
     """Each value with its name as module:NAME or module:Class.NAME. Cost: 0.1 µs a value."""
-    for module_name in list(sys.modules):
-        for name, value in list(_of_module(module_name).items()):
-            yield f"{module_name}:{name}", value
-            if issubclass(type(value), type) and _of_class(value).get("__module__") == module_name:
+    for module in list(sys.modules):
+        for name, value in list(_of_module(module).items()):
+            yield f"{module}:{name}", value
+            if issubclass(type(value), type) and _of_class(value).get("__module__") == module:
                 for attribute, member in list(_of_class(value).items()):
-                    yield f"{module_name}:{name}.{attribute}", _unbound(member)
+                    yield f"{module}:{name}.{attribute}", _unbound(member)
 
 
 def _lookup(name: str) -> Any:
     """The value that module:NAME or module:A.B names now, or None; imports nothing."""
-    module_name, _, path = name.partition(":")
-    namespace, value = _of_module(module_name), None
+    module, _, path = name.partition(":")
+    namespace, value = _of_module(module), None
     for part in path.split("."):
         value = _unbound(namespace.get(part))
         namespace = _of_class(value) if issubclass(type(value), type) else _attributes_of(value)
