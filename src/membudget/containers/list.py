@@ -128,25 +128,12 @@ class BoundedList(BoundedSequence[T]):
 class BoundedDeque(BoundedSequence[T]):
     """A `collections.deque` that knows its bytes, keeps a bound, and shrinks when asked.
 
-    It behaves as a `BoundedList` does, but at its bounds it drops from the other end than the one
-    added to, as `maxlen` has it; a budget that is short takes from that end too. `+` and `*` give a
-    plain deque of the same `maxlen`.
-
-    Cost: 0.6 to 1 µs for `append` of a number or a text, and what weighing it takes otherwise.
+    At its bounds it drops from the other end than the one added to, as `maxlen` has it; a budget
+    that is short takes from that end too. `+` and `*` give a plain deque of the same `maxlen`. For
+    all else it is what a `BoundedList` is.
 
     Args:
-        name: What it is called in reports, events and settings.
-        iterable: What to begin with.
-        maxlen: The bound in items.
-        max_bytes: The bound in bytes, or text such as "50MiB". With neither, it lives under the
-            running budget; while there is none, on 10,000 items, or what the last one let it have.
-        size: What an item holds, in bytes; None weighs it with `size_of`.
-        on_drop: Called with the item and the cause: "items", "bytes" or "pressure".
-        registry: Where it registers and finds the budget; None is the process's own.
-        clock: Where time comes from; None is the monotonic clock.
-
-    Raises:
-        ConfigError: An argument that cannot be used as given.
+        maxlen: The bound in items. All others are as in a `BoundedList`.
     """
 
     _builtin = deque

@@ -1,7 +1,4 @@
-"""Measured values by name, in a bounded window each: latencies, spreads, queue lengths.
-
-A sample costs 16 bytes: its value and its time in two arrays, which are rings once they are full.
-"""
+"""Measured values by name, in a bounded window each: latencies, spreads, queue lengths."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import time
 from collections import OrderedDict
 from math import isnan
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from membudget.cache.lock import ForkLock
 from membudget.cache.table import bytes_bound, container_name
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from membudget.containers.series import Summary
     from membudget.core import Clock, PartSample
     from membudget.registry import Registry
-
-R = TypeVar("R")
 
 _INFINITE = float("inf")
 
@@ -102,7 +97,7 @@ class MetricsCollector(ForkLock):
     ) -> None:
         super().__init__()
         self.name = container_name(name)
-        self._max_samples = samples_bound(max_samples)
+        self._max_samples = _samples_bound(max_samples)
         self._max_series = items_bound(max_series, "max_series")
         self._max_bytes = bytes_bound(max_bytes)
         self._ttl = None if ttl is None else as_seconds(ttl, name="ttl")
@@ -110,7 +105,8 @@ class MetricsCollector(ForkLock):
         self._now = time.monotonic if clock is None else clock.now
         # In the order of the last sample, the longest silent first.
         self._series: OrderedDict[str, Series] = OrderedDict()
-        self._widths = Widths()
+        # Those wider than the least in the same order, by the power of two of their width.
+        self._wide: dict[int, OrderedDict[str, Series]] = {}
         self._bytes = self._added = self._refused = 0
         self._dropped = dict.fromkeys(("samples", "series", "bytes", "expired", "pressure"), 0)
         self._registry.add(self)
@@ -149,7 +145,7 @@ class MetricsCollector(ForkLock):
             )
         grown = self._change(self._take_in, series, value, when)
         meter = self._registry.meter
-        wanted = meter.claim(grown) if grown and meter is not None else 0
+        wanted = meter.claim(grown) if meter is not None and (grown or 0) > 0 else 0
         if wanted > 0:
             self.reclaim(wanted, _INFINITE)
         return grown is not None
@@ -179,19 +175,12 @@ class MetricsCollector(ForkLock):
 
     def discard(self, series: str) -> bool:
         """Forget a series; returns whether there was one."""
-
-        def discard() -> bool:
-            one = self._series.pop(series, None)
-            if one is not None:
-                self._forget(series, one)
-            return one is not None
-
-        return self._change(discard)
+        return self._change(self._take_out, series) is not None
 
     def clear(self) -> None:
         """Forget all series."""
         with self._lock:
-            self._series, self._widths, self._bytes = OrderedDict(), Widths(), 0
+            self._series, self._wide, self._bytes = OrderedDict(), {}, 0
 
     def resize(
         self,
@@ -205,7 +194,7 @@ class MetricsCollector(ForkLock):
         Raises:
             ConfigError: A bound that is none.
         """
-        samples = self._max_samples if max_samples is KEEP else samples_bound(max_samples)
+        samples = self._max_samples if max_samples is KEEP else _samples_bound(max_samples)
         series = self._max_series if max_series is KEEP else items_bound(max_series, "max_series")
         size = self._max_bytes if max_bytes is KEEP else bytes_bound(max_bytes)
 
@@ -229,12 +218,7 @@ class MetricsCollector(ForkLock):
     def reclaim(self, target: int, until: float) -> int:
         """Let go of at least `target` bytes: older halves of windows first, then whole series.
 
-        Args:
-            target: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms.
-
-        Returns:
-            Bytes let go.
+        Returns the bytes; overruns `until`, monotonic, by less than 1 ms.
         """
         freed = 0
 
@@ -257,16 +241,13 @@ class MetricsCollector(ForkLock):
             return oldest is not None and oldest.last <= now - self._ttl
 
     def sweep(self, until: float) -> int:
-        """Forget series that have only samples that are too old; returns the bytes.
-
-        Args:
-            until: Monotonic time to stop at.
-        """
+        """Forget series that have only samples that are too old; returns the bytes."""
         freed = 0
-        while self.has_expired(now := self._now()) and now < until:
+        while (now := self._now()) < until:
             with self._lock:
-                if self.has_expired(now):
-                    freed += self._take_series("expired")
+                if not self.has_expired(now):
+                    break
+                freed += self._drop_oldest("expired")
         return freed
 
     def as_part(self) -> PartSample:
@@ -293,7 +274,7 @@ class MetricsCollector(ForkLock):
 
     def _take_in(self, series: str, value: float, at: float | None) -> int | None:
         """Take in a sample, under the lock; returns the bytes it grew by, or None: refused."""
-        now, ttl = self._now(), self._ttl
+        before, now, ttl = self._bytes, self._now(), self._ttl
         when = now if at is None else at
         if ttl is not None and not when <= now + ttl:
             raise ConfigError(
@@ -301,27 +282,22 @@ class MetricsCollector(ForkLock):
                 "sample would never be too old: give seconds of time.monotonic(), or the "
                 "collector a clock= of its own"
             )
-        is_number = not isnan(value)
-        one, grown = self._series.get(series) if is_number else None, 0
+        one = None if isnan(value) else self._series.get(series) or self._begin(series)
         if one is None:
-            one = self._begin(series) if is_number else None
-            if one is None:
-                self._refused += 1
-                return None
-            grown = one.bytes
-        else:
-            self._series.move_to_end(series)
-            if one.capacity > LEAST:
-                self._widths.renew(series, one.capacity)
+            self._refused += 1
+            return None
+        self._series.move_to_end(series)
+        if one.capacity > LEAST:
+            self._wide[one.capacity.bit_length()].move_to_end(series)
         if ttl is not None:
             self._dropped["expired"] += one.prune(when - ttl)
-        if one.is_full():
-            grown += self._grow(series, one)
+        if one.count == one.capacity:
+            self._grow(series, one)
         self._dropped["samples"] += one.add(value, when)
         self._added += 1
-        return grown
+        return self._bytes - before
 
-    def _change(self, change: Callable[..., R], *args: object) -> R:
+    def _change(self, change: Callable[..., Any], *args: object) -> Any:
         """Change something under the lock; the sums agree whatever a signal's handler raises."""
         with self._lock:
             try:
@@ -339,55 +315,62 @@ class MetricsCollector(ForkLock):
         self._shed()
         return one
 
-    def _grow(self, series: str, one: Series) -> int:
-        """Make a full series larger where the bounds leave room; returns the bytes."""
+    def _grow(self, series: str, one: Series) -> None:
+        """Make a full series larger where the bounds leave room."""
         capacity = min(2 * one.capacity, self._max_samples)
         if self._max_bytes is not None:
             room = (self._max_bytes - self._bytes) // SAMPLE_BYTES
             capacity = min(capacity, one.capacity + room)
-        grown = SAMPLE_BYTES * (capacity - one.capacity)
-        if grown > 0:
+        if capacity > one.capacity:
             self._fit(series, one, capacity)
-        return max(0, grown)
 
     def _shed(self) -> None:
         """Let go of what is beyond the bounds."""
         while self._max_series is not None and len(self._series) > self._max_series:
-            self._take_series("series")
+            self._drop_oldest("series")
         while self._max_bytes is not None and self._bytes > self._max_bytes:
             self._shrink("bytes")
 
     def _shrink(self, cause: str) -> None:
-        """Cut the widest window to half, of such the one longest silent; with none, take a series.
+        """Halve the widest window, of such the one longest silent; with none, drop a series."""
+        if not self._wide:
+            self._drop_oldest(cause)
+            return
+        series, one = next(iter(self._wide[max(self._wide)].items()))
+        self._dropped[cause] += self._fit(series, one, max(LEAST, one.capacity // 2))
 
-        Cost: a window's; it does not depend on how many series there are.
-        """
-        series = self._widths.widest()
-        if series is None:
-            self._take_series(cause)
-        else:
-            one = self._series[series]
-            self._dropped[cause] += self._fit(series, one, max(LEAST, one.capacity // 2))
-
-    def _take_series(self, cause: str) -> int:
-        series, one = self._series.popitem(last=False)
-        self._forget(series, one)
+    def _drop_oldest(self, cause: str) -> int:
+        one: Series = self._take_out(next(iter(self._series)))
         self._dropped[cause] += one.count
         return one.bytes
 
-    def _forget(self, series: str, one: Series) -> None:
-        """Count a series no longer, which was taken out."""
-        self._bytes -= one.bytes
-        self._widths.forget(series, one.capacity)
+    def _take_out(self, series: str) -> Any:
+        one = self._series.pop(series, None)
+        if one is not None:
+            self._bytes -= one.bytes
+            self._unfile(series, one)
+        return one
 
     def _fit(self, series: str, one: Series, capacity: int) -> int:
         """Give a series another capacity; returns how many samples went."""
-        before, narrower = one.bytes, one.capacity
+        before = one.bytes
+        self._unfile(series, one)
         lost = one.fit(capacity)
         self._bytes += one.bytes - before
-        self._widths.forget(series, narrower)
-        self._widths.note(series, capacity)
+        self._file(series, one)
         return lost
+
+    def _file(self, series: str, one: Series) -> None:
+        if one.capacity > LEAST:
+            self._wide.setdefault(one.capacity.bit_length(), OrderedDict())[series] = one
+
+    def _unfile(self, series: str, one: Series) -> None:
+        width = one.capacity.bit_length()
+        alike = self._wide.get(width)
+        if alike is not None:
+            alike.pop(series, None)
+            if not alike:
+                del self._wide[width]
 
     def _window(self, series: str) -> Any:
         one = self._series.get(series)
@@ -397,52 +380,12 @@ class MetricsCollector(ForkLock):
 
     def _mend(self) -> None:
         self._bytes = sum([one.bytes for one in self._series.values()])
-        self._widths = Widths()
+        self._wide = {}
         for series, one in self._series.items():
-            self._widths.note(series, one.capacity)
+            self._file(series, one)
 
 
-class Widths:
-    """Which series have wide windows, so that the widest is found at once. Under the lock.
-
-    They are filed by powers of two, in each file the one longest without a sample first.
-    """
-
-    __slots__ = ("_files",)
-
-    def __init__(self) -> None:
-        self._files: dict[int, OrderedDict[str, None]] = {}
-
-    def note(self, series: str, capacity: int) -> None:
-        """File a series that is not there yet as the one last heard of."""
-        if capacity > LEAST:
-            self._files.setdefault(capacity.bit_length(), OrderedDict())[series] = None
-
-    def renew(self, series: str, capacity: int) -> None:
-        """Make a series the one last heard of."""
-        file = self._files.get(capacity.bit_length())
-        if file is not None and series in file:
-            file.move_to_end(series)
-
-    def forget(self, series: str, capacity: int) -> None:
-        """Take a series of that capacity out."""
-        file = self._files.get(capacity.bit_length())
-        if file is not None:
-            file.pop(series, None)
-            if not file:
-                del self._files[capacity.bit_length()]
-
-    def widest(self) -> str | None:
-        """The widest to within half, of such the one longest silent; None without a wide one."""
-        return next(iter(self._files[max(self._files)])) if self._files else None
-
-
-def samples_bound(bound: object) -> int:
-    """A bound in samples.
-
-    Raises:
-        ConfigError: It is not an int above zero.
-    """
+def _samples_bound(bound: object) -> int:
     samples = items_bound(bound, "max_samples")
     if samples is None:
         raise ConfigError("max_samples None keeps samples for ever: give a number above zero")

@@ -247,7 +247,7 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
 
 
 class _Snapshot:
-    """A view that looks at a copy of the moment. Any thread may use it."""
+    """A view that looks at a copy of the moment, which is no use of what it sees. Any thread."""
 
     _mapping: Any
 
@@ -266,7 +266,7 @@ class SnapshotKeys(_Snapshot, KeysView[K]):
 
 
 class SnapshotValues(_Snapshot, ValuesView[V]):
-    """The values of a bounded dict. Looking at them is no use of them."""
+    """The values of a bounded dict."""
 
     def __contains__(self, value: object) -> bool:
         return value in list(self)
@@ -276,7 +276,7 @@ class SnapshotValues(_Snapshot, ValuesView[V]):
 
 
 class SnapshotItems(_Snapshot, ItemsView[K, V]):
-    """The items of a bounded dict. Looking at them is no use of them."""
+    """The items of a bounded dict."""
 
     def __contains__(self, item: object) -> bool:
         if not isinstance(item, tuple) or len(item) != 2:  # noqa: PLR2004  # a key and a value
@@ -305,30 +305,15 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
 
     At its bounds the item added first goes; adding one that is there changes nothing. Any thread
     may call any method; one that changes many items does so one after the other. Iterating goes
-    over a copy, in the order of adding. An item heavier than `max_bytes` is refused without an
-    exception, and counted. `&`, `|`, `-`, `^` and their methods give plain sets; `copy` gives
-    another of its kind, with the same name and bounds.
-
-    `on_drop(item, cause)` is called after an item was dropped, in the thread that did it. What it
-    raises reaches that thread once everything is in order. What is popped, removed or cleared was
-    not dropped.
+    over a copy, in the order of adding. `&`, `|`, `-`, `^` and their methods give plain sets;
+    `copy` gives another of its kind, with the same name and bounds. An item heavier than
+    `max_bytes` is refused as by a `BoundedDict`, and `on_drop(item, cause)` is called likewise.
 
     Cost: 0.6 µs for `add`, and what weighing the item takes; to iterate, even to the first item
     only, copies all: 0.01 µs each.
 
     Args:
-        name: What it is called in reports, events and settings.
-        iterable: What to begin with.
-        max_items: The bound in items.
-        max_bytes: The bound in bytes, or text such as "50MiB". With neither, it lives under the
-            running budget; while there is none, on 10,000 items, or what the last one let it have.
-        size: What an item holds, in bytes; None weighs it with `size_of`.
-        on_drop: Called with the item and the cause: "items", "bytes" or "pressure".
-        registry: Where it registers and finds the budget; None is the process's own.
-        clock: Where time comes from; None is the monotonic clock.
-
-    Raises:
-        ConfigError: An argument that cannot be used as given.
+        iterable: What to begin with. All others are as in a `BoundedDict`, of items for values.
     """
 
     # An item stands under itself, so that whoever walks a table's values finds it. But it is no
@@ -349,9 +334,9 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
         clock: Clock | None = None,
     ) -> None:
         def weigh(item: T) -> int:
-            """What an item holds beyond what the table counts of it as a key, all of it or less."""
             if size is None:
                 return 0
+            # Beyond what the table counts of it as a key: all of it, or less.
             return max(0, checked(size(item), f"the size of an item in {name!r}") - size_of(item))
 
         def tell(item: T, _: T, cause: Cause) -> None:

@@ -1,4 +1,7 @@
-"""One series of samples: a ring of values and times, and what its window comes to."""
+"""One series of samples: a ring of values and times, and what its window comes to.
+
+A sample costs 16 bytes: its value and its time in two arrays.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +47,7 @@ class Summary(Record):
 
 
 class Series:
-    """A ring of values and times that grows up to where its owner lets it. Not for several threads.
-
-    Args:
-        own: Bytes it costs beside its samples.
-        capacity: Samples to begin with.
-    """
+    """A ring of values and times, of `capacity` samples, and `own` bytes beside them. No lock."""
 
     __slots__ = ("_at", "_times", "_values", "capacity", "count", "last", "own", "total")
 
@@ -70,10 +68,6 @@ class Series:
     def first(self) -> float:
         """When the oldest sample was recorded."""
         return self._times[self._at]
-
-    def is_full(self) -> bool:
-        """Whether the next sample replaces the oldest."""
-        return self.count == self.capacity
 
     def add(self, value: float, when: float) -> bool:
         """Take in a sample; returns whether the oldest went for it."""
