@@ -13,8 +13,8 @@ from membudget.containers.weak import WeakCache
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, MutableSequence, MutableSet
 
-    from membudget.containers.bounds import Cause, ContainerStats
-    from membudget.containers.series import Summary
+    from membudget.containers import Cause, ContainerStats
+    from membudget.containers.metrics import Summary
 
 
 class Trade:

@@ -53,7 +53,7 @@ def bytes_bound(bound: int | str | None) -> int | None:
     return None if bound is None else as_bytes(bound, name="max_bytes")
 
 
-def entries_bound(bound: object) -> int | None:
+def entries_bound(bound: object, name: str = "max_entries") -> int | None:
     """A bound in entries, or None.
 
     Raises:
@@ -62,7 +62,7 @@ def entries_bound(bound: object) -> int | None:
     if bound is None:
         return None
     if isinstance(bound, bool) or not isinstance(bound, int) or bound <= 0:
-        raise ConfigError(f"max_entries {bound!r} is not a number above zero: give one, or None")
+        raise ConfigError(f"{name} {bound!r} is not a number above zero: give one, or None")
     return bound
 
 

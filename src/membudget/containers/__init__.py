@@ -1,1 +1,181 @@
-"""Containers bounded in items and bytes: list, deque, dict, set, metrics, weak cache."""
+"""Containers bounded in items and bytes: list, deque, dict, set, metrics, weak cache.
+
+Here is what the first four share: bounds, figures, copies.
+"""
+
+from __future__ import annotations
+
+import copy
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from membudget.cache.table import bytes_bound, entries_bound
+from membudget.core import PartSample, Record, Rung
+from membudget.registry import Registry
+from membudget.units import human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from membudget.core import Holder
+
+Cause: TypeAlias = Literal["items", "bytes", "pressure"]
+"""Why an item was dropped: the container's own bounds, or the budget."""
+
+DEFAULT_ITEMS = 10_000
+"""The bound of a container that was given none, where no budget runs."""
+
+KEEP: Any = object()
+"""For a bound that stays as it is."""
+
+
+class ContainerStats(Record):
+    """A bounded container's figures since it was made.
+
+    Attributes:
+        name: The container's name.
+        items: Items held.
+        bytes: What they weigh, each with its place in the container.
+        max_items: The bound in items, or None.
+        max_bytes: The bound in bytes, or None.
+        added: Items ever taken in.
+        dropped: Items ever dropped, by what they made room for: "items" and "bytes" are the
+            container's own bounds, "pressure" is the budget.
+        refused: Items not taken in, as heavier than `max_bytes`.
+    """
+
+    name: str
+    items: int
+    bytes: int
+    max_items: int | None
+    max_bytes: int | None
+    added: int
+    dropped: Mapping[str, int]
+    refused: int
+
+
+class Bounded:
+    """A list, deque, dict or set within bounds, as a holder and a reclaimer."""
+
+    __slots__ = ()
+
+    rung = Rung.MODERATE
+
+    name: str
+    _given: dict[str, Any]
+    """The constructor's arguments beside name, items and bounds: a copy is made with them."""
+
+    _items_name = "max_items"
+
+    if TYPE_CHECKING:  # What each kind has of its own.
+        held_bytes: Callable[[], int]
+
+        def _count(self) -> int: ...
+        def _bounds(self) -> tuple[int | None, int | None]: ...
+        def _bind(self, max_items: int | None, max_bytes: int | None) -> None: ...
+        def _whole(self) -> list[Any]: ...
+        def _take_in(self, items: list[Any]) -> None: ...
+
+    def reclaimable(self) -> int:
+        """The bytes it could let go: all it holds."""
+        return self.held_bytes()
+
+    def resize(self, *, max_items: int | None = KEEP, max_bytes: int | str | None = KEEP) -> None:
+        """Change a bound, or lift it with None; what is beyond it is dropped at once.
+
+        Raises:
+            ConfigError: A bound that is none.
+            Exception: What `on_drop` raised first, after all of them were dropped.
+        """
+        items, size = self._bounds()
+        items = items if max_items is KEEP else entries_bound(max_items, self._items_name)
+        self._bind(items, size if max_bytes is KEEP else bytes_bound(max_bytes))
+
+    def as_part(self) -> PartSample:
+        """Items, bytes and bounds, for a sample. No lock; cost: 1 µs."""
+        return part_of(self, self._count(), *self._bounds())
+
+    def copy(self) -> Self:
+        """A container of the same kind, name and bounds with the same items in the same order."""
+        made = self._like()
+        made._take_in(self._whole())  # noqa: SLF001  # one of our own
+        return made
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = made = self._like()
+        made._take_in(copy.deepcopy(self._whole(), memo))  # noqa: SLF001  # one of our own
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = {**self._settings(), "registry": Registry()}
+        attributes = _attributes_of(self, _remade(type(self), self.name, settings))
+        del settings["registry"], settings["clock"]  # Those of the process that reads it.
+        return _remade, (type(self), self.name, settings), (self._whole(), attributes)
+
+    def __setstate__(self, state: tuple[list[Any], dict[str, Any]]) -> None:
+        items, attributes = state
+        vars(self).update(attributes)
+        self._take_in(items)
+
+    def __repr__(self) -> str:
+        held = human_bytes(self.held_bytes())
+        return f"{type(self).__name__}({self.name!r}, {self._count()} items, {held})"
+
+    def _figures(self, added: int, dropped: dict[Any, int], refused: int) -> ContainerStats:
+        items, size = self._bounds()
+        return ContainerStats(
+            name=self.name,
+            items=self._count(),
+            bytes=self.held_bytes(),
+            max_items=items,
+            max_bytes=size,
+            added=added,
+            dropped=MappingProxyType(dropped),
+            refused=refused,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        items, size = self._bounds()
+        return {**self._given, self._items_name: items, "max_bytes": size}
+
+    def _like(self) -> Self:
+        """An empty one of the same kind, name, bounds and attributes."""
+        made: Self = _remade(type(self), self.name, self._settings())
+        vars(made).update(_attributes_of(self, made))
+        return made
+
+
+def part_of(
+    holder: Holder,
+    items: int,
+    most_items: int | None,
+    most_bytes: int | None,
+    ttl: float | None = None,
+) -> PartSample:
+    """How a container stands, for a sample."""
+    return PartSample(
+        name=holder.name,
+        kind=type(holder).__name__,
+        items=items,
+        bytes=holder.held_bytes(),
+        most_items=most_items,
+        most_bytes=most_bytes,
+        ttl=ttl,
+    )
+
+
+def _remade(kind: Any, name: str, settings: dict[str, Any]) -> Any:
+    """An empty container; as with the builtins, a subclass's own constructor is not called."""
+    made: Any = kind.__new__(kind)
+    ours: Any = next(one for one in kind.__mro__ if one.__module__.startswith(f"{__package__}."))
+    ours.__init__(made, name, **settings)
+    return made
+
+
+def _attributes_of(one: Any, empty: Any) -> dict[str, Any]:
+    """The attributes that a subclass gave a container, which an empty one has not."""
+    return {name: value for name, value in vars(one).items() if name not in vars(empty)}

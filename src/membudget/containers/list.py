@@ -6,13 +6,13 @@ from collections import deque
 from operator import is_
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from membudget.containers.bounds import KEEP
+from membudget.containers import KEEP
 from membudget.containers.sequence import BoundedSequence, T
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from membudget.containers.bounds import Cause
+    from membudget.containers import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -98,22 +98,14 @@ class BoundedList(BoundedSequence[T]):
         del taken  # Their finalizers may do anything, so they go outside the lock.
 
     def pop(self, index: SupportsIndex = -1) -> T:
-        """Take out an item, the last where no place is given.
-
-        Raises:
-            IndexError: There is none.
-        """
+        """Take out an item, the last where no place is given; an IndexError where there is none."""
         with self._lock:
             if len(self._items) == self._first:
                 raise IndexError("pop from empty list")
-            return self._take_at(index)
+            return self._take(self._place(index))
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
-        """Put the items in order. Compares under the lock.
-
-        Raises:
-            ValueError: A comparison, or `key`, changed the list.
-        """
+        """Put the items in order. Compares under the lock; a ValueError if that changes it."""
         with self._lock:
             before = self._whole()
             keys: list[Any] = before if key is None else [key(item) for item in before]
@@ -154,16 +146,9 @@ class BoundedDeque(BoundedSequence[T]):
         registry: Registry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(
-            name,
-            iterable,
-            max_items=maxlen,
-            max_bytes=max_bytes,
-            size=size,
-            on_drop=on_drop,
-            registry=registry,
-            clock=clock,
-        )
+        more: dict[str, Any] = {"size": size, "on_drop": on_drop}
+        more |= {"registry": registry, "clock": clock}
+        super().__init__(name, iterable, max_items=maxlen, max_bytes=max_bytes, **more)
 
     @property
     def maxlen(self) -> int | None:
@@ -186,26 +171,18 @@ class BoundedDeque(BoundedSequence[T]):
         self._draw(values, self._extendleft)
 
     def popleft(self) -> T:
-        """Take out the leftmost item.
-
-        Raises:
-            IndexError: There is none.
-        """
+        """Take out the leftmost item; an IndexError where there is none."""
         with self._lock:
-            if len(self._items) == self._first:
+            if not self._items:
                 raise IndexError("pop from an empty deque")
-            return self._take_first()
+            return self._take(0)
 
     def pop(self) -> T:  # type: ignore[override]  # as deque's
-        """Take out the rightmost item.
-
-        Raises:
-            IndexError: There is none.
-        """
+        """Take out the rightmost item; an IndexError where there is none."""
         with self._lock:
-            if len(self._items) == self._first:
+            if not self._items:
                 raise IndexError("pop from an empty deque")
-            return self._take_last()
+            return self._take(-1)
 
     def rotate(self, n: int = 1) -> None:
         """Move so many items from the right end to the left; a negative number the other way."""
@@ -214,12 +191,7 @@ class BoundedDeque(BoundedSequence[T]):
             self._items.rotate(n)
 
     def resize(self, *, maxlen: int | None = KEEP, max_bytes: int | str | None = KEEP) -> None:  # type: ignore[override]  # its bound has another name
-        """Change a bound, or lift it with None; what is beyond it is dropped at once.
-
-        Raises:
-            ConfigError: A bound that is none.
-            Exception: What `on_drop` raised first, after all of them were dropped.
-        """
+        """Change a bound, or lift it with None, as a `BoundedList` does."""
         super().resize(max_items=maxlen, max_bytes=max_bytes)
 
     def __repr__(self) -> str:
@@ -234,9 +206,9 @@ class BoundedDeque(BoundedSequence[T]):
             return deque(self._items, self._max_items)
 
     def _take_first(self) -> T:
-        value: T = self._items[0]
+        value = self._items[0]
         self._bytes -= self._weights[0]
-        del self._weights[0], self._items[0]
+        del self._weights[0], self._items[0]  # No call, so no signal comes between.
         return value
 
     def _extendleft(self, items: list[T], weights: list[int]) -> None:

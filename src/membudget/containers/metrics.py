@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections import OrderedDict
 from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from membudget.cache.lock import ForkLock
-from membudget.cache.table import bytes_bound, container_name
-from membudget.containers.bounds import KEEP, items_bound, part_of
-from membudget.containers.series import LEAST, SAMPLE_BYTES, SERIES_BYTES, Series, summarize
+from membudget.cache.table import bytes_bound, container_name, entries_bound
+from membudget.containers import KEEP, part_of
 from membudget.core import Record, Rung
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
@@ -21,11 +21,46 @@ from membudget.units import as_seconds, human_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from membudget.containers.series import Summary
     from membudget.core import Clock, PartSample
     from membudget.registry import Registry
 
+LEAST = 16
+"""Samples that a series has room for at least."""
+
+SAMPLE_BYTES = 16
+"""Bytes of a sample: its value and its time, two doubles."""
+
+SERIES_BYTES = 470
+"""Bytes of a series beside its samples: the object, two arrays and its place in the collector.
+Measured with tracemalloc, 1,000 to 12,000 series: 459 to 473."""
+
 _INFINITE = float("inf")
+
+
+class Summary(Record):
+    """What the samples in a window come to.
+
+    Attributes:
+        count: Samples in the window.
+        total: Samples ever recorded.
+        min: The smallest value.
+        max: The largest value.
+        mean: The average.
+        last: The value recorded last.
+        p50: The median; between two values the line between them counts, as in numpy.
+        p95: Below it are 95 % of the values.
+        p99: Below it are 99 % of the values.
+    """
+
+    count: int
+    total: int
+    min: float
+    max: float
+    mean: float
+    last: float
+    p50: float
+    p95: float
+    p99: float
 
 
 class MetricsStats(Record):
@@ -84,6 +119,10 @@ class MetricsCollector(ForkLock):
 
     rung = Rung.MODERATE
 
+    _max_samples: int
+    _max_series: int | None
+    _max_bytes: int | None
+
     def __init__(
         self,
         name: str,
@@ -97,9 +136,6 @@ class MetricsCollector(ForkLock):
     ) -> None:
         super().__init__()
         self.name = container_name(name)
-        self._max_samples = _samples_bound(max_samples)
-        self._max_series = items_bound(max_series, "max_series")
-        self._max_bytes = bytes_bound(max_bytes)
         self._ttl = None if ttl is None else as_seconds(ttl, name="ttl")
         self._registry = REGISTRY if registry is None else registry
         self._now = time.monotonic if clock is None else clock.now
@@ -109,6 +145,7 @@ class MetricsCollector(ForkLock):
         self._wide: dict[int, OrderedDict[str, Series]] = {}
         self._bytes = self._added = self._refused = 0
         self._dropped = dict.fromkeys(("samples", "series", "bytes", "expired", "pressure"), 0)
+        self.resize(max_samples=max_samples, max_series=max_series, max_bytes=max_bytes)
         self._registry.add(self)
 
     def __len__(self) -> int:
@@ -123,17 +160,10 @@ class MetricsCollector(ForkLock):
         return f"{type(self).__name__}({self.name!r}, {len(self)} series, {held})"
 
     def record(self, series: str, value: float, at: float | None = None) -> bool:
-        """Take in a sample.
+        """Take in a sample, of now or of `at` (seconds of the collector's clock, else monotonic).
 
-        Args:
-            series: What is measured.
-            value: A number.
-            at: When, in seconds of the collector's clock, which is the monotonic one where it was
-                given none; None is now.
-
-        Returns:
-            False where it was not taken in, but counted: the value is no number (NaN), or a series
-            is heavier than `max_bytes`.
+        Returns False where it was not taken in, but counted: the value is no number (NaN), or a
+        series is heavier than `max_bytes`.
 
         Raises:
             ConfigError: A series without a text for a name; a time further ahead than `ttl`.
@@ -164,9 +194,22 @@ class MetricsCollector(ForkLock):
     def summary(self, series: str) -> Summary | None:
         """What the samples kept of a series come to; None where there are none."""
         with self._lock:
-            window, one = self._window(series), self._series.get(series)
-            total = 0 if one is None else one.total
-        return summarize(window, total) if window else None
+            window = self._window(series)
+            total = self._series[series].total if window else 0
+        if not window:
+            return None
+        ranked = sorted(window)
+        return Summary(
+            count=len(ranked),
+            total=total,
+            min=ranked[0],
+            max=ranked[-1],
+            mean=sum(ranked) / len(ranked),
+            last=window[-1],
+            p50=_percentile(ranked, 0.50),
+            p95=_percentile(ranked, 0.95),
+            p99=_percentile(ranked, 0.99),
+        )
 
     def as_dict(self) -> dict[str, dict[str, float]]:
         """The summaries of all series by name, for export."""
@@ -194,8 +237,12 @@ class MetricsCollector(ForkLock):
         Raises:
             ConfigError: A bound that is none.
         """
-        samples = self._max_samples if max_samples is KEEP else _samples_bound(max_samples)
-        series = self._max_series if max_series is KEEP else items_bound(max_series, "max_series")
+        if max_samples is None:
+            raise ConfigError("max_samples None keeps samples for ever: give a number above zero")
+        samples: Any = (
+            self._max_samples if max_samples is KEEP else entries_bound(max_samples, "max_samples")
+        )
+        series = self._max_series if max_series is KEEP else entries_bound(max_series, "max_series")
         size = self._max_bytes if max_bytes is KEEP else bytes_bound(max_bytes)
 
         def fit() -> None:
@@ -257,7 +304,7 @@ class MetricsCollector(ForkLock):
     def stats(self) -> MetricsStats:
         """The figures; reading them changes nothing."""
         with self._lock:
-            born = [one.first for one in self._series.values() if one.count]
+            born = [one.times[one.at] for one in self._series.values() if one.count]
             return MetricsStats(
                 name=self.name,
                 series=len(self._series),
@@ -291,8 +338,13 @@ class MetricsCollector(ForkLock):
             self._wide[one.capacity.bit_length()].move_to_end(series)
         if ttl is not None:
             self._dropped["expired"] += one.prune(when - ttl)
-        if one.count == one.capacity:
-            self._grow(series, one)
+        if one.count == one.capacity:  # Larger where the bounds leave room.
+            capacity = min(2 * one.capacity, self._max_samples)
+            if self._max_bytes is not None:
+                room = (self._max_bytes - self._bytes) // SAMPLE_BYTES
+                capacity = min(capacity, one.capacity + room)
+            if capacity > one.capacity:
+                self._fit(series, one, capacity)
         self._dropped["samples"] += one.add(value, when)
         self._added += 1
         return self._bytes - before
@@ -314,15 +366,6 @@ class MetricsCollector(ForkLock):
         self._bytes += one.bytes
         self._shed()
         return one
-
-    def _grow(self, series: str, one: Series) -> None:
-        """Make a full series larger where the bounds leave room."""
-        capacity = min(2 * one.capacity, self._max_samples)
-        if self._max_bytes is not None:
-            room = (self._max_bytes - self._bytes) // SAMPLE_BYTES
-            capacity = min(capacity, one.capacity + room)
-        if capacity > one.capacity:
-            self._fit(series, one, capacity)
 
     def _shed(self) -> None:
         """Let go of what is beyond the bounds."""
@@ -353,10 +396,9 @@ class MetricsCollector(ForkLock):
 
     def _fit(self, series: str, one: Series, capacity: int) -> int:
         """Give a series another capacity; returns how many samples went."""
-        before = one.bytes
         self._unfile(series, one)
+        self._bytes += SAMPLE_BYTES * (capacity - one.capacity)
         lost = one.fit(capacity)
-        self._bytes += one.bytes - before
         self._file(series, one)
         return lost
 
@@ -367,10 +409,8 @@ class MetricsCollector(ForkLock):
     def _unfile(self, series: str, one: Series) -> None:
         width = one.capacity.bit_length()
         alike = self._wide.get(width)
-        if alike is not None:
-            alike.pop(series, None)
-            if not alike:
-                del self._wide[width]
+        if alike is not None and alike.pop(series, None) is not None and not alike:
+            del self._wide[width]
 
     def _window(self, series: str) -> Any:
         one = self._series.get(series)
@@ -385,8 +425,75 @@ class MetricsCollector(ForkLock):
             self._file(series, one)
 
 
-def _samples_bound(bound: object) -> int:
-    samples = items_bound(bound, "max_samples")
-    if samples is None:
-        raise ConfigError("max_samples None keeps samples for ever: give a number above zero")
-    return samples
+class Series:
+    """A ring of values and times, of `capacity` samples, and `own` bytes beside them. No lock."""
+
+    __slots__ = ("at", "capacity", "count", "last", "own", "times", "total", "values")
+
+    def __init__(self, own: int, capacity: int) -> None:
+        self.own = own
+        self.capacity = capacity
+        self.count = self.total = self.at = 0
+        self.last = -_INFINITE
+        self.values, self.times = array("d", bytes(8 * capacity)), array("d", bytes(8 * capacity))
+
+    @property
+    def bytes(self) -> int:
+        """What it weighs."""
+        return self.own + SAMPLE_BYTES * self.capacity
+
+    def add(self, value: float, when: float) -> bool:
+        """Take in a sample; returns whether the oldest went for it."""
+        place = (self.at + self.count) % self.capacity
+        self.values[place] = value
+        self.times[place] = when
+        self.last = max(self.last, when)
+        self.total += 1
+        if self.count < self.capacity:
+            self.count += 1
+            return False
+        self.at = (self.at + 1) % self.capacity
+        return True
+
+    def prune(self, before: float) -> int:
+        """Forget samples of that time and earlier, the oldest first; returns how many."""
+        pruned = 0
+        while self.count and self.times[self.at] <= before:
+            self.at = (self.at + 1) % self.capacity
+            self.count -= 1
+            pruned += 1
+        return pruned
+
+    def fit(self, capacity: int) -> int:
+        """Make room for so many samples; returns how many, of the oldest, went."""
+        lost = max(0, self.count - capacity)
+        spare = bytes(8 * (capacity - self.count + lost))
+        self.values, self.times = (
+            self._in_order(self.values)[lost:],
+            self._in_order(self.times)[lost:],
+        )
+        self.values.frombytes(spare)
+        self.times.frombytes(spare)
+        self.at, self.capacity, self.count = 0, capacity, self.count - lost
+        return lost
+
+    def window(self, before: float | None = None) -> array[float]:
+        """The values in the order of recording, without those of that time and earlier."""
+        values = self._in_order(self.values)
+        if before is None:
+            return values
+        times = self._in_order(self.times)
+        return array("d", [value for value, at in zip(values, times, strict=True) if at > before])
+
+    def _in_order(self, ring: array[float]) -> array[float]:
+        end = self.at + self.count
+        over = max(0, end - self.capacity)
+        return ring[self.at : end - over] + ring[:over]
+
+
+def _percentile(ranked: list[float], share: float) -> float:
+    place = share * (len(ranked) - 1)
+    low = int(place)
+    below, above = ranked[low], ranked[min(low + 1, len(ranked) - 1)]
+    # Equal ones as they are: between two infinities there is no line.
+    return below if below == above else below + (above - below) * (place - low)

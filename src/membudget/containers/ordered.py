@@ -12,8 +12,8 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from membudget.cache.cache import GovernedTable
-from membudget.cache.table import K, V, bytes_bound, container_name
-from membudget.containers.bounds import DEFAULT_ITEMS, Bounded, ContainerStats, items_bound
+from membudget.cache.table import K, V, bytes_bound, container_name, entries_bound
+from membudget.containers import DEFAULT_ITEMS, Bounded, ContainerStats
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from membudget.cache.table import Cause as TableCause
-    from membudget.containers.bounds import Cause
+    from membudget.containers import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -57,7 +57,7 @@ class OrderedTable(Bounded, GovernedTable[K, V]):
             self._on_evict = lambda key, value, cause: tell(key, value, _CAUSES[cause])
         super().__init__(
             max_bytes=bytes_bound(max_bytes),
-            max_entries=items_bound(max_items, self._items_name),
+            max_entries=entries_bound(max_items, self._items_name),
             ttl=None,
             idle=None,
             policy="lru",
@@ -202,22 +202,14 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         return SnapshotItems(self)
 
     def popitem(self, last: bool = True) -> tuple[K, V]:  # noqa: FBT001, FBT002  # as OrderedDict's
-        """Take out the newest item, or the oldest.
-
-        Raises:
-            KeyError: There is none.
-        """
+        """Take out the newest item, or the oldest; a KeyError where there is none."""
         pair = self._popitem(last)
         if pair is None:
             raise KeyError("dictionary is empty")
         return pair
 
     def move_to_end(self, key: K, last: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Make an item the newest, or the oldest.
-
-        Raises:
-            KeyError: There is none.
-        """
+        """Make an item the newest, or the oldest; a KeyError where there is none."""
         if not self._move_to_end(key, last):
             raise KeyError(key)
 
@@ -251,13 +243,10 @@ class _Snapshot:
 
     _mapping: Any
 
-    def __iter__(self) -> Iterator[Any]:
-        yield from self._mapping
-
-    def __reversed__(self) -> Iterator[Any]:
+    def __reversed__(self: Any) -> Iterator[Any]:
         return iter(list(self)[::-1])
 
-    def __repr__(self) -> str:
+    def __repr__(self: Any) -> str:
         return f"{type(self).__name__}({list(self)!r})"
 
 
@@ -291,6 +280,18 @@ class SnapshotItems(_Snapshot, ItemsView[K, V]):
 def _get_or_make(one: Any, key: Any) -> Any:
     value = one.get(key, _MISSING)
     return type(one).__missing__(one, key) if value is _MISSING else value
+
+
+def _in_place(name: str) -> Any:
+    """An operator that takes sets only, as a set has it."""
+
+    def method(self: Any, other: Any) -> Any:
+        if not isinstance(other, AbstractSet):
+            return NotImplemented
+        getattr(self, name)(other)
+        return self
+
+    return method
 
 
 class _Absent:
@@ -365,20 +366,12 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
         self.delete(value)
 
     def remove(self, value: T) -> None:
-        """Take an item out.
-
-        Raises:
-            KeyError: It is not there.
-        """
+        """Take an item out; a KeyError where it is not there."""
         if not self.delete(value):
             raise KeyError(value)
 
     def pop(self) -> T:  # type: ignore[override]  # as a set's
-        """Take out the item added first.
-
-        Raises:
-            KeyError: There is none.
-        """
+        """Take out the item added first; a KeyError where there is none."""
         pair = self._popitem(False)  # by place alone
         if pair is None:
             raise KeyError("pop from an empty set")
@@ -460,23 +453,10 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
             return NotImplemented
         return set(other) - self._common(set(other))
 
-    def __ior__(self, other: Any) -> Any:  # sets only, as a set has it
-        return self._changed(self.update, other)
-
-    def __iand__(self, other: Any) -> Any:
-        return self._changed(self.intersection_update, other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self._changed(self.difference_update, other)
-
-    def __ixor__(self, other: Any) -> Any:
-        return self._changed(self.symmetric_difference_update, other)
-
-    def _changed(self, change: Callable[[Any], None], other: Any) -> Any:
-        if not isinstance(other, AbstractSet):
-            return NotImplemented
-        change(other)
-        return self
+    __ior__ = _in_place("update")
+    __iand__ = _in_place("intersection_update")
+    __isub__ = _in_place("difference_update")
+    __ixor__ = _in_place("symmetric_difference_update")
 
     def _common(self, items: set[Any]) -> set[Any]:
         """Those that are here, by looking up the smaller of both in the other."""

@@ -18,18 +18,21 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
 
 from membudget.cache.lock import ForkLock
-from membudget.cache.table import bytes_bound, container_name
-from membudget.containers.bounds import DEFAULT_ITEMS, Bounded, ContainerStats, items_bound
+from membudget.cache.table import bytes_bound, container_name, entries_bound
+from membudget.containers import DEFAULT_ITEMS, Bounded, ContainerStats
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Self
+    from typing import Self, TypeAlias
 
-    from membudget.containers.bounds import Cause
+    from membudget.containers import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
+
+    Put: TypeAlias = Callable[[list[Any], list[int]], object]
+    """Puts weighed items in, under the lock; returns what they replace."""
 
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 _INFINITE = float("inf")
 
 
-def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _operation(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def method(self: BoundedSequence[Any], other: Any) -> Any:
         theirs = self._comparable(other)
         return NotImplemented if theirs is None else compare(self._plain(), theirs)
@@ -94,7 +97,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         self._is_leftward = False  # The last came in there, so the right end gives way.
         self._bytes = self._added = self._refused = self._unclaimed = 0
         self._dropped: dict[str, int] = {"items": 0, "bytes": 0, "pressure": 0}
-        self._set_bounds(items_bound(max_items, self._items_name), bytes_bound(max_bytes))
+        self._set_bounds(entries_bound(max_items, self._items_name), bytes_bound(max_bytes))
         self._registry.add(self)
         self.extend(iterable)
 
@@ -103,14 +106,9 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         return self._bytes
 
     def reclaim(self, target: int, until: float) -> int:
-        """Drop at least `target` bytes, the oldest items first.
+        """Drop at least `target` bytes, the oldest items first; returns the bytes.
 
-        Args:
-            target: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large item.
-
-        Returns:
-            Bytes dropped.
+        Overruns `until`, monotonic, by less than 1 ms, or by one large item.
 
         Raises:
             Exception: What `on_drop` raised first, after all of them were dropped.
@@ -126,15 +124,11 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         with self._lock:
             return len(self._items) - self._first
 
-    def __getitem__(self, index: SupportsIndex) -> T:  # type: ignore[override]
-        with self._lock:
-            return self._items[self._place(index)]  # type: ignore[no-any-return]
-
     def __setitem__(self, index: SupportsIndex, value: T) -> None:  # type: ignore[override]
         def put(items: list[T], weights: list[int]) -> T:
-            if not items:  # It was refused; what stood there goes all the same.
-                return self._take_at(index)
             at = self._place(index)
+            if not items:  # It was refused; what stood there goes all the same.
+                return self._take(at)
             old: T = self._items[at]
             self._bytes -= self._weights[at]
             self._weights[at], self._items[at] = weights[0], items[0]
@@ -144,7 +138,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
 
     def __delitem__(self, index: SupportsIndex) -> None:  # type: ignore[override]
         with self._lock:
-            taken = self._take_at(index)
+            taken = self._take(self._place(index))
         del taken  # Its finalizer may do anything, so it goes outside the lock.
 
     def __contains__(self, value: object) -> bool:
@@ -156,18 +150,13 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     def __reversed__(self) -> Iterator[T]:
         return reversed(self._whole())
 
-    __eq__, __ne__ = _comparison(eq), _comparison(ne)
-    __lt__, __le__ = _comparison(lt), _comparison(le)
-    __gt__, __ge__ = _comparison(gt), _comparison(ge)
+    __eq__, __ne__ = _operation(eq), _operation(ne)
+    __lt__, __le__ = _operation(lt), _operation(le)
+    __gt__, __ge__ = _operation(gt), _operation(ge)
     __hash__ = None  # type: ignore[assignment]  # as any list
 
-    def __add__(self, other: Any) -> Any:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else self._plain() + theirs
-
-    def __radd__(self, other: Any) -> Any:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else theirs + self._plain()
+    __add__ = _operation(lambda mine, theirs: mine + theirs)
+    __radd__ = _operation(lambda mine, theirs: theirs + mine)
 
     def __mul__(self, times: int) -> Any:
         return self._plain() * times
@@ -175,34 +164,25 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     __rmul__ = __mul__
 
     def __imul__(self, times: int) -> Self:
-        items = self._whole()
-        if times <= 0:
+        if times > 0:
+            self.extend(self._whole() * (times - 1))
+        else:
             self.clear()
-        for _ in range(times - 1):
-            self.extend(items)
         return self
 
     def index(self, value: Any, start: int = 0, stop: int = maxsize) -> int:
-        """Where the first item equal to a value stands.
-
-        Raises:
-            ValueError: There is none.
-        """
+        """Where the first item equal to a value stands; a ValueError where there is none."""
         return int(self._plain().index(value, start, stop))
 
     def remove(self, value: T) -> None:
-        """Take out the first item equal to a value.
-
-        Raises:
-            ValueError: There is none.
-        """
+        """Take out the first item equal to a value; a ValueError where there is none."""
         while True:
             seen = self._plain()
             item = seen[seen.index(value)]
             with self._lock:  # Where it stands now: another thread may have changed something.
                 for at, one in enumerate(self._whole()):
                     if one is item:
-                        self._take_at(at)
+                        self._take(self._place(at))
                         return
 
     def append(self, value: T) -> None:
@@ -241,6 +221,8 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         Where an iterator raises, what came before is in.
         """
         self._draw(values, self._extend)
+
+    _take_in = extend  # type: ignore[assignment]  # its argument has another name
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Put an item before a place; in a full list the foremost goes, maybe this one.
@@ -291,7 +273,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             return other._plain()  # noqa: SLF001  # one of our own
         return other if isinstance(other, self._builtin) else None
 
-    # Under the lock, from here to `_extend`:
+    # Under the lock, from here to `_set_bounds`:
 
     def _place(self, index: SupportsIndex) -> int:
         """Where an item stands among all places, the empty ones included."""
@@ -318,21 +300,13 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             self._close()
         return value
 
-    def _take_last(self) -> T:
-        items, weights = self._items, self._weights
-        value: T = items[-1]
-        self._bytes -= weights[-1]
-        del weights[-1], items[-1]
-        return value
-
-    def _take_at(self, index: SupportsIndex) -> T:
-        at = self._place(index)
+    def _take(self, at: int) -> T:
+        """Take out what stands at a place; -1 is the last."""
         if at == self._first:
             return self._take_first()
-        items, weights = self._items, self._weights
-        value: T = items[at]
-        self._bytes -= weights[at]
-        del weights[at], items[at]
+        value: T = self._items[at]
+        self._bytes -= self._weights[at]
+        del self._weights[at], self._items[at]
         return value
 
     def _extend(self, items: list[T], weights: list[int]) -> None:
@@ -340,6 +314,12 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         self._is_leftward = self._is_leftward and not items
         all_weights.extend(weights)
         all_items.extend(items)
+
+    def _set_bounds(self, max_items: int | None, max_bytes: int | None) -> None:
+        self._max_items, self._max_bytes = max_items, max_bytes
+        is_free = max_items is None and max_bytes is None
+        self._most_items: float = max_items or (DEFAULT_ITEMS if is_free else _INFINITE)
+        self._most_bytes: float = max_bytes or _INFINITE
 
     def _bounds(self) -> tuple[int | None, int | None]:
         return self._max_items, self._max_bytes
@@ -349,12 +329,6 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             self._set_bounds(max_items, max_bytes)
         self._let_go(None)
 
-    def _set_bounds(self, max_items: int | None, max_bytes: int | None) -> None:
-        self._max_items, self._max_bytes = max_items, max_bytes
-        is_free = max_items is None and max_bytes is None
-        self._most_items: float = max_items or (DEFAULT_ITEMS if is_free else _INFINITE)
-        self._most_bytes: float = max_bytes or _INFINITE
-
     def _weigh(self, item: T) -> int:
         if self._size is None:
             weight = SLOT_BYTES + size_of(item)
@@ -362,36 +336,27 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
             weight = SLOT_BYTES + checked(self._size(item), f"the size of an item in {self.name!r}")
         return weight if weight <= SMALL else weight + INT_BYTES
 
-    def _draw(self, values: Iterable[T], put: Callable[[list[T], list[int]], object]) -> None:
+    def _draw(self, values: Iterable[T], put: Put) -> None:
         """Weigh items and put them in: of an iterator, which may be endless, piece by piece."""
-        is_whole = isinstance(values, _IN_MEMORY)
-        items: list[T] = []
-        weights: list[int] = []
-        held = 0
+        if isinstance(values, _IN_MEMORY):
+            items = list(values)
+            self._put(items, [self._weigh(value) for value in items], put)
+            return
+        items, weights, held = [], [], 0
         try:
-            for value in list(values) if is_whole else values:
-                weight = self._weigh(value)
+            for value in values:
+                weights.append(self._weigh(value))
                 items.append(value)
-                weights.append(weight)
-                held += weight
-                if not is_whole and (held >= PIECE_BYTES or len(items) >= PIECE):
-                    full = items, weights
-                    items, weights, held = [], [], 0
-                    self._put(*full, put)
-                    del full
+                held += weights[-1]
                 del value
-        except BaseException:
-            if not is_whole and items:
-                self._put(items, weights, put)
-            raise
-        self._put(items, weights, put)
+                if held >= PIECE_BYTES or len(items) >= PIECE:
+                    piece, items, weights, held = (items, weights), [], [], 0
+                    self._put(*piece, put)
+                    del piece
+        finally:
+            self._put(items, weights[: len(items)], put)
 
-    def _take_in(self, items: list[T]) -> None:
-        self.extend(items)
-
-    def _put(
-        self, items: list[T], weights: list[int], put: Callable[[list[T], list[int]], object]
-    ) -> object:
+    def _put(self, items: list[T], weights: list[int], put: Put) -> object:
         """Put in those weighed items that are not too heavy; returns what they replace."""
         if weights and max(weights) > (most := self._most_bytes):
             fit = [weight <= most for weight in weights]
@@ -434,12 +399,12 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
                 cause = "items"
             if most < maxsize and before - self._bytes >= _BATCH_BYTES:
                 break
-            gone.append((self._take_last() if self._is_leftward else self._take_first(), cause))
+            gone.append((self._take(-1) if self._is_leftward else self._take_first(), cause))
             self._dropped[cause] += 1
         return before - self._bytes
 
     def _is_lifted(self) -> bool:
-        """Whether it was given no bound in items, and lives under a budget."""
+        """Whether it was given no bound, and lives under a budget."""
         if self._max_items is not None or self._registry.meter is None:
             return False
         # The bound for when the budget has ended: what it let it have is not dropped for that.

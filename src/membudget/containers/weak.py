@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from membudget.cache.lock import ForkLock
 from membudget.cache.table import bytes_bound, container_name
-from membudget.containers.bounds import KEEP, part_of
+from membudget.containers import KEEP, part_of
 from membudget.containers.ordered import BoundedDict
 from membudget.core import Record, Rung
 from membudget.errors import ConfigError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
-
 D = TypeVar("D")
 
 MISSING: Any = object()
@@ -90,7 +89,7 @@ class WeakCacheStats(Record):
 
 
 class _Ref(weakref.ref[Any]):
-    """Where a value is found while it lives."""
+    """Where a value is found while it lives: its key, number and weight."""
 
     __slots__ = ("key", "number", "weight")
 
@@ -100,7 +99,7 @@ class _Ref(weakref.ref[Any]):
 
 
 class _Kept:
-    """Where a value is found that allows no weak references, while the cache keeps it alive."""
+    """The same of one without weak references, found while the cache keeps it alive."""
 
     __slots__ = ("key", "number", "value", "weight")
 
@@ -136,6 +135,11 @@ class WeakCache(ForkLock, Generic[K, V]):
 
     rung = Rung.MODERATE
 
+    _most: int | None = 0
+    """How many it keeps alive at most; None where only bytes bound them."""
+
+    _most_bytes: int | None = None
+
     def __init__(
         self,
         name: str,
@@ -151,10 +155,9 @@ class WeakCache(ForkLock, Generic[K, V]):
         self._size = size
         self._registry = REGISTRY if registry is None else registry
         self._now = time.monotonic if clock is None else clock.now
-        self._most, self._most_bytes = strong_bound(strong), bytes_bound(max_bytes)
         self._numbers = count()
         self._hits = self._misses = self._sets = self._died = 0
-        self._dead: deque[_Ref | _Kept] = deque()
+        self._dead: deque[Any] = deque()
         # What was kept alive, for as long as the lock is held: a finalizer may do anything.
         self._gone: deque[Any] = deque()
         dead, gone = self._dead, self._gone
@@ -164,13 +167,11 @@ class WeakCache(ForkLock, Generic[K, V]):
             if type(value) is _Kept:
                 dead.append(value)
 
-        self._refs: BoundedDict[K, _Ref | _Kept] = BoundedDict(
-            self.name, max_items=maxsize, registry=_PARTS
-        )
-        self._strong: BoundedDict[int, Any] = BoundedDict(
-            self.name, on_drop=release, registry=_PARTS
-        )
-        self._bind()
+        self._refs: BoundedDict[K, Any]
+        self._refs = BoundedDict(self.name, max_items=maxsize, registry=_PARTS)
+        self._strong: BoundedDict[int, Any]
+        self._strong = BoundedDict(self.name, on_drop=release, registry=_PARTS)
+        self.resize(strong=strong, max_bytes=max_bytes)
         self._registry.add(self)
 
     def __len__(self) -> int:
@@ -209,9 +210,9 @@ class WeakCache(ForkLock, Generic[K, V]):
         with self._lock:
             if self._dead:
                 self._sweep(SWEPT_AT_A_TIME)
-            entry = self._refs.peek(key)
-            value = MISSING if entry is None else self._value(entry)
-            if entry is None or value is MISSING:
+            entry: Any = self._refs.peek(key)
+            value = self._value(entry)
+            if value is MISSING:
                 self._misses += 1
                 value = default
             else:
@@ -227,8 +228,7 @@ class WeakCache(ForkLock, Generic[K, V]):
     def peek(self, key: K, default: Any = None) -> Any:
         """The value under a key while it lives, else the default; changes nothing."""
         with self._lock:
-            entry = self._refs.peek(key)
-            value = MISSING if entry is None else self._value(entry)
+            value = self._value(self._refs.peek(key))
         return default if value is MISSING else value
 
     def set(self, key: K, value: V) -> None:
@@ -262,14 +262,9 @@ class WeakCache(ForkLock, Generic[K, V]):
     @overload
     def pop(self, key: K, default: D) -> V | D: ...
     def pop(self, key: K, default: Any = MISSING) -> Any:
-        """Forget a key and return its value, else the default.
-
-        Raises:
-            KeyError: There is none, and no default is given.
-        """
+        """Forget a key and return its value, else the default; without one a KeyError."""
         with self._lock:
-            entry = self._refs.peek(key)
-            value = MISSING if entry is None else self._value(entry)
+            value = self._value(self._refs.peek(key))
             self._forget(key)
         self._gone.clear()
         if value is not MISSING:
@@ -301,11 +296,20 @@ class WeakCache(ForkLock, Generic[K, V]):
         Raises:
             ConfigError: A bound that is none.
         """
-        most = self._most if strong is KEEP else strong_bound(strong)
+        most: Any = (self._most or 0) if strong is KEEP else strong
+        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+            raise ConfigError(
+                f"strong {strong!r} is not a number of values: give how many the cache keeps "
+                "alive, or 0"
+            )
         most_bytes = self._most_bytes if max_bytes is KEEP else bytes_bound(max_bytes)
         with self._lock:
-            self._most, self._most_bytes = most, most_bytes
-            self._bind()
+            self._most = None if not most and most_bytes is not None else most
+            self._most_bytes = most_bytes
+            if self._most == 0:
+                self._strong.reclaim(maxsize, _INFINITE)
+            else:
+                self._strong.resize(max_items=self._most, max_bytes=most_bytes)
         self._gone.clear()
 
     def held_bytes(self) -> int:
@@ -319,23 +323,19 @@ class WeakCache(ForkLock, Generic[K, V]):
     def reclaim(self, target: int, until: float) -> int:
         """Stop keeping at least `target` bytes alive, the longest unused values first.
 
-        Args:
-            target: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
-
-        Returns:
-            Bytes let go: where the program itself holds a value, its memory stays.
+        Returns the bytes let go: where the program itself holds a value, its memory stays.
+        Overruns `until`, monotonic, by less than 1 ms, or by one large value.
         """
-        freed, strong = 0, self._strong
+        freed = 0
 
         def release() -> None:
             nonlocal freed
             before = self.held_bytes()
-            strong.reclaim(min(target - freed, _SLICE), _INFINITE)
+            self._strong.reclaim(min(target - freed, _SLICE), _INFINITE)
             self._sweep(SWEPT_AT_A_TIME)
             freed += before - self.held_bytes()
 
-        while freed < target and len(strong) and self._under_lock(until, release):
+        while freed < target and len(self._strong) and self._under_lock(until, release):
             self._gone.clear()
         return freed
 
@@ -359,7 +359,7 @@ class WeakCache(ForkLock, Generic[K, V]):
 
     def as_part(self) -> PartSample:
         """How it stands, for a sample: its items are those that it keeps alive. No lock."""
-        return part_of(self, len(self._strong), self._bound(), self._most_bytes)
+        return part_of(self, len(self._strong), self._most, self._most_bytes)
 
     def stats(self) -> WeakCacheStats:
         """The figures; entries of values that have died are swept first."""
@@ -371,7 +371,7 @@ class WeakCache(ForkLock, Generic[K, V]):
                 strong=len(self._strong),
                 strong_bytes=self._strong.held_bytes(),
                 index_bytes=self._refs.held_bytes(),
-                max_strong=self._bound(),
+                max_strong=self._most,
                 max_bytes=self._most_bytes,
                 hits=self._hits,
                 misses=self._misses,
@@ -380,34 +380,19 @@ class WeakCache(ForkLock, Generic[K, V]):
                 released=sum(self._strong.stats().dropped.values()),
             )
 
-    def _bind(self) -> None:
-        """Give the strong part its bounds; what is beyond them goes."""
-        if self._is_strong():
-            self._strong.resize(max_items=self._bound(), max_bytes=self._most_bytes)
-        else:
-            self._strong.reclaim(maxsize, _INFINITE)
-
-    def _bound(self) -> int | None:
-        """How many values it keeps alive at most; None where only bytes bound them."""
-        return None if not self._most and self._most_bytes is not None else self._most
-
-    def _is_strong(self) -> bool:
-        """Whether it keeps any value alive."""
-        return self._most > 0 or self._most_bytes is not None
-
     def _weigh(self, value: V) -> int | None:
         """The bytes of a value, where it may have to be kept alive."""
-        if not self._is_strong():
+        if self._most == 0:
             return None
         if self._size is None:
             return size_of(value)
         return checked(self._size(value), f"the size of a value in {self.name!r}")
 
-    def _refer(self, value: Any) -> _Ref | _Kept:
+    def _refer(self, value: Any) -> Any:
         try:
             return _Ref(value, self._dead.append)
         except TypeError:
-            if self._is_strong():
+            if self._most != 0:
                 return _Kept(value)
             kind = type(value).__qualname__
             raise ConfigError(
@@ -416,19 +401,21 @@ class WeakCache(ForkLock, Generic[K, V]):
                 "such values alive, or put the value into an object of a class of your own"
             ) from None
 
-    def _value(self, entry: _Ref | _Kept) -> Any:
-        if isinstance(entry, _Kept):
+    def _value(self, entry: Any) -> Any:
+        if entry is None:
+            return MISSING
+        if type(entry) is _Kept:
             return entry.value if entry.number in self._strong else MISSING
         value = entry()
         return MISSING if value is None else value
 
-    def _hold(self, entry: _Ref | _Kept, value: Any) -> bool:
+    def _hold(self, entry: Any, value: Any) -> bool:
         """Keep a value alive as the one last used, where it is to be; whether it is, then."""
-        if entry.weight is None or not self._is_strong():
+        if entry.weight is None or self._most == 0:
             return False
         if self._strong.get(entry.number, MISSING) is not MISSING:
             return True
-        kept = entry if isinstance(entry, _Kept) else value
+        kept = entry if type(entry) is _Kept else value
         return self._strong.set(entry.number, kept, size=entry.weight)
 
     def _forget(self, key: K) -> None:
@@ -443,22 +430,10 @@ class WeakCache(ForkLock, Generic[K, V]):
         while dead and swept != most:
             swept += 1
             entry = dead.popleft()
-            if self._refs.peek(entry.key) is entry:  # Else there is another by now.
-                self._forget(entry.key)
+            key = entry.key
+            if self._refs.peek(key) is entry:  # Else there is another by now.
+                self._forget(key)
                 self._died += type(entry) is _Ref
 
     def _mend(self) -> None:
         """Nothing: each table is in order by itself."""
-
-
-def strong_bound(bound: object) -> int:
-    """How many values are to be kept alive.
-
-    Raises:
-        ConfigError: It is not an int of at least 0.
-    """
-    if isinstance(bound, bool) or not isinstance(bound, int) or bound < 0:
-        raise ConfigError(
-            f"strong {bound!r} is not a number of values: give how many the cache keeps alive, or 0"
-        )
-    return bound

@@ -9,7 +9,7 @@ import pytest
 
 from containers_scene import KINDS, made, put, put_many, weights
 from fakes import MIB
-from membudget.containers.bounds import DEFAULT_ITEMS
+from membudget.containers import DEFAULT_ITEMS
 from membudget.containers.list import BoundedDeque
 from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.core import Holder, Meter, Reclaimer, Rung

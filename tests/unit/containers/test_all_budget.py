@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from containers_scene import FOREVER, KINDS, Asking, Ticking, made, put, put_many, weights
-from membudget.containers.bounds import DEFAULT_ITEMS
+from membudget.containers import DEFAULT_ITEMS
 from membudget.containers.list import BoundedList
 from membudget.containers.ordered import BoundedDict
 from membudget.containers.sequence import CLAIM_EVERY

@@ -15,8 +15,7 @@ import pytest
 
 from fakes import FakeClock
 from membudget.cache.sweeper import Sweeper
-from membudget.containers.metrics import MetricsCollector
-from membudget.containers.series import LEAST, SAMPLE_BYTES
+from membudget.containers.metrics import LEAST, SAMPLE_BYTES, MetricsCollector
 from membudget.core import Holder, Meter, Reclaimer
 from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
