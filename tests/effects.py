@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import membudget
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.budget.reclaiming import LastResort, Reclaiming
-from membudget.budget.sources import Sources
+from membudget.budget.plugins import LastResort, Reclaiming, Sources
 from membudget.budget.start import governor_of
 from membudget.registry import Registry
 from membudget.settings.resolve import resolve

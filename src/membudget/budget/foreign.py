@@ -33,7 +33,7 @@ class ForeignCaches:
         self._is_spared = _matcher(settings["caches.spare"])
         self.found = FoundCaches(lambda: registry.meter, self._is_spared)
         self.search: Search | None = None
-        self._unfollow: Callable[[], None] | None = None
+        self._unfollow: Callable[[], object] = bool
 
     def join(self, governor: Governor) -> None:
         """Take in what is due; one that has left may join the governor that takes its place."""
@@ -54,9 +54,8 @@ class ForeignCaches:
 
     def leave(self) -> None:
         """End what `join` began; a second call does nothing."""
-        if self._unfollow is not None:
-            self._unfollow()
-        self._unfollow = self.search = self.found.foreign = None
+        self._unfollow()
+        self._unfollow, self.search, self.found.foreign = bool, None, None
         self._registry.remove(self.found)
 
     def status(self) -> Mapping[str, Any]:
@@ -76,6 +75,6 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     from fnmatch import translate  # only for who spares something
     from re import compile as compiled
 
-    wanted = compiled("|".join(translate(pattern) for pattern in patterns))
+    wanted = compiled("|".join(map(translate, patterns)))
     # Found caches are told as module:NAME, functions as module.NAME.
     return lambda name: bool(wanted.match(name) or wanted.match(name.replace(":", ".")))

@@ -142,7 +142,7 @@ def _shared(event: Event) -> str | None:
 
 def _writer() -> Callable[[str], object]:
     """Writes lines with the time, the process's number and its name."""
-    from membudget.budget.naming import process_name  # only launched programs get here
+    from membudget.budget import process_name  # only launched programs get here
 
     out, name = StandardError(), process_name()
 

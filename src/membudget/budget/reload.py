@@ -33,18 +33,15 @@ class HangupHandler:
     name = "reload"
 
     def __init__(self, given: Mapping[str, Any], config: str | os.PathLike[str]) -> None:
-        self._governor: Governor | None = None
         self._given = given
-        # The program may change its directory.
-        self._config = os.path.abspath(config)
+        self._config = os.path.abspath(config)  # The program may change its directory.
         self._has_terminal = _has_terminal()
         self._is_busy = self._is_ended = False
 
     def join(self, governor: Governor) -> None:
         """Handle the signal where nobody else does."""
         self._governor = governor
-        is_main = threading.current_thread() is threading.main_thread()
-        is_free = is_main and hasattr(signal, "SIGHUP")
+        is_free = hasattr(signal, "SIGHUP") and _is_main_thread()
         if is_free and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, self)
 
@@ -57,21 +54,14 @@ class HangupHandler:
             return
         self._is_busy = True
         try:
-            self._reload()
+            self._reload(self._governor)
         except Exception as error:  # noqa: BLE001  # the program did nothing wrong
-            if self._governor is not None:
-                self._governor.tell.failed("reload", error)
+            self._governor.tell.failed("reload", error)
         finally:
             self._is_busy = False
 
-    def _reload(self) -> None:
-        """Apply what can be applied while running.
-
-        A limit that is taken away waits for a restart: what rules then has to be looked for.
-        """
-        governor = self._governor
-        if governor is None:
-            return
+    def _reload(self, governor: Governor) -> None:
+        """Apply what can be; a limit taken away waits for a restart, which looks for another."""
         before, after = governor.settings, resolve(self._given, file=self._config)
         waiting: tuple[str, ...] = ()
         if after["limit"] is None and before["limit"] is not None:
@@ -86,9 +76,12 @@ class HangupHandler:
     def leave(self) -> None:
         """Give the signal back, if it still is ours; off the main thread, at the next signal."""
         self._is_ended = True
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and signal.getsignal(signal.SIGHUP) is self:
+        if _is_main_thread() and signal.getsignal(signal.SIGHUP) is self:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _has_terminal() -> bool:

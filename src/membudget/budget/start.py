@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from weakref import WeakKeyDictionary
 
-from membudget.budget.naming import process_name, program_name
-from membudget.budget.reclaiming import LastResort, Reclaiming
-from membudget.budget.sources import Sources, WakeUps
+from membudget.budget import process_name, program_name
+from membudget.budget.plugins import GiveWay, LastResort, Reclaiming, Sources
 from membudget.core import Rung, Shortcoming
 from membudget.core.status import Status
 from membudget.errors import ConfigError
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeAlias
 
     from membudget.brake.brake import Brake
-    from membudget.budget.watches import Watched
     from membudget.cache.cache import Cache
     from membudget.containers.list import BoundedDeque, BoundedList
     from membudget.containers.ordered import BoundedDict, BoundedSet
-    from membudget.core import Clock, Plugin, Pressure, Reclaimer, Sample, Sink
+    from membudget.core import Plugin, Pressure, Reclaimer, Sample, Sink
     from membudget.governor.admission import Lease
     from membudget.leaks.records import Verdict
     from membudget.registry import Registry
@@ -70,7 +69,7 @@ class Budget:
         self.inspection: Inspection = next(
             one for one in governor.plugins if isinstance(one, Inspection)
         )
-        self._watched: Watched | None = None
+        self._watches: _Watches | None = None
 
     @property
     def settings(self) -> Settings:
@@ -173,16 +172,13 @@ class Budget:
         Raises:
             ConfigError: An argument that cannot be used as given, or the budget has stopped.
         """
-        if self._watched is None:
-            from membudget.budget.watches import Watched  # only for those who watch
-
-            self._watched = Watched(self.governor)
-            self.governor.join(self._watched)
-        return self._watched.add(
+        if self._watches is None:
+            self._watches = _Watches(self.governor)
+            self.governor.join(self._watches)
+        return self._watches.add(
             name,
             container,
-            max_items=max_items,
-            max_bytes=max_bytes,
+            {"max_items": max_items, "max_bytes": max_bytes},
             trim=trim,
             resize=resize,
             lock=lock,
@@ -267,6 +263,54 @@ class Budget:
         self.stop()
 
 
+class _Watches:
+    """The watched containers of one budget, a plugin: they end with its governor."""
+
+    name = "watched"
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+        # What the program gave; a setting gives way to it. The register keeps those watched.
+        self._given: WeakKeyDictionary[WatchedContainer, dict[str, Any]] = WeakKeyDictionary()
+
+    def add(
+        self, name: str, container: Any, limits: Mapping[str, Any], **options: Any
+    ) -> WatchedContainer:
+        """Watch one, and whatever had that name no longer."""
+        from membudget.watched.container import WatchedContainer  # only for those who watch
+
+        governor = self._governor
+        if governor.registry.governor is not governor:
+            raise ConfigError(
+                f"{name!r:.80} cannot be watched, since this budget has stopped: call start() again"
+            )
+        given = {word: value for word, value in limits.items() if value is not None}
+        watched = WatchedContainer(
+            name,
+            container,
+            **{**governor.settings.component(name), **given},
+            **options,
+            tell=governor.tell,
+            registry=governor.registry,
+            clock=governor.clock,
+        )
+        for earlier in [one for one in self._given if one.name == watched.name]:
+            earlier.stop()
+            del self._given[earlier]
+        self._given[watched] = given
+        return watched
+
+    def take_settings(self, settings: Settings) -> None:
+        """Give each the limits that hold from now on."""
+        for watched, given in list(self._given.items()):
+            watched.limit(**{**settings.component(watched.name), **given})
+
+    def leave(self) -> None:
+        """Watch none of them any longer."""
+        for watched in list(self._given):
+            watched.stop()
+
+
 def _as_rung(rung: Rung | str) -> Rung:
     if isinstance(rung, Rung):
         return rung
@@ -330,60 +374,33 @@ def start(
     if isinstance(before, Governor):
         before.stop()
     try:
-        for plugin in _plugins(sources, redact):
+        for plugin in _plugins(resolved, sources, redact, thread=thread, is_launched=is_launched):
             governor.join(plugin)
-        for plugin in _optional(resolved, sources, given, config, thread=thread):
-            governor.join(plugin)
-        if is_launched and thread and sys.platform == "linux":
-            from membudget.host.launch import Supervising
+        if config is not None:
+            from membudget.budget.reload import HangupHandler
 
-            governor.join(Supervising(sources.process.own_bytes, shared_bytes))
+            governor.join(HangupHandler(given, config))
         if foreign is not None:
             governor.join(foreign)
         missing = governor.start(thread=thread)
-        _refuse_if_strict(resolved, missing)
     except BaseException:
         governor.stop()
         raise
+    if missing and resolved["strict"]:
+        governor.stop()
+        raise ConfigError(missing)
     for what in filter(None, (*shortcomings, missing)):
         governor.tell(Shortcoming(at=governor.clock.now(), what=what))
     return Budget(governor)
 
 
-def _refuse_if_strict(settings: Settings, missing: str) -> None:
-    """Have no budget without a thread.
-
-    Raises:
-        ConfigError: None is to be had.
-    """
-    if settings["strict"] and missing:
-        raise ConfigError(missing)
-
-
 def governor_of(
-    settings: Settings,
-    sources: Sources,
-    registry: Registry,
-    *,
-    ladder: Iterable[Reclaimer] = (),
-    sinks: Iterable[Sink] = (),
-    clock: Clock | None = None,
+    settings: Settings, sources: Sources, registry: Registry, **options: Any
 ) -> Governor:
-    """A governor for these settings and sources, without its plugins, not yet started.
-
-    Args:
-        settings: What holds.
-        sources: What is read.
-        registry: Whose holders are governed.
-        ladder: Reclaimers asked before those of plugins.
-        sinks: Takers of events.
-        clock: Where the governor's time comes from.
-    """
+    """A governor for these settings and sources, without its plugins, not yet started."""
     return Governor(
         sources.probe,
         settings.marks(),
-        ladder,
-        sinks,
         registry=registry,
         own=sources.process.own_bytes,
         settings=settings,
@@ -393,30 +410,27 @@ def governor_of(
         interval=settings["monitoring.check_interval"],
         is_active=settings["cleanup.auto"],
         explain=where_held,
-        clock=clock,
+        **options,
     )
 
 
-def _plugins(sources: Sources, redact: Callable[[str], object] | None) -> Iterator[Plugin]:
-    """What every budget has, in the order in which it joins."""
+def _plugins(
+    settings: Settings,
+    sources: Sources,
+    redact: Callable[[str], object] | None,
+    *,
+    thread: bool,
+    is_launched: bool,
+) -> Iterator[Plugin]:
+    """What every budget has, and what some have: nothing of that is imported for the others."""
     yield sources
     yield Reclaiming(sources)
     yield LastResort()
-    yield WakeUps(sources)
+    yield GiveWay(sources)
     yield Inspection(program_name(sys.orig_argv), redact=redact)
-
-
-def _optional(
-    settings: Settings,
-    sources: Sources,
-    given: Mapping[str, Any],
-    config: str | os.PathLike[str] | None,
-    *,
-    thread: bool,
-) -> Iterator[Plugin]:
-    """What some have: nothing of it is imported for the others."""
     directory = settings["agent.directory"]
-    if thread and directory != "none" and sys.platform == "linux":
+    watches_host = thread and sys.platform == "linux"
+    if watches_host and directory != "none":
         from membudget.host.presence import Presence
 
         yield Presence(None if directory == "auto" else directory, process_name())
@@ -428,10 +442,10 @@ def _optional(
         from membudget.report.daily import DailyReport
 
         yield DailyReport(settings["report.directory"], program_name(sys.orig_argv))
-    if config is not None:
-        from membudget.budget.reload import HangupHandler
+    if watches_host and is_launched:
+        from membudget.host.launch import Supervising
 
-        yield HangupHandler(given, config)
+        yield Supervising(sources.process.own_bytes, shared_bytes)
 
 
 def _foreign(settings: Settings, registry: Registry, *, is_launched: bool) -> Plugin | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.budget.sources import Sources
+from membudget.budget.plugins import Sources
 from membudget.cli import USAGE
 from membudget.errors import ConfigError
 from membudget.settings.file import read_file

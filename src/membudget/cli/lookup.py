@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from membudget.budget.naming import program_name
+from membudget.budget import program_name
 from membudget.budget.reexec import LAUNCHED
 from membudget.core import Level, Record
 from membudget.core.status import Status  # noqa: TC001  # a field of a record

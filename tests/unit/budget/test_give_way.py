@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.budget.sources import GiveWay
+from membudget.budget.plugins import GiveWay
 from membudget.cache.cache import Cache
 from membudget.core import Marks, Reclaimed
 from membudget.governor.loop import Governor
@@ -30,14 +31,21 @@ class Scene:
             self.cache.set(number, bytes(100_000))
         self.looks: list[str] = []
         self.governor = Governor(
-            self.memory, Marks(), sinks=[self.recorder], registry=registry, clock=self.clock
+            self.memory,
+            Marks(),
+            sinks=[self.recorder],
+            registry=registry,
+            clock=self.clock,
+            settings={"cleanup.auto": False},
         )
-        self.give_way = GiveWay(
-            self.governor,
-            self.memory.own,
-            lambda _size: self.looks.append("trim"),
-            lambda: self.looks.append("look"),
+        malloc = SimpleNamespace(reclaim=lambda _size, _until: self.looks.append("trim"))
+        sources: Any = SimpleNamespace(
+            process=SimpleNamespace(own_bytes=self.memory.own),
+            allocators=SimpleNamespace(malloc=malloc),
+            look_soon=lambda: self.looks.append("look"),
         )
+        self.give_way = GiveWay(sources)
+        self.give_way.join(self.governor)
         self.governor.step()
         self.give_way.note(str(folder))
 

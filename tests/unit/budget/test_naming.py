@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from commands import lines_of
-from membudget.budget.naming import program_name
+from membudget.budget import program_name
 
-NAME = "from membudget.budget.naming import ProcessName; "
+NAME = "from membudget.budget import ProcessName; "
 SPAWNED = ["python", "-c", "from multiprocessing.spawn import spawn_main; ...", "--multi"]
 
 

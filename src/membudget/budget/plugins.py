@@ -1,0 +1,480 @@
+"""The plugins of every budget: what is read, who is asked to let go, the last resort.
+
+Cgroup v1 refuses a limit below what the group holds unless enough can be taken back while it is
+written, and tells nobody but by looking through the group in vain. At the limit
+that is nothing new; well below it, somebody wants the group smaller. Then caches give some memory
+back at each attempt, until the limit fits, and do not grow meanwhile: the limit that is found a
+moment later leaves them no room. v2 takes a lower limit at once, and it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from math import ceil
+
+from membudget.cache.division import Division
+from membudget.cache.give_back import GiveBack
+from membudget.cache.sweeper import Sweeper
+from membudget.core import RISE, Level, Marks, Reclaimed, Rung
+from membudget.core.status import CollectorState
+from membudget.errors import ConfigError, MembudgetError, ProbeError
+from membudget.governor.floor import Protection
+from membudget.governor.status import dump
+from membudget.inspection.collection import CollectAndTrim, MayStop
+from membudget.probes import allocator
+from membudget.probes.cgroup import CgroupProbe, cgroup_probe
+from membudget.probes.combine import capped, every, or_else, tightest, while_limited
+from membudget.probes.hints import kernel_hints
+from membudget.probes.process import (
+    LateProcessProbe,
+    ProcessProbe,
+    process_probe,
+    rlimit_probe,
+    shared_bytes,
+)
+from membudget.probes.system import system_probe
+from membudget.reclaimers.allocators import Allocators, StandardCaches
+from membudget.reclaimers.collect import (
+    YOUNG,
+    YOUNG_EVERY,
+    Collect,
+    CollectAbove,
+    SharedPages,
+    Throttled,
+    YoungCollection,
+)
+from membudget.settings.resolve import DEFAULT
+from membudget.sinks.log import StandardError
+from membudget.units import MIB, human_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from membudget.core import Hint, Probe, Reading, Reclaimer
+    from membudget.governor.loop import Governor
+    from membudget.probes.process import PortableProcessProbe
+    from membudget.reclaimers.exit import PlannedExit
+    from membudget.settings.resolve import Settings
+
+LIMITS_EVERY, SYSTEM_EVERY, NATIVE_EVERY = 0.5, 1.0, 10.0
+"""Seconds between two readings of the slower sources."""
+
+_MEANWHILE = "; until then "
+
+
+class Sources:
+    """What is read for a process: its own figures, its cgroup and its resource limits.
+
+    The whole system is judged only while none of these has a limit: other people's programs are
+    no reason to empty the caches of one that keeps its own. What this machine does not let us read
+    is noted, not raised.
+
+    Args:
+        settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
+
+    Attributes:
+        allocators: Who hands memory out below Python, and can be asked to give it back.
+        failures: What could not be read at first, and why.
+        original_limit: Tells a soft limit of the process's from one that the brake has set: what
+            to judge by, or None.
+    """
+
+    name = "sources"
+
+    def __init__(self, settings: Settings) -> None:
+        self.process: ProcessProbe | PortableProcessProbe | LateProcessProbe
+        self.cgroup: CgroupProbe | None = None
+        self.failures: list[tuple[str, Exception]] = []
+        self.original_limit: Callable[[int], int | None] = lambda soft: soft
+        try:
+            self.process = process_probe()
+        except ProbeError as error:
+            self.failures.append(("process", error))
+            self.process = LateProcessProbe()
+        self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
+        self._cap(settings["limit"])
+        self._used = self._looked_at = 0
+        sources: list[Probe] = [self._read_own]
+        try:
+            self.cgroup = cgroup_probe(own=self.process.own_bytes)
+        except (ProbeError, ValueError) as error:
+            self.failures.append(("cgroup", error))
+        limits = rlimit_probe(self.process, lambda soft: self.original_limit(soft))  # noqa: PLW0108  # set later
+        if self.cgroup is not None:
+            sources.append(while_limited(self.cgroup, LIMITS_EVERY, is_due=self._has_risen))
+        if limits is not None:
+            sources.append(limits)
+        if "native" in settings.marks().parts:
+            sources.append(every(NATIVE_EVERY, self._native))
+        system = every(SYSTEM_EVERY, system_probe())
+        self.probe: Probe = or_else(tightest(*sources), system)
+        self._first: Reading | None = None
+        try:
+            self._first = self.probe()
+        except ProbeError as error:
+            self.failures.append(("probe", error))
+
+    def check(self, settings: Settings) -> list[str]:
+        """What keeps a budget with these settings from being kept here, a sentence each.
+
+        Raises:
+            ConfigError: Marks that do not fit the limit that is set; with `strict`, whatever else.
+        """
+        marks = settings.marks()
+        marks.check_for(settings["limit"])
+        found = list(self._shortcomings(marks))
+        if settings["strict"]:
+            for what in (*(str(failure) for _, failure in self.failures), *found):
+                raise ConfigError(what.partition(_MEANWHILE)[0])
+        return found
+
+    def _shortcomings(self, marks: Marks) -> Iterator[str]:
+        first = self._first
+        if first is None or first.limit is None:
+            return
+        if first.used >= first.limit:
+            low = Marks().low if isinstance(marks.low, int) else marks.low
+            fits = human_bytes(MIB * ceil(first.used / low / MIB))
+            yield (
+                f"the limit of {human_bytes(first.limit)} ({first.source}) is below what is held "
+                f"already ({human_bytes(first.used)}): about {fits} would leave room to work"
+                f"{_MEANWHILE}what can shrink keeps a working set at most"
+            )
+        try:
+            marks.check_for(first.limit)
+        except ConfigError as error:
+            yield f"{error}{_MEANWHILE}a mark above the next one counts as that one"
+
+    def join(self, governor: Governor) -> None:
+        """Tell what could not be read at first; be what this governor reads until it stops."""
+        self._governor = governor
+        for where, failure in self.failures:
+            governor.tell.failed(where, failure)
+
+    def take_settings(self, settings: Settings) -> None:
+        """Read against another limit, and judge by other marks at another pace.
+
+        Raises:
+            ConfigError: The limit is below what the process holds, or the marks do not fit it.
+        """
+        marks, before, limit = settings.marks(), self._limit, settings["limit"]
+        held = self.process().used
+        if limit is not None and limit <= held:
+            raise ConfigError(
+                f"limit {human_bytes(limit)} is below what the process holds already "
+                f"({human_bytes(held)}): give it more, or restart it with this limit"
+            )
+        self._cap(limit)
+        try:
+            marks.check_for(self.probe().limit)
+        except MembudgetError:
+            self._cap(before)
+            raise
+        governor = self._governor
+        governor.marks = marks
+        governor.watch.interval = settings["monitoring.check_interval"]
+        governor.floor.settle = settings["cleanup.settle"]
+
+    def leave(self) -> None:
+        """Give the descriptors back."""
+        self.process.close()
+        if self.cgroup is not None:
+            self.cgroup.close()
+
+    def look_soon(self) -> None:
+        """Look at the limits of the cgroup at the next reading."""
+        self._looked_at = -RISE
+        if self.cgroup is not None:
+            self.cgroup.look_soon()
+
+    def _read_own(self) -> Reading:
+        reading = self._own()
+        self._used = reading.used
+        return reading
+
+    def _has_risen(self) -> bool:
+        """Whether the process grew much since its limits were looked at; then they are, anew."""
+        self._looked_at = min(self._looked_at, self._used)
+        if self._used - self._looked_at < RISE or self.cgroup is None:
+            return False
+        self._looked_at = self._used
+        self.cgroup.look_soon()
+        return True
+
+    def _cap(self, limit: int | None) -> None:
+        """Cap the process's own figure from the next reading on; None caps it no more."""
+        self._limit = limit
+        self._own: Probe = self.process if limit is None else capped(self.process, limit)
+
+    def _native(self) -> Reading:
+        held = allocator.in_use()
+        parts = {} if held is None else {"native": held}
+        return self.process().replace(source="malloc", parts=parts)
+
+
+_MANY_BLOCKS = 1_000_000
+"""Live blocks from which frozen objects are not counted."""
+
+_SLOW = 0.002
+"""Seconds that asking malloc may take; once it took longer, it is not asked again."""
+
+
+class Reclaiming:
+    """What lets go beside holders (collector, allocators), and upkeep, of one governor.
+
+    Args:
+        sources: Tells the process's bytes, and its allocators.
+    """
+
+    name = "reclaiming"
+
+    def __init__(self, sources: Sources) -> None:
+        self._own = sources.process.own_bytes
+        self._allocators = sources.allocators
+        self._shared = SharedPages(self._own, shared_bytes)
+        self._mallinfo_took = 0.0
+        self._governor: Governor | None = None
+        self._division: Division | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Be asked by this governor's ladder, and do its upkeep."""
+        self._governor = governor
+        settings, registry, own = governor.settings, governor.registry, self._own
+        allocators, cooldown = self._allocators, settings["cleanup.cooldown"]
+        # One collection for all who ask, so that together they keep to the share of the time and
+        # pause where nothing is found; the cooldown holds below EMERGENCY only.
+        collection = Collect(
+            time_share=settings["cleanup.gc_time_share"],
+            own=own,
+            held=registry.held_bytes,
+            would_copy=self._shared.would_be_copied,
+        )
+        full, last = Throttled(collection, cooldown), Throttled(collection, rung=Rung.EMERGENCY)
+        young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
+        standard = Throttled(StandardCaches(own), cooldown)
+        asked: list[Reclaimer] = [young, GiveBack(registry), standard, full, last]
+        for one in (*asked, *allocators.reclaimers()):
+            governor.ladder.add(one)
+        allocators.is_pressed = lambda: governor.pressure.level >= Level.CRITICAL
+        governor.chores.append(
+            Sweeper(registry, settings["caches.cleanup_interval"], governor.clock)
+        )
+        if not settings["cleanup.auto"]:
+            return
+        may_stop = MayStop(collection, self._shared, lambda: governor.pressure.level)
+        governor.collector = CollectAndTrim(
+            full,
+            allocators.malloc,
+            own,
+            governor.tell,
+            may_stop=may_stop,
+            learn=collection.learn,
+            imports=governor.imports,
+        )
+        is_asked = settings.origins["cleanup.gc_above"] != DEFAULT
+        above = CollectAbove(
+            settings["cleanup.gc_above"],
+            own,
+            governor.tell,
+            full,
+            lambda: may_stop(is_asked=is_asked),
+        )
+        self._division = Division(registry, self._for_caches)
+        governor.chores += [YoungCollection(young), self._division, above]
+        registry.newcomer = self._division.welcome
+        registry.add(self._shared)
+
+    def leave(self) -> None:
+        """Freeze and divide nothing any longer; a second call does nothing."""
+        if self._governor is None:
+            return
+        registry = self._governor.registry
+        self._shared.thaw()
+        registry.remove(self._shared)
+        if self._division is not None:
+            registry.newcomer = None
+            self._division.lift()
+
+    def status(self) -> Mapping[str, Any]:
+        """The collector and the allocators."""
+        blocks = sys.getallocatedblocks()
+        malloc = {}
+        if self._mallinfo_took < _SLOW and (heap := allocator.mallinfo()) is not None:
+            self._mallinfo_took = heap.took
+            malloc = {"malloc_in_use": heap.in_use, "malloc_free": heap.free}
+        return {
+            "gc": CollectorState(
+                counts=gc.get_count(),
+                thresholds=gc.get_threshold(),
+                collections=tuple(one["collections"] for one in gc.get_stats()),
+                # Each one is counted: 13 ns, with the GIL held.
+                frozen=gc.get_freeze_count() if blocks < _MANY_BLOCKS else None,
+                is_enabled=gc.isenabled(),
+                keeps_shared=self._shared.is_frozen,
+            ),
+            "allocator": {"blocks": blocks, "asked": self._allocators.rows(), **malloc},
+        }
+
+    def _for_caches(self) -> int | None:
+        """Bytes for all caches together, or None where they are not bounded together."""
+        governor = self._governor
+        if governor is None or (given := governor.settings["caches.size_limit"]) is None:
+            return None
+        if isinstance(given, int):
+            return given
+        limit = governor.reading.limit if governor.reading is not None else None
+        return None if limit is None else int(limit * given)
+
+
+_SHARE, _LEAST = 0.2, 8 * MIB
+"""What is given back at an attempt: a share of what holders hold, and bytes at least."""
+
+_AT_LIMIT = 0.95
+"""Share of the limit from which a group is looked through for its own sake."""
+
+_STANDS_STILL = 3.0
+"""Seconds after an attempt during which caches do not grow and limits are looked at."""
+
+
+class GiveWay:
+    """Listens for the kernel's wake-ups; a chore gives memory back where it looked in vain.
+
+    Args:
+        sources: What is read: its cgroup is listened to.
+    """
+
+    name = "give way"
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._asked = self._left = self._before = 0
+        self._began = 0.0
+        self._until = float("-inf")
+
+    def join(self, governor: Governor) -> None:
+        """Wake this governor's thread, and have its holders give way."""
+        self._governor = governor
+        self._give_back = GiveBack(governor.registry)
+        if governor.settings["cleanup.auto"]:
+            governor.chores.append(self)
+
+    def hints(self, *, is_early: bool) -> Sequence[Hint]:
+        """What to wait for on a new thread; nothing early: a trigger takes the kernel 15 ms."""
+        if is_early:
+            return ()
+        governor = self._governor
+        limit = governor.reading.limit if governor.reading is not None else None
+        marks = [int(mark) for mark in governor.marks.resolved(limit)] if limit is not None else []
+        return kernel_hints(self._sources.cgroup, marks, in_vain=self.note)
+
+    def note(self, folder: str) -> None:
+        """The kernel looked through this group in vain."""
+        held, now = self._governor.registry.held_bytes(), self._governor.clock.now()
+        if not held or _is_at_limit(folder):
+            return
+        self._until = now + _STANDS_STILL
+        if not self._left:
+            self._asked = self._left = min(held, max(_LEAST, int(_SHARE * held)))
+            self._before, self._began = self._sources.process.own_bytes(), now
+
+    def due(self, now: float) -> bool:
+        """Whether something is to be given back, or has just been."""
+        return self._left > 0 or now < self._until
+
+    def run(self, until: float) -> int:
+        """Give back for a slice; at the end malloc is trimmed, and what came of it told."""
+        governor, meter = self._governor, self._governor.meter
+        if governor.clock.now() < self._until:
+            meter.mark = min(meter.mark, meter.used)
+            self._sources.look_soon()
+            governor.watch.nudge()
+        if not self._left:
+            return 0
+        freed = self._give_back.reclaim(self._left, until)
+        self._left -= freed
+        if self._left > 0 and (freed or self._give_back.is_under_way):
+            return freed
+        claimed, self._left = self._asked - self._left, 0  # The last entry goes whole.
+        self._sources.allocators.malloc.reclaim(claimed, 0.0)
+        now = governor.clock.now()
+        governor.tell(
+            Reclaimed(
+                at=now,
+                by="give way to a lower limit",
+                rung=None,
+                asked=self._asked,
+                claimed=claimed,
+                measured=self._before - self._sources.process.own_bytes(),
+                took=now - self._began,
+            )
+        )
+        return freed
+
+
+def _is_at_limit(folder: str) -> bool:
+    figures = []
+    for name in ("memory.usage_in_bytes", "memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError), open(f"{folder}/{name}", "rb") as file:
+            figures.append(int(file.read()))
+    return len(figures) < 2 or figures[0] >= _AT_LIMIT * figures[1]  # noqa: PLR2004  # both
+
+
+class LastResort:
+    """Protects one governor's process as the settings ask for it, and changes with them."""
+
+    name = "last resort"
+
+    def __init__(self) -> None:
+        self._governor: Governor | None = None
+        self._planned: PlannedExit | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Protect what this governor keeps."""
+        self._governor = governor
+        governor.protection = self._protection(governor, governor.settings)
+
+    def take_settings(self, settings: Settings) -> None:
+        """Protect as these say, where that is not as it was: attempts are counted anew."""
+        governor = self._governor
+        if governor is None:
+            return
+        keys = [key for key in settings.values if key.startswith("emergency.")]
+        if any(settings[key] != governor.settings[key] for key in keys):
+            self.leave()
+            governor.protection = self._protection(governor, settings)
+            governor.admission.is_shut = False
+
+    def leave(self) -> None:
+        """Let the process end as it does without us."""
+        planned, self._planned = self._planned, None
+        if planned is not None and not planned.has_begun:
+            import atexit
+
+            atexit.unregister(planned.end)
+
+    def _protection(self, governor: Governor, settings: Settings) -> Protection | None:
+        if not settings["emergency.protection"]:
+            return None
+        out = StandardError()
+        return Protection(
+            governor.ladder.ask_everything,
+            governor.tell,
+            most=settings["emergency.max_attempts"],
+            cooldown=settings["emergency.cooldown"],
+            restart_after=settings["emergency.restart_after"],
+            dump=(lambda: dump(governor, out)) if settings["emergency.dump"] else None,
+            leave=self._planned_exit() if settings["emergency.exit"] else None,
+        )
+
+    def _planned_exit(self) -> Callable[[], object]:
+        import atexit  # only for those who opted in
+
+        from membudget.reclaimers.exit import PlannedExit
+
+        self._planned = PlannedExit()
+        atexit.register(self._planned.end)  # Early, so that it comes after the program's own.
+        return self._planned.begin
