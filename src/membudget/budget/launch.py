@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from membudget.budget import process_name
 from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
 from membudget.core import FloorFound, PressureChanged, ProtectionTried, Severity, Started, Stopped
 from membudget.errors import MembudgetError
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from membudget.budget.start import Budget
-    from membudget.core import Event, Sink
+    from membudget.core import Event
 
 _HELPERS = ("resource_tracker", "forkserver")
-
 _SHARED = ("cgroup", "system")
 """How the sources begin that several processes have in common."""
 
@@ -49,7 +49,9 @@ def start_launched() -> Budget | None:
     write = _writer()
     try:
         _unbind(os.environ)
-        budget = start(sinks=[launched_sink(mode, write)], is_launched=True)
+        least = Severity.ERROR if mode == "quiet" else Severity.INFO
+        sink = Condensed(write, least=least, is_news=_News(os.environ.get(TREE)))
+        budget = start(sinks=[sink], is_launched=True)
     except (MembudgetError, OSError, ValueError) as error:
         write(f"no budget for this process: {one_line(error, LONGEST)}")
         return None
@@ -79,17 +81,6 @@ def helper_of(words: Sequence[str]) -> str:
     return name if is_helper else ""
 
 
-def launched_sink(mode: str, write: Callable[[str], object]) -> Sink:
-    """What tells a launched process's events: little at rest, and once for all of a launch.
-
-    Args:
-        mode: "lines" or "quiet".
-        write: Takes a line.
-    """
-    least = Severity.ERROR if mode == "quiet" else Severity.INFO
-    return Condensed(write, least=least, is_news=_News(os.environ.get(TREE)))
-
-
 class _News:
     """Whether another process of the launch has told an event already.
 
@@ -111,10 +102,9 @@ class _News:
         if self._told is None:
             return True
         if isinstance(event, Started):
-            kept = f"{event.reading.limit} {event.reading.source}"
-            if "no brake" in event.note:
-                kept += f" {event.note}"
-            if not self._told.is_news(f"start {kept}", _START_FOR):
+            note = f" {event.note}" if "no brake" in event.note else ""
+            kept = f"start {event.reading.limit} {event.reading.source}{note}"
+            if not self._told.is_news(kept, _START_FOR):
                 return False
             self._speaker = os.getpid()
             return True
@@ -128,8 +118,8 @@ class _News:
 def _shared(event: Event) -> str | None:
     """What all who are judged by the same source see of an event, in words; None for one's own."""
     if isinstance(event, (PressureChanged, FloorFound)):
-        pressure = event.pressure
-        source, seen = pressure.source, f"{type(event).__name__} {pressure.level.name}"
+        source, level = event.pressure.source, event.pressure.level.name
+        seen = f"{type(event).__name__} {level}"
     elif isinstance(event, ProtectionTried) and event.outcome != "exit":  # Its own end.
         source, seen = event.source, f"attempt {event.attempt} {event.outcome}"
     else:
@@ -142,8 +132,6 @@ def _shared(event: Event) -> str | None:
 
 def _writer() -> Callable[[str], object]:
     """Writes lines with the time, the process's number and its name."""
-    from membudget.budget import process_name  # only launched programs get here
-
     out, name = StandardError(), process_name()
 
     def write(line: str) -> None:
@@ -157,8 +145,7 @@ def _unbind(environ: Mapping[str, str]) -> None:
     """Leave the limit that the brake of a parent has set: it was the parent's own."""
     import resource  # there is one where a launcher could be
 
-    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
-        return
-    from membudget.brake.limit import restore_launch_limit  # where there is a brake
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
+        from membudget.brake.limit import restore_launch_limit  # where there is a brake
 
-    restore_launch_limit(environ)
+        restore_launch_limit(environ)

@@ -56,6 +56,8 @@ def keep_through_exec() -> None:
 
 
 def _looking(original: Callable[..., Any], shim: str) -> Callable[..., Any]:
+    home, execve = os.getpid(), os.execve  # Not exchanged yet.
+
     def execute(path: Any, argv: Any, *environ: Any) -> Any:
         wanted: Mapping[Any, Any] | None = None
         try:
@@ -64,11 +66,9 @@ def _looking(original: Callable[..., Any], shim: str) -> Callable[..., Any]:
         except Exception:  # noqa: BLE001  # what the program does is its own matter
             wanted = None
         if wanted is not None:
-            return os_execve(path, argv, wanted)
+            return execve(path, argv, wanted)
         return original(path, argv, *environ)
 
-    home = os.getpid()
-    os_execve = original if original.__name__ == "execve" else os.execve
     execute.__name__ = execute.__qualname__ = original.__name__
     execute.__doc__ = original.__doc__
     return execute
@@ -88,24 +88,19 @@ def _mended(
         there["PYTHONPATH"] = os.pathsep.join([shim, *filter(None, paths)])
         there[_AGAIN] = own
     if is_program and not isinstance(path, int):  # Not a child, on its way to be another one.
-        why = _why_lost(os.fsdecode(path), [os.fsdecode(word) for word in argv[1:]], there, shim)
-        if why is not None:
-            _tell(why)
+        _tell_if_lost(os.fsdecode(path), [os.fsdecode(word) for word in argv[1:]], there, shim)
     return there if is_back else None
 
 
-def _why_lost(path: str, words: list[str], environ: Mapping[str, str], shim: str) -> str | None:
+def _tell_if_lost(path: str, words: list[str], environ: Mapping[str, str], shim: str) -> None:
     if not is_python(path) or not os.path.exists(path):  # A name is tried in each folder of PATH.
-        return None
-    closing = closed_by(flags_of(words))
-    if closing is not None:
-        return f"with {closing}"
-    if shim not in environ.get("PYTHONPATH", "").split(os.pathsep):
-        return "without the PYTHONPATH of its launch"
-    return None
-
-
-def _tell(why: str) -> None:
+        return
+    if (closing := closed_by(flags_of(words))) is not None:
+        why = f"with {closing}"
+    elif shim not in environ.get("PYTHONPATH", "").split(os.pathsep):
+        why = "without the PYTHONPATH of its launch"
+    else:
+        return
     from membudget.sinks.log import StandardError  # the launcher only wants the names above
 
     StandardError().write(
@@ -132,12 +127,12 @@ _MATTERING = "EISPs"
 
 def is_python(path: str) -> bool:
     """Whether a path's name, or what it leads to, is an interpreter's."""
-    names = (os.path.basename(path), os.path.basename(os.path.realpath(path)))
-    return any(_is_name(name.removesuffix(".exe")) for name in names)
-
-
-def _is_name(name: str) -> bool:
-    return any(name.startswith(one) and set(name[len(one) :]) <= _VERSION for one in _NAMES)
+    names = [os.path.basename(one).removesuffix(".exe") for one in (path, os.path.realpath(path))]
+    return any(
+        name.startswith(one) and set(name[len(one) :]) <= _VERSION
+        for name in names
+        for one in _NAMES
+    )
 
 
 def flags_of(words: Sequence[str]) -> tuple[str, ...]:

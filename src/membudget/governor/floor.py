@@ -90,18 +90,13 @@ class Floor:
 
     def forget(self, held: int = 0) -> None:
         """Know nothing: at first, in a forked child, and when it is gone."""
-        self.bytes = 0
-        self.line = self._top = self._working_set = 0.0
+        self.bytes = self._apart_before = self._peak = self._kept = 0
+        self.line = self._top = self._working_set = self._found = self._highest_since = 0.0
         self.is_elsewhere = False
         self._held = self._held_before = held
-        self._apart_before = 0
         self._pressed_since: float | None = None
-        self._peak = 0
-        self._kept = 0
-        self._found = 0.0
         self._calm_since: float | None = None
         self._highest = (0, 0)  # What holders do not count: these five minutes, those before.
-        self._highest_since = 0.0
         self._lowest = (0.0, 0, 0)  # Since when, how low it was, what had been taken in then.
 
     def follow(
@@ -126,7 +121,7 @@ class Floor:
         """
         used, limit, at = reading.used, reading.limit, reading.at
         if used <= lines.low and not self.bytes:
-            self._be_calm(held, used - held)
+            self._pressed_since, self._held_before, self._apart_before = None, held, used - held
             return
         if limit is None:
             self.forget(held)
@@ -142,11 +137,10 @@ class Floor:
             self._held_before, self._peak = max(held, self._held_before), used
             self._learn(max(others, apart), taken_in, at)
         else:
-            has_holes = unshown > limit * _LITTLE
-            patience = self.settle * (_GIVEN_BACK if has_holes else _SHOWS)
-            if is_giving_back:
-                patience = float("inf")
-            self._press(used, apart, taken_in, at, lines, patience=patience)
+            patience = _GIVEN_BACK if unshown > limit * _LITTLE else _SHOWS
+            is_shown = self._press(used, apart, at, lines) >= patience * self.settle
+            if is_shown and not is_giving_back:
+                self._learn(apart, taken_in, at)
         if self.bytes:
             self._draw(limit, at, lines)
 
@@ -160,22 +154,19 @@ class Floor:
         is_within = self._held <= self._working_set and used <= self._top
         return 0 if is_within else max(0, used - int(self.line))
 
-    def _press(
-        self, used: int, apart: int, taken_in: int, at: float, lines: Lines, *, patience: float
-    ) -> None:
-        """Use is too high, and no floor known: what of it is beyond shrinking, by itself?"""
+    def _press(self, used: int, apart: int, at: float, lines: Lines) -> float:
+        """Seconds for which use has been too high by itself, no floor being known; -1 if it is not.
+
+        That is what of it is beyond shrinking.
+        """
         if used <= _calm(lines) or apart <= lines.low * _NEAR:
-            self._be_calm(self._held, apart)
-            return
+            self._pressed_since, self._held_before, self._apart_before = None, self._held, apart
+            return -1.0
         if self._pressed_since is None:
             self._pressed_since, self._peak = at, 0
         self._peak = max(self._peak, used)
         self._held_before = max(self._held_before, self._held)
-        if at - self._pressed_since >= patience:
-            self._learn(apart, taken_in, at)
-
-    def _be_calm(self, held: int, apart: int) -> None:
-        self._pressed_since, self._held_before, self._apart_before = None, held, apart
+        return at - self._pressed_since
 
     def _learn(self, bottom: int, taken_in: int, at: float) -> None:
         self.bytes = bottom
@@ -227,9 +218,7 @@ def _calm(lines: Lines) -> float:
     return (lines.low + lines.stop) / 2
 
 
-ATTEMPTS = 3
-COOLDOWN = 60.0
-RESTART_AFTER = 300.0
+ATTEMPTS, COOLDOWN, RESTART_AFTER = 3, 60.0, 300.0
 VERDICT_AFTER = 5.0
 """Seconds that an attempt has to show before it is judged."""
 
@@ -263,29 +252,24 @@ class Protection:
         leave: Callable[[], object] | None = None,
     ) -> None:
         self.attempts = 0
-        self.is_shut = False
-        self.began_over = False
-        self._attempt = attempt
-        self._tell = tell
-        self._most = most
-        self._cooldown = cooldown
-        self._restart_after = restart_after
-        self._dump = dump
-        self._leave = leave
+        self.is_shut = self.began_over = False
+        self._attempt, self._dump, self._leave, self._tell = attempt, dump, leave, tell
+        self._most, self._cooldown, self._restart_after = most, cooldown, restart_after
         self._tried_at = float("-inf")
         self._is_judged = True
         self._normal_since: float | None = None
 
     def step(self, pressure: Pressure, now: float) -> None:
         """Look at one judgement: judge the last attempt, begin the next, or end it all."""
+        since = now - self._tried_at
         if pressure.level is Level.NORMAL:
             self._rest(pressure, now)
             return
         self._normal_since = None
-        if not self._is_judged and (not pressure.shutdown or now - self._tried_at >= VERDICT_AFTER):
+        if not self._is_judged and (not pressure.shutdown or since >= VERDICT_AFTER):
             self._judge(pressure, now)
-        is_next_due = now - self._tried_at >= self._cooldown and self._is_judged
-        if not pressure.shutdown or not is_next_due or self.is_shut:
+        is_due = self._is_judged and since >= self._cooldown
+        if not pressure.shutdown or not is_due or self.is_shut:
             return
         if self.attempts >= self._most:
             self._end(pressure, now)

@@ -29,31 +29,28 @@ if TYPE_CHECKING:
     from membudget.governor.telling import Teller
     from membudget.registry import Registry
 
-SLICE = 0.005
-"""Seconds of work at a stretch: a clear() of 4 million entries would hold the GIL for 1.2 s."""
-
-STEP = 0.1
-"""Seconds of reclaiming before the meter is read again."""
-
-SETTLE = 5.0
-CREDIT_LASTS = 30.0
-"""Seconds that a claim counts as headroom below EMERGENCY although the meter has not shown it."""
+SLICE, STEP = 0.005, 0.1
+"""Seconds of work at a stretch (a clear() of 4 million entries would hold the GIL for 1.2 s), and
+of reclaiming before the meter is read again."""
 
 PROTECT = 1.0
 """Seconds of reclaiming where everything is asked at once."""
 
-_NOTICEABLE = 64 << 10
-_NOTICEABLE_SHARE = 1 / 32
+SETTLE, CREDIT_LASTS = 5.0, 30.0
+"""Seconds that a claim counts as headroom although the meter has not shown it: at EMERGENCY at
+most, and below."""
+
+_NOTICEABLE, _NOTICEABLE_SHARE = 64 << 10, 1 / 32
 """Bytes, and share of what was asked for, below which a round has changed nothing: a trim that
 gives back 28 KiB of 31 MiB is not worth another."""
 
-_RISE = 1 << 20
-_RISE_SHARE = 0.01
+_RISE, _RISE_SHARE = 1 << 20, 0.01
 """Bytes, and share of the limit, by which use above a floor rises that is asked about at once."""
 
-_MOST_GUESTS = 1024
 _DEBT = 4 << 20
 """Bytes owed from which the loop collects what inserting threads have not paid."""
+
+_MOST_GUESTS = 1024
 
 RUNGS = {
     Level.NORMAL: (),
@@ -64,19 +61,16 @@ RUNGS = {
 """The policy: which rungs each level asks, in order."""
 
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds that a reclaimer which frees nothing is left alone: the first time, and at most."""
-
-PAUSE_AT_A_FLOOR = 3600.0
-"""Seconds at most where it is known that shrinking does not cure what is too much."""
+FIRST_PAUSE, LONGEST_PAUSE, PAUSE_AT_A_FLOOR = 1.0, 30.0, 3600.0
+"""Seconds that a reclaimer which frees nothing is left alone: the first time, at most, and at most
+where it is known that shrinking does not cure what is too much."""
 
 
 class Pause:
     """How long a reclaimer is left alone, after two rounds in a row that changed nothing.
 
-    The pause doubles from 1 s to 30 s, to an hour at a floor, and one effective round ends it:
-    asking the same thing in vain at every tick is how collectors melt down (the OpenTelemetry
-    Collector's memory limiter doubles its interval in the same way).
+    The pause doubles, and one effective round ends it: asking the same thing in vain at every tick
+    is how collectors melt down (OpenTelemetry's memory limiter doubles its interval likewise).
     """
 
     def __init__(self) -> None:
@@ -102,9 +96,7 @@ class _Seat:
     __slots__ = ("is_holder", "pause", "reclaimer")
 
     def __init__(self, reclaimer: Reclaimer, pause: Pause, *, is_holder: bool) -> None:
-        self.reclaimer = reclaimer
-        self.pause = pause
-        self.is_holder = is_holder
+        self.reclaimer, self.pause, self.is_holder = reclaimer, pause, is_holder
 
 
 class Ladder:
@@ -121,6 +113,7 @@ class Ladder:
 
     Attributes:
         reclaimed: Bytes claimed so far.
+        credit: Bytes let go that the meter has not shown yet: headroom that the allocator holds.
         is_giving_back: Whether what gives memory back to the kernel is in the middle of it.
     """
 
@@ -134,7 +127,7 @@ class Ladder:
         floor: Floor,
         clock: Clock | None = None,
     ) -> None:
-        self.reclaimed = 0
+        self.reclaimed = self.credit = 0
         self.is_giving_back = False
         self._clock = clock or SystemClock()
         self._seats: list[_Seat] = []
@@ -143,17 +136,11 @@ class Ladder:
         self._meter = meter
         self._tell = tell
         self._floor = floor
-        self._credit = 0
         self._highest = 0
         self._credited = (float("-inf"), 0, 0)
         self._moderate_at: float | None = None
         for reclaimer in reclaimers:
             self.add(reclaimer)
-
-    @property
-    def credit(self) -> int:
-        """Bytes let go that the meter has not shown yet: headroom that the allocator holds."""
-        return self._credit
 
     def add(self, reclaimer: Reclaimer) -> Callable[[], None]:
         """Add a reclaimer at the end of its rung; returns what removes it."""
@@ -180,16 +167,16 @@ class Ladder:
         rungs = RUNGS[pressure.level]
         if pressure.level >= Level.CRITICAL and self._is_unsettled(pressure, now):
             # The meter has had its time: believe it, and give back to the kernel first.
-            self._credit, self._moderate_at = 0, now
+            self.credit, self._moderate_at = 0, now
             rungs = (Rung.AGGRESSIVE, *rungs)
         claimed = self._make_room(wanted, now + STEP) if wanted else 0
         if not pressure.level:
             return claimed or self._keep_healthy(now + STEP)
         floor, excess = self._floor, pressure.excess
         above = floor.over(pressure.used) if floor.bytes else excess
-        target = (above if floor.is_elsewhere else excess) - self._credit
+        target = (above if floor.is_elsewhere else excess) - self.credit
         if target > 0:
-            return claimed + self._ask_rungs(rungs, target, now + STEP, above - self._credit)
+            return claimed + self._ask_rungs(rungs, target, now + STEP, above - self.credit)
         return claimed
 
     def _make_room(self, wanted: int, ends: float) -> int:
@@ -241,7 +228,7 @@ class Ladder:
     def _ask_rungs(
         self, rungs: tuple[Rung, ...], target: int, ends: float, of_holders: int | None = None
     ) -> int:
-        """Ask these rungs for so many bytes; of them, holders for so many at most, or for all."""
+        """Ask for so many bytes; of them, holders for so many at most, or for all."""
         claimed = 0
         for rung in rungs:
             seats, left = self._at(rung), target - claimed
@@ -276,7 +263,7 @@ class Ladder:
             claimed += self._ask(seat, rung, left, ends)
         if claimed:
             self.reclaimed += claimed
-            self._credit += claimed
+            self.credit += claimed
             self._credited = (self._clock.now(), used, self._registry.held_bytes())
         return claimed
 
@@ -371,10 +358,7 @@ class Ladder:
         return [_Seat(one, pauses[id(one)], is_holder=True) for one in found]
 
     def _note_rise(self, pressure: Pressure) -> None:
-        """Use above a floor that rises beyond all it was is asked about at once.
-
-        Whatever was in vain before. Without a floor the pauses are short.
-        """
+        """Use above a floor that rises beyond all it was is asked about at once, as the first."""
         if not self._floor.bytes:
             if self._highest:
                 self._forgive()  # No pause of an hour outlives its floor.
@@ -396,24 +380,24 @@ class Ladder:
 
     def _settle_credit(self, pressure: Pressure, now: float) -> None:
         at, used, held = self._credited
-        if self._credit:
+        if self.credit:
             shown = max(0, used - pressure.used)
             refilled = max(0, self._registry.held_bytes() - held)
             lasts = self._patience(pressure) if pressure.level is Level.EMERGENCY else CREDIT_LASTS
-            rest = self._credit - shown - refilled
-            self._credit = max(0, rest) if now - at < lasts else 0
+            rest = self.credit - shown - refilled
+            self.credit = max(0, rest) if now - at < lasts else 0
             self._credited = (at, pressure.used, held + refilled)
         if pressure.level < Level.CRITICAL:
             self._moderate_at = None
 
     def _is_unsettled(self, pressure: Pressure, now: float) -> bool:
-        if self._moderate_at is None or not pressure.excess:
-            return False
-        return now - self._moderate_at >= self._patience(pressure)
+        began = self._moderate_at
+        return bool(
+            began is not None and pressure.excess and now - began >= self._patience(pressure)
+        )
 
     def _patience(self, pressure: Pressure) -> float:
-        left = pressure.seconds_left
-        settle = self._floor.settle
+        left, settle = pressure.seconds_left, self._floor.settle
         return settle if left is None else min(settle, left / 2)
 
 

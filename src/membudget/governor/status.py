@@ -1,6 +1,6 @@
 """How a governed process stands: the governor's own figures, its holders' and its plugins'.
 
-What is written down before the last resort: who holds how much, and what every thread does.
+And what is written down before the last resort: who holds how much, and what every thread does.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
     from typing import Any
 
     from membudget.core import Command
     from membudget.governor.loop import Governor
+    from membudget.registry import Registry
 
-
-_NOBODY_TELLS: Mapping[str, Any] = {
+_NOBODY_TELLS: dict[str, Any] = {
     "found": (),
     "found_count": 0,
     "untouched": (),
@@ -74,40 +74,24 @@ def status_of(governor: Governor) -> Status:
 
 def full_status(governor: Governor) -> Status:
     """The same with every section."""
-    sections: dict[str, Any] = {
-        **_of_holders(governor),
-        **_NOBODY_TELLS,
-        "threads": _threads(),
-        **_of_plugins(governor),
-    }
-    return status_of(governor).replace(sections=sections)
-
-
-def _threads() -> int:
-    """The threads that Python lists; none but the first where nobody has loaded what lists them."""
-    threading = sys.modules.get("threading")
-    return 1 if threading is None else int(threading.active_count())
-
-
-def _of_plugins(governor: Governor) -> Mapping[str, Any]:
     import json  # the control socket, which asks for this, has it already
 
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {**_of_holders(governor.registry), **_NOBODY_TELLS}
+    # Only the first where nobody has loaded what lists them.
+    threading = sys.modules.get("threading")
+    told["threads"] = 1 if threading is None else threading.active_count()
     for plugin in governor.plugins:
-        tell = getattr(plugin, "status", None)
-        if tell is None:
-            continue
-        try:
-            # What cannot be written down is to be missing alone, not all of the answer with it.
-            told |= json.loads(json.dumps(plain(tell())))
-        except FOREIGN as error:  # a plugin may be foreign code: it is fenced
-            governor.tell.failed(f"status of {name_of(plugin)}", error)
-    return told
+        if (tell := getattr(plugin, "status", None)) is not None:
+            try:
+                # What cannot be written down is to be missing alone, not all of the answer.
+                told |= json.loads(json.dumps(plain(tell())))
+            except FOREIGN as error:  # a plugin may be foreign code: it is fenced
+                governor.tell.failed(f"status of {name_of(plugin)}", error)
+    return status_of(governor).replace(sections=told)
 
 
-def _of_holders(governor: Governor) -> Mapping[str, Any]:
+def _of_holders(registry: Registry) -> dict[str, Any]:
     """What registered caches, containers and adopted caches hold, the largest first."""
-    registry = governor.registry
     holders: list[Any] = [*registry.holders()]
     caches = [one.stats() for one in holders if hasattr(one, "evict_together")]
     containers = [
@@ -123,24 +107,18 @@ def _of_holders(governor: Governor) -> Mapping[str, Any]:
         for one in reclaimers
         if hasattr(one, "dropped")
     ]
-    return {
-        "caches": _largest(caches),
-        "containers": _largest(containers),
-        "adopted": adopted[:MOST_ROWS],
-        "watched": list(_watched(registry.chores()))[:MOST_ROWS],
-    }
-
-
-def _watched(chores: Iterable[Any]) -> Iterable[Any]:
+    chores: list[Any] = [*registry.chores()]
+    watched = []
     for one in chores:
         if hasattr(one, "trimmed"):
-            # Its length is the program's own code.
-            with contextlib.suppress(Exception):
-                yield one.stats()
-
-
-def _largest(rows: list[Any]) -> list[Any]:
-    return sorted(rows, key=lambda one: -one.bytes)[:MOST_ROWS]
+            with contextlib.suppress(Exception):  # Its length is the program's own code.
+                watched.append(one.stats())
+    return {
+        "caches": sorted(caches, key=lambda one: -one.bytes)[:MOST_ROWS],
+        "containers": sorted(containers, key=lambda one: -one.bytes)[:MOST_ROWS],
+        "adopted": adopted[:MOST_ROWS],
+        "watched": watched[:MOST_ROWS],
+    }
 
 
 def commands_of(governor: Governor) -> dict[str, Command]:
@@ -150,11 +128,7 @@ def commands_of(governor: Governor) -> dict[str, Command]:
         "memory": lambda _: full_status(governor).as_answer(),
     }
     for plugin in governor.plugins:
-        if (of_plugin := getattr(plugin, "commands", None)) is not None:
-            try:
-                commands |= of_plugin()
-            except FOREIGN as error:  # a plugin may be foreign code: it is fenced
-                governor.tell.failed(f"commands of {name_of(plugin)}", error)
+        commands |= governor.plugins.ask(plugin, "commands") or {}
     return commands
 
 
@@ -184,18 +158,14 @@ def dump(governor: Governor, out: StandardError | None = None) -> None:
 
 
 def _state(governor: Governor) -> Iterator[str]:
-    pressure = governor.pressure
-    reading = governor.reading
-    limit = ""
+    pressure, reading, limit = governor.pressure, governor.reading, ""
     if pressure.limit is not None:
         limit = f" of {human_bytes(pressure.limit)} ({pressure.source})"
     yield f"state at {pressure.level.name}: used {human_bytes(pressure.used)}{limit}"
-    if reading is not None:
-        for name, size in reading.parts.items():
-            yield f"  {name}: {human_bytes(size)}"
+    for name, size in reading.parts.items() if reading is not None else ():
+        yield f"  {name}: {human_bytes(size)}"
     holders = [(holder.held_bytes(), holder.name) for holder in governor.registry.holders()]
-    holders.sort(reverse=True)
-    for size, name in holders[:_MOST_HOLDERS]:
+    for size, name in sorted(holders, reverse=True)[:_MOST_HOLDERS]:
         yield f"  holds {human_bytes(size)}: {one_line(name, LONGEST_NAME)}"
 
 

@@ -1,8 +1,6 @@
-"""How events reach the sinks: foreign code, fenced, so that a broken sink stops nothing.
+"""What a governor tells, and whom: events to sinks, samples, news; and the plugins that joined.
 
-The samples that a governor tells of: one every snapshot interval.
-
-What has joined a governor: one list, told of settings, forks and the end.
+Foreign code is fenced: a broken sink or plugin stops nothing.
 """
 
 from __future__ import annotations
@@ -64,13 +62,12 @@ class Teller:
         """Tell every sink; a sink that raises is reported to the others."""
         if isinstance(event, LeakSuspected):
             self.suspect = event.culprit if event.confidence != "none" else ""
-        broken = self._pass_on(event, self.sinks)
-        for sink, error in broken:
-            others = [other for other in self.sinks if other is not sink]
+        for sink, error in _pass_on(event, self.sinks):
             failure = self._as_failure(f"sink {name_of(sink)}", error)
             if failure is not None:
                 # A failure to tell a failure is only counted: telling it would never end.
-                self.untold += len(self._pass_on(failure, others))
+                others = [other for other in self.sinks if other is not sink]
+                self.untold += len(_pass_on(failure, others))
 
     def failed(self, where: str, error: BaseException) -> None:
         """Tell that a part failed, once a minute for the same part and kind of error."""
@@ -78,18 +75,8 @@ class Teller:
         if failure is not None:
             self(failure)
 
-    def _pass_on(self, event: Event, sinks: list[Sink]) -> list[tuple[Sink, BaseException]]:
-        broken: list[tuple[Sink, BaseException]] = []
-        for sink in tuple(sinks):
-            try:
-                sink(event)
-            except FOREIGN as error:  # foreign code is fenced
-                broken.append((sink, error.with_traceback(None)))
-        return broken
-
     def _as_failure(self, where: str, error: BaseException) -> Failed | None:
-        now = self._clock.now()
-        key = (where, type(error).__name__)
+        now, key = self._clock.now(), (where, type(error).__name__)
         told, times = self._failures.get(key, (float("-inf"), 0))
         if now - told < REPEAT_AFTER:
             self._failures[key] = (told, times + 1)
@@ -99,6 +86,16 @@ class Teller:
         self._failures[key] = (now, 0)
         # Frames would keep alive what is to be freed.
         return Failed(at=now, where=where, error=error.with_traceback(None), times=times + 1)
+
+
+def _pass_on(event: Event, sinks: list[Sink]) -> list[tuple[Sink, BaseException]]:
+    broken: list[tuple[Sink, BaseException]] = []
+    for sink in tuple(sinks):
+        try:
+            sink(event)
+        except FOREIGN as error:  # foreign code is fenced
+            broken.append((sink, error.with_traceback(None)))
+    return broken
 
 
 def name_of(part: object) -> str:
@@ -123,12 +120,7 @@ class Snapshots:
             without. The first is taken by the first step after the start, which should not wait.
     """
 
-    def __init__(
-        self,
-        tell: Teller,
-        registry: Registry,
-        interval: float = INTERVAL,
-    ) -> None:
+    def __init__(self, tell: Teller, registry: Registry, interval: float = INTERVAL) -> None:
         self._tell = tell
         self._registry = registry
         self._interval = interval
@@ -146,7 +138,12 @@ class Snapshots:
         is_early = is_starting and self.take is not None
         if is_early or reading.at - self._at < self._interval:
             return
-        self._at = reading.at
+        self._at, sample = reading.at, None
+        if self.take is not None:
+            try:
+                sample = self.take(reading)
+            except FOREIGN as error:  # a governor without samples is still one
+                self._tell.failed("sample", error)
         self._tell(
             Sampled(
                 at=reading.at,
@@ -154,24 +151,13 @@ class Snapshots:
                 pressure=pressure,
                 governed=self._registry.held_bytes(),
                 blocks=sys.getallocatedblocks(),
-                sample=self._taken(reading),
+                sample=sample,
             )
         )
 
-    def _taken(self, reading: Reading) -> Sample | None:
-        try:
-            return self.take(reading) if self.take is not None else None
-        except FOREIGN as error:  # a governor without samples is still one
-            self._tell.failed("sample", error)
-            return None
-
 
 class Plugins:
-    """The plugins of one governor, in the order in which they joined; see `core.Plugin`.
-
-    Args:
-        tell: Told of what fails.
-    """
+    """The plugins of one governor, in the order in which they joined; see `core.Plugin`."""
 
     def __init__(self, tell: Teller) -> None:
         self._tell = tell
@@ -193,7 +179,7 @@ class Plugins:
         """
         with contextlib.suppress(IndexError):  # None is left.
             while True:
-                self._have(self._joined.pop(), "leave")
+                self.ask(self._joined.pop(), "leave")
 
     def member(self, name: str) -> Any:
         """What the first of them that has a member of this name has there; None where none has."""
@@ -202,14 +188,16 @@ class Plugins:
     def each(self, word: str, *arguments: object) -> None:
         """Have each that can do something do it, the last that joined first."""
         for plugin in reversed(self._joined):
-            self._have(plugin, word, *arguments)
+            self.ask(plugin, word, *arguments)
 
-    def _have(self, plugin: Plugin, word: str, *arguments: object) -> None:
+    def ask(self, plugin: Plugin, word: str, *arguments: object, **options: object) -> Any:
+        """What it answers; None where it cannot, or fails, which is told."""
         if (do := getattr(plugin, word, None)) is not None:
             try:
-                do(*arguments)
+                return do(*arguments, **options)
             except FOREIGN as error:  # a plugin may be foreign code: it is fenced
                 self._tell.failed(f"{word} of {name_of(plugin)}", error)
+        return None
 
     def change_settings(self, before: Any, after: Any) -> None:
         """Have all take settings, or none.
@@ -228,14 +216,8 @@ class Plugins:
 
     def hints(self, *, is_early: bool) -> list[Hint]:
         """What a new thread waits for."""
-        found: list[Hint] = []
-        for plugin in self:
-            if (hints := getattr(plugin, "hints", None)) is not None:
-                try:
-                    found += hints(is_early=is_early)
-                except FOREIGN as error:  # the others' are waited for all the same
-                    self._tell.failed(f"hints of {name_of(plugin)}", error)
-        return found
+        answers = [self.ask(plugin, "hints", is_early=is_early) for plugin in self]
+        return [hint for found in answers if found for hint in found]
 
 
 NEWS_AFTER = {Level.WARNING: 300.0, Level.CRITICAL: 300.0, Level.EMERGENCY: 60.0}
