@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from membudget.core import (
-    OWN,
-    RISE,
-    Level,
-    Meter,
-    Pressure,
-    Rung,
-    Started,
-    Stopped,
-    SystemClock,
-)
+from membudget.core import OWN, RISE, Level, Meter, Pressure, Rung, Started, Stopped, SystemClock
 from membudget.core.native import Imports, Lock, get_ident
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.floor import Floor, Lines
@@ -50,10 +40,6 @@ _NOWHERE = (float("inf"),) * 5
 
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
-
-_FORKED_AMID = (
-    "forked amid an import: what is loaded late is not loaded here, no samples, no verdict"
-)
 
 CHILD_RESTS = 60.0
 """Seconds before a forked child of a program that knows nothing of it takes its first sample: what
@@ -123,17 +109,19 @@ class Governor:
         explain: Callable[[Reading], str] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.gives_way = False
         self.settings = settings
+        self.marks = marks
+        self.clock = clock or SystemClock()
+        self.registry = registry if registry is not None else REGISTRY
         self.imports = Imports()
         self.collector: Any = None
         self.protection: Protection | None = None
         self.notes: list[str] = []
-        self.clock = clock or SystemClock()
-        self.marks = marks
-        self.registry = registry if registry is not None else REGISTRY
-        self._own = own
-        self._has_rung = False
+        self.rests: Callable[[Pressure], bool] = lambda _pressure: False
+        self.reading: Reading | None = None
+        self.gives_way = self._has_rung = self._is_starting = self._is_inherited = False
+        self._own, self._probe, self._hints = own, probe, hints
+        self._window, self._is_active = window, is_active
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.plugins = Plugins(self.tell)
@@ -145,15 +133,8 @@ class Governor:
         self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
         self.chores = list(chores)
         self.followers = list(followers)
-        self._hints = hints
-        self.rests: Callable[[Pressure], bool] = lambda _pressure: False
         self.watch = Watch(self, self._all_hints, interval)
-        self.reading: Reading | None = None
-        self._probe = probe
-        self._window = window
-        self._is_active = is_active
         self.snapshots = Snapshots(self.tell, self.registry, snapshot_interval)
-        self._is_starting = self._is_inherited = False
         self._stepping = Lock()
         self._stepper: int | None = None
         self._begin()
@@ -186,39 +167,40 @@ class Governor:
         try:
             self._begin_in_child()
             self.is_resting = not self.admission.wanted and self.rests(self.pressure)
-            reading = self._observe()
+            reading = self._read()
             if reading is not None:
+                self.pressure = self._judge(reading)
+                if not self.is_resting:
+                    self._tell_news(reading, self.pressure)
                 self._be_followed(reading)
-            if reading is not None and not self.is_resting:
-                if self._is_active:
-                    self.ladder.relieve(self.pressure, self.admission.shortfall())
-                    if self.protection is not None:
-                        self.protection.step(self.pressure, reading.at)
-                        self.admission.is_shut = self.protection.is_shut
-                self._do_chores(reading.at)
-                self.snapshots.follow(reading, self.pressure, is_starting=self._is_starting)
+                if not self.is_resting:
+                    self._act(reading)
             self.admission.look_again()
         finally:
             self._stepper = None
             self._stepping.release()
         return self.pressure
 
-    def _observe(self) -> Reading | None:
-        """Read, judge and tell a change of level; nothing is reclaimed."""
-        reading = self._read()
-        if reading is not None:
-            self.pressure = self._judge(reading)
-            if self.is_resting:
-                return reading
-            before, self._level = self._level, self.pressure.level
-            if self._level is not before:
-                self.news.change(before, self.pressure)
-            pressure = self.pressure
-            if pressure.floor and pressure.level:
-                is_high = pressure.used >= self._lines[Level.EMERGENCY]
-                is_last = is_high and not self.floor.over(pressure.used)
-                self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
-        return reading
+    def _act(self, reading: Reading) -> None:
+        if self._is_active:
+            self.ladder.relieve(self.pressure, self.admission.shortfall())
+            if self.protection is not None:
+                self.protection.step(self.pressure, reading.at)
+                self.admission.is_shut = self.protection.is_shut
+        is_early = self.pressure.excess > 0 and reading.at - self._eager_at >= EAGER_CHORES_EVERY
+        if is_early:
+            self._eager_at = reading.at
+        self._run_chores(is_early=is_early)
+        self.snapshots.follow(reading, self.pressure, is_starting=self._is_starting)
+
+    def _tell_news(self, reading: Reading, pressure: Pressure) -> None:
+        before, self._level = self._level, pressure.level
+        if self._level is not before:
+            self.news.change(before, pressure)
+        if pressure.floor and pressure.level:
+            is_high = pressure.used >= self._lines[Level.EMERGENCY]
+            is_last = is_high and not self.floor.over(pressure.used)
+            self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
 
     def _seen_by_inserts(self) -> int:
         """The process's own figure, for who inserts.
@@ -371,7 +353,8 @@ class Governor:
             return
         self._is_inherited = False
         if self.imports.after_fork_in_child():
-            self.tell.failed("imports", RuntimeError(_FORKED_AMID))
+            amid = "forked amid an import: what is loaded late is not loaded here"
+            self.tell.failed("imports", RuntimeError(f"{amid}, no samples, no verdict"))
         self.plugins.each("after_fork_in_child")
         self._begin()
         if self.gives_way:
@@ -395,12 +378,11 @@ class Governor:
         low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
         stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
         held = self.registry.held_bytes()
-        lines = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
         self.floor.follow(
             reading,
             held,
             self.meter.taken_in,
-            lines,
+            Lines(low=low, stop=stop, critical=critical, emergency=emergency),
             unshown=self.ladder.credit,
             is_giving_back=self.ladder.is_giving_back,
         )
@@ -437,13 +419,12 @@ class Governor:
 
     def _own_in(self, reading: Reading) -> int:
         """The process's own figure at this moment; 0 where it cannot be read."""
-        own = reading.parts.get(OWN)
-        if own is None:
-            try:
-                own = self._seen_by_inserts()
-            except FOREIGN:  # What cannot be read is told already.
-                own = 0
-        return own
+        if (own := reading.parts.get(OWN)) is not None:
+            return own
+        try:
+            return self._seen_by_inserts()
+        except FOREIGN:  # What cannot be read is told already.
+            return 0
 
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)
@@ -455,12 +436,6 @@ class Governor:
                 follower(reading, self.pressure)
             except FOREIGN as error:  # foreign code is fenced
                 self.tell.failed("follower", error)
-
-    def _do_chores(self, now: float) -> None:
-        is_early = self.pressure.excess > 0 and now - self._eager_at >= EAGER_CHORES_EVERY
-        if is_early:
-            self._eager_at = now
-        self._run_chores(is_early=is_early)
 
     def maintain(self) -> None:
         """Run a slice of every chore, due or not; waits for a step under way as `reclaim` does."""

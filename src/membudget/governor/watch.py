@@ -21,26 +21,11 @@ from membudget.pressure import FORETOLD_LEAST
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from typing import Any
 
     from membudget.core import Clock, Hint, Pressure
-    from membudget.governor.telling import Teller
-
-    class Stepping(Protocol):
-        """What a watch runs: a governor."""
-
-        pressure: Pressure
-        clock: Clock
-        tell: Teller
-        is_resting: bool
-
-        def step(self) -> object:
-            """Read, judge, act once."""
-
     from membudget.ownership import Identity
 
-
-_RING = b"!"
 _LOOK_EVERY = 1.0
 """Seconds between two looks whether the program has closed our descriptors: each look may cost a
 wait for the GIL."""
@@ -95,7 +80,7 @@ class Doorbell:
         # Under the lock, since a number just closed may be somebody else's file by now.
         with self._lock, contextlib.suppress(OSError):
             if self._ends and identity(self._ends[1]) == self._identity:
-                os.write(self._ends[1], _RING)
+                os.write(self._ends[1], b"!")
 
     def wait(self, timeout: float) -> list[str]:
         """Wait at most `timeout` seconds; returns the names of the hints that came."""
@@ -113,10 +98,7 @@ class Doorbell:
         return came
 
     def close_in_child(self) -> None:
-        """Give all descriptors back in a forked child: whoever was ringing may not have come along.
-
-        The lock would stay taken for ever.
-        """
+        """The same in a forked child, where the lock of whoever was ringing is taken for ever."""
         self._lock = RLock()
         self.close()
 
@@ -151,10 +133,7 @@ class Doorbell:
             self._poll.unregister(hint.fileno())
 
 
-AT_REST = 1.0
-QUICK = 0.25
-WARM = 0.1
-FAST = 0.02
+AT_REST, QUICK, WARM, FAST = 1.0, 0.25, 0.1, 0.02
 """Seconds between steps below 60 % at rest and while the process computes, below 80 %, above."""
 
 AT_EASE = 5.0
@@ -164,23 +143,21 @@ BUSY = 0.25
 """Share of one processor from which a process computes: at 200 MB/s it may gain 200 MB unseen in
 the second that is enough at rest."""
 
-LATE = 0.25
-"""Seconds of lateness worth telling: longer than any slice or collection of a moderate heap."""
+LATE, LATE_TOLD_EVERY = 0.25, 60.0
+"""Seconds of lateness worth telling (longer than any slice or collection of a moderate heap), and
+between two events of it; in between it is counted."""
 
 LONGEST_WAIT = 3600.0
 """Seconds that poll can take in milliseconds, with room to spare."""
-
-LATE_TOLD_EVERY = 60.0
-"""Seconds between two events of lateness; in between it is counted."""
 
 LISTEN_AFTER = 1.0
 """Seconds before the kernel is asked for wake-ups: a pressure trigger takes it 15 to 30 ms, which
 children that only live for a moment should not pay."""
 
-STOP_PATIENCE = 5.0
-EXIT_PATIENCE = 0.5
-"""Seconds that the interpreter's end waits for a step under way. A thread that it finds running it
-ends by pthread_exit, for which glibc loads a library: where address space is short it aborts."""
+STOP_PATIENCE, EXIT_PATIENCE = 5.0, 0.5
+"""Seconds that a step under way is waited for, and by the interpreter's end. A thread that it finds
+running it ends by pthread_exit, for which glibc loads a library: where address space is short it
+aborts."""
 
 THREADS_ARE_COUNTED = sys.version_info >= (3, 12)
 """Whether Python asks the system for the number of threads at a fork, to warn of them."""
@@ -247,10 +224,7 @@ class Watch:
     """
 
     def __init__(
-        self,
-        governor: Stepping,
-        hints: Callable[[bool], Sequence[Hint]] | None,
-        interval: float | None,
+        self, governor: Any, hints: Callable[[bool], Sequence[Hint]], interval: float | None
     ) -> None:
         self.late = 0
         self.latest = 0.0
@@ -310,7 +284,7 @@ class Watch:
             )
         if not self._ends_at_exit:
             self._ends_at_exit = True
-            atexit.register(self._end_at_exit)
+            atexit.register(self._end)
         return ""
 
     def seek(self) -> None:
@@ -322,18 +296,17 @@ class Watch:
 
     def stop(self, patience: float = STOP_PATIENCE) -> None:
         """End the thread, waiting for the step under way, at most `patience` seconds."""
-        self._is_paused = self._ends_at_exit = False
-        self._missing = []
-        atexit.unregister(self._end_at_exit)
-        self._end_thread(patience)
+        self._ends_at_exit = False
+        atexit.unregister(self._end)
+        self._end(patience)
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()
 
-    def _end_at_exit(self) -> None:
+    def _end(self, patience: float = EXIT_PATIENCE) -> None:
         self._is_paused = False
         self._missing = []
-        self._end_thread(EXIT_PATIENCE)
+        self._end_thread(patience)
 
     def park(self) -> None:
         """End the thread for good, but for the children: they start theirs."""
@@ -412,14 +385,12 @@ class Watch:
         bell.close()
         return fresh
 
-    def _hints(self, *, is_early: bool) -> Sequence[Hint]:
-        if self._make_hints is None:
-            return ()
+    def _listen(self, bell: Doorbell, *, is_early: bool) -> None:
+        """Have the bell wait for the kernel's hints as well, which are extras."""
         try:
-            return self._make_hints(is_early)
-        except FOREIGN as error:  # the kernel's hints are extras
+            bell.listen(self._make_hints(is_early))
+        except FOREIGN as error:
             self._governor.tell.failed("hints", error)
-            return ()
 
     def _run(self, me: NativeThread, pace: _Pace) -> None:
         born = self._governor.clock.now()
@@ -429,15 +400,15 @@ class Watch:
             try:
                 if bell is None:
                     bell = self._own_bell()
-                    bell.listen(self._hints(is_early=True))
+                    self._listen(bell, is_early=True)
                     if self._is_rung:
                         wait, self._is_rung = 0.0, False
                 elif self._is_bell_stale or not bell.is_whole():
                     bell = self._renew(bell)
-                    bell.listen(self._hints(is_early=True))
+                    self._listen(bell, is_early=True)
                 self._go_round(bell, me, pace, wait)
                 if not bell.is_listening and pace.stepped - born >= LISTEN_AFTER:
-                    bell.listen(self._hints(is_early=False))
+                    self._listen(bell, is_early=False)
                     bell.is_listening = True
                 wait = self._interval(pace)
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
@@ -473,14 +444,14 @@ class Watch:
         governor.step()
         self._note_lateness(pace.stepped - due, before)
 
-    def _note_lateness(self, by: float, before: Pressure | None = None) -> None:
+    def _note_lateness(self, by: float, before: Pressure) -> None:
         """Tell that a step came late, once it has shown what went unseen meanwhile."""
         if by < LATE or self._governor.is_resting:
             return
         self.late += 1
         self.latest = by
         now, pressure = self._governor.clock.now(), self._governor.pressure
-        was_needed = pressure.excess > 0 or (before is not None and before.excess > 0)
+        was_needed = pressure.excess > 0 or before.excess > 0
         is_new = was_needed and not self._late_needed
         if is_new or now - self._late_told >= LATE_TOLD_EVERY:
             self._late_told, self._late_needed = now, was_needed

@@ -85,8 +85,8 @@ def test_lateness_is_counted_and_told_once_a_minute() -> None:
     )
     for _ in range(100):
         clock.advance(1)
-        governor.watch._note_lateness(1.0)
-    governor.watch._note_lateness(0.1)
+        governor.watch._note_lateness(1.0, governor.pressure)
+    governor.watch._note_lateness(0.1, governor.pressure)
     assert governor.watch.late == 100
     assert [event.times for event in recorder.of(Late)] == [1, 61]
 
