@@ -13,7 +13,7 @@ from membudget.governor.telling import Teller
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.inspection.suspects import Suspects
 from membudget.leaks.records import Confidence, Kind
-from membudget.sampling.ring import SampleRing
+from membudget.sampling.form import SampleRing
 from membudget.settings.resolve import resolve
 from sampling_scene import day
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from membudget.core import PartSample, Sample
 from membudget.errors import ConfigError
-from membudget.sampling.form import from_text, to_text
-from membudget.sampling.ring import SampleRing
+from membudget.sampling.form import SampleRing, from_text, to_text
 
 _CAN_BE = st.integers(0, 2**64 - 1) | st.integers(0, 300) | st.sampled_from([2**31, 2**63])
 _TEXT = st.text() | st.sampled_from(["a", "b", "\ud800", "\n"])

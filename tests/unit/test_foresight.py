@@ -15,7 +15,7 @@ from membudget.governor.loop import Governor
 from membudget.inspection.foresight import Foresight
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.registry import Registry
-from membudget.sampling.ring import SampleRing
+from membudget.sampling.form import SampleRing
 from membudget.settings.resolve import resolve
 from membudget.sinks.log import line_of
 from sampling_scene import day, part, sample

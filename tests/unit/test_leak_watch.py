@@ -17,7 +17,7 @@ from membudget.governor.telling import Teller
 from membudget.inspection.leak_watch import LeakWatch, fewer
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Confidence, Kind
-from membudget.sampling.ring import SampleRing
+from membudget.sampling.form import SampleRing
 from membudget.settings.resolve import resolve
 from sampling_scene import BEGAN, STEP, day, sample
 
@@ -92,7 +92,7 @@ def test_what_judges_is_imported_with_the_first_verdict() -> None:
         "from sampling_scene import day\n"
         "from membudget.inspection.leak_watch import LeakWatch\n"
         "from membudget.governor.telling import Teller\n"
-        "from membudget.sampling.ring import SampleRing\n"
+        "from membudget.sampling.form import SampleRing\n"
         "from membudget.settings.resolve import resolve\n"
         "ring = SampleRing()\n"
         "watch = LeakWatch(ring, resolve({}, {}), Teller())\n"

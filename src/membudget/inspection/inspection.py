@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.report.figures import Report
+    from membudget.sampling.form import SampleRing
     from membudget.sampling.keep import Keeper
-    from membudget.sampling.ring import SampleRing
     from membudget.sampling.taker import Efficiency, Taker
 
 
@@ -187,7 +187,7 @@ class Inspection:
     def _begin(self, governor: Governor) -> None:
         """Make what takes samples: at the first one of this process."""
         from membudget.probes import allocator
-        from membudget.sampling.ring import SampleRing
+        from membudget.sampling.form import SampleRing
         from membudget.sampling.taker import Efficiency, Parts, Sources, Taker
 
         failed = governor.tell.failed

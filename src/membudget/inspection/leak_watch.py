@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from membudget.governor.telling import Teller
     from membudget.inspection.foresight import Foresight
     from membudget.leaks.records import Rules, State, Verdict
-    from membudget.sampling.ring import SampleRing
+    from membudget.sampling.form import SampleRing
     from membudget.settings.resolve import Settings
 
     Finder: TypeAlias = Callable[[Verdict, Sequence[Sample]], tuple[Any, ...]]

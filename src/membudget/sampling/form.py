@@ -1,4 +1,4 @@
-"""Samples for others: the history file, the answer to "samples", and rows of JSON by name.
+"""How samples are packed: in memory for a day, in the history file, and in the answer to "samples".
 
 A history file's first line is a JSON object, every other line a JSON array with one sample, oldest
 first:
@@ -12,34 +12,127 @@ first:
 `names_crc32` that of the names, so a file cut short or changed is known. A reader skips fields that
 it does not know, and takes the default of those that are missing; another version would mean that a
 field has another meaning.
-
-An answer names fields and parts once and then only their places: as rows by name it would be five
-times as long, and the governor's thread would be away five times as long.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from contextlib import suppress
+from marshal import dumps, loads
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from membudget.core.native import in_one_go
 from membudget.core.nouns import PartSample, Sample
 from membudget.core.wire import plain, record_from
 from membudget.errors import ConfigError
-from membudget.sampling.ring import DECLARED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-VERSION = 1
-_FORMAT = "samples"
+    _Row: TypeAlias = "tuple[tuple[Any, ...], bytes]"
 
+SIZE = 288
+"""A day of samples at five minutes."""
+
+AT_A_TIME = 16
+"""Samples unpacked at a stretch: half a millisecond."""
+
+VERSION = 1
 BEGINS = b'{"membudget": "samples"'
 """What a history file begins with, by which ours are known from others'."""
 
 COLLECTING = (700, 10, 10)
 """Thresholds taken where a file tells none: the interpreter's own for long."""
 
-_AT_A_TIME = 32
-"""Samples packed at a stretch: about a millisecond."""
+_STAYING = ("limit", "gc_thresholds", "gc_enabled", "pid", "began")
+_CHANGING = tuple(name for name in Sample.field_names() if name not in (*_STAYING, "parts"))
+_DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")
+"""What a part tells once and hardly ever changes."""
+
+_MARSHAL = 2
+"""The last of its forms that keeps no table of what repeats."""
+
+
+class SampleRing:
+    """The newest so many samples, oldest first: about 85 KB for 288 with ten parts.
+
+    A row is what changes, in `marshal`'s form, which never leaves the process's memory, beside what
+    hardly ever does and is shared by rows that agree in it. One thread adds and restores; any
+    thread may read, without a lock.
+    """
+
+    def __init__(self, size: int = SIZE) -> None:
+        self.size = size
+        self._rows: deque[_Row] = deque()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, sample: Sample) -> None:
+        """Keep one more, and forget the oldest of too many. Cost: 25 µs with ten parts."""
+        while len(self._rows) >= self.size:
+            self._rows.popleft()
+        self._rows.append(_packed(sample, self._rows[-1] if self._rows else None))
+
+    def restore(self, earlier: Sequence[Sample]) -> None:
+        """Put samples of an earlier life before those kept, as many as there is room for."""
+        room = max(0, self.size - len(self._rows))
+        for sample in reversed(earlier[max(0, len(earlier) - room) :]):
+            self._rows.appendleft(_packed(sample, self._rows[0] if self._rows else None))
+
+    def clear(self) -> None:
+        """Forget all, as a forked child does."""
+        self._rows = deque()
+
+    def latest(self, most: int | None = None) -> list[Sample]:
+        """The newest so many, by default all that are kept, oldest first. Cost: 25 µs a sample."""
+        return in_one_go(self.reading(most))
+
+    def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
+        """The same in slices of half a millisecond, for a thread that has other things to do.
+
+        Yields:
+            Nothing; another thread may have its turn.
+        """
+        samples = []
+        rows = list(self._rows)
+        for place, row in enumerate(rows if most is None else rows[max(0, len(rows) - most) :]):
+            samples.append(_unpacked(row))
+            if place % AT_A_TIME == AT_A_TIME - 1:
+                yield
+        return samples
+
+
+def _packed(sample: Sample, beside: _Row | None) -> _Row:
+    """The row of a sample; what stays is shared with the row beside it."""
+    declared = [tuple([getattr(part, name) for name in _DECLARED]) for part in sample.parts]
+    stays: tuple[Any, ...] = (*[getattr(sample, name) for name in _STAYING], *declared)
+    if beside is not None:
+        if beside[0] == stays:
+            stays = beside[0]
+        else:
+            known = {one: one for one in beside[0][len(_STAYING) :]}
+            stays = (*stays[: len(_STAYING)], *[known.get(one, one) for one in declared])
+    changes = [getattr(sample, name) for name in _CHANGING]
+    for part in sample.parts:
+        changes += (part.items, part.bytes)
+    return stays, dumps(tuple(changes), _MARSHAL)
+
+
+def _unpacked(row: _Row) -> Sample:
+    stays, packed = row
+    changes = loads(packed)  # noqa: S302  # made above, and never out of this process
+    held = changes[len(_CHANGING) :]
+    declared = stays[len(_STAYING) :]
+    parts = [
+        PartSample(**dict(zip(_DECLARED, one, strict=True)), items=items, bytes=size)
+        for one, items, size in zip(declared, held[::2], held[1::2], strict=True)
+    ]
+    return Sample(
+        **dict(zip(_STAYING, stays, strict=False)),
+        **dict(zip(_CHANGING, changes, strict=False)),
+        parts=tuple(parts),
+    )
 
 
 def to_text(samples: Sequence[Sample]) -> bytes:
@@ -48,39 +141,40 @@ def to_text(samples: Sequence[Sample]) -> bytes:
     One with a figure that `from_text` would refuse, as a foreign part may tell it, is left out:
     the whole file would be refused for it.
     """
-    from binascii import crc32  # only for those who keep a file
-    from json import dumps
+    import json  # only for those who keep a file
+    from binascii import crc32
 
-    rows = [row for sample in samples if _is_sound(row := plain(sample))]
-    lines = [dumps(_unnamed(row), separators=(",", ":")) for row in rows]
-    body = "".join(f"{line}\n" for line in lines).encode("ascii")
+    lines = []
+    for sample in samples:
+        row = plain(sample)
+        with suppress(ValueError, TypeError, KeyError):
+            record_from(Sample, row)
+            row["parts"] = [list(part.values()) for part in row["parts"]]
+            lines.append(json.dumps(list(row.values()), separators=(",", ":")) + "\n")
+    body = "".join(lines).encode("ascii")
     head = {
-        "membudget": _FORMAT,
+        "membudget": "samples",
         "version": VERSION,
-        "count": len(rows),
+        "count": len(lines),
         "crc32": f"{crc32(body):08x}",
         **_names(Sample.field_names(), PartSample.field_names()),
     }
-    return dumps(head).encode("ascii") + b"\n" + body
+    return json.dumps(head).encode("ascii") + b"\n" + body
 
 
 def from_text(text: bytes, name: str) -> list[Sample]:
-    """The samples of a file, every figure checked.
-
-    Args:
-        text: What it holds.
-        name: What it is called in errors.
+    """The samples of a file, every figure checked; errors call the file by this name.
 
     Raises:
         ConfigError: It is no such file, of another version, or broken; the message says which.
     """
+    import json
     from binascii import crc32
-    from json import loads
 
     first, _, body = text.partition(b"\n")
     try:
-        head = loads(first)
-        is_ours = head["membudget"] == _FORMAT
+        head = json.loads(first)
+        is_ours = head["membudget"] == "samples"
     except (ValueError, KeyError, TypeError, RecursionError):
         is_ours = False
     if not is_ours:
@@ -95,69 +189,17 @@ def from_text(text: bytes, name: str) -> list[Sample]:
     samples = []
     for number, line in enumerate(body.splitlines(), 2):
         try:
-            samples.append(sample_of(_named(loads(line), head)))
+            row = _with_names(head["fields"], json.loads(line))
+            parts = row.get("parts", [])
+            if not isinstance(parts, list):
+                raise TypeError(f"parts is {parts!r:.40}, and a list is due")  # noqa: TRY301
+            row["parts"] = [_with_names(head["part"], part) for part in parts]
+            samples.append(sample_of(row))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(
                 f"{name} is broken, line {number}: {error!s:.160}: mend the line and the "
                 "checksum, or give the file as JSON lines with the fields by name"
             ) from error
-    return samples
-
-
-def sample_of(row: Any) -> Sample:
-    """A sample from its fields by name, as JSON has them; `wall` and `rss` are enough.
-
-    Raises:
-        ValueError: A field is missing or does not fit; the message says which, and the rule.
-    """
-    if not isinstance(row, dict):
-        return record_from(Sample, row)
-    # Thresholds of zero mean that collection is off; who tells none has it on, as is the rule.
-    told = {"at": 0.0, "used": 0, "gc_thresholds": list(COLLECTING), **row}
-    sample = record_from(Sample, told)
-    missing = {"at": sample.wall, "used": sample.rss}
-    return sample.replace(**{name: like for name, like in missing.items() if name not in row})
-
-
-def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
-    """The samples as rows without names; what parts declare once, what they hold in each row.
-
-    Each of `held` is the parts' places, items and bytes, one after the other.
-
-    Yields:
-        Nothing; another thread may have its turn.
-    """
-    fields = [name for name in Sample.field_names() if name != "parts"]
-    rows: list[list[Any]] = []
-    places: dict[tuple[Any, ...], int] = {}
-    held: list[list[int | None]] = []
-    for one in samples:
-        if len(rows) % _AT_A_TIME == _AT_A_TIME - 1:
-            yield
-        rows.append([getattr(one, name) for name in fields])
-        row: list[int | None] = []
-        for part in one.parts:
-            key = tuple(getattr(part, name) for name in DECLARED)
-            row += (places.setdefault(key, len(places)), part.items, part.bytes)
-        held.append(row)
-    return {"fields": fields, "rows": rows, "parts": list(places), "held": held}
-
-
-def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
-    """The samples of an answer, as `packing` made it.
-
-    Raises:
-        LookupError, ValueError, TypeError: It is none.
-    """
-    parts = [dict(zip(DECLARED, one, strict=True)) for one in answer["parts"]]
-    samples = []
-    for row, held in zip(answer["rows"], answer["held"], strict=True):
-        fields = dict(zip(answer["fields"], row, strict=True))
-        fields["parts"] = [
-            {**parts[place], "items": items, "bytes": size}
-            for place, items, size in zip(held[::3], held[1::3], held[2::3], strict=True)
-        ]
-        samples.append(sample_of(fields))
     return samples
 
 
@@ -179,30 +221,65 @@ def _are_whole(head: Mapping[str, Any]) -> bool:
         return False
 
 
-def _unnamed(row: dict[str, Any]) -> list[Any]:
-    parts = [list(part.values()) for part in row["parts"]]
-    return list({**row, "parts": parts}.values())
-
-
-def _named(row: Any, head: Mapping[str, Any]) -> dict[str, Any]:
-    """A line's fields by the names that the first line gives their places."""
-    fields = _with_names(head["fields"], row)
-    parts = fields.get("parts", [])
-    if not isinstance(parts, list):
-        raise TypeError(f"parts is {parts!r:.40}, and a list is due")
-    return {**fields, "parts": [_with_names(head["part"], part) for part in parts]}
-
-
 def _with_names(names: Any, row: Any) -> dict[str, Any]:
     if not isinstance(row, list) or len(row) != len(names):
         raise TypeError(f"{row!r:.40} stands there, and a list of {len(names)} is due")
     return dict(zip(names, row, strict=True))
 
 
-def _is_sound(row: dict[str, Any]) -> bool:
-    """Whether a row can be read back."""
-    try:
-        record_from(Sample, row)
-    except (ValueError, TypeError, KeyError):
-        return False
-    return True
+def sample_of(row: Any) -> Sample:
+    """A sample from its fields by name, as JSON has them; `wall` and `rss` are enough.
+
+    Raises:
+        ValueError: A field is missing or does not fit; the message says which, and the rule.
+    """
+    if not isinstance(row, dict):
+        return record_from(Sample, row)
+    # Thresholds of zero mean that collection is off; who tells none has it on, as is the rule.
+    told = {"at": 0.0, "used": 0, "gc_thresholds": list(COLLECTING), **row}
+    sample = record_from(Sample, told)
+    missing = {"at": sample.wall, "used": sample.rss}
+    return sample.replace(**{name: like for name, like in missing.items() if name not in row})
+
+
+def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
+    """The samples for a client, fields named once: by name it would take five times as long.
+
+    `rows` have no names and no parts; `parts` tell once what each declares, and each of `held` the
+    parts' places there, items and bytes, one after the other.
+
+    Yields:
+        Nothing, every millisecond; another thread may have its turn.
+    """
+    fields = [name for name in Sample.field_names() if name != "parts"]
+    rows: list[list[Any]] = []
+    places: dict[tuple[Any, ...], int] = {}
+    held: list[list[int | None]] = []
+    for one in samples:
+        if len(rows) % (2 * AT_A_TIME) == 2 * AT_A_TIME - 1:
+            yield
+        rows.append([getattr(one, name) for name in fields])
+        row: list[int | None] = []
+        for part in one.parts:
+            key = tuple([getattr(part, name) for name in _DECLARED])
+            row += (places.setdefault(key, len(places)), part.items, part.bytes)
+        held.append(row)
+    return {"fields": fields, "rows": rows, "parts": list(places), "held": held}
+
+
+def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
+    """The samples of an answer, as `packing` made it.
+
+    Raises:
+        LookupError, ValueError, TypeError: It is none.
+    """
+    parts = [dict(zip(_DECLARED, one, strict=True)) for one in answer["parts"]]
+    samples = []
+    for row, held in zip(answer["rows"], answer["held"], strict=True):
+        fields = dict(zip(answer["fields"], row, strict=True))
+        fields["parts"] = [
+            {**parts[place], "items": items, "bytes": size}
+            for place, items, size in zip(held[::3], held[1::3], held[2::3], strict=True)
+        ]
+        samples.append(sample_of(fields))
+    return samples

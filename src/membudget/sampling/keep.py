@@ -1,17 +1,13 @@
 """Keeping the ring over a restart: read once, written every quarter of an hour and at the end.
 
-A process that is killed loses the samples since it last wrote, three of them at most. Files are
-read and written on a thread that lives only for that, so that a disk that hangs holds up nobody.
 A file of ours that cannot be used (broken, cut short, of another version) is told and put aside
-under another name; what is not ours is told once and left as it is, and no history is kept. Samples
-older than the ring is long are left out. Samples of an earlier process keep its number and the time
-when it began, which is how a restart is known.
+under another name; what is not ours is told once and left as it is, and no history is kept.
 
-Processes of one program share the setting, so they are given files of their own: the first free one
-of `samples`, `samples.2`, `samples.3` and on. What is free is told by a lock (`flock`) on an empty
-file beside it, `samples.lock`, which the kernel lifts when its process ends, however it ends. So
-workers never mix, and a worker that takes another's place goes on with that one's history. The
-names do not grow with the number of restarts, as names made of process ids would.
+Processes of one program share the setting, so each has the first free one of `samples`,
+`samples.2`, `samples.3` and on. What is free is told by a lock (`flock`) on an empty file beside
+it, `samples.lock`, which the kernel lifts when its process ends, however it ends. So workers never
+mix, one that takes another's place goes on with that one's history, and the names do not grow with
+the number of restarts, as names made of process ids would.
 """
 
 from __future__ import annotations
@@ -24,18 +20,16 @@ from typing import TYPE_CHECKING
 from membudget.core.native import NativeThread
 from membudget.errors import ConfigError, MembudgetError
 from membudget.ownership import close_own, identity, open_own, write_whole
-from membudget.sampling.form import BEGINS, from_text, to_text
-from membudget.sampling.ring import AT_A_TIME
+from membudget.sampling.form import AT_A_TIME, BEGINS, from_text, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Sample
-    from membudget.sampling.ring import SampleRing
+    from membudget.sampling.form import SampleRing
 
 _LONGEST_STEP = 0.002
-"""Seconds that putting back so many at a time may take: a slice ends while there is time for one
-more."""
+"""Seconds that putting back so many at a time may take."""
 
 WRITTEN_EVERY = 3
 """Samples between two times of writing: 15 minutes where there is one every five."""
@@ -56,13 +50,10 @@ _LONGEST = 64 << 20
 class Keeper:
     """Keeps a ring in a file. A chore, run by the thread that adds to the ring.
 
-    Args:
-        path: The file; other processes with the same setting get names of their own, see `Place`.
-        ring: What is kept.
-        span: Seconds of history that count.
-        failed: Takes the place and the error of what went wrong; any thread calls it.
-        wall: Unix seconds.
-        now: Monotonic seconds, as `run` is given them.
+    Files are read and written on a thread that lives only for that, so that a disk that hangs holds
+    up nobody. Samples of the last `span` seconds count; those of an earlier process keep its number
+    and the time when it began, which is how a restart is known. `failed` takes the place and the
+    error of what went wrong, on any thread; `now` is the monotonic seconds that `run` is given.
     """
 
     name = "history"
@@ -151,29 +142,27 @@ class Keeper:
         """Do it on a thread, unless the last job is still under way."""
         if self._is_busy() or self._is_refused:
             return
-        self._worker = NativeThread(lambda: self._fenced(job), "membudget-file")
+
+        def fenced() -> None:
+            try:
+                job()
+            except ConfigError as error:  # What stands there will not go by itself.
+                self._is_refused = True
+                self._failed("history", MembudgetError(f"no history is kept: {error}"))
+            except Exception as error:  # noqa: BLE001  # told; the next time may do
+                self._failed("history", error)
+
+        self._worker = NativeThread(fenced, "membudget-file")
         try:
             self._worker.start()
         except RuntimeError as error:  # No thread is to be had.
             self._worker = None
             self._failed("history", error)
 
-    def _fenced(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except ConfigError as error:  # Something else stands there, which will not go by itself.
-            self._is_refused = True
-            self._failed("history", MembudgetError(f"no history is kept: {error}"))
-        except Exception as error:  # noqa: BLE001  # told; the next time may do
-            self._failed("history", error)
-
     def _read(self) -> None:
-        if self._place is None:
-            self._place = Place(self._path)
-        place = self._place
-        text = place.read()
+        place = self._place = self._place or Place(self._path)
         samples: list[Sample] = []
-        if text is not None:
+        if (text := place.read()) is not None:
             try:
                 samples = from_text(text, place.path)
             except ConfigError as error:
@@ -241,11 +230,9 @@ class Place:
             return file.read(_LONGEST) or None  # A longer one is one that was cut short.
 
     def write(self, text: bytes) -> None:
-        """Put this in the file's place; whoever reads sees all of it, or what was there before.
-
-        It is not forced onto the disk, which may take seconds: after a power cut the file may be
-        an older one, or one that its checksum shows to be broken.
-        """
+        """Put this in the file's place; whoever reads sees all of it, or what was there before."""
+        # Not forced onto the disk, which may take seconds: after a power cut there may be an older
+        # file, or one that its checksum shows to be broken.
         write_whole(self.path, text, begins=BEGINS)
 
     def put_aside(self) -> str:

@@ -2,16 +2,6 @@
 
 Nothing is changed by looking, nothing is imported, no lock of the program is waited for. What
 cannot be told is left out, and why is told once.
-
-How much full collections are worth is the share of what they looked at that they freed. CPython
-tells a collection's callbacks how many objects it freed, and from 3.15 on how many it looked at
-(GH-140638), which then is the share. Before, a list of all objects would tell, at the price of a
-second collection. So the live blocks of Python's own allocator are counted before and after each
-full collection, which takes a walk over its pools, about 0.1 ms for a million dicts, whose
-collection takes a thousand times that: the share freed is the fall over what there was. It is a
-share of blocks, not of objects: an object with its dict and its strings has several, and what lies
-beyond 512 bytes has none. Blocks that fell without a single object collected were free lists, and
-count as nothing.
 """
 
 from __future__ import annotations
@@ -63,11 +53,11 @@ def _nothing() -> None:
 
 
 class Sources(Record):
-    """The functions that a taker asks beside the process itself.
+    """What a taker asks beside the process itself.
 
-    In turn: bytes in use by the C allocator; the share of the system's memory in use and the bytes
-    it has left; the registered parts, and what bounded ones hold; bytes that all holders count; the
-    share that full collections freed since it was last asked; requests served so far.
+    Bytes in use by the C allocator; the share of the system's memory in use and the bytes left; the
+    registered parts, and what bounded ones hold; bytes that all holders count; the share that full
+    collections freed since it was last asked; requests served so far.
     """
 
     malloc: Callable[[], int | None] = _nothing
@@ -107,6 +97,8 @@ class Taker:
         share, available = ask("system", sources.system) or (None, None)
         parts, explained = ask("parts", sources.parts) or ((), 0)
         requests = ask("requests", sources.requests)
+        # A history file takes nothing else back.
+        is_count = isinstance(requests, int) and requests >= 0 and not isinstance(requests, bool)
         stats: list[Any] = gc.get_stats()
         return Sample(
             at=reading.at,
@@ -126,13 +118,13 @@ class Taker:
             gc_efficiency=ask("gc", sources.efficiency),
             uncollectable=len(gc.garbage),
             threads=int(_threads_started()) + 1,  # The main one, and ours is among them.
-            tasks=ask("tasks", tasks),
-            fds=open_files(),
+            tasks=ask("tasks", _tasks),
+            fds=_open_files(),
             children=ask("children", children),
             governed=ask("governed", sources.governed) or 0,
             explained=explained,
             parts=parts,
-            requests=requests if _is_count(requests) else None,
+            requests=requests if is_count else None,
             pid=self._pid,
             began=self._began,
         )
@@ -157,11 +149,6 @@ class Taker:
             return None
 
 
-def _is_count(value: object) -> bool:
-    """Whether what the program counts is a count: a history file takes nothing else back."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def began(pid: str = "self") -> float:
     """Unix seconds when a process began, to a hundredth; now where that cannot be told.
 
@@ -170,16 +157,15 @@ def began(pid: str = "self") -> float:
     now = time.time()
     try:
         fields = (_text(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - (
-            int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
-        )
+        age = time.clock_gettime(time.CLOCK_BOOTTIME)
+        age -= int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
     except (AttributeError, ValueError, IndexError):
         return now
     return round(now - age, 2) if age >= 0 else now
 
 
-def open_files() -> int | None:
-    """Open descriptors. Cost: 2 µs; before Linux 6.2, 0.3 µs more for each of them."""
+def _open_files() -> int | None:
+    # 2 µs; before Linux 6.2, which tells their number, 0.3 µs more for each of them.
     try:
         count = os.stat("/proc/self/fd").st_size
         # One of them is that of the listing itself.
@@ -188,11 +174,8 @@ def open_files() -> int | None:
         return None
 
 
-def tasks() -> int | None:
-    """Asyncio's tasks of all loops, done ones that somebody still holds included.
-
-    None where asyncio has not been imported, or does not tell. Cost: 1 µs; no task is touched.
-    """
+def _tasks() -> int | None:
+    """Asyncio's tasks of all loops, done ones that are still held included. None is touched."""
     module: Any = sys.modules.get("asyncio.tasks")
     if module is None or sys.version_info >= _TASKS_HIDDEN:
         return None
@@ -223,9 +206,10 @@ def children() -> int | None:
         lists = [_text(f"/proc/{pid}/task/{one}/children") for one in threads]
         if pid == own and not any(one is not None for one in lists):
             return None
-        for child in {one for text in lists for one in (text or b"").decode().split()} - seen:
-            seen.add(child)
-            waiting.append(child)
+        below = {one for text in lists for one in (text or b"").decode().split()} - seen
+        seen |= below
+        waiting += below
+        for child in below:
             pages += int((_text(f"/proc/{child}/statm") or b"0 0").split()[_RESIDENT])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -242,8 +226,8 @@ class Parts:
     """Asks the holders of a register, and the containers watched, how they stand.
 
     A part of ours answers through `as_part`, which takes no lock and changes nothing, or through
-    `as_parts` for several; a holder of the program's own promises its name and its bytes, and is
-    asked no more than that. One that raises is left out, and `failed` is told where, once.
+    `as_parts` for several; a holder of the program's own is asked for the name and the bytes that
+    it promises. One that raises is left out, and `failed` is told where, once.
     """
 
     def __init__(self, registry: Registry, failed: Callable[[str, BaseException], object]) -> None:
@@ -291,13 +275,14 @@ def _explained(part: PartSample) -> int:
 
 
 class Efficiency:
-    """Listens to the collector between `begin` and `end`.
+    """What full collections are worth: listens to the collector between `begin` and `end`.
 
-    Collections of any generation cost about 2 µs more meanwhile, most of it for the interpreter,
-    which makes a dict for whoever listens. The callback runs on whichever thread collects; none of
-    them runs at the same time as another. A forked child goes on listening, with counts of its own
-    after `forget`. `learn` is told of each full collection: the seconds of its thread, and the live
-    blocks before.
+    CPython tells how many objects a collection freed, and from 3.15 on how many it looked at
+    (GH-140638). Before, live blocks of Python's allocator are counted before and after, at a
+    thousandth of the collection's own time: the share freed is the fall over what there was, of
+    blocks and not of objects. Collections of any generation cost about 2 µs more meanwhile. A
+    forked child goes on listening, with counts of its own after `forget`. `learn` is told of each
+    full collection: the seconds of its thread, and the live blocks before.
     """
 
     __slots__ = ("_before", "_began", "_freed", "_learn", "_looked")
@@ -342,7 +327,8 @@ class Efficiency:
             if (candidates := told.get("candidates")) is not None:
                 self._freed, self._looked = self._freed + collected, self._looked + candidates
                 return
-            # Each of them was a block at least, whatever others have allocated meanwhile.
+            # Each was a block at least, whatever others have allocated meanwhile; blocks that fell
+            # without an object collected were free lists.
             fell = max(before - sys.getallocatedblocks(), collected) if collected else 0
             self._freed += fell
             self._looked += max(before, fell, 1)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from membudget.sampling.form import BEGINS, from_text, to_text
+from membudget.sampling.form import BEGINS, SampleRing, from_text, to_text
 from membudget.sampling.keep import WRITTEN_EVERY, Keeper, Place
-from membudget.sampling.ring import SampleRing
 from sampling_scene import BEGAN, STEP, sample
 from waiting import eventually
 
