@@ -13,7 +13,7 @@ from commands import clean_environment
 
 PROGRAM = """
     import atexit, signal, sys, threading, time
-    from membudget.reclaimers.exit import PlannedExit
+    from membudget.reclaimers.program import PlannedExit
 
     planned = PlannedExit(float(sys.argv[1]))
     atexit.register(planned.end)
@@ -62,7 +62,7 @@ def test_a_deaf_program_is_ended_after_the_deadline() -> None:
 
 STUCK = """
     import signal, sys, threading
-    from membudget.reclaimers.exit import PlannedExit
+    from membudget.reclaimers.program import PlannedExit
 
     signal.signal(signal.SIGTERM, lambda *_: None)
     planned = PlannedExit(0.2)
@@ -88,7 +88,7 @@ def test_a_program_stuck_in_a_print_that_nobody_reads_is_ended_as_well() -> None
 NO_THREADS = """
     import resource, signal, sys, threading
     from membudget.core import native
-    from membudget.reclaimers.exit import PlannedExit
+    from membudget.reclaimers.program import PlannedExit
 
     signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
 

@@ -23,7 +23,6 @@ from membudget.reclaimers.collect import (
     CollectAbove,
     SharedPages,
     Throttled,
-    YoungCollection,
 )
 from membudget.registry import Registry
 
@@ -150,7 +149,7 @@ def test_with_the_interpreters_collections_off_young_ones_are_left_alone(clock: 
     collect = Collect(YOUNG, time_share=None, clock=clock)
     assert collect.reclaimable() == 0
     node = Node()
-    YoungCollection(collect).run(0.0)
+    collect.run(0.0)
     assert collect.objects is None
     gc.enable()
     assert collect.reclaimable() is None

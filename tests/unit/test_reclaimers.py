@@ -22,13 +22,13 @@ from membudget.probes import allocator
 from membudget.probes.process import process_probe
 from membudget.reclaimers.allocators import FIRST_PAUSE, RISE, Allocators, Later, Trim
 from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
-from membudget.reclaimers.callback import DEADLINE, Callback
 from membudget.reclaimers.collect import (
     FULL,
     Collect,
     CollectAbove,
     Throttled,
 )
+from membudget.reclaimers.program import DEADLINE, Callback
 from membudget.registry import Registry
 
 

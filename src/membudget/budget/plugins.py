@@ -43,7 +43,6 @@ from membudget.reclaimers.collect import (
     CollectAbove,
     SharedPages,
     Throttled,
-    YoungCollection,
 )
 from membudget.settings.resolve import DEFAULT
 from membudget.sinks.log import StandardError
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from membudget.core import Hint, Probe, Reading, Reclaimer
     from membudget.governor.loop import Governor
     from membudget.probes.process import PortableProcessProbe
-    from membudget.reclaimers.exit import PlannedExit
+    from membudget.reclaimers.program import PlannedExit
     from membudget.settings.resolve import Settings
 
 LIMITS_EVERY, SYSTEM_EVERY, NATIVE_EVERY = 0.5, 1.0, 10.0
@@ -284,7 +283,7 @@ class Reclaiming:
             lambda: may_stop(is_asked=is_asked),
         )
         self._division = Division(registry, self._for_caches)
-        governor.chores += [YoungCollection(young), self._division, above]
+        governor.chores += [young, self._division, above]
         registry.newcomer = self._division.welcome
         registry.add(self._shared)
 
@@ -473,7 +472,7 @@ class LastResort:
     def _planned_exit(self) -> Callable[[], object]:
         import atexit  # only for those who opted in
 
-        from membudget.reclaimers.exit import PlannedExit
+        from membudget.reclaimers.program import PlannedExit
 
         self._planned = PlannedExit()
         atexit.register(self._planned.end)  # Early, so that it comes after the program's own.

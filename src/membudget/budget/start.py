@@ -207,7 +207,7 @@ class Budget:
         self, name: str, function: Callable[[int], Any], *, rung: Rung | str = Rung.MODERATE
     ) -> Callable[[], None]:
         """Have a function, sync or async, called with the bytes wanted; returns what removes it."""
-        from membudget.reclaimers.callback import Callback  # only where used
+        from membudget.reclaimers.program import Callback  # only where used
 
         return self.add(Callback(name, function, rung=_as_rung(rung)))
 

@@ -48,14 +48,8 @@ class AdoptedCache:
     """A foreign cache as a reclaimer at AGGRESSIVE: its oldest, or least wanted, entries go.
 
     A dict loses its oldest entries; a mapping with `popitem` (cachetools) what that gives; a
-    function with `cache_clear` is cleared.
-
-    Args:
-        name: What it is called in events.
-        find: Returns the cache, or None while there is none.
-        lock: Held while entries go, a batch of them at a time; without one the owner has said that
-            none is needed.
-        now: Monotonic seconds.
+    function with `cache_clear` is cleared. `find` returns the cache, or None; its owner's lock is
+    held for a batch of entries at a time.
     """
 
     rung = Rung.AGGRESSIVE
@@ -91,11 +85,7 @@ class AdoptedCache:
         return 0 if self._find() is None or self.entries == 0 else self.held
 
     def reclaim(self, target: int, until: float) -> int:
-        """Let entries go under the cache's own lock; 0 where that is not to be had in time.
-
-        Raises:
-            Exception: What the cache raised.
-        """
+        """Let entries go under the cache's own lock; 0 where that is not to be had in time."""
 
         def over(length: int, freed: int) -> int:
             each = self._weighing.each
@@ -137,16 +127,7 @@ class AdoptedCache:
 
 
 class BoundedAdoption(AdoptedCache):
-    """An adopted cache that is kept to a bound: its oldest entries go as soon as it is over.
-
-    Args:
-        name: As of any.
-        find: As of any.
-        lock: As of any.
-        max_items: The bound in entries, or None.
-        max_bytes: The bound in bytes, or None; held against an estimate.
-        now: As of any.
-    """
+    """An adopted cache that is kept to a bound: its oldest entries go as soon as it is over."""
 
     comes_early = True
 
@@ -170,11 +151,7 @@ class BoundedAdoption(AdoptedCache):
         return self._is_behind or now - self._looked_at >= LOOK_EVERY
 
     def run(self, until: float) -> int:
-        """Let the oldest entries go until it is within its bound; returns the bytes they held.
-
-        Raises:
-            Exception: What the cache raised.
-        """
+        """Let the oldest entries go until it is within its bound; returns the bytes they held."""
         self._looked_at = self._now()
         bounds = self._max_items, self._max_bytes
         return self._shrink(lambda length, _: self._weighing.over(length, *bounds), until)

@@ -54,17 +54,9 @@ _PAYS, _PAYS_SHARE = MIB, 1 / 16
 class Trim:
     """A reclaimer that has one allocator give back what it holds free. For one thread.
 
-    Args:
-        name: What it is called in events.
-        release: Has the allocator give back.
-        own: Reads the bytes of the process now.
-        free: Bytes that the allocator holds free at the most, or None where that is not known;
-            not asked for more than a five-hundredth of the time.
-        is_pressed: Whether memory is so short that a long stall is better than what else comes.
-
-    Attributes:
-        paces_itself: It knows when to be left alone; the ladder's pauses do not.
-        given_back: Bytes that the process shrank by so far.
+    `free` tells the bytes that it holds free at the most (None: not known), and is asked for a
+    five-hundredth of the time at most; `is_pressed`, whether a long stall is better than what else
+    comes. `given_back` are the bytes that the process shrank by so far.
     """
 
     paces_itself = True
@@ -100,10 +92,7 @@ class Trim:
         return max(0, (self._free or 0) - self._left)
 
     def reclaimable(self, *, may_stall: bool = False) -> int | None:
-        """Not known, since pages that were given back count as free as well; 0 while it rests.
-
-        With `may_stall` it is asked where a long stall is better than what else comes.
-        """
+        """Not known, since pages that were given back count as free as well; 0 while it rests."""
         now = self._clock.now()
         if now < self._rests_until:
             return 0
@@ -180,14 +169,8 @@ UNREACHABLE = {"polars": "an allocator of its own, which cannot be asked to give
 class Allocators:
     """What may be asked, each as a reclaimer. Used by the governor's thread.
 
-    Args:
-        own: Reads the bytes of the process now.
-        native: The C library's malloc first, then what stands in for it
-            (`probes.allocator.purgeable`).
-
-    Attributes:
-        malloc: The trim of the C library's malloc.
-        is_pressed: Whether memory is so short that a long stall is better than what else comes.
+    `native` is the C library's malloc first, then what stands in for it (`allocator.purgeable`).
+    `is_pressed` tells whether memory is so short that a long stall is better than what else comes.
     """
 
     def __init__(
@@ -197,20 +180,27 @@ class Allocators:
         self._own = own
         self._clock = clock
         self.malloc, *preloaded = (self._trim(*one) for one in native)
-        arrow = self._trim("pyarrow pools", _release_arrow, _arrow_free)
+        arrow = self._trim(
+            "pyarrow pools",
+            _release_arrow,
+            # At the most: what they held at their peak and hold no longer.
+            lambda: sum(pool.max_memory() - pool.bytes_allocated() for pool in _arrow_pools()),
+        )
         self._early = [*preloaded, arrow, self.malloc]
         # Giving pinned memory back waits for the GPU.
-        self._late = self._trim("torch pinned memory", _release_pinned, _pinned_free)
+        late = self._trim("torch pinned memory", _release_pinned, _pinned_free)
+        self._all = [*self._early, late]
 
     def reclaimers(self) -> Sequence[Reclaimer]:
         """All of them, for a ladder: first asked before anything that is in use is let go."""
-        rungs, every = (Rung.AGGRESSIVE, Rung.EMERGENCY), [self._late, *self._early]
-        return [*self._early, *(Later(one, rung) for rung in rungs for one in every)]
+        late = [*self._all[-1:], *self._early]
+        rungs = (Rung.AGGRESSIVE, Rung.EMERGENCY)
+        return [*self._early, *(Later(one, rung) for rung in rungs for one in late)]
 
     @property
     def given_back(self) -> int:
         """Bytes that all of them gave back so far."""
-        return sum(one.given_back for one in (*self._early, self._late))
+        return sum(one.given_back for one in self._all)
 
     def ready(self) -> int:
         """Bytes that may come back where they are asked for at GENTLE now; at the most."""
@@ -218,17 +208,10 @@ class Allocators:
 
     def rows(self) -> list[Mapping[str, Any]]:
         """Who gave back how much and may give how much more, and who cannot be asked, and why."""
-        asked = [
-            {"name": one.name, "free": one.promised, "given_back": one.given_back, "why": ""}
-            for one in (*self._early, self._late)
-            if one.promised or one.given_back
-        ]
-        untouched = [
-            {"name": name, "free": 0, "given_back": 0, "why": why}
-            for name, why in UNREACHABLE.items()
-            if name in sys.modules
-        ]
-        return [*asked, *untouched]
+        asked = ((one.name, one.promised, one.given_back, "") for one in self._all)
+        known = [one for one in asked if one[1] or one[2]]
+        known += [(name, 0, 0, why) for name, why in UNREACHABLE.items() if name in sys.modules]
+        return [dict(zip(("name", "free", "given_back", "why"), one, strict=True)) for one in known]
 
     def _trim(
         self, name: str, release: Callable[[], object], free: Callable[[], int | None]
@@ -256,11 +239,6 @@ def _arrow_pools() -> list[Any]:
         if pool is not None and pool.max_memory():
             pools.append(pool)
     return pools
-
-
-def _arrow_free() -> int:
-    """At the most: what they held at their peak and hold no longer."""
-    return sum(pool.max_memory() - pool.bytes_allocated() for pool in _arrow_pools())
 
 
 def _release_arrow() -> None:
@@ -325,16 +303,11 @@ def _drop_source_lines(linecache: Any) -> None:
             linecache.cache.pop(path, None)
 
 
-def _clear_typing(typing: Any) -> None:
-    for clear in list(typing._cleanups):  # noqa: SLF001  # there is no public way
-        clear()
-
-
 _CLEARED: dict[str, Callable[[Any], object]] = {
     "re": lambda module: module.purge(),
     "linecache": _drop_source_lines,
     "urllib.parse": lambda module: module.clear_cache(),
     "filecmp": lambda module: module.clear_cache(),
     "_strptime": lambda module: module._regex_cache.clear(),  # noqa: SLF001
-    "typing": _clear_typing,
+    "typing": lambda module: [clear() for clear in list(module._cleanups)],  # noqa: SLF001
 }

@@ -1,22 +1,17 @@
 """Garbage collection as a reclaimer and as a chore, and beside forked workers.
 
-A full collection holds the GIL for 85 to 170 ms per million tracked containers, and rewrites pages
-that forked workers share. So a full one keeps to a share of the time (dask's
-ThrottledGC has the same idea), comes late on the ladder, and pauses longer and longer where it
-frees nothing of note; young ones are cheap where the heap is old.
+A full collection holds the GIL for 85 to 170 ms per million tracked containers. So it keeps to a
+share of the time (as dask's ThrottledGC), comes late on the ladder, and pauses longer and longer
+where it frees nothing of note. How long it will take is known beforehand: what the last one took
+for each live block, times the blocks there are, which are counted in 0.06 ms a million.
 
-How long it will take is known beforehand: what the last one took for each live block, times the
-blocks there are. Blocks are counted in 0.06 ms a million, objects only by listing them all.
+It also writes to the header of every object that it looks at, and after a fork each such page is
+copied, by the parent as by each child: a preloading server of four workers held 194 MiB, and 240
+MiB after one collection each. So
 
-Pages that a process shares with those that it forked, or that forked it, stay shared. A full
-collection writes to the header of every object that it looks at, and after a fork each such page is
-then copied, by the parent as by each child: a preloading server of four workers held 194 MiB, and
-240 MiB after one collection each. So
-
-- a child freezes what it inherits, at the fork: frozen objects are not looked at. To freeze takes 8
-  µs, however many. Later on it would freeze what the child made itself as well, whose cycles then
-  stay for ever; and in the parent each fork would do so. What remains is garbage among what was
-  inherited: a bounded amount, on pages that are mostly the parent's as well;
+- a child freezes what it inherits, at the fork, in 8 µs: frozen objects are not looked at. Later on
+  it would freeze what the child made itself as well, whose cycles then stay for ever; and in the
+  parent each fork would do so. What remains is garbage among what was inherited: a bounded amount;
 - a parent does not collect in full while children live, unless it has grown much since the fork.
 
 A child that shares little any more is as it was: its parent is gone and left no other children, or
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Clock, Event, Reclaimer
-
 
 try:
     import resource
@@ -81,11 +75,22 @@ _DROP = 16 << 20
 BLOCK = 64
 """Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512."""
 
-_SECONDS_A_BLOCK = 100e-9
+_SECONDS_A_BLOCK, _MARGIN = 100e-9, 1.5
 """Until one was seen: 27 to 36 ns in a heap of dicts and lists, three blocks a container; as much
-as this where each block is a container."""
+as this where each block is a container. And times what was seen."""
 
-_MARGIN = 1.5
+INTERPRETERS = 1000
+"""Fewer frozen objects than this are the interpreter's: Python 3.12 starts with 375."""
+
+_ASK_EVERY, _ASK_SHARE = 60.0, 0.01
+"""Seconds between two questions, once the parent is gone, whether others share what it left; and
+the share of the time that asking the kernel may take."""
+
+_LITTLE = 1 / 4
+"""Share of what was inherited below which the pages still shared are no reason to keep garbage."""
+
+_GROWN = 1.5
+"""Times what a parent held at its last fork from which there may be more to free than to copy."""
 
 
 def is_on() -> bool:
@@ -94,23 +99,15 @@ def is_on() -> bool:
 
 
 class Collect:
-    """A garbage collection of one generation. One thread, but for `learn`.
+    """A garbage collection of one generation, as a reclaimer and as a chore that is never due.
 
-    Args:
-        generation: 0 to 2; 2 is a full one.
-        rung: When it is asked.
-        time_share: Share of the time it may take, 0 to 1; None is no limit.
-        cooldown: Seconds at least between two.
-        own: Reads the bytes of the process now; without it live blocks alone are counted.
-        held: Bytes that holders count now, whose fall may have left garbage.
-        would_copy: Whether pages that are shared would be copied for it, and more than it may free.
-
-    Attributes:
-        objects: How many the last one freed; None before the first.
-        paces_itself: It knows when to be left alone.
+    As a chore it is brought forward above low. It may take a share of the time, and rests for a
+    cooldown in seconds. `own` reads the bytes of the process, without which live blocks alone are
+    counted, and `held` those that holders count, whose fall may have left garbage; `would_copy`
+    tells whether it would cost more than it may free. One thread, but for `learn`.
     """
 
-    paces_itself = True
+    paces_itself = comes_early = True
 
     def __init__(
         self,
@@ -137,7 +134,7 @@ class Collect:
         self._not_before = self._idle_until = self._look_at = float("-inf")
         self._pause = FIRST_PAUSE
         self._blocks = self._held = 0
-        self._seconds_a_block: float | None = None
+        self._seconds_a_block = _SECONDS_A_BLOCK
 
     def reclaimable(self) -> int | None:
         """Not known before it has run; 0 while it keeps to its share of the time or pauses.
@@ -150,6 +147,16 @@ class Collect:
         if self._generation != FULL:
             return None if is_on() and self.expected() <= SHORT else 0
         return 0 if self._would_copy() else None
+
+    def _may_find_more(self, now: float) -> bool:
+        """Whether there is reason to believe in garbage since the last one."""
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY
+        held, before = self._holders(), self._held
+        self._held = max(held, before)
+        has_risen = sys.getallocatedblocks() > self._blocks * _RISE + _FEW_BLOCKS
+        return has_risen or held + _DROP <= before
 
     def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # a collection cannot be cut short
         """Collect, and claim what the process shrank by, less the pages that had to be copied."""
@@ -182,23 +189,19 @@ class Collect:
         if self._generation != FULL:
             made, collected = gc.get_count()[:2]
             return (made + collected * gc.get_threshold()[0]) * _SECONDS_A_BLOCK
-        known = self._seconds_a_block
-        each = _SECONDS_A_BLOCK if known is None else known * _MARGIN
-        return sys.getallocatedblocks() * each
+        return sys.getallocatedblocks() * self._seconds_a_block
 
     def learn(self, took: float, blocks: int) -> None:
         """Take note of a full collection: seconds of its thread, and live blocks before it."""
-        self._seconds_a_block = took / max(1, blocks)
+        self._seconds_a_block = _MARGIN * took / max(1, blocks)
 
-    def _may_find_more(self, now: float) -> bool:
-        """Whether there is reason to believe in garbage since the last one."""
-        if now < self._look_at:
-            return False
-        self._look_at = now + LOOK_EVERY
-        held, before = self._holders(), self._held
-        self._held = max(held, before)
-        has_risen = sys.getallocatedblocks() > self._blocks * _RISE + _FEW_BLOCKS
-        return has_risen or held + _DROP <= before
+    def due(self, now: float) -> bool:  # noqa: ARG002  # see the class
+        """Never: without pressure the interpreter's own collections do."""
+        return False
+
+    def run(self, until: float) -> int:
+        """Collect, if that is not to be left alone."""
+        return 0 if self.reclaimable() == 0 else self.reclaim(1, until)
 
 
 class Throttled:
@@ -215,6 +218,7 @@ class Throttled:
         self.name = inner.name
         self.rung = inner.rung if rung is None else rung
         self.paces_itself = getattr(inner, "paces_itself", False)
+        self.forgive = getattr(inner, "forgive", bool)
         self._inner = inner
         self._every = every
         self._clock = clock or SystemClock()
@@ -224,10 +228,6 @@ class Throttled:
     def objects(self) -> int | None:
         """How many objects the inner one freed last, where it counts them."""
         return getattr(self._inner, "objects", None)
-
-    def forgive(self) -> None:
-        """End the inner one's own pause, where it has such."""
-        getattr(self._inner, "forgive", bool)()
 
     def reclaimable(self) -> int | None:
         """What the inner one could let go; 0 within the interval."""
@@ -241,36 +241,10 @@ class Throttled:
             self._not_before = self._clock.now() + self._every
 
 
-class YoungCollection:
-    """The chore of collecting young objects; never due by itself, brought forward above low.
-
-    Without pressure the interpreter's own collections do.
-    """
-
-    name = "young gc"
-    comes_early = True
-
-    def __init__(self, collect: Collect) -> None:
-        self._collect = collect
-
-    def due(self, now: float) -> bool:  # noqa: ARG002  # see above
-        """Never."""
-        return False
-
-    def run(self, until: float) -> int:
-        """Collect the young generations, if that is not to be left alone."""
-        return 0 if self._collect.reclaimable() == 0 else self._collect.reclaim(1, until)
-
-
 class CollectAbove:
-    """The chore of collecting in full while the process is large.
+    """The chore of collecting in full while the process, as `own` reads it, is above so many bytes.
 
-    Args:
-        above: Bytes of the process from which it is due.
-        own: Reads the bytes of the process now.
-        tell: Takes the `Reclaimed` event, with the objects and bytes freed.
-        collect: The full collection, which paces itself.
-        may_stop: Whether the process may be stopped for one now.
+    What came of it is told as `Reclaimed`; `may_stop` says whether the process may be stopped.
     """
 
     name = "gc above"
@@ -334,35 +308,11 @@ def _faulted() -> int:
     return (used.ru_minflt + used.ru_majflt) * resource.getpagesize()
 
 
-INTERPRETERS = 1000
-"""Fewer frozen objects than this are the interpreter's: Python 3.12 starts with 375."""
-
-_ASK_EVERY = 60.0
-"""Seconds between two questions, once the parent is gone, whether others share what it left."""
-
-_LITTLE = 1 / 4
-"""Share of what was inherited below which the pages still shared are no reason to keep garbage."""
-
-_ASK_SHARE = 0.01
-"""Share of the time that asking the kernel may take."""
-
-_GROWN = 1.5
-"""Times what a parent held at its last fork from which there may be more to free than to copy."""
-
-
 class SharedPages:
     """Freezes what a child inherits, and undoes it where that is of no use, or as the child ends.
 
-    A program that has frozen objects itself is left alone: it knows better. To find that out takes
-    13 ns for each object that it froze.
-
-    Args:
-        own: Reads the bytes of the process now.
-        shared: Reads the bytes that it shares with other processes, or None where that is not
-            known.
-
-    Attributes:
-        is_frozen: Whether this process has what it inherited frozen, by us.
+    A program that has frozen objects itself is left alone: it knows better. `own` and `shared` read
+    the bytes of the process, and those that others have as well (None: not known).
     """
 
     name = "shared pages"

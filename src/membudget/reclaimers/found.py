@@ -81,15 +81,8 @@ class FoundCaches:
 
     Unbounded ones pay as our own caches do, on the thread that fills them. At AGGRESSIVE they lose
     their oldest entries in slices, the largest first; then bounded ones are cleared. Any thread
-    may call `make` and `note`; the governor's thread does the rest.
-
-    Args:
-        meter: Finds the meter of the budget that runs, or None.
-        is_spared: Whether a cache of this name is left alone.
-        now: Monotonic seconds.
-
-    Attributes:
-        foreign: Whoever keeps this in a register, for the budget that comes next.
+    may call `make` and `note`; the governor's thread does the rest. `foreign` is who keeps this in
+    a register, for the budget that comes next.
     """
 
     name = "functools caches"
@@ -111,13 +104,7 @@ class FoundCaches:
         self._held = 0
 
     def make(self, function: Any, *, typed: bool = False) -> Wrapper:
-        """An unbounded wrapper as functools makes it, looked after.
-
-        Cost: 3 µs more.
-
-        Raises:
-            TypeError: As functools raises it.
-        """
+        """An unbounded wrapper as functools makes it, looked after. Cost: 3 µs more."""
         wrapper: Wrapper
         kept, called = Kept(), function
         try:
@@ -152,8 +139,7 @@ class FoundCaches:
     def follow_functools(self) -> Callable[[], None]:
         """Note every wrapper from its making on; returns what ends that.
 
-        `functools.lru_cache` is exchanged, which `functools.cache` calls by name; the wrappers
-        themselves stay what they were.
+        `functools.cache` calls `lru_cache` by name, so that one is exchanged.
         """
         before = functools.lru_cache
 
@@ -186,11 +172,7 @@ class FoundCaches:
         return total
 
     def reclaim(self, target: int, until: float) -> int:
-        """Drop the oldest entries of unbounded ones; clear bounded ones where that is too little.
-
-        Returns:
-            Bytes believed to have gone: weighed for unbounded ones, measured for bounded ones.
-        """
+        """Drop the oldest entries of unbounded ones; clear bounded ones where it is too little."""
         freed = 0
         for wrapper, kept in self._large_ones():
             if freed >= target or self._now() >= until:
@@ -293,12 +275,8 @@ def _is_large(wrapper: Wrapper, kept: Kept) -> bool:
 class Search:
     """A chore that looks through the program's modules, in slices. The governor's thread only.
 
-    Args:
-        found: Takes note of functools caches.
-        registry: Takes the caches that may be shrunk.
-        named: Caches that the owner named, as module:NAME; looked up anew each time.
-        is_spared: Whether a cache of this name is left alone.
-        names_only: Whether nothing but the named caches is of interest.
+    What may be shrunk is added to the registry; caches named by their owner, as module:NAME, are
+    looked up anew each time, and with `names_only` nothing else is looked for.
     """
 
     name = "search for caches"

@@ -93,13 +93,7 @@ class Kept:
 
     Safe beside threads that use it: each step is one atomic operation of its dict. That is asked
     for anew each time: a reference of ours would keep alive what a collection frees, wherever an
-    entry leads back to its own cache.
-
-    Attributes:
-        wrapper: Returns the wrapper, or None where it is gone.
-        weight: Bytes of an average entry, or None before one was weighed.
-        dropped: Entries let go so far.
-        counted: Bytes it holds as last reckoned.
+    entry leads back to its own cache. `counted` is what it holds, `weight` an average entry, bytes.
     """
 
     __slots__ = ("counted", "dropped", "weight", "wrapper")

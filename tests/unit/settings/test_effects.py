@@ -27,7 +27,7 @@ from membudget.core import (
 from membudget.errors import ConfigError
 from membudget.governor.watch import interval_for
 from membudget.probes.allocator import mallinfo
-from membudget.reclaimers.exit import EXIT_CODE
+from membudget.reclaimers.program import EXIT_CODE
 from membudget.registry import Registry
 from membudget.settings.resolve import resolve
 from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS

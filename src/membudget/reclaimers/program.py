@@ -1,0 +1,178 @@
+"""What the program itself is asked for: to let go by a function of its own, or to end.
+
+A process that is about to be killed does better to end by itself, where its owner has asked for
+that, with its own handlers run and an exit code that a supervisor can tell from a crash, and from a
+program that came to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from membudget.core import Rung, SystemClock
+from membudget.core.native import NativeThread, sleep
+from membudget.errors import ConfigError, ProbeError
+from membudget.units import checked_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from membudget.core import Clock
+
+DEADLINE = 10.0
+"""Seconds that an async callback has before it counts as failed, and the program's own shutdown."""
+
+EXIT_CODE = 75
+"""EX_TEMPFAIL of sysexits.h: the failure is temporary, try again."""
+
+_FLUSH_WITHIN = 1.0
+"""Seconds that the program's buffered output has; behind a pipe nobody reads it is lost."""
+
+
+class Callback:
+    """A function that lets memory go when asked: takes the bytes wanted, returns those let go.
+
+    A coroutine function is started on the loop that runs right now, and not awaited; what it
+    returns counts when a later step asks again, and past its deadline it is cancelled and told as
+    failed.
+
+    Raises:
+        ConfigError: The function is not callable, or the name none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[int], Any],
+        *,
+        rung: Rung = Rung.MODERATE,
+        clock: Clock | None = None,
+    ) -> None:
+        if not callable(function):
+            raise ConfigError(f"callback {name!r}: {function!r} is not callable: give a function")
+        self.name = checked_name(name, "it after what it lets go")
+        self.rung = rung
+        self._function = function
+        asyncio: Any = sys.modules.get("asyncio")
+        self._loop = asyncio and asyncio._get_running_loop()  # noqa: SLF001  # documented, no exception
+        self._clock = clock or SystemClock()
+        self._started: tuple[Future[Any], float] | None = None
+
+    def reclaimable(self) -> int | None:
+        """Not known; 0 while a coroutine is still at work."""
+        if self._started is None:
+            return None
+        future, since = self._started
+        is_at_work = not future.done() and self._clock.now() - since < DEADLINE
+        return 0 if is_at_work else None
+
+    def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # a foreign function takes its time
+        """Call the function, or gather what its coroutine came to.
+
+        Raises:
+            TimeoutError: A coroutine outlived its deadline and was cancelled.
+            ConfigError: A coroutine function without a loop to run on.
+        """
+        started, self._started = self._started, None
+        if started is None:
+            result = self._function(target)
+            if hasattr(result, "__await__"):
+                self._start(result)
+                return 0
+        else:
+            future, since = started
+            if not future.done():
+                future.cancel()
+                raise TimeoutError(
+                    f"callback {self.name!r} did not end within {self._clock.now() - since:.0f} s "
+                    "and was cancelled: do less in it"
+                )
+            result = future.result()
+        if result is None:
+            return 0
+        if isinstance(result, bool) or not isinstance(result, int) or result < 0:
+            raise ProbeError(f"a callback returned {result!r}: return the bytes let go, or None")
+        return result
+
+    def _start(self, coroutine: Any) -> None:
+        if self._loop is None or self._loop.is_closed():
+            coroutine.close()
+            raise ConfigError(
+                f"callback {self.name!r} is a coroutine function without a running loop: register "
+                "it while its loop runs"
+            )
+        # A running loop means that the program has imported asyncio already.
+        future = sys.modules["asyncio"].run_coroutine_threadsafe(coroutine, self._loop)
+        self._started = future, self._clock.now()
+
+
+class PlannedExit:
+    """Asks the program to end by itself, and ends it after so many seconds.
+
+    `has_begun` tells whether it was asked.
+    """
+
+    def __init__(self, deadline: float = DEADLINE) -> None:
+        self._deadline = deadline
+        self.has_begun = False
+
+    def begin(self) -> None:
+        """Raise SIGTERM where the program handles it, else KeyboardInterrupt in the main thread.
+
+        A watchdog thread ends the process when that has not helped in time; where no thread is to
+        be had, the caller's own waits for it.
+        """
+        self.has_begun = True
+        is_watched = False
+        with contextlib.suppress(RuntimeError):
+            NativeThread(self._watch, "membudget-exit").start()
+            is_watched = True
+        number = signal.SIGTERM if callable(signal.getsignal(signal.SIGTERM)) else signal.SIGINT
+        if callable(signal.getsignal(number)):
+            _signal_main(number)
+        if not is_watched:
+            self._watch()
+
+    def end(self) -> None:
+        """Leave with our code where the exit had begun: the last of the program's exit handlers.
+
+        A program that ends well after SIGTERM would be taken for one that came to its end.
+        """
+        if self.has_begun:
+            _leave()
+
+    def _watch(self) -> None:
+        sleep(self._deadline)
+        _leave()
+
+
+def _leave() -> None:
+    # A thread stuck in a print() holds its stream's lock, so another one has to ask for it.
+    flushing = NativeThread(_flush, "membudget-flush")
+    with contextlib.suppress(RuntimeError):
+        flushing.start()
+        flushing.join(_FLUSH_WITHIN)
+    os._exit(EXIT_CODE)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # It is the program's own, and may be anything.
+            stream.flush()
+
+
+def _signal_main(number: int) -> None:
+    """Send the main thread a real signal, which also wakes it out of a call."""
+    if "gevent" in sys.modules or "eventlet" in sys.modules:
+        os.kill(os.getpid(), number)  # `threading` would give the number of a greenlet.
+        return
+    # To the thread: a signal to the process may be taken by another one, and main sleeps on.
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, number)
