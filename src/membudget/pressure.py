@@ -21,13 +21,20 @@ the hour, and a mark's share is met long before the limit; the gates go by secon
 
 from __future__ import annotations
 
-from membudget.core import Level, Marks, Pressure, Record, in_bytes
+from membudget.core import PART_MARKS, Level, Marks, Pressure, Record, in_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from membudget.core import Reading
+
+    _Gate: TypeAlias = tuple[bool, int, int, float, float, bool]
+    """One level's hysteresis: whether it holds, readings in a row at or above the mark, readings in
+    a row at or below the mark beneath, when the first of those was taken, when the mark was last
+    reached, and whether it was only ever reached by the seconds left."""
+
+    _Point: TypeAlias = tuple[float, int, int, str]
 
 WINDOW = 10
 """Readings over which growth is taken."""
@@ -47,42 +54,11 @@ FORETOLD_LEAST = 60.0
 
 _TIME = "time"
 _SHUTDOWN_READINGS = 2
-_LEVELS = (Level.WARNING, Level.CRITICAL, Level.EMERGENCY)
-_DOWNWARD = ((Level.EMERGENCY, 2), (Level.CRITICAL, 1), (Level.WARNING, 0))
 _WILD_SHARE = 0.5
-
-
-_Point: TypeAlias = tuple[float, int, int, str]
-
-
-class Gate(Record):
-    """One level's hysteresis.
-
-    Attributes:
-        is_open: Whether the level holds.
-        hits: Readings in a row at or above the mark.
-        calm: Readings in a row at or below the mark beneath.
-        calm_since: When the first of those was taken.
-        reached: When the mark was last reached.
-        is_foretold: Whether it was only ever reached by the seconds left.
-    """
-
-    is_open: bool = False
-    hits: int = 0
-    calm: int = 0
-    calm_since: float = 0.0
-    reached: float = float("-inf")
-    is_foretold: bool = False
-
-
-_CLOSED = (Gate(), Gate(), Gate())
-
-
-class _Trend(Record):
-    """Seconds left at the growth that nobody governs, and seconds this has been watched."""
-
-    left: float | None
-    watched: float
+_SHUT = (False, 0, 0, 0.0, float("-inf"), False)
+_ALL_SHUT: tuple[_Gate, ...] = (_SHUT, _SHUT, _SHUT)
+_NORMAL = Level.NORMAL
+_LEVELS = (Level.WARNING, Level.CRITICAL, Level.EMERGENCY)
 
 
 class Judgement(Record):
@@ -96,9 +72,9 @@ class Judgement(Record):
     """
 
     pressure: Pressure
-    gates: tuple[Gate, Gate, Gate] = _CLOSED
-    shutdown_hits: int = 0
-    window: tuple[_Point, ...] = ()
+    gates: tuple[_Gate, ...]
+    shutdown_hits: int
+    window: tuple[_Point, ...]
 
 
 def judge(
@@ -112,7 +88,9 @@ def judge(
     floor: int = 0,
     lines: tuple[float, ...] = (),
 ) -> Judgement:
-    """Judge a reading in the light of those before it.
+    """Judge a reading in the light of those before it. Cost: 2 µs, and 2 µs more above NORMAL.
+
+    Raising `used` never lowers the level (property-tested).
 
     Args:
         reading: What was just read.
@@ -125,68 +103,46 @@ def judge(
             or None.
         floor: Bytes that shrinking was seen not to lower, or 0; told, and raises nothing.
         lines: The marks in bytes for the reading's limit, where they are known already.
-
-    Note:
-        Cost: about 5 µs. Raising `used` never lowers the level (property-tested).
     """
-    seen = _extended(reading, before, taken_in, window)
+    at, used, limit, source = reading.at, reading.used, reading.limit, reading.source
+    lines = lines or marks.resolved(limit)
+    point: _Point = (at, used, taken_in, source)
+    gates, hits, cause = _ALL_SHUT, 0, ""
+    seen: tuple[_Point, ...] = (point,)
+    if before is not None:
+        gates, hits = before.gates, before.shutdown_hits
+        seen = (*before.window[1 - window :], point)
     # Figures of two sources do not form a trend; two near their limits may take turns.
-    same = [point for point in seen if point[3] == reading.source]
+    same = [one for one in seen if one[3] == source]
     growth, wild = _growth(same)
-    lines = lines or marks.resolved(reading.limit)
-    left = _seconds_left(reading.used, reading.limit, wild) if reading.used > lines[0] else None
-    gates, cause = before.gates if before is not None else _CLOSED, ""
-    if gates is not _CLOSED or reading.used >= lines[1] or left is not None or marks.parts:
-        trend = _Trend(left=left, watched=reading.at - same[0][0])
-        gates, cause = _step_gates(reading, marks, lines, trend, gates)
-    hits = (
-        (before.shutdown_hits if before is not None else 0) + 1 if reading.used >= lines[4] else 0
-    )
-    level = next((lv for lv, gate in _DOWNWARD if gates[gate].is_open), Level.NORMAL)
-    if level and not cause and before is not None:
-        cause = before.pressure.cause
+    left = None
+    if limit is not None and wild > 0 and used > lines[0]:
+        left = max(0.0, (limit - used) / wild)
+    level = _NORMAL
+    if gates is not _ALL_SHUT or used >= lines[1] or left is not None or marks.parts:
+        watched = at - same[0][0]
+        gates, cause = _step_gates(reading, marks, lines, gates, left=left, watched=watched)
+        level = next((one for one in reversed(_LEVELS) if gates[one - 1][0]), _NORMAL)
+        if level and not cause and before is not None:
+            cause = before.pressure.cause
+    hits = hits + 1 if used >= lines[4] else 0
+    if foretold is not None and limit is not None and foretold - at >= FORETOLD_LEAST:
+        left = foretold - at if left is None else min(left, foretold - at)
     elsewhere = reading.elsewhere if level else 0
     pressure = Pressure(
         level=level,
-        used=reading.used,
-        limit=reading.limit,
+        used=used,
+        limit=limit,
         excess=_excess(reading, marks, lines[0]),
         growth=growth,
-        seconds_left=_nearest(left, foretold, reading),
+        seconds_left=left,
         cause=cause,
         shutdown=hits >= _SHUTDOWN_READINGS,
-        source=reading.source,
+        source=source,
         floor=floor,
-        elsewhere=elsewhere if elsewhere > reading.used / 2 else 0,
+        elsewhere=elsewhere if elsewhere > used / 2 else 0,
     )
     return Judgement(pressure=pressure, gates=gates, shutdown_hits=hits, window=seen)
-
-
-def _step_gates(
-    reading: Reading,
-    marks: Marks,
-    lines: tuple[float, ...],
-    trend: _Trend,
-    before: tuple[Gate, Gate, Gate],
-) -> tuple[tuple[Gate, Gate, Gate], str]:
-    """The three gates after this reading, and why the highest mark reached is reached."""
-    gates, cause = [], ""
-    for level, gate in zip(_LEVELS, before, strict=True):
-        reason = _reason(reading, marks, level, lines, trend)
-        is_calm = reading.used <= lines[level - 1] and not _part_reaches(
-            reading, marks, level, PART_RELEASE
-        )
-        gates.append(_stepped(gate, level, reading.at, reason=reason, is_calm=is_calm))
-        cause = reason or cause
-    stepped = (gates[0], gates[1], gates[2])
-    return (_CLOSED if stepped == _CLOSED else stepped), cause
-
-
-def _extended(
-    reading: Reading, before: Judgement | None, taken_in: int, window: int
-) -> tuple[_Point, ...]:
-    point = (reading.at, reading.used, taken_in, reading.source)
-    return (point,) if before is None else (*before.window[1 - window :], point)
 
 
 def _growth(seen: list[_Point]) -> tuple[float, float]:
@@ -209,74 +165,76 @@ def _growth(seen: list[_Point]) -> tuple[float, float]:
     return growth, wild if wild >= _WILD_SHARE * growth else 0.0
 
 
-def _seconds_left(used: int, limit: int | None, growth: float) -> float | None:
-    if limit is None or growth <= 0:
-        return None
-    return max(0.0, (limit - used) / growth)
+def _step_gates(
+    reading: Reading,
+    marks: Marks,
+    lines: tuple[float, ...],
+    before: tuple[_Gate, ...],
+    *,
+    left: float | None,
+    watched: float,
+) -> tuple[tuple[_Gate, ...], str]:
+    """The three gates after this reading, and why the highest mark reached is reached.
 
-
-def _nearest(left: float | None, foretold: float | None, reading: Reading) -> float | None:
-    """The seconds left as the readings have it, or the samples where theirs are fewer."""
-    if foretold is None or reading.limit is None or foretold - reading.at < FORETOLD_LEAST:
-        return left
-    return foretold - reading.at if left is None else min(left, foretold - reading.at)
-
-
-def _reason(
-    reading: Reading, marks: Marks, level: Level, lines: tuple[float, ...], trend: _Trend
-) -> str:
-    """Why this level's mark is reached, or an empty text."""
-    if reading.used >= lines[level]:
-        return level.name.lower()
-    if marks.parts and (part := _part_reaches(reading, marks, level, 1.0)):
-        return part
-    horizon = HORIZONS[level]
-    if (
-        reading.used < lines[level - 1]
-        or trend.left is None
-        or trend.left > horizon
-        or trend.watched < horizon * WATCHED_SHARE
-    ):
-        return ""
-    return _TIME
+    `left` are the seconds left at the growth that nobody governs, watched for so many seconds.
+    """
+    used, gates, cause = reading.used, [], ""
+    for level, gate in zip(_LEVELS, before, strict=True):
+        horizon, beneath = HORIZONS[level], lines[level - 1]
+        reason = ""
+        if used >= lines[level]:
+            reason = PART_MARKS[level - 1]
+        elif marks.parts and (part := _part_reaches(reading, marks, level, 1.0)):
+            reason = part
+        elif left is not None and used >= beneath:
+            is_near = left <= horizon and watched >= horizon * WATCHED_SHARE
+            reason = _TIME if is_near else ""
+        if reason:
+            gates.append(_raised(gate, level, reading.at, reason))
+        else:
+            is_calm = used <= beneath and not _part_reaches(reading, marks, level, PART_RELEASE)
+            gates.append(_lowered(gate, reading.at, is_calm=is_calm))
+        cause = reason or cause
+    stepped = tuple(gates)
+    return (_ALL_SHUT if stepped == _ALL_SHUT else stepped), cause
 
 
 def _part_reaches(reading: Reading, marks: Marks, level: Level, share: float) -> str:
-    name = level.name.lower()
+    """The part that is at this share of its own mark, with the mark's name; or an empty text."""
+    name = PART_MARKS[level - 1]
     for part, own in marks.parts.items():
-        mark = own.get(name)
-        size = reading.parts.get(part)
-        if mark is None or size is None:
-            continue
-        if size > 0 and size >= in_bytes(mark, reading.limit) * share:
+        mark, size = own.get(name), reading.parts.get(part)
+        if mark is not None and size and size >= in_bytes(mark, reading.limit) * share:
             return f"{part} {name}"
     return ""
 
 
-def _stepped(gate: Gate, level: Level, at: float, *, reason: str, is_calm: bool) -> Gate:
-    if reason:
-        hits = gate.hits + 1
-        # What is only foretold is never believed on one reading.
-        needed = 1 if level is Level.EMERGENCY and reason != _TIME else 2
-        is_open = gate.is_open or hits >= needed
-        is_foretold = reason == _TIME and (gate.is_foretold or not gate.is_open)
-        return Gate(is_open=is_open, hits=hits, reached=at, is_foretold=is_foretold)
-    is_calm = is_calm or gate.is_foretold
-    calm = gate.calm + 1 if is_calm else 0
-    since = gate.calm_since if gate.calm and is_calm else at
+def _raised(gate: _Gate, level: Level, at: float, reason: str) -> _Gate:
+    is_open, hits, _calm, _since, _reached, is_foretold = gate
+    # What is only foretold is never believed on one reading.
+    needed = 1 if level is _LEVELS[-1] and reason != _TIME else 2
+    is_foretold = reason == _TIME and (is_foretold or not is_open)
+    return is_open or hits + 1 >= needed, hits + 1, 0, 0.0, at, is_foretold
+
+
+def _lowered(gate: _Gate, at: float, *, is_calm: bool) -> _Gate:
+    is_open, _hits, calm, since, reached, is_foretold = gate
+    is_calm = is_calm or is_foretold
+    since = since if calm and is_calm else at
+    calm = calm + 1 if is_calm else 0
     rested = calm >= CALM_READINGS and at - since >= CALM_SECONDS
-    if not gate.is_open or rested or at - gate.reached >= RELEASE_SECONDS:
-        return _CLOSED[0]
-    return gate.replace(hits=0, calm=calm, calm_since=since)
+    if not is_open or rested or at - reached >= RELEASE_SECONDS:
+        return _SHUT
+    return is_open, 0, calm, since, reached, is_foretold
 
 
 def _excess(reading: Reading, marks: Marks, low: float) -> int:
+    """Bytes above the low mark, or above where a part is calm."""
     excess = reading.used - low
     for part, own in marks.parts.items():
         size = reading.parts.get(part)
-        if size is None or not own:
-            continue
-        first = min(in_bytes(mark, reading.limit) for mark in own.values())
-        if size >= first:
-            excess = max(excess, size - first * PART_RELEASE)
+        if size is not None and own:
+            first = min(in_bytes(mark, reading.limit) for mark in own.values())
+            if size >= first:
+                excess = max(excess, size - first * PART_RELEASE)
     return int(excess) if excess > 0 else 0

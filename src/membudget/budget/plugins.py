@@ -25,7 +25,7 @@ from membudget.governor.status import dump
 from membudget.inspection.collection import CollectAndTrim, MayStop
 from membudget.probes import allocator
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
-from membudget.probes.combine import capped, every, or_else, tightest, while_limited
+from membudget.probes.combine import capped, every, tightest
 from membudget.probes.hints import kernel_hints
 from membudget.probes.process import (
     LateProcessProbe,
@@ -33,8 +33,8 @@ from membudget.probes.process import (
     process_probe,
     rlimit_probe,
     shared_bytes,
+    system_probe,
 )
-from membudget.probes.system import system_probe
 from membudget.reclaimers.allocators import Allocators, StandardCaches
 from membudget.reclaimers.collect import (
     YOUNG,
@@ -102,15 +102,14 @@ class Sources:
             self.cgroup = cgroup_probe(own=self.process.own_bytes)
         except (ProbeError, ValueError) as error:
             self.failures.append(("cgroup", error))
-        limits = rlimit_probe(self.process, lambda soft: self.original_limit(soft))  # noqa: PLW0108  # set later
         if self.cgroup is not None:
-            sources.append(while_limited(self.cgroup, LIMITS_EVERY, is_due=self._has_risen))
-        if limits is not None:
-            sources.append(limits)
+            # One without a limit costs as much to read, and may be given a limit at any time.
+            sources.append(every(LIMITS_EVERY, self.cgroup, is_due=self._is_due))
+        sources.append(rlimit_probe(self.process, lambda soft: self.original_limit(soft)))  # noqa: PLW0108  # set later
         if "native" in settings.marks().parts:
             sources.append(every(NATIVE_EVERY, self._native))
         system = every(SYSTEM_EVERY, system_probe())
-        self.probe: Probe = or_else(tightest(*sources), system)
+        self.probe: Probe = tightest(*sources, otherwise=system)
         self._first: Reading | None = None
         try:
             self._first = self.probe()
@@ -195,12 +194,16 @@ class Sources:
         self._used = reading.used
         return reading
 
-    def _has_risen(self) -> bool:
-        """Whether the process grew much since its limits were looked at; then they are, anew."""
-        self._looked_at = min(self._looked_at, self._used)
-        if self._used - self._looked_at < RISE or self.cgroup is None:
-            return False
-        self._looked_at = self._used
+    def _is_due(self, last: Reading) -> bool:
+        """Whether the group has a limit, or the process grew much since its limits were looked at.
+
+        Then they are looked at anew.
+        """
+        used = self._used
+        self._looked_at = min(self._looked_at, used)
+        if used - self._looked_at < RISE or self.cgroup is None:
+            return last.limit is not None
+        self._looked_at = used
         self.cgroup.look_soon()
         return True
 

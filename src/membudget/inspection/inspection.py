@@ -277,7 +277,7 @@ class Inspection:
 
 def _system() -> tuple[float, int] | None:
     """Share of the machine's memory in use, and what is left. Cost: 40 µs; nothing stays open."""
-    from membudget.probes.system import SystemProbe, system_probe
+    from membudget.probes.process import SystemProbe, system_probe
 
     probe = system_probe()
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from membudget.core import Probe
 
 
-def tightest(*probes: Probe) -> Probe:
+def tightest(*probes: Probe, otherwise: Probe | None = None) -> Probe:
     """A probe that reads all of these and tells the one nearest to its limit.
 
     A source without a limit only adds its parts; where none has one, the first is told, without
@@ -24,35 +24,76 @@ def tightest(*probes: Probe) -> Probe:
 
     Args:
         probes: At least one.
+        otherwise: Read as well while none of these has a limit, or can be read.
 
     Raises:
         ConfigError: There are none.
     """
     if not probes:
         raise ConfigError("tightest() has no probes to choose from: give it at least one")
-
     last: list[Reading | None] = [None] * len(probes)
 
     def read() -> Reading:
         readings: list[Reading] = []
         errors: list[ProbeError] = []
-        is_any_new = False
+        is_any_new = is_limited = False
         for place, probe in enumerate(probes):
-            try:
-                reading = last[place] = probe()
-            except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
-                errors.append(_as_probe_error(probe, error))
-                if (before := last[place]) is not None and before.limit is not None:
-                    readings.append(before)
-            else:
+            reading = _asked(probe, errors)
+            if reading is not None:
+                last[place], is_any_new = reading, True
+            elif (reading := last[place]) is None or reading.limit is None:
+                continue
+            readings.append(reading)
+            is_limited = is_limited or reading.limit is not None
+        if otherwise is not None and not (is_limited and is_any_new):
+            reading = _asked(otherwise, errors)
+            if reading is not None:
+                readings = [*readings, reading] if is_any_new else [reading]
                 is_any_new = True
-                readings.append(reading)
-                errors += reading.errors
         if not is_any_new:
             raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
         return _united(readings, errors)
 
     return read
+
+
+def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
+    limited = [reading for reading in readings if reading.limit is not None]
+    told = (limited or readings)[0]
+    if len(limited) > 1:  # At each tick: a lambda less.
+        told = max(limited, key=lambda reading: reading.fraction)
+    parts: dict[str, int] = {}
+    for reading in (*reversed(readings), told):
+        if reading.parts:
+            parts.update(reading.parts)
+    return Reading(
+        # A reading told again by `every` may be older than the one before it: time never goes back.
+        at=max([reading.at for reading in readings]),
+        used=told.used,
+        limit=told.limit,
+        source=told.source,
+        parts=parts,
+        errors=tuple(errors),
+    )
+
+
+def _asked(probe: Probe, errors: list[ProbeError]) -> Reading | None:
+    """What a probe reads, or None; what it could not read is added to the errors."""
+    try:
+        reading = probe()
+    except ProbeError as error:
+        errors.append(error)
+        return None
+    except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
+        name = getattr(probe, "__qualname__", type(probe).__qualname__)
+        what = f"{type(error).__name__}: {error}"
+        wrapped = ProbeError(f"probe {name} failed ({what}): mend it, or leave it out")
+        wrapped.__cause__ = error
+        errors.append(wrapped)
+        return None
+    if reading.errors:
+        errors += reading.errors
+    return reading
 
 
 def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
@@ -86,11 +127,23 @@ def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
     return read
 
 
-def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotonic) -> Probe:
-    """A probe that repeats its last reading and asks a slow source only so often.
+def every(
+    seconds: float,
+    probe: Probe,
+    now: Callable[[], float] = time.monotonic,
+    *,
+    is_due: Callable[[Reading], bool] = lambda _last: False,
+) -> Probe:
+    """A probe that repeats its last reading and asks its source only so often.
 
     A reading told again keeps the time at which it was taken. A source that fails is asked again
     at the next call.
+
+    Args:
+        seconds: For which a reading is told again.
+        probe: The source.
+        now: Monotonic seconds.
+        is_due: Whether there is a reason to ask in any case, given the last reading.
     """
     last: Reading | None = None
     due = 0.0
@@ -98,100 +151,10 @@ def every(seconds: float, probe: Probe, now: Callable[[], float] = time.monotoni
     def read() -> Reading:
         nonlocal last, due
         at = now()
-        if last is None or at >= due:
+        if last is None or at >= due or is_due(last):
             last = None
             last = probe()
             due = at + seconds
         return last
 
     return read
-
-
-def while_limited(
-    probe: Probe,
-    rest: float,
-    now: Callable[[], float] = time.monotonic,
-    *,
-    is_due: Callable[[], bool] = lambda: False,
-) -> Probe:
-    """A probe read at every call while it has a limit, and only so often while it has none.
-
-    A cgroup without a limit costs as much to read as one with; it is looked at now and then, since
-    a limit may be set at any time.
-
-    Args:
-        probe: The source.
-        rest: Seconds for which a reading without a limit is told again.
-        now: Monotonic seconds.
-        is_due: Whether there is a reason to look at it in any case; asked at every call.
-    """
-    last: Reading | None = None
-    due = 0.0
-
-    def read() -> Reading:
-        nonlocal last, due
-        at = now()
-        if is_due() or last is None or last.limit is not None or at >= due:
-            last = probe()
-            due = at + rest
-        return last
-
-    return read
-
-
-def or_else(probe: Probe, other: Probe) -> Probe:
-    """A probe that reads another one as well while the first has no limit, or cannot be read.
-
-    Args:
-        probe: The source that rules.
-        other: What is held against where it tells no limit, united as by `tightest`.
-    """
-
-    def read() -> Reading:
-        errors: list[ProbeError] = []
-        readings: list[Reading] = []
-        for source in (probe, other):
-            try:
-                reading = source()
-            except ProbeError as error:
-                errors.append(error)
-                continue
-            if source is probe and reading.limit is not None:
-                return reading
-            readings.append(reading)
-            errors += reading.errors
-        if not readings:
-            raise errors[0]
-        return _united(readings, errors)
-
-    return read
-
-
-def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
-    limited = [reading for reading in readings if reading.limit is not None]
-    told = (limited or readings)[0]
-    if len(limited) > 1:  # At each tick: a lambda less.
-        told = max(limited, key=lambda reading: reading.fraction)
-    parts: dict[str, int] = {}
-    for reading in (*reversed(readings), told):
-        if reading.parts:
-            parts.update(reading.parts)
-    return Reading(
-        # A reading told again by `every` may be older than the one before it: time never goes back.
-        at=max([reading.at for reading in readings]),
-        used=told.used,
-        limit=told.limit,
-        source=told.source,
-        parts=parts,
-        errors=tuple(errors),
-    )
-
-
-def _as_probe_error(probe: Probe, error: Exception) -> ProbeError:
-    if isinstance(error, ProbeError):
-        return error
-    name = getattr(probe, "__qualname__", type(probe).__qualname__)
-    kind = type(error).__name__
-    wrapped = ProbeError(f"probe {name} failed ({kind}: {error}): mend it, or leave it out")
-    wrapped.__cause__ = error
-    return wrapped

@@ -30,7 +30,7 @@ from functools import partial
 from membudget.errors import ProbeError
 from membudget.ownership import identity, kept
 from membudget.probes.kernel_files import read_whole
-from membudget.probes.system import PATH as PRESSURE
+from membudget.probes.process import PRESSURE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

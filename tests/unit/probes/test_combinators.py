@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from membudget.core import Reading
 from membudget.errors import ConfigError, ProbeError
-from membudget.probes.combine import capped, every, or_else, tightest, while_limited
+from membudget.probes.combine import capped, every, tightest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +163,7 @@ def test_another_source_is_read_only_while_the_first_has_no_limit() -> None:
         asked.append("machine")
         return Reading(at=2.0, used=50, limit=100, source="machine")
 
-    probe = or_else(lambda: first[0], machine)
+    probe = tightest(lambda: first[0], otherwise=machine)
     assert (probe().source, probe().used) == ("machine", 50)
     asked.clear()
     first[0] = Reading(at=3.0, used=5, limit=10, source="own")
@@ -175,12 +175,14 @@ def test_another_source_is_read_only_while_the_first_has_no_limit() -> None:
 
 def test_where_the_first_cannot_be_read_the_other_is_told_with_the_error() -> None:
     """And where neither can, that is an error."""
-    reading = or_else(unreadable, always(Reading(at=1.0, used=1, limit=9, source="machine")))()
+    reading = tightest(
+        unreadable, otherwise=always(Reading(at=1.0, used=1, limit=9, source="machine"))
+    )()
     assert (reading.source, len(reading.errors)) == ("machine", 1)
-    alone = or_else(always(Reading(at=1.0, used=1, source="own")), unreadable)()
+    alone = tightest(always(Reading(at=1.0, used=1, source="own")), otherwise=unreadable)()
     assert (alone.source, len(alone.errors)) == ("own", 1)
     with pytest.raises(ProbeError, match="cannot read"):
-        or_else(unreadable, unreadable)()
+        tightest(unreadable, otherwise=unreadable)()
 
 
 def test_a_source_without_a_limit_is_read_where_there_is_a_reason() -> None:
@@ -191,8 +193,8 @@ def test_a_source_without_a_limit_is_read_where_there_is_a_reason() -> None:
         asked.append(1)
         return Reading(at=1.0, used=7)
 
-    reasons = [False, False, True, False]
-    probe = while_limited(group, 5.0, lambda: 0.0, is_due=lambda: reasons.pop(0))
+    reasons = [False, True, False]
+    probe = every(5.0, group, lambda: 0.0, is_due=lambda _last: reasons.pop(0))
     for _ in range(4):
         probe()
     assert len(asked) == 2

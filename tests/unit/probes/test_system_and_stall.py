@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from membudget.errors import ProbeError
-from membudget.probes.system import Stall, SystemProbe, read_stall, system_probe
+from membudget.probes.process import Stall, SystemProbe, read_stall, system_probe
 from membudget.units import MIB
 
 MACHINE = Path(__file__).parents[2] / "fixtures" / "cgroups" / "v2"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from membudget.cli.checkup.surroundings import Finding, note, ok, warning
 from membudget.probes.allocator import allocator
 from membudget.probes.kernel_files import read_whole
-from membudget.probes.system import PATH, read_stall
+from membudget.probes.process import PRESSURE, read_stall
 from membudget.reclaimers.allocators import UNREACHABLE
 from membudget.units import KIB, human_bytes
 
@@ -90,7 +90,7 @@ def check_stalls(around: Surroundings) -> Iterator[Finding]:
         ProbeError: The group cannot be read.
     """
     own = [group.place for group in around.groups()[:1] if group.place.version != 1]
-    paths = [*(f"{place.folder}/memory.pressure" for place in own), f"{around.root}{PATH}"]
+    paths = [*(f"{place.folder}/memory.pressure" for place in own), f"{around.root}{PRESSURE}"]
     told = [(path, stall) for path in paths if (stall := read_stall(path)) is not None]
     if told:
         path, stall = told[0]

@@ -9,7 +9,7 @@ from membudget.core import Record
 from membudget.errors import ProbeError
 from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.kernel_files import figure, read_whole
-from membudget.probes.system import system_probe
+from membudget.probes.process import system_probe
 from membudget.units import format_fraction, human_bytes, human_seconds
 
 if TYPE_CHECKING:
