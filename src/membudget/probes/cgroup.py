@@ -17,17 +17,14 @@ inactive_file, as the kubelet has it, it still read 85 %.
 - Both: and what of it was swapped out, since a group that swaps needs more than it is given. v2
   counts pages read back as long as their place in the swap is kept, so `swapcached` is taken off.
 
-Limits: v2 memory.max kills and memory.high throttles until nothing goes forward, so both count.
-v1's soft limit does neither and is left out, as are the limits of swap: all use is held against
-that of memory.
+v2's memory.max kills and memory.high throttles until nothing goes forward, so both count. v1's soft
+limit does neither and is left out, as are the limits of swap: all use is held against memory's.
 
-Where the group lies: three layouts are in use, v1 with one hierarchy a controller, v2 with one for
-all, and hybrid, where v2 is mounted beside v1 and memory belongs to one of them. /proc/PID/cgroup
-names the group by a path from the hierarchy's root; /proc/self/mountinfo says which part of the
-hierarchy is mounted where. In a container the two need not meet: the mount may show only the
-container's own part (its root field is then the container's group), or the path may name a group
-of the host that no mount shows. Then the mount point itself is the container's group, or the
-nearest to it that can be seen.
+The group's path (/proc/PID/cgroup) begins at the hierarchy's root, and /proc/self/mountinfo says
+which part of the hierarchy is mounted where: v1's, v2's, or both, and memory belongs to one. In a
+container the mount may show only the container's own part, or the path may name a group of the host
+that no mount shows. Then the mount point itself is the container's group, or the nearest to it that
+can be seen.
 
 Sources: cgroups(7), proc_pid_mountinfo(5), the kernel's admin guides to cgroup v1 and v2, and
 mm/memcontrol.c.
@@ -39,7 +36,7 @@ import os
 import time
 from contextlib import suppress
 
-from membudget.core import OWN, Reading, Record
+from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 
@@ -54,9 +51,17 @@ be in another group, or under another limit, since the last one. A look costs 0.
 _ENDLESS = 1 << 60
 """Bytes from which a limit is none: v1 writes "no limit" as the last page below 2^63."""
 
+_LIMITS = {1: ("memory.limit_in_bytes",), 2: ("memory.max", "memory.high")}
+_KILLS = {1: "memory.oom_control", 2: "memory.events"}
+_BESIDE = {1: "memory.kmem.usage_in_bytes", 2: "memory.swap.current"}
+"""Where what memory.stat lacks is told: v1's kernel memory, v2's swap."""
 
-class _NoControllerError(ProbeError):
-    """No memory controller can be seen."""
+_OF_V1 = (b"total_rss ", b"total_cache ", b"total_shmem ", b"total_swap ")
+_OF_V2 = (
+    b"anon ", b"file ", b"shmem ", b"sock ", b"swapcached ", b"slab_reclaimable ", b"kernel ",
+    b"kernel_stack ", b"pagetables ", b"sec_pagetables ", b"percpu ", b"vmalloc ",
+    b"slab_unreclaimable ",
+)  # fmt: skip
 
 
 class CgroupProbe:
@@ -72,13 +77,17 @@ class CgroupProbe:
             what it grew since is counted from there.
         now: Monotonic seconds.
 
+    Attributes:
+        group: The group that is read, as chosen at the last look around.
+        source: It in words.
+
     Raises:
         ProbeError: There is no memory controller, or a file of it cannot be read.
     """
 
     __slots__ = (
         "_due", "_groups", "_limit", "_membership", "_now", "_own", "_pid", "_ram", "_root",
-        "_watched", "source",
+        "group", "source",
     )  # fmt: skip
 
     def __init__(
@@ -125,7 +134,7 @@ class CgroupProbe:
         if self._own is not None:
             with suppress(ProbeError):  # The process may be unreadable where its group is not.
                 own = self._own()
-        parts = self._watched.use()
+        parts = self.group.use()
         if own is not None:
             parts[OWN] = own
         return parts
@@ -134,18 +143,13 @@ class CgroupProbe:
         """Look around at the next call."""
         self._due = float("-inf")
 
-    @property
-    def place(self) -> Place:
-        """The group that is read, as chosen at the last look around."""
-        return self._watched.place
-
     def shrinkable(self) -> list[str]:
         """The folders of the v1 groups, own and above, that somebody may give a lower limit."""
         # What is done to the root is done to the machine.
         return [
-            group.place.folder
+            group.folder
             for group in self._groups
-            if group.place.version == 1 and (group.place.name != "/" or group.limit() is not None)
+            if group.version == 1 and (group.name != "/" or group.limit() is not None)
         ]
 
     def oom_kills(self) -> int | None:
@@ -168,26 +172,21 @@ class CgroupProbe:
 
     def _look_around(self, at: float) -> None:
         try:
-            self._find_groups()
+            text = membership(self._pid, self._root)
+            if not self._groups or text != self._membership:
+                self.close()
+                self._groups = visible_groups(text, self._root, self._ram)
+                self._membership = text
+            if not self._groups:
+                raise _NoControllerError(
+                    f"{self._root}/proc/self/mountinfo shows no cgroup with a memory controller: "
+                    "mount it, or set a limit of your own"
+                )
             self._choose()
         except ProbeError:
             self.close()
             raise
         self._due = at + LOOK
-
-    def _find_groups(self) -> None:
-        text = membership(self._pid, self._root)
-        if self._groups and text == self._membership:
-            return
-        self.close()
-        places = visible_groups(text, self._root)
-        if not places:
-            raise _NoControllerError(
-                f"{self._root}/proc/self/mountinfo shows no cgroup with a memory controller: "
-                "mount it, or set a limit of your own"
-            )
-        self._groups = [Group(place, self._ram) for place in places]
-        self._membership = text
 
     def _choose(self) -> None:
         own, top = self._groups[0], self._groups[-1]
@@ -198,11 +197,19 @@ class CgroupProbe:
         if inherited is not None and all(inherited < limit for _group, limit, _whose in limited):
             # The group that has it cannot be seen, nor what it uses: ours is at most that.
             limited.append((top, inherited, " (limit of a group above)"))
-        self._watched, self._limit, whose = max(limited, key=_tightness, default=(own, None, ""))
-        self.source = f"cgroup v{self.place.version} {self.place.name}{whose}"
+        self.group, self._limit, whose = max(
+            limited,
+            key=lambda one: (one[0].use()["cgroup"] / one[1], -one[1]),
+            default=(own, None, ""),
+        )
+        self.source = f"cgroup v{self.group.version} {self.group.name}{whose}"
         for group in self._groups:
-            if group is not self._watched:
+            if group is not self.group:
                 group.close()
+
+
+class _NoControllerError(ProbeError):
+    """No memory controller can be seen."""
 
 
 def cgroup_probe(
@@ -223,59 +230,45 @@ def cgroup_probe(
         return None
 
 
-def _tightness(candidate: tuple[Group, int, str]) -> tuple[float, int]:
-    group, limit, _whose = candidate
-    return group.use()["cgroup"] / limit, -limit
-
-
-class _Words(Record):
-    """What one version calls things.
-
-    Attributes:
-        limits: Files with a limit each.
-        beside: The file with what memory.stat lacks: v1's kernel memory, v2's swap.
-        kills: The file that counts kills.
-        keys: Lines of memory.stat, those that must be there first.
-        due: How many must be.
-        split: Used, shared memory, page cache and swap, from those lines and what is beside them.
-    """
-
-    limits: tuple[str, ...]
-    beside: str
-    kills: str
-    keys: tuple[bytes, ...]
-    due: int
-    split: Callable[[tuple[int | None, ...], int], tuple[int, int, int, int]]
-
-
 class Group:
-    """One memory group; its files are opened at the first look and kept open.
+    """One memory group that can be seen; its files are kept open from the first look at its use on.
 
     Args:
-        place: Where it is.
+        version: 1 or 2.
+        folder: Where its files are.
+        name: Its path in its hierarchy, as people know it.
         ram: Bytes of memory that the machine has, or None: a limit above it is none.
     """
 
-    __slots__ = ("_files", "_ram", "_words", "place")
+    __slots__ = ("_files", "_ram", "folder", "name", "version")
 
-    def __init__(self, place: Place, ram: int | None) -> None:
-        self.place = place
+    def __init__(self, version: int, folder: str, name: str, ram: int | None) -> None:
+        self.version, self.folder, self.name = version, folder, name
         self._ram = ram if ram is not None else _ENDLESS
-        self._words = _VERSIONS[place.version]
         self._files: tuple[KernelFile, KernelFile | None] | None = None
 
     def limit(self) -> int | None:
-        """The smallest of its own limits, or None. Cost: 10 to 20 µs.
+        """The smallest of its own limits, or None; as `limits`."""
+        return min(self.limits().values(), default=None)
+
+    def limits(self) -> dict[str, int]:
+        """Its own limits by the files that hold them. Cost: 10 to 20 µs.
 
         Raises:
             ProbeError: A limit is there and cannot be read.
         """
-        return min(self.limits().values(), default=None)
-
-    def limits(self) -> dict[str, int]:
-        """Its own limits by the files that hold them; raises as `limit` does."""
-        limits = {name: self._limit_in(name) for name in self._words.limits}
-        return {name: limit for name, limit in limits.items() if limit is not None}
+        found = {}
+        for name in _LIMITS[self.version]:
+            text = read_whole(path := f"{self.folder}/{name}")
+            if text is None or text.strip() == b"max":
+                continue
+            try:
+                limit = self._finite(int(text))
+            except ValueError as error:
+                raise unexpected(path, text, "bytes or max are due") from error
+            if limit is not None:
+                found[name] = limit
+        return found
 
     def inherited_limit(self) -> int | None:
         """The smallest limit that v1 keeps on this group, those above our sight included.
@@ -285,8 +278,14 @@ class Group:
         Raises:
             ProbeError: memory.stat cannot be read.
         """
-        text = read_whole(f"{self.place.folder}/memory.stat")
+        text = read_whole(f"{self.folder}/memory.stat")
         return self._finite(figure(text, b"hierarchical_memory_limit "))
+
+    def _finite(self, limit: int | None) -> int | None:
+        if limit is None or limit > self._ram:
+            return None
+        # memory.high may be 0 on purpose: all use is too much then, yet no share of 0 is defined.
+        return max(1, limit)
 
     def use(self) -> dict[str, int]:
         """What it holds now, in bytes, as parts of a reading. Cost: 8 µs.
@@ -299,16 +298,25 @@ class Group:
         Raises:
             ProbeError: A file is gone, cannot be read, or says something else.
         """
-        words = self._words
-        stat, beside = self._files or self._open()
-        figures = stat.figures(words.keys, words.due)
-        used, shmem, file, swap = words.split(figures, beside.numbers(1)[0] if beside else 0)
-        parts = {"cgroup": used + swap, "cgroup_file": file}
+        stat, other = self._files or self._open()
+        beside = other.numbers(1)[0] if other else 0
+        if self.version == 1:
+            found = stat.figures(_OF_V1, due=2)
+            used, file, shmem, swap = [one or 0 for one in found]
+            used += beside
+        else:
+            found = stat.figures(_OF_V2, due=3)
+            used, file, shmem, sock, cached, reclaimable, kernel, *parts = [
+                one or 0 for one in found
+            ]
+            used += sock + (sum(parts) if found[6] is None else kernel - reclaimable)
+            swap = max(0, beside - cached)
+        told = {"cgroup": used + shmem + swap, "cgroup_file": file - shmem}
         if shmem:
-            parts["cgroup_shmem"] = shmem
+            told["cgroup_shmem"] = shmem
         if swap:
-            parts["cgroup_swap"] = swap
-        return parts
+            told["cgroup_swap"] = swap
+        return told
 
     def kills(self) -> int | None:
         """How often the kernel killed in it for want of memory, or None where it does not tell.
@@ -316,7 +324,7 @@ class Group:
         Raises:
             ProbeError: The count is there and cannot be read.
         """
-        return figure(read_whole(f"{self.place.folder}/{self._words.kills}"), b"oom_kill ")
+        return figure(read_whole(f"{self.folder}/{_KILLS[self.version]}"), b"oom_kill ")
 
     def close(self) -> None:
         """Give the descriptors back; a later look opens the files anew."""
@@ -326,79 +334,12 @@ class Group:
         self._files = None
 
     def _open(self) -> tuple[KernelFile, KernelFile | None]:
-        folder = self.place.folder
-        beside = f"{folder}/{self._words.beside}"
+        beside = f"{self.folder}/{_BESIDE[self.version]}"
         self._files = (
-            KernelFile(f"{folder}/memory.stat"),
+            KernelFile(f"{self.folder}/memory.stat"),
             KernelFile(beside) if os.access(beside, os.F_OK) else None,
         )
         return self._files
-
-    def _limit_in(self, name: str) -> int | None:
-        path = f"{self.place.folder}/{name}"
-        text = read_whole(path)
-        if text is None or text.strip() == b"max":
-            return None
-        try:
-            return self._finite(int(text))
-        except ValueError as error:
-            raise unexpected(path, text, "bytes or max are due") from error
-
-    def _finite(self, limit: int | None) -> int | None:
-        if limit is None or limit > self._ram:
-            return None
-        # memory.high may be 0 on purpose: all use is too much then, yet no share of 0 is defined.
-        return max(1, limit)
-
-
-def _split_v1(figures: tuple[int | None, ...], kernel: int) -> tuple[int, int, int, int]:
-    rss, cache, shmem, swap = [figure or 0 for figure in figures]
-    return rss + shmem + kernel, shmem, cache - shmem, swap
-
-
-def _split_v2(figures: tuple[int | None, ...], swap: int) -> tuple[int, int, int, int]:
-    anon, file, shmem, sock, swapcached, reclaimable, *parts = [one or 0 for one in figures]
-    kernel = sum(parts) if figures[_KERNEL] is None else parts[0] - reclaimable
-    return anon + shmem + kernel + sock, shmem, file - shmem, max(0, swap - swapcached)
-
-
-_KERNEL = 6
-_VERSIONS = {
-    1: _Words(
-        limits=("memory.limit_in_bytes",),
-        beside="memory.kmem.usage_in_bytes",
-        kills="memory.oom_control",
-        keys=(b"total_rss ", b"total_cache ", b"total_shmem ", b"total_swap "),
-        due=2,
-        split=_split_v1,
-    ),
-    2: _Words(
-        limits=("memory.max", "memory.high"),
-        beside="memory.swap.current",
-        kills="memory.events",
-        keys=(
-            b"anon ", b"file ", b"shmem ", b"sock ", b"swapcached ", b"slab_reclaimable ",
-            b"kernel ", b"kernel_stack ", b"pagetables ", b"sec_pagetables ", b"percpu ",
-            b"vmalloc ", b"slab_unreclaimable ",
-        ),
-        due=3,
-        split=_split_v2,
-    ),
-}  # fmt: skip
-
-
-class Place(Record):
-    """One visible memory group.
-
-    Attributes:
-        version: 1 or 2.
-        folder: Where its files are.
-        name: Its path in its hierarchy, as people know it.
-    """
-
-    version: int
-    folder: str
-    name: str
 
 
 def membership(pid: int | None, root: str) -> bytes:
@@ -411,7 +352,7 @@ def membership(pid: int | None, root: str) -> bytes:
     return read_whole(f"{root}/proc/{'self' if pid is None else pid}/cgroup") or b""
 
 
-def visible_groups(groups: bytes, root: str) -> list[Place]:
+def visible_groups(groups: bytes, root: str, ram: int | None) -> list[Group]:
     """The memory group named in a membership and all above it that can be seen, innermost first.
 
     Groups whose memory is not counted are left out, so that the list is empty where there is no
@@ -420,25 +361,29 @@ def visible_groups(groups: bytes, root: str) -> list[Place]:
     Args:
         groups: What `membership` told.
         root: The folder that holds proc and sys, without a slash at its end.
+        ram: Bytes of memory that the machine has, or None.
 
     Raises:
         ProbeError: A file of a group is there and cannot be read.
     """
-    version, path = _own_path(groups)
-    chains = [_chain(version, *mount, path, root) for mount in _mounts(version, root)]
+    version, path = 2, ""
+    for line in groups.splitlines():
+        number, controllers, named = os.fsdecode(line).split(":", 2)
+        if "memory" in controllers.split(","):
+            version, path = 1, named
+            break
+        if number == "0" and not controllers:
+            path = named
+    chains = [
+        [
+            Group(version, folder, name, ram)
+            for folder, name in _chain(begins, point, path, root)
+            if read_whole(f"{folder}/memory.stat") is not None
+        ]
+        for begins, point in _mounts(version, root)
+    ]
     # Where several mounts show the group, the one that shows most above it tells most.
     return max(chains, key=len, default=[])
-
-
-def _own_path(groups: bytes) -> tuple[int, str]:
-    unified = ""
-    for line in groups.splitlines():
-        number, controllers, path = os.fsdecode(line).split(":", 2)
-        if "memory" in controllers.split(","):
-            return 1, path
-        if number == "0" and not controllers:
-            unified = path
-    return 2, unified
 
 
 def _mounts(version: int, root: str) -> list[tuple[str, str]]:
@@ -451,33 +396,30 @@ def _mounts(version: int, root: str) -> list[tuple[str, str]]:
         where, _, what = line.partition(" - ")
         words = what.replace(",", " ").split(" ")
         if words[0] == kind and (version != 1 or "memory" in words):
-            top, point = map(_unescaped, where.split(" ")[3:5])
-            mounts.append((top, point))
+            begins, point = map(_unescaped, where.split(" ")[3:5])
+            mounts.append((begins, point))
     return mounts
 
 
-def _chain(version: int, begins: str, point: str, path: str, root: str) -> list[Place]:
-    """The group at a path and those above it, down from where this mount begins."""
-    top = f"{root}{point}".rstrip("/")
-    inner = _below(path, begins)
-    if _is_missing(f"{top}{inner}"):
-        inner = ""
-    places = []
-    while True:
-        folder = f"{top}{inner}"
-        if read_whole(f"{folder}/memory.stat") is not None:
-            name = f"{begins.rstrip('/')}{inner}" or "/"
-            places.append(Place(version=version, folder=folder, name=name))
-        if not inner:
-            return places
+def _unescaped(field: str) -> str:
+    """A field of mountinfo with blanks, tabs, newlines and backslashes as themselves again."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, character)
+    return field
+
+
+def _chain(begins: str, point: str, path: str, root: str) -> list[tuple[str, str]]:
+    """Folder and name of the group at a path and those above it, down from where a mount begins."""
+    top, start = f"{root}{point}".rstrip("/"), begins.rstrip("/")
+    inner = path.removeprefix(start)
+    # A path that is not below this mount's beginning, or leads out of it, is not to be seen here.
+    is_inside = (inner != path or not start) and inner.startswith("/") and "/../" not in f"{path}/"
+    inner = inner.rstrip("/") if is_inside and not _is_missing(f"{top}{inner}") else ""
+    chain = [(f"{top}{inner}", f"{start}{inner}" or "/")]
+    while inner:
         inner = inner.rpartition("/")[0]
-
-
-def _below(path: str, top: str) -> str:
-    """The part of a path below a folder; "" for the folder itself and for paths outside it."""
-    inner = path.removeprefix(top.rstrip("/"))
-    is_inside = (inner != path or top == "/") and inner.startswith("/")
-    return inner.rstrip("/") if is_inside and "/../" not in f"{path}/" else ""
+        chain.append((f"{top}{inner}", f"{start}{inner}" or "/"))
+    return chain
 
 
 def _is_missing(folder: str) -> bool:
@@ -489,10 +431,3 @@ def _is_missing(folder: str) -> bool:
     except OSError:
         return False
     return False
-
-
-def _unescaped(field: str) -> str:
-    """A field of mountinfo with blanks, tabs, newlines and backslashes as themselves again."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        field = field.replace(code, character)
-    return field

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Hint
     from membudget.ownership import Identity
-    from membudget.probes.cgroup import CgroupProbe, Place
+    from membudget.probes.cgroup import CgroupProbe, Group
 
 _TRIGGER = b"some 150000 2000000\0"
 """Tasks waiting 150 ms in any 2 s; systemd asks for 200 ms, GLib's lowest level for 70 ms."""
@@ -131,13 +131,13 @@ def kernel_hints(
     """
     if not hasattr(select, "POLLPRI"):
         return []
-    place = probe.place if probe is not None else None
+    group = probe.group if probe is not None else None
     attempts: list[Callable[[], Hint]] = []
-    if place is not None and place.version == 1:
-        attempts.append(partial(_usage_thresholds, place.folder, thresholds))
-    elif place is not None:
-        attempts.append(partial(_memory_events, place.folder))
-    attempts.append(partial(_pressure, place, os.environ if environ is None else environ, pressure))
+    if group is not None and group.version == 1:
+        attempts.append(partial(_usage_thresholds, group.folder, thresholds))
+    elif group is not None:
+        attempts.append(partial(_memory_events, group.folder))
+    attempts.append(partial(_pressure, group, os.environ if environ is None else environ, pressure))
     if probe is not None and in_vain is not None:
         attempts += [partial(_reclaim, folder, in_vain) for folder in probe.shrinkable()]
     hints: list[Hint] = []
@@ -186,7 +186,7 @@ def _memory_events(folder: str) -> KernelHint:
     return hint
 
 
-def _pressure(place: Place | None, environ: Mapping[str, str], machine: str) -> KernelHint:
+def _pressure(group: Group | None, environ: Mapping[str, str], machine: str) -> KernelHint:
     """The service manager's own wake-up, by its protocol; else the group's, or the machine's."""
     watch = environ.get("MEMORY_PRESSURE_WATCH")
     if watch is not None:
@@ -194,8 +194,8 @@ def _pressure(place: Place | None, environ: Mapping[str, str], machine: str) -> 
             raise ProbeError("the service manager switched it off")
         trigger = a2b_base64(environ.get("MEMORY_PRESSURE_WRITE", ""))
         return _with_trigger("MEMORY_PRESSURE_WATCH", watch, trigger)
-    if place is not None and place.version != 1:
-        own = f"{place.folder}/memory.pressure"
+    if group is not None and group.version != 1:
+        own = f"{group.folder}/memory.pressure"
         with contextlib.suppress(OSError):
             return _with_trigger(own, own, _TRIGGER)
     return _with_trigger(machine, machine, _TRIGGER)

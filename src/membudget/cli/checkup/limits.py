@@ -133,7 +133,7 @@ def _of_groups(around: Surroundings) -> list[Bound]:
         used = group.use()["cgroup"]
         group.close()
         for name, size in group.limits().items():
-            where = f"{name} of " if group.place.version != 1 else ""
+            where = f"{name} of " if group.version != 1 else ""
             found.append(_of_group(size, f"{where}{_called(group)}", used, name))
     inherited = groups[0].inherited_limit() if groups else None
     if inherited is not None and all(inherited < bound.size for bound in found):
@@ -150,7 +150,7 @@ def _of_group(size: int, source: str, used: int, name: str = "") -> Bound:
 
 
 def _called(group: Group) -> str:
-    return f"cgroup v{group.place.version} {group.place.name}"
+    return f"cgroup v{group.version} {group.name}"
 
 
 def _of_process(around: Surroundings) -> Iterator[Bound]:
@@ -256,7 +256,7 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
         return
     own = groups[0]
     above = f", {len(groups) - 1} above it to be seen" if len(groups) > 1 else ""
-    yield ok(_GROUP, f"{_version(around, own)}, memory is counted in {own.place.name}{above}")
+    yield ok(_GROUP, f"{_version(around, own)}, memory is counted in {own.name}{above}")
     kills = own.kills()
     if kills:
         yield warning(
@@ -270,7 +270,7 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
     else:
         yield note(_GROUP, "this kernel does not tell how often it killed")
     for group in groups:
-        folder, name = group.place.folder.removeprefix(around.root), group.place.name
+        folder, name = group.folder.removeprefix(around.root), group.name
         if around.read(f"{folder}/memory.oom.group") == "1":
             yield note(
                 _GROUP,
@@ -283,7 +283,7 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
                 _GROUP,
                 f"oom_kill_disable is set on {name}: at the limit it stands still for ever, and "
                 "nothing inside it can act",
-                f"write 0 to {group.place.folder}/memory.oom_control",
+                f"write 0 to {group.folder}/memory.oom_control",
             )
 
 
@@ -297,7 +297,7 @@ def _without_group(around: Surroundings) -> Finding:
 
 
 def _version(around: Surroundings, own: Group) -> str:
-    if own.place.version == 1:
+    if own.version == 1:
         has_both = " - cgroup2 " in (around.read("/proc/self/mountinfo") or "")
         return "v1 (hybrid: v2 is mounted beside it, without memory)" if has_both else "v1"
     has_both = b"name=" in membership(around.pid, around.root)

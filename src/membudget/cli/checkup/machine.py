@@ -74,7 +74,7 @@ def check_swap(around: Surroundings) -> Iterator[Finding]:
 
 def _is_swap_forbidden(around: Surroundings) -> bool:
     for group in around.groups():
-        folder = group.place.folder.removeprefix(around.root)
+        folder = group.folder.removeprefix(around.root)
         if around.read(f"{folder}/memory.swap.max") == "0":
             return True
         # v1 has one limit for both.
@@ -89,8 +89,8 @@ def check_stalls(around: Surroundings) -> Iterator[Finding]:
     Raises:
         ProbeError: The group cannot be read.
     """
-    own = [group.place for group in around.groups()[:1] if group.place.version != 1]
-    paths = [*(f"{place.folder}/memory.pressure" for place in own), f"{around.root}{PRESSURE}"]
+    own = [group for group in around.groups()[:1] if group.version != 1]
+    paths = [*(f"{group.folder}/memory.pressure" for group in own), f"{around.root}{PRESSURE}"]
     told = [(path, stall) for path in paths if (stall := read_stall(path)) is not None]
     if told:
         path, stall = told[0]

@@ -133,8 +133,7 @@ class Surroundings(Record):
         Raises:
             ProbeError: One is there and cannot be read.
         """
-        places = visible_groups(membership(self.pid, self.root), self.root)
-        return [Group(place, self.ram) for place in places]
+        return visible_groups(membership(self.pid, self.root), self.root, self.ram)
 
     def resource_limit(self, name: str) -> tuple[int | None, int | None]:
         """Soft and hard limit by its name, such as "RLIMIT_AS"; None is no limit.
