@@ -1,10 +1,7 @@
 """The allocator under Python: which one it is, what it holds free, and how to make it give back.
 
 Freed memory that the allocator keeps is headroom for later and still counts as used. glibc and
-jemalloc tell how much that is and give it back on demand, tcmalloc and mimalloc do the latter;
-glibc's calls do nothing for the others.
-
-Where memory lies that no holder counts, in words: for what shrinking does not lower.
+jemalloc tell how much that is and give it back on demand, tcmalloc and mimalloc do the latter.
 """
 
 from __future__ import annotations
@@ -38,13 +35,7 @@ _MALLINFO_FIELDS = (
 
 
 class Allocator(Record):
-    """Who hands out memory in this process.
-
-    Attributes:
-        name: "glibc", "musl", "jemalloc", "tcmalloc", "mimalloc", or "other".
-        version: Of glibc, such as "2.36"; None for others.
-        python: What PYTHONMALLOC asks for, or None for the interpreter's own default.
-    """
+    """Who hands out memory here, glibc's version, and what PYTHONMALLOC asks for, if anything."""
 
     name: str
     version: str | None
@@ -55,31 +46,25 @@ class Mallinfo(Record):
     """What glibc holds, in bytes.
 
     Attributes:
-        in_use: Handed out and not yet freed, mapped blocks included.
+        in_use: Handed out and not yet freed, blocks with a mapping of their own included.
         free: Freed and kept for later; trimming does not lower it, though the pages go.
-        mmapped: Of `in_use`, blocks with a mapping of their own, which go back when freed.
         took: Seconds the question took: it walks every free block, 56 ms with 126 000 of them, so
             ask seldom once it is slow.
     """
 
     in_use: int
     free: int
-    mmapped: int
     took: float
 
 
 def allocator(maps: str = "/proc/self/maps", environ: Mapping[str, str] | None = None) -> Allocator:
     """The allocator of this process. Cost: 0.1 to 1 ms, by the number of its mappings.
 
-    A replacement counts when a library of its name is mapped, which a preload does; one built
-    into a library for that library's own use is not seen, and does not matter.
-
-    Args:
-        maps: The list of mappings.
-        environ: Environment variables, or None for this process's.
+    A replacement ("jemalloc", "tcmalloc", "mimalloc") counts when a library of its name is mapped,
+    which a preload does; one built into a library for its own use is not seen, and does not matter.
 
     Raises:
-        ProbeError: The list is there and cannot be read.
+        ProbeError: The list of mappings is there and cannot be read.
     """
     mapped = os.fsdecode(read_whole(maps, takes_long=True) or b"")
     version = glibc_version()
@@ -105,11 +90,10 @@ def mallinfo() -> Mallinfo | None:
     else:
         ask = getattr(libc(), "mallinfo2", None)
         found = ask() if ask is not None else None
-        sizes = found and (found.uordblks + found.hblkhd, found.fordblks, found.hblkhd)
+        sizes = found and (found.uordblks + found.hblkhd, found.fordblks)
     if sizes is None:
         return None
-    used, free, mmapped = sizes
-    return Mallinfo(in_use=used, free=free, mmapped=mmapped, took=time.monotonic() - began)
+    return Mallinfo(in_use=sizes[0], free=sizes[1], took=time.monotonic() - began)
 
 
 def in_use() -> int | None:
@@ -136,7 +120,13 @@ def purgeable() -> list[Purgeable]:
     The latter is found by the symbols that a preload brings; an allocator inside a library, for its
     own use, shows none. Any thread may ask; others that allocate may wait meanwhile.
     """
-    found: list[Purgeable] = [("malloc trim", trim, _malloc_free)]
+
+    def malloc_free() -> int | None:
+        if (heap := mallinfo()) is not None:
+            return heap.free
+        return None if glibc_version() is not None else 0
+
+    found: list[Purgeable] = [("malloc trim", trim, malloc_free)]
     if core is not None and hasattr(core, "has_symbol") and not any(map(core.has_symbol, _PURGES)):
         return found  # Without ctypes, which takes 2 ms and 0.5 MB.
     library = libc()
@@ -147,13 +137,6 @@ def purgeable() -> list[Purgeable]:
     if (release := getattr(library, "MallocExtension_ReleaseFreeMemory", None)) is not None:
         found.append(("tcmalloc", release, lambda: None))
     return found
-
-
-def _malloc_free() -> int | None:
-    heap = mallinfo()
-    if heap is not None:
-        return heap.free
-    return None if glibc_version() is not None else 0
 
 
 def _jemalloc(control: Any) -> Purgeable:
@@ -183,12 +166,7 @@ def _jemalloc(control: Any) -> Purgeable:
 
 @cache
 def libc() -> CDLL | None:
-    """The C library of this process, loaded with ctypes at the first call.
-
-    None on Windows, and where the interpreter was built without ctypes.
-
-    Cost: 10 ms where ctypes is not yet loaded, then 0.1 µs.
-    """
+    """The C library, loaded with ctypes at the first call in 10 ms; None on Windows, or without."""
     try:
         import ctypes  # 10 ms that a start must not pay
     except ImportError:
@@ -235,14 +213,23 @@ _MUCH = 1 / 4
 
 
 def where_held(reading: Reading) -> str:
-    """Who holds what is used, in words, as far as the process can tell.
+    """Who holds what is used and no holder counts, in words, as far as the process can tell.
 
     Cost: 2 µs where others hold it, else one `mallinfo2`: up to 50 ms in a fragmented heap, so ask
     seldom.
     """
     used, others, parts = reading.used, reading.elsewhere, reading.parts
     if others > used / 2:
-        return _others(others, parts.get("cgroup_shmem", 0) - parts.get("shmem", 0), reading)
+        what = human_bytes(others)
+        if "available" in parts and used != parts.get("cgroup"):
+            return f"{what} are held by other programs on this machine"
+        files = parts.get("cgroup_shmem", 0) - parts.get("shmem", 0)
+        if files > others / 2:
+            return (
+                f"{human_bytes(files)} are files in /dev/shm or another tmpfs, or shared memory, "
+                "of the memory group"
+            )
+        return f"{what} are held by other processes of the memory group"
     heap, own = mallinfo(), parts.get(OWN)
     if heap is not None and own is not None:
         outside = own - heap.in_use - heap.free - sys.getallocatedblocks() * _BLOCK
@@ -254,14 +241,3 @@ def where_held(reading: Reading) -> str:
         if heap.free > used * _MUCH:
             return f"{human_bytes(heap.free)} lie free in malloc between blocks that are in use"
     return "the program itself holds it, where no cache of membudget's counts it"
-
-
-def _others(others: int, files: int, reading: Reading) -> str:
-    if "available" in reading.parts and reading.used != reading.parts.get("cgroup"):
-        return f"{human_bytes(others)} are held by other programs on this machine"
-    if files > others / 2:
-        return (
-            f"{human_bytes(files)} are files in /dev/shm or another tmpfs, or shared memory, of "
-            "the memory group"
-        )
-    return f"{human_bytes(others)} are held by other processes of the memory group"

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import select
 import stat
 from binascii import a2b_base64
-from functools import partial
 
 from membudget.errors import ProbeError
 from membudget.ownership import identity, kept
@@ -34,7 +34,7 @@ from membudget.probes.process import PRESSURE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from membudget.core import Hint
     from membudget.ownership import Identity
@@ -51,7 +51,7 @@ class KernelHint:
 
     Args:
         name: Where it comes from.
-        descriptor: What to poll; owned, and closed by `close`.
+        descriptor: What to poll; owned, and closed by `close` or with the hint.
         events: The poll mask: POLLPRI for files that are read from the start, POLLIN for queues.
         came: Called at each wake-up, by the thread that waits.
     """
@@ -65,8 +65,7 @@ class KernelHint:
         events: int,
         came: Callable[[], object] = lambda: None,
     ) -> None:
-        self.name = name
-        self.events = events
+        self.name, self.events = name, events
         self._came = came
         self._descriptor = descriptor
         self._identity = _mark_of(descriptor)
@@ -103,6 +102,10 @@ class KernelHint:
         if descriptor >= 0 and _mark_of(descriptor) == self._identity:
             os.close(descriptor)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_identity"):  # A signal's exception may come before it is set.
+            self.close()
+
 
 def _mark_of(descriptor: int) -> tuple[Identity, bytes]:
     """Which file it is, and which eventfd (Linux 5.2 and later), which all look alike."""
@@ -129,60 +132,53 @@ def kernel_hints(
         environ: Environment variables, or None for this process's.
         pressure: The machine's pressure file, for where the group has none.
     """
-    if not hasattr(select, "POLLPRI"):
-        return []
-    group = probe.group if probe is not None else None
-    attempts: list[Callable[[], Hint]] = []
-    if group is not None and group.version == 1:
-        attempts.append(partial(_usage_thresholds, group.folder, thresholds))
-    elif group is not None:
-        attempts.append(partial(_memory_events, group.folder))
-    attempts.append(partial(_pressure, group, os.environ if environ is None else environ, pressure))
-    if probe is not None and in_vain is not None:
-        attempts += [partial(_reclaim, folder, in_vain) for folder in probe.shrinkable()]
     hints: list[Hint] = []
-    for attempt in attempts:
+
+    def attempt(make: Callable[..., Hint], *arguments: object) -> None:
         with contextlib.suppress(OSError, ValueError):
-            hints.append(attempt())
+            hints.append(make(*arguments))
+
+    if not hasattr(select, "POLLPRI"):
+        return hints
+    group = probe.group if probe is not None else None
+    if group is not None and group.version == 1:
+        usage = "memory.usage_in_bytes"
+        attempt(_of_v1, f"cgroup v1 usage of {group.folder}", group.folder, usage, thresholds)
+    elif group is not None:
+        attempt(_memory_events, f"{group.folder}/memory.events")
+    attempt(_pressure, group, os.environ if environ is None else environ, pressure)
+    if probe is not None and in_vain is not None:
+        for folder in probe.shrinkable():
+            # Only what is done to this very group, not to those below it.
+            words, came = ("critical,local",), functools.partial(in_vain, folder)
+            name = f"cgroup v1 reclaim in {folder}"
+            attempt(_of_v1, name, folder, "memory.pressure_level", words, came)
     return hints
 
 
-def _eventfd() -> int:
-    return kept(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-
-
-def _usage_thresholds(folder: str, thresholds: Iterable[int]) -> KernelHint:
-    hint = KernelHint(f"cgroup v1 usage of {folder}", _eventfd(), select.POLLIN)
-    with (
-        _closed_on_failure(hint),
-        _opened(f"{folder}/memory.usage_in_bytes", os.O_RDONLY) as usage,
-    ):
-        for threshold in thresholds:
-            with _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control:
-                os.write(control, f"{hint.fileno()} {usage} {threshold}".encode())
+def _of_v1(
+    name: str,
+    folder: str,
+    file: str,
+    words: Iterable[object],
+    came: Callable[[], object] = lambda: None,
+) -> KernelHint:
+    """An eventfd registered with a file of a group of v1, once for each of the words."""
+    descriptor = kept(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+    hint = KernelHint(name, descriptor, select.POLLIN, came)
+    with open(f"{folder}/{file}", "rb", buffering=0) as watched:
+        for word in words:
+            control = os.open(f"{folder}/cgroup.event_control", os.O_WRONLY)
+            try:
+                os.write(control, f"{descriptor} {watched.fileno()} {word}".encode())
+            finally:
+                os.close(control)
     return hint
 
 
-def _reclaim(folder: str, came: Callable[[str], object]) -> KernelHint:
-    """Wakes where the kernel found nothing to take back in a group of v1."""
-    name = f"cgroup v1 reclaim in {folder}"
-    hint = KernelHint(name, _eventfd(), select.POLLIN, partial(came, folder))
-    with (
-        _closed_on_failure(hint),
-        _opened(f"{folder}/memory.pressure_level", os.O_RDONLY) as level,
-        _opened(f"{folder}/cgroup.event_control", os.O_WRONLY) as control,
-    ):
-        # Only what is done to this very group, not to those below it.
-        os.write(control, f"{hint.fileno()} {level} critical,local".encode())
-    return hint
-
-
-def _memory_events(folder: str) -> KernelHint:
-    path = f"{folder}/memory.events"
+def _memory_events(path: str) -> KernelHint:
     hint = KernelHint(path, kept(os.open(path, os.O_RDONLY)), select.POLLPRI)
-    with _closed_on_failure(hint):
-        # The kernel counts a file that was never read as changed.
-        hint.clear()
+    hint.clear()  # The kernel counts a file that was never read as changed.
     return hint
 
 
@@ -209,37 +205,14 @@ def _with_trigger(name: str, path: str, trigger: bytes) -> KernelHint:
         if error.errno != errno.ENXIO:
             raise
         # A socket cannot be opened, only connected to.
-        descriptor = _connected(path)
+        import socket  # 4 ms that only this rare case must pay
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(0)
+            connection.connect(path)
+            descriptor = kept(connection.detach())
     is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
     hint = KernelHint(name, descriptor, select.POLLPRI if is_file else select.POLLIN)
-    with _closed_on_failure(hint):
-        if trigger:
-            os.write(descriptor, trigger)
+    if trigger:
+        os.write(descriptor, trigger)
     return hint
-
-
-def _connected(path: str) -> int:
-    import socket  # 4 ms that only this rare case must pay
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(0)
-        connection.connect(path)
-        return kept(connection.detach())
-
-
-@contextlib.contextmanager
-def _closed_on_failure(hint: KernelHint) -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        hint.close()
-        raise
-
-
-@contextlib.contextmanager
-def _opened(path: str, mode: int) -> Iterator[int]:
-    descriptor = os.open(path, mode)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

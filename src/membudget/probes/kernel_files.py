@@ -16,50 +16,35 @@ from membudget.ownership import Identity, close_own, identity, kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 _CHUNK = 8192
 """Bytes asked for at once: the longest of these files, a cgroup's memory.stat, has about 2 KiB."""
 
-_GONE = (errno.ENOENT, errno.ENODEV, errno.ESRCH)
+_read_path: Callable[[str], bytes] | None = getattr(core, "read_path", None)
+if core is not None and _read_path is not None:
+    _read_descriptor, _read_numbers = core.read_descriptor, core.read_numbers
+    _read_figures = core.read_figures
+else:
 
-
-class _Plain:
-    """What the compiled core does, in plain Python."""
-
-    @staticmethod
-    def read_descriptor(descriptor: int) -> bytes:
+    def _read_descriptor(descriptor: int) -> bytes:
         return os.pread(descriptor, _CHUNK, 0)
 
-    @staticmethod
-    def read_numbers(descriptor: int) -> list[int]:
-        return [int(word) for word in os.pread(descriptor, _CHUNK, 0).split()]
+    def _read_numbers(descriptor: int) -> list[int]:
+        return [int(word) for word in _read_descriptor(descriptor).split()]
 
-    @staticmethod
-    def read_figures(descriptor: int, keys: tuple[bytes, ...]) -> tuple[int | None, ...]:
-        text = os.pread(descriptor, _CHUNK, 0)
+    def _read_figures(descriptor: int, keys: tuple[bytes, ...]) -> tuple[int | None, ...]:
+        text = _read_descriptor(descriptor)
         return tuple([figure(text, key) for key in keys])
-
-
-_path_text = getattr(core, "read_path", None)
-_reads: Any = core if _path_text is not None else _Plain
-_read_descriptor, _read_numbers = _reads.read_descriptor, _reads.read_numbers
-_read_figures = _reads.read_figures
 
 
 class KernelFile:
     """A file of /proc or a cgroup that stays open, since opening costs six times the reading.
 
     Any thread may read. The descriptor is closed on exec and shared across a fork. Reading costs
-    0.2 µs and what the kernel takes to write it, and raises `ProbeError` where the file is gone,
-    cannot be read, or says something else.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ProbeError: It cannot be opened.
+    0.2 µs and what the kernel takes to write it. Raises `ProbeError` where the file is gone, cannot
+    be read, or says something else; and when made, where it cannot be opened.
     """
 
     __slots__ = ("_descriptor", "_identity", "path")
@@ -134,9 +119,8 @@ def read_whole(path: str, *, takes_long: bool = False) -> bytes | None:
         ProbeError: It is there and cannot be read.
     """
     try:
-        if _path_text is not None and not takes_long:
-            text: bytes = _path_text(path)
-            return text
+        if _read_path is not None and not takes_long:
+            return _read_path(path)
         with open(path, "rb", buffering=0) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
@@ -148,9 +132,7 @@ def read_whole(path: str, *, takes_long: bool = False) -> bytes | None:
 def figure(text: bytes | None, key: bytes) -> int | None:
     r"""The number behind a key at the beginning of a line, or None where the key is missing.
 
-    Args:
-        text: Lines of a key, blanks and a number; None has no lines.
-        key: The key with what ends it: b"anon ", b"MemTotal:". A number of kB is told in bytes.
+    The key is given with what ends it: b"anon ", b"MemTotal:". A number of kB is told in bytes.
 
     Raises:
         ValueError: Something else than a number stands there.
@@ -164,7 +146,7 @@ def figure(text: bytes | None, key: bytes) -> int | None:
 
 def unreadable(path: str, error: OSError) -> ProbeError:
     """The error for a file that cannot be read, and what to do about it."""
-    if error.errno in _GONE:
+    if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
         advice = "what it told about has ended or moved; look for it anew"
     else:
         advice = "let this user read it, or set a limit of your own so that none has to be found"
