@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from membudget.heap.raw import Kind, Kinds
-from membudget.heap.walk import Walk
+from membudget.heap.walk import Kind, Kinds, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,14 +68,20 @@ class AllMet(Kinds):
         return one
 
 
+class Met(Walk):
+    """A walk that notes what it meets."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.met: list[int] = []
+
+    def meet(self, obj: object, *_: object) -> None:
+        """Note its id."""
+        self.met.append(id(obj))
+
+
 def walked(*roots: object, passed: Iterable[object] = ()) -> list[int]:
     """The ids of all objects that a walk from these roots meets, in order, but for those passed."""
-    met: list[int] = []
-    walk = Walk(
-        [("root", root) for root in roots],
-        AllMet({}),
-        lambda obj, *_: met.append(id(obj)),
-        passed=map(id, passed),
-    )
-    assert walk.step(float("inf"))
-    return met
+    walk = Met([("root", root) for root in roots], AllMet({}), passed=map(id, passed))
+    assert walk.go_on(float("inf"))
+    return walk.met

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from applying_scene import Applying
 from effects import LONG, SHORT, shows, started
-from fakes import FakeClock
-from membudget.governor.telling import Teller
+from fakes import FakeClock, FakeMemory
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.inspection.suspects import Suspects
 from membudget.leaks.records import Confidence, Kind
 from membudget.sampling.form import SampleRing
-from membudget.settings.resolve import resolve
-from sampling_scene import day
+from sampling_scene import day, governed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +34,7 @@ def _leaks_enabled(_: Path) -> None:
 def judged(samples: Iterator[Sample], **leaks: Any) -> LeakWatch:
     """The leak watch of a budget with these settings, once it has judged these samples."""
     clock, ring = FakeClock(), SampleRing(1000)
-    watch = LeakWatch(ring, resolve({"leaks": leaks}, {}), Teller([]), clock=clock)
+    watch = LeakWatch(governed(FakeMemory(clock), **leaks), ring)
     for one in samples:
         ring.add(one)
         watch.after_sample(one)

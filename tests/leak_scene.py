@@ -8,9 +8,9 @@ from math import sin
 from typing import TYPE_CHECKING
 
 from membudget.core import Sample
-from membudget.leaks.records import Rules
+from membudget.leaks.records import RECORDED, Rules, State, Verdict
 from membudget.leaks.series import Series
-from membudget.leaks.verdict import State, Verdict, judge
+from membudget.leaks.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 EVERY = 1 / 12
-UNASKED = Rules(collect_first=False)
+UNASKED = RECORDED
 """Rules for histories that nobody can collect."""
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from membudget.core import PartSample, Sample
+from membudget.core import Marks, PartSample, Sample
+from membudget.governor.loop import Governor
+from membudget.registry import Registry
+from membudget.settings.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fakes import FakeMemory
+    from membudget.core import Sink
 
 MIB = 1 << 20
 BEGAN = 1_700_000_000.0
@@ -52,3 +58,15 @@ def part(name: str = "prices", **changes: Any) -> PartSample:
     """A bounded cache."""
     values: dict[str, Any] = {"kind": "Cache", "items": 10, "bytes": 1000, "most_bytes": 5000}
     return PartSample(name=name, **{**values, **changes})
+
+
+def governed(memory: FakeMemory, *sinks: Sink, **leaks: Any) -> Governor:
+    """A governor over a memory set by hand, with these settings of `leaks`."""
+    return Governor(
+        memory,
+        Marks(),
+        sinks=sinks,
+        registry=Registry(),
+        clock=memory.clock,
+        settings=resolve({"leaks": leaks}, {}),
+    )

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from membudget.heap.freed import Freed
+from membudget.heap.census import Freed
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import LATE, SETTLING, Window
 from membudget.leaks.culprit import rank

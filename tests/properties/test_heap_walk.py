@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heap_scenes import AllMet, walked
-from membudget.heap.walk import Walk
+from heap_scenes import AllMet, Met, walked
 
 _MAKERS = (list, dict, deque, SimpleNamespace)
 """Since CPython 3.12 a deque leads to its type, and that to all modules: it is passed over."""
@@ -63,9 +62,7 @@ def test_in_slices_the_same_is_met(graph: Any, rest: int) -> None:
     """However short they are."""
     nodes, reached = _built(graph)
     own = {id(one): number for number, one in enumerate(nodes)}
-    met: list[int] = []
-    roots, passed = [("root", nodes[0])], [id(deque)]
-    walk = Walk(roots, AllMet({}), lambda obj, *_: met.append(id(obj)), passed=passed)
-    while not walk.step(time.monotonic() - rest):
+    walk = Met([("root", nodes[0])], AllMet({}), passed=[id(deque)])
+    while not walk.go_on(time.monotonic() - rest):
         pass
-    assert {own[one] for one in met if one in own} == reached
+    assert {own[one] for one in walk.met if one in own} == reached

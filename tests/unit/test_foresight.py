@@ -11,14 +11,10 @@ import pytest
 from applying_scene import Applying
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, SettingsReloaded, Severity
-from membudget.governor.loop import Governor
-from membudget.inspection.foresight import Foresight
 from membudget.inspection.leak_watch import LeakWatch
-from membudget.registry import Registry
 from membudget.sampling.form import SampleRing
-from membudget.settings.resolve import resolve
 from membudget.sinks.log import line_of
-from sampling_scene import day, part, sample
+from sampling_scene import day, governed, part, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,19 +33,9 @@ class Scene:
         self.recorder = Recorder()
         self.memory = FakeMemory(self.clock, used=190 * MIB, limit=limit)
         self.ring = SampleRing()
-        settings = resolve({}, {})
-        self.governor = Governor(
-            self.memory,
-            Marks(),
-            sinks=[self.recorder],
-            registry=Registry(),
-            clock=self.clock,
-            settings=settings,
-        )
-        self.ahead = Foresight(self.governor)
-        self.watch = LeakWatch(
-            self.ring, settings, self.governor.tell, ahead=self.ahead, clock=self.clock
-        )
+        self.governor = governed(self.memory, self.recorder)
+        self.watch = LeakWatch(self.governor, self.ring)
+        self.ahead = self.watch.ahead
         self.governor.chores.append(self.watch)
 
     def live(self, samples: Iterable[Sample]) -> None:

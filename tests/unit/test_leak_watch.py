@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from commands import lines_of
-from fakes import MIB, FakeClock, Recorder, raising
-from membudget.core import Failed, LeakSuspected, Severity
-from membudget.core.native import Imports
+from fakes import MIB, FakeClock, FakeMemory, Recorder
+from membudget.core import LeakSuspected, Severity
 from membudget.core.status import LeakState
 from membudget.core.wire import plain
-from membudget.governor.telling import Teller
 from membudget.inspection.leak_watch import LeakWatch, fewer
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Confidence, Kind
 from membudget.sampling.form import SampleRing
-from membudget.settings.resolve import resolve
-from sampling_scene import BEGAN, STEP, day, sample
+from sampling_scene import BEGAN, STEP, day, governed, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,22 +36,15 @@ class TickingClock(FakeClock):
 class Scene:
     """A leak chore over samples made by hand."""
 
-    def __init__(self, *, collect: Any = None, culprits: Any = None, **leaks: Any) -> None:
+    def __init__(self, *, collect: Any = None, **leaks: Any) -> None:
         self.clock = TickingClock()
         self.recorder = Recorder()
         self.ring = SampleRing()
         self.slices: list[int] = []
-        self.imports = Imports()
-        more = {} if culprits is None else {"culprits": culprits}
-        self.watch = LeakWatch(
-            self.ring,
-            resolve({"leaks": leaks}, {}),
-            Teller([self.recorder], self.clock),
-            collect=collect,
-            clock=self.clock,
-            imports=self.imports,
-            **more,
-        )
+        governor = governed(FakeMemory(self.clock), self.recorder, **leaks)
+        governor.collector = collect
+        self.imports = governor.imports
+        self.watch = LeakWatch(governor, self.ring)
 
     def live(self, samples: Iterable[Sample]) -> None:
         """Take samples, and do the chore after each until nothing is due."""
@@ -89,13 +79,12 @@ def test_what_judges_is_imported_with_the_first_verdict() -> None:
     """A process that lives for an hour does not pay for it."""
     program = (
         "import sys\n"
-        "from sampling_scene import day\n"
+        "from fakes import FakeClock, FakeMemory\n"
+        "from sampling_scene import day, governed\n"
         "from membudget.inspection.leak_watch import LeakWatch\n"
-        "from membudget.governor.telling import Teller\n"
         "from membudget.sampling.form import SampleRing\n"
-        "from membudget.settings.resolve import resolve\n"
         "ring = SampleRing()\n"
-        "watch = LeakWatch(ring, resolve({}, {}), Teller())\n"
+        "watch = LeakWatch(governed(FakeMemory(FakeClock())), ring)\n"
         "for number, one in enumerate(day(5, 2)):\n"
         "    ring.add(one); watch.after_sample(one)\n"
         "    while watch.due(0.0): watch.run(0.0)\n"
@@ -117,7 +106,6 @@ def test_what_judges_is_imported_a_module_at_a_time() -> None:
         "    before = ours(); import_module('membudget.' + name)\n"
         "    print(len(ours() - before - {'membudget.leaks'}))\n"
         "before = ours()\n"
-        "import membudget.inspection.foresight\n"
         "from membudget.leaks.verdict import judging\n"
         "from membudget.leaks.advice import proposing\n"
         "from membudget.forecast import forecast\n"
@@ -193,9 +181,12 @@ def test_a_verdict_is_made_in_slices() -> None:
 class Collecting:
     """What collecting gives, and how often it was asked."""
 
-    def __init__(self, answer: Callable[[], tuple[int, int] | None]) -> None:
+    def __init__(
+        self, answer: Callable[[], tuple[int, int] | None], *, may_stop: bool = True
+    ) -> None:
         self.answer = answer
         self.asked: list[int] = []
+        self.may_stop = lambda: may_stop
 
     def __call__(self, wanted: int) -> tuple[int, int] | None:
         """As told."""
@@ -239,31 +230,30 @@ def test_while_collections_rest_it_waits() -> None:
 
 def test_where_the_process_may_not_be_stopped_it_accuses_without() -> None:
     """A verdict that waited for a collection that is never made would be none."""
-    collecting = Collecting(lambda: None)
-    collecting.may_stop = lambda: False  # type: ignore[attr-defined]
+    collecting = Collecting(lambda: None, may_stop=False)
     scene = Scene(collect=collecting)
     scene.live(day(20, 20))
     assert not collecting.asked
     assert scene.told[-1].confidence == "high"
 
 
-def test_a_culprit_is_named_where_somebody_finds_one() -> None:
-    """The finder is given the verdict and its samples."""
+def holder(name: str) -> tuple[Culprit, ...]:
+    """Who is found to hold what grew."""
+    return (Culprit(name=name, kind="dict", items_per_hour=9.0, bytes_per_hour=2e7, share=0.9),)
 
-    class Culprit:
-        name = "app.sessions"
 
-    asked: list[tuple[Any, int]] = []
-
-    def find(verdict: Any, samples: Any) -> tuple[Culprit, ...]:
-        asked.append((verdict.confidence, len(samples)))
-        return (Culprit(),)
-
-    scene = Scene(culprits=find)
-    scene.live(day(20, 14))
-    assert {event.culprit for event in scene.told} == {"app.sessions"}
-    assert len(asked) == len(scene.told)
-    assert scene.watch.state().culprits == ("app.sessions",)
+def test_a_culprit_is_told_once_it_is_found_and_with_each_level_from_then_on() -> None:
+    """Until the suspicion ends; the same one found again is no news."""
+    scene = Scene()
+    scene.live(day(20, 4))
+    assert [one.culprit for one in scene.told] == [""]
+    scene.watch.accuse(holder("app.sessions"))
+    scene.watch.accuse(holder("app.sessions"))
+    assert [one.culprit for one in scene.told] == ["", "app.sessions"]
+    scene.live(day(20, 32, first=48, until=10))
+    assert [one.culprit for one in scene.told if one.confidence == "medium"] == ["app.sessions"]
+    assert (scene.told[-1].confidence, scene.told[-1].culprit) == ("none", "")
+    assert scene.watch.state().culprits == ()
 
 
 def native(growth: float) -> tuple[Culprit, ...]:
@@ -290,14 +280,6 @@ def test_who_holds_the_growth_tells_the_kind_where_counters_do_not() -> None:
     scene.live(few[48:])
     assert scene.told[-1].confidence == "high"
     assert {one.kind for one in scene.told[1:]} == {Kind.NATIVE}
-
-
-def test_a_finder_that_fails_is_told_and_the_suspicion_stands() -> None:
-    """Without a culprit."""
-    scene = Scene(culprits=raising(OSError("gone")))
-    scene.live(day(20, 14))
-    assert scene.told[-1].culprit == ""
-    assert "culprits" in {event.where for event in scene.recorder.of(Failed)}
 
 
 def test_settings_are_the_rules() -> None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fakes import FakeClock
-from membudget.core import PartSample, Sample
+from fakes import FakeClock, FakeMemory
+from membudget.core import Level, PartSample, Sample
 from membudget.core.native import in_one_go
-from membudget.heap.census import Census
-from membudget.heap.freed import Garbage
+from membudget.heap.census import Census, Garbage
 from membudget.inspection.suspects import Suspects, gathering
 from membudget.leaks.records import Confidence
+from sampling_scene import governed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -32,20 +32,19 @@ class Scene:
 
     def __init__(self) -> None:
         self.verdict: Any = None
-        self.is_calm = True
         self.clock = FakeClock()
-        self.failures: list[str] = []
         self.accused: list[tuple[Any, ...]] = []
+        self.accuse = self.accused.append
         self.garbage: Garbage | None = None
-        self.chore = Suspects(
-            lambda: self.verdict,
-            self.reading,
-            self.accused.append,
-            garbage=lambda: self.garbage,
-            is_calm=lambda: self.is_calm,
-            every=3600.0,
-            clock=self.clock,
-        )
+        self.governor = governed(FakeMemory(self.clock))
+        self.governor.collector = self
+        watch: Any = self
+        self.ring = self
+        self.chore = Suspects(self.governor, watch, wall=self.clock.now)
+
+    def press(self, level: Level) -> None:
+        """Be under so much pressure."""
+        self.governor.pressure = self.governor.pressure.replace(level=level)
 
     def reading(self) -> Generator[None, None, list[Sample]]:
         """A part that grows, read in slices as the ring does."""
@@ -71,7 +70,8 @@ def test_without_a_suspicion_nobody_looks(scene: Scene) -> None:
 
 def test_under_pressure_nobody_looks(scene: Scene) -> None:
     """A census walks the whole heap, and memory is short."""
-    scene.verdict, scene.is_calm = Standing(Confidence.HIGH), False
+    scene.verdict = Standing(Confidence.HIGH)
+    scene.press(Level.WARNING)
     assert not scene.chore.due(0.0)
 
 
@@ -95,7 +95,6 @@ def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
     scene.chore.run(scene.clock.now())
     scene.chore.after_fork_in_child()
     assert scene.chore.due(scene.clock.now())
-    assert scene.failures == []
 
 
 def freed(name: str, size: int) -> Garbage:
@@ -206,9 +205,9 @@ def test_a_look_that_pressure_interrupts_keeps_nothing_alive(scene: Scene) -> No
     """What it was about to enter may be what the program lets go of."""
     scene.verdict = Standing(Confidence.HIGH)
     scene.chore.run(scene.clock.now())
-    scene.is_calm = False
+    scene.press(Level.WARNING)
     assert not scene.chore.due(scene.clock.now())
-    scene.is_calm = True
+    scene.press(Level.NORMAL)
     assert not scene.chore.due(scene.clock.now() + 3599.0)
     assert scene.chore.due(scene.clock.now() + 3600.0)
 

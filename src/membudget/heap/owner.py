@@ -52,10 +52,9 @@ class AttributeNames:
 
         Cost: 0.3 µs a name that the class's code knows.
         """
+        if (slot := raw.slot_of(holder, value)) is not None:
+            return slot
         kind = type(holder)
-        for name, member in raw.slots_of(kind):
-            if raw.slot(member, holder) is value:
-                return name
         name_of_class = raw.type_name(kind)
         names = self._by_class.get(name_of_class)
         if names is None:

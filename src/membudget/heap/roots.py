@@ -155,7 +155,7 @@ def threads() -> list[threading.Thread]:
     return list(threading._active.values())  # type: ignore[attr-defined]  # noqa: SLF001  # enumerate() takes a lock
 
 
-def tasks() -> Iterator[Any]:
+def tasks() -> Iterator[tuple[str, Any]]:
     """The asyncio tasks of all loops, once or twice; none where asyncio is not in use."""
     namespace = raw.globals_of(sys.modules.get("asyncio.tasks"))
     for name in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
@@ -165,17 +165,11 @@ def tasks() -> Iterator[Any]:
             for reference in list(references):
                 task = reference() if type(reference) is ReferenceType else reference
                 if task is not None:
-                    yield task
-
-
-def late_roots() -> Iterator[tuple[str, Any]]:
-    """Roots that lead to little by themselves: a task's chain is to begin at what waits for it."""
-    for task in tasks():
-        yield "tasks", task
+                    yield "tasks", task
 
 
 def all_roots() -> Iterator[tuple[str, Any]]:
-    """All that a walk begins with, as pairs of a name and an object; `late_roots` come after it."""
+    """All that a walk begins with, as pairs of a name and an object; `tasks` come after it."""
     yield from variables()
     yield from namespaces()
     for thread in threads():
@@ -281,7 +275,7 @@ def _is_standard(coroutine: Any) -> bool:
 def others_of(coroutine: Any, most: int) -> list[Any]:
     """Some tasks that wait in the same function."""
     found: list[Any] = []
-    for task in tasks():
+    for _, task in tasks():
         other = coroutine_of(task)
         if other is not None and other.__qualname__ == coroutine.__qualname__:
             if not any(task is one for one in found):

@@ -6,18 +6,17 @@ import time
 from itertools import chain
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
 
 from membudget.heap import items, raw, roots
 from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
 from membudget.heap.owner import Steps
-from membudget.heap.walk import MOST, Walk
+from membudget.heap.walk import MOST, Kinds, Walk
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
-    from membudget.heap.raw import Kind
+    from membudget.heap.walk import Kind
 
 SLICE = 0.005
 """Seconds of work at a time."""
@@ -47,7 +46,7 @@ KEEPS_FRAMES = "exceptions kept with their tracebacks keep the variables of ever
 _traceback_of: Callable[[Any], Any] = BaseException.__dict__["__traceback__"].__get__
 
 
-class CensusTaker:
+class CensusTaker(Walk):
     """Walks a process's heap in slices and counts. One thread at a time.
 
     A census changes nothing in the program: no line of its code runs, and what it drops goes away
@@ -75,39 +74,48 @@ class CensusTaker:
     ) -> None:
         self._before = before
         self._redact = redact
-        self._now = now
         self._steps = Steps(redact)
-        self._kinds = raw.Kinds(before.types if before is not None else {})
         self._counts: dict[str, dict[str, int]] = {CACHE: {}, TASK: {}, THREAD: {}}
         self._details: dict[tuple[str, str], Detail] = {}
         self._threads: list[threading.Thread] | None = None
         self._alike: dict[str, list[threading.Thread]] = {}
         self._named = 0
         self._took = self._longest = 0.0
-        own = roots.own_namespaces()
-        self._walk = Walk(
+        super().__init__(
             roots.all_roots() if only is None else only,
-            self._kinds,
-            _weakly(self._meet),
-            late=chain(roots.late_roots() if only is None else (), extra),
-            passed=own,
+            Kinds(before.types if before is not None else {}),
+            # A task's chain is to begin at what waits for it, where anything else leads there.
+            late=chain(roots.tasks() if only is None else (), extra),
+            passed=roots.own_namespaces(),
             most=most,
             now=now,
         )
 
     def step(self, until: float) -> Census | None:
-        """Work until a time has come, and for at most 5 ms; the census once it is done.
+        """Work until a time has come (monotonic seconds), and for at most 5 ms.
 
-        Args:
-            until: Monotonic seconds.
+        The census, once it is done.
         """
         begun = self._now()
         until = min(until, begun + SLICE)
-        is_done = self._walk.step(until) and self._count_threads(until)
+        is_done = self.go_on(until) and self._count_threads(until)
         took = self._now() - begun
         self._took += took
         self._longest = max(self._longest, took)
-        return self._census() if is_done else None
+        if not is_done:
+            return None
+        self._counts[TYPE] = self._kinds.counts()
+        return Census(
+            at=self._now(),
+            wall=time.time(),
+            objects=self.objects,
+            took=self._took,
+            longest_slice=self._longest,
+            counts=self._counts,
+            details=self._details,
+            unread=self.unread,
+            held=self.held_bytes,
+        )
 
     def take(self) -> Census:
         """The whole census in one go: for tests and tools. Cost: about 1 s a million objects."""
@@ -115,21 +123,8 @@ class CensusTaker:
             pass
         return done
 
-    def _census(self) -> Census:
-        self._counts[TYPE] = self._kinds.counts()
-        return Census(
-            at=self._now(),
-            wall=time.time(),
-            objects=self._walk.objects,
-            took=self._took,
-            longest_slice=self._longest,
-            counts=self._counts,
-            details=self._details,
-            unread=self._walk.unread,
-            held=self._walk.held_bytes,
-        )
-
-    def _meet(self, obj: Any, kind: Kind, place: int, is_noticed: bool) -> None:  # noqa: FBT001  # as the walk calls it
+    def meet(self, obj: Any, kind: Kind, place: int, is_noticed: bool) -> None:  # noqa: FBT001  # as the walk calls it
+        """Count it, and say more of it where it grew."""
         if kind.grows:
             self._container(obj, kind, place)
         elif kind.type is raw.CACHE:
@@ -141,13 +136,13 @@ class CensusTaker:
 
     def _container(self, obj: Any, kind: Kind, place: int) -> None:
         length = kind.length(obj)  # type: ignore[misc]  # what grows has a length
-        holder = self._walk.paths.holder(place)
+        holder = self.paths.holder(place)
         if (length < LONG and not _may_be_own(holder)) or type(holder) is raw.CACHE:
             return  # The entries of a cache are counted where it is met.
         if self._named >= _NAMED and length < 16 * LONG:
             return
         self._named += 1
-        path = self._walk.paths.path(obj, place)
+        path = self.paths.path(obj, place)
         if len(path) == 2 and path[0].startswith(roots.MODULE):  # noqa: PLR2004  # a root and itself
             name, is_own = f"{path[0].removeprefix(roots.MODULE)}.__dict__", False
         else:
@@ -172,7 +167,7 @@ class CensusTaker:
             )
             self._details[CACHE, name] = Detail(
                 bytes_each=items.entry_bytes(obj),
-                chain=self._steps.chain(self._walk.paths.path(obj, place)),
+                chain=self._steps.chain(self.paths.path(obj, place)),
                 note=KEEPS_INSTANCES if is_method else "",
                 id=id(obj),
             )
@@ -183,7 +178,7 @@ class CensusTaker:
             return
         line = roots.Waiting(coroutine)
         name = line.name
-        path = self._walk.paths.path(obj, place)
+        path = self.paths.path(obj, place)
         if line.is_standard and (holder := self._steps.held_by(path)):
             # Whose event or queue it is tells more than that something waits for one.
             name = f"{name} of {holder}"
@@ -199,10 +194,10 @@ class CensusTaker:
         """One object more than before: what it holds and who holds it."""
         if len(self._details) >= _DETAILED:
             return
-        path = self._walk.paths.path(obj, place)
+        path = self.paths.path(obj, place)
         siblings = [
             one
-            for one in items.newest_items(self._walk.paths.holder(place), _SAMPLED)
+            for one in items.newest_items(self.paths.holder(place), _SAMPLED)
             if type(one) is kind.type
         ]
         self._details[TYPE, kind.name] = Detail(
@@ -236,18 +231,6 @@ class CensusTaker:
         if self._before is None or len(details) >= _DETAILED or (kind, name) in details:
             return False
         return total > self._before.counts.get(kind, {}).get(name, total)
-
-
-def _weakly(method: Callable[..., None]) -> Callable[..., None]:
-    """A method that keeps its object no longer alive: a look that is dropped lets go at once."""
-    reference = WeakMethod(method)
-
-    def call(*given: Any) -> None:
-        found = reference()
-        if found is not None:
-            found(*given)
-
-    return call
 
 
 def _of_threads(some: list[threading.Thread]) -> Detail:

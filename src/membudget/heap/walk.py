@@ -13,14 +13,13 @@ import time
 from collections import deque
 from gc import get_referents
 from itertools import islice
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from membudget.heap.raw import CACHE, LENGTHS, cache_sizes, globals_of, is_heavy
+from membudget.heap import raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from membudget.heap.raw import Kind, Kinds
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 CHUNK = 1024
 """Items read at a time: well below a millisecond, objects out of the processor's cache included."""
@@ -71,7 +70,7 @@ class Cursor:
 
     def left(self) -> int:
         """The items not read yet; of a dict's keys and values, those of the part at hand."""
-        return max(0, LENGTHS[self._builtin](self._of) - self._done)
+        return max(0, raw.LENGTHS[self._builtin](self._of) - self._done)
 
     def _next(self, part: Callable[[Any], Any], chunk: int) -> list[Any]:
         for _ in range(3):  # A thread may change it while it is read, too.
@@ -165,45 +164,85 @@ class Paths:
         return 8 * 5 * len(self._held)
 
 
-APART = 4 if sys.maxsize > 2**32 else 3
-"""Binary digits by which the addresses of two objects differ at least."""
+_KINDS = 4096
+"""Types kept at a time: a program that makes a class for each request leaves dead ones behind."""
 
-_PAGE = 16
-BYTES = 1 << (_PAGE - 3)
-"""Bytes of bits kept for one page of the address space."""
+SPECIAL = frozenset({"functools._lru_cache_wrapper", "_asyncio.Task", "asyncio.tasks.Task"})
+"""Types whose every object is met."""
 
 
-class Visited:
-    """A set of addresses that can only grow: a bit each. One thread at a time.
-
-    A set of a million ids takes 65 MB. Objects lie densely in the allocator's arenas and never
-    closer than 16 bytes, so the bits take 1/128 of what they take: 8 KiB for each MiB in use.
+class Kind:
+    """One type, kept alive: how its objects are taken, and how many were seen.
 
     Attributes:
-        pages: Bits by page of the address space, for a loop that cannot afford a call.
+        leaf: Its objects are neither counted nor entered.
+        builtin: The builtin container it derives from, or None.
+        length: Counts the items of one, or None.
+        is_module: Whether its objects are modules, of which only the namespace is entered.
+        grows: Whether it is a container that can grow.
+        special: Whether each object of it is met.
+        notice: The count at which one is met, to be shown as an example; 0 for never.
     """
 
-    __slots__ = ("pages",)
+    def __init__(self, kind: type, before: Mapping[str, int]) -> None:
+        self.type = kind
+        self.leaf = not raw.refers(kind) or raw.is_ours(kind)
+        self.builtin = None if self.leaf else raw.container_of(kind)
+        self.length: Callable[[object], int] | None = None
+        if self.builtin is not None:
+            # The built-in len() is quicker, and safe where nothing overrides it.
+            self.length = len if kind is self.builtin else raw.LENGTHS[self.builtin]  # type: ignore[assignment]
+        self.is_module = issubclass(kind, ModuleType)
+        self.grows = self.builtin not in (None, tuple, frozenset)
+        self.name = "" if self.leaf else raw.type_name(kind)
+        self.special = self.name in SPECIAL
+        self.count = 0
+        self.notice = before[self.name] + 1 if self.name in before else 0
 
-    def __init__(self) -> None:
-        self.pages: dict[int, bytearray] = {}
 
-    def add(self, address: int) -> bool:
-        """Take an address in; whether it was new. Cost: 0.2 µs."""
-        place = address >> APART
-        page = self.pages.get(place >> _PAGE)
-        if page is None:
-            page = self.pages[place >> _PAGE] = bytearray(BYTES)
-        index, bit = (place & 0xFFFF) >> 3, 1 << (place & 7)
-        if page[index] & bit:
-            return False
-        page[index] |= bit
-        return True
+class Kinds:
+    """The types met so far. One thread at a time; keeps at most 4096 of them alive.
 
-    def held_bytes(self) -> int:
-        """The memory it takes itself, in bytes."""
-        return len(self.pages) * (BYTES + 150)
+    Args:
+        before: Counts by name of an earlier census.
 
+    Attributes:
+        known: By the type's id.
+        leaves: The ids of the types among them that are passed over.
+    """
+
+    def __init__(self, before: Mapping[str, int]) -> None:
+        self.known: dict[int, Kind] = {}
+        self.leaves: set[int] = set()
+        self._before = before
+        self._counted: dict[str, int] = {}
+
+    def of(self, kind: type) -> Kind:
+        """What is known of a type; by its id, since a metaclass may define `__hash__`."""
+        one = self.known.get(id(kind))
+        if one is None:
+            if len(self.known) >= _KINDS:
+                self.counts()
+            one = self.known[id(kind)] = Kind(kind, self._before)
+            if one.leaf:
+                self.leaves.add(id(kind))
+        return one
+
+    def counts(self) -> dict[str, int]:
+        """Objects seen, by the name of their type; the types are let go of."""
+        for one in self.known.values():
+            if one.count:
+                self._counted[one.name] = self._counted.get(one.name, 0) + one.count
+        self.known.clear()
+        self.leaves.clear()
+        return self._counted
+
+
+_APART = 4 if sys.maxsize > 2**32 else 3
+"""Binary digits by which the addresses of two objects differ at least."""
+
+_PAGE = 1 << 13
+"""Bytes of bits kept for one page of the address space."""
 
 WIDE = 16_384
 """Objects waiting before the walk goes deep."""
@@ -215,31 +254,21 @@ MOST = 20_000_000
 """Objects after which only the first chunk of each large container is read."""
 
 
-class Several:
-    """Objects that are roots by one name, such as some of a cache's values.
-
-    Attributes:
-        objects: They; some hundred at most, since they are looked at in one go.
-    """
-
-    __slots__ = ("objects",)
-
-    def __init__(self, objects: list[Any]) -> None:
-        self.objects = objects
+class Several(list[Any]):
+    """Objects that are roots by one name, some hundred at most: they are looked at in one go."""
 
 
 class Walk:
-    """A walk through the heap. One thread at a time, by `step`.
+    """A walk through the heap, by `go_on`. One thread at a time.
 
     An object is seen once. Ours are passed over, and so is what cannot refer to anything. Beyond
-    `most` objects, large containers are sampled by their first 1024 items.
+    `most` objects, large containers are sampled by their first 1024 items. What was seen is a bit
+    for each 16 bytes of the address space in use: a set of a million ids takes 65 MB, the bits
+    take 1/128 of what the objects take.
 
     Args:
         roots: Pairs of a name and an object, or `Several` of them; read lazily.
         kinds: What is known of types; counts objects.
-        meet: Called with an object, its kind, the place of what refers to it in `paths` and
-            whether the count of its kind is to be noticed: for containers that can grow, from 16
-            items on, for special types, and where a count is noticed.
         late: Roots for what the others do not lead to: taken when all else was seen.
         passed: Objects that are not entered, by their ids.
         most: Objects before large containers are sampled.
@@ -248,14 +277,13 @@ class Walk:
     Attributes:
         objects: Seen so far.
         unread: Items of large containers that were left out.
-        paths: The ways to what waits.
+        paths: Leads from roots to what is met.
     """
 
     def __init__(
         self,
         roots: Iterable[tuple[str, Any]],
         kinds: Kinds,
-        meet: Callable[[Any, Kind, int, bool], None],
         *,
         late: Iterable[tuple[str, Any]] = (),
         passed: Iterable[int] = (),
@@ -263,28 +291,42 @@ class Walk:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.objects = self.unread = 0
-        self._roots = iter(roots)
-        self._late = iter(late)
+        self.paths = Paths()
+        self._roots, self._late = iter(roots), iter(late)
         self._has_roots = True
         self._kinds = kinds
-        self._meet = meet
         self._most = most
         self._now = now
-        self._seen = Visited()
-        self.paths = Paths()
+        # Side by side, one after another: pairs would bring on collections, see `Paths`.
         self._waiting: deque[Any] = deque()
         self._places: deque[int] = deque()
         self._met: deque[Any] = deque()
-        own = (self._waiting, self._places, self._met, self._seen.pages, kinds.known, kinds.leaves)
+        self._pages: dict[int, bytearray] = {}
+        own = (self._waiting, self._places, self._met, self._pages, kinds.known, kinds.leaves)
         for address in (*passed, *map(id, own), *self.paths.own()):
-            self._seen.add(address)
+            at = address >> _APART
+            self._pages.setdefault(at >> 16, bytearray(_PAGE))[(at & 0xFFFF) >> 3] |= 1 << (at & 7)
 
     @property
     def held_bytes(self) -> int:
         """What the walk takes itself, in bytes: the bits of what it saw, and what waits."""
-        return self._seen.held_bytes() + self.paths.held_bytes() + 16 * len(self._waiting)
+        pages = len(self._pages) * (_PAGE + 150)
+        return pages + self.paths.held_bytes() + 16 * len(self._waiting)
 
-    def step(self, until: float) -> bool:
+    def meet(self, obj: Any, kind: Kind, place: int, is_noticed: bool) -> None:  # noqa: FBT001  # as it waits
+        """Called with what is worth a look: for whoever walks to see to.
+
+        That is a container that can grow, from 16 items on, each object of a special type, and one
+        with which the count of its kind is to be noticed.
+
+        Args:
+            obj: The object.
+            kind: Its kind.
+            place: The place of what refers to it, in `paths`.
+            is_noticed: Whether the count of its kind is.
+        """
+
+    def go_on(self, until: float) -> bool:
         """Walk until a time has come (monotonic seconds); whether all was seen.
 
         Cost: 0.2 µs a reference; no more than 0.5 ms beyond `until`.
@@ -293,7 +335,9 @@ class Walk:
         is_done = False
         while not is_done:
             if self._met:
-                self._meet_next()
+                obj, kind, place, is_noticed = (self._met.popleft() for _ in range(4))
+                self.meet(obj, kind, place, is_noticed)
+                self.paths.drop(place)
             elif self._has_roots:
                 self._has_roots = self._take_root(self._roots)
             elif self._waiting:
@@ -309,13 +353,8 @@ class Walk:
         root = next(roots, None)
         if root is not None:
             name, obj = root
-            self._look(obj.objects if type(obj) is Several else (obj,), name, NOWHERE)
+            self._look(obj if type(obj) is Several else (obj,), name, NOWHERE)
         return root is not None
-
-    def _meet_next(self) -> None:
-        obj, kind, place, is_noticed = (self._met.popleft() for _ in range(4))
-        self._meet(obj, kind, place, is_noticed)
-        self.paths.drop(place)
 
     def _advance(self) -> None:
         if len(self._waiting) < WIDE:
@@ -330,12 +369,12 @@ class Walk:
         if kind.length is not None and kind.length(obj) > CHUNK and kind.builtin is not None:
             inner = self.paths.make(obj, place)
             self._wait(Cursor(obj, kind.builtin), inner)
-        elif which is CACHE and is_heavy(obj):
-            self.unread += cache_sizes(obj)[0]
+        elif which is raw.CACHE and raw.is_heavy(obj):
+            self.unread += raw.cache_sizes(obj)[0]
         elif kind.is_module:
             # A C module may list what is none of the program's: in CPython 3.12 `_asyncio` lists
             # its free objects, and whoever takes a reference to one brings it back from the dead.
-            self._look((globals_of(obj),), obj, place)
+            self._look((raw.globals_of(obj),), obj, place)
         else:
             found = get_referents(obj)
             if len(found) > CHUNK:
@@ -368,12 +407,9 @@ class Walk:
     def _look(self, found: Iterable[Any], holder: Any, place: int) -> None:
         """Count what was not seen before, and let it wait to be entered.
 
-        Args:
-            found: What was found in the holder.
-            holder: None where the place is the holder's own.
-            place: The place of what led to the holder.
+        The place is that of what led to the holder; with no holder, it is the holder's own.
         """
-        leaves, known, pages = self._kinds.leaves, self._kinds.known, self._seen.pages
+        leaves, known, pages = self._kinds.leaves, self._kinds.known, self._pages
         inner, fresh = NOWHERE if holder is not None else place, 0
         for obj in found:
             which = id(type(obj))
@@ -382,11 +418,11 @@ class Walk:
             kind = known.get(which) or self._kinds.of(type(obj))
             if kind.leaf:
                 continue
-            # Visited.add, written out: a call would take half of the walk's time.
-            address = id(obj) >> APART
+            # Written out: a call would take half of the walk's time.
+            address = id(obj) >> _APART
             page = pages.get(address >> 16)
             if page is None:
-                page = pages[address >> 16] = bytearray(BYTES)
+                page = pages[address >> 16] = bytearray(_PAGE)
             index, bit = (address & 0xFFFF) >> 3, 1 << (address & 7)
             if page[index] & bit:
                 continue

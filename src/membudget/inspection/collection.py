@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from membudget.core import Clock, Event, Reclaimer
-    from membudget.heap.freed import Freed, Garbage
+    from membudget.heap.census import Freed, Garbage
     from membudget.reclaimers.collect import Collect, SharedPages
 
 NAME = "leak check"
@@ -23,11 +23,6 @@ class MayStop:
 
     From CRITICAL on what comes otherwise is worse. Below that only for a moment, or where the
     program asks for it, and never where it has turned its collector off or frozen its objects.
-
-    Args:
-        collect: The full collection.
-        shared: Tells the program's frozen objects from ours.
-        level: The level now.
     """
 
     def __init__(self, collect: Collect, shared: SharedPages, level: Callable[[], Level]) -> None:
@@ -89,18 +84,13 @@ class CollectAndTrim:
         self.garbage: Garbage | None = None
 
     def __call__(self, wanted: int) -> tuple[int, int] | None:
-        """Do it, on the governor's thread.
-
-        Args:
-            wanted: Bytes of the growth, for the event.
+        """Do it, on the governor's thread, for a growth by so many bytes.
 
         Returns:
             Bytes of the heap that the collection freed, and by how many the process shrank; None
             while collections rest, and where the process may not be stopped.
         """
-        if self._clock.now() < self._not_before:
-            return None
-        if self._collect.reclaimable() == 0:
+        if self._clock.now() < self._not_before or self._collect.reclaimable() == 0:
             return None
         if not self.may_stop():
             self._not_before = self._clock.now() + REFUSED_FOR
@@ -116,15 +106,16 @@ class CollectAndTrim:
         if self._trim.reclaimable() != 0:
             self._trim.reclaim(max(1, wanted), began)
         returned = before - self._own()
+        now = self._clock.now()
         self._tell(
             Reclaimed(
-                at=self._clock.now(),
+                at=now,
                 by=NAME,
                 rung=None,
                 asked=wanted,
                 claimed=freed,
                 measured=returned,
-                took=self._clock.now() - began,
+                took=now - began,
                 objects=objects,
             )
         )
@@ -136,10 +127,7 @@ class CollectAndTrim:
             return None
         try:
             with self._imports:
-                from membudget.heap.freed import Freed  # only where a leak is suspected
-        except ImportError:
-            return None
-        try:
+                from membudget.heap.census import Freed  # only where a leak is suspected
             return Freed()
-        except MemoryError:  # A list of all objects; the collection takes none.
+        except (ImportError, MemoryError):  # A list of all objects; the collection takes none.
             return None

@@ -6,21 +6,27 @@ first one, about a second later, and what judges them when they are enough for a
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 import time
+from collections import deque
 
-from membudget.core import Level
+from membudget.core import MARK_NAMES, Sample, Severity
+from membudget.core.native import breathing
 from membudget.core.status import ProposalRow
-from membudget.inspection.day import Day
+from membudget.core.wire import plain
+from membudget.probes.process import HighWater
+from membudget.sinks.log import line_of, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from typing import Any
 
-    from membudget.core import Reading, Sample
+    from membudget.core import Chore, Event, Pressure, Reading
     from membudget.governor.loop import Governor
-    from membudget.inspection.foresight import Foresight
-    from membudget.inspection.leak_watch import Finder, LeakWatch
+    from membudget.inspection.leak_watch import LeakWatch
     from membudget.inspection.suspects import Suspects, Tracing
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
@@ -44,37 +50,37 @@ class Inspection:
     Attributes:
         wall: Unix seconds: what samples are dated by, and looks at what grows.
         requests: Requests served so far, for whoever counts them; None where nobody does.
-        culprits: Finds what grows, for a verdict and the samples that it was made of.
-        day: The latest day.
+        day: The latest day, once it serves a governor.
     """
 
     name = "inspection"
+    day: Day
+    _governor: Governor
 
     def __init__(self, program: str = "", *, redact: Callable[[str], object] | None = None) -> None:
+        self._program = program
         self._redact = redact
-        self._governor: Governor | None = None
         self._ring: SampleRing | None = None
         self._taker: Taker | None = None
         self._efficiency: Efficiency | None = None
         self._keeper: Keeper | None = None
         self._watch: LeakWatch | None = None
         self._suspects: Suspects | None = None
-        self._ahead: Foresight | None = None
         self._tracing: Tracing | None = None
         self.wall: Callable[[], float] = time.time
         self.requests: Callable[[], int | None] = lambda: None
-        self.culprits: Finder = lambda _verdict, _samples: self.suspected()
-        self.day = Day(self, program)
 
     def join(self, governor: Governor) -> None:
         """Serve this governor until it stops."""
         self._governor = governor
+        self.day = Day(self, governor, self._program)
         governor.snapshots.take = self.take_sample
-        self.day.join(governor)
+        governor.followers.append(self.day.follow)
+        governor.tell.sinks.insert(0, merged(self.day))
 
     def leave(self) -> None:
         """Take no more, and write the history a last time; a second call does nothing."""
-        self.day.leave()
+        self.day.look_again()
         for part in (self._efficiency, self._suspects, self._tracing):
             if part is not None:
                 part.end()
@@ -124,8 +130,7 @@ class Inspection:
 
     def latest(self, most: int | None = None) -> list[Sample]:
         """The newest so many samples, or all that are kept, oldest first. Cost: 25 µs for each."""
-        if self._governor is not None:
-            self._governor.begin_in_child()
+        self._governor.begin_in_child()
         return self._ring.latest(most) if self._ring is not None else []
 
     def take_sample(self, reading: Reading) -> Sample | None:
@@ -133,10 +138,9 @@ class Inspection:
 
         None in a child that was forked while its parent imported what takes samples.
         """
-        governor = self._governor
-        if self._taker is None and governor is not None and not governor.imports.is_closed:
-            with governor.imports:
-                self._begin(governor)
+        if self._taker is None and not self._governor.imports.is_closed:
+            with self._governor.imports:
+                self._begin(self._governor)
         if self._taker is None or self._ring is None:
             return None
         sample = self._taker.take(reading)
@@ -161,7 +165,7 @@ class Inspection:
 
         Looked at once an hour.
         """
-        return self._ahead.proposals if self._ahead is not None else ()
+        return self._watch.ahead.proposals if self._watch is not None else ()
 
     def verdict(self) -> Verdict:
         """What the samples say of a leak: the verdict that stands, or one made now.
@@ -172,20 +176,17 @@ class Inspection:
         if (standing := self.standing) is not None:
             return standing
         from membudget.inspection.leak_watch import rules_of
-        from membudget.leaks.records import Rules
         from membudget.leaks.series import Series
         from membudget.leaks.verdict import judge
 
-        governor = self._governor
-        rules = Rules() if governor is None else rules_of(governor.settings)
-        return judge(Series.of(samples), rules)[0]
+        return judge(Series.of(samples), rules_of(self._governor.settings))[0]
 
     def report(self, hours: float = 24.0) -> Report:
         """The report on the latest hours."""
         return self.day.report(hours)
 
     def _begin(self, governor: Governor) -> None:
-        """Make what takes samples: at the first one of this process."""
+        """Make what takes samples; where memory is short this may fail, and is begun anew."""
         from membudget.probes import allocator
         from membudget.sampling.form import SampleRing
         from membudget.sampling.taker import Efficiency, Parts, Sources, Taker
@@ -205,74 +206,39 @@ class Inspection:
         )
         if self._ring is None:
             ring = SampleRing(governor.settings["monitoring.history_size"])
-            self._add_chores(governor, ring)
-            self._ring = ring
+            keeper, judges = self._new_keeper(governor, ring), self._new_judges(governor, ring)
+            self._ring, self._keeper = ring, keeper
+            governor.chores += judges if keeper is None else [keeper, *judges]
         self._taker = Taker(sources, failed, lambda: self.wall())  # noqa: PLW0108  # likewise
 
-    def _add_chores(self, governor: Governor, ring: SampleRing) -> None:
-        # Where memory is short this may fail, and is begun anew.
+    def _new_keeper(self, governor: Governor, ring: SampleRing) -> Keeper | None:
         settings = governor.settings
-        keeper = None
-        if (path := settings["monitoring.history_file"]) is not None:
-            from membudget.sampling.keep import Keeper  # only for those who keep a file
+        if (path := settings["monitoring.history_file"]) is None:
+            return None
+        from membudget.sampling.keep import Keeper  # only for those who keep a file
 
-            span = ring.size * settings["monitoring.snapshot_interval"]
-            failed, now = governor.tell.failed, governor.clock.now
-            keeper = Keeper(path, ring, span, failed, wall=self.wall, now=now)
-        if settings["leaks.enabled"]:
-            self._add_judges(governor, ring)
-        self._keeper = keeper
-        chores = (keeper, self._watch, self._suspects, self._tracing)
-        governor.chores += [one for one in chores if one is not None]
+        span = ring.size * settings["monitoring.snapshot_interval"]
+        failed, now = governor.tell.failed, governor.clock.now
+        return Keeper(path, ring, span, failed, wall=self.wall, now=now)
 
-    def _add_judges(self, governor: Governor, ring: SampleRing) -> None:
-        from membudget.inspection.foresight import Foresight  # only for those who judge
-        from membudget.inspection.leak_watch import LeakWatch
-        from membudget.inspection.suspects import Suspects, Tracing, fenced
+    def _new_judges(self, governor: Governor, ring: SampleRing) -> list[Chore]:
+        if not governor.settings["leaks.enabled"]:
+            return []
+        from membudget.inspection.leak_watch import LeakWatch  # only for those who judge
+        from membudget.inspection.suspects import Suspects, Tracing
 
-        settings, imports, clock = governor.settings, governor.imports, governor.clock
-        collector = governor.collector
-
-        def held() -> Iterator[tuple[str, Any]]:
-            from membudget.inspection.roots import held_values  # only where somebody looks
-
-            return held_values(governor.registry)
-
-        def is_calm() -> bool:
-            return governor.pressure.level is Level.NORMAL
-
-        ahead = Foresight(governor)
-        watch = LeakWatch(
-            ring,
-            settings,
-            governor.tell,
-            collect=collector,
-            culprits=lambda *found: self.culprits(*found),  # noqa: PLW0108  # tests exchange it
-            ahead=ahead,
-            clock=clock,
-            imports=imports,
-        )
-        tracing = None
-        if (seconds := settings["leaks.trace"]) is not None:
-            tracing = Tracing(
-                lambda: self.standing, seconds, is_calm=is_calm, clock=clock, imports=imports
-            )
-        redact, failed = self._redact, governor.tell.failed
+        watch, tracing = LeakWatch(governor, ring), None
+        if governor.settings["leaks.trace"] is not None:
+            tracing = Tracing(governor, watch)
         suspects = Suspects(
-            lambda: self.standing,
-            ring.reading,
-            watch.accuse,
-            held=held,
-            garbage=lambda: getattr(collector, "garbage", None),
-            lines=lambda: () if tracing is None else tracing.lines,
-            is_calm=is_calm,
-            every=settings["leaks.census_every"],
-            clock=clock,
+            governor,
+            watch,
+            tracing=tracing,
             wall=lambda: self.wall(),  # noqa: PLW0108  # the program may exchange it
-            redact=None if redact is None else fenced(redact, failed),
-            imports=imports,
+            redact=self._redact,
         )
-        self._watch, self._suspects, self._ahead, self._tracing = watch, suspects, ahead, tracing
+        self._watch, self._suspects, self._tracing = watch, suspects, tracing
+        return [watch, suspects] if tracing is None else [watch, suspects, tracing]
 
 
 def _system() -> tuple[float, int] | None:
@@ -286,3 +252,148 @@ def _system() -> tuple[float, int] | None:
         if isinstance(probe, SystemProbe):
             probe.close()
     return reading.fraction, reading.parts["available"]
+
+
+KEPT = 200
+"""Events kept, as lines."""
+
+PEAKS_APART = 300.0
+"""Seconds of which one peak is kept."""
+
+MOST_SAMPLES = 576
+"""Samples told at once, two days of them; a longer history is told by its newest."""
+
+_LONGEST_LINE = 300
+
+
+class Day:
+    """The latest day: its samples, its events as lines, its peaks, and what its parts hold now.
+
+    A sink and a follower on the governor's thread, and told in whoever asks: plain values, nothing
+    imported until then.
+    """
+
+    def __init__(self, inspection: Inspection, governor: Governor, program: str) -> None:
+        self._inspection = inspection
+        self._governor = governor
+        self._program = program
+        self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=KEPT)
+        self._high = HighWater()
+        # When its time began, and the highest judged use and resident set within it.
+        self._peaks: deque[tuple[float, int, int]] = deque(maxlen=MOST_SAMPLES)
+
+    def __call__(self, event: Event) -> None:
+        """Keep an event's line; cost: about 5 µs."""
+        if event.severity >= Severity.INFO and (line := line_of(event)) is not None:
+            wall = event.at + self._offset()
+            told = (wall, type(event).__name__, event.severity.name.lower(), line[:_LONGEST_LINE])
+            self._lines.append(told)
+
+    def follow(self, reading: Reading, _pressure: Pressure) -> None:
+        """Keep the peaks of a reading, and of what no reading saw. Cost: 2 µs."""
+        self._note(reading.at, *self._high.follow(reading))
+
+    def look_again(self) -> None:
+        """Keep the peak of the latest seconds as well."""
+        self._note(self._governor.clock.now(), *self._high.look())
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's peaks aside."""
+        self._peaks.clear()
+        self._high.begin()
+
+    def _note(self, at: float, used: int, resident: int) -> None:
+        peaks, meter = self._peaks, self._governor.meter
+        if peaks and at - peaks[-1][0] < PEAKS_APART:
+            begun, most, largest = peaks[-1]
+            if used > most or resident > largest:
+                peaks[-1] = (begun, max(most, used), max(largest, resident))
+        elif used:
+            peaks.append((at, used, resident))
+        meter.peak = max(meter.peak, used)
+
+    def _dated_peaks(self) -> list[tuple[float, int, int]]:
+        self.look_again()
+        offset = self._offset()
+        return [(at + offset, used, resident) for at, used, resident in self._peaks]
+
+    def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The day in plain values, for a control socket.
+
+        Cost: about 10 ms for 288 samples with ten parts, in pieces of about a millisecond, between
+        which other threads have their turn: that takes another 10 ms.
+        """
+        from membudget.sampling.form import packing  # only for those who ask
+
+        inspection = self._inspection
+        earlier = max(0, inspection.kept - MOST_SAMPLES)
+        samples = self._with_now(breathing(inspection.reading(MOST_SAMPLES)))
+        return {
+            "pid": os.getpid(),
+            "name": self._program,
+            **breathing(packing(samples[-MOST_SAMPLES:])),
+            "left_out": earlier + max(0, len(samples) - MOST_SAMPLES),
+            "verdict": plain(inspection.standing),
+            "culprits": plain(inspection.suspected()),
+            "proposals": plain(inspection.proposed()),
+            "marks": self._marks(),
+            "peaks": self._dated_peaks(),
+            "events": list(self._lines),
+        }
+
+    def report(self, hours: float = 24.0, **given: Any) -> Report:
+        """The report on the latest hours; `given` goes to `membudget.report.figures.report`."""
+        from membudget.report.figures import (
+            happenings,
+            report,  # only for those who report
+        )
+
+        inspection = self._inspection
+        told: dict[str, Any] = {
+            "name": self._program,
+            "verdict": inspection.standing,
+            "culprits": inspection.suspected(),
+            "proposals": inspection.proposed() if inspection.standing is not None else None,
+            "marks": self._marks(),
+            "peaks": self._dated_peaks(),
+            "happenings": happenings(tuple(self._lines)),
+        }
+        return report(self._with_now(inspection.latest()), hours=hours, **{**told, **given})
+
+    def _with_now(self, samples: list[Sample]) -> list[Sample]:
+        """The samples kept, and one of now with its parts; what was not asked is as it was last."""
+        governor, reading = self._governor, self._governor.reading
+        if reading is None:
+            return samples
+        from membudget.sampling.taker import Parts  # only for those who report
+
+        wall = reading.at + self._offset()
+        parts, explained = Parts(governor.registry, governor.tell.failed).take()
+        last = samples[-1] if samples else Sample(at=0.0, wall=0.0, used=0, rss=0, pid=os.getpid())
+        now = last.replace(
+            at=reading.at,
+            wall=wall,
+            used=reading.used,
+            limit=reading.limit,
+            rss=reading.parts.get("rss", reading.used),
+            blocks=sys.getallocatedblocks(),
+            governed=governor.registry.held_bytes(),
+            gc_thresholds=gc.get_threshold(),
+            gc_enabled=gc.isenabled(),
+            parts=parts,
+            explained=explained,
+        )
+        if samples and wall - samples[-1].wall < 1.0:
+            samples.pop()
+        return [*samples, now]
+
+    def _marks(self) -> dict[str, int]:
+        limit = self._governor.pressure.limit
+        if limit is None:
+            return {}
+        marks = zip(MARK_NAMES, self._governor.marks.resolved(limit), strict=True)
+        return {name: int(at) for name, at in marks if at < float("inf")}
+
+    def _offset(self) -> float:
+        """Unix seconds less the governor's own."""
+        return time.time() - self._governor.clock.now()

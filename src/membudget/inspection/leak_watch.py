@@ -2,30 +2,32 @@
 
 What it takes to judge is imported when there are samples enough for a first verdict, two hours
 after the start by default, a module a slice; a process that lives for an hour never pays for it.
+After each verdict it is looked ahead on the same samples: a limit that is near is told, and
+settings are proposed.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from membudget.core import LeakSuspected, SystemClock
-from membudget.core.native import Imports
+from membudget.core import LeakSuspected, LimitForeseen, ProposalApplied, in_bytes
 from membudget.core.status import LeakState
+from membudget.errors import MembudgetError
 from membudget.units import how_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from membudget.core import Clock, Sample
-    from membudget.governor.telling import Teller
-    from membudget.inspection.foresight import Foresight
+    from membudget.forecast import Forecast, Nearness
+    from membudget.governor.loop import Governor
+    from membudget.leaks.advice import Proposal
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Rules, State, Verdict
+    from membudget.leaks.series import Series
     from membudget.sampling.form import SampleRing
     from membudget.settings.resolve import Settings
-
-    Finder: TypeAlias = Callable[[Verdict, Sequence[Sample]], tuple[Any, ...]]
-    """Finds what grows: records with a `name`, the one that explains most first."""
 
 HOUR = 3600.0
 MIB = 1 << 20
@@ -33,68 +35,57 @@ MOST_JUDGED = 900
 """Samples judged: three days of five minutes each, which is as far as is looked back, and what the
 detector's constants were set on. What turns them into columns takes 6 ms at a stretch."""
 
-APART = 285.0
-"""Seconds: five minutes, less what a sample may come early."""
-
 NEEDED = (
     *("trend", "leaks.records", "leaks.series", "leaks.windows", "leaks.evidence"),
-    *("leaks.kinds", "leaks.shape", "leaks.verdict", "forecast", "leaks.advice"),
+    *("leaks.kinds", "leaks.verdict", "forecast", "leaks.advice"),
 )
 """What judging imports, each after what it imports itself: 1 to 3 ms each, 15 ms together."""
 
 _NEARLY = 0.999
-_LONGEST_STEP = 0.002
-"""Seconds that one step of judging may take: a slice ends while there is time for one more."""
+LONGEST_STEP = 0.002
+"""Seconds that one step may take: a slice ends while there is time for one more."""
+
+PROPOSED_EVERY = HOUR
+"""Seconds between two looks at what settings would fit: they come from half a day at the least."""
+
+
+def left_of(
+    steps: Generator[None, None, None], clock: Clock, until: float
+) -> Generator[None, None, None] | None:
+    """Go on while there is time for one more step; what is left of them, None at their end."""
+    for _ in steps:
+        if clock.now() >= until - LONGEST_STEP:
+            return steps
+    return None
 
 
 class LeakWatch:
-    """Judges a ring after each sample, in slices, on the thread that adds to it.
+    """Judges a ring after each sample, in slices, on the governor's thread.
 
-    Args:
-        ring: The samples.
-        settings: `leaks`.
-        tell: Takes `LeakSuspected` when a level is reached or rises, and when it ends.
-        collect: Collects and trims once, given the bytes wanted, and returns the bytes freed and
-            returned; None while it may not. Where it is None, or its `may_stop` says no, accusing
-            goes without.
-        culprits: Asked when a level is reached or rises.
-        ahead: Looks ahead on the same samples, or None.
-        clock: Where time comes from.
-        imports: Marks what is imported late.
+    `LeakSuspected` is told when a level is reached or rises, and when it ends. Where the governor
+    has a collector that may stop the process, that is asked before anybody is accused.
 
     Attributes:
         verdict: The one that stands, or None before the first.
-        found: What the culprits' finder said last.
+        found: Who is suspected.
+        ahead: What the samples foretell.
+        ring: The samples.
     """
 
     name = "leaks"
 
-    def __init__(
-        self,
-        ring: SampleRing,
-        settings: Settings,
-        tell: Teller,
-        *,
-        collect: Callable[[int], tuple[int, int] | None] | None = None,
-        culprits: Finder = lambda _verdict, _samples: (),
-        ahead: Foresight | None = None,
-        clock: Clock | None = None,
-        imports: Imports | None = None,
-    ) -> None:
-        self._imports = imports or Imports()
-        self._ring = ring
-        self._settings = settings
-        self._tell = tell
-        self._collect = collect
-        self._culprits = culprits
-        self._ahead = ahead
-        self._clock = clock or SystemClock()
+    def __init__(self, governor: Governor, ring: SampleRing) -> None:
+        self._governor = governor
+        self.ring = ring
+        self._settings = governor.settings
+        self._collect = governor.collector
         self._rules: Rules | None = None
+        self.ahead = Foresight(governor)
         self._begin()
 
     def _begin(self) -> None:
         self.verdict: Verdict | None = None
-        self.found: tuple[Any, ...] = ()
+        self.found: tuple[Culprit, ...] = ()
         self._named: set[str] = set()
         self._state: State | None = None
         self._reached: float | None = None
@@ -113,7 +104,7 @@ class LeakWatch:
         # As the verdict counts: each sample stands for the time since the one before.
         span = (self._newest - self._since) * self._count / max(1, self._count - 1)
         self._is_due = (
-            not self._imports.is_closed
+            not self._governor.imports.is_closed
             and self._count >= self._settings["leaks.min_samples"]
             and span >= self._settings["leaks.min_duration"] * _NEARLY
         )
@@ -128,19 +119,12 @@ class LeakWatch:
         Returns:
             Bytes that a collection before accusing let go.
         """
-        if self._steps is None and self._is_due:
-            self._is_due, self._steps = False, self._judge()
-        if self._steps is None:
-            return self._collect_once() if self._wants_collection() else 0
-        steps = self._steps
-        try:
-            for _ in steps:
-                if self._clock.now() >= until - _LONGEST_STEP:
-                    return 0
-        except BaseException:
-            self._steps = None
-            raise
-        self._steps = None
+        steps, self._steps = self._steps, None
+        if steps is None:
+            if not self._is_due:
+                return self._collect_once() if self._wants_collection() else 0
+            self._is_due, steps = False, self._judge()
+        self._steps = left_of(steps, self._governor.clock, until)
         return 0
 
     def state(self) -> LeakState:
@@ -154,7 +138,7 @@ class LeakWatch:
             kind=str(verdict.kind),
             confidence=verdict.confidence.name.lower(),
             reason=verdict.reason,
-            culprits=tuple(map(_name, self.found)),
+            culprits=tuple(one.name for one in self.found),
             at=verdict.at,
             score=verdict.score,
             rate=verdict.rate,
@@ -168,19 +152,20 @@ class LeakWatch:
     def after_fork_in_child(self) -> None:
         """Know nothing."""
         self._begin()
-        if self._ahead is not None:
-            self._ahead.forget()
+        self.ahead.forget()
 
     def _judge(self) -> Generator[None, None, None]:
-        yield from self._load()
+        for name in NEEDED if self._rules is None else ():
+            with self._governor.imports:
+                import_module(f"membudget.{name}")
+            yield
         from membudget.leaks.series import Series
         from membudget.leaks.verdict import judging
 
         if self._rules is None:
             self._rules = rules_of(self._settings, can_collect=self._collect is not None)
         yield
-        every = yield from self._ring.reading()
-        samples = fewer(every)
+        samples = fewer((yield from self.ring.reading()))
         yield
         series = Series.of(samples)
         yield
@@ -188,24 +173,15 @@ class LeakWatch:
         if state is not None and self._reached is not None:
             state = state.replace(reached=self._reached)
         rules = self._rules
-        if self._collect is not None and not getattr(self._collect, "may_stop", _always)():
+        if self._collect is not None and not self._collect.may_stop():
             # A verdict that waits for what is never done would be none.
             rules = rules.replace(collect_first=False)
-        verdict, self._state = yield from judging(series, rules, state)
-        self.verdict = verdict
-        self._tell_change(verdict, every)
-        if self._ahead is not None:
-            yield
-            yield from self._ahead.looking(samples, series, verdict, self._rules)
+        self.verdict, self._state = yield from judging(series, rules, state)
+        self._tell_change(self.verdict)
+        yield
+        yield from self.ahead.looking(samples, series, self.verdict, self._rules)
 
-    def _load(self) -> Generator[None, None, None]:
-        """Import what judging needs, if this is the first time."""
-        for name in NEEDED if self._rules is None else ():
-            with self._imports:
-                import_module(f"membudget.{name}")
-            yield
-
-    def _tell_change(self, verdict: Verdict, samples: Sequence[Sample]) -> None:
+    def _tell_change(self, verdict: Verdict) -> None:
         level = int(verdict.confidence)
         if level and level <= self._told:
             return
@@ -218,12 +194,10 @@ class LeakWatch:
             self._named.clear()
             if not self._told:
                 return
-        else:
-            self.found = self._find(verdict, samples)
         self._told = level
-        self._tell(self._suspected(verdict))
+        self._tell(verdict)
 
-    def accuse(self, found: Sequence[Any]) -> None:
+    def accuse(self, found: tuple[Culprit, ...]) -> None:
         """Note who is suspected; one that was not told before, likeliest now, is told at once.
 
         Where the counters could not tell the kind, who holds what has grown does.
@@ -231,36 +205,31 @@ class LeakWatch:
         from membudget.leaks.culprit import reached  # imported by who found them
         from membudget.leaks.verdict import revised  # imported with the verdict
 
-        self.found = tuple(found)
-        self._reached = reached(self.found)
-        if self.verdict is not None:
-            self.verdict = revised(self.verdict, self._reached)
-        is_new = bool(self.found) and _name(self.found[0]) not in self._named
-        if is_new and self._told and self.verdict is not None:
-            self._tell(self._suspected(self.verdict))
+        self.found = found
+        self._reached = reached(found)
+        if self.verdict is None:
+            return
+        self.verdict = revised(self.verdict, self._reached)
+        if self._told and found and found[0].name not in self._named:
+            self._tell(self.verdict)
 
-    def _suspected(self, verdict: Verdict) -> LeakSuspected:
-        culprit = _name(self.found[0]) if self.found else ""
+    def _tell(self, verdict: Verdict) -> None:
+        culprit = self.found[0].name if self.found else ""
         self._named.add(culprit)
-        return LeakSuspected(
-            at=self._clock.now(),
-            rate=verdict.rate,
-            culprit=culprit,
-            confidence=verdict.confidence.name.lower(),
-            kind=str(verdict.kind),
-            rate_low=verdict.rate_low,
-            rate_high=verdict.rate_high,
-            onset=verdict.onset,
-            growth=verdict.growth,
-            reason=verdict.reason,
+        self._governor.tell(
+            LeakSuspected(
+                at=self._governor.clock.now(),
+                rate=verdict.rate,
+                culprit=culprit,
+                confidence=verdict.confidence.name.lower(),
+                kind=str(verdict.kind),
+                rate_low=verdict.rate_low,
+                rate_high=verdict.rate_high,
+                onset=verdict.onset,
+                growth=verdict.growth,
+                reason=verdict.reason,
+            )
         )
-
-    def _find(self, verdict: Verdict, samples: Sequence[Sample]) -> tuple[Any, ...]:
-        try:
-            return tuple(self._culprits(verdict, samples))
-        except Exception as error:  # noqa: BLE001  # a suspicion without a culprit is still one
-            self._tell.failed("culprits", error)
-            return ()
 
     def _wants_collection(self) -> bool:
         return (
@@ -273,31 +242,17 @@ class LeakWatch:
 
     def _collect_once(self) -> int:
         """Collect and trim before a suspicion becomes an accusation, as soon as that may be."""
-        assert self._collect is not None  # noqa: S101  # for the type checker
-        assert self.verdict is not None  # noqa: S101  # likewise
+        assert self.verdict is not None  # noqa: S101  # for the type checker
         assert self._state is not None  # noqa: S101  # likewise
-        done = self._collect(max(0, self.verdict.growth))
+        done: tuple[int, int] | None = self._collect(max(0, self.verdict.growth))
         if done is None:
             return 0
-        import gc
-
         from membudget.leaks.records import Collected  # imported with the verdict
 
         freed, returned = done
-        self._state = self._state.replace(
-            collected=Collected(
-                at=self._newest, freed=freed, returned=returned, uncollectable=len(gc.garbage)
-            )
-        )
+        collected = Collected(at=self._newest, freed=freed, returned=returned)
+        self._state = self._state.replace(collected=collected)
         return freed
-
-
-def _always() -> bool:
-    return True
-
-
-def _name(culprit: object) -> str:
-    return str(getattr(culprit, "name", culprit))
 
 
 def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
@@ -321,11 +276,129 @@ def fewer(samples: Sequence[Sample]) -> Sequence[Sample]:
     """
     if len(samples) <= MOST_JUDGED:
         return samples
+    from membudget.leaks.series import APART, spread  # imported with the verdict
+
     apart = min(APART, (samples[-1].wall - samples[0].wall) / MOST_JUDGED)
-    kept = [samples[0]]
-    for one in samples[1:-1]:
-        before = kept[-1]
-        is_other = (one.pid, one.began) != (before.pid, before.began)
-        if is_other or one.wall - before.wall >= apart:
-            kept.append(one)
-    return [*kept, samples[-1]]
+    return [*spread(samples[:-1], apart), samples[-1]]
+
+
+class Foresight:
+    """Forecasts and proposes after each verdict, in slices of about a millisecond.
+
+    Attributes:
+        ahead: The latest forecast, or None before the first.
+        proposals: What was proposed last.
+    """
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing: at first, and in a forked child."""
+        self.ahead: Forecast | None = None
+        self.proposals: tuple[Proposal, ...] = ()
+        self._nearness: Nearness | None = None
+        self._next = float("-inf")
+
+    def looking(
+        self, samples: Sequence[Sample], series: Series, verdict: Verdict, rules: Rules
+    ) -> Generator[None, None, None]:
+        """Look ahead once, on all samples and the columns of the newest process's."""
+        own = samples[len(samples) - len(series.hours) :]
+        self._look_ahead(own, series)
+        yield
+        if samples[-1].wall < self._next:
+            return
+        self._next = samples[-1].wall + PROPOSED_EVERY
+        from membudget.leaks.advice import proposing  # imported ahead, with the verdict
+
+        limit = samples[-1].limit
+        low, warning, *_ = self._governor.marks.resolved(limit) if limit else (0.7, 0.8)
+        whole = limit or 1
+        self.proposals = yield from proposing(
+            samples,
+            rules,
+            warning=round(warning / whole, 4),
+            low=round(low / whole, 4),
+            is_growing=bool(verdict.confidence),
+            series=series,
+        )
+        yield
+        if self._governor.settings["leaks.apply_proposals"]:
+            self._apply(limit)
+
+    def _look_ahead(self, own: Sequence[Sample], series: Series) -> None:
+        from membudget.forecast import Nearness, forecast  # imported ahead, with the verdict
+
+        governor = self._governor
+        used = [one.used / MIB for one in own]
+        ahead = forecast(series.hours, used, own[-1].limit, bounded=series.explained)
+        before = self._nearness or Nearness()
+        self.ahead, self._nearness = ahead, before.after(ahead)
+        now, left = governor.clock.now(), ahead.seconds_left
+        governor.foretold = None if left is None else now + left
+        is_near = self._nearness.is_told
+        if is_near is before.is_told:
+            return
+        governor.tell(
+            LimitForeseen(
+                at=now,
+                seconds_left=left if is_near else None,
+                soonest=ahead.soonest if is_near else None,
+                latest=ahead.latest if is_near else None,
+                rate=ahead.rate,
+                used=ahead.used,
+                limit=ahead.limit,
+            )
+        )
+
+    def _apply(self, limit: int | None) -> None:
+        """Put the proposals that tighten something in force, and tell each with its reason."""
+        governor, before = self._governor, self._governor.settings
+        chosen = [one for one in self.proposals if _tightens(one, before, limit)]
+        values = {one.key: _value(one) for one in chosen}
+        if not values:
+            return
+        origins = dict.fromkeys(values, "its own history")
+        after = before.replace(
+            values={**before.values, **values}, origins={**before.origins, **origins}
+        )
+        try:
+            for error in after.misplaced():
+                raise error
+            governor.change_settings(after)
+        except MembudgetError as error:
+            governor.tell.failed("proposals", error)
+            return
+        for one in chosen:
+            governor.tell(
+                ProposalApplied(
+                    at=governor.clock.now(),
+                    key=one.key,
+                    before=one.now,
+                    after=one.told,
+                    reason=one.reason,
+                )
+            )
+
+
+def _value(proposal: Proposal) -> Any:
+    """The value as the settings hold it: a share, or a whole number."""
+    return proposal.value if proposal.key.startswith("thresholds.") else round(proposal.value)
+
+
+def _tightens(proposal: Proposal, settings: Settings, limit: int | None) -> bool:
+    """Whether it can change while running, and leaves no limit looser than it was."""
+    from membudget.settings.table import setting_of
+
+    key = proposal.key
+    setting = setting_of(key) if key else None
+    if setting is None or not setting.is_live or key == "limit":  # A larger one is all that is.
+        return False
+    now: Any = settings.values.get(key)
+    value = _value(proposal)
+    if key.startswith("thresholds."):
+        return in_bytes(value, limit) < in_bytes(now, limit)
+    # A bound that the program gave, or the container keeps, is not for settings to change.
+    return not proposal.now if now is None else bool(value < now)

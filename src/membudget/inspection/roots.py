@@ -38,33 +38,24 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
         is_container = any(raw.module_of(one).startswith(_CONTAINERS) for one in raw.bases_of(kind))
         label = f'{kind.__name__ if is_container else "cache"} "{holder.name}"'
         if issubclass(kind, GovernedTable):
-            pieces = pieces_of(holder)
-        elif is_container:
-            pieces = _of_a_container(holder)
-        else:
-            continue  # Of the program's own containers it is told where they stand.
-        for values in pieces:
-            yield label, Several(values)
+            for values in pieces_of(holder):
+                yield label, Several(values)
+        elif is_container:  # Of the program's own containers it is told where they stand.
+            for values in _of_a_container(holder):
+                yield label, Several(inner for item in values for inner in _opened(item))
 
 
 def _of_a_container(holder: Any) -> Iterator[list[Any]]:
-    for one in _parts(holder):
-        if issubclass(type(one), GovernedTable):
-            for values in pieces_of(one):
-                yield [inner for item in values for inner in _opened(item)]
-        elif type(one) in {list, deque}:
-            cursor = Cursor(one, type(one))
-            while (found := cursor.read(PIECE)) is not None:
-                yield [inner for item in found for inner in _opened(item)]
-
-
-def _parts(holder: Any) -> list[Any]:
-    """What a container of ours keeps its items in, beside much that holds none."""
-    found: list[Any] = []
+    """The items of what a container of ours refers to, beside much that holds none."""
     for one in raw.referents(holder):
         is_own = type(one) is dict and AttributeNames().own_dict(holder, one)
-        found += list(one.values()) if is_own else [one]
-    return found
+        for part in list(one.values()) if is_own else [one]:
+            if issubclass(type(part), GovernedTable):
+                yield from pieces_of(part)
+            elif type(part) in {list, deque}:
+                cursor = Cursor(part, type(part))
+                while (found := cursor.read(PIECE)) is not None:
+                    yield found
 
 
 def _opened(item: Any) -> list[Any]:

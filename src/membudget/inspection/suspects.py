@@ -7,115 +7,136 @@ was found last stands.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from membudget.core.native import Imports
+from membudget.core import Level
 from membudget.governor.telling import FOREIGN
+from membudget.inspection.leak_watch import HOUR, LONGEST_STEP, left_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from membudget.core import Clock, Sample
-    from membudget.heap.census import Census
-    from membudget.heap.freed import Garbage
+    from membudget.core import Sample
+    from membudget.governor.loop import Governor
+    from membudget.heap.census import Census, Garbage
     from membudget.heap.taker import CensusTaker
     from membudget.heap.window import Line, Window
+    from membudget.inspection.leak_watch import LeakWatch
     from membudget.leaks.culprit import Culprit, PartGrowth
     from membudget.leaks.records import Verdict
 
 _KEPT = 6
 """Censuses compared: half a day of them does not see an hour's growth any more."""
 
-_LONGEST_STEP = 0.002
-"""Seconds that a step of ranking or adding up may take: a slice ends while there is time for it."""
-
 _AT_A_TIME = 32
 """Samples gathered in a stretch."""
-
-_HOUR = 3600.0
 
 _WORTH = 0.05
 """Share of the growth from which what a collection freed is told: there is always some garbage."""
 
+_SURE = 2
+"""Confidence.MEDIUM, which is imported with the first verdict."""
 
-class Suspects:
-    """The chore that looks for what grows, in slices of at most 5 ms, while somebody suspects.
+_RETRY = HOUR
+"""Seconds until it is traced anew where somebody else does, or memory became short."""
 
-    Runs on the governor's thread; cost: about 1.5 s of processor time a million objects and look.
+
+class _WhileSuspected:
+    """A chore of the governor for as long as a leak is suspected, and there is no pressure.
+
+    Each suspicion begins anew, and so does a forked child.
+    """
+
+    def __init__(self, governor: Governor, watch: LeakWatch) -> None:
+        self._governor = governor
+        self._watch = watch
+        self._clock = governor.clock
+        self._begin()
+
+    def _begin(self) -> None:
+        self.end()
+        self._is_on = False
+        self._next = float("-inf")
+
+    def end(self) -> None:
+        """Have nothing under way; what was found stands."""
+
+    def after_fork_in_child(self) -> None:
+        """Know nothing."""
+        self._begin()
+
+    def _suspicion(self) -> Verdict | None:
+        """The verdict, while there is a suspicion and no pressure; without one all is forgotten."""
+        verdict = self._watch.verdict
+        if verdict is None or not verdict.confidence:
+            if self._is_on:
+                self._begin()
+            return None
+        self._is_on = True
+        if self._governor.imports.is_closed:
+            return None
+        if self._governor.pressure.level is not Level.NORMAL:
+            self._give_way()
+            return None
+        return verdict
+
+    def _give_way(self) -> None:
+        self.end()
+
+
+class Suspects(_WhileSuspected):
+    """Looks for what grows, in slices of at most 5 ms, while somebody suspects.
+
+    Cost: about 1.5 s of processor time a million objects and look.
 
     Args:
-        standing: Gives the verdict that stands, or None.
-        samples: Gives the samples kept, oldest first, in slices.
-        accuse: Takes those found, the likeliest first, after each look from the third on.
-        held: Gives further roots: what the library's own caches hold, lazily.
-        garbage: Gives what a collection before accusing freed, or None where there was none yet.
-        lines: Gives the lines of a window of tracemalloc, or none.
-        is_calm: Whether there is no pressure now.
-        every: Seconds between two looks.
-        clock: Where time comes from.
-        wall: Unix seconds that samples are dated by, and looks then as well; None leaves those to
-            `clock`.
+        governor: Whose process it is; its collector tells what a collection freed.
+        watch: Suspects, and takes those found after each look from the third on.
+        tracing: Gives the lines, where they are asked for.
+        wall: Unix seconds that samples are dated by, and looks as well: their rates are compared.
         redact: What texts of the program's are passed through, or None: digits hidden.
-        imports: Marks what is imported late.
 
     Attributes:
-        found: Those found last.
+        found: Those found last, the likeliest first.
     """
 
     name = "culprits"
 
     def __init__(
         self,
-        standing: Callable[[], Verdict | None],
-        samples: Callable[[], Generator[None, None, Sequence[Sample]]],
-        accuse: Callable[[tuple[Culprit, ...]], object],
+        governor: Governor,
+        watch: LeakWatch,
         *,
-        held: Callable[[], Iterable[tuple[str, Any]]] = tuple,
-        garbage: Callable[[], Garbage | None] = lambda: None,
-        lines: Callable[[], tuple[Line, ...]] = tuple,
-        is_calm: Callable[[], bool],
-        every: float,
-        clock: Clock,
-        wall: Callable[[], float] | None = None,
-        redact: Callable[[str], str] | None = None,
-        imports: Imports | None = None,
+        tracing: Tracing | None = None,
+        wall: Callable[[], float],
+        redact: Callable[[str], object] | None = None,
     ) -> None:
-        self._imports = imports or Imports()
-        self._standing = standing
-        self._samples = samples
-        self._accuse = accuse
-        self._held = held
-        self._garbage = garbage
-        self._lines = lines
-        self._is_calm = is_calm
-        self._every = every
-        self._clock = clock
+        self._tracing = tracing
         self._wall = wall
-        self._redact = redact
-        self._begin()
+        self._every = governor.settings["leaks.census_every"]
+        self._redact = None if redact is None else fenced(redact, governor.tell.failed)
+        super().__init__(governor, watch)
 
     def _begin(self) -> None:
+        super()._begin()
         self.found: tuple[Culprit, ...] = ()
         self._censuses: list[Census] = []
-        self._taker: CensusTaker | None = None
-        self._steps: Generator[None, None, None] | None = None
-        self._next = float("-inf")
         # What was freed under an earlier suspicion says nothing of the next one.
         self._told_before = self._ranked = self._garbage()
         self._lined = self._lines()
 
+    def end(self) -> None:
+        """Let go of a look under way; what was found stands."""
+        self._taker: CensusTaker | None = None
+        self._steps: Generator[None, None, None] | None = None
+
+    def _give_way(self) -> None:
+        # A look that waits keeps objects alive that the program may be letting go of.
+        self._taker = None
+
     def due(self, now: float) -> bool:
-        """Whether a look is due or under way; without a suspicion all is forgotten."""
-        verdict = self._standing()
-        if verdict is None or not verdict.confidence:
-            if self._censuses or self._taker is not None:
-                self._begin()
-            return False
-        if self._imports.is_closed:
-            return False
-        if not self._is_calm():
-            # A look that waits keeps objects alive that the program may be letting go of.
-            self._taker = None
+        """Whether a look is due or under way."""
+        if self._suspicion() is None:
             return False
         is_under_way = self._taker is not None or self._steps is not None
         return is_under_way or now >= self._next or self._has_news()
@@ -124,69 +145,65 @@ class Suspects:
         """Look on for a slice if one is due, whoever asks; nothing is let go."""
         if not self.due(self._clock.now()):
             return 0
-        if self._steps is not None:
-            self._rank_on(self._steps, until)
+        # What raises is begun anew with the next look.
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            self._steps = left_of(steps, self._clock, until)
             return 0
         if self._taker is None and self._has_news():
             self._steps = self._ranking()
             return 0
         taker, self._taker = self._taker or self._new_taker(), None
-        census = taker.step(until)  # One that raises is begun anew, an hour later.
+        census = taker.step(until)
         if census is None:
             self._taker = taker
             return 0
-        if self._wall is not None:  # Rates of samples and of looks are compared.
-            now = self._wall()
-            census = census.replace(at=now, wall=now)
-        self._censuses = [*self._censuses, census][-_KEPT:]
+        now = self._wall()
+        self._censuses = [*self._censuses, census.replace(at=now, wall=now)][-_KEPT:]
         self._steps = self._ranking()
         return 0
+
+    def _garbage(self) -> Garbage | None:
+        """What a collection before accusing freed, or None where there was none yet."""
+        collector = self._governor.collector
+        garbage: Garbage | None = None if collector is None else collector.garbage
+        return garbage
+
+    def _lines(self) -> tuple[Line, ...]:
+        return () if self._tracing is None else self._tracing.lines
 
     def _has_news(self) -> bool:
         """Whether a collection told of garbage, or a window of lines, since the last ranking."""
         return self._garbage() is not self._ranked or self._lines() is not self._lined
 
-    def end(self) -> None:
-        """Let go of a look under way; what was found stands."""
-        self._taker = self._steps = None
-
-    def after_fork_in_child(self) -> None:
-        """Know nothing."""
-        self._begin()
-
     def _new_taker(self) -> CensusTaker:
         self._next = self._clock.now() + self._every
-        with self._imports:
+        with self._governor.imports:
             from membudget.heap.taker import CensusTaker  # only where a leak is suspected
+            from membudget.inspection.roots import held_values
         before = self._censuses[-1] if self._censuses else None
-        return CensusTaker(before, extra=self._held(), redact=self._redact, now=self._clock.now)
-
-    def _rank_on(self, steps: Generator[None, None, None], until: float) -> None:
-        self._steps = None  # What raises is begun anew with the next look.
-        for _ in steps:
-            if self._clock.now() >= until - _LONGEST_STEP:
-                self._steps = steps
-                return
+        held = held_values(self._governor.registry)
+        return CensusTaker(before, extra=held, redact=self._redact, now=self._clock.now)
 
     def _ranking(self) -> Generator[None, None, None]:
         from membudget.leaks.culprit import LOOKS, located, ranking
 
         self._ranked = garbage = self._garbage()
         self._lined = lines = self._lines()
-        verdict, parts = self._standing(), []
+        verdict, parts = self._watch.verdict, []
         if garbage is self._told_before or (verdict and not _is_worth_telling(garbage, verdict)):
             garbage = None
         if verdict is None or (len(self._censuses) < LOOKS and garbage is None and not lines):
             return
         if len(self._censuses) >= LOOKS:
-            samples = yield from self._samples()
+            samples = yield from self._watch.ring.reading()
             parts = yield from gathering(samples)
         if garbage is not None and verdict.rate > 0:
             # As much of the growth as it was: by when it came nobody knows.
-            garbage = garbage.replace(over=_HOUR * verdict.growth / verdict.rate)
+            garbage = garbage.replace(over=HOUR * verdict.growth / verdict.rate)
         found = yield from ranking(self._censuses, verdict.rate, parts, garbage)
         self.found = located(found, lines)
-        self._accuse(self.found)
+        self._watch.accuse(self.found)
 
 
 def _is_worth_telling(garbage: Garbage | None, verdict: Verdict) -> bool:
@@ -214,31 +231,27 @@ def gathering(samples: Sequence[Sample]) -> Generator[None, None, list[PartGrowt
             continue
         for part in one.parts:
             if part.items is not None and not part.is_bounded:
-                row = (one.wall / _HOUR, part.items, part.bytes)
+                row = (one.wall / HOUR, part.items, part.bytes)
                 rows.setdefault((part.name, part.kind), []).append(row)
-    return [
-        PartGrowth(
-            name=name,
-            kind=kind,
-            hours=tuple(at for at, _, _ in found),
-            items=tuple(float(items) for _, items, _ in found),
-            bytes=None
-            if any(size is None for _, _, size in found)
-            else tuple(float(size or 0) for _, _, size in found),
+    found = []
+    for (name, kind), told in rows.items():
+        hours, items, sizes = zip(*told, strict=True)
+        found.append(
+            PartGrowth(
+                name=name,
+                kind=kind,
+                hours=hours,
+                items=tuple(map(float, items)),
+                bytes=None if None in sizes else tuple(map(float, sizes)),
+            )
         )
-        for (name, kind), found in rows.items()
-    ]
+    return found
 
 
 def fenced(
     redact: Callable[[str], object], failed: Callable[[str, BaseException], object]
 ) -> Callable[[str], str]:
-    """The program's own redaction, which may fail: then nothing of the text is told.
-
-    Args:
-        redact: Takes a text and returns what may be told of it.
-        failed: Takes what it raised.
-    """
+    """The program's own redaction, which may fail: then nothing of the text is told."""
 
     def redacted(text: str) -> str:
         try:
@@ -253,28 +266,13 @@ def fenced(
     return redacted
 
 
-_SURE = 2
-"""Confidence.MEDIUM, which is imported with the first verdict."""
-
-_RETRY = 3600.0
-"""Seconds until it is tried anew where somebody else traces, or memory became short."""
-
-
-class Tracing:
-    """The chore that opens a window once a leak is confirmed, and keeps its lines.
+class Tracing(_WhileSuspected):
+    """Opens a window of tracemalloc once a leak is confirmed, and keeps its lines.
 
     `leaks.trace` says for how long. Meanwhile the process is several times slower; so it is done
-    once a suspicion, never under pressure, and never where somebody else traces already.
-
-    Runs on the governor's thread. Cost beside the tracing itself: at the end of the window other
-    threads wait for up to 0.3 s, while the traces are listed; adding them up is done in slices.
-
-    Args:
-        standing: Gives the verdict that stands, or None.
-        seconds: How long the window is open.
-        is_calm: Whether there is no pressure now.
-        clock: Where time comes from.
-        imports: Marks what is imported late.
+    once a suspicion, never under pressure, and never where somebody else traces already. At the end
+    of the window other threads wait for up to 0.3 s, while the traces are listed; adding them up is
+    done in slices.
 
     Attributes:
         lines: Where what stayed was allocated, the most first; empty before the end of a window.
@@ -282,65 +280,15 @@ class Tracing:
 
     name = "trace"
 
-    def __init__(
-        self,
-        standing: Callable[[], Verdict | None],
-        seconds: float,
-        *,
-        is_calm: Callable[[], bool],
-        clock: Clock,
-        imports: Imports | None = None,
-    ) -> None:
-        self._imports = imports or Imports()
-        self._standing = standing
-        self.seconds = seconds
-        self._is_calm = is_calm
-        self._clock = clock
+    def __init__(self, governor: Governor, watch: LeakWatch) -> None:
+        self._seconds = governor.settings["leaks.trace"]
         self._window: Window | None = None
-        self._begin()
+        super().__init__(governor, watch)
 
     def _begin(self) -> None:
-        self.end()
+        super()._begin()
         self.lines: tuple[Line, ...] = ()
         self._is_done = False
-        self._next = float("-inf")
-
-    def due(self, now: float) -> bool:
-        """Whether a window is to be opened, or one that is open has something to do."""
-        verdict = self._standing()
-        if verdict is None or not verdict.confidence:
-            if self._window is not None or self._is_done:
-                self._begin()
-            return False
-        if self._is_done or self._imports.is_closed:
-            return False
-        if not self._is_calm():
-            if self._window is not None:
-                self.end()
-                self._next = now + _RETRY
-            return False
-        if self._window is not None:
-            return self._window.due()
-        return verdict.confidence >= _SURE and now >= self._next
-
-    def run(self, until: float) -> int:
-        """Open the window, or see it through for a slice; nothing is let go."""
-        now = self._clock.now()
-        if not self.due(now):
-            return 0
-        if self._window is None:
-            self._next = now + _RETRY
-            self._window = self._opened()
-            return 0
-        try:
-            lines = self._window.step(until - _LONGEST_STEP)
-        except BaseException:  # Where memory is short, say: it would be tried at each tick.
-            self.end()
-            self._next = now + _RETRY
-            raise
-        if lines is not None:
-            self._window, self.lines, self._is_done = None, lines, True
-        return 0
 
     def end(self) -> None:
         """Close a window that is open and trace no more; the lines stand."""
@@ -348,18 +296,40 @@ class Tracing:
         if window is not None:
             window.drop()
 
-    def after_fork_in_child(self) -> None:
-        """Trace nothing, and know nothing."""
-        self._begin()
+    def due(self, now: float) -> bool:
+        """Whether a window is to be opened, or one that is open has something to do."""
+        if (verdict := self._suspicion()) is None:
+            return False
+        if self._window is not None:
+            return self._window.due()
+        return not self._is_done and verdict.confidence >= _SURE and now >= self._next
+
+    def run(self, until: float) -> int:
+        """Open the window, or see it through for a slice; nothing is let go."""
+        now = self._clock.now()
+        if not self.due(now):
+            return 0
+        self._next = now + _RETRY  # Where somebody else traces, or memory is short.
+        if self._window is None:
+            self._window = self._opened()
+            return 0
+        try:
+            lines = self._window.step(until - LONGEST_STEP)
+        except BaseException:
+            self.end()
+            raise
+        if lines is not None:
+            self._window, self.lines, self._is_done = None, lines, True
+        return 0
 
     def _opened(self) -> Window | None:
         """An open window; None where somebody else traces."""
-        with self._imports:
+        with self._governor.imports:
             import tracemalloc
 
             from membudget.heap.window import Window
         if tracemalloc.is_tracing():
             return None
-        window = Window(self.seconds, self._clock.now)
+        window = Window(self._seconds, self._clock.now)
         window.begin()
         return window

@@ -17,9 +17,9 @@ from membudget.trend import NORMAL, floors, kendall_tau, mad, quantile, theil_se
 from membudget.units import format_bytes, format_fraction, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
-    from membudget.core import PartSample, Sample
+    from membudget.core import Sample
 
 _ENOUGH = 12.0
 """Hours of history without which nothing is proposed."""
@@ -83,6 +83,8 @@ def propose(
 ) -> tuple[Proposal, ...]:
     """Propose settings from a history of at least twelve hours; nothing where it is shorter.
 
+    About 3 ms for a day of five-minute samples with ten parts.
+
     Args:
         samples: The history, oldest first; earlier processes count for marks and bounds.
         rules: The constants in use; defaults without.
@@ -90,9 +92,6 @@ def propose(
         low: The same of the low mark.
         is_growing: Whether a leak is suspected: what it holds then is no normal day, and no
             limit and no mark is proposed from it.
-
-    Returns:
-        The proposals. About 3 ms for a day of five-minute samples with ten parts.
     """
     return in_one_go(proposing(samples, rules, warning=warning, low=low, is_growing=is_growing))
 
@@ -106,15 +105,7 @@ def proposing(
     is_growing: bool = False,
     series: Series | None = None,
 ) -> Generator[None, None, tuple[Proposal, ...]]:
-    """The same in slices of about a millisecond.
-
-    Args:
-        samples: As for `propose`.
-        rules: Likewise.
-        warning: Likewise.
-        low: Likewise.
-        is_growing: Likewise.
-        series: The columns of the newest process's samples, where they are at hand.
+    """The same in slices of about a millisecond, with the columns where they are at hand.
 
     Yields:
         Nothing; another thread may have its turn.
@@ -200,40 +191,35 @@ def _bounds(samples: Sequence[Sample]) -> Generator[None, None, list[Proposal]]:
     """A bound for each watched deque that has none, or one far above what it ever held."""
     deques = [one for one in samples[-1].parts if "deque" in one.kind.lower()]
     seen: dict[str, list[tuple[float, float]]] = {one.name: [] for one in deques}
-    if not seen:
-        return []
     for place, one in enumerate(samples, 1):
         if place % _AT_A_TIME == 0:
             yield
-        for part in one.parts:
+        for part in one.parts if seen else ():
             if part.items is not None and part.name in seen:
                 seen[part.name].append((one.wall / 3600, float(part.items)))
-    return [
-        proposal
-        for part in deques
-        if part.items is not None
-        for proposal in _bound(part, seen[part.name])
-    ]
-
-
-def _bound(part: PartSample, seen: Sequence[tuple[float, float]]) -> Iterator[Proposal]:
-    peak = max(items for _, items in seen)
-    value = _rounded_up(peak * _DEQUE_ROOM)
-    most = part.most_items
-    if most is None:
-        reason = _why(seen, peak)
-    elif peak < _SPARSE * most and value < most:
-        reason = f"it never held more than {peak:,.0f} of {most:,} items"
-    else:
-        return
-    yield Proposal(
-        setting=f"maxlen of {part.name}",
-        value=value,
-        reason=reason,
-        # Deques of ours have their bound from the program.
-        key=f"components.{part.name}.max_items" if part.kind.startswith("watched") else "",
-        now="" if most is None else f"{most}",
-    )
+    found = []
+    for part in deques:
+        if part.items is None:
+            continue
+        peak, most = max(items for _, items in seen[part.name]), part.most_items
+        value = _rounded_up(peak * _DEQUE_ROOM)
+        if most is None:
+            reason = _why(seen[part.name], peak)
+        elif peak < _SPARSE * most and value < most:
+            reason = f"it never held more than {peak:,.0f} of {most:,} items"
+        else:
+            continue
+        found.append(
+            Proposal(
+                setting=f"maxlen of {part.name}",
+                value=value,
+                reason=reason,
+                # Deques of ours have their bound from the program.
+                key=f"components.{part.name}.max_items" if part.kind.startswith("watched") else "",
+                now="" if most is None else f"{most}",
+            )
+        )
+    return found
 
 
 def _why(seen: Sequence[tuple[float, float]], peak: float) -> str:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from membudget.core import Record
 from membudget.core.native import in_one_go
-from membudget.heap.census import GARBAGE, TYPE
+from membudget.heap.census import GARBAGE, TYPE, Detail
 from membudget.trend import theil_sen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from membudget.heap.census import Census, Detail
-    from membudget.heap.freed import Garbage
+    from membudget.heap.census import Census, Garbage
     from membudget.heap.window import Line
 
+T = TypeVar("T")
 
 LOOKS = 3
 """Looks at least: in two, most of what is busy has grown."""
@@ -31,15 +31,48 @@ LOOKS = 3
 CARRIERS = {"frame": 0.3, "traceback": 0.3, "generator": 0.3, "coroutine": 0.2}
 """Types that keep others alive, and what a share of theirs counts for."""
 
-_POINTS = 64
-"""Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11."""
+NATIVE = "native or mmap"
+SILENT = 0.15
+"""Share of the growth below which nothing is accused."""
 
+_NATIVE = "native"
+_ADVICE = (
+    "nothing that Python can reach grew along: run it under `memray run --native`, "
+    "or profile the allocator"
+)
 _FRAMES = "exceptions or generators keep the local variables of the functions they passed"
 _NAMELESS = "objects in cycles"
 """A name for garbage of types that nobody could tell."""
 
-_TYPES_TOLD = 3
 _CYCLES = "cycles that only a collection frees: is gc off, or frozen?"
+_REGISTERED = "registered component"
+_TYPES_TOLD = 3
+
+_POINTS = 64
+"""Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11."""
+
+_BEYOND = 0.01
+"""What counts of bytes beyond the growth to be explained, to tell two such apart."""
+
+_UNKNOWN = 64.0
+"""Bytes taken for an item that nobody weighed."""
+
+_WEIGHTS = {TYPE: 0.5, GARBAGE: 0.9}
+"""What a share counts for in the ranking: a holder says more than the type of what it holds."""
+
+_COMPONENT = 1.2
+_BUILTIN_TYPE = 0.05
+_INNER = 0.4
+"""For what lies within another suspect."""
+
+_COMPARED = 50
+"""Of the suspects, so many may have others within."""
+
+_KEPT = 200
+"""Of the suspects, so many are looked at for lying within others."""
+
+_AT_A_TIME = 50
+"""Names looked at in a stretch: 1 ms where all of them grew."""
 
 
 class PartGrowth(Record):
@@ -79,26 +112,25 @@ class Culprit(Record):
     kind: str
     items_per_hour: float | None
     bytes_per_hour: float | None
-    share: float | None
+    share: float | None = None
     newest: str = ""
     chain: tuple[str, ...] = ()
     note: str = ""
 
 
-def from_part(part: PartGrowth) -> Iterator[Culprit]:
+def _from_part(part: PartGrowth) -> list[Culprit]:
     """A registered component as a suspect, where its figures grew."""
     if not grew(part.items) and not (part.bytes and grew(part.bytes)):
-        return
-    yield Culprit(
+        return []
+    hours = _thinned(part.hours)
+    one = Culprit(
         name=part.name,
         kind=part.kind,
-        items_per_hour=theil_sen(_thinned(part.hours), _thinned(part.items)),
-        bytes_per_hour=theil_sen(_thinned(part.hours), _thinned(part.bytes))
-        if part.bytes
-        else None,
-        share=None,
-        note="registered component",
+        items_per_hour=theil_sen(hours, _thinned(part.items)),
+        bytes_per_hour=theil_sen(hours, _thinned(part.bytes)) if part.bytes else None,
+        note=_REGISTERED,
     )
+    return [one]
 
 
 def _thinned(series: Sequence[float]) -> Sequence[float]:
@@ -106,90 +138,62 @@ def _thinned(series: Sequence[float]) -> Sequence[float]:
     return series[:: -max(1, ceil(len(series) / _POINTS))][::-1]
 
 
-def detail_of(censuses: Sequence[Census], kind: str, name: str) -> Detail:
-    """What the newest census that looked closer says of one thing."""
-    for census in reversed(censuses):
-        if (kind, name) in census.details:
-            return census.details[kind, name]
-    return censuses[-1].detail(kind, name)
-
-
-def suspect_of(kind: str, name: str, items: float, detail: Detail) -> Culprit:
-    """What grew in censuses as a suspect, by so many items an hour."""
-    each, note = detail.bytes_each, detail.note
-    if kind == TYPE and name in CARRIERS:
-        note = note or _FRAMES
-    return Culprit(
-        name=name,
-        kind=kind,
-        items_per_hour=items,
-        bytes_per_hour=None if each is None else items * each,
-        share=None,
-        newest=detail.newest,
-        chain=detail.chain,
-        note=note,
-    )
-
-
-def from_garbage(garbage: Garbage | None) -> Iterator[Culprit]:
+def _from_garbage(garbage: Garbage | None) -> list[Culprit]:
     """Garbage as a suspect, by the program's own type that most of it has."""
     if garbage is None or not garbage.garbage:
-        return
-    own = {name: count for name, count in garbage.types.items() if is_users(name)}
+        return []
+    own = {name: count for name, count in garbage.types.items() if _is_users(name)}
     named = own or garbage.types
-    name = max(named, key=lambda one: named[one], default=_NAMELESS)
+    most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
+    said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
+    if most:
+        said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
+    if garbage.uncollectable:
+        kept = f", most of them {garbage.kept}" if garbage.kept else ""
+        said.append(
+            f"{garbage.uncollectable} more wait in gc.garbage for somebody to clear it{kept}"
+        )
+    name = most[0] if most else _NAMELESS
     hours = max(garbage.over, 1e-3) / 3600
-    yield Culprit(
+    one = Culprit(
         name=name,
         kind=GARBAGE,
         items_per_hour=named.get(name, garbage.garbage) / hours,
         bytes_per_hour=garbage.bytes / hours,
-        share=None,
-        note=_said_of(garbage, named),
+        note="; ".join(said),
     )
+    return [one]
 
 
-def _said_of(garbage: Garbage, named: Mapping[str, int]) -> str:
-    said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
-    most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
-    if most:
-        said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
-    if garbage.uncollectable:
-        said.append(f"{garbage.uncollectable} more wait in gc.garbage for somebody to clear it")
-        if garbage.kept:
-            said[-1] += f", most of them {garbage.kept}"
-    return "; ".join(said)
-
-
-def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:
-    """The suspects, the first with the line that allocated most of what stayed.
-
-    Args:
-        found: As `rank` gives them; where there is none, the line is the suspect.
-        lines: Of a window of tracemalloc, those that kept the most first.
-    """
-    if found and found[0].kind == "native":
-        from membudget.heap.window import memray_advice  # looks for a package on the disk
-
-        note = "; ".join(text for text in (found[0].note, memray_advice()) if text)
-        found = (found[0].replace(note=note), *found[1:])
-    if not lines:
-        return found
-    first, all_bytes = lines[0], sum(one.bytes for one in lines)
-    where = f"{first.file}:{first.line}"
-    told = f"allocated at {where}, {first.bytes / all_bytes:.0%} of what stayed while it was traced"
-    if not found:
-        line = Culprit(
-            name=where,
-            kind="line",
-            items_per_hour=None,
-            bytes_per_hour=first.per_hour,
-            share=None,
-            note=told,
-        )
-        return (line,)
-    culprit = found[0].replace(note="; ".join(text for text in (found[0].note, told) if text))
-    return (culprit, *found[1:])
+def _from_censuses(censuses: Sequence[Census]) -> Generator[None, None, list[Culprit]]:
+    """What grew in all of them, some names at a time."""
+    hours = [one.at / 3600 for one in censuses]
+    found: list[Culprit] = []
+    looked_at = 0
+    for kind, names in censuses[-1].counts.items():
+        for name in names:
+            looked_at += 1
+            if looked_at % _AT_A_TIME == 0:
+                yield
+            items = [float(one.counts.get(kind, {}).get(name, 0)) for one in censuses]
+            if grew(items):
+                # As the newest census that looked closer says.
+                told = [one.details[kind, name] for one in censuses if (kind, name) in one.details]
+                detail, slope = told[-1] if told else Detail(), theil_sen(hours, items)
+                each = detail.bytes_each
+                carries = kind == TYPE and name in CARRIERS
+                found.append(
+                    Culprit(
+                        name=name,
+                        kind=kind,
+                        items_per_hour=slope,
+                        bytes_per_hour=None if each is None else slope * each,
+                        newest=detail.newest,
+                        chain=detail.chain,
+                        note=detail.note or (_FRAMES if carries else ""),
+                    )
+                )
+    return found
 
 
 def grew(items: Sequence[float]) -> bool:
@@ -201,46 +205,10 @@ def grew(items: Sequence[float]) -> bool:
     return min(steps) >= 0 and items[-1] > items[0] and still <= (1 if len(steps) > LOOKS else 0)
 
 
-def is_users(name: str) -> bool:
+def _is_users(name: str) -> bool:
     """Whether a type is of the program or a library, not of the interpreter's own."""
     root = name.partition(".")[0]
     return "." in name and (root == "__main__" or root not in sys.stdlib_module_names)
-
-
-__all__ = ["LOOKS", "NATIVE", "Culprit", "PartGrowth", "located", "rank", "ranking"]
-
-T = TypeVar("T")
-
-NATIVE = "native or mmap"
-ADVICE = (
-    "nothing that Python can reach grew along: run it under `memray run --native`, "
-    "or profile the allocator"
-)
-
-SILENT = 0.15
-"""Share of the growth below which nothing is accused."""
-
-_BEYOND = 0.01
-"""What counts of bytes beyond the growth to be explained, to tell two such apart."""
-
-_UNKNOWN = 64.0
-"""Bytes taken for an item that nobody weighed."""
-
-_WEIGHTS = {TYPE: 0.5, GARBAGE: 0.9, "component": 1.2}
-"""What a share counts for in the ranking: a holder says more than the type of what it holds."""
-
-_BUILTIN_TYPE = 0.05
-_INNER = 0.4
-"""For what lies within another suspect."""
-
-_COMPARED = 50
-"""Of the suspects, so many may have others within."""
-
-_KEPT = 200
-"""Of the suspects, so many are looked at for lying within others."""
-
-_AT_A_TIME = 50
-"""Names looked at in a stretch: 1 ms where all of them grew."""
 
 
 def rank(
@@ -278,9 +246,9 @@ def ranking(
     """
     found: list[Culprit] = []
     for part in parts:
-        found += from_part(part)
+        found += _from_part(part)
         yield
-    found += from_garbage(garbage)
+    found += _from_garbage(garbage)
     if len(censuses) >= LOOKS:
         found += yield from _from_censuses(censuses)
     if growth is not None and growth > 0:
@@ -289,26 +257,23 @@ def ranking(
     order = {id(one): score for one, score in zip(found, scores, strict=True)}
     yield
     found.sort(key=lambda one: -order[id(one)])
-    explained = _explained(found)
+    explained = max((one.share or 0.0 for one in found), default=0.0)
     yield
     # Those behind come among the first no more, whoever lies within whom.
     found = found[: max(most, _KEPT)]
     outer = found[:_COMPARED]
     within = yield from _each(lambda one: _lies_within(one, outer, order), found)
-    final = [
-        order[id(one)] * (_INNER if inner else 1.0)
-        for one, inner in zip(found, within, strict=True)
-    ]
-    places = sorted(range(len(found)), key=lambda place: -final[place])
-    found = [found[place] for place in places]
+    for one, is_inner in zip(found, within, strict=True):
+        order[id(one)] *= _INNER if is_inner else 1.0
+    found.sort(key=lambda one: -order[id(one)])
     if growth and len(censuses) >= LOOKS and explained < SILENT:
         native = Culprit(
             name=NATIVE,
-            kind="native",
+            kind=_NATIVE,
             items_per_hour=None,
             bytes_per_hour=growth,
             share=1.0 - explained,
-            note=ADVICE,
+            note=_ADVICE,
         )
         found.insert(0, native)
     return tuple(found[:most])
@@ -324,23 +289,6 @@ def _each(step: Callable[[Culprit], T], some: Sequence[Culprit]) -> Generator[No
     return made
 
 
-def _from_censuses(censuses: Sequence[Census]) -> Generator[None, None, list[Culprit]]:
-    last = censuses[-1]
-    hours = [one.at / 3600 for one in censuses]
-    found: list[Culprit] = []
-    looked_at = 0
-    for kind, names in last.counts.items():
-        for name in names:
-            looked_at += 1
-            if looked_at % _AT_A_TIME == 0:
-                yield
-            items = [float(one.counts.get(kind, {}).get(name, 0)) for one in censuses]
-            if grew(items):
-                slope = theil_sen(hours, items)
-                found.append(suspect_of(kind, name, slope, detail_of(censuses, kind, name)))
-    return found
-
-
 def _shared(one: Culprit, growth: float) -> Culprit:
     if one.bytes_per_hour is None:
         return one
@@ -354,12 +302,11 @@ def _score(one: Culprit, growth: float | None) -> float:
     if growth is not None and rate > growth > 0:
         # Nothing explains more than there is: one that seems to was weighed by a large example.
         rate = growth + _BEYOND * (rate - growth)
-    weight = _WEIGHTS.get(one.kind, 1.0)
-    if one.note == "registered component":
-        weight = _WEIGHTS["component"]
-    if one.kind == TYPE:
-        weight = weight if is_users(one.name) else CARRIERS.get(one.name, _BUILTIN_TYPE)
-    return rate * weight
+    if one.note == _REGISTERED:
+        return rate * _COMPONENT
+    if one.kind == TYPE and not _is_users(one.name):
+        return rate * CARRIERS.get(one.name, _BUILTIN_TYPE)
+    return rate * _WEIGHTS.get(one.kind, 1.0)
 
 
 def _lies_within(one: Culprit, others: Sequence[Culprit], order: Mapping[int, float]) -> bool:
@@ -371,11 +318,34 @@ def _lies_within(one: Culprit, others: Sequence[Culprit], order: Mapping[int, fl
     )
 
 
-def _explained(found: Sequence[Culprit]) -> float:
-    return max((one.share or 0.0 for one in found), default=0.0)
+def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:
+    """The suspects, the first with the line that allocated most of what stayed.
+
+    Args:
+        found: As `rank` gives them; where there is none, the line is the suspect.
+        lines: Of a window of tracemalloc, those that kept the most first.
+    """
+    if found and found[0].kind == _NATIVE:
+        from membudget.heap.window import memray_advice  # looks for a package on the disk
+
+        found = _noted(found, memray_advice())
+    if not lines:
+        return found
+    first, all_bytes = lines[0], sum(one.bytes for one in lines)
+    where = f"{first.file}:{first.line}"
+    told = f"allocated at {where}, {first.bytes / all_bytes:.0%} of what stayed while it was traced"
+    if found:
+        return _noted(found, told)
+    line = Culprit(
+        name=where, kind="line", items_per_hour=None, bytes_per_hour=first.per_hour, note=told
+    )
+    return (line,)
 
 
-_NATIVE = "native"
+def _noted(found: tuple[Culprit, ...], note: str) -> tuple[Culprit, ...]:
+    """The same, with more to be said of the first."""
+    first = found[0].replace(note="; ".join(text for text in (found[0].note, note) if text))
+    return (first, *found[1:])
 
 
 def reached(found: Sequence[Culprit]) -> float | None:

@@ -43,14 +43,12 @@ class Finding(Record):
     Attributes:
         level: How sure one look is.
         window: The longest window that passed, or None.
-        strongest: The window that gave the level, or None.
         score: From 0 to 1; 0.5 where a window is just as long as it must be.
         failed: For each window, in order, what it lacks ("" if nothing).
     """
 
     level: Confidence
     window: Window | None
-    strongest: Window | None
     score: float
     failed: tuple[str, ...]
 
@@ -58,8 +56,7 @@ class Finding(Record):
 def weigh(found: Sequence[Window], rules: Rules) -> Finding:
     """Take the best level over all windows that pass."""
     ends = [window.length for window in found if has_stopped(window, rules)]
-    level, score = Confidence.NONE, 0.0
-    longest = strongest = None
+    level, longest, score = Confidence.NONE, None, 0.0
     failed = []
     for window in found:
         lack = lacking(window, rules)
@@ -69,57 +66,32 @@ def weigh(found: Sequence[Window], rules: Rules) -> Finding:
         if lack:
             continue
         longest = window
-        here = _level(window, rules)
-        if here >= level:
-            level, strongest = here, window
+        level = max(level, _level(window, rules))
         score = max(score, 1 - 0.5 ** (window.length / needed(window, rules)))
-    return Finding(
-        level=level, window=longest, strongest=strongest, score=score, failed=tuple(failed)
-    )
+    return Finding(level=level, window=longest, score=score, failed=tuple(failed))
 
 
 def lacking(window: Window, rules: Rules) -> str:
     """What keeps a window from showing a leak, in words; "" where nothing does."""
     least = max(rules.minimum_rate, rules.minimum_share * window.base)
     gain = max(rules.minimum_growth, rules.minimum_growth_share * window.base)
-    if window.rate <= 0 or window.tau < rules.tau:
-        return "no trend"
-    if window.growth < rules.noise * window.noise:
-        return "within its noise"
-    if window.rate < least or window.growth < gain:
-        return "too small"
-    if window.kept < rules.kept:
-        return "given back"
-    return (
-        _uneven(window, rules)
-        or _slowing(window, rules)
-        or _old_ground(window, rules)
-        or _explained(window, rules)
-    )
-
-
-def _uneven(window: Window, rules: Rules) -> str:
     slowest, second = sorted(window.quarters)[:2]
-    is_steady = slowest >= rules.slowest and second >= rules.slow
-    if is_steady and window.quarters[-1] >= rules.slow and window.jumps <= rules.jumps:
-        return ""
-    return "in few steps"
-
-
-def _slowing(window: Window, rules: Rules) -> str:
-    if window.late < rules.slowing * window.early or window.bend < rules.bend:
-        return "slowing down"
+    is_steady = slowest >= rules.slowest and min(second, window.quarters[-1]) >= rules.slow
     heap = [channel.bend for channel in (window.malloc, window.blocks) if channel]
-    return "slowing down in the heap" if heap and max(heap) < rules.heap_bend else ""
-
-
-def _old_ground(window: Window, rules: Rules) -> str:
-    return "" if window.ground >= rules.ground and window.peak >= 0 else "reached before"
-
-
-def _explained(window: Window, rules: Rules) -> str:
-    is_most = window.growth < rules.explained * window.explained
-    return "within the error of what bounded parts hold" if is_most else ""
+    lacks = {
+        "no trend": window.rate <= 0 or window.tau < rules.tau,
+        "within its noise": window.growth < rules.noise * window.noise,
+        "too small": window.rate < least or window.growth < gain,
+        "given back": window.kept < rules.kept,
+        "in few steps": not is_steady or window.jumps > rules.jumps,
+        "slowing down": window.late < rules.slowing * window.early or window.bend < rules.bend,
+        "slowing down in the heap": bool(heap) and max(heap) < rules.heap_bend,
+        "reached before": window.ground < rules.ground or window.peak < 0,
+        "within the error of what bounded parts hold": (
+            window.growth < rules.explained * window.explained
+        ),
+    }
+    return next((lack for lack, is_so in lacks.items() if is_so), "")
 
 
 def has_stopped(window: Window, rules: Rules) -> bool:

@@ -101,13 +101,11 @@ class Collected(Record):
         at: Unix seconds when they were done.
         freed: Bytes of the heap in use that the collection freed.
         returned: Bytes by which resident memory fell over both.
-        uncollectable: Objects left in `gc.garbage`.
     """
 
     at: float
     freed: int = 0
     returned: int = 0
-    uncollectable: int = 0
 
 
 class State(Record):
@@ -116,7 +114,6 @@ class State(Record):
     Attributes:
         origin: When that process began; another origin begins anew.
         counted_at: Unix seconds of the last verdict that counted, or None.
-        last: What it said by itself.
         agreeing: Verdicts in a row that said at least so much: one count a level, low first.
         level: The level that holds.
         without: Verdicts in a row below it.
@@ -131,7 +128,6 @@ class State(Record):
 
     origin: float = 0.0
     counted_at: float | None = None
-    last: Confidence = Confidence.NONE
     agreeing: tuple[int, int, int] = (0, 0, 0)
     level: Confidence = Confidence.NONE
     without: int = 0
@@ -281,3 +277,7 @@ class Rules(Record):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: it must not be below zero")
         if self.min_samples < 2:  # noqa: PLR2004  # a slope needs two
             raise ConfigError(f"min_samples is {self.min_samples!r}: at least 2 make a trend")
+
+
+RECORDED = Rules(collect_first=False)
+"""What is demanded of a recording: nobody can collect in it before accusing."""

@@ -8,6 +8,7 @@ and nothing is decided by them.
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
@@ -25,6 +26,21 @@ MIB = 2**20
 HOUR = 3600.0
 LONGEST = 72.0
 """Hours that are looked back at most."""
+
+APART = 285.0
+"""Seconds between two samples that are judged: five minutes, on which the detector's constants were
+set, less what a sample may come early."""
+
+
+def spread(samples: Sequence[Sample], apart: float = APART) -> list[Sample]:
+    """Samples at least so many seconds apart, the first of each process always."""
+    kept = list(samples[:1])
+    for one in samples[1:]:
+        before = kept[-1]
+        is_other = (one.pid, one.began) != (before.pid, before.began)
+        if is_other or one.wall - before.wall >= apart:
+            kept.append(one)
+    return kept
 
 
 class PartSeries(Record):
@@ -61,13 +77,11 @@ class Series(Record):
         explained: MiB held by parts with a declared bound.
         file: MiB of page cache.
         children: Resident MiB of child processes.
-        cpu: Processor seconds so far.
         gc_efficiency: Share that full collections freed; NaN where none ran.
         collecting: Whether automatic collection is on, which a first threshold of 0 turns off as
             well; None where that is not known. Who turned it off may still collect by hand: then
             `gc_efficiency` has a share for it.
         parts: The bounded parts.
-        restarts: Unix seconds at which earlier samples ended because the process did.
         origin: Unix seconds of hour zero: when the process began.
     """
 
@@ -80,11 +94,9 @@ class Series(Record):
     explained: Sequence[float] | None = None
     file: Sequence[float] | None = None
     children: Sequence[float] | None = None
-    cpu: Sequence[float] | None = None
     gc_efficiency: Sequence[float] | None = None
     collecting: bool | None = None
     parts: tuple[PartSeries, ...] = ()
-    restarts: tuple[float, ...] = ()
     origin: float = 0.0
 
     @property
@@ -98,9 +110,12 @@ class Series(Record):
         if not samples:
             return cls(hours=(), rss=())
         newest = samples[-1]
-        own = [one for one in samples if (one.pid, one.began) == (newest.pid, newest.began)]
-        own = [one for one in own if newest.wall - one.wall <= LONGEST * HOUR]
-        earlier = [one for one in samples if (one.pid, one.began) != (newest.pid, newest.began)]
+        own = [
+            one
+            for one in samples
+            if (one.pid, one.began) == (newest.pid, newest.began)
+            and newest.wall - one.wall <= LONGEST * HOUR
+        ]
         origin = newest.began or own[0].wall
         return cls(
             hours=[(one.wall - origin) / HOUR for one in own],
@@ -112,13 +127,11 @@ class Series(Record):
             explained=[one.explained / MIB for one in own],
             file=_column(own, lambda one: one.file, MIB),
             children=_column(own, lambda one: one.children, MIB),
-            cpu=[one.cpu for one in own],
             gc_efficiency=[
                 float("nan") if one.gc_efficiency is None else one.gc_efficiency for one in own
             ],
             collecting=newest.gc_enabled and newest.gc_thresholds[0] != 0,
             parts=tuple(_part(part, own) for part in newest.parts if part.is_bounded),
-            restarts=_ends(earlier),
             origin=origin,
         )
 
@@ -157,10 +170,8 @@ def _rates(samples: Sequence[Sample]) -> list[float] | None:
     if counts is None or len(counts) < 2:  # noqa: PLR2004  # a rate needs two
         return None
     rates = [
-        max(0.0, after - before) / max(later.wall - sooner.wall, 1e-9)
-        for before, after, sooner, later in zip(
-            counts, counts[1:], samples, samples[1:], strict=False
-        )
+        max(0.0, step) / max(later.wall - sooner.wall, 1e-9)
+        for step, (sooner, later) in zip(increments(counts), pairwise(samples), strict=True)
     ]
     return [rates[0], *rates]
 
@@ -177,14 +188,6 @@ def _part(newest: PartSample, samples: Sequence[Sample]) -> PartSeries:
         most_held=None if newest.most_bytes is None else newest.most_bytes / MIB,
         ttl=None if newest.ttl is None else newest.ttl / HOUR,
     )
-
-
-def _ends(earlier: Sequence[Sample]) -> tuple[float, ...]:
-    """When each of the earlier processes was last seen."""
-    last: dict[tuple[int, float], float] = {}
-    for one in earlier:
-        last[one.pid, one.began] = one.wall
-    return tuple(sorted(last.values()))
 
 
 def growing_share(values: Sequence[float]) -> float:
@@ -205,6 +208,7 @@ def simple_facts(series: Series, rules: Rules) -> SimpleFacts:
     steps = increments(seen)
     shares = [step / before for step, before in zip(steps, seen, strict=False) if before > 0]
     is_enough = len(seen) >= rules.min_samples and span >= rules.min_duration * 0.95
+    since = next((back for back, step in enumerate(reversed(steps)) if step <= 0), len(steps))
     return SimpleFacts(
         rate=rate,
         threshold=rules.threshold_mb_per_hour,
@@ -213,18 +217,9 @@ def simple_facts(series: Series, rules: Rules) -> SimpleFacts:
         is_above=is_enough and rate > rules.threshold_mb_per_hour,
         growing_share=growing_share(seen),
         growth_per_sample=sum(shares) / len(shares) if shares else 0.0,
-        running=_running(steps),
+        running=since,
         growth_over_window=gained / seen[0] if seen and seen[0] > 0 else 0.0,
     )
-
-
-def _running(steps: Sequence[float]) -> int:
-    count = 0
-    for step in reversed(steps):
-        if step <= 0:
-            break
-        count += 1
-    return count
 
 
 _LOOK = 6.0
@@ -249,46 +244,31 @@ def _filling(series: Series, part: PartSeries) -> Filling | None:
     slope = theil_sen(t, y)
     if slope <= 0 or kendall_tau(t, y) < _RISING:
         return None
-    fills = [_fill(part.items, part.most_items), _fill(part.held, part.most_held)]
-    fill = max((one for one in fills if one is not None), default=None)
+    bounds = [(part.items, part.most_items), (part.held, part.most_held)]
+    known = [(column, most) for column, most in bounds if column and most]
+    fill = max((column[-1] / most for column, most in known), default=None)
     if fill is not None and fill >= _FULL:
         return None
     is_known = part.held is not None
     if is_known and slope * (t[-1] - t[0]) < _WORTH_MIB:
         return None
+    # Seconds until the first of its bounds is met at the newest pace.
+    full_in: list[float] = []
+    for column, most in known:
+        pace = theil_sen(*floors(series.hours, column, begin, series.hours[-1], _BLOCKS))
+        if pace > 0:
+            full_in.append(max(0.0, most - column[-1]) / pace)
+    if part.ttl is not None:
+        begun = (hour for hour, value in zip(series.hours, held, strict=True) if value > 0)
+        first = next(begun, series.hours[0])
+        full_in.append(max(0.0, part.ttl - (series.hours[-1] - first)))
     return Filling(
         name=part.name,
-        full_in=_full_in(series, part, begin),
+        full_in=min(full_in) * HOUR if full_in else None,
         full_at=_full_at(part),
         fill=fill,
         rate=slope * MIB if is_known else 0.0,
     )
-
-
-def _fill(column: Sequence[float] | None, most: float | None) -> float | None:
-    return column[-1] / most if column and most else None
-
-
-def _full_in(series: Series, part: PartSeries, begin: float) -> float | None:
-    """Seconds until the first of its bounds is met at the newest pace."""
-    hours: list[float] = []
-    for column, most in ((part.items, part.most_items), (part.held, part.most_held)):
-        if column is None or most is None:
-            continue
-        t, y = floors(series.hours, column, begin, series.hours[-1], _BLOCKS)
-        pace = theil_sen(t, y)
-        if pace > 0:
-            hours.append(max(0.0, most - column[-1]) / pace)
-    if part.ttl is not None:
-        hours.append(max(0.0, part.ttl - (series.hours[-1] - _first_held(series, part))))
-    return min(hours) * HOUR if hours else None
-
-
-def _first_held(series: Series, part: PartSeries) -> float:
-    """The hour at which the part first held anything."""
-    held = part.held if part.held is not None else part.items
-    place = next((index for index, value in enumerate(held or ()) if value > 0), 0)
-    return series.hours[place]
 
 
 def _full_at(part: PartSeries) -> int | None:

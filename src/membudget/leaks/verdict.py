@@ -7,39 +7,39 @@ holds once two looks have agreed and ends after three without it. Before the fir
 verdict asks for one collection and one trim (`Collected`), for no curve can tell the first tooth of
 a collector's saw from a leak.
 
-Growth of child processes is asked about only where the process itself does not grow.
+Growth of child processes is asked about only where the process itself does not grow. The verdict on
+a recording is that of its last look: the looks before it are taken first.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core.native import in_one_go
 from membudget.leaks.evidence import weigh
-from membudget.leaks.kinds import leak_kind, settled
-from membudget.leaks.records import (
-    Collected,
-    Confidence,
-    Filling,
-    Kind,
-    Rules,
-    SimpleFacts,
-    State,
-    Step,
-    Verdict,
+from membudget.leaks.kinds import Shape, leak_kind, onset, settled, shape
+from membudget.leaks.records import RECORDED, Confidence, Kind, Rules, State, Verdict
+from membudget.leaks.series import (
+    HOUR,
+    LONGEST,
+    MIB,
+    Series,
+    fillings,
+    growing_share,
+    simple_facts,
+    spread,
 )
-from membudget.leaks.series import HOUR, MIB, fillings, growing_share, simple_facts
-from membudget.leaks.shape import Shape, onset, shape
 from membudget.leaks.windows import YOUNG, Columns, columns, windows
 from membudget.units import how_many, human_bytes, human_seconds, human_span
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator, Sequence
 
+    from membudget.core import Sample
     from membudget.leaks.evidence import Finding
-    from membudget.leaks.series import Series
     from membudget.leaks.windows import Window
-
 
 _NOTES = {
     Kind.PYTHON: "live Python objects grow with it",
@@ -72,7 +72,8 @@ def reason(verdict: Verdict, lack: str) -> str:
     """
     hours = human_seconds(verdict.window)
     if verdict.confidence > Confidence.NONE:
-        begin = "Before it is called a leak, collect and trim once: " if _wants(verdict) else ""
+        wants = verdict.wants_collection
+        begin = "Before it is called a leak, collect and trim once: " if wants else ""
         unsure = {} if verdict.is_kind_sure else _UNSURE
         note = unsure.get(verdict.kind, _NOTES.get(verdict.kind, ""))
         return (
@@ -83,10 +84,6 @@ def reason(verdict: Verdict, lack: str) -> str:
     if verdict.kind is Kind.NONE and not lack:
         return f"{_signed(verdict.rate)}/h over {hours}: the next look must agree before it counts."
     return f"{_calm(verdict, hours)}{f' ({lack})' if lack else ''}."
-
-
-def _wants(verdict: Verdict) -> bool:
-    return verdict.wants_collection
 
 
 def _calm(verdict: Verdict, hours: str) -> str:
@@ -121,16 +118,9 @@ _LEVELS = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 
 
 def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
-    """The state after one more look.
+    """The state after one more look at a time (Unix seconds of the newest sample).
 
-    Args:
-        state: The state before.
-        finding: What the windows say together.
-        now: Unix seconds of the newest sample.
-        rules: The constants.
-
-    Returns:
-        The state after; of the same level where the last look that counted is too near.
+    Of the same level where the last look that counted is too near.
     """
     window = finding.window
     if window is not None:
@@ -143,17 +133,14 @@ def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
         count + 1 if finding.level >= level else 0
         for count, level in zip(state.agreeing, _LEVELS, strict=True)
     )
-    agreed = _agreed((low, medium, high), rules)
-    level, without = state.level, 0
-    if agreed >= level:
-        level = agreed
-    else:
-        without = state.without + 1
-        if without >= rules.clearing:
-            level, without = agreed, 0
+    # The highest level that enough looks in a row have reached.
+    enough = max(1, rules.agreeing)
+    agreed = Confidence(sum(count >= enough for count in (low, medium, high)))
+    level, without = agreed, 0
+    if agreed < state.level and state.without + 1 < rules.clearing:
+        level, without = state.level, state.without + 1
     return state.replace(
         counted_at=now,
-        last=finding.level,
         agreeing=(low, medium, high),
         level=level,
         without=without,
@@ -162,17 +149,7 @@ def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
     )
 
 
-def _agreed(agreeing: tuple[int, int, int], rules: Rules) -> Confidence:
-    """The highest level that enough looks in a row have reached."""
-    reached = [
-        level
-        for level, count in zip(_LEVELS, agreeing, strict=True)
-        if count >= max(1, rules.agreeing)
-    ]
-    return max(reached, default=Confidence.NONE)
-
-
-def after_collection(state: State, rules: Rules) -> State:
+def _after_collection(state: State, rules: Rules) -> State:
     """Where a collection and a trim gave back most of the growth, begin anew from there.
 
     Half of what was gained is enough: a collection seldom finds all, and some came since.
@@ -184,21 +161,17 @@ def after_collection(state: State, rules: Rules) -> State:
         return state
     if max(done.freed, done.returned) < state.growth / 2:
         return state
-    kind = Kind.GARBAGE if done.freed >= state.growth / 2 else Kind.SLACK
     return state.replace(
         since=done.at,
         level=Confidence.NONE,
-        last=Confidence.NONE,
         agreeing=(0, 0, 0),
         without=0,
-        cleared=kind,
+        cleared=Kind.GARBAGE if done.freed >= state.growth / 2 else Kind.SLACK,
         collected=None,
     )
 
 
-def in_children(
-    series: Series, verdict: Verdict, state: State, rules: Rules
-) -> Generator[None, None, tuple[Verdict, State]]:
+def _in_children(series: Series, verdict: Verdict, rules: Rules) -> Generator[None, None, Verdict]:
     """Say "children" where their resident memory passes the same test; low at most.
 
     Whose memory it is (children come and go) cannot be told from a sum, so it is no accusation.
@@ -213,7 +186,7 @@ def in_children(
     finding = weigh(found, rules)
     window = finding.window
     if finding.level < Confidence.MEDIUM or window is None:
-        return verdict, state
+        return verdict
     told = verdict.replace(
         kind=Kind.CHILDREN,
         confidence=Confidence.LOW,
@@ -224,23 +197,8 @@ def in_children(
         growth=round(window.growth * MIB),
         window=window.length * HOUR,
     )
-    return told.replace(reason=reason(told, "")), state
+    return told.replace(reason=reason(told, ""))
 
-
-__all__ = [
-    "Collected",
-    "Confidence",
-    "Filling",
-    "Kind",
-    "Rules",
-    "SimpleFacts",
-    "State",
-    "Step",
-    "Verdict",
-    "judge",
-    "judging",
-    "revised",
-]
 
 Judged: TypeAlias = tuple[Verdict, State]
 
@@ -262,12 +220,7 @@ def judge(series: Series, rules: Rules, before: State | None = None) -> Judged:
 def judging(
     series: Series, rules: Rules, before: State | None = None
 ) -> Generator[None, None, Judged]:
-    """Judge in slices: yields between windows, at most about a millisecond apart for a day.
-
-    Args:
-        series: The samples of one process.
-        rules: The constants.
-        before: The state before.
+    """The same in slices: yields between windows, at most about a millisecond apart for a day.
 
     Yields:
         Nothing; another thread may have its turn.
@@ -276,7 +229,7 @@ def judging(
     state = state or State(origin=series.origin)
     if not _is_enough(series, rules):
         return _too_early(series, rules), state
-    state = after_collection(state, rules)
+    state = _after_collection(state, rules)
     since = (state.since - series.origin) / HOUR if state.since is not None else 0.0
     own = columns(series, rules.settled, since)
     found: list[Window] = []
@@ -290,7 +243,7 @@ def judging(
     verdict = _verdict(own, found, finding, state, rules)
     yield
     if verdict.confidence == Confidence.NONE and series.children and any(series.children):
-        return (yield from in_children(series, verdict, state, rules))
+        verdict = yield from _in_children(series, verdict, rules)
     return verdict, state
 
 
@@ -367,41 +320,87 @@ def _verdict(
         form = shape(own, found[-1] if found else None, filling, rules)
         kind = form.kind
     low, rate, high = state.rate
-    if level == Confidence.NONE and shown is not None:
-        low, rate, high = shown.low * MIB, shown.rate * MIB, shown.high * MIB
     began = None
-    if level > Confidence.NONE and shown is not None:
+    if shown is not None and level == Confidence.NONE:
+        low, rate, high = shown.low * MIB, shown.rate * MIB, shown.high * MIB
+    elif shown is not None:
         began = series.origin + onset(own, rate / MIB, shown.begin) * HOUR
-    return _worded(
-        Verdict(
-            at=_now(series),
-            kind=kind,
-            confidence=level,
-            score=finding.score if level > Confidence.NONE else min(finding.score, 0.49),
-            rate=rate,
-            rate_low=low,
-            rate_high=high,
-            onset=began,
-            growth=round(shown.growth * MIB) if shown else 0,
-            growing_share=growing_share(_within(series, shown)),
-            window=shown.length * HOUR if shown else 0.0,
-            reason="",
-            facts=simple_facts(series, rules),
-            filling=filling,
-            step=form.step,
-            levels_off_at=None if form.levels_off_at is None else round(form.levels_off_at * MIB),
-            wants_collection=wants,
-            is_kind_sure=is_sure or state.reached is not None,
-        ),
-        finding,
+    begin = shown.begin if shown else 0.0
+    within = [held for hour, held in zip(series.hours, series.rss, strict=True) if hour >= begin]
+    told = Verdict(
+        at=_now(series),
+        kind=kind,
+        confidence=level,
+        score=finding.score if level > Confidence.NONE else min(finding.score, 0.49),
+        rate=rate,
+        rate_low=low,
+        rate_high=high,
+        onset=began,
+        growth=round(shown.growth * MIB) if shown else 0,
+        growing_share=growing_share(within),
+        window=shown.length * HOUR if shown else 0.0,
+        reason="",
+        facts=simple_facts(series, rules),
+        filling=filling,
+        step=form.step,
+        levels_off_at=None if form.levels_off_at is None else round(form.levels_off_at * MIB),
+        wants_collection=wants,
+        is_kind_sure=is_sure or state.reached is not None,
     )
+    return told.replace(reason=reason(told, finding.failed[-1] if finding.failed else ""))
 
 
-def _worded(verdict: Verdict, finding: Finding) -> Verdict:
-    return verdict.replace(reason=reason(verdict, finding.failed[-1] if finding.failed else ""))
+EVERY = 1800.0
+"""Seconds between two looks at a recording."""
+
+FIRST = 3600.0
+"""Seconds after its first sample at which the first look is taken."""
 
 
-def _within(series: Series, window: Window | None) -> list[float]:
-    """The resident memory within a window."""
-    begin = window.begin if window else 0.0
-    return [held for hour, held in zip(series.hours, series.rss, strict=True) if hour >= begin]
+def thinned(samples: Sequence[Sample]) -> list[Sample]:
+    """Of a recording, what is judged: samples five minutes apart.
+
+    Where they are few (less than two hours), as they are: there is no verdict on those anyway.
+    """
+    is_short = not samples or samples[-1].wall - samples[0].wall < 2 * HOUR
+    return list(samples) if is_short else spread(samples)
+
+
+def looks(
+    samples: Sequence[Sample], *, every: float = EVERY, rules: Rules = RECORDED
+) -> Iterator[Verdict]:
+    """The verdict of each look at a recording, the last one at the newest sample.
+
+    Args:
+        samples: The recording, oldest first; without any there is no look.
+        every: Seconds between two looks.
+        rules: What is demanded.
+
+    Yields:
+        Verdicts. A day of looks every half hour takes about 0.2 s.
+    """
+    kept = thinned(samples)
+    if not kept:
+        return
+    walls = [one.wall for one in kept]
+    state: State | None = None
+    begin, at = 0, walls[0] + FIRST
+    while True:
+        at = min(at, walls[-1])
+        end = bisect_right(walls, at)
+        while walls[begin] < at - LONGEST * HOUR:
+            begin += 1
+        verdict, state = judge(Series.of(kept[begin:end]), rules, state)
+        yield verdict
+        if end == len(walls):
+            return
+        # Where nobody sampled meanwhile, there is nothing to look at.
+        at += every * max(1, ceil((walls[end] - at) / every))
+
+
+def last_look(samples: Sequence[Sample], *, rules: Rules = RECORDED) -> Verdict | None:
+    """The verdict at the newest sample, those before it taken into account; None without any."""
+    verdict = None
+    for verdict in looks(samples, rules=rules):  # noqa: B007  # the last one counts
+        pass
+    return verdict

@@ -4,8 +4,6 @@ Within a window the floor of the unexplained memory is taken in 12 and in 24 equ
 (`membudget.trend`); everything else is measured on those. The heap channels, bytes in use by
 malloc and live blocks of Python's allocator, are measured on the same blocks: memory that grows
 because objects live shows in them, memory that an allocator keeps does not.
-
-The record of one window: what was measured between then and now.
 """
 
 from __future__ import annotations
@@ -40,16 +38,12 @@ if TYPE_CHECKING:
 
 
 class Channel(Record):
-    """What a heap channel did in a window.
+    """What a heap channel did in a window, measured as a `Window` is.
 
     Attributes:
-        tau: Share of rising less share of falling pairs of floors.
         growth: MiB by which its floor grew.
-        bend: Order of the increments, in deviations; well below zero it slows down.
         unevenness: How much the slopes of its quarters differ, in slopes of the whole; infinite
             where there are too few floors to tell.
-        early: Theil-Sen slope of the first half.
-        late: Theil-Sen slope of the second half.
     """
 
     tau: float
@@ -79,7 +73,8 @@ class Window(Record):
         jumps: Share of the rise in the two largest steps between floors.
         early: Theil-Sen slope of the first half.
         late: Theil-Sen slope of the second half.
-        bend: Order of the increments, the lower of 12 and of 24 floors.
+        bend: Order of the increments in deviations, the lower of 12 and of 24 floors; well below
+            zero it slows down.
         ground: Share of the growth above all floors before the window.
         peak: Share of the growth above all that was seen before the window.
         explained: MiB by which parts with a declared bound grew meanwhile.
@@ -88,7 +83,7 @@ class Window(Record):
         load_tau: Share of rising less share of falling pairs of mean loads.
         load_rise: Mean load of the last third over that of the first, less one.
         malloc: The channel of malloc, or None.
-        blocks: The channel of Python's allocator, or None.
+        blocks: The same of Python's allocator.
     """
 
     begin: float
@@ -178,10 +173,10 @@ class Columns(Record):
 
 
 def columns(series: Series, settled: float, since: float = 0.0) -> Columns:
-    """Prepare a series.
+    """Prepare a series of at least one sample.
 
     Args:
-        series: The samples, at least one.
+        series: The samples.
         settled: Hours after its beginning that a process is left alone.
         since: Hours before which nothing counts, as after a collection.
     """

@@ -14,8 +14,8 @@ from membudget.forecast import Anomaly, Forecast, anomalies, forecast
 from membudget.leaks.advice import Proposal, propose
 from membudget.leaks.culprit import Culprit  # noqa: TC001  # fields are read by it
 from membudget.leaks.records import Verdict  # noqa: TC001  # fields are read by it
-from membudget.leaks.replay import last_look, thinned
 from membudget.leaks.series import HOUR, Series
+from membudget.leaks.verdict import last_look, thinned
 from membudget.sampling.form import unpacked
 from membudget.units import one_line
 

@@ -10,8 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.leaks.records import Confidence, Kind
-from membudget.leaks.replay import RECORDED
+from membudget.leaks.records import RECORDED, Confidence, Kind
 from membudget.units import (
     LONGEST_NAME,
     how_many,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fakes import FakeClock, raising
 from membudget.core import Rung
 from membudget.core.native import Imports
-from membudget.heap import freed
+from membudget.heap import census
 from membudget.inspection.collection import CollectAndTrim
 from membudget.reclaimers.collect import Collect
 
@@ -96,6 +96,6 @@ def test_where_a_list_of_all_objects_is_too_much_the_collection_is_made(
     """It takes no memory, and would else be wanted again at each tick."""
     clock = FakeClock()
     collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
-    monkeypatch.setattr(freed, "_listed", raising(MemoryError()))
+    monkeypatch.setattr(census, "_listed", raising(MemoryError()))
     assert collect(1) is not None
     assert collect.garbage is None

@@ -39,7 +39,7 @@ def cached(registry: Registry, **settings: Any) -> membudget.Cache[int, Any]:
 
 def seen(registry: Registry) -> list[tuple[str, Any]]:
     """All values with their label."""
-    return [(label, one) for label, some in held_values(registry) for one in some.objects]
+    return [(label, one) for label, some in held_values(registry) for one in some]
 
 
 def looks(registry: Registry, grow: Callable[[], object], times: int = 4) -> list[Census]:
@@ -233,4 +233,4 @@ def test_a_cache_that_waits_to_be_looked_at_may_go(registry: Registry) -> None:
     del second
     gc.collect()  # The plain table is part of a cycle.
     assert gone() is None
-    assert "two" not in [one for _, some in values for one in some.objects]
+    assert "two" not in [one for _, some in values for one in some]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fakes import FakeClock
+from fakes import FakeClock, FakeMemory
+from membudget.core import Level
 from membudget.heap import window
 from membudget.inspection.suspects import Tracing
 from membudget.leaks.records import Confidence
 from membudget.profiling import profile_memory
+from sampling_scene import governed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +31,15 @@ class Scene:
 
     def __init__(self, seconds: float = 20.0) -> None:
         self.verdict: Any = Standing(Confidence.MEDIUM)
-        self.is_calm = True
         self.clock = FakeClock()
-        self.failures: list[str] = []
         self.kept: list[bytearray] = []
-        self.chore = Tracing(
-            lambda: self.verdict,
-            seconds,
-            is_calm=lambda: self.is_calm,
-            clock=self.clock,
-        )
+        self.governor = governed(FakeMemory(self.clock), trace=seconds)
+        watch: Any = self
+        self.chore = Tracing(self.governor, watch)
+
+    def press(self, level: Level) -> None:
+        """Be under so much pressure."""
+        self.governor.pressure = self.governor.pressure.replace(level=level)
 
     def live(self, seconds: float) -> None:
         """Leak for so long, a second at a time."""
@@ -111,10 +112,10 @@ def test_where_somebody_else_traces_nothing_is_done(scene: Scene) -> None:
 def test_pressure_ends_a_window_and_opens_none(scene: Scene) -> None:
     """Traces take memory themselves."""
     scene.step()
-    scene.is_calm = False
+    scene.press(Level.WARNING)
     scene.step()
     assert not tracemalloc.is_tracing()
-    scene.is_calm = True
+    scene.press(Level.NORMAL)
     scene.step()
     assert not tracemalloc.is_tracing()
     scene.clock.advance(3600.0)
@@ -135,7 +136,6 @@ def test_a_forked_child_is_traced_no_more(scene: Scene) -> None:
     scene.step()
     scene.chore.after_fork_in_child()
     assert not tracemalloc.is_tracing()
-    assert scene.failures == []
 
 
 def test_a_window_whose_traces_take_too_much_ends_early(

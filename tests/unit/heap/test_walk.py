@@ -12,8 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 import pytest
 
 from heap_scenes import CALLS, hostile_class, walked
-from membudget.heap.raw import Kinds
-from membudget.heap.walk import CHUNK, WIDE, Cursor, Visited, Walk
+from membudget.heap.walk import CHUNK, WIDE, Cursor, Kinds, Walk
 
 
 class Node:
@@ -103,9 +102,9 @@ def test_a_step_does_one_piece_of_work_after_its_time_has_come() -> None:
     """No piece is larger than a chunk, whatever the container's length."""
     clock = Ticking()
     root: list[Any] = [[Node() for _ in range(20 * CHUNK)], dict.fromkeys(range(5 * CHUNK), ())]
-    walk = Walk([("root", root)], Kinds({}), lambda *_: None, now=clock.now)
+    walk = Walk([("root", root)], Kinds({}), now=clock.now)
     before = 0
-    while not walk.step(clock.time):
+    while not walk.go_on(clock.time):
         assert walk.objects - before <= CHUNK
         before = walk.objects
     assert walk.objects > 20 * CHUNK
@@ -116,12 +115,12 @@ def test_what_the_program_drops_goes_away_while_the_walk_rests() -> None:
     clock = Ticking()
     nodes = [Node() for _ in range(10 * WIDE)]
     alive = weakref.WeakSet(nodes)
-    walk = Walk([("root", [nodes])], Kinds({}), lambda *_: None, now=clock.now)
+    walk = Walk([("root", [nodes])], Kinds({}), now=clock.now)
     while walk.objects < 5 * WIDE:
-        walk.step(clock.time)
+        walk.go_on(clock.time)
     nodes.clear()
     assert 0 < len(alive) <= WIDE + 2 * CHUNK
-    assert walk.step(float("inf"))
+    assert walk.go_on(float("inf"))
     assert len(alive) == 0
 
 
@@ -133,8 +132,8 @@ def test_a_long_chain_is_walked_to_its_end_without_keeping_it() -> None:
         node = node.held
     last = id(node)
     del node
-    walk = Walk([("root", first)], Kinds({}), lambda *_: None)
-    assert walk.step(float("inf"))
+    walk = Walk([("root", first)], Kinds({}))
+    assert walk.go_on(float("inf"))
     assert walk.objects > 100_000
     assert walk.held_bytes < 4_000_000
     assert last in walked(first)
@@ -183,19 +182,10 @@ def test_no_instance_gets_a_dict_by_being_walked() -> None:
 def test_beyond_the_most_objects_large_containers_are_sampled() -> None:
     """And the items left out are told."""
     root: list[Any] = [[[] for _ in range(20 * CHUNK)]]
-    walk = Walk([("root", root)], Kinds({}), lambda *_: None, most=100)
-    assert walk.step(float("inf"))
+    walk = Walk([("root", root)], Kinds({}), most=100)
+    assert walk.go_on(float("inf"))
     assert walk.objects == CHUNK + 2
     assert walk.unread == 19 * CHUNK
-
-
-def test_an_address_is_new_once() -> None:
-    """Also its neighbours, and on another page."""
-    seen = Visited()
-    places = [16 * number for number in (0, 1, 7, 8, 65_535, 65_536, 1 << 40)]
-    assert all(seen.add(place) for place in places)
-    assert not any(seen.add(place) for place in places)
-    assert seen.held_bytes() < 40_000
 
 
 def test_what_c_code_holds_much_of_is_walked_in_pieces_and_not_kept() -> None:
@@ -203,9 +193,9 @@ def test_what_c_code_holds_much_of_is_walked_in_pieces_and_not_kept() -> None:
     tree = Element("root")
     for _ in range(4 * WIDE):
         SubElement(tree, "row")
-    walk = Walk([("tree", tree)], Kinds({}), lambda *_: None)
+    walk = Walk([("tree", tree)], Kinds({}))
     steps = 0
-    while not walk.step(0.0):
+    while not walk.go_on(0.0):
         steps += 1
         assert walk.objects <= (steps + 1) * CHUNK
     assert walk.unread >= 3 * WIDE

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from membudget.heap.census import Census, Detail
-from membudget.heap.freed import Garbage
+from membudget.heap.census import Census, Detail, Garbage
 from membudget.heap.window import Line
 from membudget.leaks.culprit import NATIVE, PartGrowth, located, rank, reached
 

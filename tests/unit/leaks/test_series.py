@@ -40,12 +40,11 @@ def test_what_nobody_measured_is_no_column() -> None:
 
 
 def test_only_the_newest_process_is_in_a_series() -> None:
-    """Restarts are told by when the earlier one was last seen."""
+    """A restart begins anew."""
     before = [sample(hour, 500, pid=1, began=0.0) for hour in (1, 2)]
     after = [sample(hour, 100, pid=2, began=9000.0) for hour in (1, 2)]
     columns = Series.of([*before, *after])
     assert list(columns.rss) == [100.0, 100.0]
-    assert columns.restarts == (7200.0,)
 
 
 def test_a_restart_is_no_growth() -> None:

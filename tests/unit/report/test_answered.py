@@ -18,7 +18,7 @@ from membudget.governor.status import full_status
 from membudget.leaks.advice import Proposal
 from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
-from membudget.leaks.replay import last_look
+from membudget.leaks.verdict import last_look
 from membudget.registry import Registry
 from membudget.report.figures import answered, as_json, report
 from membudget.report.page import as_html
@@ -88,13 +88,13 @@ def test_a_running_process_tells_what_it_proposes() -> None:
     registry = Registry()
     with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
         budget.step()
-        ahead = budget.inspection._ahead
-        assert ahead is not None
-        ahead.proposals = (
+        watch = budget.inspection._watch
+        assert watch is not None
+        watch.ahead.proposals = (
             Proposal(setting="thresholds.low", value=0.4, reason="so", key="x", now="70%"),
         )
         answer = json.loads(json.dumps(budget.inspection.day.as_answer({})))
-        assert answered(answer).proposals == ahead.proposals
+        assert answered(answer).proposals == watch.ahead.proposals
         memory = full_status(budget.governor).as_answer()
         assert memory["proposals"] == [
             {"setting": "thresholds.low", "to": "40%", "now": "70%", "reason": "so"}
