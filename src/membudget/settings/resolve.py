@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from membudget.settings.file import SettingsFile
+    from membudget.settings.table import Setting
 
 DEFAULT = "default"
 _PARTS = ("", "rss.", "native.")
@@ -81,9 +81,8 @@ class Settings(Record):
         return live, tuple(key for key in keys if key not in live)
 
     def _marks_of(self, part: str) -> dict[str, Any]:
-        marks = {
-            name: self[f"thresholds.{part}{name}"] for name in (PART_MARKS if part else MARK_NAMES)
-        }
+        names = PART_MARKS if part else MARK_NAMES
+        marks = {name: self[f"thresholds.{part}{name}"] for name in names}
         return {name: mark for name, mark in marks.items() if mark is not None}
 
     def _sources_of(self, message: str, part: str) -> str:
@@ -115,20 +114,22 @@ def resolve(
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {key: setting.default for key, setting in SETTINGS.items()}
     origins = dict.fromkeys(values, DEFAULT)
-    found = _file(environ, file)
-    if found is not None:
+    path = file if file is not None else environ.get(CONFIG_VARIABLE) or None
+    if path is not None:
+        from membudget.settings.file import read_file  # most processes have none
+
+        found = read_file(path, source="" if file is not None else CONFIG_VARIABLE)
         for error in found.errors:
             raise error
         values.update(found.values)
         origins.update(found.origins)
-    for key, text in _from_environment(environ).items():
-        values[key] = SETTINGS[key].read(text, name=SETTINGS[key].variable)
-        origins[key] = f"environment {SETTINGS[key].variable}"
+    for setting, text in _from_environment(environ):
+        values[setting.key] = setting.read(text, name=setting.variable)
+        origins[setting.key] = f"environment {setting.variable}"
     for key, value in _flat(arguments or {}).items():
-        setting = setting_of(key)
-        if setting is None:
+        if (known := setting_of(key)) is None:
             raise ConfigError(f"setting {key!r:.120} is not known: {advice_for(key)}")
-        values[key] = setting.read(value, name=one_line(key))
+        values[key] = known.read(value, name=one_line(key))
         origins[key] = "argument"
     settings = Settings(values=values, origins=origins)
     for error in settings.misplaced():
@@ -136,35 +137,22 @@ def resolve(
     return settings
 
 
-def _file(environ: Mapping[str, str], given: str | os.PathLike[str] | None) -> SettingsFile | None:
-    """The settings file, read only where one is named: most processes have none."""
-    path = given if given is not None else environ.get(CONFIG_VARIABLE) or None
-    if path is None:
-        return None
-    from membudget.settings.file import read_file
-
-    return read_file(path, source="" if given is not None else CONFIG_VARIABLE)
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    by_variable = {setting.variable: key for key, setting in SETTINGS.items()}
-    found = {}
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
+    by_variable = {setting.variable: setting for setting in SETTINGS.values()}
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or variable.startswith(LAUNCH_PREFIX):
             continue
-        key = by_variable.get(variable)
-        if key is not None:
-            found[key] = text
+        if (setting := by_variable.get(variable)) is not None:
+            yield setting, text
         elif variable not in (CONFIG_VARIABLE, PURE_VARIABLE):
-            if variable.startswith(f"{PREFIX}COMPONENTS"):
-                raise ConfigError(
-                    f"environment variable {variable} is not known: a variable cannot tell a "
-                    "component's name, so set it in a file or in start(components=...)"
-                )
             known = [one.removeprefix(PREFIX) for one in (*by_variable, CONFIG_VARIABLE)]
             advice = nearest(variable.removeprefix(PREFIX), known, PREFIX)
+            if variable.startswith(f"{PREFIX}COMPONENTS"):
+                advice = (
+                    "a variable cannot tell a component's name, so set it in a file or in "
+                    "start(components=...)"
+                )
             raise ConfigError(f"environment variable {variable} is not known: {advice}")
-    return found
 
 
 def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,61 +28,90 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 class Kind(Record):
     """One kind of value.
 
     Attributes:
         form: What to write, in words: "a size such as 400MiB".
         read: Checks a value and reads it from text; raises ConfigError.
-        write: A checked value as a file would hold it.
         schema: What JSON Schema says of it in a file. It refuses no file that `read` accepts.
+        write: A checked value as a file would hold it.
         longest: Characters that a text may have: the interpreter refuses numbers of thousands.
         absent: The word that stands for None.
     """
 
     form: str
     read: Callable[..., Any]
-    write: Callable[[Any], Any]
     schema: dict[str, Any]
+    write: Callable[[Any], Any] = _as_it_is
     longest: int = 64
     absent: str | None = None
 
 
 _BARE = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)"
 _BARE_SHARE = r"0?\.\d+|1\.0*"
-_LONG_TEXT = 1 << 16
+_NUMBER = r"\s*\+?([0-9][0-9_]*\.?[0-9]*|\.[0-9]+)\s*"
+_SIZE_TEXT = _NUMBER + r"([KkMmGgTt]([Ii][Bb]?|[Bb])|[Bb])\s*"
+_TIME_TEXT = _NUMBER + r"([Mm][Ss]|[SsMmHhDd])\s*"
+_SHARE_TEXT = _NUMBER + r"%\s*"
+_SWITCH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+# Files of YAML 1.1 say yes and on, which editors of today take for text.
+_SWITCH_TEXT = "|".join(
+    "".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _SWITCH
+)
+
 LONGEST_TRACE = 900.0
 """Seconds that a window of tracing may be open."""
 
 
+def _text_like(*patterns: str) -> dict[str, Any]:
+    return {"type": ["string", "null"], "pattern": f"^({'|'.join(patterns)})$"}
+
+
+def _refused(name: str, value: Any, why: str) -> ConfigError:
+    return ConfigError(f"{name} {value!r:.80} {why}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _mark(value: Any, *, name: str) -> float | int:
     if isinstance(value, str):
-        return _mark_from_text(value, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f'{name} {value!r} is not a mark: give a share (0.8, "80%") or bytes')
+        import re  # only for marks as text
+
+        number = value.strip()
+        if re.fullmatch(_BARE_SHARE, number):
+            share = format_fraction(float(number))
+            raise _refused(name, value, f'has no unit: write a share as "{share}"')
+        if re.fullmatch(_BARE, number):
+            raise _refused(name, value, 'has no unit: write "80%" of the limit, or "400MiB"')
+        return parse_mark(value, name=name)
+    if not _is_number(value):
+        raise _refused(name, value, 'is not a mark: give a share (0.8, "80%") or bytes')
     if not value > 0 or (isinstance(value, float) and value > 1):
         rule = 'a share goes above 0 and up to 1.0, bytes are an int above 0, or write "80%"'
-        raise ConfigError(f"{name} {value!r} is out of range: {rule}")
-    return value
+        raise _refused(name, value, f"is out of range: {rule}")
+    found: float | int = value
+    return found
 
 
-def _mark_from_text(text: str, name: str) -> float | int:
-    import re  # only for marks as text
-
-    number = text.strip()
-    if re.fullmatch(_BARE_SHARE, number):
-        share = format_fraction(float(number))
-        raise ConfigError(f'{name} {text!r} has no unit: write a share as "{share}"')
-    if re.fullmatch(_BARE, number):
-        raise ConfigError(f'{name} {text!r} has no unit: write "80%" of the limit, or "400MiB"')
-    return parse_mark(text, name=name)
+def _mark_text(value: float) -> str:
+    return format_bytes(value) if isinstance(value, int) else format_fraction(value)
 
 
 def _share(value: Any, *, name: str) -> float:
     if isinstance(value, str):
         return parse_fraction(value, name=name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise ConfigError(f'{name} {value!r} is not a share: give 0.05 or "5%"')
+    if not _is_number(value) or not 0 < value <= 1:
+        raise _refused(name, value, 'is not a share: give 0.05 or "5%"')
     return float(value)
 
 
@@ -94,19 +123,15 @@ def _spell(value: Any, *, name: str) -> float | None:
     except ConfigError as error:
         raise ConfigError(f"{error}, or off") from None
     if seconds > LONGEST_TRACE:
-        raise ConfigError(
-            f"{name} {value!r:.80} is too long: the process is slower all that time; give up to"
-            f" {format_seconds(LONGEST_TRACE)}, or off"
-        )
+        why = f"give up to {format_seconds(LONGEST_TRACE)}, or off"
+        raise _refused(name, value, f"is too long: the process is slower all that time; {why}")
     return seconds
 
 
 def _switch(value: Any, *, name: str) -> bool:
-    if isinstance(value, bool):
-        return value
     word = str(value).strip().lower()
     if word not in _SWITCH:
-        raise ConfigError(f"{name} {value!r} is not a switch: use true or false")
+        raise _refused(name, value, "is not a switch: use true or false")
     return _SWITCH[word]
 
 
@@ -117,8 +142,8 @@ def _number(value: Any, *, name: str) -> float:
 
         if re.fullmatch(_NUMBER, value):
             number = float(value)
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not number >= 0:
-        raise ConfigError(f"{name} {value!r:.80} is not a number: give one from 0 on, such as 10")
+    if not _is_number(number) or not number >= 0:
+        raise _refused(name, value, "is not a number: give one from 0 on, such as 10")
     return float(number)
 
 
@@ -127,7 +152,7 @@ def _rate(value: Any, *, name: str) -> int:
         return as_bytes(value, name=name)
     size, slash, hour = value.partition("/")
     if not slash or hour.strip().lower() != "h":
-        raise ConfigError(f'{name} {value!r:.80} is not a rate: give bytes an hour as in "1MiB/h"')
+        raise _refused(name, value, 'is not a rate: give bytes an hour as in "1MiB/h"')
     return as_bytes(size, name=name)
 
 
@@ -135,12 +160,10 @@ def _names(value: Any, *, name: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")] if value.strip() else []
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(
-            f'{name} {value!r:.80} is not a list: give names as in ["a", "b"] or "a, b"'
-        )
+        raise _refused(name, value, 'is not a list: give names as in ["a", "b"] or "a, b"')
     for one in value:
         if not isinstance(one, str) or not one.strip():
-            raise ConfigError(f"{name} {one!r:.80} is not a name: give text that is not empty")
+            raise _refused(name, one, "is not a name: give text that is not empty")
     return tuple(value)
 
 
@@ -149,62 +172,34 @@ def _places(value: Any, *, name: str) -> tuple[str, ...]:
     for one in found:
         module, colon, attribute = one.partition(":")
         if not colon or not all(map(str.isidentifier, f"{module}.{attribute}".split("."))):
-            raise ConfigError(f"{name} {one!r:.80} is not a cache's place: write it as module:NAME")
+            raise _refused(name, one, "is not a cache's place: write it as module:NAME")
     return found
-
-
-def _mark_text(value: float) -> str:
-    return format_bytes(value) if isinstance(value, int) else format_fraction(value)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_SWITCH = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-# Files of YAML 1.1 say yes and on, which editors of today take for text.
-_SWITCH_TEXT = "|".join(
-    "".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _SWITCH
-)
-_NUMBER = r"\s*\+?([0-9][0-9_]*\.?[0-9]*|\.[0-9]+)\s*"
-_SIZE_TEXT = _NUMBER + r"([KkMmGgTt]([Ii][Bb]?|[Bb])|[Bb])\s*"
-_TIME_TEXT = _NUMBER + r"([Mm][Ss]|[SsMmHhDd])\s*"
-_SHARE_TEXT = _NUMBER + r"%\s*"
-
-
-def _text_like(*patterns: str) -> dict[str, Any]:
-    return {"type": ["string", "null"], "pattern": f"^({'|'.join(patterns)})$"}
-
-
-def _list_of(item: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": item}]}
 
 
 def count(least: int, most: int | None = None) -> Kind:
     """Whole numbers from `least` on, up to `most` where there is one."""
     rule = f">= {least}" if most is None else f"from {least} to {most:,}"
-    form = f"a whole number from {least} on" if most is None else f"a whole number {rule}"
-
-    def is_within(number: int) -> bool:
-        return number >= least and (most is None or number <= most)
 
     def read(value: Any, *, name: str) -> int:
-        number = value
-        if isinstance(value, str) and value.strip().isdecimal():
-            number = int(value)
-        if isinstance(number, bool) or not isinstance(number, int) or not is_within(number):
-            raise ConfigError(f"{name} {value!r:.80} is not a count: give a whole number {rule}")
-        return number
+        number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+        is_whole = isinstance(number, int) and not isinstance(number, bool)
+        if not is_whole or number < least or (most is not None and number > most):
+            raise _refused(name, value, f"is not a count: give a whole number {rule}")
+        return int(number)
 
-    schema = {"type": ["integer", "string", "null"], "minimum": least, "pattern": r"^\s*[0-9]+\s*$"}
-    bounded = {} if most is None else {"maximum": most}
-    return Kind(form=form, read=read, write=_as_it_is, schema={**schema, **bounded})
+    return Kind(
+        form=f"a whole number {f'from {least} on' if most is None else rule}",
+        read=read,
+        schema={
+            "type": ["integer", "string", "null"],
+            "minimum": least,
+            "pattern": r"^\s*[0-9]+\s*$",
+            **({} if most is None else {"maximum": most}),
+        },
+    )
 
 
-def _path(what: str, words: tuple[str, ...], absent: str | None = None) -> Kind:
+def _path(what: str, *words: str, absent: str | None = None) -> Kind:
     """Absolute paths, or one of these words instead."""
     form = f"{', '.join(words)} or a path from"
 
@@ -212,53 +207,54 @@ def _path(what: str, words: tuple[str, ...], absent: str | None = None) -> Kind:
         is_path = isinstance(value, str) and value.startswith("/") and "\0" not in value
         if is_path or value in words:
             return str(value)
-        raise ConfigError(f'{name} {value!r:.80} is not a {what}: use {form} "/" on')
+        raise _refused(name, value, f'is not a {what}: use {form} "/" on')
 
-    return Kind(
-        form=f"{form} / on",
-        read=read,
-        write=_as_it_is,
-        schema=_text_like(*words, r"/[^\0]*"),
-        longest=_LONG_TEXT,
-        absent=absent,
-    )
+    schema = _text_like(*words, r"/[^\0]*")
+    return Kind(form=f"{form} / on", read=read, schema=schema, longest=_LONG_TEXT, absent=absent)
 
 
-SIZE = Kind(
-    form="a size such as 400MiB", read=as_bytes, write=format_bytes, schema=_text_like(_SIZE_TEXT)
-)
+def _list(form: str, read: Callable[..., Any], pattern: str) -> Kind:
+    items = {"type": "array", "items": {"type": "string", "pattern": pattern}}
+    schema = {"anyOf": [{"type": ["string", "null"]}, items]}
+    return Kind(form=form, read=read, schema=schema, write=list, longest=_LONG_TEXT)
+
+
+def _text(form: str, read: Callable[..., Any], write: Callable[[Any], Any], *like: str) -> Kind:
+    return Kind(form=form, read=read, schema=_text_like(*like), write=write)
+
+
+_LONG_TEXT = 1 << 16
+
+SIZE = _text("a size such as 400MiB", as_bytes, format_bytes, _SIZE_TEXT)
 LIMIT = SIZE.replace(
     form="a size such as 400MiB, or auto", schema=_text_like("auto", _SIZE_TEXT), absent="auto"
 )
-MARK = Kind(
-    form="a share such as 80%, or a size such as 400MiB",
-    read=_mark,
-    write=_mark_text,
-    schema=_text_like(_SHARE_TEXT, _SIZE_TEXT),
+MARK = _text(
+    "a share such as 80%, or a size such as 400MiB", _mark, _mark_text, _SHARE_TEXT, _SIZE_TEXT
 )
-SHARE = Kind(
-    form="a share such as 5%", read=_share, write=format_fraction, schema=_text_like(_SHARE_TEXT)
-)
-TIME = Kind(
-    form="a time such as 30s", read=as_seconds, write=format_seconds, schema=_text_like(_TIME_TEXT)
-)
+SHARE = _text("a share such as 5%", _share, format_fraction, _SHARE_TEXT)
+TIME = _text("a time such as 30s", as_seconds, format_seconds, _TIME_TEXT)
 LIFETIME = TIME.replace(form="a time such as 5m, or null")
 INTERVAL = TIME.replace(
     form="a time such as 30s, or adaptive",
     schema=_text_like("adaptive", _TIME_TEXT),
     absent="adaptive",
 )
-SPELL = Kind(
+SPELL = TIME.replace(
     form=f"a time such as 60s, up to {format_seconds(LONGEST_TRACE)}, or off",
     read=_spell,
-    write=format_seconds,
     schema=_text_like("off", _TIME_TEXT),
     absent="off",
+)
+RATE = _text(
+    "a rate such as 1MiB/h",
+    _rate,
+    lambda value: f"{format_bytes(value)}/h",
+    _SIZE_TEXT + r"/\s*[Hh]\s*",
 )
 SWITCH = Kind(
     form="true or false",
     read=_switch,
-    write=_as_it_is,
     schema={
         "anyOf": [
             {"type": ["boolean", "null"]},
@@ -267,44 +263,22 @@ SWITCH = Kind(
         ]
     },
 )
-DIRECTORY = _path("place", ("auto", "none"))
-FOLDER = _path("folder", ("none",), absent="none")
-FILE = _path("file", ("none",), absent="none")
 NUMBER = Kind(
     form="a number such as 10",
     read=_number,
-    write=_as_it_is,
     schema={"type": ["number", "string", "null"], "minimum": 0, "pattern": f"^({_NUMBER})$"},
 )
-RATE = Kind(
-    form="a rate such as 1MiB/h",
-    read=_rate,
-    write=lambda value: f"{format_bytes(value)}/h",
-    schema=_text_like(_SIZE_TEXT + r"/\s*[Hh]\s*"),
-)
-PATTERNS = Kind(
-    form='names or patterns, as in ["prices", "tmp_*"]',
-    read=_names,
-    write=list,
-    schema=_list_of({"type": "string", "pattern": r"\S"}),
-    longest=_LONG_TEXT,
-)
-PLACES = Kind(
-    form='places of caches, as in ["app.views:cache"]',
-    read=_places,
-    write=list,
-    schema=_list_of({"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"}),
-    longest=_LONG_TEXT,
-)
-
+DIRECTORY = _path("place", "auto", "none")
+FOLDER = _path("folder", "none", absent="none")
+FILE = _path("file", "none", absent="none")
+PATTERNS = _list('names or patterns, as in ["prices", "tmp_*"]', _names, r"\S")
+PLACES = _list('places of caches, as in ["app.views:cache"]', _places, r"^[^\s:]+:[^\s:]+$")
 
 PREFIX = "MEMBUDGET_"
-CONFIG_VARIABLE = PREFIX + "CONFIG"
-"""Names the settings file."""
-PURE_VARIABLE = PREFIX + "PURE"
-"""Asks for plain Python alone; no setting: it is read before there are any."""
+CONFIG_VARIABLE, PURE_VARIABLE = PREFIX + "CONFIG", PREFIX + "PURE"
 LAUNCH_PREFIX = PREFIX + "LAUNCH"
-"""Variables that start so are the launcher's own messages to the process it starts."""
+"""Names the settings file; asks for plain Python alone, before there are settings; begins what the
+launcher tells the process it starts."""
 
 MOST_SAMPLES = 2880
 """Ten days at five minutes: what is judged of them is as many as of three days, and a history
@@ -391,7 +365,6 @@ def _live(key: str, default: Any, kind: Kind, meaning: str) -> tuple[str, Settin
     return key, Setting(key=key, default=default, kind=kind, meaning=meaning, is_live=True)
 
 
-_PARTS = ("rss", "native")
 _MARKS = Marks()
 
 SETTINGS: dict[str, Setting] = dict(
@@ -405,7 +378,7 @@ SETTINGS: dict[str, Setting] = dict(
         _live("thresholds.shutdown", _MARKS.shutdown, MARK, "protection attempts begin"),
         *(
             _live(f"thresholds.{part}.{mark}", None, MARK, f"{mark.upper()} by {part} alone")
-            for part in _PARTS
+            for part in ("rss", "native")
             for mark in PART_MARKS
         ),
         _live("monitoring.check_interval", None, INTERVAL, "between two readings; adaptive"),
@@ -464,11 +437,7 @@ def setting_of(key: str) -> Setting | None:
 
 
 def known_setting(key: str) -> Setting:
-    """The setting of a key that was resolved.
-
-    Raises:
-        KeyError: There is none.
-    """
+    """The setting of a key that was resolved."""
     return setting_of(key) or SETTINGS[key]
 
 
