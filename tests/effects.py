@@ -13,7 +13,7 @@ from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.budget.plugins import LastResort, Reclaiming, Sources
 from membudget.budget.start import governor_of
 from membudget.registry import Registry
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from waiting import eventually
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from membudget.core import Reclaimer
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
 
 EFFECTS: dict[str, Callable[[Path], None]] = {}
 

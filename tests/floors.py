@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import Marks, Reclaimed, Rung
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.registry import Registry
 
 LIMIT = 400

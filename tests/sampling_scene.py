@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Marks, PartSample, Sample
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.registry import Registry
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         OverBudgetError,
         ProbeError,
     )
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.profiling import MemoryProfile, profile_memory
     from membudget.reclaimers.adopted import adopt
     from membudget.registry import REGISTRY, Registry
@@ -55,7 +55,7 @@ _HOMES = {
     "Cache": "cache.cache",
     "ConfigError": "errors",
     "ControlError": "errors",
-    "Governor": "governor.loop",
+    "Governor": "governor",
     "LeaseError": "errors",
     "Level": "core",
     "Marks": "core",

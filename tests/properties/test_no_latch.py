@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import Failed, Level, Marks, Rung
 from membudget.errors import OverBudgetError, ProbeError
+from membudget.governor import Governor
 from membudget.governor.floor import Protection
-from membudget.governor.loop import Governor
 from membudget.registry import Registry
 
 LIMIT = 1000 * MIB

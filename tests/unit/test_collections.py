@@ -11,7 +11,7 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Level, Marks, Rung
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.inspection.collection import MayStop
 from membudget.reclaimers.collect import (
     FIRST_PAUSE,

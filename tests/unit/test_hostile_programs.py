@@ -17,7 +17,7 @@ from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget.core import AdmissionRefused, Failed, Marks, Rung
 from membudget.core.native import NativeThread
 from membudget.errors import ConfigError, OverBudgetError, ProbeError
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.governor.watch import Doorbell
 from membudget.probes.hints import KernelHint
 from membudget.probes.kernel_files import KernelFile

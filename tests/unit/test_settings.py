@@ -10,7 +10,7 @@ import pytest
 
 from membudget.core import Marks
 from membudget.errors import ConfigError
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from membudget.settings.table import SETTINGS
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_variables_of_the_launcher_are_no_settings() -> None:
 def test_without_a_file_no_parser_is_imported() -> None:
     """A process under a budget pays for what it uses."""
     program = (
-        "import sys; from membudget.settings.resolve import resolve; resolve({'limit': '1GiB'});"
+        "import sys; from membudget.settings import resolve; resolve({'limit': '1GiB'});"
         "print({'yaml', 'tomllib', 'difflib', 'json', 'membudget.settings.file'} & {*sys.modules})"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from membudget.errors import ConfigError
+from membudget.settings import resolve
 from membudget.settings.file import LARGEST, read_file
-from membudget.settings.resolve import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

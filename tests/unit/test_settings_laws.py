@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from membudget.errors import ConfigError
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from membudget.settings.table import SETTINGS
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from membudget.core import Probe
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.reclaimers.allocators import Allocators
 
 

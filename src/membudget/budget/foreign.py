@@ -10,9 +10,9 @@ from membudget.reclaimers.found import FoundCaches, Search
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.registry import Registry
-    from membudget.settings.resolve import Settings
+    from membudget.settings import Settings
 
 
 class ForeignCaches:

@@ -44,7 +44,7 @@ from membudget.reclaimers.collect import (
     SharedPages,
     Throttled,
 )
-from membudget.settings.resolve import DEFAULT
+from membudget.settings import DEFAULT
 from membudget.sinks.log import StandardError
 from membudget.units import MIB, human_bytes
 
@@ -54,10 +54,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from membudget.core import Hint, Probe, Reading, Reclaimer
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.probes.process import PortableProcessProbe
     from membudget.reclaimers.program import PlannedExit
-    from membudget.settings.resolve import Settings
+    from membudget.settings import Settings
 
 LIMITS_EVERY, SYSTEM_EVERY, NATIVE_EVERY = 0.5, 1.0, 10.0
 """Seconds between two readings of the slower sources."""

@@ -12,12 +12,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import SettingsReloaded
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
 
 
 class HangupHandler:

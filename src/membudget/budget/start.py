@@ -11,13 +11,13 @@ from membudget.budget.plugins import GiveWay, LastResort, Reclaiming, Sources
 from membudget.core import Rung, Shortcoming
 from membudget.core.status import Status
 from membudget.errors import ConfigError
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.governor.status import status_of
 from membudget.inspection.inspection import Inspection
 from membudget.probes.allocator import where_held
 from membudget.probes.process import shared_bytes
 from membudget.registry import REGISTRY
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from membudget.settings.table import CONFIG_VARIABLE
 from membudget.sinks.log import log_sink, merged
 from membudget.units import as_bytes, as_seconds
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from membudget.leaks.records import Verdict
     from membudget.registry import Registry
     from membudget.report.figures import Report
-    from membudget.settings.resolve import Settings
+    from membudget.settings import Settings
     from membudget.watched.container import WatchedContainer
 
 

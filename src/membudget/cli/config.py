@@ -11,9 +11,9 @@ import click
 from membudget.budget.plugins import Sources
 from membudget.cli import USAGE
 from membudget.errors import ConfigError
+from membudget.settings import Settings, resolve
 from membudget.settings.file import read_file
 from membudget.settings.file import schema as file_schema
-from membudget.settings.resolve import Settings, resolve
 from membudget.settings.table import (
     CONFIG_VARIABLE,
     SETTINGS,

@@ -16,7 +16,7 @@ from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE, script_of
 from membudget.cli.program import program_of, which
 from membudget.core import Record
 from membudget.errors import ConfigError, ProbeError
-from membudget.settings.resolve import DEFAULT, resolve
+from membudget.settings import DEFAULT, resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 from membudget.units import human_bytes, parse_seconds
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from membudget.cli.program import Program
-    from membudget.settings.resolve import Settings
+    from membudget.settings import Settings
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 SHIM = os.path.join(os.path.dirname(_HERE), "_shim")

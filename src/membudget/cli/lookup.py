@@ -22,7 +22,7 @@ from membudget.pressure import judge
 from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.combine import capped, tightest
 from membudget.probes.process import process_probe
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 
 if TYPE_CHECKING:

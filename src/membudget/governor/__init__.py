@@ -1,1 +1,468 @@
-"""The loop, the ladder, admission and the last resort: what acts on the pressure."""
+"""The governor: read, judge, reclaim, tell, over and over, and nothing retained."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from membudget.core import OWN, RISE, Level, Meter, Pressure, Rung, Started, Stopped, SystemClock
+from membudget.core.native import Imports, Lock, get_ident
+from membudget.governor.admission import Admission, Lease
+from membudget.governor.floor import Floor, Lines
+from membudget.governor.ladder import SETTLE, SLICE, Ladder
+from membudget.governor.telling import FOREIGN, INTERVAL, News, Plugins, Snapshots, Teller
+from membudget.governor.watch import Watch
+from membudget.pressure import WINDOW, Judgement, judge
+from membudget.registry import REGISTRY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+    from typing import Any, Self
+
+    from membudget.core import (
+        Chore,
+        Clock,
+        Follower,
+        Hint,
+        Marks,
+        Plugin,
+        Probe,
+        Reading,
+        Reclaimer,
+        Sink,
+    )
+    from membudget.governor.floor import Protection
+    from membudget.registry import Registry
+
+_NOWHERE = (float("inf"),) * 5
+"""The marks of one that only watches: nobody who inserts has to pay."""
+
+_CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
+"""Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
+
+CHILD_RESTS = 60.0
+"""Seconds before a forked child of a program that knows nothing of it takes its first sample: what
+that loads and touches is the child's own memory, and most children live for less."""
+
+EAGER_CHORES_EVERY = 1.0
+"""Seconds between two runs of the chores brought forward above the low mark."""
+
+
+class Governor:
+    """Keeps a process inside its marks: reads, judges, asks the ladder, tells the sinks.
+
+    `step()` does this once; `with governor:` does it on one daemon thread. Only that thread
+    reclaims memory of others.
+
+    Args:
+        probe: What is read at each step.
+        marks: Where the levels begin.
+        ladder: Reclaimers, asked in this order within their rung.
+        sinks: Takers of events, in order.
+        chores: Upkeep; the registry's chores come after these.
+        followers: Called with each reading and what was made of it, before anything is asked for.
+        registry: Whose holders are counted and asked.
+        own: Reads the bytes of this process alone in about a microsecond; for the meter.
+        hints: Makes wake-ups to wait for beside those of plugins, anew on each thread; imports
+            nothing. Given true, only those that cost microseconds.
+        settings: What holds, for plugins; by key.
+        settle: Seconds that freed memory has to show at the meter.
+        snapshot_interval: Seconds between two `Sampled` events.
+        window: Readings over which growth is taken.
+        interval: Seconds between two steps; None adapts to the pressure.
+        is_active: Whether it reclaims at all, or only reads, judges and tells.
+        explain: Says where memory lies that no holder counts, for the one line that tells a floor.
+        clock: Where time comes from.
+
+    Attributes:
+        plugins: What has joined.
+        imports: Marks what is imported late on this governor's thread.
+        protection: The last resort, or None.
+        collector: Collects and trims once, to show what is garbage; None where nobody may.
+        notes: What the event of the start says.
+        news: Tells changes of level and floors, and keeps the latest.
+        rests: Says whether a step only looks: nothing is told then, and nobody asked to let go.
+        is_resting: Whether the latest one did.
+        foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
+            set by whoever forecasts, told as the pressure's `seconds_left`.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        marks: Marks,
+        ladder: Iterable[Reclaimer] = (),
+        sinks: Iterable[Sink] = (),
+        *,
+        chores: Iterable[Chore] = (),
+        followers: Iterable[Follower] = (),
+        registry: Registry | None = None,
+        own: Callable[[], int] | None = None,
+        hints: Callable[[bool], Sequence[Hint]] | None = None,
+        settings: Any = MappingProxyType({}),
+        settle: float = SETTLE,
+        snapshot_interval: float = INTERVAL,
+        window: int = WINDOW,
+        interval: float | None = None,
+        is_active: bool = True,
+        explain: Callable[[Reading], str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.marks = marks
+        self.clock = clock or SystemClock()
+        self.registry = registry if registry is not None else REGISTRY
+        self.imports = Imports()
+        self.collector: Any = None
+        self.protection: Protection | None = None
+        self.notes: list[str] = []
+        self.rests: Callable[[Pressure], bool] = lambda _pressure: False
+        self.reading: Reading | None = None
+        self.gives_way = self._has_rung = self._is_starting = self._is_inherited = False
+        self._own, self._probe, self._hints = own, probe, hints
+        self._window, self._is_active = window, is_active
+        self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
+        self.tell = Teller(sinks, self.clock)
+        self.plugins = Plugins(self.tell)
+        self.news = News(self.tell, self.clock, explain)
+        self.floor = Floor(settle)
+        self.ladder = Ladder(
+            ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
+        )
+        self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
+        self.chores = list(chores)
+        self.followers = list(followers)
+        self.watch = Watch(self, self._all_hints, interval)
+        self.snapshots = Snapshots(self.tell, self.registry, snapshot_interval)
+        self._stepping = Lock()
+        self._stepper: int | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing yet: at first, and in a forked child."""
+        self.is_resting = False
+        self._judgement: Judgement | None = None
+        self.pressure = Pressure()
+        self._level = Level.NORMAL  # What was told last.
+        self._lines = _NOWHERE
+        self.floor.forget()
+        self.news.begin()
+        self.foretold: float | None = None
+        self._peak = self.meter.peak = 0
+        self.seconds_at = dict.fromkeys(Level, 0.0)
+        self._began = self._last_step = self.clock.now()
+        self.snapshots.begin()
+        self._eager_at = float("-inf")
+
+    def step(self) -> Pressure:
+        """Read, judge, reclaim what that calls for, tell; returns the pressure judged.
+
+        A step that meets a step returns at once. Failures of parts become `Failed` events.
+        Cost: about 20 µs without pressure.
+        """
+        if not self._stepping.acquire(blocking=False):
+            return self.pressure
+        self._stepper = get_ident()
+        try:
+            self._begin_in_child()
+            self.is_resting = not self.admission.wanted and self.rests(self.pressure)
+            reading = self._read()
+            if reading is not None:
+                self.pressure = self._judge(reading)
+                if not self.is_resting:
+                    self._tell_news(reading, self.pressure)
+                self._be_followed(reading)
+                if not self.is_resting:
+                    self._act(reading)
+            self.admission.look_again()
+        finally:
+            self._stepper = None
+            self._stepping.release()
+        return self.pressure
+
+    def _act(self, reading: Reading) -> None:
+        if self._is_active:
+            self.ladder.relieve(self.pressure, self.admission.shortfall())
+            if self.protection is not None:
+                self.protection.step(self.pressure, reading.at)
+                self.admission.is_shut = self.protection.is_shut
+        is_early = self.pressure.excess > 0 and reading.at - self._eager_at >= EAGER_CHORES_EVERY
+        if is_early:
+            self._eager_at = reading.at
+        self._run_chores(is_early=is_early)
+        self.snapshots.follow(reading, self.pressure, is_starting=self._is_starting)
+
+    def _tell_news(self, reading: Reading, pressure: Pressure) -> None:
+        before, self._level = self._level, pressure.level
+        if self._level is not before:
+            self.news.change(before, pressure)
+        if pressure.floor and pressure.level:
+            is_high = pressure.used >= self._lines[Level.EMERGENCY]
+            is_last = is_high and not self.floor.over(pressure.used)
+            self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
+
+    def _seen_by_inserts(self) -> int:
+        """The process's own figure, for who inserts.
+
+        Where the thread is missing it is sought; where the process grew much since the last step,
+        the next one comes soon: the limit may be another one by now. What is taken in for what is
+        let go of is no reason: what a step sets right at the meter is paid for.
+        """
+        self.watch.seek()
+        own = 0 if self._own is None else self._own()
+        if own - self.meter.base >= RISE and not self._has_rung:
+            self._has_rung = True
+            self.watch.nudge()
+        return own
+
+    @property
+    def peak(self) -> int:
+        """The highest use seen, by the loop or by a thread that inserted."""
+        return max(self._peak, self.meter.peak)
+
+    def admit(self, size: int, timeout: float = 0.0) -> Lease:
+        """A reservation of `size` bytes, to be entered with `with` or `async with`."""
+        return Lease(self.admission, size, timeout)
+
+    def reclaim(self, rung: Rung, target: int | None = None) -> int:
+        """Ask all rungs up to this one now; returns the bytes claimed.
+
+        Waits for a step under way, at most 5 s; 0 where that was in vain, and where a part that is
+        being asked asks in turn.
+        """
+        return self._in_turn(lambda: self.ladder.ask(rung, target))
+
+    def _in_turn(self, work: Callable[[], int]) -> int:
+        is_within = self._stepper == get_ident()
+        if is_within or not self._stepping.acquire(timeout=SETTLE):
+            return 0
+        self._stepper = get_ident()
+        try:
+            self._begin_in_child()
+            return work()
+        finally:
+            self._stepper = None
+            self._stepping.release()
+
+    def join(self, plugin: Plugin) -> None:
+        """Have a plugin serve until the end; see `core.Plugin`."""
+        self.plugins.join(plugin, self)
+
+    def change_settings(self, settings: Any) -> None:
+        """Put settings in force while running.
+
+        Raises:
+            ConfigError: They do not fit; then all is as it was.
+        """
+        self.plugins.change_settings(self.settings, settings)
+        self.settings = settings
+        self.watch.ring()
+
+    def _all_hints(self, is_early: bool) -> list[Hint]:  # noqa: FBT001  # a function's only argument
+        own = self._hints(is_early) if self._hints is not None else ()
+        return [*own, *self.plugins.hints(is_early=is_early)]
+
+    def start(self, *, thread: bool = True) -> str:
+        """Take the first reading and begin; with `thread=False` the program calls `step()`.
+
+        Returns:
+            Why there is no thread though one was wanted, or ""; it is tried again.
+
+        Raises:
+            ConfigError: The registry has a governor already.
+        """
+        self.registry.attach(self, self.meter)
+        self._is_starting = True
+        try:
+            self.step()
+            if self.protection is not None:
+                self.protection.began_over = self.pressure.used >= self._lines[-1]
+            if self.reading is not None:
+                self.tell(
+                    Started(at=self.clock.now(), reading=self.reading, note="; ".join(self.notes))
+                )
+            return self.watch.begin() if thread else ""
+        except BaseException:
+            self.registry.detach(self)
+            raise
+        finally:
+            self._is_starting = False
+
+    def stop(self) -> None:
+        """End the thread and tell the summary; a second call does nothing."""
+        self.watch.stop()
+        self._begin_in_child()
+        self.plugins.leave()
+        if self.registry.meter is self.meter:
+            self.registry.detach(self)
+            self._count_time(self.clock.now())
+            self.tell(
+                Stopped(
+                    at=self.clock.now(),
+                    peak=self.peak,
+                    limit=self.pressure.limit,
+                    reclaimed=self.ladder.reclaimed,
+                    levels={level.name: spent for level, spent in self.seconds_at.items() if spent},
+                    lasted=self.clock.now() - self._began,
+                )
+            )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def before_fork(self, until: float) -> None:
+        """End the thread, so that nothing of ours is under way in the child."""
+        self.watch.pause(until)
+        self.admission.before_fork(until)
+        self.plugins.each("before_fork", until)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on where the thread was running."""
+        self.admission.after_fork_in_parent()
+        self.watch.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Go on with a thread of its own; all else begins anew at the first step.
+
+        The program waits for what is done here, and so does each child that only lives for a
+        moment: what is touched here is copied, at 2 µs a page.
+        """
+        self.admission.after_fork_in_child()
+        self._stepping, self._stepper = Lock(), None
+        self._is_inherited, self.is_resting = True, False
+        self.watch.resume_in_child()
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child that has not stepped yet; else nothing happens."""
+        if self._is_inherited:
+            self._in_turn(int)
+
+    def _begin_in_child(self) -> None:
+        """Begin anew with the child's own figures, if that was not done yet."""
+        if not self._is_inherited:
+            return
+        self._is_inherited = False
+        if self.imports.after_fork_in_child():
+            amid = "forked amid an import: what is loaded late is not loaded here"
+            self.tell.failed("imports", RuntimeError(f"{amid}, no samples, no verdict"))
+        self.plugins.each("after_fork_in_child")
+        self._begin()
+        if self.gives_way:
+            self.snapshots.begin(CHILD_RESTS)
+
+    def _read(self) -> Reading | None:
+        try:
+            reading = self._probe()
+        except FOREIGN as error:  # foreign code is fenced
+            self.tell.failed("probe", error)
+            return None
+        for hidden in reading.errors:
+            self.tell.failed("probe", hidden)
+        self.reading = reading
+        self._peak = max(self._peak, reading.used)
+        return reading
+
+    def _judge(self, reading: Reading) -> Pressure:
+        self._has_rung = False
+        self._lines = self.marks.resolved(reading.limit)
+        low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
+        stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
+        held = self.registry.held_bytes()
+        self.floor.follow(
+            reading,
+            held,
+            self.meter.taken_in,
+            Lines(low=low, stop=stop, critical=critical, emergency=emergency),
+            unshown=self.ladder.credit,
+            is_giving_back=self.ladder.is_giving_back,
+        )
+        if (line := self.floor.line) > stop:
+            # Above a floor caches stop at its line, and pay steeply in what is left from there.
+            left = max(0.0, (reading.limit or 0) - line)
+            stop, emergency = line, max(emergency, line + left / 2)
+            brim = max(brim, (line + emergency) / 2)
+        self.meter.rebase(
+            reading.used,
+            reading.limit,
+            mark=stop,
+            brim=brim,
+            ceiling=emergency,
+            door=critical,
+            own=self._own_in(reading),
+            held=held,
+        )
+        if self.is_resting:
+            # Looks seconds apart show no trend; judged twice, a mark reached is a level.
+            self._judgement = judge(reading, self.marks, lines=self._lines)
+        self._judgement = judge(
+            reading,
+            self.marks,
+            self._judgement,
+            taken_in=self.meter.expected(reading.used),
+            window=self._window,
+            foretold=self.foretold,
+            floor=self.floor.bytes,
+            lines=self._lines,
+        )
+        self._count_time(reading.at)
+        return self._judgement.pressure
+
+    def _own_in(self, reading: Reading) -> int:
+        """The process's own figure at this moment; 0 where it cannot be read."""
+        if (own := reading.parts.get(OWN)) is not None:
+            return own
+        try:
+            return self._seen_by_inserts()
+        except FOREIGN:  # What cannot be read is told already.
+            return 0
+
+    def _count_time(self, now: float) -> None:
+        self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)
+        self._last_step = now
+
+    def _be_followed(self, reading: Reading) -> None:
+        for follower in tuple(self.followers):
+            try:
+                follower(reading, self.pressure)
+            except FOREIGN as error:  # foreign code is fenced
+                self.tell.failed("follower", error)
+
+    def maintain(self) -> None:
+        """Run a slice of every chore, due or not; waits for a step under way as `reclaim` does."""
+        self._in_turn(lambda: self._run_chores(is_forced=True))
+
+    def _run_chores(self, *, is_early: bool = False, is_forced: bool = False) -> int:
+        """Run a slice of those that are due or brought forward, or of all; lets nothing go."""
+        now = self.clock.now
+        for chore in (*self.chores, *self.registry.chores()):
+            try:
+                is_brought = is_forced or (is_early and getattr(chore, "comes_early", False))
+                if is_brought or chore.due(now()):
+                    chore.run(now() + SLICE)
+            except FOREIGN as error:  # foreign code is fenced
+                self.tell.failed(f"chore {chore.name}", error)
+        return 0
+
+    def _make_room(self, size: int) -> bool:
+        """Have somebody free what is missing; whether the caller may wait for it."""
+        if self.watch.is_running and not self.watch.is_own_thread:
+            self.watch.ring()
+            return True
+        self.admission.wanted = max(self.admission.wanted, size)
+        self.step()
+        return False
+
+
+def _between(one: float, two: float, part: float) -> float:
+    """So much of the way from one mark to another; infinite where one of them is."""
+    return one if one == two else one + part * (two - one)

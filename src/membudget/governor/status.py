@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from membudget.core import Command
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.registry import Registry
 
 _NOBODY_TELLS: dict[str, Any] = {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from membudget.core import Pressure
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
 
 LIGHT = 32 << 20
 """Bytes that a process may hold for itself and be no loss: an interpreter with a framework."""

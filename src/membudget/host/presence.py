@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from membudget.core import Command, Hint, Pressure, Reading
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.host.identity import Identity
 
 PRESENT_EVERY = 10.0

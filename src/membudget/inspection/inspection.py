@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from membudget.core import Chore, Event, Pressure, Reading
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.inspection.leak_watch import LeakWatch
     from membudget.inspection.suspects import Suspects, Tracing
     from membudget.leaks.advice import Proposal

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Sample
     from membudget.forecast import Forecast, Nearness
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Rules, State, Verdict
     from membudget.leaks.series import Series
     from membudget.sampling.form import SampleRing
-    from membudget.settings.resolve import Settings
+    from membudget.settings import Settings
 
 HOUR = 3600.0
 MIB = 1 << 20

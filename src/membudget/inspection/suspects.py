@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from membudget.core import Sample
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
     from membudget.heap.census import Census, Garbage
     from membudget.heap.taker import CensusTaker
     from membudget.heap.window import Line, Window

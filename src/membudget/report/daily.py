@@ -22,7 +22,7 @@ from membudget.report.page import as_html
 from membudget.report.text import as_text
 
 if TYPE_CHECKING:
-    from membudget.governor.loop import Governor
+    from membudget.governor import Governor
 
 EVERY = 24 * 3600.0
 """Seconds between two reports."""

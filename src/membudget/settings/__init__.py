@@ -1,1 +1,165 @@
-"""From arguments, environment and file to checked values, and where each came from."""
+"""Which value holds, and where it came from: argument over environment over file over default."""
+
+from __future__ import annotations
+
+import os
+
+from membudget.core import MARK_NAMES, PART_MARKS, Marks, Record
+from membudget.errors import ConfigError
+from membudget.settings.table import (
+    COMPONENTS,
+    CONFIG_VARIABLE,
+    LAUNCH_PREFIX,
+    OF_COMPONENTS,
+    PREFIX,
+    PURE_VARIABLE,
+    SETTINGS,
+    advice_for,
+    nearest,
+    setting_of,
+)
+from membudget.units import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from membudget.settings.table import Setting
+
+DEFAULT = "default"
+_PARTS = ("", "rss.", "native.")
+
+
+class Settings(Record):
+    """Checked values by key, and where each came from.
+
+    Attributes:
+        values: Every setting's value, and those that were set for components.
+        origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
+            "default".
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def component(self, name: str) -> dict[str, Any]:
+        """What was set for a component of the program, by word: {"max_items": 5000}."""
+        keys = {word: f"{COMPONENTS}{name}.{word}" for word in OF_COMPONENTS}
+        return {word: self.values[key] for word, key in keys.items() if key in self.values}
+
+    def marks(self) -> Marks:
+        """The thresholds as marks.
+
+        Raises:
+            ConfigError: They are out of order.
+        """
+        parts = {part[:-1]: own for part in _PARTS[1:] if (own := self._marks_of(part))}
+        return Marks(**self._marks_of(""), parts=parts)
+
+    def misplaced(self) -> Iterator[ConfigError]:
+        """What is out of order among the thresholds, one error for each part of a reading."""
+        for part in _PARTS:
+            own = self._marks_of(part)
+            try:
+                Marks(parts={part[:-1]: own}) if part else Marks(**own)
+            except ConfigError as error:
+                yield ConfigError(self._sources_of(str(error), part) + str(error))
+
+    def changed_by(self, after: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys whose values differ: those a reload applies at once, those that need a restart.
+
+        Where a value came from makes no difference.
+        """
+        # Of what the program named, one may know what the other does not.
+        known = dict.fromkeys([*SETTINGS, *self.values, *after.values])
+        keys = [key for key in known if self.values.get(key) != after.values.get(key)]
+        live = tuple(key for key in keys if (setting := setting_of(key)) and setting.is_live)
+        return live, tuple(key for key in keys if key not in live)
+
+    def _marks_of(self, part: str) -> dict[str, Any]:
+        names = PART_MARKS if part else MARK_NAMES
+        marks = {name: self[f"thresholds.{part}{name}"] for name in names}
+        return {name: mark for name, mark in marks.items() if mark is not None}
+
+    def _sources_of(self, message: str, part: str) -> str:
+        """Where the marks that this message names came from, as the start of a line."""
+        named = [name for name in self._marks_of(part) if f" {part}{name}=" in message]
+        origins = [self.origins[f"thresholds.{part}{name}"] for name in named]
+        sources = [one.removeprefix("file ") for one in origins if one not in {DEFAULT, "argument"}]
+        return f"{', '.join(sources)}: " if sources else ""
+
+
+def resolve(
+    arguments: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: str | os.PathLike[str] | None = None,
+) -> Settings:
+    """The settings that hold.
+
+    Args:
+        arguments: By key, nested by section or flat: `{"limit": "400MiB", "cleanup": {"settle":
+            2}}`; None stands for not given.
+        environ: The environment; by default the process's own.
+        file: A settings file, YAML or TOML by its suffix; by default the one that the
+            environment's MEMBUDGET_CONFIG names, if any.
+
+    Raises:
+        ConfigError: A file that cannot be read, an unknown key, a value that does not fit, or
+            marks out of order; the message names where it came from.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {key: setting.default for key, setting in SETTINGS.items()}
+    origins = dict.fromkeys(values, DEFAULT)
+    path = file if file is not None else environ.get(CONFIG_VARIABLE) or None
+    if path is not None:
+        from membudget.settings.file import read_file  # most processes have none
+
+        found = read_file(path, source="" if file is not None else CONFIG_VARIABLE)
+        for error in found.errors:
+            raise error
+        values.update(found.values)
+        origins.update(found.origins)
+    for setting, text in _from_environment(environ):
+        values[setting.key] = setting.read(text, name=setting.variable)
+        origins[setting.key] = f"environment {setting.variable}"
+    for key, value in _flat(arguments or {}).items():
+        if (known := setting_of(key)) is None:
+            raise ConfigError(f"setting {key!r:.120} is not known: {advice_for(key)}")
+        values[key] = known.read(value, name=one_line(key))
+        origins[key] = "argument"
+    settings = Settings(values=values, origins=origins)
+    for error in settings.misplaced():
+        raise error
+    return settings
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
+    by_variable = {setting.variable: setting for setting in SETTINGS.values()}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable.startswith(LAUNCH_PREFIX):
+            continue
+        if (setting := by_variable.get(variable)) is not None:
+            yield setting, text
+        elif variable not in (CONFIG_VARIABLE, PURE_VARIABLE):
+            known = [one.removeprefix(PREFIX) for one in (*by_variable, CONFIG_VARIABLE)]
+            advice = nearest(variable.removeprefix(PREFIX), known, PREFIX)
+            if variable.startswith(f"{PREFIX}COMPONENTS"):
+                advice = (
+                    "a variable cannot tell a component's name, so set it in a file or in "
+                    "start(components=...)"
+                )
+            raise ConfigError(f"environment variable {variable} is not known: {advice}")
+
+
+def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        elif value is not None:
+            flat[prefix + name] = value
+    return flat

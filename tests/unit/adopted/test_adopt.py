@@ -16,7 +16,7 @@ import membudget
 from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
 from membudget.errors import ConfigError
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.reclaimers.adopted import BATCH, LOOK_EVERY, BoundedAdoption, same_limit
 from membudget.registry import Registry
 

@@ -11,7 +11,7 @@ from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.budget.plugins import GiveWay
 from membudget.cache.cache import Cache
 from membudget.core import Marks, Reclaimed
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.registry import Registry
 
 if TYPE_CHECKING:

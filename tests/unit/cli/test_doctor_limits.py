@@ -20,7 +20,7 @@ from membudget.cli.checkup.limits import (
 )
 from membudget.cli.checkup.surroundings import Grade, Surroundings
 from membudget.errors import ConfigError, ProbeError
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from membudget.units import MIB
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from membudget.cli.checkup.surroundings import (
 )
 from membudget.cli.doctor import exit_code, fenced, in_words
 from membudget.errors import ConfigError, ProbeError
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

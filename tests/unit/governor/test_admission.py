@@ -13,8 +13,8 @@ from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget._native import core
 from membudget.core import AdmissionRefused, Level, Marks, Meter, Rung
 from membudget.errors import LeaseError, OverBudgetError
+from membudget.governor import Governor
 from membudget.governor.admission import Lease
-from membudget.governor.loop import Governor
 from membudget.registry import Registry
 
 

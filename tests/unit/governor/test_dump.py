@@ -9,7 +9,7 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.governor.status import dump
 from membudget.registry import Registry
 from membudget.sinks.log import STDERR, StandardError

@@ -21,7 +21,7 @@ from membudget.core import (
     Stopped,
 )
 from membudget.errors import ConfigError, ProbeError
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.governor.watch import FAST, interval_for
 from membudget.registry import Registry
 from own_threads import own_threads

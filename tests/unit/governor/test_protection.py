@@ -5,8 +5,8 @@ from __future__ import annotations
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Level, Marks, ProtectionTried
 from membudget.errors import OverBudgetError
+from membudget.governor import Governor
 from membudget.governor.floor import Protection
-from membudget.governor.loop import Governor
 from membudget.registry import Registry
 
 

@@ -8,7 +8,7 @@ import threading
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Late, Marks, Severity
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.governor.watch import Doorbell
 from membudget.registry import Registry
 

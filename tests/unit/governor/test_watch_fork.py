@@ -14,7 +14,7 @@ import membudget
 from fakes import FakeClock
 from membudget.core import Marks, Reading
 from membudget.core.native import NativeThread
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.registry import Registry
 from waiting import eventually
 

@@ -15,7 +15,7 @@ import membudget
 from commands import clean_environment
 from fakes import MIB
 from membudget.core import RISE, Level, Marks, Pressure, Reading
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.governor.watch import AT_EASE, BUSY
 from membudget.host.launch import LIGHT, Supervising
 from membudget.host.presence import Presence

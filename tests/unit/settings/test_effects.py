@@ -29,7 +29,7 @@ from membudget.governor.watch import interval_for
 from membudget.probes.allocator import mallinfo
 from membudget.reclaimers.program import EXIT_CODE
 from membudget.registry import Registry
-from membudget.settings.resolve import resolve
+from membudget.settings import resolve
 from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS
 from waiting import eventually
 

@@ -11,7 +11,7 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Marks, Reclaimed, Rung
-from membudget.governor.loop import Governor
+from membudget.governor import Governor
 from membudget.registry import Registry
 from membudget.watched.container import WatchedContainer
 from membudget.watched.shape import BATCH

@@ -13,7 +13,7 @@ from membudget.cli.config import in_words
 from membudget.core import Record
 from membudget.probes.cgroup import membership
 from membudget.probes.process import system_probe
-from membudget.settings.resolve import DEFAULT
+from membudget.settings import DEFAULT
 from membudget.settings.table import SETTINGS
 from membudget.units import human_bytes
 

@@ -12,7 +12,7 @@ from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.probes.cgroup import Group, membership, visible_groups
 from membudget.probes.kernel_files import figure, read_whole
 from membudget.probes.process import ProcessProbe
-from membudget.settings.resolve import Settings, resolve
+from membudget.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
