@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fakes import MIB, FakeClock, Recorder
+from membudget.brake import DataLimits
 from membudget.brake.brake import Brake
 from membudget.brake.room import (
     Libraries,
@@ -26,7 +27,7 @@ STACK = 8 * MIB
 KEPT_FREE = margin_of(LIMIT) + reserve_of(LIMIT)
 
 
-class FakeLimits:
+class FakeLimits(DataLimits):
     """Soft and hard limits of processes by number, 0 being this one."""
 
     def __init__(self, soft: int | None = None, hard: int | None = None) -> None:
@@ -97,7 +98,7 @@ class Machine:
         self.registry = OpenRegistry()
         libraries = Libraries(lambda: self.code, lambda: self.modules)
         stacks = Stacks(STACK, lambda: self.threads)
-        room = Room(None, stacks, libraries, lambda: self.given_back)
+        room = Room(stacks, libraries, lambda: self.given_back)
         self.brake = Brake(
             tell=Teller([self.recorder], self.clock),
             registry=self.registry,

@@ -8,7 +8,7 @@ is mapped and what may still be had:
 
 - headroom: limit less used of the reading judged, which may be a whole group's;
 - margin: what is charged without being mapped here: page tables, the kernel's memory, sockets;
-- slack: mapped and not touched, so that it can be had without asking (`brake_room`); what
+- slack: mapped and not touched, so that it can be had without asking (`brake.room`); what
   allocators hold free is given back in time, since what is refused is not asked for again;
 - reserve: held back, let go at the first hit, so that those who handle the error have some.
 
@@ -20,11 +20,10 @@ that are copied when written to, and other processes of the same group. ADR 11 h
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from membudget.brake.children import Children
+from membudget.brake import Children, DataLimits, OwnLimit
 from membudget.brake.hooks import LostErrors, ignore, listen
-from membudget.brake.limit import KernelDataLimits, OwnLimit
 from membudget.brake.room import (
     Libraries,
     Room,
@@ -33,18 +32,21 @@ from membudget.brake.room import (
     reserve_of,
     soft_limit,
 )
-from membudget.core import BrakeHit, Record, SystemClock
+from membudget.core import BrakeHit, Record, Rung, SystemClock
 from membudget.core.native import RLock
-from membudget.errors import ConfigError
-from membudget.registry import REGISTRY
+from membudget.errors import ConfigError, MembudgetError
+from membudget.governor.watch import WARM
+from membudget.probes.allocator import load_unwinder
+from membudget.reclaimers.allocators import RISE
 from membudget.units import MIB, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from membudget.brake.limit import DataLimits
-    from membudget.core import Clock, Pressure, Reading
+    from membudget.core import Clock, Pressure, Probe, Reading
+    from membudget.governor import Governor
     from membudget.governor.telling import Teller
+    from membudget.reclaimers.allocators import Allocators
     from membudget.registry import Registry
 
 EASED = 0.005
@@ -59,7 +61,6 @@ refusal, and share of the room that is worth asking for."""
 
 SETTLED = 1.0
 """Seconds of a forked child's life before it is braked."""
-
 
 NEAR = 2 * MIB
 """From this far below the limit on, mapping anything is about to fail, or just did."""
@@ -94,12 +95,7 @@ class Hits:
     """Counts refusals as far as they are seen, and knows whether the reserve has been let go.
 
     A refusal that the program handles by itself is seen only where it came near the limit.
-
-    Attributes:
-        count: How many so far.
-        last: When the last one was, or None.
-        is_reserve_released: Whether nothing is held back now.
-        reserve: Bytes held back otherwise.
+    `reserve` are the bytes held back otherwise.
     """
 
     def __init__(self) -> None:
@@ -131,15 +127,8 @@ class Hits:
         """Count one where growth just came near the limit; returns what is to be held back.
 
         A limit that came near by itself, as where a group shrinks, has refused nothing yet: that
-        lets the reserve go and is no hit. The reserve comes back once there is room for it twice:
-        else it would be a hit at once.
-
-        Args:
-            mapped: VmData, bytes.
-            stands: The limit it is held against.
-            allowed: Bytes that may still be mapped, the reserve included.
-            reserve: Bytes to be held back at this limit.
-            now: Monotonic seconds.
+        lets the reserve go and is no hit. The reserve comes back once there is room for it twice
+        (`allowed` may still be mapped, the reserve included): else it would be a hit at once.
         """
         self.reserve = reserve
         # Once near, it has to go further away to come near again.
@@ -170,54 +159,39 @@ class Brake:
 
     Args:
         tell: Told of hits, once a second, from `follow`.
-        registry: Which tells it of forks; by default the process's.
-        limits: The limits of processes; tests pass their own.
-        margin: Bytes kept free for what is charged without being mapped; None takes 8 MiB, or 3 %
-            of the limit if that is more.
-        wake: Asks for a tick soon, from any thread; None waits for the next one.
-        room: What may still be mapped; tests pass their own.
-        children: Those who must not be bound; tests pass their own.
-        ready: Tells the bytes that allocators hold free and would give back; by default none.
-        given_back: Tells the bytes that they gave back so far.
+        registry: Which tells it of forks.
+        room: What may still be mapped.
+        wake: Asks for a tick soon, from any thread.
+        ready: Tells the bytes that allocators hold free and would give back.
         ask: Asks for so many bytes that nobody uses.
+        limits: The limits of processes; tests pass their own.
         clock: Where time comes from.
 
     Attributes:
         is_scarce: Whether so little may be mapped that giving back may stop others for longer.
-
-    Raises:
-        ConfigError: This system has no such limits.
     """
 
     def __init__(
         self,
         *,
         tell: Teller,
-        registry: Registry | None = None,
+        registry: Registry,
+        room: Room,
+        wake: Callable[[], object],
+        ready: Callable[[], int],
+        ask: Callable[[int], object],
         limits: DataLimits | None = None,
-        margin: int | None = None,
-        wake: Callable[[], object] | None = None,
-        room: Room | None = None,
-        children: Children | None = None,
-        ready: Callable[[], int] = int,
-        given_back: Callable[[], int] = int,
-        ask: Callable[[int], object] = id,
         clock: Clock | None = None,
     ) -> None:
-        if sys.platform != "linux":
-            raise ConfigError(
-                f"the brake does not work on {sys.platform}: only Linux holds all private memory "
-                "against RLIMIT_DATA; leave it off here"
-            )
         if sys.version_info >= (3, 13):
             import traceback  # noqa: F401  # Python shows errors by it, and memory is short then
         self._tell = tell
-        self._registry = registry if registry is not None else REGISTRY
-        limits = limits or KernelDataLimits()
+        self._registry = registry
+        limits = limits or DataLimits()
         self._limit = OwnLimit(limits)
-        self._children = children or Children(limits)
+        self._children = Children(limits)
         self._ready, self._ask = ready, ask
-        self._room = room or Room(margin, Stacks(default_stack_size()), Libraries(), given_back)
+        self._room = room
         self._wake = wake
         self._clock = clock or SystemClock()
         self._lost = LostErrors(self)
@@ -242,7 +216,7 @@ class Brake:
 
     def original(self, soft: int) -> int | None:
         """The limit to judge this process by where `soft` stands: never one of the brake's."""
-        return self._limit.original(soft) if self._is_armed else soft
+        return self._limit.recent.get(soft, soft) if self._is_armed else soft
 
     @property
     def state(self) -> BrakeState:
@@ -251,17 +225,14 @@ class Brake:
             is_armed=self._is_armed,
             limit=self.own_limit,
             room=self._free,
-            never_touched=self._room.never_touched.size,
+            never_touched=self._room.never_touched,
             hits=self._hits.count,
             last_hit=self._hits.last,
             is_reserve_released=self._hits.is_reserve_released,
         )
 
     def arm(self, reading: Reading) -> str:
-        """Measure, set the limit, and begin to listen; returns a line that tells so.
-
-        Args:
-            reading: The latest one.
+        """Measure, set the limit by the latest reading, and listen; returns a line that tells so.
 
         Raises:
             ConfigError: There is no limit to keep, no room for the brake to leave, or one armed.
@@ -279,10 +250,9 @@ class Brake:
                 self._leave()
                 raise
             self._is_armed = True
-        never = human_bytes(self._room.never_touched.size)
         return (
             f"brake armed: {human_bytes(self._free)} may still be mapped; "
-            f"{never} never touched is left out"
+            f"{human_bytes(self._room.never_touched)} never touched is left out"
         )
 
     def disarm(self) -> None:
@@ -310,7 +280,7 @@ class Brake:
                     self._begin(reading)
                     self._settles_at = None
             elif now < self._eased_until:
-                self._ask_for_a_tick()
+                self._wake()
             else:
                 self._refresh(reading, now)
         if self._settles_at is None:
@@ -327,7 +297,7 @@ class Brake:
             if self._is_armed and self._settles_at is None:
                 self._eased_until = self._clock.now() + EASED
                 self._limit.give_back()
-                self._ask_for_a_tick()
+                self._wake()
 
     def before_thread(self) -> None:
         """Let the stack of a thread about to start be mapped beyond the room: it is not touched."""
@@ -362,12 +332,11 @@ class Brake:
 
     def _begin(self, reading: Reading) -> None:
         """Measure what is never touched and set the first limit."""
-        limit = reading.limit
+        limit, data = reading.limit, reading.parts.get("data")
         if limit is None:
             raise ConfigError(
                 'the brake has no limit to keep: give one, as in limit="400MiB", or leave it off'
             )
-        data = reading.parts.get("data")
         if data is None:
             raise ConfigError(
                 "the brake cannot see what this process has mapped: /proc tells it; mount that, "
@@ -421,8 +390,84 @@ class Brake:
         if is_tight and now >= self._give_back_at and (free := self._ready()) > _WORTH * self._free:
             self._give_back_at = now + GIVE_BACK_EVERY
             self._ask(free)
-            self._ask_for_a_tick()
-
-    def _ask_for_a_tick(self) -> None:
-        if self._wake is not None:
             self._wake()
+
+
+class Read(Protocol):
+    """What a brake needs of what is read: the figure judged, and who can be asked to give back.
+
+    `original_limit` tells a soft limit of the process's from one that the brake has set.
+    """
+
+    probe: Probe
+    allocators: Allocators
+    original_limit: Callable[[int], int | None]
+
+
+class BrakePlugin:
+    """Arms the brake where that is possible; where it is not, one line says so, or an error.
+
+    `brake` is None where it is not armed.
+    """
+
+    name = "brake"
+
+    def __init__(self, sources: Read, *, is_strict: bool = False) -> None:
+        self._sources = sources
+        self._is_strict = is_strict
+        self.brake: Brake | None = None
+
+    def join(self, governor: Governor) -> None:
+        """Arm it.
+
+        Raises:
+            ConfigError: It cannot be armed, and must be.
+        """
+        load_unwinder()
+        sources, allocators = self._sources, self._sources.allocators
+
+        def ask(size: int) -> None:
+            governor.ladder.ask(Rung.GENTLE, size)
+
+        ready = allocators.ready if governor.settings["cleanup.auto"] else int
+        if (free := ready()) >= RISE:
+            ask(free)
+        try:
+            if sys.platform != "linux":
+                raise ConfigError(
+                    f"the brake does not work on {sys.platform}: only Linux holds all private "
+                    "memory against RLIMIT_DATA; leave it off here"
+                )
+            brake = Brake(
+                tell=governor.tell,
+                registry=governor.registry,
+                room=Room(Stacks(default_stack_size()), Libraries(), lambda: allocators.given_back),
+                wake=governor.watch.ring,
+                ready=ready,
+                ask=ask,
+            )
+            note = brake.arm(sources.probe())
+        except (MembudgetError, OSError, ValueError) as error:
+            note = f"no brake: {error}"
+            if self._is_strict:
+                raise ConfigError(note) from error
+            governor.notes.append(note)
+            return
+        governor.notes.append(note)
+        self.brake = brake
+        is_pressed = allocators.is_pressed
+        allocators.is_pressed = lambda: brake.is_scarce or is_pressed()
+        sources.original_limit = brake.original
+        # What libraries map and never touch is taken for the program's until the next step: 66 MiB
+        # of numpy's would refuse others 66 MiB for a quarter of a second.
+        governor.watch.quick = WARM
+        governor.followers.append(brake.follow)
+
+    def leave(self) -> None:
+        """Give the old limit back."""
+        if self.brake is not None:
+            self.brake.disarm()
+
+    def status(self) -> Mapping[str, Any]:
+        """How the brake stands; None where it is not armed."""
+        return {"brake": None if self.brake is None else self.brake.state}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from membudget.errors import ConfigError, OverBudgetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 _CHILD, _THREAD = "child", "thread"
@@ -105,9 +105,6 @@ class LostErrors:
 
     Once those have told it, the frames of its traceback are cleared: they keep alive what did not
     fit. A post-mortem debugger finds no locals in them.
-
-    Args:
-        listener: Who is told first.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -129,32 +126,21 @@ class LostErrors:
     def _on_program(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        self._note(kind)
-        self._program(kind, error, trace)
-        self._clear(kind, trace)
+        self._pass_on(kind, trace, lambda: self._program(kind, error, trace))
 
     def _on_thread(self, lost: threading.ExceptHookArgs) -> None:
-        self._note(lost.exc_type)
-        self._thread(lost)
-        self._clear(lost.exc_type, lost.exc_traceback)
+        self._pass_on(lost.exc_type, lost.exc_traceback, lambda: self._thread(lost))
 
-    def _note(self, kind: type[BaseException]) -> None:
-        if _is_want_of_memory(kind):
-            self._listener.on_memory_error()
-
-    def _clear(self, kind: type[BaseException], trace: TracebackType | None) -> None:
-        if _is_want_of_memory(kind):
-            clear_frames(trace)
-
-
-def _is_want_of_memory(kind: type[BaseException]) -> bool:
-    # A refused admission was never asked of the kernel.
-    return issubclass(kind, MemoryError) and not issubclass(kind, OverBudgetError)
-
-
-def clear_frames(trace: TracebackType | None) -> None:
-    """Let go of the locals of all frames of a traceback, those still running aside."""
-    while trace is not None:
-        with contextlib.suppress(RuntimeError):  # It is running.
-            trace.tb_frame.clear()
-        trace = trace.tb_next
+    def _pass_on(
+        self, kind: type[BaseException], trace: TracebackType | None, tell: Callable[[], object]
+    ) -> None:
+        # A refused admission was never asked of the kernel.
+        if not issubclass(kind, MemoryError) or issubclass(kind, OverBudgetError):
+            tell()
+            return
+        self._listener.on_memory_error()
+        tell()
+        while trace is not None:
+            with contextlib.suppress(RuntimeError):  # It is running.
+                trace.tb_frame.clear()
+            trace = trace.tb_next

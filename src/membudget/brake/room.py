@@ -37,9 +37,8 @@ _RESERVE, _RESERVE_SHARE = 8 * MIB, 1 / 16
 NEVER_TOUCHED_SHARE = 0.25
 """Share of the limit that may be taken as mapped and never to be touched."""
 
-_STACK = 8 * MIB
-_STACK_UNLIMITED = 2 * MIB
-"""What glibc gives a thread where RLIMIT_STACK has no end (ARCH_STACK_DEFAULT_SIZE)."""
+_STACK, _STACK_UNLIMITED = 8 * MIB, 2 * MIB
+"""A thread's stack where it is not known, and what glibc gives where RLIMIT_STACK has no end."""
 
 _STACKS_KEPT = 40 * MIB
 """Stacks of ended threads that glibc keeps for new ones (nptl's stack cache)."""
@@ -47,79 +46,21 @@ _STACKS_KEPT = 40 * MIB
 _TOUCHED = 128 * KIB
 """What a thread is taken to touch of its stack."""
 
-_LIBRARY = 4 * MIB
-"""Code mapped anew that makes a library a large one; extension modules of Python are smaller."""
-
-_LOADING = 1.0
-"""Seconds after its code that a library has set aside what it sets aside."""
+_LIBRARY, _LOADING = 4 * MIB, 1.0
+"""Code mapped anew that makes a library a large one (extension modules of Python are smaller), and
+seconds after it that the library has set aside what it sets aside."""
 
 
 def soft_limit(data: int, allowed: int) -> int:
-    """The limit to set: what is mapped, and what may still be mapped, if anything.
+    """The limit to set: VmData, and what may still be mapped; below zero counts as none.
 
     Never below what is mapped: memory freed inside the process must stay usable.
-
-    Args:
-        data: VmData, bytes.
-        allowed: Bytes that may still be mapped; below zero counts as none.
     """
     return data + max(0, allowed)
 
 
-class Room:
-    """What of a reading may still be mapped, after margin and slack.
-
-    Args:
-        margin: Bytes for what is charged without being mapped; None takes 8 MiB, or 3 % of the
-            limit if that is more.
-        stacks: How much of the thread stacks is not touched.
-        libraries: When libraries were loaded.
-        given_back: Bytes that allocators gave back to the kernel so far.
-    """
-
-    def __init__(
-        self,
-        margin: int | None,
-        stacks: Stacks,
-        libraries: Libraries,
-        given_back: Callable[[], int] = int,
-    ) -> None:
-        self.slack = 0
-        self.stacks = stacks
-        self.never_touched = NeverTouched(libraries.are_loading, given_back)
-        self._margin = margin
-        self._last: tuple[int, int, int] | None = None
-
-    def begin(self, reading: Reading, limit: int) -> int:
-        """Take what is untouched now as never to be touched; returns what may be mapped."""
-        most = int(limit * NEVER_TOUCHED_SHARE)
-        self._last = None
-        self.slack = self.never_touched.begin(self._untouched(reading), most, reading.at)
-        return self._allowed(reading, limit)
-
-    def allowed(self, reading: Reading, limit: int) -> int:
-        """Bytes that may still be mapped, a reserve included; negative beyond the margin."""
-        most = int(limit * NEVER_TOUCHED_SHARE)
-        self.slack = self.never_touched.slack(self._untouched(reading), most, reading.at)
-        return self._allowed(reading, limit)
-
-    def _untouched(self, reading: Reading) -> int:
-        parts = reading.parts
-        touched = parts["anon"] + parts.get("swap", 0)
-        return max(0, parts["data"] - touched - self.stacks.untouched())
-
-    def _allowed(self, reading: Reading, limit: int) -> int:
-        own = reading.parts.get(OWN, 0)
-        if self._last is None or self._last[:2] != (reading.used, limit):
-            self._last = reading.used, limit, own
-        # A slow source tells its last reading again while the process grows.
-        grown = max(0, own - self._last[2])
-        margin = self._margin if self._margin is not None else margin_of(limit)
-        return limit - reading.used - grown - margin - self.slack
-
-
 def margin_of(limit: int) -> int:
-    """Bytes kept free below a limit where nobody says how many."""
+    """Bytes kept free below a limit for what is charged without being mapped."""
     return max(_MARGIN, int(limit * _MARGIN_SHARE))
 
 
@@ -128,21 +69,82 @@ def reserve_of(limit: int) -> int:
     return min(_RESERVE, int(limit * _RESERVE_SHARE))
 
 
+class Room:
+    """What of a reading may still be mapped, after margin and slack; all figures are bytes.
+
+    What is left out of the slack as never touched is a baseline that only libraries raise. Bytes
+    once touched no longer belong to it. What it holds is the most by which the brake's promise can
+    be broken, so it is bounded. `given_back` tells what allocators gave back to the kernel so far.
+    """
+
+    def __init__(
+        self, stacks: Stacks, libraries: Libraries, given_back: Callable[[], int] = int
+    ) -> None:
+        self.slack = self.never_touched = 0
+        self.stacks = stacks
+        self._libraries = libraries
+        self._given_back = given_back
+        self._before = self._vacant = self._seen = 0
+        self._last: tuple[int, int, int] | None = None
+
+    def begin(self, reading: Reading, limit: int) -> int:
+        """Take what is untouched now as never to be touched; returns what may be mapped."""
+        self._libraries.are_loading(reading.at)
+        self._last = None
+        self._before = untouched = self._untouched(reading)
+        self._seen = self._given_back()
+        self._vacant = min(untouched, self._seen)
+        self.never_touched = min(untouched - self._vacant, int(limit * NEVER_TOUCHED_SHARE))
+        return self._allowed(reading, limit, untouched)
+
+    def allowed(self, reading: Reading, limit: int) -> int:
+        """What may still be mapped, a reserve included; negative beyond the margin."""
+        untouched = self._untouched(reading)
+        grown, given = max(0, untouched - self._before), self._given_back()
+        # Some of it is unmapped instead.
+        vacated = min(grown, given - self._seen)
+        self._seen, self._vacant = given, self._vacant + vacated
+        if self._libraries.are_loading(reading.at):
+            self.never_touched += grown - vacated
+        # Two readings: one alone may fall between a new thread and its stack.
+        there = max(untouched, self._before)
+        self.never_touched = min(self.never_touched, there, int(limit * NEVER_TOUCHED_SHARE))
+        self._vacant = min(self._vacant, there - self.never_touched)
+        self._before = untouched
+        return self._allowed(reading, limit, untouched)
+
+    def _untouched(self, reading: Reading) -> int:
+        parts = reading.parts
+        touched = parts["anon"] + parts.get("swap", 0)
+        return max(0, parts["data"] - touched - self.stacks.untouched())
+
+    def _allowed(self, reading: Reading, limit: int, untouched: int) -> int:
+        self.slack = max(0, untouched - self.never_touched - self._vacant)
+        own = reading.parts.get(OWN, 0)
+        if self._last is None or self._last[:2] != (reading.used, limit):
+            self._last = reading.used, limit, own
+        # A slow source tells its last reading again while the process grows.
+        grown = max(0, own - self._last[2])
+        return limit - reading.used - grown - margin_of(limit) - self.slack
+
+
+def _count_threads() -> int:
+    return os.stat("/proc/self/task").st_nlink - 2
+
+
 class Stacks:
     """The thread stacks of this process: how many, and how much of them nobody touched.
 
-    Args:
-        size: Bytes of a stack that is not asked for otherwise, or None where that is not known.
-        count: Tells how many threads there are, foreign ones too.
+    A stack has `size` bytes where nobody asks for another, None where that is not known; `count`
+    tells how many threads there are, foreign ones too.
     """
 
-    def __init__(self, size: int | None = None, count: Callable[[], int] | None = None) -> None:
-        self._count = count or count_threads
+    def __init__(self, size: int | None = None, count: Callable[[], int] = _count_threads) -> None:
+        self._count = count
         self._size = size or 0
         self._spare = size or _STACK
         self._kept = _STACKS_KEPT // (self._size + 4 * KIB)
-        self._mapped = 0
-        self._expected = 0
+        self._mapped = self._expected = 0
 
     def untouched(self) -> int:
         """Bytes of stacks that are mapped and not touched. Cost: 4 µs. Once a tick."""
@@ -166,68 +168,19 @@ class Stacks:
         return threading.stack_size() or self._spare
 
 
-class NeverTouched:
-    """The untouched memory that is left out of the slack: a baseline that only libraries raise.
-
-    Bytes once touched no longer belong to it. What it holds is the most by which the brake's
-    promise can be broken, so it is bounded. What allocators gave back is left out beside it.
-
-    Args:
-        is_loading: Whether a library was being loaded at this time.
-        given_back: Bytes that allocators gave back to the kernel so far.
-    """
-
-    def __init__(
-        self, is_loading: Callable[[float], bool], given_back: Callable[[], int] = int
-    ) -> None:
-        self.size = 0
-        self._is_loading = is_loading
-        self._given_back = given_back
-        self._before = self._vacant = self._seen = 0
-
-    def begin(self, untouched: int, most: int, at: float) -> int:
-        """Take what is untouched now as never to be touched, up to `most`; returns the slack."""
-        self._is_loading(at)
-        self._before, self._seen = untouched, self._given_back()
-        self._vacant = min(untouched, self._seen)
-        self.size = min(untouched - self._vacant, most)
-        return untouched - self._vacant - self.size
-
-    def slack(self, untouched: int, most: int, at: float) -> int:
-        """The bytes that may be touched without being mapped.
-
-        Args:
-            untouched: Mapped and not touched, without stacks.
-            most: What may be left out at the most.
-            at: Monotonic seconds.
-        """
-        grown, given = max(0, untouched - self._before), self._given_back()
-        # Some of it is unmapped instead.
-        vacated = min(grown, given - self._seen)
-        self._seen, self._vacant = given, self._vacant + vacated
-        if self._is_loading(at):
-            self.size += grown - vacated
-        # Two readings: one alone may fall between a new thread and its stack.
-        there = max(untouched, self._before)
-        self.size = min(self.size, there, most)
-        self._vacant = min(self._vacant, there - self.size)
-        self._before = untouched
-        return max(0, untouched - self.size - self._vacant)
-
-
 class Libraries:
-    """Notes when large libraries are loaded, by the code that is mapped.
+    """Notes when large libraries are loaded, by the bytes of library code that is mapped (VmLib).
 
-    Args:
-        code: Reads the bytes of mapped library code.
-        modules: Counts Python's modules: only where that changed the code is looked at.
+    Only where `modules`, the number of Python's modules, changed the code is looked at.
     """
 
     def __init__(
-        self, code: Callable[[], int] | None = None, modules: Callable[[], int] | None = None
+        self,
+        code: Callable[[], int] = lambda: status_bytes(b"VmLib"),
+        modules: Callable[[], int] = sys.modules.__len__,
     ) -> None:
-        self._code = code or library_code
-        self._modules = modules or sys.modules.__len__
+        self._code = code
+        self._modules = modules
         self._seen: tuple[int, int] | None = None
         self._until = float("-inf")
 
@@ -240,16 +193,6 @@ class Libraries:
                 self._until = at + _LOADING
             self._seen = modules, code
         return at <= self._until
-
-
-def count_threads() -> int:
-    """How many threads this process has, those of libraries included. Cost: 4 µs."""
-    return os.stat("/proc/self/task").st_nlink - 2
-
-
-def library_code() -> int:
-    """Bytes of mapped library code (VmLib). Cost: 20 µs."""
-    return status_bytes(b"VmLib")
 
 
 def default_stack_size() -> int | None:

@@ -146,6 +146,6 @@ def _unbind(environ: Mapping[str, str]) -> None:
     import resource  # there is one where a launcher could be
 
     if resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
-        from membudget.brake.limit import restore_launch_limit  # where there is a brake
+        from membudget.brake import restore_launch_limit  # where there is a brake
 
         restore_launch_limit(environ)

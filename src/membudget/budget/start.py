@@ -435,7 +435,7 @@ def _plugins(
 
         yield Presence(None if directory == "auto" else directory, process_name())
     if settings["brake"]:
-        from membudget.brake.plugin import BrakePlugin
+        from membudget.brake.brake import BrakePlugin
 
         yield BrakePlugin(sources, is_strict=settings["strict"])
     if settings["report.directory"] is not None:

@@ -204,7 +204,7 @@ def _variables(
         variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
     variables[LAUNCHED] = "quiet" if options["quiet"] else "lines"
     if sys.platform == "linux":
-        from membudget.brake.limit import note_launch_limit
+        from membudget.brake import note_launch_limit
         from membudget.host.identity import launch_mark
 
         note_launch_limit(variables)

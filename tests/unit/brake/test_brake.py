@@ -9,8 +9,8 @@ import pytest
 
 from brake_scene import Machine
 from fakes import MIB
+from membudget.brake import STEP, OwnLimit
 from membudget.brake.brake import SETTLED
-from membudget.brake.limit import STEP, OwnLimit
 from membudget.brake.room import (
     margin_of,
     reserve_of,
@@ -224,10 +224,10 @@ def test_disarmed_it_listens_no_more(machine: Machine) -> None:
 
 def test_the_limit_of_the_kernel_binds_and_is_given_back() -> None:
     """The real one: a refusal in this very process, and none afterwards."""
-    from membudget.brake.limit import KernelDataLimits
+    from membudget.brake import DataLimits
     from membudget.probes.process import ProcessProbe
 
-    probe, limits = ProcessProbe(), KernelDataLimits()
+    probe, limits = ProcessProbe(), DataLimits()
     own = OwnLimit(limits)
     own.begin()
     try:

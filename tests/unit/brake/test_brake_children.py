@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import MIB, FakeClock
+from membudget.brake import (
+    LAUNCH_DATA_LIMIT,
+    Children,
+    note_launch_limit,
+    restore_launch_limit,
+)
 from membudget.brake.brake import EASED, SETTLED
-from membudget.brake.children import Children
-from membudget.brake.limit import LAUNCH_DATA_LIMIT, note_launch_limit, restore_launch_limit
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from membudget.brake.limit import LAUNCH_DATA_LIMIT
+from membudget.brake import LAUNCH_DATA_LIMIT
 from membudget.cli.checkup.surroundings import Finding, Grade, note, ok, warning
 from membudget.cli.config import in_words
 from membudget.core import Record
