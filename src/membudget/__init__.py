@@ -46,39 +46,29 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "REGISTRY": "registry",
-    "BoundedDeque": "containers.list",
-    "BoundedDict": "containers.ordered",
-    "BoundedList": "containers.list",
-    "BoundedSet": "containers.ordered",
-    "Budget": "budget.start",
-    "Cache": "cache.cache",
-    "ConfigError": "errors",
-    "ControlError": "errors",
-    "Governor": "governor",
-    "LeaseError": "errors",
-    "Level": "core",
-    "Marks": "core",
-    "MembudgetError": "errors",
-    "MemoryProfile": "profiling",
-    "MetricsCollector": "containers.metrics",
-    "MissingExtraError": "errors",
-    "OverBudgetError": "errors",
-    "Pressure": "core",
-    "ProbeError": "errors",
-    "Reading": "core",
-    "Registry": "registry",
-    "Rung": "core",
-    "Singleton": "singletons",
-    "SingletonABC": "singletons",
-    "Spill": "cache.spilling.spill",
-    "WeakCache": "containers.weak",
-    "adopt": "reclaimers.adopted",
-    "cached": "cache.loading.cached",
-    "profile_memory": "profiling",
-    "size_of": "sizing",
-    "start": "budget.start",
+    name: module
+    for module, names in {
+        "budget.start": "Budget start",
+        "cache.cache": "Cache",
+        "cache.loading.cached": "cached",
+        "cache.spilling.spill": "Spill",
+        "containers.list": "BoundedDeque BoundedList",
+        "containers.metrics": "MetricsCollector",
+        "containers.ordered": "BoundedDict BoundedSet",
+        "containers.weak": "WeakCache",
+        "core": "Level Marks Pressure Reading Rung",
+        "errors": "ConfigError ControlError LeaseError MembudgetError MissingExtraError "
+        "OverBudgetError ProbeError",
+        "governor": "Governor",
+        "profiling": "MemoryProfile profile_memory",
+        "reclaimers.adopted": "adopt",
+        "registry": "REGISTRY Registry",
+        "singletons": "Singleton SingletonABC",
+        "sizing": "size_of",
+    }.items()
+    for name in names.split()
 }
+"""Each name's module."""
 
 __all__ = [
     "REGISTRY",

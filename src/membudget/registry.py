@@ -87,7 +87,9 @@ class Registry:
             self._kept[:] = [one for one in self._kept if one is not member]
             for members in self._members.values():
                 # By identity: containers are equal by what they hold.
-                members[:] = [ref for ref in members if _is_other(ref(), member)]
+                members[:] = [
+                    ref for ref in members if (one := ref()) is not None and one is not member
+                ]
 
     def holders(self) -> list[Holder]:
         """Everything whose bytes are counted."""
@@ -117,11 +119,7 @@ class Registry:
         return self._governor() if self._governor is not None else None
 
     def attach(self, governor: ForkAware, meter: Meter) -> None:
-        """Let a governor watch this register.
-
-        Raises:
-            ConfigError: Another one does already.
-        """
+        """Let a governor watch this register; a ConfigError where another one does already."""
         _hook_forks_once()
         with self._lock:
             if self.governor is not governor:
@@ -130,11 +128,7 @@ class Registry:
             self.meter = meter
 
     def check_free(self) -> None:
-        """Refuse where a governor watches already.
-
-        Raises:
-            ConfigError: One does.
-        """
+        """Raise a ConfigError where a governor watches already."""
         if self.governor is not None:
             raise ConfigError(
                 "a budget is running already in this process: stop() it first, or give the "
@@ -151,32 +145,15 @@ class Registry:
         # A copy by list() is atomic under the GIL; no lock, so that a tick never waits here.
         return [member for ref in list(self._members[kind]) if (member := ref()) is not None]
 
-    def _fork_aware(self) -> list[ForkAware]:
+    def _pass_on(self, word: str, *arguments: object) -> None:
         # The governor first: it may be shrinking a cache, and can only rest while it still can
         # take that cache's lock. It goes on last, when all it reads and asks is in order again.
-        governor = self.governor
-        members: list[ForkAware] = self._alive("ForkAware")
-        return members if governor is None else [governor, *members]
-
-    def _before_fork(self, until: float) -> None:
-        for member in self._fork_aware():
+        members: list[ForkAware] = [*filter(None, [self.governor]), *self._alive("ForkAware")]
+        if word == "after_fork_in_child":
+            self._lock = RLock()
+        for member in members if word == "before_fork" else reversed(members):
             with contextlib.suppress(Exception):  # A fork is the program's own: never stop it.
-                member.before_fork(until)
-
-    def _after_fork_in_parent(self) -> None:
-        for member in reversed(self._fork_aware()):
-            with contextlib.suppress(Exception):
-                member.after_fork_in_parent()
-
-    def _after_fork_in_child(self) -> None:
-        self._lock = RLock()
-        for member in reversed(self._fork_aware()):
-            with contextlib.suppress(Exception):
-                member.after_fork_in_child()
-
-
-def _is_other(one: object, member: object) -> bool:
-    return one is not None and one is not member
+                getattr(member, word)(*arguments)
 
 
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()
@@ -186,30 +163,18 @@ _hooked = False
 def _hook_forks_once() -> None:
     """Ask the interpreter to call us around forks, at first use and never at import."""
     global _hooked  # noqa: PLW0603  # the interpreter keeps such hooks for ever, so once is state
-    if _hooked or not hasattr(os, "register_at_fork"):
-        return
-    _hooked = True
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked = True
+        os.register_at_fork(
+            before=lambda: _tell_of_fork("before_fork", time.monotonic() + FORK_PATIENCE),
+            after_in_parent=lambda: _tell_of_fork("after_fork_in_parent"),
+            after_in_child=lambda: _tell_of_fork("after_fork_in_child"),
+        )
 
 
-def _before_fork() -> None:
-    until = time.monotonic() + FORK_PATIENCE
+def _tell_of_fork(word: str, *arguments: object) -> None:
     for registry in list(_registries):
-        registry._before_fork(until)  # noqa: SLF001  # one module, one mechanism
-
-
-def _after_fork_in_parent() -> None:
-    for registry in list(_registries):
-        registry._after_fork_in_parent()  # noqa: SLF001
-
-
-def _after_fork_in_child() -> None:
-    for registry in list(_registries):
-        registry._after_fork_in_child()  # noqa: SLF001
+        registry._pass_on(word, *arguments)  # noqa: SLF001  # one module, one mechanism
 
 
 REGISTRY = Registry()

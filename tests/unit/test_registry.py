@@ -76,8 +76,8 @@ def test_the_governor_rests_first_and_goes_on_last() -> None:
     governor, cache = Resting(log, "governor"), Resting(log, "cache")
     registry.add(cache)
     registry.attach(governor, None)  # type: ignore[arg-type]  # no meter is needed here
-    registry._before_fork(0.0)
-    registry._after_fork_in_parent()
+    registry._pass_on("before_fork", 0.0)
+    registry._pass_on("after_fork_in_parent")
     assert log == ["governor before", "cache before", "cache parent", "governor parent"]
 
 
@@ -93,7 +93,7 @@ def test_a_member_that_fails_does_not_stop_a_fork() -> None:
     broken, fine = Broken(log, "broken"), Resting(log, "fine")
     registry.add(broken)
     registry.add(fine)
-    registry._before_fork(0.0)
+    registry._pass_on("before_fork", 0.0)
     assert log == ["fine before"]
 
 

@@ -38,9 +38,7 @@ from membudget.sinks.log import (
     line_of,
     log_sink,
     merged,
-    only,
     stderr_sink,
-    tee,
     to_lines,
 )
 from unread import fill_standard_error, unread_standard_error
@@ -211,15 +209,6 @@ def test_lines_go_to_standard_error_by_the_descriptor(capfd: pytest.CaptureFixtu
     """The program may have replaced its stream objects."""
     stderr_sink()(Started(at=0.0, reading=READING))
     assert capfd.readouterr().err == "membudget: keeping 400 MiB (configured); now 24.0 MiB, 6 %\n"
-
-
-def test_sinks_compose() -> None:
-    """Some kinds only, and several takers."""
-    one, two = Recorder(), Recorder()
-    sink = tee(only(one, Late), two)
-    sink(Late(at=0.0, by=1.0))
-    sink(round_of(0.0))
-    assert (len(one.events), len(two.events)) == (1, 2)
 
 
 def test_a_pipe_that_nobody_reads_holds_up_nobody_and_the_loss_is_told_once() -> None:

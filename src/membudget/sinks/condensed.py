@@ -60,8 +60,6 @@ _COUNTED = (AdmissionRefused, BrakeHit, Failed, Late)
 class _Kind:
     """What is known of one kind of event."""
 
-    __slots__ = ("free", "held", "pause", "since", "times", "told", "told_at", "worst")
-
     def __init__(self, free: int) -> None:
         self.told_at = float("-inf")
         self.pause = FIRST_PAUSE
@@ -75,6 +73,23 @@ class _Kind:
     def rest(self) -> None:
         """Be held for longer."""
         self.pause = min(LONGEST_PAUSE, self.pause * FACTOR)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether something is held, or was told within the hour."""
+        return self.held is not None or now - self.told_at <= LONGEST_PAUSE
+
+    def hold(self, event: Any) -> None:
+        """Sum up what is not told."""
+        before, self.times = self.held, self.times + 1
+        if before is None:
+            self.since = event.at
+        elif isinstance(event, Reclaimed):
+            event = summed(before, event)
+        elif isinstance(event, PressureChanged):
+            event = event.replace(before=max(before.before, event.before))
+        elif isinstance(event, (AdmissionRefused, Failed)):
+            event = event.replace(times=before.times + event.times)
+        self.held = event
 
 
 class Condensed:
@@ -144,24 +159,19 @@ class Condensed:
                 kind.free -= 1
             else:
                 kind.rest()
-            self._told(kind, event, now)
-            self._put(event, line, now)
+            self._put(event, line, now, kind)
         else:
-            _hold(kind, event)
+            kind.hold(event)
             if kind.times > 1 and self._is_due(kind, now):
                 self._tell_held(like, kind, now)
 
     def _kind(self, like: tuple[str, ...], now: float) -> _Kind:
         """What is known of a kind; nothing once it was quiet for an hour."""
         found = self._kinds.get(like)
-        if found is not None and (found.held is not None or now - found.told_at <= LONGEST_PAUSE):
+        if found is not None and found.is_fresh(now):
             return found
         if len(self._kinds) >= _MOST_KINDS:
-            self._kinds = {
-                key: kind
-                for key, kind in self._kinds.items()
-                if kind.held is not None or now - kind.told_at <= LONGEST_PAUSE
-            }
+            self._kinds = {key: one for key, one in self._kinds.items() if one.is_fresh(now)}
         kind = self._kinds[like] = _Kind(CHANGES if like == _LEVEL else 1)
         return kind
 
@@ -177,24 +187,25 @@ class Condensed:
     def _has_room(self, now: float) -> bool:
         return len(self._lines) < MOST or now - self._lines[0] >= HOUR
 
-    def _told(self, kind: _Kind, event: Event, now: float) -> None:
-        kind.worst = max(_rank(event), kind.worst)
-        kind.told, kind.told_at = event, now
-
     def _tell_held(self, key: tuple[str, ...], kind: _Kind, now: float) -> None:
-        event, times, since = kind.held, kind.times, kind.since
+        event, times, span = kind.held, kind.times, human_seconds(now - kind.since)
         kind.held, kind.times = None, 0
         kind.rest()
-        if key == _LEVEL and times > 1:
-            line: str | None = _changes(event, times, now - since)
-        else:
-            line = line_of(event)
-            if times > 1 and not isinstance(event, _COUNTED):
-                line = f"{line} ({times:,} times within {human_seconds(now - since)})"
-        self._told(kind, event, now)
-        self._put(event, line, now)
+        line = line_of(event)
+        if times > 1 and key == _LEVEL:  # Its `before` is the highest they came from.
+            level = event.pressure.level
+            line = (
+                f"{times:,} changes of level within {span}, up to "
+                f"{max(event.before, level).name}; now {level.name}: {describe(event.pressure)}"
+            )
+        elif times > 1 and not isinstance(event, _COUNTED):
+            line = f"{line} ({times:,} times within {span})"
+        self._put(event, line, now, kind)
 
-    def _put(self, event: Event, line: str | None, now: float) -> None:
+    def _put(self, event: Event, line: str | None, now: float, kind: _Kind | None = None) -> None:
+        if kind is not None:
+            kind.worst = max(_rank(event), kind.worst)
+            kind.told, kind.told_at = event, now
         if line is not None and self._is_news(event):
             self._lines.append(now)
             self._write(line)
@@ -226,26 +237,3 @@ def _is_grave_news(event: Event, kind: _Kind) -> bool:
         return _rank(event) > kind.worst
     is_change = isinstance(event, PressureChanged) and isinstance(kind.told, PressureChanged)
     return is_change and kind.told.pressure.level >= Level.CRITICAL
-
-
-def _hold(kind: _Kind, event: Any) -> None:
-    before, kind.times = kind.held, kind.times + 1
-    if before is None:
-        kind.held, kind.since = event, event.at
-    elif isinstance(event, Reclaimed):
-        kind.held = summed(before, event)
-    elif isinstance(event, PressureChanged):
-        kind.held = event.replace(before=max(before.before, event.before))
-    elif isinstance(event, (AdmissionRefused, Failed)):
-        kind.held = event.replace(times=before.times + event.times)
-    else:
-        kind.held = event
-
-
-def _changes(last: PressureChanged, times: int, span: float) -> str:
-    """Changes of level in one line; `before` of the last is the highest they came from."""
-    level = last.pressure.level
-    return (
-        f"{times:,} changes of level within {human_seconds(span)}, up to "
-        f"{max(last.before, level).name}; now {level.name}: {describe(last.pressure)}"
-    )

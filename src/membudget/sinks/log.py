@@ -1,7 +1,4 @@
-"""Events as one line of text each, to the standard library's logging or to standard error.
-
-Sinks made of sinks.
-"""
+"""Events as one line of text each, to the standard library's logging or to standard error."""
 
 from __future__ import annotations
 
@@ -88,10 +85,6 @@ def _started(event: Started) -> str:
     )
 
 
-def _shortcoming(event: Shortcoming) -> str:
-    return event.what
-
-
 def _stopped(event: Stopped) -> str:
     limit = f" of {human_bytes(event.limit)}" if event.limit is not None else ""
     levels = ", ".join(f"{name} {human_seconds(spent)}" for name, spent in event.levels.items())
@@ -140,23 +133,17 @@ def _floor(event: FloorFound) -> str:
 def _reclaimed(event: Reclaimed) -> str:
     rung = f" at {event.rung.name}" if event.rung is not None else ""
     objects = f", {event.objects:,} objects" if event.objects is not None else ""
-    moved = "fell" if event.measured >= 0 else "rose"
+    moved = f"{'fell' if event.measured >= 0 else 'rose'} {human_bytes(abs(event.measured))}"
     return (
         f"{event.by}{rung}: asked {human_bytes(event.asked)}, let go {human_bytes(event.claimed)}"
-        f"{objects}; the meter {moved} {human_bytes(abs(event.measured))} "
-        f"in {human_seconds(event.took)}"
+        f"{objects}; the meter {moved} in {human_seconds(event.took)}"
     )
-
-
-def _protection(event: ProtectionTried) -> str:
-    return f"protection attempt {event.attempt} of {event.most}: {event.outcome}"
 
 
 def _refused(event: AdmissionRefused) -> str:
     waited = f" after {human_seconds(event.waited)}" if event.waited else ""
     times = f" ({event.times:,} requests since)" if event.times > 1 else ""
-    room = human_bytes(event.room)
-    return f"refused {human_bytes(event.asked)}{waited}: {room} of room{times}"
+    return f"refused {human_bytes(event.asked)}{waited}: {human_bytes(event.room)} of room{times}"
 
 
 def _braked(event: BrakeHit) -> str:
@@ -205,10 +192,6 @@ def _late(event: Late) -> str:
     return f"woke {late} late{times}: nobody watched meanwhile (a held GIL, a busy machine?)"
 
 
-def _report(event: ReportMade) -> str:
-    return f"report written: {event.paths[-1] if event.paths else 'nowhere'}"
-
-
 def _reloaded(event: SettingsReloaded) -> str:
     applied = ", ".join(event.applied) or "nothing changed"
     waiting = f"; only a restart applies {', '.join(event.waiting)}" if event.waiting else ""
@@ -228,19 +211,21 @@ def _failed(event: Failed) -> str:
 
 _TELLERS: dict[type, Callable[..., str]] = {
     Started: _started,
-    Shortcoming: _shortcoming,
+    Shortcoming: lambda event: event.what,
     Stopped: _stopped,
     PressureChanged: _pressure_changed,
     FloorFound: _floor,
     Reclaimed: _reclaimed,
-    ProtectionTried: _protection,
+    ProtectionTried: lambda event: (
+        f"protection attempt {event.attempt} of {event.most}: {event.outcome}"
+    ),
     AdmissionRefused: _refused,
     BrakeHit: _braked,
     LeakSuspected: _leak,
     LimitExceeded: _exceeded,
     LimitForeseen: _foreseen,
     Late: _late,
-    ReportMade: _report,
+    ReportMade: lambda event: f"report written: {event.paths[-1] if event.paths else 'nowhere'}",
     SettingsReloaded: _reloaded,
     ProposalApplied: _applied,
     Failed: _failed,
@@ -262,18 +247,17 @@ def log_sink(name: str = "membudget") -> Sink:
     Where the program has not imported logging, warnings go to standard error, as logging's own
     handler of last resort has it, without the 1 MB and 5 ms that importing it would cost.
     """
+    last_resort = stderr_sink(least=Severity.WARNING)
 
     def sink(event: Event) -> None:
-        severity = int(event.severity)
         logging = sys.modules.get("logging")
         if logging is None:
             last_resort(event)
             return
-        logger = logging.getLogger(name)
+        logger, severity = logging.getLogger(name), int(event.severity)
         if logger.isEnabledFor(severity) and (line := line_of(event)) is not None:
             logger.log(severity, "%s", line, extra={"event": event})
 
-    last_resort = stderr_sink(least=Severity.WARNING)
     return sink
 
 
@@ -313,17 +297,14 @@ class StandardError:
             self._lost += 1
             return
         try:
-            self._put_after_note(line)
+            if self._lost:
+                lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
+                if _put(f"membudget: {lines} lost while nobody read standard error"):
+                    self._lost = 0
+            if not _put(line):
+                self._lost += 1
         finally:
             lock.release()
-
-    def _put_after_note(self, line: str) -> None:
-        if self._lost:
-            lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
-            if _put(f"membudget: {lines} lost while nobody read standard error"):
-                self._lost = 0
-        if not _put(line):
-            self._lost += 1
 
 
 def _put(line: str) -> bool:
@@ -331,44 +312,21 @@ def _put(line: str) -> bool:
     if len(text) >= _MOST:
         text = text[: _MOST - 1].decode(errors="ignore").encode()
     try:
-        return _is_ready() and os.write(STDERR, text + b"\n") > 0
+        if poll is not None:
+            # Only what goes through at once; to a pipe without a reader it would be a signal.
+            ready = poll()
+            ready.register(STDERR, select.POLLOUT)
+            if not any(not state & (select.POLLERR | select.POLLHUP) for _, state in ready.poll(0)):
+                return False
+        return os.write(STDERR, text + b"\n") > 0
     except OSError:
         return False
-
-
-def _is_ready() -> bool:
-    """Whether a write goes through at once; to a pipe without a reader it would be a signal."""
-    if poll is None:
-        return True
-    ready = poll()
-    ready.register(STDERR, select.POLLOUT)
-    return any(not state & (select.POLLERR | select.POLLHUP) for _, state in ready.poll(0))
 
 
 MERGE_WITHIN = 1.0
 """Seconds within which the rounds of one reclaimer become one event."""
 
 _NEVER = float("-inf")
-
-
-def only(sink: Sink, *kinds: type) -> Sink:
-    """The same sink for events of these types alone."""
-
-    def chosen(event: Event) -> None:
-        if isinstance(event, kinds):
-            sink(event)
-
-    return chosen
-
-
-def tee(*sinks: Sink) -> Sink:
-    """One sink that passes each event to several."""
-
-    def split(event: Event) -> None:
-        for sink in sinks:
-            sink(event)
-
-    return split
 
 
 def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
@@ -383,17 +341,15 @@ def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
 
     # Events come on any thread, and in signal handlers. Each event is put in and taken out by one
     # operation of a dict, which is whole by itself: no lock that a forked child could find taken.
-    def flush(now: float | None = None) -> None:
+    def flush(now: float) -> None:
         for by in list(held):
-            if now is None or now - told.get(by, _NEVER) >= within:
-                event = held.pop(by, None)
-                if event is not None:
-                    told[by] = event.at
-                    sink(event)
+            if now - told.get(by, _NEVER) >= within and (event := held.pop(by, None)) is not None:
+                told[by] = event.at
+                sink(event)
 
     def merge(event: Event) -> None:
         if not isinstance(event, Reclaimed):
-            flush()
+            flush(float("inf"))
             sink(event)
             return
         flush(event.at)
