@@ -42,7 +42,7 @@ from membudget.core.nouns import (
     Sample,
     in_bytes,
 )
-from membudget.core.record import Record
+from membudget.core.wire import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,57 +64,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "MARK_NAMES",
-    "OWN",
-    "PART_MARKS",
-    "RISE",
-    "AdmissionRefused",
-    "BrakeHit",
-    "Chore",
-    "Clock",
-    "Command",
-    "ComponentStarted",
-    "ComponentStopped",
-    "Event",
-    "Failed",
-    "FloorFound",
-    "Follower",
-    "ForkAware",
-    "Hint",
-    "Holder",
-    "Late",
-    "LeakSuspected",
-    "Level",
-    "LimitExceeded",
-    "LimitForeseen",
-    "Marks",
-    "Meter",
-    "OperationGrew",
-    "PartSample",
-    "Plugin",
-    "Pressure",
-    "PressureChanged",
-    "Probe",
-    "ProposalApplied",
-    "ProtectionTried",
-    "Purgeable",
-    "Reading",
-    "Reclaimed",
-    "Reclaimer",
-    "Record",
-    "ReportMade",
-    "Rung",
-    "Sample",
-    "Sampled",
-    "SettingsReloaded",
-    "Severity",
-    "Shortcoming",
-    "Sink",
-    "Started",
-    "Stopped",
-    "SystemClock",
+    "MARK_NAMES", "OWN", "PART_MARKS", "RISE", "AdmissionRefused", "BrakeHit", "Chore", "Clock",
+    "Command", "ComponentStarted", "ComponentStopped", "Event", "Failed", "FloorFound", "Follower",
+    "ForkAware", "Hint", "Holder", "Late", "LeakSuspected", "Level", "LimitExceeded",
+    "LimitForeseen", "Marks", "Meter", "OperationGrew", "PartSample", "Plugin", "Pressure",
+    "PressureChanged", "Probe", "ProposalApplied", "ProtectionTried", "Purgeable", "Reading",
+    "Reclaimed", "Reclaimer", "Record", "ReportMade", "Rung", "Sample", "Sampled",
+    "SettingsReloaded", "Severity", "Shortcoming", "Sink", "Started", "Stopped", "SystemClock",
     "in_bytes",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

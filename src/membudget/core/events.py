@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from membudget.core.nouns import Level
-from membudget.core.record import Record
+from membudget.core.wire import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,15 +52,10 @@ class Started(Record):
 
 
 class Shortcoming(Record):
-    """Something here keeps the budget from all that was asked for; it goes on all the same.
-
-    Attributes:
-        what: What that is and what would help, in a sentence.
-    """
+    """Something keeps the budget from all that was asked for: what it is, and what would help."""
 
     at: float
     what: str
-
     severity = Severity.WARNING
 
 
@@ -73,7 +68,6 @@ class Stopped(Record):
     reclaimed: int
     levels: dict[str, float]
     lasted: float
-
     severity = Severity.INFO
 
 
@@ -89,7 +83,6 @@ class Sampled(Record):
     governed: int
     blocks: int | None = None
     sample: Sample | None = None
-
     severity = Severity.DEBUG
 
 
@@ -111,14 +104,9 @@ class PressureChanged(Record):
 class FloorFound(Record):
     """Shrinking does not lower use: what is too much is held elsewhere, and holders keep the rest.
 
-    Told once, and once more where EMERGENCY finds nothing left to let go.
-
-    Attributes:
-        pressure: What was judged; `pressure.floor` is the floor in bytes.
-        kept: Bytes above the floor that holders may keep.
-        held_by: Where the memory lies, in words, or "".
-        culprit: What a leak was last said to be in, or "".
-        is_last: Whether it is an EMERGENCY, and holders have nothing to let go of beyond that.
+    Told once, and once more where EMERGENCY finds nothing left to let go (`is_last`). The floor is
+    `pressure.floor`, holders may keep so many bytes above it; where the memory lies, and what a
+    leak was last said to be in, are told in words, or "".
     """
 
     at: float
@@ -137,10 +125,8 @@ class FloorFound(Record):
 class Reclaimed(Record):
     """A reclaimer was asked and answered (bytes; `took` in seconds).
 
-    Attributes:
-        claimed: What it says it let go.
-        measured: How far the judged figure fell meanwhile; negative when it rose.
-        objects: How many objects a collection freed, where that is known.
+    `claimed` is what it says it let go, `measured` how far the judged figure fell meanwhile,
+    negative when it rose; `objects` are those that a collection freed, where that is known.
     """
 
     at: float
@@ -162,11 +148,8 @@ class Reclaimed(Record):
 class ProtectionTried(Record):
     """The shutdown mark was reached and everything was asked once more.
 
-    Attributes:
-        attempt: Which attempt, from 1.
-        most: How many there are before the last resort.
-        outcome: "recovered", "not enough", "exit" or "admission shut".
-        source: Whose figure was judged.
+    There are `most` attempts, from 1, before the last resort. The outcome is "recovered", "not
+    enough", "exit" or "admission shut"; `source` is whose figure was judged.
     """
 
     at: float
@@ -185,12 +168,10 @@ class LeakSuspected(Record):
     """Memory grows that nothing accounts for; told when that gets surer, and when it is over.
 
     Attributes:
-        rate: Bytes an hour.
+        rate: Bytes an hour; between `rate_low` and `rate_high`, where these are known.
         culprit: What grows most, or "" where nobody knows.
         confidence: "none", which takes an earlier event back, "low", "medium" or "high".
         kind: What the growth is: "leak in Python objects", "native growth" and others.
-        rate_low: Bytes an hour that it is at least, or None.
-        rate_high: Bytes an hour that it is at most, or None.
         onset: Unix seconds from which on it grows, or None.
         growth: Bytes gained so far.
         reason: One sentence with the figures.
@@ -218,8 +199,8 @@ class LimitForeseen(Record):
 
     Attributes:
         seconds_left: Seconds until the limit is met; None takes an earlier event back.
-        soonest: The near end of its interval, in seconds, or None.
-        latest: The far end, or None where that end meets no limit.
+        soonest: The near end of its interval, or None; `latest` is the far end, None where that
+            meets no limit.
         rate: Bytes an hour of growth that no part with a bound explains.
         used: Bytes judged now: the highest of the newest hour.
         limit: Bytes, or None.
@@ -250,7 +231,6 @@ class LimitExceeded(Record):
     used: int
     limit: int
     unit: str = "bytes"
-
     severity = Severity.WARNING
 
 
@@ -261,7 +241,6 @@ class OperationGrew(Record):
     name: str
     grew: int
     took: float
-
     severity = Severity.WARNING
 
 
@@ -271,7 +250,6 @@ class ComponentStopped(Record):
     at: float
     name: str
     reason: str
-
     severity = Severity.WARNING
 
 
@@ -280,7 +258,6 @@ class ComponentStarted(Record):
 
     at: float
     name: str
-
     severity = Severity.INFO
 
 
@@ -295,7 +272,6 @@ class AdmissionRefused(Record):
     room: int
     waited: float
     times: int = 1
-
     severity = Severity.WARNING
 
 
@@ -309,7 +285,6 @@ class BrakeHit(Record):
     mapped: int
     limit: int
     times: int = 1
-
     severity = Severity.WARNING
 
 
@@ -336,7 +311,6 @@ class ReportMade(Record):
 
     at: float
     paths: tuple[str, ...]
-
     severity = Severity.INFO
 
 
@@ -356,11 +330,7 @@ class SettingsReloaded(Record):
 class ProposalApplied(Record):
     """A setting was changed as the process's own history proposed, because settings ask for that.
 
-    Attributes:
-        key: The setting, as in "thresholds.warning".
-        before: What held, as a settings file writes it; "" where nothing did.
-        after: What holds now.
-        reason: Why, with the figures.
+    The key is as in "thresholds.warning", both values as a settings file writes them, "" for none.
     """
 
     at: float
@@ -368,7 +338,6 @@ class ProposalApplied(Record):
     before: str
     after: str
     reason: str
-
     severity = Severity.INFO
 
 
@@ -379,7 +348,6 @@ class Failed(Record):
     where: str
     error: BaseException
     times: int = 1
-
     severity = Severity.ERROR
 
 

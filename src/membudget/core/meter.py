@@ -56,8 +56,8 @@ class Meter:
     delays one check by the weight of one insert.
 
     Args:
-        own: Reads the bytes of this process alone, quickly (1 to 10 µs), or None where nothing
-            can be read that fast: then claims are added to the last reading.
+        own: Reads the bytes of this process alone in 1 to 10 µs; with None claims are added to the
+            last reading.
         held: Counts the bytes of all holders (about 1 µs), or None where there are none.
 
     Attributes:
@@ -81,17 +81,12 @@ class Meter:
     def __init__(
         self, own: Callable[[], int] | None = None, held: Callable[[], int] | None = None
     ) -> None:
-        self._own = own
-        self._held = held
-        self.base = 0
-        self._since = 0
-        self._last = 0
-        self.used = self.peak = 0
-        self.claimed = 0
-        self.taken_in = 0
+        self._own, self._held = own, held
+        self.base = self.used = self.peak = self.claimed = self.taken_in = 0
         self.limit: int | None = None
         self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
         self.quantum = QUANTUM
+        self._since = self._last = 0
         self.reserved = self._apart_then = self._arrived = self._held_then = 0
 
     def rebase(
@@ -106,7 +101,7 @@ class Meter:
         own: int | None = None,
         held: int = 0,
     ) -> None:
-        """Set the meter right after a reading.
+        """Set the meter right after a reading, of which `own` (read if None) and `held` are part.
 
         Args:
             used: Bytes judged at this tick.
@@ -115,13 +110,12 @@ class Meter:
             brim: Bytes from which it pays steeply.
             ceiling: Bytes above which it pays for standing so high as well.
             door: Bytes up to which admission grants.
-            own: Bytes of this process alone at the same moment; None reads them.
-            held: Bytes that all holders count at the same moment.
+            own: Bytes of this process alone.
+            held: Bytes that all holders count.
         """
-        self._held_then = held
         if own is None:
             own = self._own() if self._own is not None else 0
-        self.base = own
+        self.base, self._held_then = own, held
         self.used, self.limit = used, limit
         self.mark, self.brim, self.ceiling, self.door = mark, brim, ceiling, door
         self.claimed = 0
@@ -207,9 +201,8 @@ class Meter:
 
     def owed(self) -> int:
         """Bytes that all holders together hold beyond the allowance."""
-        if self.allowance == _INFINITE:
-            return 0
-        return max(0, self._counted() - int(self.allowance))
+        beyond = 0 if self.allowance == _INFINITE else self._counted() - int(self.allowance)
+        return max(0, beyond)
 
     def _due(self, now: int, before: int, since: int) -> int:
         """Bytes to pay at `now`, `since` bytes and a reading of `before` after the last check."""

@@ -71,30 +71,11 @@ class Imports:
         return self.is_closed
 
 
-def breathe() -> None:
-    """Let go of the interpreter for a moment, so that a thread that waits for it has its turn."""
-    sleep(_BREATH)
-
-
-def breathing(steps: Generator[object, None, T]) -> T:
-    """What a generator returns, other threads having their turn wherever it yields."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: T = done.value
-            return found
-        breathe()
-
-
 class NativeThread:
     """A thread that `threading` does not list: a program that joins all it finds would wait for it.
 
-    Ends with the process, like a daemon thread.
-
-    Args:
-        run: What it does; must not raise.
-        name: What the system calls it, in at most 15 letters.
+    Ends with the process, like a daemon thread. What it runs must not raise, and its name has at
+    most 15 letters.
     """
 
     def __init__(self, run: Callable[[], object], name: str) -> None:
@@ -108,11 +89,9 @@ class NativeThread:
         self._is_dismissed = False
 
     def start(self, rest: float = 0.0) -> None:
-        """Begin.
+        """Begin, after a rest of so many seconds before it does anything, even to have its name.
 
-        Args:
-            rest: Seconds before it does anything at all, even to have its name: a process that
-                forks and children that only live for a moment pay for little more than its birth.
+        A process that forks and children that only live for a moment pay for its birth alone.
 
         Raises:
             RuntimeError: No thread is to be had.
@@ -159,28 +138,20 @@ class NativeThread:
             if self._first_rest:
                 self.rest(self._first_rest)
             if not self._is_dismissed:
-                _name_thread(self.native_id, self._name)
+                with (
+                    contextlib.suppress(OSError),  # Not Linux; then it has the process's name.
+                    open(f"/proc/self/task/{self.native_id}/comm", "wb", buffering=0) as file,
+                ):
+                    file.write(self._name.encode())
                 self._run()
         except MemoryError:  # Not even the program's end is to be told of, with so little left.
             pass
         finally:
-            _leave_threading(self.ident)
+            # What `threading` noted of us when a sink asked for the current thread's name.
+            listed = getattr(sys.modules.get("threading"), "_active", {})
+            if type(listed.get(self.ident)).__name__ == "_DummyThread":
+                listed.pop(self.ident, None)
             self._running.release()
-
-
-def _leave_threading(ident: int) -> None:
-    """Take out what `threading` noted of us when a sink asked for the current thread's name."""
-    listed = getattr(sys.modules.get("threading"), "_active", {})
-    if type(listed.get(ident)).__name__ == "_DummyThread":
-        listed.pop(ident, None)
-
-
-def _name_thread(native_id: int, name: str) -> None:
-    try:
-        with open(f"/proc/self/task/{native_id}/comm", "wb", buffering=0) as file:
-            file.write(name.encode())
-    except OSError:  # Not Linux; then it has the process's name.
-        return
 
 
 class SystemClock:
@@ -190,7 +161,7 @@ class SystemClock:
     sleep = staticmethod(sleep)
 
 
-def in_one_go(steps: Generator[Any, None, T]) -> T:
+def in_one_go(steps: Generator[Any, None, T], breath: float = 0.0) -> T:
     """Run a generator that yields between slices to its end; returns what it returns."""
     while True:
         try:
@@ -198,3 +169,10 @@ def in_one_go(steps: Generator[Any, None, T]) -> T:
         except StopIteration as done:
             result: T = done.value
             return result
+        if breath:
+            sleep(breath)
+
+
+def breathing(steps: Generator[object, None, T]) -> T:
+    """The same, threads that wait for the interpreter having their turn wherever it yields."""
+    return in_one_go(steps, _BREATH)

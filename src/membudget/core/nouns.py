@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from types import MappingProxyType
 
-from membudget.core.record import Record
+from membudget.core.wire import Record
 from membudget.errors import ConfigError, ProbeError
 from membudget.units import format_bytes, format_fraction
 
@@ -84,10 +84,7 @@ class Marks(Record):
 
     Attributes:
         low: Where a cleanup is content and the level is NORMAL again.
-        warning: WARNING begins.
-        critical: CRITICAL begins.
-        emergency: EMERGENCY begins.
-        shutdown: A protection attempt begins.
+        shutdown: Where a protection attempt begins.
         parts: Marks of single parts of a reading, in bytes or shares of the limit, such as
             `{"rss": {"warning": 500 * MIB}}`; the highest level reached wins.
 
@@ -104,14 +101,13 @@ class Marks(Record):
 
     def check(self) -> None:
         """Refuse marks that are out of range or out of order."""
-        _check_order({name: getattr(self, name) for name in MARK_NAMES}, "")
+        _check_marks({name: getattr(self, name) for name in MARK_NAMES}, "")
         for part, marks in self.parts.items():
             for name in marks:
                 if name not in PART_MARKS:
                     known = ", ".join(PART_MARKS)
                     raise ConfigError(f"mark {part}.{name} is not known: use one of {known}")
-            ordered = {name: marks[name] for name in PART_MARKS if name in marks}
-            _check_order(ordered, f"{part}.")
+            _check_marks({name: marks[name] for name in PART_MARKS if name in marks}, f"{part}.")
 
     def resolved(self, limit: int | None) -> tuple[float, float, float, float, float]:
         """The five marks in bytes for this limit; a share of no limit is infinite.
@@ -130,18 +126,8 @@ class Marks(Record):
         Raises:
             ConfigError: A mark in bytes lies above a share of the limit that should be higher.
         """
-        if limit is None:
-            return
-        below, least = "", 0.0
-        for name in MARK_NAMES:
-            mark = in_bytes(getattr(self, name), limit)
-            if mark < least:
-                raise ConfigError(
-                    f"marks are out of order for a limit of {format_bytes(limit)}: {name}="
-                    f"{_in_words(getattr(self, name))} is below {below}="
-                    f"{_in_words(getattr(self, below))}; raise {name} or lower {below}"
-                )
-            below, least = name, mark
+        if limit is not None:
+            _check_order({name: getattr(self, name) for name in MARK_NAMES}, "", limit)
 
 
 MARK_NAMES = ("low", "warning", "critical", "emergency", "shutdown")
@@ -191,23 +177,30 @@ def in_bytes(mark: float, limit: int | None) -> float:
     return mark * limit if limit is not None else float("inf")
 
 
-def _check_order(marks: Mapping[str, float], prefix: str) -> None:
-    # A share and a size can only be compared once a limit is known, so each kind by itself.
-    last: dict[bool, tuple[str, float]] = {}
+def _check_marks(marks: Mapping[str, float], prefix: str) -> None:
     for name, mark in marks.items():
         if isinstance(mark, bool) or not isinstance(mark, (int, float)):
             raise ConfigError(f'mark {prefix}{name}={mark!r} is not a share ("80%") or a size')
-        is_bytes = isinstance(mark, int)
-        if not mark > 0 or (not is_bytes and mark > 1):
+        if not mark > 0 or (isinstance(mark, float) and mark > 1):
             rule = "goes above 0 and up to 1 as a share (float), or is bytes above 0 (int)"
             raise ConfigError(f"mark {prefix}{name}={mark!r} is out of range: it {rule}")
-        below, least = last.get(is_bytes, ("", 0))
-        if mark < least:
+    _check_order(marks, prefix, None)
+
+
+def _check_order(marks: Mapping[str, float], prefix: str, limit: int | None) -> None:
+    last: dict[bool, tuple[str, float]] = {}
+    for name, mark in marks.items():
+        # A share and a size can only be compared once a limit is known; until then, each kind.
+        kind = limit is None and isinstance(mark, int)
+        below, least = last.get(kind, ("", 0.0))
+        size = mark if limit is None else in_bytes(mark, limit)
+        if size < least:
+            where = f" for a limit of {format_bytes(limit)}" if limit is not None else ""
             raise ConfigError(
-                f"marks are out of order: {prefix}{name}={_in_words(mark)} is below "
-                f"{prefix}{below}={_in_words(least)}; raise {name} or lower {below}"
+                f"marks are out of order{where}: {prefix}{name}={_in_words(mark)} is below "
+                f"{prefix}{below}={_in_words(marks[below])}; raise {name} or lower {below}"
             )
-        last[is_bytes] = (name, mark)
+        last[kind] = name, size
 
 
 def _in_words(mark: float) -> str:
@@ -218,12 +211,9 @@ class PartSample(Record):
     """One registered part at one moment, with the bounds it declares.
 
     Attributes:
-        name: The part's name.
         kind: What it is: "Cache", "BoundedDeque", "watched dict", "lru_cache".
-        items: How many items it holds, or None where that is not known.
-        bytes: How many bytes they take, or None where that is not known.
-        most_items: The most items it may hold, or None.
-        most_bytes: The most bytes it may hold, or None.
+        items: How many items it holds, and `bytes` that they take, where that is known.
+        most_items: The most items it may hold, and `most_bytes`, or None.
         ttl: Seconds that an item may stay, or None.
     """
 
@@ -249,28 +239,23 @@ class Sample(Record):
         wall: Unix seconds.
         used: The judged figure.
         limit: What it is held against, or None.
-        rss: Resident set.
         file: Page cache of the memory group, or mapped files; None where neither is known.
         system_share: Share of the system's memory in use.
         system_available: Bytes the system still has.
         cpu: Seconds of processor time so far.
         blocks: Live blocks of Python's own allocator.
         malloc: Bytes in use by the C allocator, or None where it was not asked.
-        gc_runs: Collections so far, by generation.
-        gc_thresholds: Thresholds, by generation.
+        gc_runs: Collections so far, by generation, as the thresholds.
         gc_enabled: Whether automatic collection is on.
         gc_efficiency: Share of what full collections looked at that they freed since the last
             sample; None where none ran.
         uncollectable: Objects in `gc.garbage`.
-        threads: Threads alive.
         tasks: Asyncio tasks pending, or None.
         fds: Open descriptors, or None.
         children: Resident bytes of child processes, or None.
         governed: Bytes that holders count.
         explained: Bytes held by parts with a declared bound.
-        parts: The registered parts.
         requests: Requests served so far, a load measure; None where nobody counts them.
-        pid: The process.
         began: Unix seconds when the process began; another value is a restart.
     """
 

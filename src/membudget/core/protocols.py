@@ -14,21 +14,16 @@ Probe: TypeAlias = Callable[[], Reading]
 Sink: TypeAlias = Callable[[Event], None]
 """A taker of events. Quick, called on the governor's thread; slow sinks queue, bounded."""
 
-
 Follower: TypeAlias = Callable[[Reading, Pressure], object]
 """Wants every single reading and judgement. Quick (a few µs), called on the governor's thread."""
-
 
 Command: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Takes a question's arguments and returns what can be written as JSON. Runs on the governor's
 thread, should be quick and imports nothing; what it raises is told to who asks."""
 
-
 Purgeable: TypeAlias = tuple[str, Callable[[], object], Callable[[], int | None]]
-"""An allocator's name, what has it give back, and what tells the bytes it holds free at the most.
-
-Both may be called on any thread; the last returns None where that is not known.
-"""
+"""An allocator's name, what has it give back, and what tells the bytes that it holds free at most,
+or None where that is not known; any thread may call both."""
 
 
 class Clock(Protocol):
@@ -68,9 +63,7 @@ class Reclaimer(Protocol):
     def reclaim(self, target: int, until: float) -> int:
         """Let go of at least `target` bytes if possible; return how many it believes went.
 
-        Args:
-            target: Bytes wanted, above 0.
-            until: Monotonic time by which to return; asked again where something remains.
+        Returns by `until` (monotonic), and is asked again where something remains.
         """
 
 
@@ -89,11 +82,7 @@ class Chore(Protocol):
         """Whether its interval has passed."""
 
     def run(self, until: float) -> int:
-        """Do a slice of the work, return the bytes let go.
-
-        Args:
-            until: Monotonic time by which to return.
-        """
+        """Do a slice of the work until then (monotonic), return the bytes let go."""
 
 
 @runtime_checkable

@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from membudget.core.nouns import Level
-from membudget.core.record import Record
-from membudget.core.wire import plain
+from membudget.core.wire import Record, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,15 +64,10 @@ class AdoptedRow(Record):
 
 
 class CollectorState(Record):
-    """What the interpreter's collector tells of itself.
+    """What the interpreter's collector tells of itself: objects pending and collections so far.
 
-    Attributes:
-        counts: Objects pending, by generation.
-        thresholds: Its thresholds, by generation.
-        collections: Collections so far, by generation.
-        frozen: Objects that it leaves out, or None where counting them would take long.
-        is_enabled: Whether it runs by itself.
-        keeps_shared: Whether what was inherited is frozen by us, so that its pages stay shared.
+    `frozen` objects are left out by it, None where counting them would take long; `keeps_shared`
+    tells whether what was inherited is frozen by us, so that its pages stay shared.
     """
 
     counts: tuple[Size, ...]
@@ -135,26 +129,20 @@ class Status(Record):
     """A process's figures at one moment (bytes and seconds).
 
     Attributes:
-        used: Bytes judged.
-        limit: Bytes, or None.
-        source: The source judged.
-        level: The level's name.
+        used: Bytes judged, of `source`; `peak` is the highest use seen.
+        level: The level's name, and `cause` why.
         rate: Bytes a second.
         seconds_left: Seconds until the limit, or None.
-        pid: The process.
         name: What runs, where that is told.
         at: Unix seconds of these figures, where that is told.
-        cause: Why this level.
         floor: Bytes that shrinking does not lower, or 0.
         elsewhere: Of these, those that are not this process's.
-        peak: The highest use seen.
         governed: What all holders count, together.
         reclaimed: What was let go so far.
         is_resting: Whether it only looks after others, and is not governed meanwhile.
         held_free: Of this, what the allocator still holds: room for more of the same kind.
         reserved: Granted by `admit` and not yet given back.
         attempts: Tries of the last resort.
-        late: How often the loop woke late.
         parts: Named byte counts of the latest reading.
         seconds_at: Seconds spent at each level, by its name.
         changes: The latest changes of level, oldest first.
