@@ -181,7 +181,7 @@ def _check_marks(marks: Mapping[str, float], prefix: str) -> None:
     for name, mark in marks.items():
         if isinstance(mark, bool) or not isinstance(mark, (int, float)):
             raise ConfigError(f'mark {prefix}{name}={mark!r} is not a share ("80%") or a size')
-        if not mark > 0 or (isinstance(mark, float) and mark > 1):
+        if not mark > 0 or (mark > 1 and not isinstance(mark, int)):
             rule = "goes above 0 and up to 1 as a share (float), or is bytes above 0 (int)"
             raise ConfigError(f"mark {prefix}{name}={mark!r} is out of range: it {rule}")
     _check_order(marks, prefix, None)
