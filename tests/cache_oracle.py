@@ -27,7 +27,7 @@ def check(cache: Cache[Any, Any]) -> None:
         found = [one for one in table._index.values() if one in table._order]
         assert len(found) == len(cache), "what is found and what is held are different entries"
         timed = {one for one in table._order if one.due != float("inf")}
-        assert timed <= {one.entry for one in table._schedule.marks if one == one.entry.due}
+        assert timed <= {one.entry for one in table._marks if one == one.entry.due}
 
 
 class Row:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from types import MappingProxyType
 
-from membudget.cache.stats import stats_of
 from membudget.cache.table import (
     IS_COMPILED,
+    CacheStats,
     K,
     V,
     bytes_bound,
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
     from membudget._native._core import Table
     from membudget.cache.spilling.spill import Spill
-    from membudget.cache.stats import CacheStats, Shrunk
-    from membudget.cache.table import Cause, Gone, Step
+    from membudget.cache.table import Cause, Gone, Shrunk, Step
     from membudget.core import Clock
     from membudget.registry import Registry
 
@@ -51,7 +51,9 @@ _KEEP: Any = object()
 class GovernedTable(Table[K, V]):
     """A table as a holder, a reclaimer and something to sweep. Any thread may call any method.
 
-    A subclass sets the attributes.
+    What lets go of entries stops at a monotonic time, overrun by less than 1 ms or by one large
+    value, and returns the bytes let go; what `on_evict` raised first is raised after all of them
+    were. A subclass sets the attributes.
 
     Attributes:
         name: What it is called in reports, events and settings.
@@ -67,58 +69,22 @@ class GovernedTable(Table[K, V]):
     _time: Callable[[], float]
 
     def reclaim(self, target: int, until: float) -> int:
-        """Let go of at least `target` bytes, expired entries first, then in the cache's order.
-
-        Args:
-            target: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
-
-        Returns:
-            Bytes let go.
-
-        Raises:
-            Exception: What `on_evict` raised first, after all of them were let go.
-        """
+        """Let go of at least `target` bytes, expired entries first, then in the cache's order."""
         return self._press(target, until)
 
     def sweep(self, until: float) -> int:
-        """Let go of entries that have expired, until there are none or time is up.
-
-        Args:
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
-
-        Returns:
-            Bytes let go.
-
-        Raises:
-            Exception: What `on_evict` raised first, after all of them were let go.
-        """
+        """Let go of entries that have expired, until there are none or time is up."""
         return self._repeat(lambda _: self._sweep(), until, is_sweep=True)
 
     def enforce(self, until: float) -> int:
-        """Evict what is beyond the bounds and the share, until time is up; returns the bytes.
-
-        Args:
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
-
-        Raises:
-            Exception: What `on_evict` raised first, after all of them were let go.
-        """
+        """Evict what is beyond the bounds and the share, until time is up."""
         return self._repeat(lambda _: self._enforce(), until)
 
     def reweigh(self, until: float) -> int:
         """Weigh entries again whose values may have changed, in turn, until time is up.
 
-        What is beyond a bound then is evicted.
-
-        Args:
-            until: Monotonic time to stop at; overrun by the time that a few values take.
-
-        Returns:
-            Bytes by which entries were found lighter or heavier, added up.
-
-        Raises:
-            Exception: What `on_evict` raised first, after all of them were let go.
+        What is beyond a bound then is evicted. Returns the bytes by which entries were found
+        lighter or heavier, added up.
         """
         changed = grown = 0
         for _ in range(len(self) // _WEIGHED_AT_A_TIME + 1 if self.may_change() else 0):
@@ -155,11 +121,7 @@ class GovernedTable(Table[K, V]):
         is_sweep: bool = False,
         folds: bool = True,
     ) -> int:
-        """Let go step by step, given the bytes let go so far; returns how many those are.
-
-        Raises:
-            Exception: What `on_evict` raised first, so that one failure does not hide the others.
-        """
+        """Let go step by step, given the bytes let go so far; returns how many those are."""
         freed, first, is_under_way = 0, None, True
         while is_under_way and (until is None or self._time() < until):
             got, gone = step(freed)
@@ -177,11 +139,7 @@ class GovernedTable(Table[K, V]):
         return freed
 
     def _told(self, gone: list[Gone[K, V]]) -> None:
-        """Tell of entries let go and drop them.
-
-        Raises:
-            Exception: The first error of `on_evict`, after all were told.
-        """
+        """Tell of entries let go and drop them; raises the first error, after all were told."""
         first = None
         if self._on_evict is not None:
             for key, value, _, cause in gone:
@@ -238,12 +196,7 @@ class Cache(GovernedTable[K, V]):
         MissingExtraError: With `spill`: diskcache is not installed.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_flights",
-        "policy",
-        "ttl",
-    )
+    __slots__ = ("__weakref__", "_flights", "policy", "ttl")
 
     def __new__(cls, *_: object, spill: object = None, **__: object) -> Any:
         """A cache of this class, or with `spill` a `SpilledCache`."""
@@ -345,15 +298,19 @@ class Cache(GovernedTable[K, V]):
     def get_or_load(self, key: K, loader: Callable[[K], V], *, ttl: float | str | None = None) -> V:
         """The value under a key; where there is none, what `loader` returns, which is then kept.
 
-        It is not kept where the key was set or forgotten meanwhile: it may be out of date.
+        It is not kept where the key was set or forgotten meanwhile: it may be out of date. Of
+        threads and tasks that ask for a key at once, one calls the loader, with the key and no
+        lock held; the others wait for its very value or exception. One that waits for a thread
+        asking for its own key waits for ever.
 
         Args:
             key: Any hashable object.
-            loader: Called with the key, by one thread at a time for one key.
+            loader: What gives a value.
             ttl: As in `set`.
 
         Raises:
-            Exception: What the loader raised.
+            ConfigError: A `ttl` that is none, or a loader that gave a coroutine or a generator.
+            Exception: What the loader raised, for all who waited for it.
         """
         try:
             from membudget.cache.loading.load import load  # only for those who load
@@ -370,15 +327,10 @@ class Cache(GovernedTable[K, V]):
     async def get_or_load_async(
         self, key: K, loader: Callable[[K], Awaitable[V]], *, ttl: float | str | None = None
     ) -> V:
-        """The value under a key; where there is none, what awaiting the loader gives, then kept.
+        """As `get_or_load`, for a coroutine function: tasks wait by futures of their own loop.
 
-        Args:
-            key: Any hashable object.
-            loader: Called with the key, by one task at a time for one key.
-            ttl: As in `set`.
-
-        Raises:
-            Exception: What the loader raised.
+        Cancelling the task that loads hands that to another that waits; cancelling one that waits
+        disturbs nobody. Outside asyncio (trio) each task loads for itself.
         """
         from membudget.cache.loading.load import load_async  # only for those who load
 
@@ -417,15 +369,7 @@ class Cache(GovernedTable[K, V]):
         return shrink(self, as_bytes(size), give_back=give_back)
 
     def evict_together(self, most: int, until: float) -> int:
-        """Let go of entries that were chosen as lying together; see `give_back`.
-
-        Args:
-            most: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms, or by one large value.
-
-        Returns:
-            Bytes let go; 0 where none of those chosen is left.
-        """
+        """Let go of so many bytes of entries chosen as lying together; 0 where none is left."""
         return self._repeat(
             lambda freed: self._evict_arenas(most - freed) if freed < most else (0, None),
             until,
@@ -438,14 +382,21 @@ class Cache(GovernedTable[K, V]):
 
     def stats(self) -> CacheStats:
         """The figures; reading them changes nothing."""
-        return stats_of(
-            self._counts(),
-            self._time(),
+        counts = self._counts()
+        hits, lookups = counts["hits"], counts["hits"] + counts["misses"]
+        recent = hits - counts.pop("forgotten_hits")
+        oldest, evictions = counts.pop("oldest_born"), counts.pop("evictions")
+        return CacheStats(
             name=self.name,
             max_bytes=self.max_bytes,
             max_entries=self.max_entries,
+            hit_rate=hits / lookups if lookups else 0.0,
+            evictions=MappingProxyType(evictions),
+            oldest_age=None if oldest is None else self._time() - oldest,
+            hits_per_byte=recent / max(1, counts["bytes"]),
             policy=self.policy,
             is_compiled=IS_COMPILED,
+            **counts,
         )
 
     def as_part(self) -> PartSample:
@@ -463,12 +414,10 @@ class Cache(GovernedTable[K, V]):
 
 
 def pieces_of(table: Table[K, V]) -> Iterator[list[V]]:
-    """Lists of values for a thread that only looks: no hit, no order, no lock.
+    """Lists of values for a thread that only looks: no hit, no order, no lock; 20 ns an entry.
 
-    `values()` makes one moment's picture, a list of 8 MB for a million entries. Here each piece is
-    of its own moment: what is set, let go or moved meanwhile may be seen or not. Those of expired
-    entries are seen: they hold memory as well. The values of a piece live on until the next one is
-    asked for. Cost: 20 ns an entry.
+    Each is of its own moment: what is set, let go or moved meanwhile may be seen or not. Expired
+    ones are seen: they hold memory as well. A list lives on until the next one is asked for.
     """
     if not IS_COMPILED:
         entries = list(table._index.values())  # type: ignore[attr-defined]  # noqa: SLF001  # of the fallback

@@ -2,12 +2,12 @@
 
 It answers as the compiled one does, and `_native/_core.pyi` says what; but what was unused for
 longest goes first (LRU), whatever policy a cache names. A dict finds entries, another one has them
-in the order of their use, and `Schedule` tells which expire next. One lock guards all.
+in the order of their use, and a heap of times tells which expire next. One lock guards all.
 
 Nothing foreign runs under the lock but the keys' own `__hash__` and `__eq__`. What is let go is
-taken out under the lock, a batch at a time, and dropped and told after it. What belongs together
-changes without a call in between, so that no signal handler finds it half done. An entry taken out
-while its key could not be compared is still in the dict that finds: it counts as absent.
+taken out under it, a batch at a time, and dropped and told after it. What belongs together changes
+without a call in between: no signal handler finds it half done. An entry taken out while its key
+could not be compared is still in the dict that finds: it counts as absent.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from sys import getsizeof
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from membudget.cache.ghost import Ghost
-from membudget.cache.lock import ForkLock
-from membudget.cache.schedule import NEVER, Entry, Schedule
-from membudget.cache.table import DEFAULT_ENTRIES
+from membudget.cache.entries import FEWEST_KNOWN, NEVER, Entry, Ghost, Mark
+from membudget.cache.table import DEFAULT_ENTRIES, ForkLock
 from membudget.errors import ConfigError
 from membudget.sizing import checked, entry_bytes, size_of
 from membudget.sizing.readers import ATOMS, SINGLETONS
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from membudget.cache.table import Cause, Gone, Step
     from membudget.registry import Registry
 
-    _CauseOf: TypeAlias = Callable[[int], Cause | None]
-
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -43,22 +39,21 @@ _CLAIM_QUANTUM = 1 << 14  # Bytes taken in between two claims: none for each sma
 _FORGET_EVERY = 1024  # Sets after which the hits before count half.
 _PATIENCE = 1.0  # Seconds that a step waits for the lock: a key's `__eq__` may take for ever.
 _SWEPT_AT_A_SET, _WEIGHED_AT_A_TIME = 2, 16
-_LOOSE_TABLE, _LOOSE_SLOT = 1 << 16, 512  # Bytes a dict may take, and for each entry: of 20 to 45.
+_LOOKED_AT, _SPARE_MARKS = 1024, 64  # Times looked at in one search; and held beside 2 an entry.
 _MISSING: Any = object()
 
 
 class Table(ForkLock, Generic[K, V]):
     """A bounded mapping in the order of use. Any thread may call any method.
 
-    `len` and `held_bytes` take no lock. Arguments as the compiled one, checked by the caller;
-    `policy` is not heeded.
+    Arguments as the compiled one, checked by the caller; `policy` is not heeded.
     """
 
     __slots__ = ("__dict__",)
 
     ENTRY_BYTES = 320
-    """Bytes an entry costs beside its key and value: itself 96, its place in the index 20 to 45 and
-    in the order 80 to 120, its weight and time 64, its mark 90 where it has one."""
+    """Bytes an entry costs beside its key and value: itself 96, its places in index and order 130,
+    its weight and time 64, its mark 90 where it has one."""
 
     def __init__(
         self,
@@ -72,7 +67,6 @@ class Table(ForkLock, Generic[K, V]):
         listens: bool,
         registry: Registry,
         now: Callable[[], float] | None,
-        entry_bytes: int | None = None,
     ) -> None:
         del policy
         if hasattr(self, "_lock"):
@@ -83,7 +77,6 @@ class Table(ForkLock, Generic[K, V]):
         self.claim_quantum, self._claimed = _CLAIM_QUANTUM, 0
         self._ttl, self._idle, self._size = ttl, idle, size
         self._listens, self._registry = listens, registry
-        self._entry_bytes = self.ENTRY_BYTES if entry_bytes is None else entry_bytes
         self._now = time.monotonic if now is None else now
         self._counted = {"misses": 0, "sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
@@ -93,9 +86,11 @@ class Table(ForkLock, Generic[K, V]):
 
     def _mend(self) -> None:
         """Begin with nothing."""
-        order, ghost, schedule = OrderedDict[Entry, None](), Ghost(), Schedule(self._idle)
+        order, ghost = OrderedDict[Entry, None](), Ghost()
         self._index: dict[Any, Entry] = {}  # Finds them, and may lead to one that was taken out.
-        self._order, self._ghost, self._schedule = order, ghost, schedule
+        self._order, self._ghost = order, ghost
+        self._marks: list[Mark] = []  # A heap; the soonest is the first.
+        self._is_behind = False  # Whether the last search in it ended before its end.
         self._round: list[Entry] = []
         self._bytes, self._loose = 0, 0
 
@@ -151,8 +146,7 @@ class Table(ForkLock, Generic[K, V]):
     def _set(self, key: K, value: V, ttl: Any, size: Any, there: list[V] | None = None) -> bool:
         """Take a value in; what stands there already stays where there is a list for it."""
         hashed, lasts = hash(key), self._ttl if ttl is None else as_seconds(ttl, name="ttl")
-        weight, is_loose = self._weighed(key, value, size)
-        new = Entry(key, value, weight, is_loose)
+        new = Entry(key, value, self._weighed(key, value, size))
         gone: list[Gone[K, V]] = []
         with self._lock:
             new.since = now = self._now()
@@ -165,19 +159,19 @@ class Table(ForkLock, Generic[K, V]):
                     return False
             if self.max_bytes is self.max_entries is None:
                 self._free_bound()  # Before this one comes in.
-            if self.max_bytes is not None and weight > self.max_bytes:
+            if self.max_bytes is not None and new.weight > self.max_bytes:
                 entry = self._index.get(key)
                 replaced: Any = None if entry is None else self._unlink(entry)
                 self._counted["refused"] += 1
                 return False
             if lasts is not None:
                 new.expires = now + lasts
-            replaced = self._link(new, hashed)
+            replaced, weight = self._link(new, hashed), new.weight
             self._counted["sets"] += 1
             if not self._counted["sets"] % _FORGET_EVERY:
                 self.forgotten_hits += (self.hits - self.forgotten_hits) // 2
             for _ in range(_SWEPT_AT_A_SET):
-                if (due := self._schedule.next_expired(now)) is not None:
+                if (due := self._next_expired(now)) is not None:
                     self._let_go(due, "expired", gone)
             self._batch(self._excess, gone, now)
             self._claimed += weight
@@ -219,13 +213,11 @@ class Table(ForkLock, Generic[K, V]):
         return Table.pop(self, key, absent) is not absent  # A subclass may have another.
 
     def _setdefault(self, key: K, value: V) -> V:
-        """The value under a key; where there is none, this one, which is put there."""
         there: list[V] = []
         self._set(key, value, None, None, there)
         return there[0] if there else value
 
     def _popitem(self, newest: bool) -> tuple[K, V] | None:  # noqa: FBT001  # as the compiled one
-        """Take out the newest entry, or the oldest; None where there is none."""
         with self._lock:
             while self._order:
                 with suppress(RuntimeError):  # A signal's handler came between: look again.
@@ -236,13 +228,12 @@ class Table(ForkLock, Generic[K, V]):
         return None
 
     def _move_to_end(self, key: K, newest: bool) -> bool:  # noqa: FBT001  # as the compiled one
-        """Make an entry the newest, or the oldest; whether it is there."""
         with self._lock:
             entry = self._live(key)
-            is_there = entry is not None and entry in self._order
-            if is_there:
-                self._order.move_to_end(cast("Entry", entry), newest)
-            return is_there
+            if entry is None or entry not in self._order:
+                return False
+            self._order.move_to_end(entry, newest)
+            return True
 
     def ttl_left(self, key: K) -> float | None:
         """Seconds until a value expires if it is not used, None for never; changes nothing."""
@@ -250,7 +241,7 @@ class Table(ForkLock, Generic[K, V]):
             entry = self._live(key)
             if entry is None:
                 raise KeyError(key)
-            ends = self._schedule.ends(entry)
+            ends = self._ends(entry)
             return None if ends == NEVER else ends - self._now()
 
     def keys(self) -> list[K]:
@@ -264,13 +255,9 @@ class Table(ForkLock, Generic[K, V]):
     def items(self) -> list[tuple[K, V]]:
         """Keys and values now, in the order of the keys. Reading them changes nothing."""
         with self._lock:
-            schedule = self._schedule
-            now = self._now() if schedule.marks else 0.0
-            return [
-                (one.key, one.value)
-                for one in list(self._order)
-                if schedule.ends(one) > now and one.weight
-            ]
+            now = self._now() if self._marks else 0.0
+            entries = list(self._order)
+            return [(one.key, one.value) for one in entries if self._ends(one) > now and one.weight]
 
     def held_bytes(self) -> int:
         """The bytes all entries weigh."""
@@ -279,9 +266,8 @@ class Table(ForkLock, Generic[K, V]):
     def clear(self) -> None:
         """Forget all entries at once, then free them. This is no eviction."""
         with self._lock:
-            old = self._order, self._index
+            _old = self._order, self._index  # Freed outside the lock.
             self._mend()
-        del old  # Outside the lock.
 
     def _set_bounds(self, max_bytes: int | None, max_entries: int | None) -> None:
         self.max_bytes, self.max_entries, self._kept_entries = max_bytes, max_entries, -1
@@ -296,14 +282,7 @@ class Table(ForkLock, Generic[K, V]):
         return self._step(lambda _: "expired")
 
     def _fold(self) -> bool:
-        """Give memory of the dicts back where they are mostly empty; whether more is to be done."""
-        with self._lock, suppress(Exception):  # A key's __eq__ may fail: it stays as it is then.
-            if getsizeof(self._index) > _LOOSE_TABLE + _LOOSE_SLOT * len(self):
-                sets = self._counted["sets"]
-                index, order = dict(self._index), OrderedDict(self._order)
-                if len(order) == len(self._order) and self._counted["sets"] == sets:
-                    self._index, self._order = index, order
-        return False
+        return False  # Python's dicts give their memory back by themselves, when next they grow.
 
     def _reweigh(self) -> int:
         """Weigh some entries again whose values may have changed; returns by how many bytes."""
@@ -315,7 +294,7 @@ class Table(ForkLock, Generic[K, V]):
         change = 0
         for entry, value in some:
             with suppress(Exception):  # What weighs it is the program's own, and was right once.
-                weight = entry_bytes(entry.key, value) + self._entry_bytes
+                weight = entry_bytes(entry.key, value) + self.ENTRY_BYTES
                 with self._lock:
                     if entry in self._order and entry.value is value:
                         change += weight - entry.weight
@@ -324,15 +303,11 @@ class Table(ForkLock, Generic[K, V]):
         return change
 
     def _soonest(self) -> float | None:
-        marks = self._schedule.marks
-        return marks[0] if marks else None
-
-    @property
-    def _is_behind(self) -> bool:
-        return self._schedule.is_behind
+        return self._marks[0] if self._marks else None
 
     def _counts(self) -> dict[str, Any]:
         with self._lock:
+            known = min(max(FEWEST_KNOWN, len(self)), self._ghost.added)
             return {
                 **self._counted,
                 "evictions": self._evictions.copy(),
@@ -341,15 +316,13 @@ class Table(ForkLock, Generic[K, V]):
                 "hits": self.hits,
                 "forgotten_hits": self.forgotten_hits,
                 "ghost_hits": self.ghost_hits,
-                "ghost_bytes": self._ghost.known(len(self)) * self._bytes // max(1, len(self)),
+                "ghost_bytes": known * self._bytes // max(1, len(self)),
                 "oldest_born": next((one.since for one in list(self._order)[:1]), None),
             }
 
-    def _told(self, gone: list[Gone[K, V]]) -> None:
-        """Take note of what was let go; a subclass tells whoever listens."""
+    def _told(self, gone: list[Gone[K, V]]) -> None: ...  # A subclass tells whoever listens,
 
-    def _claim(self, weight: int) -> None:
-        """Take note of bytes taken in; a subclass asks the budget."""
+    def _claim(self, weight: int) -> None: ...  # and asks the budget.
 
     def _weighed(self, key: K, value: V, size: int | str | None) -> tuple[int, bool]:
         """What an entry weighs, and whether that may change."""
@@ -360,19 +333,19 @@ class Table(ForkLock, Generic[K, V]):
             held = checked(self._size(value), what)
         else:
             is_loose = type(value) not in ATOMS and id(value) not in SINGLETONS
-            return entry_bytes(key, value) + self._entry_bytes, is_loose
-        return held + size_of(key) + self._entry_bytes, False
+            return entry_bytes(key, value) + self.ENTRY_BYTES, is_loose
+        return held + size_of(key) + self.ENTRY_BYTES, False
 
     def _link(self, new: Entry, hashed: int) -> Any:
         """Take a value in as the newest; returns the one it replaces, to be dropped outside."""
-        new.due = ends = self._schedule.ends(new)
+        new.due = ends = self._ends(new)
         entry, replaced = self._index.setdefault(new.key, new), None
-        if not (is_new := entry not in self._order):
+        if is_new := entry not in self._order:
+            entry.key = new.key
+        else:
             replaced = entry.value
             self._bytes -= entry.weight
             self._loose -= entry.is_loose
-        else:
-            entry.key = new.key
         self._order[entry] = None
         self._bytes += new.weight
         self._loose += new.is_loose
@@ -380,7 +353,10 @@ class Table(ForkLock, Generic[K, V]):
         entry.since, entry.expires, entry.due = new.since, new.expires, ends
         self._order.move_to_end(entry)
         if ends != NEVER:
-            self._schedule.mark(entry, len(self))
+            self._mark(entry)
+            if (count := len(self._marks)) > 2 * len(self) + _SPARE_MARKS:  # Most count no more.
+                heapify(marks := [one for one in self._marks if one == one.entry.due])
+                self._marks = marks if len(self._marks) == count else self._marks
         self.ghost_hits += is_new and self._ghost.take(hashed, len(self) - 1)
         return replaced
 
@@ -403,14 +379,42 @@ class Table(ForkLock, Generic[K, V]):
 
     def _live(self, key: K, gone: list[Gone[K, V]] | None = None) -> Entry | None:
         """The entry under a key; one that has expired is let go where there is a list for that."""
-        now = self._now() if self._schedule.marks else -NEVER
+        now = self._now() if self._marks else -NEVER
         entry: Entry | None = self._index.get(key)
         if entry is None or entry not in self._order:
             return None
-        if (entry.expires if self._idle is None else self._schedule.ends(entry)) > now:
+        if self._ends(entry) > now:
             return entry
         if gone is not None:
             self._let_go(entry, "expired", gone)
+        return None
+
+    def _ends(self, entry: Entry) -> float:
+        """When an entry expires if it is not used any more; infinite for never."""
+        idle = self._idle
+        return entry.expires if idle is None else min(entry.expires, entry.since + idle)
+
+    def _mark(self, entry: Entry) -> None:
+        """Note when an entry is due."""
+        mark = Mark(entry.due)
+        mark.entry = entry
+        heappush(self._marks, mark)
+
+    def _next_expired(self, now: float) -> Entry | None:
+        """An entry that has expired; None where none is known to have."""
+        marks, self._is_behind = self._marks, False
+        for _ in range(_LOOKED_AT):
+            if not marks or not marks[0] <= now:
+                return None
+            mark = heappop(marks)
+            entry: Entry = mark.entry
+            if mark == entry.due:
+                ends = self._ends(entry)
+                if ends <= now:
+                    return entry
+                entry.due = ends  # It was used since, for which the heap is not touched.
+                self._mark(entry)
+        self._is_behind = True
         return None
 
     def _oldest(self) -> Entry | None:
@@ -433,7 +437,7 @@ class Table(ForkLock, Generic[K, V]):
         gone.append((key, value, weight, cause))
         return weight
 
-    def _step(self, cause_of: _CauseOf) -> Step[K, V]:
+    def _step(self, cause_of: Callable[[int], Cause | None]) -> Step[K, V]:
         gone: list[Gone[K, V]] = []
         freed = 0
         if self._lock.acquire(timeout=_PATIENCE):
@@ -443,11 +447,13 @@ class Table(ForkLock, Generic[K, V]):
                 self._lock.release()
         return freed, gone if self._listens else None
 
-    def _batch(self, cause_of: _CauseOf, gone: list[Gone[K, V]], now: float) -> int:
+    def _batch(
+        self, cause_of: Callable[[int], Cause | None], gone: list[Gone[K, V]], now: float
+    ) -> int:
         """Take out for as long as there is a cause, a batch at most; returns the bytes."""
         freed = 0
         while len(gone) < _BATCH and freed < _BATCH_BYTES and (cause := cause_of(freed)):
-            if (entry := self._schedule.next_expired(now)) is not None:
+            if (entry := self._next_expired(now)) is not None:
                 cause = "expired"
             elif cause == "expired" or (entry := self._oldest()) is None:
                 break
@@ -455,11 +461,7 @@ class Table(ForkLock, Generic[K, V]):
         return freed
 
     def _settle(self, gone: list[Gone[K, V]]) -> None:
-        """Tell and drop what a set took out, let go of what is still too much, make the claim.
-
-        Raises:
-            Exception: What a listener raised first, once everything is in order.
-        """
+        """Tell and drop what a set took out, let go of what is still too much, make the claim."""
         freed, errors, more = 1, list[Exception](), cast("list[Gone[K, V]] | None", gone)
         while freed:
             try:

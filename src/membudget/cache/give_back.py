@@ -13,7 +13,7 @@ import time
 import weakref
 
 from membudget._native import core
-from membudget.cache.stats import Shrunk
+from membudget.cache.table import Shrunk
 from membudget.core import Rung
 
 TYPE_CHECKING = False
@@ -28,32 +28,22 @@ if TYPE_CHECKING:
 _LOOKED_AT = 256
 """Entries looked at between two looks at the clock: well below a millisecond."""
 
-_RESIDENT, _SHARED = 1, 2
-"""Places in statm."""
-
 
 class Giving:
     """One giving back, in slices: look where the entries of caches lie, choose, let go.
 
-    Of all caches at once: those that are filled at the same time lie in the same arenas, and what
-    one of them lets go of alone leaves the others' entries there. Where a table does not know where
-    its entries lie, or nothing lies together, they go in the cache's own order, cache by cache. It
-    does not keep the caches alive.
-
-    Args:
-        caches: The caches, in the order in which they let go.
-        now: Monotonic seconds.
+    Of all caches at once, in the order given: those that are filled at the same time lie in the
+    same arenas, and what one of them lets go of alone leaves the others' entries there. Where a
+    table does not know where its entries lie, or nothing lies together, they go in the cache's own
+    order, cache by cache. It does not keep the caches alive.
     """
-
-    __slots__ = ("_beyond", "_caches", "_chosen", "_is_done", "_looked_at", "_looked_to", "_now")
 
     def __init__(self, caches: Iterable[Cache[Any, Any]], now: Callable[[], float]) -> None:
         self._caches = [weakref.ref(one) for one in caches]
-        self._is_done = False
         self._now = now
+        self._is_done = False
         self._looked_at, self._looked_to = 0, 0
-        self._chosen = -1
-        self._beyond = 0
+        self._chosen, self._beyond = -1, 0
 
     @property
     def is_under_way(self) -> bool:
@@ -66,11 +56,7 @@ class Giving:
         return self._chosen > 0 and self.is_under_way
 
     def go_on(self, target: int, until: float) -> int:
-        """Do as much as there is time for; returns the bytes let go.
-
-        Args:
-            target: Bytes to let go at least, from here on: others may have let go meanwhile.
-            until: Monotonic time to stop at.
+        """Let go of at least so many bytes from here on; returns those that there was time for.
 
         Raises:
             Exception: What `on_evict` raised first, after all of a slice were let go.
@@ -115,10 +101,6 @@ class GiveBack:
 
     Asked where what was let go has not shown at the meter. It keeps no cache alive. Runs on the
     governor's thread.
-
-    Args:
-        registry: Where the caches are.
-        clock: Where time comes from; None is the monotonic clock.
     """
 
     name = "give back"
@@ -145,35 +127,27 @@ class GiveBack:
         return sum(one.held_bytes() for one in self._caches())
 
     def reclaim(self, target: int, until: float) -> int:
-        """Let go of at least `target` bytes; where time runs out, the next call goes on.
-
-        Args:
-            target: Bytes.
-            until: Monotonic time to stop at.
-
-        Returns:
-            Bytes let go.
+        """Let go of at least `target` bytes until a monotonic time; the next call goes on.
 
         Raises:
             Exception: What a cache's `on_evict` raised, after all of a slice were let go.
         """
         freed = 0
         while freed < target and self._now() < until:
-            if not self.is_under_way:
-                caches = sorted(self._caches(), key=lambda one: -one.held_bytes())
-                self._under_way = Giving(caches, self._now)
             giving = self._under_way
-            got = giving.go_on(target - freed, until) if giving is not None else 0
+            if giving is None or not giving.is_under_way:
+                caches = sorted(self._caches(), key=lambda one: -one.held_bytes())
+                giving = self._under_way = Giving(caches, self._now)
+            got = giving.go_on(target - freed, until)
             freed += got
             if not got and self._now() < until:
                 self._under_way = None  # There is nothing left to give.
                 break
         return freed
 
-    def _caches(self) -> list[Cache[Any, Any]]:
+    def _caches(self) -> list[Any]:
         # By what it can do: a process without a cache need not load them.
-        members: list[Any] = [*self._registry.reclaimers()]
-        return [one for one in members if hasattr(one, "evict_together")]
+        return [one for one in self._registry.reclaimers() if hasattr(one, "evict_together")]
 
 
 def shrink(cache: Cache[Any, Any], size: int, *, give_back: bool) -> Shrunk:
@@ -201,7 +175,7 @@ def _own_bytes(cache: Cache[Any, Any]) -> int:
         return meter.estimate()
     try:
         with open("/proc/self/statm", "rb", buffering=0) as file:
-            pages = file.read().split()
+            _, resident, shared, *_ = file.read().split()
     except OSError:
         return 0
-    return (int(pages[_RESIDENT]) - int(pages[_SHARED])) * os.sysconf("SC_PAGE_SIZE")
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")

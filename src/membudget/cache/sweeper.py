@@ -13,29 +13,10 @@ from membudget.units import as_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any
 
     from membudget.core import Clock
     from membudget.registry import Registry
-
-    class Sweepable(Protocol):
-        """A holder with entries that expire."""
-
-        def has_expired(self, now: float) -> bool:
-            """Whether an entry waits to be swept."""
-
-        def sweep(self, until: float) -> int:
-            """Let go of expired entries until time is up; returns the bytes."""
-
-    class Changing(Protocol):
-        """A holder of values that may weigh something else by now."""
-
-        def may_change(self) -> bool:
-            """Whether it holds any now."""
-
-        def reweigh(self, until: float) -> int:
-            """Weigh some again until time is up; returns by how many bytes they were wrong."""
-
 
 INTERVAL = 1.0
 """Seconds between two rounds through all caches; a look whether one is due costs 0.3 µs a cache."""
@@ -50,34 +31,25 @@ WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0
 class Sweeper:
     """The one chore that frees what has expired, in all caches of a register.
 
-    Every `interval` seconds it looks whether any cache holds an expired entry, and then goes
-    through all, in slices; above the low mark once a second. Where caches hold values that may
-    change, it weighs some again, 2 ms in a second at most. It keeps no cache alive. Runs on the
-    governor's thread.
-
-    Args:
-        registry: Where the caches are.
-        interval: Seconds, or text such as "10m".
-        clock: Where time comes from; None is the monotonic clock.
+    Every `interval` (seconds, or text such as "10m") it looks whether a cache holds an expired
+    entry, and then goes through all, in slices; above the low mark once a second. Where caches hold
+    values that may change, it weighs some again, 2 ms in a second at most. It keeps no cache alive.
+    Runs on the governor's thread.
 
     Raises:
         ConfigError: An interval that is none.
     """
 
     name = "sweeper"
-
     comes_early = True
 
     def __init__(
-        self,
-        registry: Registry,
-        interval: float | str = INTERVAL,
-        clock: Clock | None = None,
+        self, registry: Registry, interval: float | str = INTERVAL, clock: Clock | None = None
     ) -> None:
         self._registry = registry
         self._interval = as_seconds(interval, name="interval")
         self._now = time.monotonic if clock is None else clock.now
-        self._waiting: list[weakref.ref[Sweepable]] = []
+        self._waiting: list[weakref.ref[Any]] = []
         self._only_weighs = False
         self._looked_at = self._weighed_at = self._now()
         self._weigh_every = WEIGH_AT_MOST_EVERY
@@ -97,10 +69,7 @@ class Sweeper:
         return self._only_weighs
 
     def run(self, until: float) -> int:
-        """Sweep the caches in turn; where time runs out, the next run goes on from there.
-
-        Args:
-            until: Monotonic time to stop at.
+        """Sweep the caches in turn, until a monotonic time; the next run goes on from there.
 
         Returns:
             Bytes let go.
@@ -119,27 +88,23 @@ class Sweeper:
                 freed += one.sweep(until)
                 if self._now() >= until:
                     self._waiting.append(swept)  # There may be more.
-        if not self._waiting:
+        if not self._waiting and self._now() - self._weighed_at >= self._weigh_every:
             self._weigh(until)
         return freed
 
     def _weigh(self, until: float) -> None:
-        """Weigh some values of each cache again, where it is time for that."""
-        now = self._now()
-        if now - self._weighed_at < self._weigh_every:
-            return
-        self._weighed_at, changed = now, 0
+        """Weigh some values of each cache again."""
+        self._weighed_at, changed = self._now(), 0
         changing = self._changing()
         for number, one in enumerate(changing, 1):
-            ends = now + WEIGH_FOR * number / len(changing)
+            ends = self._weighed_at + WEIGH_FOR * number / len(changing)
             changed += one.reweigh(min(ends, until))
         longer = min(2 * self._weigh_every, WEIGH_AT_LEAST_EVERY)
         self._weigh_every = WEIGH_AT_MOST_EVERY if changed else longer
 
-    def _changing(self) -> list[Changing]:
+    def _changing(self) -> list[Any]:
         holders: list[Any] = self._registry.holders()
         return [one for one in holders if hasattr(one, "reweigh") and one.may_change()]
 
-    def _sweepable(self) -> list[Sweepable]:
-        holders: list[Any] = self._registry.holders()
-        return [one for one in holders if hasattr(one, "sweep")]
+    def _sweepable(self) -> list[Any]:
+        return [one for one in self._registry.holders() if hasattr(one, "sweep")]

@@ -1,8 +1,14 @@
-"""What a table is given, checked, and what it tells; whether a compiled one does the work."""
+"""What a table is given, checked, and what it tells; its lock, where it is not compiled."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+
 from membudget._native import core
+from membudget.core import Record
+from membudget.core.native import RLock
 from membudget.errors import ConfigError
 from membudget.units import as_bytes, checked_name
 
@@ -10,6 +16,10 @@ IS_COMPILED = core is not None
 """Whether tables are compiled; else `fallback` has them."""
 
 TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
 if TYPE_CHECKING or not IS_COMPILED:
     from typing import Literal, TypeAlias, TypeVar
 
@@ -34,31 +44,21 @@ last."""
 DEFAULT_ENTRIES = 1000
 """The bound of a table that was given none, where no budget runs."""
 
+_INFINITE = float("inf")
+
 
 def container_name(name: object) -> str:
-    """The name of a container.
-
-    Raises:
-        ConfigError: It is none.
-    """
+    """The name of a container; raises ConfigError where it is none."""
     return checked_name(name, "a container after what it holds")
 
 
 def bytes_bound(bound: int | str | None) -> int | None:
-    """A bound in bytes, or None.
-
-    Raises:
-        ConfigError: It is neither bytes nor a text such as "50MiB", or not above zero.
-    """
+    """A bound in bytes, or text such as "50MiB", above zero; or None. Else raises ConfigError."""
     return None if bound is None else as_bytes(bound, name="max_bytes")
 
 
 def entries_bound(bound: object, name: str = "max_entries") -> int | None:
-    """A bound in entries, or None.
-
-    Raises:
-        ConfigError: It is not an int above zero.
-    """
+    """A bound in entries, above zero, or None. Else raises ConfigError."""
     if bound is None:
         return None
     if isinstance(bound, bool) or not isinstance(bound, int) or bound <= 0:
@@ -67,11 +67,147 @@ def entries_bound(bound: object, name: str = "max_entries") -> int | None:
 
 
 def checked_policy(policy: object) -> str:
-    """The name of an order of eviction; None is the first.
-
-    Raises:
-        ConfigError: It is none of `POLICIES`.
-    """
+    """The name of one of `POLICIES`; None is the first. Else raises ConfigError."""
     if policy is not None and policy not in POLICIES:
         raise ConfigError(f"policy {policy!r} is not known: use one of {', '.join(POLICIES)}")
     return POLICIES[-1] if not IS_COMPILED else POLICIES[0] if policy is None else str(policy)
+
+
+class CacheStats(Record):
+    """A cache's figures since it was made (bytes and seconds).
+
+    Attributes:
+        name: The cache's name.
+        entries: Entries held, those expired but not yet freed included.
+        bytes: What they weigh.
+        max_bytes: The bound in bytes, or None.
+        max_entries: The bound in entries, or None.
+        hits: Lookups that found a value.
+        misses: Lookups that did not.
+        hit_rate: Hits ÷ lookups; 0.0 before the first.
+        sets: Values taken in.
+        refused: Values not taken in, as heavier than `max_bytes`.
+        evictions: Entries evicted, by what they made room for: "bytes" and "entries" are the
+            cache's own bounds, "share" its share of the budget, "pressure" the budget itself.
+        bytes_evicted: What those weighed.
+        expirations: Entries freed because they had expired.
+        oldest_age: Seconds since the entry oldest in its order was set; None where there is none.
+        hits_per_byte: Recent hits ÷ bytes; the least worthy cache shrinks first.
+        ghost_hits: Values taken in whose keys had been evicted shortly before: with more room they
+            would have been hits.
+        ghost_bytes: About how much more room that is.
+        policy: What goes first: "gdsf", "s3fifo" or "lru".
+        is_compiled: Whether the compiled table does the work.
+    """
+
+    name: str
+    entries: int
+    bytes: int
+    max_bytes: int | None
+    max_entries: int | None
+    hits: int
+    misses: int
+    hit_rate: float
+    sets: int
+    refused: int
+    evictions: Mapping[str, int]
+    bytes_evicted: int
+    expirations: int
+    oldest_age: float | None
+    hits_per_byte: float
+    ghost_hits: int
+    ghost_bytes: int
+    policy: str
+    is_compiled: bool
+
+
+class Shrunk(Record):
+    """What came of shrinking a cache.
+
+    Attributes:
+        freed: Bytes that the entries let go weighed.
+        measured: Bytes by which the process shrank meanwhile; below 0 where it grew. Freed memory
+            often stays with the allocator, for the process to use again.
+        entries: Entries let go.
+        took: Seconds.
+    """
+
+    freed: int
+    measured: int
+    entries: int
+    took: float
+
+
+class ForkLock:
+    """Something with a lock of its own, which comes to rest while the process forks.
+
+    The lock is re-entrant and the system's: foreign code that comes back in the middle of a change
+    does not wait for itself, and the governor's thread does not wait for greenlets.
+    """
+
+    __slots__ = ("_lock",)
+
+    _now: Callable[[], float]
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __reduce__(self) -> Any:
+        """Refuse to be copied or pickled, where a class does not say how.
+
+        Raises:
+            TypeError: Always; two that share items and a lock would each count the bytes.
+        """
+        kind = type(self).__name__
+        raise TypeError(
+            f"a {kind} can be neither copied nor pickled: make another {kind}, and put in what it "
+            "is to hold"
+        )
+
+    def before_fork(self, until: float) -> None:
+        """Take the lock, so that the child finds everything in order."""
+        self._lock.acquire(timeout=max(0.0, until - time.monotonic()))
+
+    def after_fork_in_parent(self) -> None:
+        """Give the lock back where it could be had: only then is it this thread's."""
+        with contextlib.suppress(RuntimeError):
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Take a new lock; mend what another thread was in the middle of."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            self._mend()
+        self._lock = RLock()
+
+    def _mend(self) -> None:
+        """Bring the sums in line with what is held, after a change that was cut short."""
+        raise NotImplementedError
+
+    def _under_lock(self, until: float | None, work: Callable[[], object]) -> bool:
+        """Do something once the lock is had, by a monotonic time or whenever; whether it was done.
+
+        An exception from a signal's handler may come after any call, so also between taking the
+        lock and saying so: then it is given back all the same. Where it is not this thread's, to
+        give it back is refused.
+        """
+        lock = self._lock
+        if until is None or until == _INFINITE:
+            with lock:
+                work()
+            return True
+        left = until - self._now()
+        if left <= 0:
+            return False
+        try:
+            # Where this thread has it already, this cannot fail.
+            is_had = bool(lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)))
+            if is_had:
+                work()
+            return is_had
+        finally:
+            try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
+                lock.release()
+            except RuntimeError:
+                pass

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from membudget.brake.brake import BrakeState  # noqa: TC001
-from membudget.cache.stats import CacheStats  # noqa: TC001  # sections are read by these
+from membudget.cache.table import CacheStats  # noqa: TC001  # sections are read by these
 from membudget.core import Record
 from membudget.core.status import (
     AdoptedRow,

@@ -9,8 +9,7 @@ from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from membudget.cache.lock import ForkLock
-from membudget.cache.table import bytes_bound, container_name, entries_bound
+from membudget.cache.table import ForkLock, bytes_bound, container_name, entries_bound
 from membudget.containers import KEEP, part_of
 from membudget.core import Record, Rung
 from membudget.errors import ConfigError

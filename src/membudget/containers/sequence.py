@@ -17,8 +17,7 @@ from operator import index as as_index
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
 
-from membudget.cache.lock import ForkLock
-from membudget.cache.table import bytes_bound, container_name, entries_bound
+from membudget.cache.table import ForkLock, bytes_bound, container_name, entries_bound
 from membudget.containers import DEFAULT_ITEMS, Bounded, ContainerStats
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of

@@ -15,8 +15,7 @@ from itertools import count
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from membudget.cache.lock import ForkLock
-from membudget.cache.table import bytes_bound, container_name
+from membudget.cache.table import ForkLock, bytes_bound, container_name
 from membudget.containers import KEEP, part_of
 from membudget.containers.ordered import BoundedDict
 from membudget.core import Record, Rung

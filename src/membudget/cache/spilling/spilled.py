@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from membudget.cache.spilling.spill import Spill, SpillStats
-    from membudget.cache.stats import CacheStats
-    from membudget.cache.table import Cause, Gone
+    from membudget.cache.table import CacheStats, Cause, Gone
     from membudget.core import Clock
     from membudget.registry import Registry
 
