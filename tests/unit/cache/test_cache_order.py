@@ -153,6 +153,21 @@ def test_the_entry_just_set_is_evicted_last(policy: str) -> None:
     assert len(one) == 0
 
 
+@needs_compiled
+def test_an_old_entry_set_again_is_passed_over_once_and_leaves_in_its_turn() -> None:
+    """Also where it stands before all others that could leave."""
+    one: Cache[int, int] = Cache("order", policy="gdsf", max_bytes=5_000, registry=Registry())
+    for key in range(10):
+        one.set(key, key, size=400)
+    own = one.held_bytes() - 4_000
+    one.resize(max_bytes=4_000 + own)
+    one.set(0, 0, size=401)
+    assert one.keys() == [*range(2, 10), 0]
+    for key in range(10, 40):
+        one.set(key, key, size=400)
+        assert (0 in one) is (key < 36)  # It has a second chance, as what was asked for.
+
+
 def test_without_the_compiled_core_every_policy_is_lru_and_the_figures_say_so() -> None:
     """A policy that is not known is refused there too."""
     assert cache("s3fifo").stats().policy == ("s3fifo" if IS_COMPILED else "lru")

@@ -220,6 +220,17 @@ def test_what_was_chosen_for_more_is_not_all_let_go() -> None:
     check(cache)
 
 
+def test_giving_back_knows_however_many_places_values_lie_in() -> None:
+    """Each of these lies in one of its own."""
+    cache: Cache[int, bytes] = Cache("scattered", max_bytes="1GiB", registry=Registry())
+    for number in range(3_000):
+        cache.set(number, bytes(300_000))  # Never written to, so that they take no memory.
+    before = cache.held_bytes()
+    freed = cache.shrink(before // 2, give_back=True).freed
+    assert before // 2 <= freed < before * 3 // 4
+    check(cache)
+
+
 def test_giving_back_keeps_no_cache_alive() -> None:
     """Not even one it is in the middle of."""
     registry = Registry()
