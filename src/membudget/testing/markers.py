@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import warnings
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,13 +15,12 @@ from membudget.errors import ConfigError, ProbeError
 from membudget.probes.allocator import trim
 from membudget.probes.kernel_files import status_bytes
 from membudget.probes.process import process_probe
-from membudget.testing.leftovers import has_loop
 from membudget.testing.result import explain
-from membudget.testing.rounds import check_leaks, check_leaks_async, is_coroutine_function
+from membudget.testing.rounds import check_leaks, check_leaks_async, has_loop, is_coroutine_function
 from membudget.units import as_bytes, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Self
 
     from membudget.testing.result import LeakResult
@@ -38,7 +38,10 @@ def run_within(item: Any, mark: Any, run: Callable[[], None]) -> None:
     """Run a test and fail it if it held more than its marker allows."""
     if len(mark.args) != 1 or mark.kwargs:
         _fail(f"membudget{mark.args} does not say how much: write membudget('64MiB')")
-    most = _size(mark.args[0])
+    try:
+        most = as_bytes(mark.args[0], name="membudget marker")
+    except ConfigError as error:
+        _fail(str(error))
     with HighMark() as high:
         run()
     if high.peak > most:
@@ -55,30 +58,33 @@ def run_in_rounds(item: Any, mark: Any, run: Callable[[], None]) -> None:
     Whatever runs the test, pytest, unittest or a plugin for coroutines, runs all rounds at once, so
     fixtures, setUp and event loop are the same for all calls.
     """
-    options = _options(item, mark)
+    wrong = [name for name in mark.kwargs if name not in _OPTIONS]
+    if mark.args or wrong:
+        told = repr(mark.args[0]) if mark.args else wrong[0]
+        _fail(
+            f"no_leak on {item.name} does not know {told}: it takes {', '.join(_OPTIONS)} by name"
+        )
     original = getattr(item, "obj", None)
     if not callable(original):
         _fail(f"no_leak cannot call {item.name} again: put it on a test function or method")
     found: list[LeakResult] = []
-    repeated = _repeated(original, item, found, options)
-    instance = _test_case(item)
-    is_kept = instance is not None and is_coroutine_function(original)
+    repeated = _repeated(original, item, found, mark.kwargs)
+    unittest, instance = sys.modules.get("unittest"), getattr(item, "instance", None)
+    is_case = unittest is not None and isinstance(instance, unittest.TestCase)
+    is_kept = is_case and is_coroutine_function(original)
     item.obj = repeated
-    wrong = ""
     try:
         if is_kept:  # unittest looks its coroutine methods up on the instance.
             setattr(instance, item.name, repeated)
         run()
     except ConfigError as error:
-        wrong = f"no_leak: {error}"
+        _fail(f"no_leak: {error}")
     finally:
         item.obj = original
         if is_kept:
             delattr(instance, item.name)
-    if wrong:
-        _fail(wrong)
-    if found and found[-1].is_leak:
-        _fail(explain(found[-1]))
+    if found:
+        _checked(found[-1])
 
 
 def checker(item: Any) -> Callable[..., Any]:
@@ -87,21 +93,18 @@ def checker(item: Any) -> Callable[..., Any]:
     def leak_check(function: Callable[..., Any], *args: object, **options: Any) -> Any:
         __tracebackhide__ = True
         if is_coroutine_function(function) and has_loop():
-            return _check_later(item, function, args, options)
-        with Surroundings(item.config) as between:
+            return later(function, *args, **options)
+        with _surroundings(item.config) as between:
             result = check_leaks(function, *args, **{"between": between, **options})
         return _checked(result)
 
+    async def later(function: Callable[..., Any], *args: object, **options: Any) -> LeakResult:
+        __tracebackhide__ = True
+        with _surroundings(item.config) as between:
+            result = await check_leaks_async(function, *args, **{"between": between, **options})
+        return _checked(result)
+
     return leak_check
-
-
-async def _check_later(
-    item: Any, function: Callable[..., Any], args: tuple[object, ...], options: dict[str, Any]
-) -> LeakResult:
-    __tracebackhide__ = True
-    with Surroundings(item.config) as between:
-        result = await check_leaks_async(function, *args, **{"between": between, **options})
-    return _checked(result)
 
 
 def _checked(result: LeakResult) -> LeakResult:
@@ -111,110 +114,81 @@ def _checked(result: LeakResult) -> LeakResult:
     return result
 
 
+def _fail(message: str) -> NoReturn:
+    __tracebackhide__ = True
+    import pytest  # there, since it runs the test
+
+    raise pytest.fail.Exception(message, pytrace=False) from None
+
+
 class _WithoutEarlierLogs(partial):  # type: ignore[type-arg]
     """A call that finds `caplog` empty each time, as the test expects it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        forget_logs()
+        _forget_logs()
         return super().__call__(*args, **kwargs)
 
 
 def _repeated(
-    original: Callable[..., Any], item: Any, found: list[LeakResult], options: dict[str, Any]
+    original: Callable[..., Any], item: Any, found: list[LeakResult], asked: dict[str, Any]
 ) -> Callable[..., Any]:
-    options = {**options, "name": item.nodeid.partition("::")[2].replace("::", ".") or item.name}
+    name = item.nodeid.partition("::")[2].replace("::", ".") or item.name
     call_of = _WithoutEarlierLogs if "caplog" in getattr(item, "fixturenames", ()) else partial
     if is_coroutine_function(original):
 
         @wraps(original)
         async def awaited(*args: Any, **kwargs: Any) -> None:
-            with Surroundings(item.config) as between:
+            with _surroundings(item.config) as between:
                 call = call_of(original, *args, **kwargs)
-                found.append(await check_leaks_async(call, between=between, **options))
+                found.append(await check_leaks_async(call, between=between, name=name, **asked))
 
         return awaited
 
     @wraps(original)
     def called(*args: Any, **kwargs: Any) -> None:
-        with Surroundings(item.config) as between:
+        with _surroundings(item.config) as between:
             call = call_of(original, *args, **kwargs)
-            found.append(check_leaks(call, between=between, **options))
+            found.append(check_leaks(call, between=between, name=name, **asked))
 
     return called
 
 
-def _size(given: int | str) -> int:
-    try:
-        return as_bytes(given, name="membudget marker")
-    except ConfigError as error:
-        wrong = str(error)
-    return _fail(wrong)  # Outside, or it would be shown as a failure while handling another.
-
-
-def _options(item: Any, mark: Any) -> dict[str, Any]:
-    wrong = [name for name in mark.kwargs if name not in _OPTIONS]
-    if mark.args or wrong:
-        told = repr(mark.args[0]) if mark.args else wrong[0]
-        _fail(
-            f"no_leak on {item.name} does not know {told}: it takes {', '.join(_OPTIONS)} by name"
-        )
-    return dict(mark.kwargs)
-
-
-def _test_case(item: Any) -> Any:
-    """The unittest.TestCase that a test belongs to, or None."""
-    unittest = sys.modules.get("unittest")
-    instance = getattr(item, "instance", None)
-    is_one = unittest is not None and isinstance(instance, unittest.TestCase)
-    return instance if is_one else None
-
-
-def _fail(message: str) -> NoReturn:
-    __tracebackhide__ = True
-    import pytest  # there, since it runs the test
-
-    pytest.fail(message, pytrace=False)
-
-
-class Surroundings:
+@contextmanager
+def _surroundings(config: Any) -> Iterator[Callable[[], None]]:
     """Keeps what pytest keeps of each call small while a check runs: logs, output, warnings.
 
-    Of a hundred thousand calls it would keep as much a hundred thousand times, which grows and is
-    no leak of the program's. A context manager that gives what to call between the rounds.
-    What was printed before and at the first call stays, as do its warnings; of the others only what
-    came after the last round does.
+    Of a hundred thousand calls it would keep as much a hundred thousand times, which is no leak of
+    the program's. Gives what to call between the rounds. What was printed before and at the first
+    call stays, as do its warnings; of the others only what came after the last round does.
     """
+    capture = config.pluginmanager.getplugin("capturemanager")
+    output: list[str] = []
+    catching = warnings.catch_warnings(record=True)
+    warned: list[warnings.WarningMessage] | None = None
 
-    def __init__(self, config: Any) -> None:
-        self._capture = config.pluginmanager.getplugin("capturemanager")
-        self._output: tuple[str, str] | None = None
-        self._catching = warnings.catch_warnings(record=True)
-        self._warned: list[warnings.WarningMessage] | None = None
-
-    def __enter__(self) -> Callable[[], None]:
-        return self.forget
-
-    def __exit__(self, *_: object) -> None:
-        if self._warned is not None:
-            self._catching.__exit__(None, None, None)
-        for stream, text in zip((sys.stdout, sys.stderr), self._output or (), strict=False):
-            stream.write(text)
-
-    def forget(self) -> None:
-        """Let go of what the last calls brought."""
-        forget_logs()
-        if self._capture is not None and self._capture.is_globally_capturing():
+    def forget() -> None:
+        nonlocal warned
+        _forget_logs()
+        if capture is not None and capture.is_globally_capturing():
             sys.stdout.flush()
             sys.stderr.flush()
-            found = self._capture.read_global_capture()
-            self._output = self._output or (found.out, found.err)
-        if self._warned is None:
-            self._warned = self._catching.__enter__()
-        elif self._warned:
-            self._warned.clear()
+            found = capture.read_global_capture()
+            output.extend(() if output else (found.out, found.err))
+        if warned is None:
+            warned = catching.__enter__()
+        elif warned:
+            warned.clear()
+
+    try:
+        yield forget
+    finally:
+        if warned is not None:
+            catching.__exit__(None, None, None)
+        for stream, text in zip((sys.stdout, sys.stderr), output, strict=False):
+            stream.write(text)
 
 
-def forget_logs() -> None:
+def _forget_logs() -> None:
     """Empty the handlers by which pytest keeps log records."""
     for handler in logging.getLogger().handlers:
         # By name: the class is pytest's own affair.
@@ -223,17 +197,14 @@ def forget_logs() -> None:
 
 
 class HighMark:
-    """The peak of this process above its start, as a context manager.
+    """The peak of this process above its start, as a context manager; other threads count as well.
 
-    On Linux it is the kernel's own high-water mark of resident memory, set back at the start; so no
-    peak is missed, however short, and nothing is slowed down. Pages of files that were mapped
-    meanwhile, such as a library's, are left out as they stand at the end. Where the mark cannot be
-    set back, a thread samples private and shared memory every 5 ms instead, and may miss a peak
-    that C code makes while it holds the GIL.
-
-    Either way it is the whole process: threads beside count. What the allocator held free before
-    and uses now does not count; garbage is collected and free pages given back before, which keeps
-    that small. Cost: a collection and a trim at the start, 0.1 ms at each end.
+    On Linux it is the kernel's own high-water mark of resident memory, set back at the start, so no
+    peak is missed; pages of files that were mapped meanwhile, such as a library's, are left out as
+    they stand at the end. Where the mark cannot be set back, a thread samples private and shared
+    memory every 5 ms, and may miss a peak that C code makes while it holds the GIL. What the
+    allocator held free before and uses now does not count: a collection and a trim at the start
+    keep that small. Cost: those, and 0.1 ms at each end.
 
     Attributes:
         peak: Bytes above the start, at most, so far or until the end.
@@ -267,16 +238,14 @@ class HighMark:
             self._probe.close()
             return
         resident, files = _resident()
-        mapped = max(0, files - self._files)
-        self.peak = max(0, status_bytes(b"VmHWM") - self._start - mapped)
-        self.end = max(0, resident - self._start - mapped)
+        start = self._start + max(0, files - self._files)
+        self.peak = max(0, status_bytes(b"VmHWM") - start)
+        self.end = max(0, resident - start)
 
     def _sample(self) -> None:
-        while not self._over.wait(_EVERY):
-            try:
+        with suppress(ProbeError):  # Nothing to read any more; the end will say so.
+            while not self._over.wait(_EVERY):
                 self._look()
-            except ProbeError:
-                return  # Nothing to read any more; the end will say so.
 
     def _look(self) -> None:
         self.end = max(0, self._probe().used - self._start)
@@ -290,9 +259,8 @@ def _reset_mark() -> bool:
             file.write(_RESET_PEAK)
     except OSError:
         return False
-    resident, _ = _resident()
     # Some sandboxes accept the write and do nothing.
-    return 0 < status_bytes(b"VmHWM") <= resident + (1 << 20)
+    return 0 < status_bytes(b"VmHWM") <= status_bytes(b"VmRSS") + (1 << 20)
 
 
 def _resident() -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """A program of any kind started, watched from outside for some time, and judged by its floors.
 
-From outside there are no live blocks, only what the kernel counts. Use goes up and down with the
-work; its floor, the least in a stretch of time, rises where something stays. The rule is that of
-the rounds: after a warm-up, the floor of every stretch above the one before, and at a lasting pace.
+Use goes up and down with the work; its floor, the least in a stretch of time, rises where something
+stays. The rule is that of the rounds: after a warm-up, every floor above the one before, and at a
+lasting pace.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     import psutil
 
-WARMUP = 1 / 3
+_WARMUP = 1 / 3
 """Of the time, what is left out at the start: imports, caches and pools fill."""
 
-LASTING = 0.5
+_LASTING = 0.5
 """As in `result`, but lower: by time and not by calls, growth is as even as the work is."""
 
-ENDING = 0.05
+_ENDING = 0.05
 """Of the time, what is left out at the end of a program that ended by itself: it lets go of all."""
 
-LEAST = 1 << 20
+_LEAST = 1 << 20
 """Bytes of growth over all stretches below which nothing is said: allocators round by as much."""
 
 _SAMPLES, _FEWEST = 20, 3
@@ -83,7 +83,7 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     Raises:
         OSError: It cannot be started.
     """
-    every = min(_SLOWEST, max(_QUICKEST, seconds * (1 - WARMUP) / (rounds * _SAMPLES)))
+    every = min(_SLOWEST, max(_QUICKEST, seconds * (1 - _WARMUP) / (rounds * _SAMPLES)))
     times, uses = array("d"), array("q")
     began = time.monotonic()
     process = subprocess.Popen(list(command))  # noqa: S603  # running what was asked for is the job
@@ -104,14 +104,13 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     finally:
         _end(process)
     judged = len(times)
-    if code is not None:  # It lets go of all at its end.
-        last = times[-1] * (1 - ENDING) if times else 0.0
-        judged = min(bisect_right(times, last), max(0, judged - 2))
+    if code is not None and times:
+        judged = min(bisect_right(times, times[-1] * (1 - _ENDING)), max(0, judged - 2))
     found = floors_of(times[:judged], uses[:judged], rounds)
     deltas = [after - before for before, after in pairwise(found)]
     growth, lasts = sum(deltas), pace(deltas) if deltas else 0.0
-    is_leak = grew_in_every(deltas) and lasts >= LASTING and growth >= LEAST
-    hours = times[judged - 1] * (1 - WARMUP) * (rounds - 1) / rounds / 3600 if judged else 0.0
+    is_leak = grew_in_every(deltas) and lasts >= _LASTING and growth >= _LEAST
+    hours = times[judged - 1] * (1 - _WARMUP) * (rounds - 1) / rounds / 3600 if judged else 0.0
     return ProgramResult(
         verdict="too short to tell" if not found else "leak" if is_leak else "no leak",
         took=took,
@@ -132,7 +131,7 @@ def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple
     """
     if not times:
         return ()
-    begin, end = times[-1] * WARMUP, times[-1]
+    begin, end = times[-1] * _WARMUP, times[-1]
     starts = [bisect_left(times, begin + (end - begin) / rounds * one) for one in range(rounds)]
     if any(after - before < _FEWEST for before, after in pairwise([*starts, len(times)])):
         return ()
@@ -144,14 +143,11 @@ def _use_of(process: psutil.Process) -> int:
     """Private and shared bytes of a process and all below it; 0 once it has ended."""
     import psutil
 
-    try:
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0
     total = 0
-    for one in family:
-        with contextlib.suppress(ProbeError):
-            total += process_probe(one.pid)().used
+    with contextlib.suppress(psutil.Error):
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(ProbeError):
+                total += process_probe(one.pid)().used
     return total
 
 

@@ -52,10 +52,7 @@ def is_lasting(deltas: Sequence[int], least: int = 1) -> bool:
 
 
 class Line(Record):
-    """A line of source whose allocations were still there, more of them after each traced round.
-
-    `bytes` and `blocks` were left by each call, on average.
-    """
+    """A line of source whose allocations stayed; `bytes` and `blocks` by each call, on average."""
 
     file: str
     line: int
@@ -65,10 +62,10 @@ class Line(Record):
 
 
 class Grown(Record):
-    """A type with more instances, or a container with more items, after the traced rounds.
+    """A type with more instances, or a container with more items; `each` came with each call.
 
     `name` is the type's, or the container's owner as far as it was found; `kind` is "type", or the
-    container's type; `each` came with each call, on average; `newest` is the newest item in short.
+    container's type; `newest` is the newest item in short.
     """
 
     name: str
@@ -79,10 +76,7 @@ class Grown(Record):
 
 
 class Left(Record):
-    """What else was left: "tasks", "threads", "file descriptors" or "child processes".
-
-    `count` is how many more there were at the end than after the warm-up; `names` are some of them.
-    """
+    """How many more "tasks", "threads", "file descriptors" or "child processes", and some names."""
 
     kind: str
     count: int
@@ -151,17 +145,16 @@ class LeakResult(Record):
 
 def explain(result: LeakResult) -> str:
     """What was found, the verdict first. A line for each thing to look at."""
-    return "\n".join([_verdict(result), *_details(result)])
-
-
-def _verdict(result: LeakResult) -> str:
     calls = f"{result.calls:,} calls in {sum(len(one.blocks) for one in result.series)} rounds"
-    if not result.is_leak:
-        return f"{result.name}: no leak in {calls}"
-    parts = [_memory(result)] if result.memory else []
-    parts += [f"{left.count} {left.kind}" for left in result.left]
-    after = f"{calls} after {result.warmup:,} of warm-up"
-    return f"{result.name} leaks {' and '.join(parts)} ({after})"
+    told = [f"{result.name}: no leak in {calls}"]
+    if result.is_leak:
+        parts = [_memory(result)] if result.memory else []
+        what = " and ".join([*parts, *(f"{left.count} {left.kind}" for left in result.left)])
+        told = [f"{result.name} leaks {what} ({calls} after {result.warmup:,} of warm-up)"]
+    for title, lines in _details(result):
+        for number, line in enumerate(lines):
+            told.append(f"  {title if not number else '':<18}{line}")
+    return "\n".join(told)
 
 
 def _memory(result: LeakResult) -> str:
@@ -175,39 +168,28 @@ def _memory(result: LeakResult) -> str:
     return ", ".join(parts)
 
 
-def _size(size: float) -> str:
-    return human_bytes(size) if size >= _WHOLE else f"{size:.2g} B"
-
-
-def _count(count: float) -> str:
-    """Three digits, and never a power of ten: "0.25", "2.5", "1,200"."""
-    return f"{count:,.0f}" if abs(count) >= _WHOLE else f"{count:.3g}"
-
-
-def _details(result: LeakResult) -> Iterator[str]:
-    lines = [_line(line) for line in result.lines]
-    yield from _titled("allocated at", [one for pair in lines for one in pair])
+def _details(result: LeakResult) -> Iterator[tuple[str, Sequence[str]]]:
+    here, at = os.path.join(os.getcwd(), ""), []
+    for line in result.lines:
+        where = f"{line.file.removeprefix(here)}:{line.line}"
+        at.append(f"{where}  {_size(line.bytes)} a call, {_count(line.blocks)} objects")
+        at += [f"    {line.source}"] if line.source else []
+    yield "allocated at", at
     if result.memory and result.untraced is not None:
-        told = f"{_size(result.untraced)} a call by C code, not through Python's allocators"
-        yield from _titled("untraced", [told])
-    yield from _titled("grew", [_container(one) for one in result.containers])
-    yield from _titled("types", [f"{one.name}  +{_count(one.each)} a call" for one in result.types])
+        size = _size(result.untraced)
+        yield "untraced", [f"{size} a call by C code, not through Python's allocators"]
+    grew = []
+    for one in result.containers:
+        newest = f"; the newest: {one.newest}" if one.newest else ""
+        each = f"+{_count(one.each)} items a call, now {one.now:,}{newest}"
+        grew.append(f"{one.name} ({one.kind})  {each}")
+    yield "grew", grew
+    yield "types", [f"{one.name}  +{_count(one.each)} a call" for one in result.types]
     for left in result.left:
-        yield from _titled(left.kind, list(left.names))
+        yield left.kind, left.names
     if result.memory:
-        yield from _titled("rounds", [_series(one, result.memory) for one in result.series])
-    yield from _titled("note", list(result.notes))
-
-
-def _line(line: Line) -> tuple[str, ...]:
-    where = f"{_path(line.file)}:{line.line}"
-    each = f"{where}  {_size(line.bytes)} a call, {_count(line.blocks)} objects"
-    return (each, f"    {line.source}") if line.source else (each,)
-
-
-def _container(one: Grown) -> str:
-    newest = f"; the newest: {one.newest}" if one.newest else ""
-    return f"{one.name} ({one.kind})  +{_count(one.each)} items a call, now {one.now:,}{newest}"
+        yield "rounds", [_series(one, result.memory) for one in result.series]
+    yield "note", result.notes
 
 
 def _series(series: Series, memory: tuple[str, ...]) -> str:
@@ -221,15 +203,13 @@ def _series(series: Series, memory: tuple[str, ...]) -> str:
     return f"{len(series.blocks)} of {series.calls:,} calls: {'; '.join(told)}"
 
 
-def _titled(title: str, lines: list[str]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        yield f"  {title if not number else '':<18}{line}"
+def _size(size: float) -> str:
+    return human_bytes(size) if size >= _WHOLE else f"{size:.2g} B"
 
 
-def _path(file: str) -> str:
-    """Relative where it lies below the working directory."""
-    here = os.path.join(os.getcwd(), "")
-    return file.removeprefix(here)
+def _count(count: float) -> str:
+    """Three digits, and never a power of ten: "0.25", "2.5", "1,200"."""
+    return f"{count:,.0f}" if abs(count) >= _WHOLE else f"{count:.3g}"
 
 
 def cost_in_words(result: LeakResult) -> str:

@@ -1,26 +1,39 @@
 """The leak check: a function called in rounds, and what each round leaves behind.
 
 Warm-up, rounds, more rounds where all grew, and only then tracing. A leak is what grew in every
-round, and at a pace that lasts (`result.is_lasting`).
+round, and at a pace that lasts (`result.is_lasting`). For asyncio tasks, threads, descriptors and
+child processes there are looks of their own, as in Uber's goleak and in pyleak: a thread that waits
+for ever holds little memory, a descriptor none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import sys
+import threading
 import time
+from array import array
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.errors import ConfigError
+from membudget.probes.allocator import in_use, mallinfo
+from membudget.probes.kernel_files import children_of, read_whole
 from membudget.reclaimers.collect import INTERPRETERS
-from membudget.testing.leftovers import PATIENCE, Leftovers, RoundMeter, has_loop
-from membudget.testing.result import LeakResult, grew_in_every, is_lasting, least_growth
+from membudget.testing.result import (
+    LeakResult,
+    Left,
+    Series,
+    grew_in_every,
+    is_lasting,
+    least_growth,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
-
-    from membudget.testing.result import Series
+    from collections.abc import Awaitable, Callable, Generator, Iterator
 
 ROUNDS = 6
 SECONDS = 10.0
@@ -30,13 +43,9 @@ USUAL = 200
 _QUICK = 0.02
 """Seconds that a round of a quick function may take: it gets more calls, so caches fill sooner."""
 
-_MOST, _FEWEST = 2000, 4
-_LONGER = 32
+_MOST, _FEWEST, _LONGER = 2000, 4, 32
 _ROOM = 32 << 20
 """Bytes that a suspected leak may take up in the second series."""
-
-_BLOCK = 64
-"""Bytes taken for a live block where only their number is known."""
 
 _SCARCE = 200
 """Descriptors, threads or the like that may be used up; 1024 descriptors are usually allowed."""
@@ -44,12 +53,17 @@ _SCARCE = 200
 _FIRST_LOOKS = 3
 """Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
 
-_WARMUP = 100
+_WARMUP, _WARMUP_SHARE = 100, 0.2
+"""Calls before the first round, and the most of the time that these may take."""
+
 _OPEN = 16
 """Tasks, threads, descriptors or children left behind at which a warm-up stops."""
 
-_WARMUP_SHARE = 0.2
-"""Of the time, the most that a warm-up of the usual length may take."""
+_PATIENCE = 1.0
+"""Seconds that threads and children which are about to end are given for it."""
+
+_SLOW = 0.05
+"""Seconds that asking malloc may take; where it walks a fragmented heap for longer, it is left."""
 
 
 def check_leaks(
@@ -85,8 +99,7 @@ def check_leaks(
         Exception: What the function raises, with a note of which call it was.
     """
     asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
-    call = partial(function, *args) if args else function
-    run = _run(_course(asked, name or name_of(function), between or _nothing, call), call)
+    run = _check(function, args, asked, between, name)
     if is_coroutine_function(function):
         import asyncio  # only a program with coroutines needs it
 
@@ -96,7 +109,7 @@ def check_leaks(
     try:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ConfigError(
-                f"{name_of(function)} is a generator function, whose body a call does not run: "
+                f"{_name_of(function)} is a generator function, whose body a call does not run: "
                 "give a function that exhausts it"
             )
         run.send(None)
@@ -119,12 +132,7 @@ async def check_leaks_async(
 ) -> LeakResult:
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
     asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
-    call = partial(function, *args) if args else function
-    return await _run(_course(asked, name or name_of(function), between or _nothing, call), call)
-
-
-def _nothing() -> None:
-    pass
+    return await _check(function, args, asked, between, name)
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -137,8 +145,15 @@ def is_coroutine_function(function: object) -> bool:
     return is_one(function) or is_one(getattr(function, "__call__", None))  # noqa: B004
 
 
-def name_of(function: object) -> str:
-    """A function's name for people."""
+def has_loop() -> bool:
+    """Whether asyncio runs a loop in this thread. Loads nothing."""
+    asyncio = sys.modules.get("asyncio")
+    with contextlib.suppress(RuntimeError):
+        return asyncio is not None and bool(asyncio.get_running_loop())
+    return False
+
+
+def _name_of(function: object) -> str:
     while isinstance(function, partial):
         function = function.func
     named = getattr(function, "__qualname__", None) or type(function).__qualname__
@@ -168,23 +183,15 @@ class Asked(Record):
                 raise ConfigError(f"{name} {given} is too little: give {usual}, or leave it out")
 
 
-class Size(Record):
-    """Calls in each round, and in words why they are fewer than usual, or ""."""
+def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> tuple[int, str]:
+    """How many calls a round has, and in words why they are fewer than usual, or "".
 
-    calls: int
-    cut: str = ""
-
-
-def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> Size:
-    """How many calls a round has, where one costs so many seconds.
-
-    `scarce` is how many tasks, threads, descriptors or children a call leaves behind.
+    A call costs so many seconds, and leaves `scarce` tasks, threads, descriptors or children.
     """
     if asked.calls is not None:
-        return Size(calls=asked.calls)
+        return asked.calls, ""
     possible = asked.seconds * 0.7 / asked.rounds / max(cost, 1e-9)
-    calls = int(max(USUAL, min(_MOST, possible, _QUICK / max(cost, 1e-9))))
-    cut = ""
+    calls, cut = int(max(USUAL, min(_MOST, possible, _QUICK / max(cost, 1e-9)))), ""
     if possible < USUAL:
         calls = int(possible)
         cut = (
@@ -193,25 +200,31 @@ def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> Size:
         )
     if scarce > 0 and (most := int(_SCARCE / (asked.rounds * scarce))) < calls:
         calls, cut = most, "each leaves something scarce behind"
-    return Size(calls=max(_FEWEST, calls), cut=cut)
+    return max(_FEWEST, calls), cut
 
 
-def longer(asked: Asked, size: Size, cost: float, blocks: float, malloc: float) -> int:
-    """Calls in a round of the second series: up to 32 times as many where that costs little.
+def longer(asked: Asked, calls: int, cost: float, blocks: float, malloc: float) -> int:
+    """Calls in a round of the second series, where one costs so much and leaves so many behind.
 
     A cache of ten thousand entries grows by one at each of the first ten thousand calls, exactly
-    as a leak does; only going further tells them apart. A call costs so many seconds, and leaves so
-    many live blocks and bytes of malloc.
+    as a leak does; only going further tells them apart.
     """
-    if asked.calls is not None or size.cut:
-        return size.calls
     rounds = 2 * asked.rounds
     by_time = asked.seconds / max(rounds * cost, 1e-9)
-    by_room = _ROOM / max(rounds * (blocks * _BLOCK + malloc), 1e-9)
-    return int(max(size.calls, min(size.calls * _LONGER, by_time, by_room)))
+    # Of a live block only the number is known.
+    by_room = _ROOM / max(rounds * (blocks * 64 + malloc), 1e-9)
+    return int(max(calls, min(calls * _LONGER, by_time, by_room)))
 
 
-async def _run(plan: Generator[int, None, LeakResult], call: Callable[[], Any]) -> LeakResult:
+async def _check(
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    asked: Asked,
+    between: Callable[[], object] | None,
+    name: str | None,
+) -> LeakResult:
+    call: Callable[[], Any] = partial(function, *args) if args else function
+    plan = _course(asked, name or _name_of(function), between or (lambda: None), call)
     number, is_async = 0, is_coroutine_function(call)
     try:
         while True:
@@ -247,32 +260,34 @@ def _course(
     between()
     left = Leftovers()
     warmup, cost = yield from _warm(asked, left)
-    size = size_of_rounds(asked, cost, left.each(warmup - 1))
-    if asked.warmup is None and not size.cut and size.calls // 2 > warmup:
-        yield size.calls // 2 - warmup
-        warmup = size.calls // 2
-    series: list[Series] = []
+    more = left.more()
+    scarce = more / (warmup - 1) if more > (warmup - 1) / 10 else 0.0
+    calls, cut = size_of_rounds(asked, cost, scarce)
+    if asked.warmup is None and not cut and calls // 2 > warmup:
+        yield calls // 2 - warmup
+        warmup = calls // 2
     left = Leftovers()  # What the warm-up opened is there to stay.
-    with _Frozen():
+    with _frozen():
         timed = time.monotonic()
-        first = yield from _rounds(size.calls, asked.rounds, between, left)
-        series.append(first)
-        cost = (time.monotonic() - timed) / (first.calls * len(first.blocks))
-        memory = _suspects(first, grew_in_every)
-        if memory:
-            each = first.calls * len(first.blocks)
-            blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
-            calls = longer(asked, size, cost, blocks, malloc)
-            second = yield from _rounds(calls, 2 * asked.rounds, between, left, memory)
+        first = yield from _rounds(calls, asked.rounds, between, left)
+        series = [first]
+        each = first.calls * len(first.blocks)
+        cost = (time.monotonic() - timed) / each
+        if memory := _suspects(first, grew_in_every):
+            further = calls
+            if asked.calls is None and not cut:
+                blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
+                further = longer(asked, calls, cost, blocks, malloc)
+            second = yield from _rounds(further, 2 * asked.rounds, between, left, memory)
             series.append(second)
             memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
     # On a loop, waiting here would keep from ending what is about to.
-    others = left.found(0.0 if has_loop() else PATIENCE)
+    others = left.found(0.0 if has_loop() else _PATIENCE)
     found: dict[str, Any] = {}
     if memory:
         from membudget.testing.trace import trace  # most checks find nothing
 
-        found = yield from trace(call, size.calls, between)
+        found = yield from trace(call, calls, between)
     return LeakResult(
         name=name,
         is_leak=bool(memory or others),
@@ -282,7 +297,7 @@ def _course(
         took=time.monotonic() - began,
         series=tuple(series),
         left=others,
-        notes=(f"only {size.calls} calls a round, since {size.cut}",) if size.cut else (),
+        notes=(f"only {calls} calls a round, since {cut}",) if cut else (),
         **found,
     )
 
@@ -292,19 +307,15 @@ def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, floa
     most = _WARMUP if asked.warmup is None else asked.warmup
     limit = float("inf") if asked.warmup is not None else asked.seconds * _WARMUP_SHARE
     done, part, cost, spent = 1, 1, 0.0, 0.0
-    while done < most and spent + part * cost < limit:
-        if asked.warmup is None and left.more() > _OPEN:
+    while done == 1 or (done < most and spent + part * cost < limit):  # One at least is timed.
+        if done > 1 and asked.warmup is None and left.more() > _OPEN:
             break  # Each call leaves one; there are only so many descriptors.
-        part = min(part, most - done)
+        part = max(1, min(part, most - done))
         began = time.monotonic()
         yield part
         took = time.monotonic() - began
         done, spent, cost = done + part, spent + took, took / part
         part *= 2
-    if done == 1:
-        began = time.monotonic()
-        yield 1
-        done, cost = 2, time.monotonic() - began
     return done, cost
 
 
@@ -317,7 +328,7 @@ def _rounds(
 ) -> Generator[int, None, Series]:
     """One series; it ends where no suspect can grow in every round any more."""
     between()
-    meter = RoundMeter(calls, rounds)
+    meter = _Meter(calls, rounds)
     meter.look()
     for done in range(1, rounds + 1):
         yield calls
@@ -335,19 +346,149 @@ def _suspects(series: Series, rule: Callable[[tuple[int, ...], int], bool]) -> t
     return tuple(one for one in ("blocks", "malloc") if rule(getattr(series, one) or (), least))
 
 
-class _Frozen:
-    """Full collections that look only at what is made from here on; 0.3 s a million objects else.
+@contextlib.contextmanager
+def _frozen() -> Iterator[None]:
+    """Full collections that look only at what is made from here on, or take 0.3 s a million."""
+    gc.collect()
+    if gc.get_freeze_count() >= INTERPRETERS:  # The program's own could not be told from ours.
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
-    Where the program has frozen objects of its own, they could not be told apart afterwards: then
-    nothing is frozen.
+
+class _Meter:
+    """The figures of one series of rounds, in storage that was there before."""
+
+    def __init__(self, calls: int, rounds: int) -> None:
+        self._calls = calls
+        self._blocks = array("q", bytes(8 * (rounds + 1)))
+        self._malloc = array("q", bytes(8 * (rounds + 1)))
+        info = mallinfo()  # Also loads what asking needs, before anything is counted.
+        self._has_malloc = info is not None and info.took < _SLOW
+        self._at = 0
+        self.look()
+        self._at = 0  # The first look was for what looking itself sets up.
+
+    def look(self) -> None:
+        """Collect garbage, then write down where things stand."""
+        gc.collect()
+        _forget()
+        self._malloc[self._at] = (in_use() or 0) if self._has_malloc else 0
+        self._blocks[self._at] = sys.getallocatedblocks()
+        self._at += 1
+
+    def series(self) -> Series:
+        blocks, malloc = (
+            tuple(marks[at + 1] - marks[at] for at in range(self._at - 1))
+            for marks in (self._blocks, self._malloc)
+        )
+        return Series(calls=self._calls, blocks=blocks, malloc=malloc if self._has_malloc else None)
+
+
+_forget: Callable[[], object] = getattr(
+    sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", list)
+)
+"""Empties the interpreter's cache of attributes, as refleak.py does; of all caches from 3.13 on.
+
+It keeps up to 4096 names alive that C code made to look something up: opening a text file "leaked"
+a string a call for the first hundreds of calls.
+"""
+
+
+def _tasks() -> dict[int, Any]:
+    if not has_loop():
+        return {}
+    asyncio = sys.modules["asyncio"]
+    current = asyncio.current_task()
+    return {id(one): one for one in asyncio.all_tasks() if one is not current}
+
+
+def _descriptors() -> dict[int, Any]:
+    """None where the system does not list them (Windows)."""
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    try:
+        paths = {int(name): f"{folder}/{name}" for name in os.listdir(folder)}
+    except OSError:
+        return {}
+    # The listing's own is closed by now.
+    return {number: path for number, path in paths.items() if os.path.lexists(path)}
+
+
+def _children() -> dict[int, Any]:
+    """Those that ended and were not waited for included; Linux only."""
+    try:
+        return {pid: pid for pid in children_of("self")}
+    except OSError:  # Another system.
+        return {}
+
+
+_LOOKS: dict[str, Callable[[], dict[int, Any]]] = {
+    "tasks": _tasks,
+    "threads": lambda: {id(one): one for one in threading.enumerate()},
+    "file descriptors": _descriptors,
+    "child processes": _children,
+}
+
+
+class Leftovers:
+    """Counts tasks, threads, descriptors and children, in storage that was there before.
+
+    One that appears once is no leak: a pool's thread or a log file is opened when first needed. So
+    more are due in two rounds at least. Cost: 0.1 to 1 ms a look.
     """
 
-    def __enter__(self) -> None:
-        gc.collect()
-        self._is_ours = gc.get_freeze_count() < INTERPRETERS
-        if self._is_ours:
-            gc.freeze()
+    def __init__(self) -> None:
+        self._before = {kind: set(look()) for kind, look in _LOOKS.items()}
+        self._first = array("q", map(len, self._before.values()))
+        self._last = array("q", self._first)
+        self._steps = array("q", [0] * len(self._first))
 
-    def __exit__(self, *_: object) -> None:
-        if self._is_ours:
-            gc.unfreeze()
+    def look(self) -> None:
+        """Count after a round."""
+        for at, look in enumerate(_LOOKS.values()):
+            count = len(look())
+            self._steps[at] += count > self._last[at]
+            self._last[at] = count
+
+    def more(self) -> int:
+        """How many more there are now of the kind that grew most."""
+        return max(len(look()) - self._first[at] for at, look in enumerate(_LOOKS.values()))
+
+    def have_grown(self) -> bool:
+        """Whether any kind may still turn out to be a leak."""
+        return any(last > first for first, last in zip(self._first, self._last, strict=True))
+
+    def found(self, patience: float) -> tuple[Left, ...]:
+        """What was left, after some seconds' patience with threads and children about to end."""
+        until = time.monotonic() + patience
+        while True:
+            left = []
+            for at, (kind, look) in enumerate(_LOOKS.items()):
+                now = look() if self._steps[at] > 1 and self._last[at] > self._first[at] else {}
+                if (more := len(now) - self._first[at]) > 0:
+                    new = [one for key, one in now.items() if key not in self._before[kind]]
+                    names = tuple(_name(kind, one) for one in new[:5])
+                    left.append(Left(kind=kind, count=more, names=names))
+            may_end = any(one.kind in ("threads", "child processes") for one in left)
+            if not may_end or time.monotonic() >= until:
+                return tuple(left)
+            time.sleep(0.01)
+
+
+def _name(kind: str, one: Any) -> str:
+    if kind in ("tasks", "threads"):
+        is_task = kind == "tasks"
+        name = one.get_name() if is_task else one.name
+        runs = one.get_coro() if is_task else getattr(one, "_target", None)
+        return name if runs is None else f"{name} ({getattr(runs, '__qualname__', runs)})"
+    try:
+        if kind == "file descriptors":
+            return os.readlink(str(one))
+        told = (read_whole(f"/proc/{one}/comm") or b"").decode(errors="replace").strip()
+    except OSError:
+        return str(one)
+    return f"{one} ({told})"

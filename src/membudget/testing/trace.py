@@ -1,9 +1,8 @@
 """Where leaked memory comes from: some rounds with tracemalloc, and a census before and after.
 
-tracemalloc makes calls 4 to 7 times slower with one frame, and a census takes a second a million
-objects: so both come only once a leak is sure. Types are counted by a list of all objects, in which
-is also what C code leaks and no walk reaches; it holds the GIL for 48 ms a million objects, which
-is right in a test that has failed.
+tracemalloc makes calls 4 to 7 times slower with one frame, a census takes a second a million
+objects, and counting types by a list of all objects holds the GIL for 48 ms a million: all right in
+a test that has failed. In that list is also what C code leaks and no walk reaches.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
     from membudget.heap.census import Census
     from membudget.heap.window import Sums
 
-_ROUNDS = 3
-_CALLS = 500
-_SHOWN = 5
-_MINOR = 0.05
+_ROUNDS, _CALLS, _SHOWN = 3, 500, 5
 _LIBRARY = os.path.dirname(os.__file__)
 
 _OFTEN = 0.005
@@ -73,13 +69,16 @@ def trace(
     due = calls * (_ROUNDS + 1)
     more = list(_more("type", types, _types(), due))
     containers = list(_grown(before, _census(function, before), due))
+    left = (malloc[-1] - malloc[0]) / (calls * _ROUNDS)
+    # Tracing has a table in malloc, about 64 bytes a block: only what no line could bring counts.
+    explained = sum(one.bytes + 2 * 64 * one.blocks for one in lines)
     # Looking brings a few objects as well; beside a leak they are not worth a line.
     least = _SHARE * max((one.each for one in [*more, *containers]), default=0.0)
     more.sort(key=lambda one: (one.name in _PLAIN, -one.each))
     containers.sort(key=lambda one: -one.each)
     return {
         "lines": lines[:_SHOWN],
-        "untraced": _untraced((malloc[-1] - malloc[0]) / (calls * _ROUNDS), lines),
+        "untraced": left - explained if left > max(0.0, 2 * explained) else None,
         "types": tuple(one for one in more if one.each >= least)[:_SHOWN],
         "containers": tuple(one for one in containers if one.each >= least)[:_SHOWN],
     }
@@ -140,19 +139,11 @@ def _lasting(marks: list[Sums], calls: int) -> tuple[Line, ...]:
                 source=linecache.getline(*place).strip(),
             )
         )
-    most = sum(one.bytes for one in lines)
-    return tuple(sorted(lines, key=lambda one: (_is_minor(one, most), -one.bytes)))
+    least = sum(one.bytes for one in lines) / 20
 
+    def place_of(line: Line) -> tuple[bool, float]:
+        # The program's own lines come before those of libraries and those that bring little.
+        is_library = line.file.startswith((_LIBRARY, sys.prefix, "<"))
+        return line.bytes < least or is_library, -line.bytes
 
-def _is_minor(line: Line, most: float) -> bool:
-    """Whether a line is a library's or brings little: the program's own lines are told first."""
-    return line.bytes < most * _MINOR or line.file.startswith((_LIBRARY, sys.prefix, "<"))
-
-
-def _untraced(malloc: float, lines: tuple[Line, ...]) -> float | None:
-    """Bytes a call left in malloc where no line explains them; tracing's own table is in malloc.
-
-    Each traced block costs about 64 bytes of table, so only what no line could bring is told.
-    """
-    explained = sum(one.bytes + 2 * 64 * one.blocks for one in lines)
-    return malloc - explained if malloc > max(0.0, 2 * explained) else None
+    return tuple(sorted(lines, key=place_of))

@@ -98,7 +98,7 @@ def test_a_coroutine_function_is_run_on_a_loop_of_its_own() -> None:
 def test_a_program_without_asyncio_is_looked_at_without_it() -> None:
     """And asyncio is not loaded for that."""
     program = (
-        "import sys; from membudget.testing.leftovers import Leftovers; found = Leftovers();"
+        "import sys; from membudget.testing.rounds import Leftovers; found = Leftovers();"
         "found.look(); assert not found.have_grown(); assert 'asyncio' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

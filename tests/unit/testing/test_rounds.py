@@ -25,7 +25,7 @@ from membudget.testing.result import (
     least_growth,
     pace,
 )
-from membudget.testing.rounds import Asked, Size, longer, size_of_rounds
+from membudget.testing.rounds import Asked, longer, size_of_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -350,27 +350,28 @@ def test_growth_below_one_in_a_thousand_calls_does_not_count() -> None:
 )
 def test_rounds_are_sized_by_the_cost_of_a_call(cost: float, calls: int, is_cut: bool) -> None:  # noqa: FBT001
     """At least 200 where the time allows, more where they cost nothing."""
-    size = size_of_rounds(Asked(), cost)
-    assert (size.calls, bool(size.cut)) == (calls, is_cut)
+    found, cut = size_of_rounds(Asked(), cost)
+    assert (found, bool(cut)) == (calls, is_cut)
 
 
 def test_calls_asked_for_are_obeyed() -> None:
     """However slow the function."""
-    asked = Asked(calls=50)
-    assert size_of_rounds(asked, 10.0) == Size(calls=50)
-    assert longer(asked, Size(calls=50), 1e-6, 1.0, 0.0) == 50
+    assert size_of_rounds(Asked(calls=50), 10.0) == (50, "")
+    kept: list[str] = []
+    result = check_leaks(lambda: kept.append(str(len(kept))), calls=50)
+    assert [one.calls for one in result.series] == [50, 50]
 
 
 def test_calls_that_use_up_descriptors_are_few() -> None:
     """Six rounds and twelve more must fit among 1024."""
-    size = size_of_rounds(Asked(), 1e-5, scarce=1.0)
-    assert "scarce" in size.cut
-    assert size.calls * 18 < 700
+    calls, cut = size_of_rounds(Asked(), 1e-5, scarce=1.0)
+    assert "scarce" in cut
+    assert calls * 18 < 700
 
 
 def test_the_second_series_goes_further_where_that_is_cheap() -> None:
     """Up to 32 times as many calls, within the time and 32 MiB."""
-    size = Size(calls=2000)
+    size = 2000
     assert longer(Asked(), size, 1e-6, 0.01, 0.0) == 64_000
     by_time = longer(Asked(), size, 1e-4, 0.01, 0.0)
     assert 2000 < by_time <= 10 / 12 / 1e-4
