@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from membudget.host import identity_of
 from membudget.host.client import _result
-from membudget.host.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

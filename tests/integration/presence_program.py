@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import Pressure
-from membudget.host.identity import identity_of
+from membudget.host import identity_of
 from membudget.host.presence import Presence
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from membudget.errors import ControlError
+from membudget.host import Identity, claim_folder, identity_of, parse_stem, sweep
 from membudget.host.client import ask
-from membudget.host.identity import Identity, claim_folder, identity_of, parse_stem, sweep
 from membudget.host.slot import is_alive, living, read_slot
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ LOOK_AS = """
 import os, socket, sys
 from membudget.errors import ControlError
 from membudget.host.client import ask
-from membudget.host.identity import claim_folder, sweep
-from membudget.host.identity import parse_stem
+from membudget.host import claim_folder, sweep
+from membudget.host import parse_stem
 from membudget.host.slot import living, read_slot
 folder, stem, user = sys.argv[1], sys.argv[2], int(sys.argv[3])
 os.setgroups([])

@@ -9,7 +9,7 @@ import pytest
 
 from commands import membudget
 from membudget.core import Level, Pressure
-from membudget.host.identity import claim_folder, identity_of
+from membudget.host import claim_folder, identity_of
 from membudget.host.slot import Slot
 
 if TYPE_CHECKING:

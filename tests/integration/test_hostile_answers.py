@@ -14,7 +14,7 @@ import pytest
 
 from commands import clean_environment, membudget
 from membudget.core import Pressure
-from membudget.host.identity import identity_of
+from membudget.host import identity_of
 from membudget.host.slot import Slot
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from membudget.cli.checkup.surroundings import Finding, Grade, look_around, warn
 from membudget.cli.lookup import UNREACHABLE
 from membudget.cli.words import complain
 from membudget.errors import MembudgetError, ProbeError
-from membudget.host.identity import identity_of
+from membudget.host import identity_of
 from membudget.units import one_line
 
 if TYPE_CHECKING:

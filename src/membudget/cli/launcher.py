@@ -205,7 +205,7 @@ def _variables(
     variables[LAUNCHED] = "quiet" if options["quiet"] else "lines"
     if sys.platform == "linux":
         from membudget.brake import note_launch_limit
-        from membudget.host.identity import launch_mark
+        from membudget.host import launch_mark
 
         note_launch_limit(variables)
         if (mark := launch_mark(settings["agent.directory"])) is not None:

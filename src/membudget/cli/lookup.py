@@ -14,8 +14,8 @@ from membudget.budget.reexec import LAUNCHED
 from membudget.core import Level, Record
 from membudget.core.status import Status  # noqa: TC001  # a field of a record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
+from membudget.host import SLOT, Identity, check_readable, identity_of
 from membudget.host.client import ask
-from membudget.host.identity import SLOT, Identity, check_readable, identity_of
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.pressure import judge

@@ -11,14 +11,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ControlError
-from membudget.host.identity import SLOT, SOCKET, sweep
+from membudget.host import SLOT, SOCKET, sweep
 from membudget.host.slot import is_alive
 from membudget.units import human_bytes, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from membudget.host.identity import Identity
+    from membudget.host import Identity
 
 LONGEST = 64 << 20
 """Bytes of an answer: two days of samples with a thousand parts take some 30 MB."""
@@ -36,64 +36,50 @@ def ask(
     folder: str,
     timeout: float = 5.0,
 ) -> dict[str, Any]:
-    """The answer of a running process to a command.
+    """The answer of a running process, whose socket lies in this folder, to a command.
 
-    Args:
-        identity: The process.
-        command: What to ask for.
-        arguments: What goes with it, as JSON has it.
-        folder: Where its socket lies.
-        timeout: Seconds to wait, all in all.
+    Waits for so many seconds, all in all.
 
     Raises:
         ControlError: It cannot be reached, does not answer in time, or answers with an error.
     """
     path = f"{folder}/{identity.stem}{SOCKET}"
-    _check(path, identity)
-    question = json.dumps({"command": command, "arguments": dict(arguments or {})})
-    until = time.monotonic() + timeout
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            _connect(connection, path, until)
-            reply = _exchange(connection, question.encode() + b"\n", until)
-        except ControlError as error:
-            raise _not_understood(identity, str(error)) from None
-        except TimeoutError:
-            raise ControlError(
-                f"process {identity.pid} gave no answer within {timeout:g} s: it is stopped, or "
-                "code that holds the GIL keeps it busy; its slot can still be read"
-            ) from None
-        except ConnectionRefusedError:
-            raise _refused(path, folder, identity) from None
-        except (BrokenPipeError, ConnectionResetError):
-            reply = b""
-        except OSError as error:
-            raise _unreachable(path, identity, error) from error
-    return _result(reply, identity)
-
-
-def _check(path: str, identity: Identity) -> None:
     try:
         mode = os.lstat(path).st_mode
     except OSError as error:
         raise _unreachable(path, identity, error) from error
     if not stat.S_ISSOCK(mode):
         raise ControlError(f"{path} is no socket: remove it, and start process {identity.pid} anew")
+    question = json.dumps({"command": command, "arguments": dict(arguments or {})})
+    until = time.monotonic() + timeout
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            reply = _exchange(connection, path, question.encode() + b"\n", until)
+    except ControlError as error:
+        raise _not_understood(identity, str(error)) from None
+    except TimeoutError:
+        raise ControlError(
+            f"process {identity.pid} gave no answer within {timeout:g} s: it is stopped, or "
+            "code that holds the GIL keeps it busy; its slot can still be read"
+        ) from None
+    except ConnectionRefusedError:
+        raise _refused(path, folder, identity) from None
+    except (BrokenPipeError, ConnectionResetError):
+        reply = b""
+    except OSError as error:
+        raise _unreachable(path, identity, error) from error
+    return _result(reply, identity)
 
 
-def _connect(connection: socket.socket, path: str, until: float) -> None:
+def _exchange(connection: socket.socket, path: str, question: bytes, until: float) -> bytes:
+    """Everything the process sends until it closes, or the line ends."""
     while True:
         connection.settimeout(_left(until))
         try:
             connection.connect(path)
+            break
         except BlockingIOError:
             time.sleep(0.01)  # As many wait already as may.
-        else:
-            return
-
-
-def _exchange(connection: socket.socket, question: bytes, until: float) -> bytes:
-    """Everything the process sends until it closes, or the line ends."""
     connection.settimeout(_left(until))
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(question)  # One that is refused midway has its answer ready.
@@ -123,7 +109,10 @@ def _result(reply: bytes, identity: Identity) -> dict[str, Any]:
         )
     try:
         answer = json.loads(
-            reply, parse_float=_finite, parse_int=_whole, parse_constant=lambda _: None
+            reply,
+            parse_float=lambda text: one if abs(one := float(text)) < float("inf") else None,
+            parse_int=lambda text: int(text) if len(text) <= _DIGITS else None,
+            parse_constant=lambda _: None,
         )
         is_ok = answer["ok"]
         result = answer["result"] if is_ok else answer["error"]
@@ -134,15 +123,6 @@ def _result(reply: bytes, identity: Identity) -> dict[str, Any]:
     if isinstance(result, str):
         raise ControlError(one_line(result, 1000))
     raise _not_understood(identity, f"{reply[:40]!r}")
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if abs(number) < float("inf") else None
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if len(text) <= _DIGITS else None
 
 
 def _not_understood(identity: Identity, why: str) -> ControlError:

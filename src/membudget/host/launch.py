@@ -23,7 +23,7 @@ from membudget.core.native import sleep
 from membudget.errors import MembudgetError, ProbeError
 from membudget.governor.telling import FOREIGN
 from membudget.governor.watch import AT_EASE, BUSY
-from membudget.host.identity import SLOT, TOLD, lock, parent_of, parse_stem
+from membudget.host import SLOT, TOLD, lock, parent_of, parse_stem
 from membudget.host.slot import is_alive
 from membudget.ownership import open_own
 from membudget.reclaimers.collect import has_children
@@ -49,12 +49,7 @@ _ATTEMPTS = 20
 
 
 class Told:
-    """The file of one launch.
-
-    Args:
-        mark: What `launch_mark` returned where it was launched.
-        wall: Unix seconds.
-    """
+    """The file of one launch; `mark` is what `launch_mark` returned where it was launched."""
 
     def __init__(self, mark: str, wall: Callable[[], float]) -> None:
         self._path = mark + TOLD
@@ -63,12 +58,8 @@ class Told:
     def is_news(self, subject: str, seconds: float, *, again: bool = False) -> bool:
         """Whether nobody told this within so many seconds; then it is noted as told.
 
-        True as well where it cannot be known. Cost: 60 µs.
-
-        Args:
-            subject: What is told.
-            seconds: For how long it is no news to the others.
-            again: Whether it is news to whoever told it.
+        With `again` it is news to whoever told it. True as well where it cannot be known. Cost:
+        60 µs.
         """
         try:
             descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
@@ -113,13 +104,8 @@ def _parsed(text: str) -> Iterator[tuple[str, tuple[str, float]]]:
 class Supervising:
     """Says at each step whether the governor of this process rests. One thread calls it.
 
-    A plugin, for a launched process.
-
-    Args:
-        own: Reads the bytes of the process now.
-        shared: Reads the bytes that it shares with other processes, or None where that is not
-            known.
-        now: Monotonic seconds.
+    A plugin, for a launched process. `own` and `shared` read the bytes of the process, and those
+    that other processes have as well (None: not known).
     """
 
     name = "supervising"
@@ -144,11 +130,7 @@ class Supervising:
         governor.rests = self
 
     def __call__(self, pressure: Pressure) -> bool:
-        """Whether it rests from now on; what cannot be told is governed. Cost: 5 µs.
-
-        Args:
-            pressure: What was judged last.
-        """
+        """Whether it rests from now on; what cannot be told is governed. Cost: 5 µs."""
         try:
             # Others can do nothing about a limit of this process's own.
             return self._may_rest(is_pressed=bool(pressure.level and not pressure.elsewhere))

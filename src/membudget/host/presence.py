@@ -28,14 +28,7 @@ from membudget.core.native import Imports, Lock, breathing
 from membudget.core.native import poll as make_poll
 from membudget.errors import ControlError, MembudgetError
 from membudget.governor.status import commands_of
-from membudget.host.identity import (
-    SOCKET,
-    claim_folder,
-    identity_at,
-    identity_of,
-    remove_socket,
-    sweep,
-)
+from membudget.host import SOCKET, claim_folder, identity_at, identity_of, remove_socket, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import close_own, default_folder, kept
 from membudget.ownership import identity as file_identity
@@ -48,7 +41,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Command, Hint, Pressure, Reading
     from membudget.governor import Governor
-    from membudget.host.identity import Identity
+    from membudget.host import Identity
 
 PRESENT_EVERY = 10.0
 """Seconds between two looks whether slot and socket are where they were put."""
@@ -77,14 +70,9 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONN
 class Presence:
     """A process's slot and socket, kept for its whole life and made anew in a forked child.
 
-    A plugin; any thread may call any method.
-
-    Args:
-        folder: Where they lie, or None for the user's default, looked up at each opening, since a
-            program may change its user.
-        name: What runs, for people; a function is asked now and then, since a worker learns its
-            name after it has begun.
-        answers: Tells what can be asked, by command; those of the governor that it joins.
+    A plugin; any thread may call any method. The user's default folder is looked up at each
+    opening, since a program may change its user; a name that is a function is asked now and then,
+    since a worker learns its name after it has begun.
     """
 
     name = "presence"
@@ -117,8 +105,8 @@ class Presence:
     def hints(self, *, is_early: bool) -> Sequence[Hint]:
         """The control socket, where it can be had: a budget is kept without one as well."""
         governor = self._governor
-        # A program that forks often is to be found at once: its thread is young each time. Not so
-        # a forked child, which often lives for a moment.
+        # A program that forks often is to be found at once, its thread being young each time; not
+        # so a forked child, which often lives for a moment.
         if governor is None or (is_early and os.getpid() not in (self._home, self._pid)):
             return ()
         try:
@@ -162,20 +150,32 @@ class Presence:
         """Be findable from now on; returns what to wait for.
 
         May be called again at any time: what still stands is used on, at 15 µs. The first call
-        sweeps the folder as well and costs about 0.5 ms.
+        sweeps the folder as well and costs about 0.5 ms. A slot stays where no socket can be had.
 
         Raises:
-            ControlError: The folder cannot be used, or the slot or the socket cannot be made; a
-                slot that was made stays.
+            ControlError: The folder cannot be used, or the slot or the socket cannot be made.
             ProbeError: This process cannot be identified.
         """
         with self._lock:
             if self._pid != os.getpid():
                 self._abandon()
-            socket = self._socket
-            if not (self._slot and self._slot.is_in_place() and socket and socket.is_in_place()):
-                socket = self._make()
-            return socket
+            slot, socket = self._slot, self._socket
+            if slot and slot.is_in_place() and socket and socket.is_in_place():
+                return socket
+            folder = claim_folder(self._folder or default_folder())
+            identity = identity_of()
+            self._pid = os.getpid()
+            if socket is not None:
+                self._socket = None
+                socket.remove()
+            if slot is None or not slot.is_in_place():
+                if slot is not None:
+                    self._slot = None
+                    slot.close()
+                sweep(folder)
+                self._slot = Slot(folder, identity, self._name())
+            self._socket = ControlSocket(folder, identity, self._answers, self._imports)
+            return self._socket
 
     def touch(self) -> bool:
         """Show that the slot is in use; whether all is where it was put. Cost: 10 µs.
@@ -215,23 +215,6 @@ class Presence:
         self._lock = Lock()  # Another thread may have held it, and is not here.
         self._abandon()
 
-    def _make(self) -> ControlSocket:
-        """Whatever is missing, under the identity of this process."""
-        folder = claim_folder(self._folder or default_folder())
-        identity = identity_of()
-        self._pid = os.getpid()
-        if self._socket is not None:
-            self._socket.remove()
-            self._socket = None
-        if self._slot is None or not self._slot.is_in_place():
-            if self._slot is not None:
-                self._slot.close()
-                self._slot = None
-            sweep(folder)
-            self._slot = Slot(folder, identity, self._name())
-        self._socket = ControlSocket(folder, identity, self._answers, self._imports)
-        return self._socket
-
     def _abandon(self) -> None:
         slot, self._slot = self._slot, None
         socket, self._socket = self._socket, None
@@ -245,12 +228,6 @@ class ControlSocket:
     """A hint that is ready when somebody asks, and answers in `clear`.
 
     Many bells may wait for it, one after the other, while it stays: `close` ends nothing.
-
-    Args:
-        folder: A folder that `claim_folder` has approved.
-        identity: This process.
-        answers: Tells what can be asked, by command.
-        imports: Marks what is loaded for the first question.
 
     Raises:
         ControlError: It cannot be made; the message says why.
@@ -302,10 +279,8 @@ class ControlSocket:
 
         A start need not wait for it: 2 ms.
         """
-        if self._imports.is_closed:
-            return hasattr(
-                sys.modules.get("json"), "loads"
-            )  # The import may have been of this one.
+        if self._imports.is_closed:  # The import may have been of this one.
+            return hasattr(sys.modules.get("json"), "loads")
         with self._imports:
             import json  # noqa: F401  # see above
         return True
@@ -382,7 +357,18 @@ class ControlSocket:
         return _sent(client, text.encode() + b"\n")
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
-        command, arguments = _understood(line)
+        import json
+
+        try:
+            question = json.loads(line)
+            command, arguments = question["command"], question.get("arguments") or {}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            command = arguments = None
+        if not isinstance(command, str) or not isinstance(arguments, dict):
+            raise ControlError(
+                'the question is not understood: send one line such as {"command": "status", '
+                '"arguments": {}}'
+            )
         answers = self._answers()
         answer = answers.get(command)
         if answer is None:
@@ -460,11 +446,7 @@ def _is_ready(client: _socket.socket, events: int, until: float) -> bool:
 
 
 def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:
-    """An answer as JSON, its long lists in pieces: what writes JSON keeps the interpreter.
-
-    Yields:
-        Nothing; another thread may have its turn.
-    """
+    """An answer as JSON, its long lists in pieces: what writes JSON keeps the interpreter."""
     import json
 
     told = []
@@ -478,20 +460,3 @@ def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:
             yield
         told.append(f"{json.dumps(key)}: [{', '.join(rows)}]")
     return f"{{{', '.join(told)}}}"
-
-
-def _understood(line: bytes) -> tuple[str, Mapping[str, Any]]:
-    """The command and the arguments that a line asks for."""
-    import json
-
-    try:
-        question = json.loads(line)
-        command, arguments = question["command"], question.get("arguments") or {}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        command = arguments = None
-    if not isinstance(command, str) or not isinstance(arguments, dict):
-        raise ControlError(
-            'the question is not understood: send one line such as {"command": "status", '
-            '"arguments": {}}'
-        )
-    return command, arguments

@@ -23,10 +23,12 @@ import struct
 from binascii import crc32
 from math import isfinite
 
+from membudget.core.native import sleep
 from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
-from membudget.host.identity import SLOT, identity_at, lock, make_locked, parse_stem
-from membudget.ownership import open_regular, standard_taken
+from membudget.host import SLOT, identity_at, lock, parse_stem
+from membudget.ownership import identity as file_identity
+from membudget.ownership import open_own, open_regular, standard_taken
 from membudget.units import MOST_BYTES
 
 TYPE_CHECKING = False
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from membudget.core import Pressure
-    from membudget.host.identity import Identity
+    from membudget.host import Identity
 
 SIZE = 509
 """Bytes of a slot's file: an odd number, by which the mapping's own descriptor is recognised."""
@@ -45,20 +47,16 @@ _FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
 _LENGTH = _HEAD.size + _FIGURES.size
 """Bytes that every version knows; what came later stands behind them, beyond the checksum."""
 
-_ATTEMPTS = 20
-"""Tries to read a record that is just being written, which takes well under a microsecond."""
+_LOCK_ATTEMPTS, _READ_ATTEMPTS = 50, 20
+"""Tries, 1 ms apart, to lock an own file while others look whether its owner lives; and to read a
+record that is just being written, which takes well under a microsecond."""
 
 _kept: list[mmap.mmap] = []
 """Mappings whose descriptor is somebody else's by now: closing them would close that."""
 
 
 class Slot:
-    """This process's slot, written by one thread at a time.
-
-    Args:
-        folder: A folder that `claim_folder` has approved.
-        identity: This process.
-        name: What runs, for people.
+    """This process's slot, in a folder that `claim_folder` approved. Written by one thread at once.
 
     Raises:
         ControlError: It cannot be made, or this process has one already.
@@ -68,7 +66,18 @@ class Slot:
         self.path = f"{folder}/{identity.stem}{SLOT}"
         self.rename(name)
         try:
-            self._open()
+            descriptor = _locked(self.path)
+            try:
+                self._file = identity_at(self.path)
+                os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
+                # The mapping keeps a duplicate of the descriptor, and with it the lock.
+                with standard_taken():
+                    self._map = mmap.mmap(descriptor, SIZE)
+            except OSError:
+                os.unlink(self.path)
+                raise
+            finally:
+                os.close(descriptor)
         except ConfigError as error:
             raise ControlError(f"{error}, by setting agent.directory") from error
         except ControlError:
@@ -78,20 +87,6 @@ class Slot:
                 f"cannot make {self.path} ({error.strerror}): make room there and let this user "
                 "write, or set agent.directory to a folder of your own"
             ) from error
-
-    def _open(self) -> None:
-        descriptor = make_locked(self.path, _MAGIC)
-        try:
-            self._file = identity_at(self.path)
-            os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
-            # The mapping keeps a duplicate of the descriptor, and with it the lock.
-            with standard_taken():
-                self._map = mmap.mmap(descriptor, SIZE)
-        except OSError:
-            os.unlink(self.path)
-            raise
-        finally:
-            os.close(descriptor)
 
     def write(
         self,
@@ -154,20 +149,33 @@ class Slot:
         """Let go of it without removing the file: in a forked child, where it is the parent's."""
         if self._map.closed:
             return
-        try:
+        is_foreign = False
+        with contextlib.suppress(OSError):  # Nobody has that number now: closing it does no harm.
             is_foreign = self._map.size() != SIZE
-        except OSError:
-            is_foreign = False  # Nobody has that number now, so that closing it does no harm.
         if is_foreign:
             _kept.append(self._map)
         else:
             self._map.close()
 
 
+def _locked(path: str) -> int:
+    """A descriptor of the file at a path, made where missing, with the owner's lock on it."""
+    for _ in range(_LOCK_ATTEMPTS):
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=_MAGIC)
+        # Between opening and locking, a sweeper may have taken it for a dead one's.
+        if lock(descriptor) and identity_at(path) == file_identity(descriptor):
+            return descriptor
+        os.close(descriptor)
+        sleep(0.001)
+    raise ControlError(
+        f"{path} is held already: a process tells its figures once; stop() its other budget"
+    )
+
+
 def read_slot(path: str) -> Status | None:
     """The figures in a slot, or None where none can be made out, or none can be. Never blocks."""
     with contextlib.suppress(ConfigError, OSError), open(open_regular(path), "rb", 0) as file:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_READ_ATTEMPTS):
             if (figures := _parsed(os.pread(file.fileno(), SIZE, 0))) is not None:
                 return figures
     return None
@@ -183,23 +191,16 @@ def is_alive(path: str) -> bool:
 def living(folder: str, names: Iterable[str] | None = None) -> list[tuple[Identity, Status]]:
     """All processes that live and have told their figures, by pid; what is unreadable is skipped.
 
-    Cost: about 20 µs a process.
-
-    Args:
-        folder: Where the slots are.
-        names: Those looked at; None is all there are.
+    Only slots of these names are looked at, if any are given. Cost: about 20 µs a process.
     """
-    try:
-        names = os.listdir(folder) if names is None else names
-    except OSError:
-        return []
     found = []
-    for name in names:
-        identity = parse_stem(name.removesuffix(SLOT)) if name.endswith(SLOT) else None
-        if identity is None or not is_alive(path := f"{folder}/{name}"):
-            continue
-        if (figures := read_slot(path)) is not None:
-            found.append((identity, figures))
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder) if names is None else names:
+            identity = parse_stem(name.removesuffix(SLOT)) if name.endswith(SLOT) else None
+            if identity is None or not is_alive(path := f"{folder}/{name}"):
+                continue
+            if (figures := read_slot(path)) is not None:
+                found.append((identity, figures))
     return sorted(found, key=lambda one: (one[0].pid, one[0].namespace))
 
 

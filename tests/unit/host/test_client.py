@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.errors import ControlError
+from membudget.host import identity_of
 from membudget.host.client import LONGEST, ask
-from membudget.host.identity import identity_of
 from membudget.host.presence import ControlSocket
 from membudget.host.slot import Slot
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.identity import identity_of
+from membudget.host import identity_of
 from membudget.host.presence import ControlSocket, dumping
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from membudget.errors import ControlError
-from membudget.host.identity import Identity, check_readable, claim_folder, identity_of, sweep
+from membudget.host import Identity, check_readable, claim_folder, identity_of, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import default_folder
 

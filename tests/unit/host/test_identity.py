@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from membudget.errors import ProbeError
-from membudget.host.identity import Identity, identity_of, is_gone, parse_stem
+from membudget.host import Identity, identity_of, is_gone, parse_stem
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/ns"), reason="needs Linux's /proc")
 

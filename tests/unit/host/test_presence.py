@@ -13,8 +13,8 @@ import membudget
 from membudget.core import Pressure
 from membudget.errors import ControlError
 from membudget.governor.watch import Doorbell
+from membudget.host import SOCKET, identity_of
 from membudget.host.client import ask
-from membudget.host.identity import SOCKET, identity_of
 from membudget.host.presence import Presence
 from membudget.host.slot import living
 from membudget.registry import Registry

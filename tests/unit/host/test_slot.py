@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from membudget.core import Level, Pressure
 from membudget.core.status import Status
 from membudget.errors import ControlError
-from membudget.host.identity import identity_of
+from membudget.host import identity_of
 from membudget.host.slot import Slot, is_alive, living, read_slot
 
 if TYPE_CHECKING:

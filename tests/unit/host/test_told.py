@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from membudget.host.identity import TOLD, identity_of, launch_mark, sweep
+from membudget.host import TOLD, identity_of, launch_mark, sweep
 from membudget.host.launch import Told
 
 

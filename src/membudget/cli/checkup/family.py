@@ -17,7 +17,7 @@ from membudget.cli.lookup import environ_of
 from membudget.cli.words import RESTING
 from membudget.core import Record
 from membudget.errors import ControlError, MembudgetError, ProbeError
-from membudget.host.identity import claim_folder, identity_of
+from membudget.host import claim_folder, identity_of
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.probes.kernel_files import children_of, read_whole
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from membudget.cli.checkup.surroundings import Surroundings
     from membudget.core.status import Status
-    from membudget.host.identity import Identity
+    from membudget.host import Identity
 
 SUBJECT = "reach"
 _FOLDER = "folder"
