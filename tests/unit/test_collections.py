@@ -13,7 +13,7 @@ from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Level, Marks, Rung
 from membudget.governor import Governor
 from membudget.inspection.collection import MayStop
-from membudget.reclaimers.collect import (
+from membudget.reclaimers import (
     FIRST_PAUSE,
     FULL,
     LONGEST_PAUSE,

@@ -20,14 +20,14 @@ from membudget.governor.ladder import SETTLE, Ladder
 from membudget.governor.telling import Teller
 from membudget.probes import allocator
 from membudget.probes.process import process_probe
-from membudget.reclaimers.allocators import FIRST_PAUSE, RISE, Allocators, Later, Trim
-from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
-from membudget.reclaimers.collect import (
+from membudget.reclaimers import (
     FULL,
     Collect,
     CollectAbove,
     Throttled,
 )
+from membudget.reclaimers.allocators import FIRST_PAUSE, RISE, Allocators, Later, Trim
+from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
 from membudget.reclaimers.program import DEADLINE, Callback
 from membudget.registry import Registry
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import MIB
-from membudget.reclaimers.collect import INTERPRETERS, SharedPages
+from membudget.reclaimers import INTERPRETERS, SharedPages
 from membudget.registry import Registry
 from waiting import eventually
 

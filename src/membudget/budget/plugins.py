@@ -23,9 +23,8 @@ from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.floor import Protection
 from membudget.governor.status import dump
 from membudget.inspection.collection import CollectAndTrim, MayStop
-from membudget.probes import allocator
+from membudget.probes import allocator, capped, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
-from membudget.probes.combine import capped, every, tightest
 from membudget.probes.hints import kernel_hints
 from membudget.probes.process import (
     LateProcessProbe,
@@ -35,8 +34,7 @@ from membudget.probes.process import (
     shared_bytes,
     system_probe,
 )
-from membudget.reclaimers.allocators import Allocators, StandardCaches
-from membudget.reclaimers.collect import (
+from membudget.reclaimers import (
     YOUNG,
     YOUNG_EVERY,
     Collect,
@@ -44,6 +42,7 @@ from membudget.reclaimers.collect import (
     SharedPages,
     Throttled,
 )
+from membudget.reclaimers.allocators import Allocators, StandardCaches
 from membudget.settings import DEFAULT
 from membudget.sinks.log import StandardError
 from membudget.units import MIB, human_bytes

@@ -19,8 +19,8 @@ from membudget.host.client import ask
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.pressure import judge
+from membudget.probes import capped, tightest
 from membudget.probes.cgroup import cgroup_probe
-from membudget.probes.combine import capped, tightest
 from membudget.probes.process import process_probe
 from membudget.settings import resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS

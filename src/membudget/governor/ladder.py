@@ -18,7 +18,7 @@ import sys
 
 from membudget.core import Level, Reclaimed, Rung, SystemClock
 from membudget.governor.telling import FOREIGN
-from membudget.reclaimers.collect import BLOCK
+from membudget.reclaimers import BLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from membudget.governor.watch import AT_EASE, BUSY
 from membudget.host import SLOT, TOLD, lock, parent_of, parse_stem
 from membudget.host.slot import is_alive
 from membudget.ownership import open_own
-from membudget.reclaimers.collect import has_children
+from membudget.reclaimers import has_children
 from membudget.units import LONGEST_NAME, one_line
 
 if TYPE_CHECKING:

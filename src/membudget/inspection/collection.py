@@ -5,7 +5,7 @@ from __future__ import annotations
 from membudget.core import Level, Reclaimed, SystemClock
 from membudget.core.native import Imports
 from membudget.probes import allocator
-from membudget.reclaimers.collect import REFUSED_FOR, SHORT, is_on
+from membudget.reclaimers import REFUSED_FOR, SHORT, is_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Event, Reclaimer
     from membudget.heap.census import Freed, Garbage
-    from membudget.reclaimers.collect import Collect, SharedPages
+    from membudget.reclaimers import Collect, SharedPages
 
 NAME = "leak check"
 

@@ -1,1 +1,160 @@
-"""The probes: where readings come from, and functions that combine them."""
+"""Probes out of probes: a source is a function, and putting sources together is too."""
+
+from __future__ import annotations
+
+import time
+
+from membudget.core import Reading
+from membudget.errors import ConfigError, ProbeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Probe
+
+
+def tightest(*probes: Probe, otherwise: Probe | None = None) -> Probe:
+    """A probe that reads all of these and tells the one nearest to its limit.
+
+    A source without a limit only adds its parts; where none has one, the first is told, without
+    a limit. The parts of all are united, those of the source told taking precedence. A source
+    that fails is listed in the reading's errors; its last reading, if it had a limit, still counts,
+    since a limit does not end because it cannot be read.
+
+    Args:
+        probes: At least one.
+        otherwise: Read as well while none of these has a limit, or can be read.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not probes:
+        raise ConfigError("tightest() has no probes to choose from: give it at least one")
+    last: list[Reading | None] = [None] * len(probes)
+
+    def read() -> Reading:
+        readings: list[Reading] = []
+        errors: list[ProbeError] = []
+        is_any_new = is_limited = False
+        for place, probe in enumerate(probes):
+            reading = _asked(probe, errors)
+            if reading is not None:
+                last[place], is_any_new = reading, True
+            elif (reading := last[place]) is None or reading.limit is None:
+                continue
+            readings.append(reading)
+            is_limited = is_limited or reading.limit is not None
+        if otherwise is not None and not (is_limited and is_any_new):
+            reading = _asked(otherwise, errors)
+            if reading is not None:
+                readings = [*readings, reading] if is_any_new else [reading]
+                is_any_new = True
+        if not is_any_new:
+            raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
+        return _united(readings, errors)
+
+    return read
+
+
+def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
+    limited = [reading for reading in readings if reading.limit is not None]
+    told = (limited or readings)[0]
+    if len(limited) > 1:  # At each tick: a lambda less.
+        told = max(limited, key=lambda reading: reading.fraction)
+    parts: dict[str, int] = {}
+    for reading in (*reversed(readings), told):
+        if reading.parts:
+            parts.update(reading.parts)
+    return Reading(
+        # A reading told again by `every` may be older than the one before it: time never goes back.
+        at=max([reading.at for reading in readings]),
+        used=told.used,
+        limit=told.limit,
+        source=told.source,
+        parts=parts,
+        errors=tuple(errors),
+    )
+
+
+def _asked(probe: Probe, errors: list[ProbeError]) -> Reading | None:
+    """What a probe reads, or None; what it could not read is added to the errors."""
+    try:
+        reading = probe()
+    except ProbeError as error:
+        errors.append(error)
+        return None
+    except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
+        name = getattr(probe, "__qualname__", type(probe).__qualname__)
+        what = f"{type(error).__name__}: {error}"
+        wrapped = ProbeError(f"probe {name} failed ({what}): mend it, or leave it out")
+        wrapped.__cause__ = error
+        errors.append(wrapped)
+        return None
+    if reading.errors:
+        errors += reading.errors
+    return reading
+
+
+def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
+    """A probe whose readings have at most this limit.
+
+    Args:
+        probe: What tells how much is used.
+        limit: Bytes, above 0.
+        source: What a reading is said to come from when this limit is the one that counts.
+
+    Raises:
+        ConfigError: The limit is not above 0.
+    """
+    if limit <= 0:
+        raise ConfigError(f"limit {limit!r} is not above zero: give bytes, or None for no limit")
+
+    def read() -> Reading:
+        reading = probe()
+        if reading.limit is not None and reading.limit <= limit:
+            return reading
+        # Not reading.replace(): it costs 2 µs more, at every tick.
+        return Reading(
+            at=reading.at,
+            used=reading.used,
+            limit=limit,
+            source=source,
+            parts=reading.parts,
+            errors=reading.errors,
+        )
+
+    return read
+
+
+def every(
+    seconds: float,
+    probe: Probe,
+    now: Callable[[], float] = time.monotonic,
+    *,
+    is_due: Callable[[Reading], bool] = lambda _last: False,
+) -> Probe:
+    """A probe that repeats its last reading and asks its source only so often.
+
+    A reading told again keeps the time at which it was taken. A source that fails is asked again
+    at the next call.
+
+    Args:
+        seconds: For which a reading is told again.
+        probe: The source.
+        now: Monotonic seconds.
+        is_due: Whether there is a reason to ask in any case, given the last reading.
+    """
+    last: Reading | None = None
+    due = 0.0
+
+    def read() -> Reading:
+        nonlocal last, due
+        at = now()
+        if last is None or at >= due or is_due(last):
+            last = None
+            last = probe()
+            due = at + seconds
+        return last
+
+    return read

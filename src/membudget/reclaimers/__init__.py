@@ -1,1 +1,420 @@
-"""What can let memory go: collection, trimming, a program's own callbacks, and at last the exit."""
+"""Garbage collection as a reclaimer and as a chore, and beside forked workers.
+
+A full collection holds the GIL for 85 to 170 ms per million tracked containers. So it keeps to a
+share of the time (as dask's ThrottledGC), comes late on the ladder, and pauses longer and longer
+where it frees nothing of note. How long it will take is known beforehand: what the last one took
+for each live block, times the blocks there are, which are counted in 0.06 ms a million.
+
+It also writes to the header of every object that it looks at, and after a fork each such page is
+copied, by the parent as by each child: a preloading server of four workers held 194 MiB, and 240
+MiB after one collection each. So
+
+- a child freezes what it inherits, at the fork, in 8 µs: frozen objects are not looked at. Later on
+  it would freeze what the child made itself as well, whose cycles then stay for ever; and in the
+  parent each fork would do so. What remains is garbage among what was inherited: a bounded amount;
+- a parent does not collect in full while children live, unless it has grown much since the fork.
+
+A child that shares little any more is as it was: its parent is gone and left no other children, or
+has let go of what it had. The kernel tells, in 2.5 ms and 10 ms more for each GB. It is asked once
+the parent is gone, and before each full collection of the interpreter's or the program's: what a
+child took over and replaced would else stay for good, and fill the room twice.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import sys
+import time
+
+from membudget.core import Reclaimed, Rung, SystemClock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from membudget.core import Clock, Event, Reclaimer
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+_THREAD = getattr(resource, "RUSAGE_THREAD", None)
+"""Linux only; what all threads fault for says nothing of a collection."""
+
+FULL, YOUNG = 2, 1
+
+YOUNG_EVERY = 5.0
+"""Seconds between two young collections under pressure, as memory needs them to settle anyway."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the process: its size, its parent, what may have become garbage."""
+
+SHORT = 0.05
+"""Seconds that a process may be stopped for while it is well."""
+
+REFUSED_FOR = 60.0
+"""Seconds before it is asked again whether a process may be stopped."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
+"""Seconds that a collection is left alone which freed nothing of note: the first time, at most."""
+
+WORTH = 16 << 20
+"""Bytes that a collection has to free for each second that it takes."""
+
+_RISE, _FEW_BLOCKS = 1.25, 10_000
+"""From so many times the live blocks, and so many more, there may be garbage anew: the
+interpreter's own full collections wait for a quarter as well."""
+
+_DROP = 16 << 20
+"""Bytes let go by holders that may have left garbage behind."""
+
+BLOCK = 64
+"""Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512."""
+
+_SECONDS_A_BLOCK, _MARGIN = 100e-9, 1.5
+"""Until one was seen: 27 to 36 ns in a heap of dicts and lists, three blocks a container; as much
+as this where each block is a container. And times what was seen."""
+
+INTERPRETERS = 1000
+"""Fewer frozen objects than this are the interpreter's: Python 3.12 starts with 375."""
+
+_ASK_EVERY, _ASK_SHARE = 60.0, 0.01
+"""Seconds between two questions, once the parent is gone, whether others share what it left; and
+the share of the time that asking the kernel may take."""
+
+_LITTLE = 1 / 4
+"""Share of what was inherited below which the pages still shared are no reason to keep garbage."""
+
+_GROWN = 1.5
+"""Times what a parent held at its last fork from which there may be more to free than to copy."""
+
+
+def is_on() -> bool:
+    """Whether the program lets the interpreter collect by itself."""
+    return gc.isenabled() and gc.get_threshold()[0] > 0
+
+
+class Collect:
+    """A garbage collection of one generation, as a reclaimer and as a chore that is never due.
+
+    As a chore it is brought forward above low. It may take a share of the time, and rests for a
+    cooldown in seconds. `own` reads the bytes of the process, without which live blocks alone are
+    counted, and `held` those that holders count, whose fall may have left garbage; `would_copy`
+    tells whether it would cost more than it may free. One thread, but for `learn`.
+    """
+
+    paces_itself = comes_early = True
+
+    def __init__(
+        self,
+        generation: int = FULL,
+        *,
+        rung: Rung = Rung.AGGRESSIVE,
+        time_share: float | None = None,
+        cooldown: float = 0.0,
+        own: Callable[[], int] = int,
+        held: Callable[[], int] = int,
+        would_copy: Callable[[], bool] = bool,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = "full gc" if generation == FULL else "young gc"
+        self.rung = rung
+        self.objects: int | None = None
+        self._generation = generation
+        self._time_share = time_share
+        self._cooldown = cooldown
+        self._own = own
+        self._holders = held
+        self._would_copy = would_copy
+        self._clock = clock or SystemClock()
+        self._not_before = self._idle_until = self._look_at = float("-inf")
+        self._pause = FIRST_PAUSE
+        self._blocks = self._held = 0
+        self._seconds_a_block = _SECONDS_A_BLOCK
+
+    def reclaimable(self) -> int | None:
+        """Not known before it has run; 0 while it keeps to its share of the time or pauses.
+
+        With the interpreter's collections off, all there is may be young: then only a full one.
+        """
+        now = self._clock.now()
+        if now < self._not_before or (now < self._idle_until and not self._may_find_more(now)):
+            return 0
+        if self._generation != FULL:
+            return None if is_on() and self.expected() <= SHORT else 0
+        return 0 if self._would_copy() else None
+
+    def _may_find_more(self, now: float) -> bool:
+        """Whether there is reason to believe in garbage since the last one."""
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY
+        held, before = self._holders(), self._held
+        self._held = max(held, before)
+        has_risen = sys.getallocatedblocks() > self._blocks * _RISE + _FEW_BLOCKS
+        return has_risen or held + _DROP <= before
+
+    def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # a collection cannot be cut short
+        """Collect, and claim what the process shrank by, less the pages that had to be copied."""
+        began, spent, faults = self._clock.now(), time.thread_time(), _faulted()
+        size, before = self._own(), sys.getallocatedblocks()
+        self.objects = gc.collect(self._generation)
+        after = sys.getallocatedblocks()
+        took, ended = time.thread_time() - spent, self._clock.now()
+        # Blocks that fell without a single object freed were free lists.
+        freed = max((before - after) * BLOCK, size - self._own()) if self.objects else 0
+        claimed = max(0, freed - (_faulted() - faults))
+        if self._generation == FULL:
+            self.learn(took, before)
+        rest = (ended - began) * (1 / self._time_share - 1) if self._time_share else 0.0
+        self._not_before = ended + max(rest, self._cooldown)
+        self._blocks, self._held = after, self._holders()
+        if claimed and claimed >= WORTH * took:
+            self._pause, self._idle_until = FIRST_PAUSE, ended
+        else:
+            self._idle_until = ended + self._pause
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        return claimed
+
+    def forgive(self) -> None:
+        """End a pause for want of garbage: somebody asks by hand, or it is the last resort."""
+        self._idle_until = float("-inf")
+
+    def expected(self) -> float:
+        """Seconds that it would stop the process for. Cost: 0.06 ms a million live blocks."""
+        if self._generation != FULL:
+            made, collected = gc.get_count()[:2]
+            return (made + collected * gc.get_threshold()[0]) * _SECONDS_A_BLOCK
+        return sys.getallocatedblocks() * self._seconds_a_block
+
+    def learn(self, took: float, blocks: int) -> None:
+        """Take note of a full collection: seconds of its thread, and live blocks before it."""
+        self._seconds_a_block = _MARGIN * took / max(1, blocks)
+
+    def due(self, now: float) -> bool:  # noqa: ARG002  # see the class
+        """Never: without pressure the interpreter's own collections do."""
+        return False
+
+    def run(self, until: float) -> int:
+        """Collect, if that is not to be left alone."""
+        return 0 if self.reclaimable() == 0 else self.reclaim(1, until)
+
+
+class Throttled:
+    """The same reclaimer, asked at most once in so many seconds, or at another rung."""
+
+    def __init__(
+        self,
+        inner: Reclaimer,
+        every: float = 0.0,
+        *,
+        rung: Rung | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = inner.name
+        self.rung = inner.rung if rung is None else rung
+        self.paces_itself = getattr(inner, "paces_itself", False)
+        self.forgive = getattr(inner, "forgive", bool)
+        self._inner = inner
+        self._every = every
+        self._clock = clock or SystemClock()
+        self._not_before = float("-inf")
+
+    @property
+    def objects(self) -> int | None:
+        """How many objects the inner one freed last, where it counts them."""
+        return getattr(self._inner, "objects", None)
+
+    def reclaimable(self) -> int | None:
+        """What the inner one could let go; 0 within the interval."""
+        return 0 if self._clock.now() < self._not_before else self._inner.reclaimable()
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Ask the inner one and start the interval, also where it fails."""
+        try:
+            return self._inner.reclaim(target, until)
+        finally:
+            self._not_before = self._clock.now() + self._every
+
+
+class CollectAbove:
+    """The chore of collecting in full while the process, as `own` reads it, is above so many bytes.
+
+    What came of it is told as `Reclaimed`; `may_stop` says whether the process may be stopped.
+    """
+
+    name = "gc above"
+
+    def __init__(
+        self,
+        above: int,
+        own: Callable[[], int],
+        tell: Callable[[Event], None],
+        collect: Reclaimer,
+        may_stop: Callable[[], bool] = lambda: True,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._above = above
+        self._own = own
+        self._tell = tell
+        self._collect = collect
+        self._may_stop = may_stop
+        self._clock = clock or SystemClock()
+        self._look_at = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether the process is above its mark and a collection in its place."""
+        # Once a second: a reading costs more than all else that a tick asks of chores.
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY
+        if self._own() < self._above or self._collect.reclaimable() == 0:
+            return False
+        if self._may_stop():
+            return True
+        self._look_at = now + REFUSED_FOR
+        return False
+
+    def run(self, until: float) -> int:
+        """Collect in full and tell what came of it."""
+        began, before = self._clock.now(), self._own()
+        claimed = self._collect.reclaim(1, until)
+        after = self._own()
+        self._tell(
+            Reclaimed(
+                at=self._clock.now(),
+                by=self.name,
+                rung=None,
+                asked=max(0, before - self._above),
+                claimed=claimed,
+                measured=before - after,
+                took=self._clock.now() - began,
+                objects=getattr(self._collect, "objects", None),
+            )
+        )
+        return claimed
+
+
+def _faulted() -> int:
+    """Bytes of pages that the kernel had to bring or copy for this thread so far. Cost: 0.7 µs."""
+    if _THREAD is None:
+        return 0
+    used = resource.getrusage(_THREAD)
+    return (used.ru_minflt + used.ru_majflt) * resource.getpagesize()
+
+
+class SharedPages:
+    """Freezes what a child inherits, and undoes it where that is of no use, or as the child ends.
+
+    A program that has frozen objects itself is left alone: it knows better. `own` and `shared` read
+    the bytes of the process, and those that others have as well (None: not known).
+    """
+
+    name = "shared pages"
+
+    def __init__(
+        self, own: Callable[[], int], shared: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self.is_frozen = False
+        self._own = own
+        self._shared = shared
+        self._pid, self._parent = os.getpid(), 0
+        self._inherited = 0
+        self._has_forked = self._is_following = False
+        self._ask_at = self._look_at = float("-inf")
+
+    def is_frozen_by_program(self) -> bool:
+        """Whether the program has frozen objects itself. Cost: 13 ns for each."""
+        return not self.is_frozen and gc.get_freeze_count() >= INTERPRETERS
+
+    def would_be_copied(self) -> bool:
+        """Whether a full collection would copy more than it may free. Cost: 3 µs, if it forked."""
+        self._has_forked = self._has_forked and has_children()
+        return self._has_forked and self._own() < _GROWN * self._inherited
+
+    def due(self, now: float) -> bool:
+        """Whether the parent has ended."""
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY
+        if not self.is_frozen:
+            return self._is_following
+        if os.getppid() == self._parent:
+            return False
+        if self._shares_little(is_known=False):
+            return True
+        self._look_at = now + _ASK_EVERY
+        return False
+
+    def run(self, until: float) -> int:  # noqa: ARG002  # takes a microsecond
+        """Have all as it was."""
+        self.thaw()
+        return 0
+
+    def thaw(self) -> None:
+        """Have collections look at what was inherited again; nothing happens where they do."""
+        self._unfreeze()
+        if self._is_following:
+            self._is_following = False
+            atexit.unregister(self.thaw)
+            while self._before_collection in gc.callbacks:
+                gc.callbacks.remove(self._before_collection)
+
+    def _unfreeze(self) -> None:
+        if self.is_frozen:
+            self.is_frozen = False
+            gc.unfreeze()
+
+    def _before_collection(self, phase: str, info: dict[str, int]) -> None:
+        """A full collection begins, on any thread: it is to find what only this process holds."""
+        # We stay in the list of callbacks, which the interpreter goes through at this moment.
+        if phase == "start" and info["generation"] == FULL and self.is_frozen:
+            with contextlib.suppress(Exception):  # What fails here the interpreter would print.
+                if self._shares_little(is_known=True):
+                    self._unfreeze()
+
+    def _shares_little(self, *, is_known: bool) -> bool:
+        """Whether next to nothing would be copied; where nobody can tell, as need not be known."""
+        began = time.monotonic()
+        if began < self._ask_at:
+            return False
+        shared = self._shared()
+        self._ask_at = began + (time.monotonic() - began) / _ASK_SHARE
+        return not is_known if shared is None else shared < _LITTLE * self._inherited
+
+    def before_fork(self, until: float) -> None:  # noqa: ARG002  # nothing has to rest
+        """Note how much the child will inherit."""
+        self._inherited = self._own()
+
+    def after_fork_in_parent(self) -> None:
+        """All is shared from now on."""
+        self._has_forked = True
+
+    def after_fork_in_child(self) -> None:
+        """Freeze."""
+        self._parent, self._pid = self._pid, os.getpid()
+        self._has_forked = False
+        if self.is_frozen_by_program():
+            return
+        self.is_frozen = True
+        self._ask_at = float("-inf")
+        if not self._is_following:
+            self._is_following = True
+            # What ends in good order expects its last collection to find everything.
+            atexit.register(self.thaw)
+            gc.callbacks.append(self._before_collection)
+        gc.freeze()
+
+
+def has_children() -> bool:
+    """Whether any child of this process lives, or waits to be waited for; none is waited for."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

@@ -24,7 +24,7 @@ from __future__ import annotations
 import sys
 
 from membudget.core import Rung, SystemClock
-from membudget.reclaimers.collect import SHORT
+from membudget.reclaimers import SHORT
 from membudget.units import MIB
 
 TYPE_CHECKING = False

@@ -22,7 +22,7 @@ from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.probes.allocator import in_use, mallinfo
 from membudget.probes.kernel_files import children_of, read_whole
-from membudget.reclaimers.collect import INTERPRETERS
+from membudget.reclaimers import INTERPRETERS
 from membudget.testing.result import (
     LeakResult,
     Left,

@@ -10,7 +10,7 @@ from membudget.core import Rung
 from membudget.core.native import Imports
 from membudget.heap import census
 from membudget.inspection.collection import CollectAndTrim
-from membudget.reclaimers.collect import Collect
+from membudget.reclaimers import Collect
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from membudget.core import Reading
 from membudget.errors import ConfigError, ProbeError
-from membudget.probes.combine import capped, every, tightest
+from membudget.probes import capped, every, tightest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
