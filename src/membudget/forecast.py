@@ -104,13 +104,9 @@ class Forecast(Record):
 class Anomaly(Record):
     """A figure that is not what was to be expected.
 
-    Attributes:
-        name: Which figure.
-        value: The median of its newest samples, in its own unit.
-        expected: What was to be expected.
-        spread: A robust deviation of what was seen lately.
-        score: Value less expected, in deviations.
-        basis: What was expected of it: "the same hour before" or "the last hours".
+    Its value is the median of its newest samples, in its own unit; the spread a robust deviation of
+    what was seen lately; the score value less expected, in deviations; the basis of what was
+    expected "the same hour before" or "the last hours".
     """
 
     name: str
@@ -124,10 +120,8 @@ class Anomaly(Record):
 class Nearness(Record):
     """What was said of a limit that is near, for the next forecast to be held against.
 
-    Attributes:
-        is_told: Whether it was told as near, and not taken back since.
-        near: Forecasts in a row that had it near.
-        far: Forecasts in a row that had it out of sight, or clearly farther away.
+    `is_told` as near, and not taken back since; forecasts in a row that had it near, and that had
+    it out of sight or clearly `far`ther away.
     """
 
     is_told: bool = False
@@ -141,18 +135,10 @@ class Nearness(Record):
         half as far again, take it back.
         """
         left = ahead.seconds_left
-        is_far = left is None or left > _CLEARLY_FAR * WARN_BELOW
         near = self.near + 1 if ahead.is_near else 0
-        far = self.far + 1 if is_far else 0
+        far = self.far + 1 if left is None or left > _CLEARLY_FAR * WARN_BELOW else 0
         is_told = far < _CLEARING if self.is_told else near >= _AGREEING
         return Nearness(is_told=is_told, near=near, far=far)
-
-
-class _Trend(Record):
-    length: float
-    slopes: list[float]
-    early: float
-    late: float
 
 
 def forecast(
@@ -177,52 +163,42 @@ def forecast(
     if not hours:
         return Forecast(used=0, limit=limit)
     level = max(held[bisect_left(hours, hours[-1] - _NEWEST) :])
-    used = round(level * _MIB)
-    trend = _trend(hours, _rest(held, bounded))
-    if trend is None or _is_their_error(trend, hours, bounded):
-        return Forecast(used=used, limit=limit)
+    ahead = Forecast(used=round(level * _MIB), limit=limit)
+    rest = held
+    if is_any_bounded := bounded is not None and any(bounded):
+        rest = [whole - part for whole, part in zip(held, bounded or (), strict=True)]
+    trend = _trend(hours, rest)
+    if trend is None:
+        return ahead
+    length, slopes, early, late = trend
+    rate, begin = quantile(slopes, 0.5), hours[-1] - length
+    if is_any_bounded:
+        # So small a rest beside what bounded parts take in is their estimate's error: a quarter,
+        # as the verdict on leaks has it (`explained` in `leaks.records`).
+        c, f = floors(hours, bounded or (), begin, hours[-1], _BLOCKS)
+        if rate < _ESTIMATED * theil_sen(c, f):
+            return ahead
     left = None if limit is None else limit / _MIB - level
-    highest = _highest(held[: bisect_left(hours, hours[-1] - trend.length)])
-    if trend.late < _STEADY * trend.early:
-        return _slowing(trend, used, limit, left).replace(highest=highest)
-    rate = quantile(trend.slopes, 0.5)
-    return Forecast(
-        used=used,
-        limit=limit,
+    # 99 of 100 stayed below: one sample in a day is no peak.
+    before = sorted(held[: bisect_left(hours, begin)])
+    ahead = ahead.replace(window=length * _HOUR, highest=round(quantile(before, 0.99) * _MIB))
+    if late < _STEADY * early:
+        return _slowing(ahead, length, early, max(late, 0.0), left)
+    return ahead.replace(
         rate=rate * _MIB,
-        window=trend.length * _HOUR,
         seconds_left=_seconds(left, rate),
-        soonest=_seconds(left, quantile(trend.slopes, 0.95)),
-        latest=_seconds(left, quantile(trend.slopes, 0.05)),
-        highest=highest,
+        soonest=_seconds(left, quantile(slopes, 0.95)),
+        latest=_seconds(left, quantile(slopes, 0.05)),
     )
 
 
-def _highest(before: Sequence[float]) -> int:
-    """Bytes that 99 of 100 stayed below: one sample in a day is no peak."""
-    return round(quantile(sorted(before), 0.99) * _MIB) if before else 0
+def _trend(
+    hours: Sequence[float], held: Sequence[float]
+) -> tuple[float, list[float], float, float] | None:
+    """The longest stretch that rises, and steadily; else the longest that rises and slows down.
 
-
-def _rest(held: Sequence[float], bounded: Sequence[float] | None) -> Sequence[float]:
-    """What no bounded part holds."""
-    if not bounded or not any(bounded):
-        return held
-    return [whole - part for whole, part in zip(held, bounded, strict=True)]
-
-
-def _is_their_error(trend: _Trend, hours: Sequence[float], bounded: Sequence[float] | None) -> bool:
-    """Whether the rest is so small beside what bounded parts take in that it is their estimate's.
-
-    A quarter, as the verdict on leaks has it (`leaks.rules`, `explained`).
+    Its length, its slopes, and the slopes of its two halves.
     """
-    if not bounded or not any(bounded):
-        return False
-    c, f = floors(hours, bounded, hours[-1] - trend.length, hours[-1], _BLOCKS)
-    return quantile(trend.slopes, 0.5) < _ESTIMATED * theil_sen(c, f)
-
-
-def _trend(hours: Sequence[float], held: Sequence[float]) -> _Trend | None:
-    """The longest stretch that rises, and steadily; else the longest that rises and slows down."""
     slowing = None
     for length in LENGTHS:
         if length > (hours[-1] - hours[0]) * 1.06:
@@ -238,30 +214,27 @@ def _trend(hours: Sequence[float], held: Sequence[float]) -> _Trend | None:
             continue
         half = len(f) // 2
         early, late = theil_sen(c[:half], f[:half]), theil_sen(c[half:], f[half:])
-        trend = _Trend(length=hours[-1] - begin, slopes=slopes, early=early, late=late)
+        trend = hours[-1] - begin, slopes, early, late
         if late >= _STEADY * early:
             return trend
         slowing = slowing or trend
     return slowing
 
 
-def _slowing(trend: _Trend, used: int, limit: int | None, left: float | None) -> Forecast:
+def _slowing(
+    ahead: Forecast, length: float, early: float, late: float, left: float | None
+) -> Forecast:
     """Growth that slows down: where it ends, or when it meets the limit all the same."""
-    late = max(trend.late, 0.0)
-    constant = trend.length / 2 / log(trend.early / late) if late > 0 else 0.0
+    constant = length / 2 / log(early / late) if late > 0 else 0.0
     to_come = late * constant
-    ends = Forecast(
-        used=used,
-        limit=limit,
+    ends = ahead.replace(
         rate=late * _MIB,
-        window=trend.length * _HOUR,
         soonest=_seconds(left, late),
-        levels_off_at=used + round(to_come * _MIB),
+        levels_off_at=ahead.used + round(to_come * _MIB),
     )
     if left is None or to_come <= left:
         return ends
-    hours = -constant * log(1 - max(left, 0.0) / to_come)
-    return ends.replace(seconds_left=hours * _HOUR)
+    return ends.replace(seconds_left=-constant * log(1 - max(left, 0.0) / to_come) * _HOUR)
 
 
 def _seconds(left: float | None, rate: float) -> float | None:
@@ -303,8 +276,12 @@ def scored_newest(
         return None
     value, middle = median(column[first:]), median(recent)
     spread = max(NORMAL * mad(recent), 0.01 * abs(middle), 1e-9)
-    before = _between(hours, column, hours[first] - _DAY, hours[-1] - _DAY)
-    then = _between(hours, column, hours[begin] - _DAY, hours[first] - _DAY)
+
+    def between(place: int, other: int) -> Sequence[float]:
+        begins, ends = hours[place] - _DAY - 1e-9, hours[other] - _DAY + 1e-9
+        return column[bisect_left(hours, begins) : bisect_right(hours, ends)]
+
+    before, then = between(first, -1), between(begin, first)
     expected, basis = middle, "the last hours"
     if before and len(then) >= _LEAST_SAMPLES:
         expected = median(before) + middle - median(then)
@@ -313,9 +290,3 @@ def scored_newest(
     return Anomaly(
         name=name, value=value, expected=expected, spread=spread, score=score, basis=basis
     )
-
-
-def _between(
-    hours: Sequence[float], column: Sequence[float], begin: float, end: float
-) -> Sequence[float]:
-    return column[bisect_left(hours, begin - 1e-9) : bisect_right(hours, end + 1e-9)]

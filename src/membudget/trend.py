@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -110,17 +111,9 @@ def increments(y: Sequence[float]) -> list[float]:
 def floors(
     t: Sequence[float], y: Sequence[float], begin: float, end: float, blocks: int
 ) -> tuple[list[float], list[float]]:
-    """The lowest value in each of some equal blocks of time, with the blocks' middles.
+    """The middles of so many equal blocks of time, and the lowest value in each.
 
-    Args:
-        t: When each value was taken, rising.
-        y: The values.
-        begin: Where the first block begins, in the unit of t.
-        end: Where the last block ends, itself contained.
-        blocks: How many blocks; those without a value are left out.
-
-    Returns:
-        The middles of the blocks that hold values, and the minima of those.
+    Blocks without a value are left out; the last one contains its end.
     """
     width = (end - begin) / blocks
     centres, minima = [], []
@@ -143,31 +136,19 @@ def kept(minima: Sequence[float]) -> list[float]:
 def envelope(t: Sequence[float], y: Sequence[float | None], most: int) -> list[int]:
     """Places to keep: of each of `most` / 2 stretches of time, its lowest and its highest value.
 
-    The first and the last are kept. Missing values go. Where there are few enough, all are kept.
-
-    Args:
-        t: When, rising.
-        y: The values; None is missing.
-        most: How many places there may be, about.
+    The first and the last are kept. Missing values (None) go. Where there are few enough, all are
+    kept: `most` is how many there may be, about.
     """
     known = [place for place, value in enumerate(y) if value is not None]
     if len(known) <= max(4, most):
         return known
     begin, width = t[known[0]], (t[known[-1]] - t[known[0]]) / max(1, most // 2)
-    kept = {known[0], known[-1]}
-    stretch: list[int] = []
-    number = 0
-
-    def value(place: int) -> float:
-        held = y[place]
-        return held if held is not None else 0.0
-
+    stretches: dict[int, list[int]] = {}
     for place in known:
-        at = int((t[place] - begin) / width) if width > 0 else 0
-        if at != number and stretch:
-            kept |= {min(stretch, key=value), max(stretch, key=value)}
-            stretch = []
-        number = at
-        stretch.append(place)
-    kept |= {min(stretch, key=value), max(stretch, key=value)}
-    return sorted(kept)
+        number = int((t[place] - begin) / width) if width > 0 else 0
+        stretches.setdefault(number, []).append(place)
+    places = {known[0], known[-1]}
+    for stretch in stretches.values():
+        values = [(y[place] or 0.0, place) for place in stretch]
+        places |= {min(values, key=itemgetter(0))[1], max(values, key=itemgetter(0))[1]}
+    return sorted(places)

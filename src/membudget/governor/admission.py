@@ -37,11 +37,8 @@ _READ_FROM = 1 << 20
 class Admission:
     """The door: grants reservations against the meter. Any thread may ask.
 
-    Args:
-        meter: What is used and the limit.
-        tell: Takes `AdmissionRefused` events.
-        make_room: Asks the loop for so many bytes, or makes the room itself where there is no
-            loop of its own; returns whether waiting makes sense on this thread.
+    `make_room` asks the loop for so many bytes, or makes the room itself where there is no loop of
+    its own; it returns whether waiting makes sense on this thread.
     """
 
     __slots__ = (
@@ -95,10 +92,8 @@ class Admission:
         if self.try_take(size, lease):
             return
         began = self._clock.now()
-        may_wait = self._make_room(size) if timeout > 0 else False
-        while True:
-            if self.try_take(size, lease):
-                return
+        may_wait = timeout > 0 and self._make_room(size)
+        while not self.try_take(size, lease):
             left = began + timeout - self._clock.now()
             if left <= 0 or not may_wait:
                 raise self.refusal(size, self._clock.now() - began)
@@ -133,21 +128,16 @@ class Admission:
                 self._stepped.notify_all()
 
     def refusal(self, size: int, waited: float) -> OverBudgetError:
-        """Tell the refusal and return the error for the caller to raise."""
-        room = self.room()
-        self._tell_refusal(size, room, waited)
-        why = "admission is shut" if self.is_shut else f"{human_bytes(room)} of room"
-        waiting = f" after {human_seconds(waited)}" if waited else ""
-        advice = "load less at a time, raise the limit, or wait longer with timeout="
-        return OverBudgetError(f"no room for {human_bytes(size)}: {why}{waiting}; {advice}")
-
-    def _tell_refusal(self, size: int, room: int, waited: float) -> None:
-        """Tell it, at most once a second: who asks in a loop is refused 20 000 times a second."""
-        now = self._clock.now()
+        """Tell the refusal, at most once a second, and return the error for the caller to raise."""
+        now, room = self._clock.now(), self.room()
         self._untold += 1
         if now - self._told >= TOLD_EVERY:
             times, self._untold, self._told = self._untold, 0, now
             self._tell(AdmissionRefused(at=now, asked=size, room=room, waited=waited, times=times))
+        why = "admission is shut" if self.is_shut else f"{human_bytes(room)} of room"
+        waiting = f" after {human_seconds(waited)}" if waited else ""
+        advice = "load less at a time, raise the limit, or wait longer with timeout="
+        return OverBudgetError(f"no room for {human_bytes(size)}: {why}{waiting}; {advice}")
 
     def before_fork(self, until: float) -> None:
         """Hold the lock while the process forks, if it can be had in time."""
@@ -188,12 +178,9 @@ _Native: Any = object if core is None else core.Lease
 
 
 class Lease(_Native):  # type: ignore[misc]  # as typed here
-    """A reservation as a context manager, sync and async; reserved on entry, ended on exit.
+    """A reservation of bytes at a door as a context manager, sync and async.
 
-    Args:
-        admission: The door.
-        size: Bytes.
-        timeout: Seconds to wait for room.
+    Reserved on entry, waiting so many seconds for room at most, and ended on exit.
     """
 
     _admission: Admission
@@ -234,7 +221,9 @@ class Lease(_Native):  # type: ignore[misc]  # as typed here
             LeaseError: It is held already, or a running event loop would wait with this thread.
         """
         self._check_free()
-        if self._timeout > 0 and _runs_a_loop():
+        # What the program has not imported runs no loop on this thread.
+        running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+        if self._timeout > 0 and running is not None and running() is not None:
             raise LeaseError(
                 f"admit({human_bytes(self._size)}, timeout={self._timeout:g}) would hold up the "
                 "event loop that runs on this thread: write `async with`, or leave timeout= out"
@@ -290,9 +279,3 @@ class Lease(_Native):  # type: ignore[misc]  # as typed here
         self._was_asked = True
         if self._is_held:
             raise LeaseError("this reservation is held already: make a second one with admit()")
-
-
-def _runs_a_loop() -> bool:
-    """Whether asyncio runs a loop on this thread; what the program has not imported, it has not."""
-    ask = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return ask is not None and ask() is not None
