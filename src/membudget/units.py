@@ -21,12 +21,6 @@ MOST_BYTES = (1 << 63) - 1
 MOST_SECONDS = 1000 * 365.25 * 86400
 """The longest time: a thousand years."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypeVar
-
-    N = TypeVar("N", int, float)
-
 LONGEST_NAME = 200
 """Characters of a name."""
 
@@ -55,10 +49,9 @@ def parse_bytes(text: str, *, name: str = "size") -> int:
     number, unit = _split(text, name, "400MiB")
     scale = _BYTES.get(unit.lower())
     if scale is None:
+        rule = f"has an unknown unit {unit!r}: use B, KiB, MiB, GiB, TiB, KB, MB, GB or TB"
         if not unit:
-            rule = f"has no unit: write {_plain(number)}MiB (or KiB, GiB, MB, GB)"
-        else:
-            rule = f"has an unknown unit {unit!r}: use B, KiB, MiB, GiB, TiB, KB, MB, GB or TB"
+            rule = f"has no unit: write {number:g}MiB (or KiB, GiB, MB, GB)"
         raise ConfigError(f"{name} {_shown(text)} {rule}")
     size = round(number * scale)
     if size <= 0:
@@ -118,12 +111,10 @@ def as_bytes(value: int | str, *, name: str = "size") -> int:
         raise ConfigError(
             f'{name} {_shown(value)} is not a size: give bytes as an int, or "400MiB"'
         )
-    if not 0 < value <= MOST_BYTES:
-        rule = "above zero" if value <= 0 else "below 8 EiB"
-        raise ConfigError(
-            f'{name} {_shown(value)} is not {rule}: give bytes as an int, or "400MiB"'
-        )
-    return value
+    if 0 < value <= MOST_BYTES:
+        return value
+    rule = "above zero" if value <= 0 else "below 8 EiB"
+    raise ConfigError(f'{name} {_shown(value)} is not {rule}: give bytes as an int, or "400MiB"')
 
 
 def as_seconds(value: float | str, *, name: str = "time") -> float:
@@ -144,7 +135,7 @@ def as_seconds(value: float | str, *, name: str = "time") -> float:
 
 def format_bytes(size: int) -> str:
     """A size as exact text: `parse_bytes(format_bytes(n)) == n` for every n it can read."""
-    size = _within(size, MOST_BYTES)
+    size = max(-MOST_BYTES, min(size, MOST_BYTES))
     for unit, scale in reversed(_BINARY.items()):
         if size and size % scale == 0:
             return f"{size // scale}{unit}"
@@ -153,7 +144,7 @@ def format_bytes(size: int) -> str:
 
 def human_bytes(size: float) -> str:
     """A size for people, rounded to about three figures: "381 MiB", "1.21 GiB"."""
-    size = _within(size, MOST_BYTES)
+    size = max(-MOST_BYTES, min(size, MOST_BYTES))
     for unit, scale in reversed(_BINARY.items()):
         if abs(size) >= scale:
             number = size / scale
@@ -164,7 +155,7 @@ def human_bytes(size: float) -> str:
 
 def format_seconds(seconds: float) -> str:
     """A time as exact text: `parse_seconds(format_seconds(t)) == t` for every t it can read."""
-    seconds = _within(seconds, MOST_SECONDS)
+    seconds = max(-MOST_SECONDS, min(seconds, MOST_SECONDS))
     return f"{seconds!r}s" if seconds % 1 else f"{int(seconds)}s"
 
 
@@ -178,7 +169,7 @@ def human_span(low: float, high: float) -> str:
 
 def human_seconds(seconds: float) -> str:
     """A time for people: "0.4 ms", "12 s", "19 min", "5.2 h", "3.1 d"."""
-    seconds = _within(seconds, MOST_SECONDS)
+    seconds = max(-MOST_SECONDS, min(seconds, MOST_SECONDS))
     for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if abs(seconds) >= scale:
             number = seconds / scale
@@ -197,12 +188,9 @@ def one_line(text: object, most: int = 80) -> str:
     """Text from anywhere fit for a line: printable, its blanks single, and not long.
 
     What is not printable (line ends, escapes for terminals, what turns the direction of writing)
-    is written as Python would write it in a string. Names, the texts of errors and what other
-    processes answer go through this once, where they leave the process or reach a terminal.
-
-    Args:
-        text: Text, or what `str` makes text of.
-        most: Characters at most; the end of what is longer is left out.
+    is written as Python would write it in a string, and the end of what has more than `most`
+    characters is left out. Names, the texts of errors and what other processes answer go through
+    this once, where they leave the process or reach a terminal.
     """
     try:
         whole = str(text)
@@ -217,27 +205,21 @@ def one_line(text: object, most: int = 80) -> str:
 def checked_name(name: object, what: str) -> str:
     """A name as a program gives it: printable, and at most 200 characters.
 
-    Args:
-        name: The name.
-        what: What is named, and after what, for an error: "a container after what it holds".
-
     Raises:
-        ConfigError: It is no such text.
+        ConfigError: It is no such text; `what` tells what is named, and after what: "a container
+            after what it holds".
     """
     if not isinstance(name, str) or not name:
-        raise ConfigError(f"the name {_shown(name)} is not a text: name {what}")
-    if len(name) > LONGEST_NAME:
-        raise ConfigError(
-            f"the name {_shown(name[:LONGEST_NAME])} has {len(name):,} characters, and "
-            f"{LONGEST_NAME} are the most: name {what}"
-        )
-    if not name.isprintable():
+        rule = f"is not a text: name {what}"
+    elif len(name) > LONGEST_NAME:
+        rule = f"has {len(name):,} characters, and {LONGEST_NAME} are the most: name {what}"
+        name = name[:LONGEST_NAME]
+    elif not name.isprintable():
         odd = next(one for one in name if not one.isprintable())
-        raise ConfigError(
-            f"the name {_shown(name)} has the character {odd!a}, which no line can show: "
-            "leave it out"
-        )
-    return name
+        rule = f"has the character {odd!a}, which no line can show: leave it out"
+    else:
+        return name
+    raise ConfigError(f"the name {_shown(name)} {rule}")
 
 
 def found_name(name: str) -> str:
@@ -279,14 +261,6 @@ def _is_number(text: str) -> bool:
         return part.isdecimal()
     is_whole = whole[0].isdecimal() and whole.replace("_", "").isdecimal()
     return is_whole and (not part or part.isdecimal())
-
-
-def _plain(number: float) -> str:
-    return f"{number:g}"
-
-
-def _within(number: N, most: N) -> N:
-    return max(-most, min(number, most))
 
 
 def _shown(value: object) -> str:
