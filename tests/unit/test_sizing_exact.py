@@ -49,6 +49,10 @@ class Listed(list[float]):
     """A class derived from a built-in one."""
 
 
+class Word(str):  # noqa: SLOT000  # as programs write it
+    """A class derived from text."""
+
+
 class Late(Plain):
     """Its objects gain an attribute."""
 
@@ -64,6 +68,20 @@ def beside_slots(number: int) -> Slotted:
     """One attribute in the dict."""
     value = Slotted(number)
     value.three = number * 3.5  # type: ignore[attr-defined]
+    return value
+
+
+def opened(number: int) -> Plain:
+    """An object whose `__dict__` was looked at."""
+    value = Plain(number)
+    assert vars(value)
+    return value
+
+
+def turned(number: int) -> collections.deque[float]:
+    """A deque that keeps blocks for later."""
+    value = collections.deque([number * 1.5], 100)
+    value.extend(number * 2.5 + at for at in range(1000))
     return value
 
 
@@ -87,6 +105,7 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "object": Plain,
     "wide object": Wide,
     "object with a late attribute": late,
+    "opened object": opened,
     "slots": Slotted,
     "slots and a dict": beside_slots,
     "list": lambda number: [number * 1.5, number * 2.5],
@@ -107,6 +126,10 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "large set": lambda number: {number * 1.5 + at for at in range(300)},
     "frozenset": lambda number: frozenset(number * 1.5 + at for at in range(40)),
     "deque": lambda number: collections.deque(number * 1.5 + at for at in range(500)),
+    "turned deque": turned,
+    "range": lambda number: range(number * 1000 + 1000, number * 2000 + 3000, number + 300),
+    "derived text": lambda number: Word(f"some text {number}" * 10),
+    "derived wide text": lambda number: Word(chr(0x1F600) * 7 + str(number)),
     "large int": lambda number: (1 << 300) + number,
     "negative int": lambda number: -(1 << 300) - number,
     "complex": lambda number: complex(number, 1.5),

@@ -48,6 +48,19 @@ typedef struct {
 } Values;
 
 #define DEQUE_BLOCK ((64 + 2) * (Py_ssize_t)sizeof(void *)) /* Modules/_collectionsmodule.c */
+#define DEQUE_SPARES 16
+
+/* struct dequeobject, from there. */
+typedef struct {
+    PyObject_VAR_HEAD
+    void *left, *right;
+    Py_ssize_t left_index, right_index;
+    size_t state;
+    Py_ssize_t maxlen;
+    Py_ssize_t spares; /* Blocks kept for later, which its __sizeof__ leaves out. */
+    void *spare[DEQUE_SPARES];
+    PyObject *weak_references;
+} Deque;
 
 static int keys_are_known;
 static PyCFunction dict_size, str_size, object_size;
@@ -119,14 +132,20 @@ dict_blocks(PyObject *item, const Type *type)
     return rest > 0 ? allocated(rest) : 0;
 }
 
-/* The block in which an instance keeps its attributes, where that is a block of its own. */
+/* The block in which an instance keeps its attributes, where that is a block of its own; or the
+   dict that looks at those inside the instance, which no traversal meets. */
 static Py_ssize_t
 values_bytes(PyObject *item, const Type *type)
 {
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030F0000
     (void)item;
     (void)type;
     return 0;
+#elif PY_VERSION_HEX >= 0x030D0000
+    const Values *values = (const Values *)((const char *)item + type->type->tp_basicsize);
+    int is_inside = (type->type->tp_flags & Py_TPFLAGS_INLINE_VALUES) && values->valid;
+    int is_open = is_inside && ((PyObject *const *)item)[-3] != NULL;
+    return is_open ? allocated(PyDict_Type.tp_basicsize + 2 * (Py_ssize_t)sizeof(void *)) : 0;
 #else
 #if PY_VERSION_HEX >= 0x030C0000
     const char *tagged = ((const char **)item)[-3];
@@ -170,10 +189,26 @@ inline_values(PyObject *item, const Type *type)
 }
 
 static Py_ssize_t
+deque_blocks(PyObject *item, const Type *type)
+{
+    Py_ssize_t blocks = (asked_size(type->size, item) - type->type->tp_basicsize) / DEQUE_BLOCK;
+#if PY_VERSION_HEX < 0x030F0000
+    Py_ssize_t spares = ((const Deque *)item)->spares;
+    if (type->type->tp_basicsize == sizeof(Deque) && spares >= 0 && spares <= DEQUE_SPARES) {
+        blocks += spares;
+    }
+#endif
+    return blocks * allocated(DEQUE_BLOCK);
+}
+
+static Py_ssize_t
 object_bytes(PyObject *item, const Type *type)
 {
-    Py_ssize_t size = type->fixed;
-    if (type->size != NULL) {
+    Py_ssize_t size = type->fixed, text = 0;
+    if (PyUnicode_Check(item) && !PyUnicode_IS_COMPACT(item)) { /* Of a class derived from str. */
+        text = allocated((PyUnicode_GET_LENGTH(item) + 1) * PyUnicode_KIND(item));
+    }
+    else if (type->size != NULL) {
         size = asked_size(type->size, item) + type->prefix;
     }
     else if (type->item != 0) {
@@ -181,9 +216,9 @@ object_bytes(PyObject *item, const Type *type)
         size += type->item * (items < 0 ? -items : items);
     }
     if (!type->has_values) {
-        return allocated(size);
+        return allocated(size) + text;
     }
-    return allocated(size + inline_values(item, type)) + values_bytes(item, type);
+    return allocated(size + inline_values(item, type)) + values_bytes(item, type) + text;
 }
 
 Py_ssize_t
@@ -205,8 +240,7 @@ own_bytes(PyObject *item, const Type *type)
         return allocated(type->fixed) + (size ? allocated(size) : 0);
     }
     case KIND_DEQUE:
-        size = asked_size(type->size, item) - type->type->tp_basicsize;
-        return allocated(type->fixed) + size / DEQUE_BLOCK * allocated(DEQUE_BLOCK);
+        return allocated(type->fixed) + deque_blocks(item, type);
     case KIND_ARRAY:
         return array_bytes(item, type);
     case KIND_DICT:

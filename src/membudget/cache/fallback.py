@@ -22,7 +22,7 @@ from membudget.cache.entries import FEWEST_KNOWN, NEVER, Entry, Ghost, Mark
 from membudget.cache.table import DEFAULT_ENTRIES, ForkLock
 from membudget.errors import ConfigError
 from membudget.sizing import checked, entry_bytes, size_of
-from membudget.sizing.readers import ATOMS, SINGLETONS
+from membudget.sizing.kinds import ATOMS, SINGLETONS
 from membudget.units import as_bytes, as_seconds
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ since the caller's own variables often still refer to parts of a value while it 
 Give such values a size of their own, or `register` their type. What a cache charges its entries is
 another sum, `entry_bytes`: what dropping the entry would free, parts held elsewhere left out.
 
-The compiled sizer (`_native/sizer*.c`) answers where it could be built and the environment does not
-say MEMBUDGET_PURE=1; else `fallback` does, which charges an entry with parts held elsewhere too.
+The compiled sizer (`_native/sizer*.c`) answers where it could be built and MEMBUDGET_PURE=1 does
+not forbid it; else `fallback` does, which charges an entry with parts held elsewhere too.
 """
 
 from __future__ import annotations
@@ -28,13 +28,7 @@ from __future__ import annotations
 from membudget import _native
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.sizing.readers import (
-    ATOMS,
-    CONTAINERS,
-    allocated,
-    checked,
-    registered,
-)
+from membudget.sizing.kinds import ATOMS, CONTAINERS, allocated, checked, registered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,14 +54,14 @@ NODES = 10_000
 
 _compiled: Any = _native.core
 
+IS_COMPILED: bool = _compiled is not None
+"""Whether the compiled sizer answers."""
+
 _measure: Callable[[object, int], tuple[int, int, bool]]
-if _compiled is not None:
+if IS_COMPILED:
     _measure = _compiled.measure
 else:
     from membudget.sizing.fallback import weigh as _measure
-
-IS_COMPILED: bool = _compiled is not None
-"""Whether the compiled sizer answers."""
 
 
 class Size(Record):
@@ -85,15 +79,9 @@ class Size(Record):
 
 
 def size_of(value: object, *, nodes: int = NODES) -> int:
-    """The bytes an object holds. Cost: 0.1 to 0.3 µs for a number or a string, else as `measure`.
+    """The bytes an object holds; `nodes` and what is raised are as in `measure`.
 
-    Args:
-        value: Any object.
-        nodes: How many objects to look at, at most; more are taken from averages.
-
-    Raises:
-        ConfigError: `nodes` is not above zero, or a registered function gave no size.
-        Exception: What a registered function raised.
+    Cost: 0.1 to 0.3 µs for a number or a string, else as `measure`.
     """
     if _compiled is not None and nodes > 0:
         size: int = _compiled.size_of(value, nodes)
@@ -106,11 +94,7 @@ def entry_bytes(key: object, value: object) -> int:
 
     Parts that somebody else holds as well are left out, or charged in proportion where they are
     small. Above `NODES` objects it is the estimate of `size_of`. Cost: 0.1 to 0.5 µs for numbers
-    and strings, else about twice that of `size_of`.
-
-    Raises:
-        ConfigError: A registered function gave no size.
-        Exception: What a registered function raised.
+    and strings, else about twice that of `size_of`. Raises what `measure` does.
     """
     if _compiled is not None:
         size: int = _compiled.entry(key, value)

@@ -12,15 +12,11 @@ this time.
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import Any
 
-from membudget.core import Record
 from membudget.sizing import measure
-from membudget.sizing.readers import own_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from membudget.sizing.kinds import own_bytes
 
 WEIGH_EVERY = 60.0
 """Seconds between two weighings of a container whose length hardly changes."""
@@ -34,20 +30,6 @@ dict only the two ends are looked at, its oldest and its newest."""
 
 _NODES = 800
 """Objects looked at in the whole sample, half as many in its half: 0.3 to 0.5 µs each."""
-
-
-class Estimate(Record):
-    """What a container holds, about.
-
-    Attributes:
-        bytes: The container itself and all its items.
-        each: Bytes that an item more or less makes, its place in the container included.
-        items: How many there were.
-    """
-
-    bytes: int
-    each: float
-    items: int
 
 
 class Weighing:
@@ -72,9 +54,9 @@ class Weighing:
         if now - self._weighed_at < WEIGH_EVERY and is_near:
             return
         found = estimate(container, length)
-        if found is not None and found.items:
+        if found is not None and found[1]:
             self._weighed_at, self._length = now, length
-            self.each = found.bytes / found.items
+            self.each = found[0] / found[1]
 
     def bytes_of(self, length: int) -> int | None:
         """What so many items hold; None before the first weighing."""
@@ -88,52 +70,40 @@ class Weighing:
         return max(0, min(length, over))
 
 
-def estimate(container: Any, length: int | None = None) -> Estimate | None:
-    """Weigh a container by a sample. Cost: at most about 2 ms, however long it is.
+def estimate(container: Any, length: int | None = None) -> tuple[int, int] | None:
+    """What a container and its items weigh, from a sample, and how many these are.
+
+    None where it was changed while it was looked at.
 
     A dict, list, deque or set is picked from evenly; what counts its own bytes (`held_bytes`) is
-    asked; anything else is walked into as `measure` does, without running its code.
+    asked; anything else is walked into as `measure` does, without running its code. `length` is how
+    many items it has, where its own `len` had better not be asked.
 
-    Args:
-        container: Anything with a length.
-        length: How many items it has, where its own `len` had better not be asked.
-
-    Returns:
-        None where it was changed while it was looked at.
+    Cost: at most about 2 ms, however long it is.
 
     Raises:
         Exception: What a registered function, or the container's own count, raised.
     """
     counted = getattr(container, "held_bytes", None)
     try:
-        if counted is not None:
-            return _of(int(counted()), len(container) if length is None else length)
-        return _sampled(container, length)
+        if counted is None and (found := _picked(container)) is not None:
+            return _sampled(container, *found)
+        size = measure(container, 2 * _NODES).bytes if counted is None else int(counted())
+        return size, len(container) if length is None else length
     except (RuntimeError, IndexError):  # Changed meanwhile.
         return None
 
 
-def _of(size: int, items: int) -> Estimate:
-    return Estimate(bytes=size, each=size / max(1, items), items=items)
-
-
-def _sampled(container: Any, length: int | None) -> Estimate:
-    found = _picked(container)
-    if found is None:
-        items = len(container) if length is None else length
-        return _of(measure(container, 2 * _NODES).bytes, items)
-    flat, width, length = found
-    count = len(flat) // width
-    own = own_bytes(container, type(container))
+def _sampled(container: Any, flat: list[Any], width: int, length: int) -> tuple[int, int]:
+    count, own = len(flat) // width, own_bytes(container, type(container))
     # One list, made shorter in place: a second one would be an owner more of every string in it.
     whole = _weight(flat, _NODES)
     if count >= length or count < 2:  # noqa: PLR2004  # one item has no half
-        return _of(own + whole, length)
+        return own + whole, length
     flat[:] = [part for place, part in enumerate(flat) if place // width % 2 == 0]
     half = _weight(flat, _NODES // 2)
     each = max(0.0, (whole - half) / (count - len(flat) // width))
-    size = int(own + whole + (length - count) * each)
-    return Estimate(bytes=size, each=own / length + each, items=length)
+    return int(own + whole + (length - count) * each), length
 
 
 def _weight(flat: list[Any], nodes: int) -> int:
@@ -147,34 +117,24 @@ def _picked(container: Any) -> tuple[list[Any], int, int] | None:
     """
     if isinstance(container, dict):
         length = dict.__len__(container)
-        pairs: Iterator[tuple[Any, Any]] = iter(dict.items(container))
-        picked = list(_from_ends(pairs, reversed(dict.items(container)), length))
-        return [part for pair in picked for part in pair], 2, length
+        pairs: Any = islice(dict.items(container), 0, length, _stride(length, SAMPLED))
+        if length > 2 * _REACH:
+            ends = iter(dict.items(container)), reversed(dict.items(container))
+            stride = _stride(_REACH, SAMPLED // 2)
+            pairs = chain(*[islice(end, 0, _REACH, stride) for end in ends])
+        return [part for pair in list(pairs) for part in pair], 2, length
     if isinstance(container, set):
-        length, reach = set.__len__(container), _REACH + _REACH // 2
-        span = min(length, reach)
+        length = set.__len__(container)
+        span = min(length, _REACH + _REACH // 2)
         return list(islice(set.__iter__(container), 0, span, _stride(span, SAMPLED))), 1, length
-    if isinstance(container, list):
-        length = list.__len__(container)
-        return [list.__getitem__(container, one) for one in _places(length)], 1, length
-    if isinstance(container, deque):
-        length = deque.__len__(container)
-        return [deque.__getitem__(container, one) for one in _places(length)], 1, length
+    base: Any
+    for base in (list, deque):
+        if isinstance(container, base):
+            length = base.__len__(container)
+            count = min(SAMPLED, length)
+            places = [place * length // count for place in range(count)]
+            return [base.__getitem__(container, place) for place in places], 1, length
     return None
-
-
-def _places(length: int) -> Iterator[int]:
-    count = min(SAMPLED, length)
-    return (place * length // count for place in range(count))
-
-
-def _from_ends(front: Iterator[Any], back: Iterator[Any], length: int) -> Iterator[Any]:
-    if length <= 2 * _REACH:
-        yield from islice(front, 0, length, _stride(length, SAMPLED))
-        return
-    stride = _stride(_REACH, SAMPLED // 2)
-    yield from islice(front, 0, _REACH, stride)
-    yield from islice(back, 0, _REACH, stride)
 
 
 def _stride(span: int, count: int) -> int:

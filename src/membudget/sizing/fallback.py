@@ -24,26 +24,22 @@ from itertools import islice
 from sys import getrefcount, getsizeof
 from typing import TYPE_CHECKING, Any
 
-from membudget.sizing.readers import (
-    ARRAYS,
+from membudget.sizing.kinds import (
     ATOMS,
-    SHARED_BY_NAME,
-    SHARED_TYPES,
     SINGLETONS,
     allocated,
-    checked,
-    is_holder,
-    is_named,
+    asked_of,
+    is_shared,
     own_bytes,
-    registered_for,
+    reader_by_name,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from membudget.sizing.readers import Parts, Reader
+    from membudget.sizing.kinds import Parts, Reader
 
-_COLLECTIONS: tuple[type[Any], ...] = (set, frozenset, deque)
+_SEQUENCES: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 
 _EMPTY_LIST = getsizeof([])
 _LIST = allocated(_EMPTY_LIST)
@@ -88,18 +84,9 @@ class _Level:
         self.done = 0
         self.size = 0.0
 
-    def total(self) -> float:
-        """The bytes of all siblings, those not looked at taken as average."""
-        return self.size * self.count / self.done if self.done else 0.0
-
 
 class _Walk:
-    """A walk that looks at `nodes` objects at most.
-
-    Attributes:
-        left: How many more it may look at.
-        is_cut: Whether there are parts that it did not look at.
-    """
+    """A walk that looks at `nodes` objects at most; `is_cut` where there are parts beyond them."""
 
     def __init__(self, nodes: int, *, takes_all: bool) -> None:
         self.left = nodes
@@ -127,7 +114,9 @@ class _Walk:
             if below is not None:
                 levels.append(below)
                 continue
-            total = levels.pop().total()
+            done = levels.pop()
+            # Those not looked at are taken to weigh what the others do on average.
+            total = done.size * done.count / done.done if done.done else 0.0
             if not levels:
                 return total
             levels[-1].size += total
@@ -190,25 +179,18 @@ def _returned(borrowed: list[Any]) -> tuple[int, list[Any]]:
 
 def _reader_of(kind: type[Any]) -> Reader:
     """What reads objects of this type. Cost: about 2 µs, so a walk asks once for each type."""
-    weigh = registered_for(kind)
-    if weigh is not None:
-        return _reader_by(weigh)
-    for known, read in _BY_BASE:
-        if issubclass(kind, known):
-            return read
-    if is_holder(kind) or is_named(kind, SHARED_BY_NAME):
-        return _read_shared
-    for module, name, read in ARRAYS:
-        if is_named(kind, ((module, name),)):
-            return read
-    return _read_instance
-
-
-def _reader_by(weigh: Callable[[Any], int]) -> Reader:
-    def read(item: Any, _room: int) -> Parts:
-        return checked(weigh(item), f"the size registered for {type(item).__name__}"), (), 0, ()
-
-    return read
+    ask = asked_of(kind)
+    if ask is not None:
+        return lambda item, _room: (ask(item), (), 0, ())
+    if issubclass(kind, dict):
+        return _read_dict_subclass
+    if issubclass(kind, _SEQUENCES):
+        return _read_items
+    if issubclass(kind, memoryview):
+        return _read_view
+    if is_shared(kind):
+        return lambda _item, _room: (0, (), 0, ())
+    return reader_by_name(kind) or _read_instance
 
 
 def _read_dict(item: dict[Any, Any], room: int) -> Parts:
@@ -237,70 +219,37 @@ def _keys_and_values(item: dict[Any, Any], room: int) -> list[Any]:
     return [part for pair in zip(keys, values, strict=False) for part in pair]
 
 
-def _read_sequence(item: Any, room: int) -> Parts:
-    kind = type(item)
-    base = tuple if issubclass(kind, tuple) else list
-    size = own_bytes(item, kind)
-    if kind is list:
+def _read_items(item: Any, room: int) -> Parts:
+    size = own_bytes(item, type(item))
+    if type(item) is list:
         # Its slots are a block of their own.
         size = _LIST + allocated(getsizeof(item) - _EMPTY_LIST)
+    base: Any = next(base for base in _SEQUENCES if isinstance(item, base))
     count = base.__len__(item)
     if count <= room:
         parts = get_referents(item)
         return size, parts, len(parts), ()
-    return size, base.__getitem__(item, slice(None, None, -(-count // room))), count, ()
-
-
-def _read_collection(item: Any, room: int) -> Parts:
-    size = own_bytes(item, type(item))
-    base = next(base for base in _COLLECTIONS if issubclass(type(item), base))
-    count = base.__len__(item)
-    if count <= room:
-        parts = get_referents(item)
-        return size, parts, len(parts), ()
+    if base in (list, tuple):
+        return size, base.__getitem__(item, slice(None, None, -(-count // room))), count, ()
     return size, list(islice(base.__iter__(item), room)), count, ()
 
 
 def _read_view(item: memoryview, _room: int) -> Parts:
     try:
-        lender = item.obj
+        lent: tuple[Any, ...] = (item.obj,)
     except ValueError:  # It was released.
-        return own_bytes(item, type(item)), (), 0, ()
-    return own_bytes(item, type(item)), (), 0, (lender,)
+        lent = ()
+    return own_bytes(item, type(item)), (), 0, lent
 
 
 def _read_instance(item: object, _room: int) -> Parts:
-    parts = get_referents(item)
-    kind = type(item)
-    return own_bytes(item, kind) + _values_bytes(kind, len(parts) - 1), parts, len(parts), ()
+    parts, kind = get_referents(item), type(item)
+    size = own_bytes(item, kind)
+    if kind.__flags__ & _MANAGED_DICT:  # There is a block in which it keeps its attributes.
+        slots = len(parts)
+        size += allocated(_VALUES_HEADER + (slots + 2 + 7) // 8 * 8 + slots * 8)
+    return size, parts, len(parts), ()
 
 
-def _read_shared(_item: object, _room: int) -> Parts:
-    return 0, (), 0, ()
-
-
-_EXACTLY: dict[type[Any], Reader] = {
-    dict: _read_dict,
-    list: _read_sequence,
-    tuple: _read_sequence,
-    set: _read_collection,
-    frozenset: _read_collection,
-    deque: _read_collection,
-}
+_EXACTLY: dict[type[Any], Reader] = {dict: _read_dict, **dict.fromkeys(_SEQUENCES, _read_items)}
 """What reads objects of exactly these types."""
-
-_BY_BASE: tuple[tuple[type[Any] | tuple[type[Any], ...], Reader], ...] = (
-    (dict, _read_dict_subclass),
-    ((list, tuple), _read_sequence),
-    (_COLLECTIONS, _read_collection),
-    (memoryview, _read_view),
-    (SHARED_TYPES, _read_shared),
-)
-
-
-def _values_bytes(kind: type[Any], attributes: int) -> int:
-    """The bytes of the block in which an instance keeps its attributes; 0 where it has none."""
-    if not kind.__flags__ & _MANAGED_DICT:
-        return 0
-    slots = attributes + 1
-    return allocated(_VALUES_HEADER + (slots + 2 + 7) // 8 * 8 + slots * 8)
