@@ -30,48 +30,30 @@ NOT_CONTAINERS = frozenset({CACHE, TASK, THREAD, TYPE, GARBAGE})
 
 
 class Detail(Record):
-    """More of one thing that grew since the census before.
+    """More of one thing that grew since the census before."""
 
-    Attributes:
-        bytes_each: What one more of it takes, guessed; None where it cannot be told.
-        newest: The newest item's type and shortened text.
-        chain: The steps from a root to it.
-        note: What is to be said of it, such as that a cache keeps instances.
-        id: Of the object looked at; None for what is no object.
-    """
-
+    # What one more of it takes, guessed; None where it cannot be told
     bytes_each: float | None = None
-    newest: str = ""
-    chain: tuple[str, ...] = ()
-    note: str = ""
-    id: int | None = None
+    newest: str = ""  # The newest item's type and shortened text
+    chain: tuple[str, ...] = ()  # The steps from a root to it
+    note: str = ""  # What is to be said of it, such as that a cache keeps instances
+    id: int | None = None  # Of the object looked at; None for what is no object
 
 
 class Census(Record):
-    """What can be reached from a process's roots at one time.
+    """What can be reached from a process's roots at one time."""
 
-    Attributes:
-        at: When it ended, monotonic seconds.
-        wall: When it ended, Unix seconds.
-        objects: Those that can refer to others.
-        took: Seconds of work, all slices together.
-        longest_slice: Seconds of the longest slice.
-        counts: By kind ("dict", "lru_cache", "task", "thread", "type", …), then by name: the items.
-        details: More of what grew, by kind and name.
-        unread: Items of large containers that were left out; where there are any, counts of types
-            are too low.
-        held: Bytes that the walk took itself at its end.
-    """
-
-    at: float
-    wall: float
-    objects: int
-    took: float
-    longest_slice: float
+    at: float  # When it ended, monotonic seconds
+    wall: float  # When it ended, Unix seconds
+    objects: int  # Those that can refer to others
+    took: float  # Seconds of work, all slices together
+    longest_slice: float  # Seconds of the longest slice
+    # By kind ("dict", "lru_cache", "task", "thread", "type", …), then by name: the items
     counts: Mapping[str, Mapping[str, int]]
-    details: Mapping[tuple[str, str], Detail]
+    details: Mapping[tuple[str, str], Detail]  # More of what grew, by kind and name
+    # Items of large containers that were left out; where there are any, counts of types are too low
     unread: int = 0
-    held: int = 0
+    held: int = 0  # Bytes that the walk took itself at its end
 
     @property
     def types(self) -> Mapping[str, int]:
@@ -84,23 +66,14 @@ class Census(Record):
 
 
 class Garbage(Record):
-    """What a full collection freed, and what it could not.
+    """What a full collection freed, and what it could not."""
 
-    Attributes:
-        garbage: Objects freed, as the collector counts them.
-        types: About how many of each type; empty where nobody could tell.
-        bytes: What they came to.
-        over: Seconds over which they came; 0 where that is not known.
-        uncollectable: Objects in `gc.garbage`.
-        kept: The type that most of those have.
-    """
-
-    garbage: int
-    types: Mapping[str, int]
-    bytes: int
-    over: float = 0.0
-    uncollectable: int = 0
-    kept: str = ""
+    garbage: int  # Objects freed, as the collector counts them
+    types: Mapping[str, int]  # About how many of each type; empty where nobody could tell
+    bytes: int  # What they came to
+    over: float = 0.0  # Seconds over which they came; 0 where that is not known
+    uncollectable: int = 0  # Objects in `gc.garbage`
+    kept: str = ""  # The type that most of those have
 
 
 SAMPLED = 20_000

@@ -42,21 +42,13 @@ MEMRAY = "memray is installed: `memray run --native` tells the C code's lines as
 
 
 class Line(Record):
-    """A line of code and what it allocated within the window that is still there.
+    """A line of code and what it allocated within the window that is still there."""
 
-    Attributes:
-        file: Its path.
-        line: Its number.
-        bytes: What it allocated between the two snapshots and did not free.
-        blocks: In so many pieces.
-        per_hour: The same in bytes an hour.
-    """
-
-    file: str
-    line: int
-    bytes: int
-    blocks: int
-    per_hour: float
+    file: str  # Its path
+    line: int  # Its number
+    bytes: int  # What it allocated between the two snapshots and did not free
+    blocks: int  # In so many pieces
+    per_hour: float  # The same in bytes an hour
 
 
 _lock, _lock_of = Lock(), os.getpid()

@@ -76,20 +76,13 @@ _AT_A_TIME = 50
 
 
 class PartGrowth(Record):
-    """A registered component's figures over time.
+    """A registered component's figures over time."""
 
-    Attributes:
-        name: As it was registered.
-        kind: "Cache", "BoundedDeque", …
-        hours: When each figure was taken.
-        items: Its items at those times.
-        bytes: Its bytes at those times, or None where it does not count them.
-    """
-
-    name: str
-    kind: str
-    hours: tuple[float, ...]
-    items: tuple[float, ...]
+    name: str  # As it was registered
+    kind: str  # "Cache", "BoundedDeque", …
+    hours: tuple[float, ...]  # When each figure was taken
+    items: tuple[float, ...]  # Its items at those times
+    # Its bytes at those times, or None where it does not count them
     bytes: tuple[float, ...] | None = None
 
 

@@ -38,19 +38,12 @@ _HALVES = 4.1
 
 
 class Finding(Record):
-    """What the windows say together.
+    """What the windows say together."""
 
-    Attributes:
-        level: How sure one look is.
-        window: The longest window that passed, or None.
-        score: From 0 to 1; 0.5 where a window is just as long as it must be.
-        failed: For each window, in order, what it lacks ("" if nothing).
-    """
-
-    level: Confidence
-    window: Window | None
-    score: float
-    failed: tuple[str, ...]
+    level: Confidence  # How sure one look is
+    window: Window | None  # The longest window that passed, or None
+    score: float  # From 0 to 1; 0.5 where a window is just as long as it must be
+    failed: tuple[str, ...]  # For each window, in order, what it lacks ("" if nothing)
 
 
 def weigh(found: Sequence[Window], rules: Rules) -> Finding:

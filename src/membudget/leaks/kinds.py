@@ -225,17 +225,11 @@ _RECENT = 6.0
 
 
 class Shape(Record):
-    """What growth that is no leak looks like.
+    """What growth that is no leak looks like."""
 
-    Attributes:
-        kind: NONE, STEP, FILLING or LEVELLING.
-        step: The jump that explains most of it, or None.
-        levels_off_at: MiB at which it will end, or None.
-    """
-
-    kind: Kind
-    step: Step | None = None
-    levels_off_at: float | None = None
+    kind: Kind  # NONE, STEP, FILLING or LEVELLING
+    step: Step | None = None  # The jump that explains most of it, or None
+    levels_off_at: float | None = None  # MiB at which it will end, or None
 
 
 def shape(

@@ -95,47 +95,32 @@ class Step(Record):
 
 
 class Collected(Record):
-    """What one collection and one trim gave back.
+    """What one collection and one trim gave back."""
 
-    Attributes:
-        at: Unix seconds when they were done.
-        freed: Bytes of the heap in use that the collection freed.
-        returned: Bytes by which resident memory fell over both.
-    """
-
-    at: float
-    freed: int = 0
-    returned: int = 0
+    at: float  # Unix seconds when they were done
+    freed: int = 0  # Bytes of the heap in use that the collection freed
+    returned: int = 0  # Bytes by which resident memory fell over both
 
 
 class State(Record):
-    """What must be known to judge the next samples of the same process.
+    """What must be known to judge the next samples of the same process."""
 
-    Attributes:
-        origin: When that process began; another origin begins anew.
-        counted_at: Unix seconds of the last verdict that counted, or None.
-        agreeing: Verdicts in a row that said at least so much: one count a level, low first.
-        level: The level that holds.
-        without: Verdicts in a row below it.
-        since: Unix seconds before which nothing counts, as after a collection that helped.
-        rate: Bytes an hour, of the last window that passed: low, middle, high.
-        growth: Bytes gained in that window.
-        collected: What collecting before accusing gave back; set by who collected.
-        cleared: The kind that a collection has shown, or None.
-        reached: Share of the growth that lies in what Python can reach, by those who looked at it;
-            None where nobody has.
-    """
-
-    origin: float = 0.0
-    counted_at: float | None = None
+    origin: float = 0.0  # When that process began; another origin begins anew
+    counted_at: float | None = None  # Unix seconds of the last verdict that counted, or None
+    # Verdicts in a row that said at least so much: one count a level, low first
     agreeing: tuple[int, int, int] = (0, 0, 0)
-    level: Confidence = Confidence.NONE
-    without: int = 0
+    level: Confidence = Confidence.NONE  # The level that holds
+    without: int = 0  # Verdicts in a row below it
+    # Unix seconds before which nothing counts, as after a collection that helped
     since: float | None = None
+    # Bytes an hour, of the last window that passed: low, middle, high
     rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    growth: float = 0.0
+    growth: float = 0.0  # Bytes gained in that window
+    # What collecting before accusing gave back; set by who collected
     collected: Collected | None = None
-    cleared: Kind | None = None
+    cleared: Kind | None = None  # The kind that a collection has shown, or None
+    # Share of the growth that lies in what Python can reach, by those who looked at it; None where
+    # nobody has
     reached: float | None = None
 
 
@@ -190,84 +175,52 @@ class Verdict(Record):
 
 
 class Rules(Record):
-    """The constants of the verdict.
+    """The constants of the verdict."""
 
-    Attributes:
-        minimum_rate: MiB an hour below which growth is not worth a word.
-        minimum_share: The same as a share of the memory, an hour.
-        minimum_growth: MiB that must have been gained in a window.
-        minimum_growth_share: The same as a share of the memory.
-        min_duration: Hours watched before anything is said.
-        min_samples: Samples seen before anything is said.
-        settled: Hours after its beginning that a process is left alone.
-        apart: Hours between two verdicts that count as two.
-        agreeing: Verdicts in a row that must agree before a level holds.
-        clearing: Verdicts in a row without it after which a level ends.
-        tau: Share of rising less share of falling pairs of floors.
-        noise: Robust deviations that the growth must exceed.
-        kept: Share of the growth that may not have been given back.
-        slowest: Least slope of any quarter of the window, over the whole slope.
-        slow: The same for all quarters but one, and for the newest.
-        jumps: Most of the growth that two steps between floors may hold.
-        slowing: Least slope of the second half over that of the first.
-        bend: Least order of the increments, in deviations.
-        heap_bend: The same for the heap channels.
-        stopped: A shorter window that bends this much has ended what the longer one shows.
-        ground: Least share of the growth above all earlier floors.
-        explained: Least growth over what bounded parts took in meanwhile: their items' size is an
-            estimate, so less is within its error.
-        soonest: Hours that the straightest growth must be watched before it is medium.
-        patience: Hours added for growth whose quarters differ by as much as the whole slope.
-        latest: Hours after which unevenness no longer matters.
-        onset: Hours added where the growth began within the process's life.
-        faster: Rate before the window, over the rate in it, above which it may be a fill's tail.
-        tail: Hours such a tail must be watched.
-        sure_tail: The same where it clearly does not slow down any more.
-        load_rise: Growth of the requests within the window above which memory may follow load.
-        load_watch: Hours that memory which follows load must be watched: a day.
-        unsupported: Hours after which growth that no heap channel shows may be medium.
-        high: Hours of growth for a high confidence.
-        collect_first: Whether a collection and a trim come before the first medium verdict.
-        threshold_mb_per_hour: The simple rule's threshold, MiB an hour.
-        gc_efficiency: Share of the live blocks freed by a full collection that was the last for
-            long, from which garbage explains the growth since.
-    """
-
-    minimum_rate: float = 1.0
-    minimum_share: float = 0.002
-    minimum_growth: float = 2.0
-    minimum_growth_share: float = 0.02
-    min_duration: float = 2.0
-    min_samples: int = 24
-    settled: float = 0.5
-    apart: float = 0.5
-    agreeing: int = 2
-    clearing: int = 3
-    tau: float = 0.6
-    noise: float = 4.0
-    kept: float = 0.6
-    slowest: float = 0.1
-    slow: float = 0.35
-    jumps: float = 0.8
-    slowing: float = 0.8
-    bend: float = -2.0
-    heap_bend: float = -2.5
+    minimum_rate: float = 1.0  # MiB an hour below which growth is not worth a word
+    minimum_share: float = 0.002  # The same as a share of the memory, an hour
+    minimum_growth: float = 2.0  # MiB that must have been gained in a window
+    minimum_growth_share: float = 0.02  # The same as a share of the memory
+    min_duration: float = 2.0  # Hours watched before anything is said
+    min_samples: int = 24  # Samples seen before anything is said
+    settled: float = 0.5  # Hours after its beginning that a process is left alone
+    apart: float = 0.5  # Hours between two verdicts that count as two
+    agreeing: int = 2  # Verdicts in a row that must agree before a level holds
+    clearing: int = 3  # Verdicts in a row without it after which a level ends
+    tau: float = 0.6  # Share of rising less share of falling pairs of floors
+    noise: float = 4.0  # Robust deviations that the growth must exceed
+    kept: float = 0.6  # Share of the growth that may not have been given back
+    slowest: float = 0.1  # Least slope of any quarter of the window, over the whole slope
+    slow: float = 0.35  # The same for all quarters but one, and for the newest
+    jumps: float = 0.8  # Most of the growth that two steps between floors may hold
+    slowing: float = 0.8  # Least slope of the second half over that of the first
+    bend: float = -2.0  # Least order of the increments, in deviations
+    heap_bend: float = -2.5  # The same for the heap channels
+    # A shorter window that bends this much has ended what the longer one shows
     stopped: float = -3.0
-    ground: float = 0.6
+    ground: float = 0.6  # Least share of the growth above all earlier floors
+    # Least growth over what bounded parts took in meanwhile: their items' size is an estimate, so
+    # less is within its error
     explained: float = 0.25
-    soonest: float = 5.0
+    soonest: float = 5.0  # Hours that the straightest growth must be watched before it is medium
+    # Hours added for growth whose quarters differ by as much as the whole slope
     patience: float = 20.0
-    latest: float = 12.0
-    onset: float = 1.0
+    latest: float = 12.0  # Hours after which unevenness no longer matters
+    onset: float = 1.0  # Hours added where the growth began within the process's life
+    # Rate before the window, over the rate in it, above which it may be a fill's tail
     faster: float = 1.1
-    tail: float = 12.0
-    sure_tail: float = 6.0
+    tail: float = 12.0  # Hours such a tail must be watched
+    sure_tail: float = 6.0  # The same where it clearly does not slow down any more
+    # Growth of the requests within the window above which memory may follow load
     load_rise: float = 0.25
-    load_watch: float = 24.0
-    unsupported: float = 24.0
-    high: float = 12.0
+    load_watch: float = 24.0  # Hours that memory which follows load must be watched: a day
+    unsupported: float = 24.0  # Hours after which growth that no heap channel shows may be medium
+    high: float = 12.0  # Hours of growth for a high confidence
+    # Whether a collection and a trim come before the first medium verdict
     collect_first: bool = True
-    threshold_mb_per_hour: float = 10.0
+    threshold_mb_per_hour: float = 10.0  # The simple rule's threshold, MiB an hour
+    # Share of the live blocks freed by a full collection that was the last for long, from which
+    # garbage explains the growth since
     gc_efficiency: float = 0.10
 
     def check(self) -> None:

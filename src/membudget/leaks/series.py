@@ -44,60 +44,40 @@ def spread(samples: Sequence[Sample], apart: float = APART) -> list[Sample]:
 
 
 class PartSeries(Record):
-    """One bounded part over time.
+    """One bounded part over time."""
 
-    Attributes:
-        name: The part's name.
-        items: How many items it held at each sample.
-        held: MiB it held at each sample.
-        most_items: The most items it may hold, or None.
-        most_held: The most MiB it may hold, or None.
-        ttl: Hours that an item may stay, or None.
-    """
-
-    name: str
-    items: Sequence[float] | None = None
-    held: Sequence[float] | None = None
-    most_items: float | None = None
-    most_held: float | None = None
-    ttl: float | None = None
+    name: str  # The part's name
+    items: Sequence[float] | None = None  # How many items it held at each sample
+    held: Sequence[float] | None = None  # MiB it held at each sample
+    most_items: float | None = None  # The most items it may hold, or None
+    most_held: float | None = None  # The most MiB it may hold, or None
+    ttl: float | None = None  # Hours that an item may stay, or None
 
 
 class Series(Record):
-    """One process's samples as columns; all of one length, oldest first.
+    """One process's samples as columns; all of one length, oldest first."""
 
-    Attributes:
-        hours: Hours since the process began.
-        rss: Resident MiB.
-        malloc: MiB in use by the C allocator; where it was not asked, what it said last.
-        asked: Whether it was asked at each sample; None where it was at all. A large heap is slow
-            to tell, and asked once an hour.
-        blocks: Live blocks of Python's allocator, a count.
-        requests: Requests served per unit of time, any unit: a load measure.
-        explained: MiB held by parts with a declared bound.
-        file: MiB of page cache.
-        children: Resident MiB of child processes.
-        gc_efficiency: Share that full collections freed; NaN where none ran.
-        collecting: Whether automatic collection is on, which a first threshold of 0 turns off as
-            well; None where that is not known. Who turned it off may still collect by hand: then
-            `gc_efficiency` has a share for it.
-        parts: The bounded parts.
-        origin: Unix seconds of hour zero: when the process began.
-    """
-
-    hours: Sequence[float]
-    rss: Sequence[float]
+    hours: Sequence[float]  # Hours since the process began
+    rss: Sequence[float]  # Resident MiB
+    # MiB in use by the C allocator; where it was not asked, what it said last
     malloc: Sequence[float] | None = None
+    # Whether it was asked at each sample; None where it was at all. A large heap is slow to tell,
+    # and asked once an hour
     asked: Sequence[bool] | None = None
-    blocks: Sequence[float] | None = None
+    blocks: Sequence[float] | None = None  # Live blocks of Python's allocator, a count
+    # Requests served per unit of time, any unit: a load measure
     requests: Sequence[float] | None = None
-    explained: Sequence[float] | None = None
-    file: Sequence[float] | None = None
-    children: Sequence[float] | None = None
+    explained: Sequence[float] | None = None  # MiB held by parts with a declared bound
+    file: Sequence[float] | None = None  # MiB of page cache
+    children: Sequence[float] | None = None  # Resident MiB of child processes
+    # Share that full collections freed; NaN where none ran
     gc_efficiency: Sequence[float] | None = None
+    # Whether automatic collection is on, which a first threshold of 0 turns off as well; None where
+    # that is not known. Who turned it off may still collect by hand: then `gc_efficiency` has a
+    # share for it
     collecting: bool | None = None
-    parts: tuple[PartSeries, ...] = ()
-    origin: float = 0.0
+    parts: tuple[PartSeries, ...] = ()  # The bounded parts
+    origin: float = 0.0  # Unix seconds of hour zero: when the process began
 
     @property
     def unexplained(self) -> Sequence[float]:

@@ -38,79 +38,49 @@ if TYPE_CHECKING:
 
 
 class Channel(Record):
-    """What a heap channel did in a window, measured as a `Window` is.
-
-    Attributes:
-        growth: MiB by which its floor grew.
-        unevenness: How much the slopes of its quarters differ, in slopes of the whole; infinite
-            where there are too few floors to tell.
-    """
+    """What a heap channel did in a window, measured as a `Window` is."""
 
     tau: float
-    growth: float
+    growth: float  # MiB by which its floor grew
     bend: float
+    # How much the slopes of its quarters differ, in slopes of the whole; infinite where there are
+    # too few floors to tell
     unevenness: float
     early: float
     late: float
 
 
 class Window(Record):
-    """What one window measured; memory in MiB, time in hours.
+    """What one window measured; memory in MiB, time in hours."""
 
-    Attributes:
-        begin: Where it begins.
-        end: Where it ends: the newest sample.
-        of_life: Share of the process's life that it covers.
-        rate: Theil-Sen slope of the floors, MiB an hour.
-        low: 5th percentile of the pairwise slopes.
-        high: 95th percentile of the pairwise slopes.
-        base: The first floor.
-        growth: Rate times length.
-        tau: Share of rising less share of falling pairs of floors.
-        noise: Robust deviation of the floors from the line.
-        kept: Share of the growth that was never given back.
-        quarters: Slopes of the quarters of what was kept over its whole slope, in order of time.
-        jumps: Share of the rise in the two largest steps between floors.
-        early: Theil-Sen slope of the first half.
-        late: Theil-Sen slope of the second half.
-        bend: Order of the increments in deviations, the lower of 12 and of 24 floors; well below
-            zero it slows down.
-        ground: Share of the growth above all floors before the window.
-        peak: Share of the growth above all that was seen before the window.
-        explained: MiB by which parts with a declared bound grew meanwhile.
-        prior: Slope of the floors before the window.
-        prior_length: Hours over which that was taken; 0.0 where there are none.
-        load_tau: Share of rising less share of falling pairs of mean loads.
-        load_rise: Mean load of the last third over that of the first, less one.
-        malloc: The channel of malloc, or None.
-        blocks: The same of Python's allocator.
-    """
-
-    begin: float
-    end: float
-    of_life: float
-    rate: float
-    low: float
-    high: float
-    base: float
-    growth: float
-    tau: float
-    noise: float
-    kept: float
+    begin: float  # Where it begins
+    end: float  # Where it ends: the newest sample
+    of_life: float  # Share of the process's life that it covers
+    rate: float  # Theil-Sen slope of the floors, MiB an hour
+    low: float  # 5th percentile of the pairwise slopes
+    high: float  # 95th percentile of the pairwise slopes
+    base: float  # The first floor
+    growth: float  # Rate times length
+    tau: float  # Share of rising less share of falling pairs of floors
+    noise: float  # Robust deviation of the floors from the line
+    kept: float  # Share of the growth that was never given back
+    # Slopes of the quarters of what was kept over its whole slope, in order of time
     quarters: tuple[float, ...]
-    jumps: float
-    early: float
-    late: float
+    jumps: float  # Share of the rise in the two largest steps between floors
+    early: float  # Theil-Sen slope of the first half
+    late: float  # Theil-Sen slope of the second half
+    # Order of the increments in deviations, the lower of 12 and of 24 floors; well below zero it
+    # slows down
     bend: float
-    ground: float
-    peak: float
-    explained: float
-    prior: float
-    prior_length: float
-    load_tau: float
-    load_rise: float
-    malloc: Channel | None
-    blocks: Channel | None
+    ground: float  # Share of the growth above all floors before the window
+    peak: float  # Share of the growth above all that was seen before the window
+    explained: float  # MiB by which parts with a declared bound grew meanwhile
+    prior: float  # Slope of the floors before the window
+    prior_length: float  # Hours over which that was taken; 0.0 where there are none
+    load_tau: float  # Share of rising less share of falling pairs of mean loads
+    load_rise: float  # Mean load of the last third over that of the first, less one
+    malloc: Channel | None  # The channel of malloc, or None
+    blocks: Channel | None  # The same of Python's allocator
 
     @property
     def length(self) -> float:
@@ -153,23 +123,14 @@ def looks(life: float) -> list[float]:
 
 
 class Columns(Record):
-    """What all windows of one series share, computed once.
+    """What all windows of one series share, computed once."""
 
-    Attributes:
-        series: The samples.
-        start: The hour from which on is looked at.
-        rest: Unexplained resident MiB.
-        highest: The highest of those so far, at each sample.
-        malloc: Unexplained MiB in use by malloc and the hours of it, or None.
-        blocks: Live blocks of Python's allocator and the hours of them, or None.
-    """
-
-    series: Series
-    start: float
-    rest: Sequence[float]
-    highest: Sequence[float]
-    malloc: Timed | None
-    blocks: Timed | None
+    series: Series  # The samples
+    start: float  # The hour from which on is looked at
+    rest: Sequence[float]  # Unexplained resident MiB
+    highest: Sequence[float]  # The highest of those so far, at each sample
+    malloc: Timed | None  # Unexplained MiB in use by malloc and the hours of it, or None
+    blocks: Timed | None  # Live blocks of Python's allocator and the hours of them, or None
 
 
 def columns(series: Series, settled: float, since: float = 0.0) -> Columns:
