@@ -27,7 +27,7 @@ class Applying:
 
     def live(self, used: float = 1000, **changes: Any) -> None:
         """Thirteen hours at so many MiB, of the limit as the budget found it."""
-        watch, ring = self.budget.inspection._watch, self.budget.inspection._ring
+        watch, ring = self.budget.inspection._watch, self.budget.inspection.ring
         assert watch is not None
         assert ring is not None
         ring.clear()

@@ -13,7 +13,7 @@ from commands import lines_of
 from fakes import MIB, FakeClock, Recorder
 from membudget.core import Failed, Reclaimed, Rung, Sample, Sampled
 from membudget.errors import ConfigError
-from membudget.inspection.collection import NAME, CollectAndTrim
+from membudget.inspection import NAME, CollectAndTrim
 from membudget.leaks.records import Confidence
 from membudget.registry import Registry
 from sampling_scene import day
@@ -104,7 +104,7 @@ def test_the_verdict_that_stands_is_told() -> None:
     """Made on the budget's own steps, from the samples that it has."""
     with start(Recorder(), monitoring={"history_size": 288}) as budget:
         budget.step()
-        watch, ring = budget.inspection._watch, budget.inspection._ring
+        watch, ring = budget.inspection._watch, budget.inspection.ring
         assert watch is not None
         assert ring is not None
         ring.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Level, Marks, Rung
 from membudget.governor import Governor
-from membudget.inspection.collection import MayStop
+from membudget.inspection import may_stop
 from membudget.reclaimers import (
     FIRST_PAUSE,
     FULL,
@@ -182,7 +183,7 @@ class Scene:
         self.collect.learn(seconds, 1)
         self.collect.expected = lambda: seconds  # type: ignore[method-assign]
         self.shared = SharedPages(lambda: 0)
-        self.may_stop = MayStop(self.collect, self.shared, lambda: level)
+        self.may_stop = partial(may_stop, self.collect, self.shared, lambda: level)
 
 
 def test_a_process_that_is_well_is_stopped_for_a_moment_only() -> None:

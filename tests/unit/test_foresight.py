@@ -229,7 +229,7 @@ def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> No
     budgets.append(scene)
     scene.budget.watch("book", scene.book, max_items=50_000)
     most = part("book", kind="watched deque", items=300, most_items=50_000, most_bytes=None)
-    watch, ring = scene.budget.inspection._watch, scene.budget.inspection._ring
+    watch, ring = scene.budget.inspection._watch, scene.budget.inspection.ring
     assert watch is not None
     assert ring is not None
     ring.clear()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+from functools import partial
 from math import ceil
 
 from membudget.cache.division import Division
@@ -22,7 +23,7 @@ from membudget.core.status import CollectorState
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.floor import Protection
 from membudget.governor.status import dump
-from membudget.inspection.collection import CollectAndTrim, MayStop
+from membudget.inspection import CollectAndTrim, may_stop
 from membudget.probes import allocator, capped, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
@@ -266,13 +267,13 @@ class Reclaiming:
         )
         if not settings["cleanup.auto"]:
             return
-        may_stop = MayStop(collection, self._shared, lambda: governor.pressure.level)
+        asked_first = partial(may_stop, collection, self._shared, lambda: governor.pressure.level)
         governor.collector = CollectAndTrim(
             full,
             allocators.malloc,
             own,
             governor.tell,
-            may_stop=may_stop,
+            may_stop=asked_first,
             learn=collection.learn,
             imports=governor.imports,
         )
@@ -282,7 +283,7 @@ class Reclaiming:
             own,
             governor.tell,
             full,
-            lambda: may_stop(is_asked=is_asked),
+            partial(asked_first, is_asked=is_asked),
         )
         self._division = Division(registry, self._for_caches)
         governor.chores += [young, self._division, above]

@@ -13,7 +13,7 @@ from membudget.core.status import Status
 from membudget.errors import ConfigError
 from membudget.governor import Governor
 from membudget.governor.status import status_of
-from membudget.inspection.inspection import Inspection
+from membudget.inspection import Inspection
 from membudget.probes.allocator import where_held
 from membudget.probes.process import shared_bytes
 from membudget.registry import REGISTRY

@@ -9,7 +9,7 @@ from fakes import FakeClock, raising
 from membudget.core import Rung
 from membudget.core.native import Imports
 from membudget.heap import census
-from membudget.inspection.collection import CollectAndTrim
+from membudget.inspection import CollectAndTrim
 from membudget.reclaimers import Collect
 
 if TYPE_CHECKING:
