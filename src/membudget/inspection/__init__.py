@@ -181,7 +181,7 @@ class Inspection:
     def _begin(self) -> None:
         """Make what takes samples; where memory is short this may fail, and is begun anew."""
         from membudget.sampling.form import SampleRing
-        from membudget.sampling.taker import Efficiency, Parts, Sources, Taker
+        from membudget.sampling.taker import Efficiency, Parts, Taker
 
         governor = self._governor
         failed = governor.tell.failed
@@ -189,19 +189,20 @@ class Inspection:
             collector = governor.collector
             self._efficiency = Efficiency(None if collector is None else collector.learn)
             self._efficiency.begin()
-        sources = Sources(
-            malloc=allocator.in_use,
-            system=_system,
-            parts=Parts(governor.registry, failed).take,
-            governed=governor.registry.held_bytes,
-            efficiency=self._efficiency.take,
-            requests=lambda: self.requests(),  # noqa: PLW0108  # the program may exchange it
-        )
         if self.ring is None:
             ring = SampleRing(governor.settings["monitoring.history_size"])
             governor.chores += self._followers(ring)
             self.ring = ring
-        self._taker = Taker(sources, failed, lambda: self.wall())  # noqa: PLW0108  # likewise
+        self._taker = Taker(
+            failed,
+            lambda: self.wall(),  # noqa: PLW0108  # the program may exchange it
+            malloc=allocator.in_use,
+            system=_system,
+            parts=Parts(governor.registry, failed).take,
+            governed=governor.registry.held_bytes,
+            gc=self._efficiency.take,
+            requests=lambda: self.requests(),  # noqa: PLW0108  # likewise
+        )
 
     def _followers(self, ring: SampleRing) -> list[Chore]:
         """What keeps the samples, judges them and looks for who grows, where that is asked for."""

@@ -48,8 +48,6 @@ KINDS = {
 }
 """What each type of event is called in a report; the others are not told there."""
 
-_LONGEST = 300
-
 
 class Use(Record):
     """One figure over the time looked at, in bytes."""
@@ -244,7 +242,7 @@ def happenings(kept: Iterable[Iterable[object]]) -> tuple[Happening, ...]:
     for wall, name, severity, text in kept:
         kind = KINDS.get(str(name))
         if kind is not None and isinstance(wall, (int, float)):
-            line = " ".join(str(text).split())[:_LONGEST]
+            line = " ".join(str(text).split())[:300]
             found.append(Happening(wall=float(wall), kind=kind, severity=str(severity), text=line))
     return tuple(sorted(found, key=lambda one: one.wall))
 
@@ -370,6 +368,27 @@ def as_json(report: Report) -> dict[str, Any]:
                         nothing holds; both values are text as a settings file has them
         notes           [text]
     """
+    memory = {
+        "samples": len(report.samples),
+        "span_s": report.span,
+        "restarts_unix_s": report.restarts,
+        "limit_bytes": report.limit,
+        "headroom_bytes": report.headroom,
+        "marks_bytes": dict(report.marks),
+        "used_bytes": report.use,
+        "resident_bytes": report.resident,
+    }
+    proposals = [
+        {
+            "setting": one.setting,
+            "key": one.key or None,
+            "proposed": one.told,
+            "now": one.now or None,
+            "reason": one.reason,
+        }
+        for one in report.proposals
+    ]
+    names = ("seconds_left", "soonest", "latest", "levels_off_at")
     made: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
@@ -377,37 +396,16 @@ def as_json(report: Report) -> dict[str, Any]:
             "is_dated": report.is_dated,
             "process": {"name": report.name, "pid": report.pid},
             "hours": report.hours,
-            "memory": {
-                "samples": len(report.samples),
-                "span_s": report.span,
-                "restarts_unix_s": report.restarts,
-                "limit_bytes": report.limit,
-                "headroom_bytes": report.headroom,
-                "marks_bytes": dict(report.marks),
-                "used_bytes": _told(report.use),
-                "resident_bytes": _told(report.resident),
-            },
+            "memory": memory,
             "leak": None if report.verdict is None else verdict_as_json(report.verdict),
-            "culprits": _each(report.culprits),
-            "parts": _each(report.parts),
+            "culprits": report.culprits,
+            "parts": report.parts,
             "models": [],
-            "operations": _each(report.operations),
-            "events": _each(report.happenings),
-            "forecast": {
-                _NAMES[name]: getattr(report.forecast, name)
-                for name in ("seconds_left", "soonest", "latest", "levels_off_at")
-            },
-            "anomalies": _each(report.anomalies),
-            "proposals": [
-                {
-                    "setting": one.setting,
-                    "key": one.key or None,
-                    "proposed": one.told,
-                    "now": one.now or None,
-                    "reason": one.reason,
-                }
-                for one in report.proposals
-            ],
+            "operations": report.operations,
+            "events": report.happenings,
+            "forecast": {_NAMES[name]: getattr(report.forecast, name) for name in names},
+            "anomalies": report.anomalies,
+            "proposals": proposals,
             "notes": report.notes,
         }
     )
@@ -416,36 +414,23 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict under the report's names."""
-    made: dict[str, Any] = finite(
-        _told(verdict)
-        | {
-            "kind": verdict.kind.value,
-            "confidence": verdict.confidence.name.lower(),
-            "is_leak": verdict.is_leak,
-            "step": _told(verdict.step),
-            "filling": _each(verdict.filling),
-            "simple": _told(verdict.facts, _FACTS),
-        }
-    )
-    return made
-
-
-def _each(records: Iterable[Record]) -> list[Any]:
-    return [_told(one) for one in records]
-
-
-def _told(record: Record | None, names: dict[str, str] = _NAMES) -> Any:
-    if record is None:
-        return None
-    return {
-        names.get(name, name): value
-        for name, value in record.as_dict().items()
-        if name not in ("spread", "facts", "is_kind_sure")
+    made: dict[str, Any] = finite(verdict)
+    return made | {
+        "kind": verdict.kind.value,
+        "confidence": verdict.confidence.name.lower(),
+        "is_leak": verdict.is_leak,
+        "simple": finite(verdict.facts, _FACTS),
     }
 
 
-def finite(value: Any) -> Any:
-    """The same without infinities and NaN, which JSON does not have: null instead."""
+def finite(value: Any, names: Mapping[str, str] = _NAMES) -> Any:
+    """The same as JSON has it: records as objects, and null for infinities and NaN."""
+    if isinstance(value, Record):
+        value = {
+            names.get(name, name): one
+            for name, one in value.as_dict().items()
+            if name not in ("spread", "facts", "is_kind_sure")
+        }
     if isinstance(value, dict):
         return {str(key): finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

@@ -15,22 +15,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from membudget.leaks.records import Confidence
+from membudget.report import text
 from membudget.report.figures import finite
-from membudget.report.text import (
-    Calendar,
-    culprit,
-    filled,
-    grown,
-    headline,
-    is_early,
-    lasting,
-    outlook,
-    plain,
-    signed,
-    standing,
-    verdict_rows,
-    whole_percent,
-)
+from membudget.report.text import Calendar, plain
 from membudget.trend import envelope
 from membudget.units import how_many, human_bytes, human_seconds, human_span
 
@@ -47,12 +34,7 @@ _FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "page")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-{}'"
 _ESCAPES = {ord(one): f"\\u{ord(one):04x}" for one in "<>&"}
 
-_MOST_POINTS = 2000
-"""Of a column, so many points may be kept; what is kept of one is kept of all."""
-
 _MOST_ROWS, _PARTS = 200, 6
-_SILENCE = 5.0
-"""Times the usual distance between two samples after which a line is broken."""
 
 _COLUMNS = (
     "used rss explained governed malloc children blocks file collections gc_efficiency cpu "
@@ -105,12 +87,12 @@ def page_data(report: Report) -> dict[str, Any]:
     who = plain(report.name) or (f"process {report.pid}" if report.pid else "a process")
     verdict, samples, curves = report.verdict, report.samples, _curves(report)
     told, level, when = "", "early", "There are no samples."
-    if verdict is not None and not is_early(verdict):
-        sure, level = standing(verdict), verdict.confidence.name.lower()
+    if verdict is not None and not text.is_early(verdict):
+        sure, level = text.standing(verdict), verdict.confidence.name.lower()
         told = f"{sure[:1].upper()}{sure[1:]}. "
     if samples:
-        told += outlook(report.forecast, report.limit, report.headroom)
-        span = f"{calendar.date(report.made)}, the last {lasting(report.span)}"
+        told += text.outlook(report.forecast, report.limit, report.headroom)
+        span = f"{calendar.date(report.made)}, the last {text.lasting(report.span)}"
         pid = f"Process {report.pid}. " if report.pid else ""
         when = f"{pid}{span}, {how_many(len(samples))}."
     few = "Two samples are needed for a chart." if samples and curves is None else ""
@@ -118,7 +100,7 @@ def page_data(report: Report) -> dict[str, Any]:
         {
             "title": f"Memory report of {who}",
             "when": when,
-            "headline": headline(report),
+            "headline": text.headline(report),
             "outlook": told,
             "level": level,
             "facts": list(_facts(report, calendar)),
@@ -158,7 +140,7 @@ def _use(name: str, use: Use) -> list[str]:
 
 def _sections(report: Report, calendar: Calendar) -> Iterator[dict[str, Any]]:
     if report.verdict is not None:
-        yield {"title": "Leak verdict", "list": list(verdict_rows(report.verdict, calendar))}
+        yield {"title": "Leak verdict", "list": list(text.verdict_rows(report.verdict, calendar))}
     if report.culprits:
         found = []
         for one in report.culprits:
@@ -166,7 +148,7 @@ def _sections(report: Report, calendar: Calendar) -> Iterator[dict[str, Any]]:
             lines += [f"Newest: {plain(one.newest)}"] if one.newest else []
             lines += [plain(one.note)] if one.note else []
             chain = [plain(step) for step in one.chain]
-            found.append({"name": culprit(one), "lines": lines, "chain": chain})
+            found.append({"name": text.culprit(one), "lines": lines, "chain": chain})
         yield {"title": "What grows", "culprits": found}
     for title, head, rows in _tables(report, calendar):
         if rows:
@@ -187,13 +169,13 @@ def _sections(report: Report, calendar: Calendar) -> Iterator[dict[str, Any]]:
 def _tables(report: Report, calendar: Calendar) -> Iterator[tuple[str, str, list[list[Any]]]]:
     rows: list[list[Any]] = []
     for part in report.parts:
-        full = "no bound" if part.fill is None else [whole_percent(part.fill), part.fill]
-        held, gained = filled(part), grown(part) or "nothing"
+        full = "no bound" if part.fill is None else [text.whole_percent(part.fill), part.fill]
+        held, gained = text.filled(part), text.grown(part) or "nothing"
         rows.append([plain(part.name), plain(part.kind), held, full, gained])
     yield "Caches and containers", "Name, Kind, Holds, Full, Gained", rows
     rows = []
     for span in report.operations:
-        left = "not known" if span.grew is None else signed(span.grew)
+        left = "not known" if span.grew is None else text.signed(span.grew)
         took = "not known" if span.took is None else human_seconds(span.took)
         rows.append([plain(span.name), f"{span.times:,}", left, took])
     yield "Operations", "Name, Times, Left behind, Took", rows
@@ -279,18 +261,19 @@ def _curves(report: Report) -> dict[str, Any] | None:
 def _broken(samples: Sequence[Sample]) -> list[tuple[float, Sample | None]]:
     """Samples with their moments, and None between two where a process ended or nobody looked.
 
-    Of many those are kept at which a column is lowest or highest.
+    Of many those are kept at which a column is lowest or highest, of all columns. Nobody looked in
+    five times the usual distance.
     """
     gaps = [b.wall - a.wall for a, b in pairwise(samples)]
     usual = sorted(gaps)[len(gaps) // 2]
     walls = [one.wall for one in samples]
     kept: set[int] = set()
     for name in ("used", "rss", "malloc", "children"):
-        kept.update(envelope(walls, [getattr(one, name) for one in samples], _MOST_POINTS))
+        kept.update(envelope(walls, [getattr(one, name) for one in samples], 2000))
     breaks = [
         place
         for place, (a, b) in enumerate(pairwise(samples))
-        if (a.pid, a.began) != (b.pid, b.began) or b.wall - a.wall > _SILENCE * usual > 0
+        if (a.pid, a.began) != (b.pid, b.began) or b.wall - a.wall > 5 * usual > 0
     ]
     rows: list[tuple[float, Sample | None]] = []
     before = -1

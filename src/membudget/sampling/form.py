@@ -49,9 +49,6 @@ _CHANGING = tuple(name for name in Sample.field_names() if name not in (*_STAYIN
 _DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")
 """What a part tells once and hardly ever changes."""
 
-_MARSHAL = 2
-"""The last of its forms that keeps no table of what repeats."""
-
 
 class SampleRing:
     """The newest so many samples, oldest first: about 85 KB for 288 with ten parts.
@@ -116,7 +113,8 @@ def _packed(sample: Sample, beside: _Row | None) -> _Row:
     changes = [getattr(sample, name) for name in _CHANGING]
     for part in sample.parts:
         changes += (part.items, part.bytes)
-    return stays, dumps(tuple(changes), _MARSHAL)
+    # The last of marshal's forms that keeps no table of what repeats.
+    return stays, dumps(tuple(changes), 2)
 
 
 def _unpacked(row: _Row) -> Sample:

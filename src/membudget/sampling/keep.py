@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from membudget.core import Sample
     from membudget.sampling.form import SampleRing
 
-_LONGEST_STEP = 0.002
-"""Seconds that putting back so many at a time may take."""
-
 WRITTEN_EVERY = 3
 """Samples between two times of writing: 15 minutes where there is one every five."""
 
@@ -44,7 +41,6 @@ MOST_PLACES = 64
 """Processes that may share the setting."""
 
 _MOST_BROKEN = 9
-_LONGEST = 64 << 20
 
 
 class Keeper:
@@ -102,7 +98,7 @@ class Keeper:
         while loaded := self._loaded:
             self._ring.restore(loaded[-AT_A_TIME:])
             del loaded[-AT_A_TIME:]
-            if self._now() >= until - _LONGEST_STEP:
+            if self._now() >= until - 0.002:  # So many at a time may take as long.
                 break
         self._loaded = self._loaded or None
         return 0
@@ -227,7 +223,7 @@ class Place:
         except FileNotFoundError:
             return None
         with open(descriptor, "rb") as file:
-            return file.read(_LONGEST) or None  # A longer one is one that was cut short.
+            return file.read(64 << 20) or None  # A longer one is one that was cut short.
 
     def write(self, text: bytes) -> None:
         """Put this in the file's place; whoever reads sees all of it, or what was there before."""

@@ -11,9 +11,8 @@ import os
 import sys
 import time
 from _thread import _count as _threads_started
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from membudget.core import Record
 from membudget.core.nouns import PartSample, Sample
 
 if TYPE_CHECKING:
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 QUICK = 0.002
-"""Seconds that asking the C allocator may take at each sample; a slower one is asked hourly. They
-are the thread's own: one that had to wait for a busy machine is not slow."""
-
-SELDOM = 3600.0
+"""Seconds of its thread that asking the C allocator may take; a slower one is asked hourly."""
 
 _FOREIGN = (Exception, SystemExit, GeneratorExit)
 
@@ -36,53 +32,31 @@ MOST_PARTS = 32
 MOST_LOOKS = 256
 """Files that counting children may take: each costs about 8 µs."""
 
-FULL = 2
+_FULL = 2
 """The generation of full collections."""
-
-_RESIDENT, _START_TIME = 1, 19
-"""The place of statm's and stat's figures; of stat, counted after the name in brackets."""
 
 _TASKS_HIDDEN = (3, 14)
 """From this Python on, asyncio keeps its tasks where only the loop's own thread may look."""
-
-T = TypeVar("T")
-
-
-def _nothing() -> None:
-    return None
-
-
-class Sources(Record):
-    """What a taker asks beside the process itself.
-
-    Bytes in use by the C allocator; the share of the system's memory in use and the bytes left; the
-    registered parts, and what bounded ones hold; bytes that all holders count; the share that full
-    collections freed since it was last asked; requests served so far.
-    """
-
-    malloc: Callable[[], int | None] = _nothing
-    system: Callable[[], tuple[float, int] | None] = _nothing
-    parts: Callable[[], tuple[tuple[PartSample, ...], int]] = lambda: ((), 0)
-    governed: Callable[[], int] = lambda: 0
-    efficiency: Callable[[], float | None] = _nothing
-    requests: Callable[[], int | None] = _nothing
 
 
 class Taker:
     """Takes samples of this process, on one thread. A forked child needs one of its own.
 
-    `failed` takes the place and the error of a source that raised, the first time; `wall` tells
-    Unix seconds, and `spent` the thread's own processor time.
+    `sources` are asked beside the process itself, each as it is given: `malloc`, bytes in use by
+    the C allocator; `system`, the share of its memory in use and the bytes left; `parts`, and what
+    bounded ones hold; `governed`, bytes that all holders count; `gc`, the share that full
+    collections freed since it was last asked; `requests` served so far. `failed` takes the place
+    and the error of one that raised, the first time; `spent` is the thread's own processor time.
     """
 
     def __init__(
         self,
-        sources: Sources,
         failed: Callable[[str, BaseException], object],
         wall: Callable[[], float] = time.time,
         spent: Callable[[], float] = time.thread_time,
+        **sources: Callable[[], Any],
     ) -> None:
-        self._sources = sources
+        self._sources = {"tasks": _tasks, "children": children, **sources}
         self._failed = failed
         self._wall = wall
         self._spent = spent
@@ -93,10 +67,10 @@ class Taker:
 
     def take(self, reading: Reading) -> Sample:
         """A sample, beside a reading just taken. Cost: 0.2 to 0.5 ms, most of it for the parts."""
-        sources, ask, parts_of = self._sources, self._ask, reading.parts.get
-        share, available = ask("system", sources.system) or (None, None)
-        parts, explained = ask("parts", sources.parts) or ((), 0)
-        requests = ask("requests", sources.requests)
+        ask, parts_of = self._ask, reading.parts.get
+        share, available = ask("system") or (None, None)
+        parts, explained = ask("parts") or ((), 0)
+        requests = ask("requests")
         # A history file takes nothing else back.
         is_count = isinstance(requests, int) and requests >= 0 and not isinstance(requests, bool)
         stats: list[Any] = gc.get_stats()
@@ -115,13 +89,13 @@ class Taker:
             gc_runs=tuple(one["collections"] for one in stats),
             gc_thresholds=gc.get_threshold(),
             gc_enabled=gc.isenabled(),
-            gc_efficiency=ask("gc", sources.efficiency),
+            gc_efficiency=ask("gc"),
             uncollectable=len(gc.garbage),
             threads=int(_threads_started()) + 1,  # The main one, and ours is among them.
-            tasks=ask("tasks", _tasks),
+            tasks=ask("tasks"),
             fds=_open_files(),
-            children=ask("children", children),
-            governed=ask("governed", sources.governed) or 0,
+            children=ask("children"),
+            governed=ask("governed") or 0,
             explained=explained,
             parts=parts,
             requests=requests if is_count else None,
@@ -134,12 +108,14 @@ class Taker:
         if now < self._malloc_at:
             return None
         began = self._spent()
-        in_use = self._ask("malloc", self._sources.malloc)
+        in_use: int | None = self._ask("malloc")
         if self._spent() - began >= QUICK:
-            self._malloc_at = now + SELDOM
+            self._malloc_at = now + 3600.0
         return in_use
 
-    def _ask(self, name: str, source: Callable[[], T]) -> T | None:
+    def _ask(self, name: str) -> Any:
+        if (source := self._sources.get(name)) is None:
+            return None
         try:
             return source()
         except _FOREIGN as error:  # foreign code, or a system that is not as expected
@@ -157,8 +133,9 @@ def began(pid: str = "self") -> float:
     now = time.time()
     try:
         fields = (_text(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
+        # The 22nd figure of stat is the 20th after the name in brackets.
         age = time.clock_gettime(time.CLOCK_BOOTTIME)
-        age -= int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
+        age -= int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (AttributeError, ValueError, IndexError):
         return now
     return round(now - age, 2) if age >= 0 else now
@@ -210,7 +187,7 @@ def children() -> int | None:
         seen |= below
         waiting += below
         for child in below:
-            pages += int((_text(f"/proc/{child}/statm") or b"0 0").split()[_RESIDENT])
+            pages += int((_text(f"/proc/{child}/statm") or b"0 0").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -243,7 +220,13 @@ class Parts:
         members |= {id(one): one for one in self._registry.chores() if hasattr(one, "as_part")}
         for member in members.values():
             try:
-                found += _asked(member)
+                if (several := getattr(member, "as_parts", None)) is not None:
+                    found += list(several())
+                elif (ask := getattr(member, "as_part", None)) is not None:
+                    found.append(ask())
+                else:
+                    held, kind = int(member.held_bytes()), type(member).__name__
+                    found.append(PartSample(name=str(member.name), kind=kind, bytes=held))
             except _FOREIGN as error:  # a holder may be foreign code
                 where = f"part {type(member).__name__}"
                 if where not in self._told and len(self._told) < MOST_PARTS:
@@ -253,15 +236,6 @@ class Parts:
         if len(found) > MOST_PARTS:
             found.sort(key=lambda part: -(part.bytes or 0))
         return tuple(found[:MOST_PARTS]), explained
-
-
-def _asked(member: Any) -> list[PartSample]:
-    if (several := getattr(member, "as_parts", None)) is not None:
-        return list(several())
-    if (ask := getattr(member, "as_part", None)) is not None:
-        return [ask()]
-    held = int(member.held_bytes())
-    return [PartSample(name=str(member.name), kind=type(member).__name__, bytes=held)]
 
 
 def _explained(part: PartSample) -> int:
@@ -315,7 +289,7 @@ class Efficiency:
         return min(1.0, freed / looked) if looked else None
 
     def _note(self, phase: str, told: Mapping[str, Any]) -> None:
-        if told["generation"] != FULL:
+        if told["generation"] != _FULL:
             return
         if phase == "start":
             self._before, self._began = sys.getallocatedblocks(), time.thread_time()

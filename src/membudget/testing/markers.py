@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 _EVERY = 0.005
 """Seconds between samples where the kernel keeps no peak that can be set back."""
 
-_RESET_PEAK = b"5"
-"""Written to /proc/self/clear_refs, sets VmHWM to what is resident now (Linux 4.0, proc(5))."""
-
 _OPTIONS = ("rounds", "warmup", "calls", "seconds")
 
 
@@ -253,10 +250,10 @@ class HighMark:
 
 
 def _reset_mark() -> bool:
-    """Set VmHWM back; whether that is possible here."""
+    """Set VmHWM to what is resident now (Linux 4.0, proc(5)); whether that is possible here."""
     try:
         with open("/proc/self/clear_refs", "wb", buffering=0) as file:
-            file.write(_RESET_PEAK)
+            file.write(b"5")
     except OSError:
         return False
     # Some sandboxes accept the write and do nothing.

@@ -33,16 +33,12 @@ _WARMUP = 1 / 3
 _LASTING = 0.5
 """As in `result`, but lower: by time and not by calls, growth is as even as the work is."""
 
-_ENDING = 0.05
-"""Of the time, what is left out at the end of a program that ended by itself: it lets go of all."""
-
 _LEAST = 1 << 20
 """Bytes of growth over all stretches below which nothing is said: allocators round by as much."""
 
 _SAMPLES, _FEWEST = 20, 3
 """Samples due in each stretch, and those without which it has no floor."""
 
-_QUICKEST, _SLOWEST = 0.02, 1.0
 _GRACE = 10.0
 """Seconds a program has to end when asked to."""
 
@@ -83,7 +79,7 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     Raises:
         OSError: It cannot be started.
     """
-    every = min(_SLOWEST, max(_QUICKEST, seconds * (1 - _WARMUP) / (rounds * _SAMPLES)))
+    every = min(1.0, max(0.02, seconds * (1 - _WARMUP) / (rounds * _SAMPLES)))
     times, uses = array("d"), array("q")
     began = time.monotonic()
     process = subprocess.Popen(list(command))  # noqa: S603  # running what was asked for is the job
@@ -104,8 +100,8 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     finally:
         _end(process)
     judged = len(times)
-    if code is not None and times:
-        judged = min(bisect_right(times, times[-1] * (1 - _ENDING)), max(0, judged - 2))
+    if code is not None and times:  # At its end it lets go of all.
+        judged = min(bisect_right(times, times[-1] * 0.95), max(0, judged - 2))
     found = floors_of(times[:judged], uses[:judged], rounds)
     deltas = [after - before for before, after in pairwise(found)]
     growth, lasts = sum(deltas), pace(deltas) if deltas else 0.0

@@ -21,17 +21,12 @@ if TYPE_CHECKING:
 LASTING = 0.7
 """Growth of the last third ÷ that of the first from which it counts as lasting."""
 
-_RARE = 1000
-"""Calls for each of which one block is due: less is what the surroundings bring."""
-
-_ROUNDS = 6
-_WHOLE = 100
-_QUICK = 0.001
+_ROUNDS, _WHOLE = 6, 100
 
 
 def least_growth(calls: int) -> int:
-    """The least growth of a round of so many calls that counts, in blocks or in bytes."""
-    return max(1, calls // _RARE)
+    """The least blocks or bytes of a round that count: below is what the surroundings bring."""
+    return max(1, calls // 1000)
 
 
 def grew_in_every(deltas: Sequence[int], least: int = 1) -> bool:
@@ -215,7 +210,7 @@ def _count(count: float) -> str:
 def cost_in_words(result: LeakResult) -> str:
     """How long it took, and a call of it."""
     cost = result.cost
-    each = human_seconds(cost) if cost >= _QUICK else f"{_count(cost * 1e6)} µs"
+    each = human_seconds(cost) if cost * 1000 >= 1 else f"{_count(cost * 1e6)} µs"
     return f"{human_seconds(result.took)}, {each} a call"
 
 

@@ -40,27 +40,13 @@ SECONDS = 10.0
 USUAL = 200
 """Calls in a round: with 50, a seventh of the leaks was missed and false alarms doubled."""
 
-_QUICK = 0.02
-"""Seconds that a round of a quick function may take: it gets more calls, so caches fill sooner."""
-
 _MOST, _FEWEST, _LONGER = 2000, 4, 32
-_ROOM = 32 << 20
-"""Bytes that a suspected leak may take up in the second series."""
-
-_SCARCE = 200
-"""Descriptors, threads or the like that may be used up; 1024 descriptors are usually allowed."""
 
 _FIRST_LOOKS = 3
 """Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
 
-_WARMUP, _WARMUP_SHARE = 100, 0.2
-"""Calls before the first round, and the most of the time that these may take."""
-
 _OPEN = 16
 """Tasks, threads, descriptors or children left behind at which a warm-up stops."""
-
-_PATIENCE = 1.0
-"""Seconds that threads and children which are about to end are given for it."""
 
 _SLOW = 0.05
 """Seconds that asking malloc may take; where it walks a fragmented heap for longer, it is left."""
@@ -191,14 +177,16 @@ def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> tuple[int,
     if asked.calls is not None:
         return asked.calls, ""
     possible = asked.seconds * 0.7 / asked.rounds / max(cost, 1e-9)
-    calls, cut = int(max(USUAL, min(_MOST, possible, _QUICK / max(cost, 1e-9)))), ""
+    # A quick function gets more calls, 20 ms of them, so that caches fill sooner.
+    calls, cut = int(max(USUAL, min(_MOST, possible, 0.02 / max(cost, 1e-9)))), ""
     if possible < USUAL:
         calls = int(possible)
         cut = (
             f"one takes {cost * 1000:.3g} ms and the rounds may take {asked.seconds:g} s: "
             "give seconds= or calls= for more"
         )
-    if scarce > 0 and (most := int(_SCARCE / (asked.rounds * scarce))) < calls:
+    # 200 descriptors, threads or the like may be used up; 1024 are usually allowed.
+    if scarce > 0 and (most := int(200 / (asked.rounds * scarce))) < calls:
         calls, cut = most, "each leaves something scarce behind"
     return max(_FEWEST, calls), cut
 
@@ -211,8 +199,8 @@ def longer(asked: Asked, calls: int, cost: float, blocks: float, malloc: float) 
     """
     rounds = 2 * asked.rounds
     by_time = asked.seconds / max(rounds * cost, 1e-9)
-    # Of a live block only the number is known.
-    by_room = _ROOM / max(rounds * (blocks * 64 + malloc), 1e-9)
+    # 32 MiB may be lost, where a live block has 64 bytes.
+    by_room = (32 << 20) / max(rounds * (blocks * 64 + malloc), 1e-9)
     return int(max(calls, min(calls * _LONGER, by_time, by_room)))
 
 
@@ -282,7 +270,7 @@ def _course(
             series.append(second)
             memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
     # On a loop, waiting here would keep from ending what is about to.
-    others = left.found(0.0 if has_loop() else _PATIENCE)
+    others = left.found(0.0 if has_loop() else 1.0)
     found: dict[str, Any] = {}
     if memory:
         from membudget.testing.trace import trace  # most checks find nothing
@@ -304,8 +292,9 @@ def _course(
 
 def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, float]]:
     """Run the warm-up in growing parts; its calls, and seconds a call in the last part."""
-    most = _WARMUP if asked.warmup is None else asked.warmup
-    limit = float("inf") if asked.warmup is not None else asked.seconds * _WARMUP_SHARE
+    most, limit = 100, asked.seconds / 5
+    if asked.warmup is not None:
+        most, limit = asked.warmup, float("inf")
     done, part, cost, spent = 1, 1, 0.0, 0.0
     while done == 1 or (done < most and spent + part * cost < limit):  # One at least is timed.
         if done > 1 and asked.warmup is None and left.more() > _OPEN:

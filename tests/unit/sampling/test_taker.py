@@ -15,7 +15,7 @@ import pytest
 
 from fakes import MIB, raising
 from membudget.core import Reading
-from membudget.sampling.taker import MOST_LOOKS, QUICK, Efficiency, Sources, Taker, began, children
+from membudget.sampling.taker import MOST_LOOKS, QUICK, Efficiency, Taker, began, children
 from sampling_scene import part
 from waiting import eventually
 
@@ -29,7 +29,7 @@ READING = Reading(at=50.0, used=90 * MIB, limit=200 * MIB, parts={"rss": 100 * M
 def taker(told: list[str] | None = None, **sources: Any) -> Taker:
     """One with these sources, telling where something failed."""
     told = [] if told is None else told
-    return Taker(Sources(**sources), lambda where, _: told.append(where), wall=lambda: 1e9)
+    return Taker(lambda where, _: told.append(where), wall=lambda: 1e9, **sources)
 
 
 def test_the_reading_and_the_sources_are_in_it() -> None:
@@ -39,7 +39,7 @@ def test_the_reading_and_the_sources_are_in_it() -> None:
         system=lambda: (0.25, 11),
         parts=lambda: ((part(),), 3),
         governed=lambda: 5,
-        efficiency=lambda: 0.5,
+        gc=lambda: 0.5,
         requests=lambda: 17,
     ).take(READING)
     assert (sample.at, sample.wall, sample.used, sample.limit) == (50.0, 1e9, 90 * MIB, 200 * MIB)
@@ -88,7 +88,7 @@ def test_a_slow_allocator_is_asked_hourly() -> None:
         spent[0] += took[0]
         return 5
 
-    one = Taker(Sources(malloc=malloc), raising(AssertionError()), spent=lambda: spent[0])
+    one = Taker(raising(AssertionError()), spent=lambda: spent[0], malloc=malloc)
     for at in (0.0, 300.0):
         assert one.take(READING.replace(at=at)).malloc == 5
     took[0] = 2 * QUICK
@@ -188,8 +188,8 @@ def test_nothing_is_imported_for_a_sample() -> None:
     program = (
         "import sys\n"
         "from membudget.core import Reading\n"
-        "from membudget.sampling.taker import Sources, Taker\n"
-        "taker = Taker(Sources(), print)\n"
+        "from membudget.sampling.taker import Taker\n"
+        "taker = Taker(print)\n"
         "before = {*sys.modules}\n"
         "sample = taker.take(Reading(at=1.0, used=2))\n"
         "print(sorted({*sys.modules} - before), sample.tasks, sample.threads)\n"
