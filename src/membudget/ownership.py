@@ -34,8 +34,6 @@ WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
-PRIVATE = 0o600
-
 _STANDARD = 2
 """The last of the numbers of standard streams."""
 
@@ -55,12 +53,9 @@ _KINDS = (
 
 
 def default_folder(uid: int | None = None) -> str:
-    """Where the processes of a user meet when no setting says otherwise.
+    """Where the processes of a user, or of this one's, meet when no setting says otherwise.
 
     It depends on nothing but the user and the machine, so that a service and a shell agree.
-
-    Args:
-        uid: The user, or None for this process's.
     """
     uid = os.geteuid() if uid is None else uid
     # Not /run/user: that is there only while somebody is logged in, and services are not.
@@ -106,10 +101,8 @@ def standard_taken() -> Iterator[None]:
 def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
     """A descriptor of a regular file, whoever's it is; nothing else is opened, or waited for.
 
-    Args:
-        path: The file.
-        flags: As for `os.open`; what is made is for this user alone.
-        folder: A descriptor of the folder it lies in, where that is open.
+    `flags` are those of `os.open`, `folder` a descriptor of the one it lies in, where that is
+    open; what is made is for this user alone.
 
     Raises:
         ConfigError: Something else stands there.
@@ -120,7 +113,7 @@ def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = No
     with contextlib.suppress(FileNotFoundError):
         _check_regular(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
     try:
-        descriptor = kept(os.open(name, flags | CAREFUL, PRIVATE, dir_fd=folder))
+        descriptor = kept(os.open(name, flags | CAREFUL, 0o600, dir_fd=folder))
     except OSError as error:
         if error.errno in _LEADS_ELSEWHERE:
             raise _refused(path, "is no plain file") from error
@@ -143,12 +136,8 @@ def open_own(
 ) -> int:
     """The same, of a file of ours: this user's, closed to others, and empty or ours by its head.
 
-    Args:
-        path: The file.
-        flags: As for `os.open`; it must be readable where `begins` is given.
-        begins: What files of ours begin with; one cut short within that is ours, too.
-        others: Rights of others that are refused; none also lets it be another user's.
-        folder: A descriptor of the folder it lies in, where that is open.
+    Files of ours begin with `begins`; one cut short within that is ours, too. Rights of `others`
+    are refused; where none are, it may be another user's.
 
     Raises:
         ConfigError: What stands there is not ours; it is left as it is.
@@ -157,7 +146,7 @@ def open_own(
     descriptor = open_regular(path, flags, folder=folder)
     try:
         check_owner(path, os.fstat(descriptor), others)
-        check_head(path, descriptor, begins)
+        _check_head(path, descriptor, begins)
     except BaseException:
         os.close(descriptor)
         raise
@@ -196,12 +185,8 @@ def write_whole(
 ) -> None:
     """Put a file of ours in its place: whoever reads sees all of it, or what was there before.
 
-    Args:
-        path: The file; only one that begins in the same way is replaced.
-        text: What it is to hold.
-        begins: What files of this kind begin with.
-        is_private: Whether it is for this user alone, and only this user's may be replaced.
-        is_synced: Whether to wait until it is on the disk, which may take seconds.
+    Only one that begins in the same way is replaced, and where it is for this user alone, only
+    this user's. To wait until it is on the disk (`is_synced`) may take seconds.
 
     Raises:
         ConfigError: What stands there is not ours; it is left as it is.
@@ -220,7 +205,7 @@ def write_whole(
             os.close(open_own(f"{path}.part", begins=begins, others=others, folder=folder))
             os.unlink(part, dir_fd=folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL
-        descriptor = kept(os.open(part, flags, PRIVATE if is_private else 0o666, dir_fd=folder))
+        descriptor = kept(os.open(part, flags, 0o600 if is_private else 0o666, dir_fd=folder))
         try:
             with open(descriptor, "wb") as file:
                 file.write(text)
@@ -279,22 +264,13 @@ def check_owner(
         raise _refused(path, f"{right} (mode {mode})", advice or "chmod go-rwx it, or name another")
 
 
-def check_head(path: str, descriptor: int, begins: bytes) -> None:
-    """Refuse a file that does not begin as ours do; an empty one has nothing to lose.
-
-    Raises:
-        ConfigError: It does not.
-    """
+def _check_head(path: str, descriptor: int, begins: bytes) -> None:
     if begins and not begins.startswith(os.pread(descriptor, len(begins), 0)):
         raise _refused(path, "is not a file of membudget's")
 
 
 def open_folder(path: str, advice: str) -> int:
-    """A descriptor of a folder, which is made for this user alone where there is none.
-
-    Args:
-        path: The folder; the one it lies in must exist.
-        advice: What to try where something else stands there.
+    """A descriptor of a folder, made for this user alone where there is none; not the way to it.
 
     Raises:
         ConfigError: Something else stands there, or it cannot be made or opened.
@@ -304,7 +280,12 @@ def open_folder(path: str, advice: str) -> int:
             os.mkdir(path, 0o700)
         return kept(os.open(path, os.O_RDONLY | _FOLDER | CAREFUL))
     except OSError as error:
-        raise ConfigError(f"folder {path} {_why_no_folder(path, error)}: {advice}") from error
+        why = f"cannot be made or opened ({error.strerror})"
+        if os.path.islink(path):
+            why = "is a link, which could lead anywhere"
+        elif isinstance(error, NotADirectoryError) and os.path.lexists(path):
+            why = "is no folder"
+        raise ConfigError(f"folder {path} {why}: {advice}") from error
 
 
 def safe_way(path: str) -> str:
@@ -326,20 +307,20 @@ def safe_way(path: str) -> str:
         way = os.path.dirname(way)
     above = way
     while True:
-        _check_way(path, above, os.lstat(above))
+        _check_way(path, above)
         if above == os.path.dirname(above):
             break
         above = os.path.dirname(above)
     for one in reversed(missing):
         with contextlib.suppress(FileExistsError):
             os.mkdir(one, 0o755)
-        _check_way(path, one, os.lstat(one))
+        _check_way(path, one)
         way = one
     return os.path.join(way, name)
 
 
-def _check_way(path: str, above: str, status: os.stat_result) -> None:
-    why = advice = ""
+def _check_way(path: str, above: str) -> None:
+    status, why, advice = os.lstat(above), "", ""
     if not stat.S_ISDIR(status.st_mode):
         raise _refused(path, f"cannot be used, since {above} is no folder", "name another")
     if status.st_uid not in (0, os.geteuid()):
@@ -377,14 +358,6 @@ def _check_regular(path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = next((words for test, words in _KINDS if test(status.st_mode)), "a device")
         raise _refused(path, f"is {what}")
-
-
-def _why_no_folder(path: str, error: OSError) -> str:
-    if os.path.islink(path):
-        return "is a link, which could lead anywhere"
-    if isinstance(error, NotADirectoryError) and os.path.lexists(path):
-        return "is no folder"
-    return f"cannot be made or opened ({error.strerror})"
 
 
 def _refused(path: str, why: str, advice: str = "") -> ConfigError:

@@ -25,7 +25,6 @@ import sys
 import time
 
 from membudget.core.native import Imports, Lock, breathing
-from membudget.core.native import poll as make_poll
 from membudget.errors import ControlError, MembudgetError
 from membudget.governor.status import commands_of
 from membudget.host import SOCKET, claim_folder, identity_at, identity_of, remove_socket, sweep
@@ -407,17 +406,16 @@ def _received(client: _socket.socket) -> bytes | None:
     while (end := got.find(b"\n")) < 0:
         if len(got) > LONGEST_QUESTION:
             raise ControlError(f"the question is longer than {LONGEST_QUESTION} bytes: ask less")
+        if (left := until - time.monotonic()) <= 0:
+            return None
+        client.settimeout(left)
         try:
             chunk = client.recv(LONGEST_QUESTION)
-        except BlockingIOError:
-            if not _is_ready(client, select.POLLIN, until):
-                return None
-            continue
+        except TimeoutError:
+            return None
         if not chunk:
             raise ControlError("the question ended before its line did: end it with a newline")
         got += chunk
-        if time.monotonic() >= until and b"\n" not in chunk:  # In drops, without a pause.
-            return None
     return bytes(got[:end])
 
 
@@ -426,23 +424,13 @@ def _sent(client: _socket.socket, reply: bytes) -> bool:
     until = time.monotonic() + PATIENCE
     rest = memoryview(reply)
     while rest:
+        client.settimeout(max(0.0, until - time.monotonic()))
         try:
             # A program may have made SIGPIPE deadly again.
             rest = rest[client.send(rest, _socket.MSG_NOSIGNAL) :]
-        except BlockingIOError:
-            if not _is_ready(client, select.POLLOUT, until):
-                return False
+        except (BlockingIOError, TimeoutError):
+            return False
     return True
-
-
-def _is_ready(client: _socket.socket, events: int, until: float) -> bool:
-    """Wait for a client, not longer than `until`."""
-    left = until - time.monotonic()
-    if left <= 0:
-        return False
-    poll = make_poll()
-    poll.register(client.fileno(), events)
-    return bool(poll.poll(left * 1000))
 
 
 def dumping(answer: Mapping[str, Any]) -> Generator[None, None, str]:
