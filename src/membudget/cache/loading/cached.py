@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import time
 from functools import partial, update_wrapper
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    NamedTuple,
-    ParamSpec,
-    TypeVar,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
+from weakref import ref
 
 from membudget.cache.cache import Cache
-from membudget.cache.loading import keys, wrappers
+from membudget.cache.loading import calls
 from membudget.cache.loading.freshness import Lifetime, Shelf
 from membudget.cache.loading.load import Loading
 from membudget.cache.loading.owners import MethodCache, Owners
@@ -27,7 +21,6 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Concatenate, Protocol, Self
 
-    from membudget.cache.loading.keys import KeyOf, Parts
     from membudget.cache.spilling.spill import Spill
     from membudget.core import Clock
     from membudget.registry import Registry
@@ -180,9 +173,11 @@ def cached(
         MissingExtraError: `spill` without diskcache.
     """
     lifetime = Lifetime(ttl, jitter, stale, keep_errors)
-    more = {"policy": policy, "spill": spill}
     bounds: dict[str, Any] = {"max_bytes": max_bytes, "max_entries": max_entries}
-    bounds |= {option: one for option, one in more.items() if one is not None}
+    if policy is not None:
+        bounds["policy"] = policy
+    if spill is not None:
+        bounds["spill"] = spill
     make = partial(
         _decorated,
         lifetime=lifetime,
@@ -208,10 +203,11 @@ def _decorated(
     clock: Clock | None,
 ) -> Any:
     _check(function)
-    is_coroutine = keys.is_coroutine_function(function)
-    name = found_name(keys.name_of(function)) if name is None else name
-    owners = Owners(name, clock) if key is None and keys.has_self(function) else None
-    if "spill" in bounds and (owners is not None or not lifetime.is_plain()):
+    is_coroutine = calls.is_coroutine_function(function)
+    name = found_name(calls.name_of(function)) if name is None else name
+    owners = Owners(name, clock) if key is None and calls.has_self(function) else None
+    is_plain = lifetime.is_plain()
+    if "spill" in bounds and (owners is not None or not is_plain):
         raise ConfigError(
             f"{name} cannot spill: its entries are bound to this process, as those of a method's "
             "objects, or of stale or keep_errors, are; give key=, or leave these out"
@@ -219,71 +215,42 @@ def _decorated(
     kind: type[Cache[Any, Any]] = Cache if owners is None else MethodCache
     cache = kind(
         name,
-        ttl=lifetime.ttl if lifetime.is_plain() else None,
+        ttl=lifetime.ttl if is_plain else None,
         on_evict=None if owners is None else owners.forget,
         registry=registry,
         clock=clock,
         **bounds,
     )
     shelf = None
-    if not lifetime.is_plain():
+    if not is_plain:
         shelf = Shelf(name, cache, lifetime, time.monotonic if clock is None else clock.now)
         registry.add(shelf)
-    if owners is not None:
-        owners.join_cache(cache)
+    if isinstance(cache, MethodCache) and owners is not None:
+        owners.cache, cache.owners = cache, ref(owners)
         registry.add(owners)
     loading = _loading(function, cache, lifetime, shelf, owners)
-    parts = keys.parts_by(function)
-    if is_typed:
-        parts = keys.typed(parts)
-    wrapper = _wrapper(
-        loading,
-        cache.get,
-        parts,
-        key=key,
-        owners=owners,
-        shelf=shelf,
-        is_coroutine=is_coroutine,
-        is_typed=is_typed,
-    )
-    update_wrapper(wrapper, function)
-    parameters = {**bounds, **lifetime.as_dict(), "typed": is_typed}
-    _add_functions(wrapper, cache, parameters)
-    return wrapper
-
-
-def _wrapper(
-    loading: Loading,
-    get: Callable[[Any, Any], Any],
-    parts: Parts,
-    *,
-    key: Callable[..., Hashable] | None,
-    owners: Owners | None,
-    shelf: Shelf | None,
-    is_coroutine: bool,
-    is_typed: bool,
-) -> Any:
+    parts = calls.parts_by(function, is_typed=is_typed)
     if key is not None:
         key_of = _calling(key)
     else:
-        key_of = keys.key_from(parts) if owners is None else owners.key_from(parts)
-    now = None if shelf is None else shelf.now
+        key_of = calls.key_from(parts) if owners is None else owners.key_from(parts)
+    now, wrapper = None if shelf is None else shelf.now, None
     if is_coroutine:
-        return wrappers.of_coroutine(loading, get, key_of, now)
-    if now is not None or key is not None or is_typed:
-        return wrappers.of_calls(loading, get, key_of, now)
-    if owners is not None:
-        return wrappers.of_method(loading, get, parts, owners)
-    code = keys.code_written(loading.function)
-    fitted = None if code is None else wrappers.of_one_argument(loading, get, code)
-    return fitted or wrappers.of_arguments(loading, get, key_of)
+        wrapper = calls.of_coroutine(loading, cache.get, key_of, now)
+    elif now is not None or key is not None or is_typed:
+        wrapper = calls.of_calls(loading, cache.get, key_of, now)
+    elif owners is not None:
+        wrapper = calls.of_method(loading, cache.get, parts, owners)
+    else:
+        wrapper = calls.of_one_argument(loading, cache.get)
+        wrapper = wrapper or calls.of_arguments(loading, cache.get, key_of)
+    update_wrapper(wrapper, function)
+    _add_functions(wrapper, cache, {**bounds, **lifetime.as_dict(), "typed": is_typed})
+    return wrapper
 
 
-def _calling(key: Callable[..., Hashable]) -> KeyOf:
-    def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        return key(*args, **kwargs)
-
-    return key_of
+def _calling(key: Callable[..., Hashable]) -> calls.KeyOf:
+    return lambda args, kwargs: key(*args, **kwargs)
 
 
 def _loading(
@@ -294,8 +261,9 @@ def _loading(
     owners: Owners | None,
 ) -> Loading:
     keep: Callable[[Any, Any], object] = cache.set
+    keep_error: Callable[[Any, Any], object] | None = None
     if shelf is not None:
-        keep = shelf.keep
+        keep, keep_error = shelf.keep, shelf.keep_error
     elif lifetime.jitter:
 
         def keep(key: Any, value: Any) -> object:
@@ -303,9 +271,7 @@ def _loading(
 
     if owners is not None:
         keep = owners.noting(keep)
-    keep_error: Callable[[Any, Any], object] | None = None if shelf is None else shelf.keep_error
-    if keep_error is not None and owners is not None:
-        keep_error = owners.noting(keep_error)
+        keep_error = None if keep_error is None else owners.noting(keep_error)
     return Loading(
         function=function,
         flights=cache._flights,  # noqa: SLF001  # kept there for this room
@@ -323,19 +289,14 @@ def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, A
 
     def cache_info() -> CacheInfo:
         """Hits, misses, the bound in entries, and entries; since the last `cache_clear`."""
-        figures = cache.stats()
-        return CacheInfo(
-            hits=figures.hits - before[0],
-            misses=figures.misses - before[1],
-            maxsize=figures.max_entries,
-            currsize=figures.entries,
-        )
+        now = cache.stats()
+        return CacheInfo(now.hits - before[0], now.misses - before[1], now.max_entries, now.entries)
 
     def cache_clear() -> None:
         """Forget all; a load under way reaches those who wait for it, but is not kept."""
         cache.clear()
-        figures = cache.stats()
-        before[:] = figures.hits, figures.misses
+        now = cache.stats()
+        before[:] = now.hits, now.misses
 
     def cache_parameters() -> dict[str, Any]:
         """What the decorator was given, and `maxsize` as the standard library calls it."""

@@ -16,19 +16,12 @@ if TYPE_CHECKING:
 RETRY_SHARE: Final = 0.1
 """After a failed refresh, the next one waits for this share of `stale`: ten tries at most fail."""
 
-_SALT: Final = "membudget"
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 """2**64 ÷ the golden ratio: multiplying by it spreads neighbouring hashes (Knuth, TAOCP 6.4)."""
 
 
 class Lifetime:
-    """How long a value lasts (seconds).
-
-    Args:
-        ttl: Seconds or text; None is for ever.
-        jitter: By which share of `ttl`, at most, an entry ends earlier.
-        stale: Seconds or text that the old value serves on, after `ttl`.
-        keep_errors: Seconds or text that an exception is kept; None keeps none.
+    """How long a value lasts (seconds), from what the decorator was given; see `cached`.
 
     Raises:
         ConfigError: An argument that cannot be used as given.
@@ -44,7 +37,10 @@ class Lifetime:
         keep_errors: float | str | None,
     ) -> None:
         self.ttl = None if ttl is None else as_seconds(ttl, name="ttl")
-        self.jitter = _share(jitter)
+        share: object = parse_fraction(jitter, name="jitter") if isinstance(jitter, str) else jitter
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise ConfigError(f'jitter {jitter!r} is not a share below 1: write 0.1 or "10%"')
+        self.jitter = float(share)
         self.stale = None if stale is None else as_seconds(stale, name="stale")
         self.keep_errors = (
             None if keep_errors is None else as_seconds(keep_errors, name="keep_errors")
@@ -68,7 +64,7 @@ class Lifetime:
         """
         if self.ttl is None or not self.jitter:
             return self.ttl
-        spread = hash((_SALT, key)) * _GOLDEN & (1 << 64) - 1
+        spread = hash(("membudget", key)) * _GOLDEN & (1 << 64) - 1
         return self.ttl * (1 - self.jitter * (spread / (1 << 64)))
 
 
@@ -78,16 +74,10 @@ class Kept:
     __slots__ = ("error", "fresh_until", "value")
 
     def __init__(self, value: Any, error: Exception | None, fresh_until: float) -> None:
-        self.value = value
-        self.error = error
-        self.fresh_until = fresh_until
+        self.value, self.error, self.fresh_until = value, error, fresh_until
 
     def give(self) -> Any:
-        """The value.
-
-        Raises:
-            Exception: The one that was kept, as a copy: what is raised grows with its traceback.
-        """
+        """The value; else raise a copy of the exception: what is raised grows by its traceback."""
         if self.error is not None:
             raise _bare(self.error)
         return self.value
@@ -96,23 +86,14 @@ class Kept:
 class Shelf:
     """A cache of values that may be old, and of exceptions; also the chore that tells of refreshes.
 
-    A failed refresh is told as `Failed` by a running governor, which runs chores and tells what
-    they raise.
-
-    Args:
-        name: The cached function's.
-        cache: Where it all is.
-        lifetime: How long.
-        now: Monotonic seconds.
+    A failed refresh is told as `Failed` by a running governor, which tells what chores raise.
     """
 
     def __init__(
         self, name: str, cache: Cache[Any, Any], lifetime: Lifetime, now: Callable[[], float]
     ) -> None:
         self.name = f"cached {name}"
-        self._cache = cache
-        self._lifetime = lifetime
-        self.now = now
+        self._cache, self._lifetime, self.now = cache, lifetime, now
         self._failure: Exception | None = None
 
     def look(self, key: Any, default: Any) -> Any:
@@ -157,8 +138,7 @@ class Shelf:
 def _bare(error: Exception) -> Exception:
     """A copy of an exception that refers to no frames: what is raised again grows by some.
 
-    Where its constructor takes something else than its arguments, it is passed by. What cannot be
-    copied so either is stripped itself.
+    What takes other arguments is made without its constructor; what cannot be so, is stripped.
     """
     from copy import copy
 
@@ -175,10 +155,3 @@ def _bare(error: Exception) -> Exception:
     except Exception:  # noqa: BLE001  # the same
         return error.with_traceback(None)
     return twin
-
-
-def _share(jitter: float | str) -> float:
-    share: object = parse_fraction(jitter, name="jitter") if isinstance(jitter, str) else jitter
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
-        raise ConfigError(f'jitter {jitter!r} is not a share below 1: write 0.1 or "10%"')
-    return float(share)

@@ -1,43 +1,71 @@
 """Loading what a cache does not hold, once for all who ask at the same time.
 
-Callers of the same key wait for one load and get its very value, whether or not the cache kept it;
-or its very exception, which is kept nowhere: the next call tries again. A leader that was cancelled
-or interrupted gives nothing to its followers: one of them leads next. A load that asks for its own
-key runs the loader again, as a plain function would call itself; each level costs two frames more
-here: of the usual 1000 it goes 330 levels deep, with the standard library's, in C, 500.
+A flight is one load of one key. A caller that puts its flight into the cache's table leads: it
+runs the loader and lands the flight with what came of it. One that finds another's follows: it
+waits for the landing and gets the very same value, whether or not the cache kept it, or the very
+same exception, which is kept nowhere: the next call tries again. A leader that was cancelled or
+interrupted gives nothing: one of its followers leads next. The table holds a flight only while it
+is under way. No lock is taken: each step is one operation of a dict, which is atomic, and every
+pair of steps that could miss each other is ordered as "say so first, then look".
+
+Waiting would never end, so the caller runs the loader itself, where the leader
+
+- is the caller, further up its own stack. The context variable below says so, and it also reaches
+  the tasks that a leader starts and what it hands to `asyncio.to_thread`. So a load may ask for its
+  own key, as a plain function calls itself; each level costs one frame more here;
+- runs on the caller's thread, which would stand still (a task of this loop, for a plain function);
+- waits, perhaps over others, for a flight of the caller. A caller notes first what it waits for, at
+  every flight that waits for it in turn and, for a plain function, at its thread, which now stands
+  still. Then it walks along such notes from the flight it found. Of waits that would form a ring,
+  the last one noted sees the whole ring. These are the wait-for graphs of databases.
+
+A leader can be lost: its process was forked away from it, or its event loop stopped. Then the next
+caller leads. That followers share one outcome is the idea of Go's `singleflight`.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from membudget.cache.loading.flights import (
-    LEADING,
-    OWN,
-    Flight,
-    follow,
-    follow_async,
-    running_loop,
-)
 from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.units import as_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    import asyncio
+    from collections.abc import Awaitable, Callable, Hashable, Iterator
+    from types import TracebackType
 
     from membudget.cache.cache import Cache
-    from membudget.cache.loading.flights import Flights
 
 K = TypeVar("K")
 V = TypeVar("V")
 
+Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
+"""A value, or an exception with its leader's traceback; None where the leader gave up."""
+
 MISSING: Final[Any] = object()
 
+PATIENCE = 1.0
+"""Seconds between two looks at whether the leader, in another thread's loop, is still there."""
+
+LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=None)
+"""The innermost flight that runs what runs here."""
+
+_OWN: Outcome = (None, None, None)
+"""Instead of an outcome: do not wait, run the loader yourself."""
+
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
+
+_held_up: dict[int, Flight] = {}
+"""By thread, the flight that it stands still for."""
 
 
 class Loading(Record):
@@ -54,7 +82,7 @@ class Loading(Record):
     """
 
     function: Callable[..., Any]
-    flights: Flights
+    flights: dict[Hashable, Flight]
     look: Callable[[Any, Any], Any]
     keep: Callable[[Any, Any], object]
     drop: Callable[[Any], object]
@@ -62,29 +90,128 @@ class Loading(Record):
     forgive: Callable[[Any, Exception], object] | None = None
 
 
+class Flight:
+    """One load of one key, led by the caller that made this.
+
+    Args:
+        loop: The event loop that runs the loader; None for a plain function.
+
+    Attributes:
+        is_over: Whether it has landed.
+        is_void: Whether the key was forgotten meanwhile, so that the value must not be kept.
+    """
+
+    __slots__ = ("followers", "is_over", "is_void", "loop", "process", "thread", "under", "waits")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.process = os.getpid()
+        self.thread = threading.get_ident()
+        self.loop = loop
+        self.is_over = self.is_void = False
+        self.followers: dict[ThreadFollower | TaskFollower, None] = {}
+        self.waits: dict[object, Flight] = {}
+        under: Flight | None = LEADING.get()
+        while under is not None and under.is_over:  # A task may outlive the load that began it.
+            under = under.under
+        self.under: Flight | None = under
+
+    def is_lost(self) -> bool:
+        """Whether its leader cannot go on with it."""
+        if self.process != os.getpid():
+            return True
+        return self.loop is not None and not self.loop.is_running()
+
+    def leave(self, flights: dict[Hashable, Flight], key: Hashable) -> None:
+        """Go out of the table, unless another stands there by now."""
+        if flights.get(key) is self:
+            flights.pop(key, None)
+
+    def land(self, flights: dict[Hashable, Flight], key: Hashable, outcome: Outcome) -> None:
+        """End, first for those to come and then for those who wait."""
+        try:
+            self.leave(flights, key)
+        finally:
+            self.is_over = True
+            for follower in list(self.followers):
+                if self.take_out(follower):
+                    follower.tell(outcome)
+
+    def has_landed(self, follower: ThreadFollower | TaskFollower) -> bool:
+        """Have a follower be told of the landing, unless it was before."""
+        self.followers[follower] = None
+        return self.is_over and self.take_out(follower)
+
+    def take_out(self, follower: ThreadFollower | TaskFollower) -> bool:
+        """Whether the follower still waited: of its leader and itself only one takes it out."""
+        return self.followers.pop(follower, self) is None
+
+
+class ThreadFollower:
+    """A thread that waits for a landing."""
+
+    __slots__ = ("_landed", "_outcome")
+
+    def __init__(self) -> None:
+        # The program's kind of lock: greenlets wait for one another without stopping their thread.
+        self._landed = threading.Lock()
+        self._landed.acquire()
+        self._outcome: Outcome = None
+
+    def tell(self, outcome: Outcome) -> None:
+        """Let it go on."""
+        self._outcome = outcome
+        self._landed.release()
+
+    def wait(self, flight: Flight) -> Outcome:
+        """The outcome, once the flight has landed; None where its leader is lost."""
+        while not self._landed.acquire(timeout=PATIENCE):
+            if flight.is_lost() and flight.take_out(self):
+                return None
+        return self._outcome
+
+
+class TaskFollower:
+    """A task that waits for a landing, by a future of its own loop."""
+
+    __slots__ = ("_loop", "_thread", "future")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self.future: asyncio.Future[Outcome] = loop.create_future()
+
+    def tell(self, outcome: Outcome) -> None:
+        """Let it go on; nothing happens where its loop was closed meanwhile."""
+        with suppress(RuntimeError):
+            if self._thread == threading.get_ident():
+                self._end(outcome)
+            else:
+                self._loop.call_soon_threadsafe(self._end, outcome)
+
+    async def wait(self, flight: Flight) -> Outcome:
+        """The outcome, once the flight has landed; None where its leader is lost."""
+        if flight.loop is self._loop:
+            return await self.future
+        import asyncio  # a loop runs, so it is there
+
+        while not (await asyncio.wait((self.future,), timeout=PATIENCE))[0]:
+            if flight.is_lost() and flight.take_out(self):
+                return None
+        return self.future.result()
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+
 def load(
     cache: Cache[K, V], key: K, loader: Callable[[K], V], *, ttl: float | str | None = None
 ) -> V:
-    """The value under a key; where there is none, what the loader gives for it.
-
-    Any thread may call it. Of all who miss a key, tasks of `load_async` included, one runs the
-    loader; the others wait. A loader waits for ever that waits for a thread asking for its key.
-
-    Args:
-        cache: Where it is kept.
-        key: Any hashable object.
-        loader: Called with the key, without a lock held.
-        ttl: Seconds, or text such as "5m", that it lasts; None is the cache's own time.
-
-    Raises:
-        ConfigError: A `ttl` that is none, or a loader that gave a coroutine or a generator.
-        Exception: What the loader raised, for all who waited for it.
-    """
+    """The value under a key, else what the loader gives for it; see `Cache.get_or_load`."""
     value: V = cache.get(key, MISSING)
-    if value is not MISSING:
-        return value
-    loaded: V = fly(_loading(cache, loader, ttl), key, (key,), {})
-    return loaded
+    if value is MISSING:
+        value = fly(_loading(cache, loader, ttl), key, (key,), {})
+    return value
 
 
 async def load_async(
@@ -94,17 +221,17 @@ async def load_async(
     *,
     ttl: float | str | None = None,
 ) -> V:
-    """The value under a key; where there is none, what awaiting the loader gives for it.
-
-    As `load`, for tasks: they wait by futures of their own loop, and a load may be led from another
-    loop or thread. Cancelling a leader hands the load to a follower; cancelling a follower
-    disturbs nobody. Outside asyncio (trio) each task loads for itself.
-    """
+    """As `load`, for a coroutine function; see `Cache.get_or_load_async`."""
     value: V = cache.get(key, MISSING)
-    if value is not MISSING:
-        return value
-    loaded: V = await fly_async(_loading(cache, loader, ttl), key, (key,), {})
-    return loaded
+    if value is MISSING:
+        value = await fly_async(_loading(cache, loader, ttl), key, (key,), {})
+    return value
+
+
+def _loading(cache: Cache[K, V], loader: Callable[[K], Any], ttl: float | str | None) -> Loading:
+    keep = cache.set if ttl is None else partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
+    flights = cache._flights  # noqa: SLF001  # kept there for this room
+    return Loading(function=loader, flights=flights, look=cache.peek, keep=keep, drop=cache.delete)
 
 
 def fly(
@@ -116,12 +243,8 @@ def fly(
 ) -> Any:
     """The value of a function for a key: by leading a flight, or by following one.
 
-    Args:
-        loading: Where to look and keep.
-        key: What to keep it under.
-        args: The function's arguments.
-        kwargs: Its arguments by name.
-        old: A value that still serves where another refreshes it already, or where that fails.
+    Where there is an `old` value that still serves, it is given while another refreshes it already,
+    and where that fails.
     """
     function, flights = loading.function, loading.flights
     while True:
@@ -137,8 +260,7 @@ def fly(
                         value = function(*args, **kwargs)
                     finally:
                         LEADING.reset(leading)
-                    checked_result(function, value)
-                    _keep(loading, key, mine, value)
+                    _keep(loading, key, mine, checked_result(function, value))
                 return value
         except Exception as error:
             if flight is mine and _serves_old(loading, key, mine, error, old):
@@ -149,7 +271,13 @@ def fly(
                 mine.land(flights, key, None)
         if old is not MISSING:
             return old
-        value = _followed(flights, key, flight, partial(function, *args, **kwargs))
+        outcome = _followed(flights, key, flight)
+        if outcome is _OWN:
+            return checked_result(function, function(*args, **kwargs))
+        try:
+            value = _given(outcome)
+        finally:
+            del outcome  # What is raised refers to this frame, which must not refer back.
         if value is not MISSING:
             return value
 
@@ -177,8 +305,7 @@ async def fly_async(
                         # A coroutine that was never finished is closed anywhere.
                         with suppress(ValueError):
                             LEADING.reset(leading)
-                    checked_result(function, value)
-                    _keep(loading, key, mine, value)
+                    _keep(loading, key, mine, checked_result(function, value))
                 return value
         except Exception as error:
             if flight is mine and _serves_old(loading, key, mine, error, old):
@@ -189,17 +316,19 @@ async def fly_async(
                 mine.land(flights, key, None)
         if old is not MISSING:
             return old
-        value = await _followed_async(flights, key, flight, partial(function, *args, **kwargs))
+        outcome = await _followed_async(flights, key, flight)
+        if outcome is _OWN:
+            return checked_result(function, await function(*args, **kwargs))
+        try:
+            value = _given(outcome)
+        finally:
+            del outcome
         if value is not MISSING:
             return value
 
 
 def checked_result(function: Callable[..., Any], value: Any) -> Any:
-    """A loaded value.
-
-    Raises:
-        ConfigError: It can be used only once.
-    """
+    """A loaded value; raises ConfigError for what can be used only once."""
     if type(value) in _USED_UP_ONCE:
         kind = type(value).__name__
         if kind != "async_generator":
@@ -212,63 +341,28 @@ def checked_result(function: Callable[..., Any], value: Any) -> Any:
     return value
 
 
-def _followed(flights: Flights, key: Hashable, flight: Flight, call: Callable[[], Any]) -> Any:
-    """What another's flight gave, or an own call; MISSING where its leader gave up."""
-    outcome = follow(flights, key, flight)
-    if outcome is OWN:
-        return checked_result(call, call())
-    if outcome is None:
-        return MISSING
-    value, raised, trace = outcome
-    del outcome  # What is raised refers to this frame, which must not refer back.
-    if raised is None:
-        return value
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread; asyncio is not imported for that."""
+    running: Any = sys.modules.get("asyncio")
     try:
-        raise raised.with_traceback(trace)
-    finally:
-        del raised, trace
-
-
-async def _followed_async(
-    flights: Flights, key: Hashable, flight: Flight, call: Callable[[], Awaitable[Any]]
-) -> Any:
-    outcome = await follow_async(flights, key, flight)
-    if outcome is OWN:
-        return checked_result(call, await call())
-    if outcome is None:
-        return MISSING
-    value, raised, trace = outcome
-    del outcome
-    if raised is None:
-        return value
-    try:
-        raise raised.with_traceback(trace)
-    finally:
-        del raised, trace
+        return None if running is None else running.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _keep(loading: Loading, key: Hashable, flight: Flight, value: Any) -> None:
-    """Keep a value and land; also where keeping failed, those who wait get it."""
+    """Keep a value, unless the key was set or forgotten meanwhile, and land with it in any case."""
     try:
-        if not flight.is_void and not _is_set(loading, key):
+        try:
+            is_kept = not flight.is_void and loading.look(key, MISSING) is MISSING
+        except Exception:  # noqa: BLE001  # an exception is kept there: a value is worth more
+            is_kept = True
+        if is_kept:
             loading.keep(key, value)
-            _drop_if_void(loading, key, flight)
+            if flight.is_void:  # Forgotten between the look and the keeping.
+                loading.drop(key)
     finally:
         flight.land(loading.flights, key, (value, None, None))
-
-
-def _is_set(loading: Loading, key: Hashable) -> bool:
-    """Whether the key was set while it was loaded: what was loaded may be older."""
-    try:
-        return loading.look(key, MISSING) is not MISSING
-    except Exception:  # noqa: BLE001  # an exception is kept there: a value is worth more
-        return False
-
-
-def _drop_if_void(loading: Loading, key: Hashable, flight: Flight) -> None:
-    """Forget what was kept where the key was forgotten between the look and the keeping."""
-    if flight.is_void:
-        loading.drop(key)
 
 
 def _serves_old(
@@ -281,20 +375,114 @@ def _serves_old(
         if old is not MISSING and loading.forgive is not None:
             loading.forgive(key, error)
             return True
-        if loading.keep_error is not None and not flight.is_void:
-            loading.keep_error(key, error)
-            _drop_if_void(loading, key, flight)
+        keep_error = None if flight.is_void else loading.keep_error
+        if keep_error is not None:
+            keep_error(key, error)
+            if flight.is_void:
+                loading.drop(key)
         return False
     finally:
         flight.land(loading.flights, key, (None, error, error.__traceback__))
 
 
-def _loading(cache: Cache[K, V], loader: Callable[[K], Any], ttl: float | str | None) -> Loading:
-    keep = cache.set if ttl is None else partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
-    return Loading(
-        function=loader,
-        flights=cache._flights,  # noqa: SLF001  # kept there for this room
-        look=cache.peek,
-        keep=keep,
-        drop=cache.delete,
-    )
+def _given(outcome: Outcome) -> Any:
+    """The value that another's flight gave, or its exception raised; MISSING where it gave up."""
+    if outcome is None:
+        return MISSING
+    value, raised, trace = outcome
+    del outcome
+    if raised is None:
+        return value
+    try:
+        raise raised.with_traceback(trace)
+    finally:
+        del raised, trace
+
+
+def _followed(flights: dict[Hashable, Flight], key: Hashable, flight: Flight) -> Outcome:
+    """Wait in this thread for another's flight.
+
+    Returns:
+        Its outcome; None where the caller should try anew, `_OWN` where it must not wait.
+    """
+    if flight.is_lost():
+        flight.leave(flights, key)
+        return None
+    thread, leading = threading.get_ident(), _leading()
+    if flight.thread == thread or flight in leading:
+        return _OWN
+    follower = ThreadFollower()
+    with _noted(flight, follower, leading, thread) as is_ring:
+        if is_ring:
+            return _OWN
+        return None if flight.has_landed(follower) else follower.wait(flight)
+
+
+async def _followed_async(
+    flights: dict[Hashable, Flight], key: Hashable, flight: Flight
+) -> Outcome:
+    """Wait in this task for another's flight; returns as `_followed` does."""
+    if flight.is_lost():
+        flight.leave(flights, key)
+        return None
+    loop, leading = running_loop(), _leading()
+    is_here = flight.thread == threading.get_ident() and flight.loop is not loop
+    if loop is None or is_here or flight in leading:
+        return _OWN
+    follower = TaskFollower(loop)
+    with _noted(flight, follower, leading, None) as is_ring:
+        if is_ring:
+            return _OWN
+        return None if flight.has_landed(follower) else await follower.wait(flight)
+
+
+def _leading() -> list[Flight]:
+    """The flights whose loaders wait for what runs here, the innermost first."""
+    found, flight = [], LEADING.get()
+    while flight is not None:
+        if not flight.is_over:
+            found.append(flight)
+        flight = flight.under
+    return found
+
+
+@contextmanager
+def _noted(
+    flight: Flight,
+    follower: ThreadFollower | TaskFollower,
+    leading: list[Flight],
+    thread: int | None,
+) -> Iterator[bool]:
+    """Note what is waited for while it is; gives whether that would come back to the caller."""
+    before = None if thread is None else _held_up.get(thread)
+    try:
+        if thread is not None:
+            _held_up[thread] = flight
+        for one in leading:
+            one.waits[follower] = flight
+        yield _comes_back(flight, leading, thread)
+    finally:
+        flight.take_out(follower)
+        for one in leading:
+            one.waits.pop(follower, None)
+        if thread is not None and before is None:
+            _held_up.pop(thread, None)
+        elif thread is not None and before is not None:
+            # A signal's handler waits in the middle of another wait.
+            _held_up[thread] = before
+
+
+def _comes_back(flight: Flight, leading: list[Flight], thread: int | None) -> bool:
+    """Whether a flight waits, over any others, for those led here, or for this very thread."""
+    seen: set[int] = set()
+    waiting = [flight]
+    while waiting:
+        one = waiting.pop()
+        if one in leading or one.thread == thread:
+            return True
+        if id(one) not in seen:
+            seen.add(id(one))
+            waiting.extend(list(one.waits.values()))
+            if (held_up := _held_up.get(one.thread)) is not None:
+                waiting.append(held_up)
+    return False

@@ -20,19 +20,16 @@ from membudget.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from membudget.cache.loading.keys import KeyOf, Parts
+    from membudget.cache.loading.calls import KeyOf, Parts
     from membudget.core import Clock
 
-
-_AT_A_TIME = 512
-"""Steps that one load does for objects that are gone; the caller waits 0.1 to 0.2 ms for them."""
+_AT_A_TIME, _ENTRY_STEPS = 512, 8
+"""Steps that one load does for objects that are gone, 0.1 to 0.2 ms of the caller's; and those that
+letting an entry go costs, against an object that has none left."""
 
 OWNER_BYTES, KEY_BYTES = 490, 41
 """Bytes that an object known here costs, and each key noted of one besides the key itself,
 which the cache counts; measured with tracemalloc."""
-
-_ENTRY_STEPS = 8
-"""What letting an entry go costs, against an object that has none left."""
 
 
 class Owner(weakref.ref[Any]):
@@ -48,11 +45,7 @@ class Owner(weakref.ref[Any]):
 class Owners:
     """The living objects that have entries in a cache; a holder of what is noted of them.
 
-    Any thread may call any method.
-
-    Args:
-        name: The cached function's.
-        clock: Where time comes from; None is the monotonic clock.
+    Any thread may call any method. `name` is the cached function's.
     """
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:
@@ -61,15 +54,26 @@ class Owners:
         self.cache: Cache[Any, Any] | None = None
         self.by_identity: dict[int, Owner] = {}
         self.gone: deque[Owner] = deque()
-        self._by_number: dict[int, Owner] = {}
+        self.by_number: dict[int, Owner] = {}
         self._numbers = count()
-        self._bury = _burying(weakref.ref(self))
-        self.forget = _forgetting(weakref.ref(self))
-        """To be called with the key of an entry that was let go; keeps nothing alive."""
+        # Both are called by what lives longer, and keep this from going.
+        own = weakref.ref(self)
 
-    def join_cache(self, cache: Any) -> None:
-        """Let go of entries in this cache, and hear of what is taken out of it by hand."""
-        self.cache, cache.owners = cache, weakref.ref(self)
+        def bury(owner: Owner) -> None:
+            if (known := own()) is not None:
+                if known.by_identity.get(owner.identity) is owner:
+                    del known.by_identity[owner.identity]
+                known.gone.append(owner)
+
+        def forget(key: Any, *_: object) -> None:
+            known = own()
+            owner = None if known is None else known.by_number.get(key[0])
+            if known is None or owner is None or known.cache is None:
+                return
+            if known.cache.peek(key, known) is known:  # Else it is there again.
+                owner.keys.discard(key)
+
+        self._bury, self.forget = bury, forget
 
     def join(self, one: object) -> Owner:
         """The owner for an object.
@@ -90,13 +94,13 @@ class Owners:
                 "key=lambda self, x: (self.id, x)"
             ) from None
         owner.identity, owner.keys, owner.number = id(one), set(), next(self._numbers)
-        self._by_number[owner.number] = owner
+        self.by_number[owner.number] = owner
         # Of two threads that come first together, both go on with the same.
         known = self.by_identity.setdefault(id(one), owner)
         if known is not owner and known() is not one:
             self.by_identity[id(one)] = known = owner
         if known is not owner:
-            self._by_number.pop(owner.number, None)
+            self.by_number.pop(owner.number, None)
         return known
 
     def key_from(self, parts: Parts) -> KeyOf:
@@ -114,13 +118,12 @@ class Owners:
         def note_and_keep(key: Any, value: Any) -> object:
             if self.gone:
                 self._let_go(_AT_A_TIME)
-            owner = self._by_number.get(key[0])
+            owner = self.by_number.get(key[0])
             if owner is not None:
                 # First: the cache may let go of it at once, and tell.
                 owner.keys.add(key)
-            if is_kept := keep(key, value):
-                return is_kept
-            if owner is not None:
+            is_kept = keep(key, value)
+            if owner is not None and not is_kept:
                 owner.keys.discard(key)
             return is_kept
 
@@ -128,25 +131,21 @@ class Owners:
 
     def forget_all(self) -> None:
         """Forget the keys of entries that are there no longer, after all were let go."""
-        for owner in list(self._by_number.values()):
+        for owner in list(self.by_number.values()):
             for key in list(owner.keys):
                 self.forget(key)
 
     def held_bytes(self) -> int:
         """Bytes of memory that the notes take, about. No lock."""
         entries = 0 if self.cache is None else len(self.cache)
-        return len(self._by_number) * OWNER_BYTES + entries * KEY_BYTES
+        return len(self.by_number) * OWNER_BYTES + entries * KEY_BYTES
 
     def due(self, _now: float) -> bool:
         """Whether an object is gone whose entries are still there."""
         return bool(self.gone)
 
     def run(self, until: float) -> int:
-        """Let go of the entries of objects that are gone; returns the bytes.
-
-        Args:
-            until: Monotonic time to stop at; overrun by less than 1 ms.
-        """
+        """Let go of the entries of objects that are gone, until a monotonic time; the bytes."""
         before = 0 if self.cache is None else self.cache.held_bytes()
         while self.gone and self._now() < until:
             self._let_go(_AT_A_TIME)
@@ -169,7 +168,7 @@ class Owners:
                 self.gone.appendleft(owner)
             else:
                 most -= 1
-                self._by_number.pop(owner.number, None)
+                self.by_number.pop(owner.number, None)
 
 
 class MethodCache(Cache[Any, Any]):
@@ -182,8 +181,7 @@ class MethodCache(Cache[Any, Any]):
     def clear(self) -> None:
         """Forget all."""
         super().clear()
-        known = self.owners()
-        if known is not None:
+        if (known := self.owners()) is not None:
             known.forget_all()
 
     def delete(self, key: Any) -> bool:
@@ -197,11 +195,7 @@ class MethodCache(Cache[Any, Any]):
         self._tell(key)
 
     def pop(self, key: Any, *default: Any) -> Any:
-        """Take out the value of a key, else the default.
-
-        Raises:
-            KeyError: There is none, and no default is given.
-        """
+        """Take out the value of a key, else the default, else raise KeyError."""
         value = super().pop(key, *default)
         self._tell(key)
         return value
@@ -210,26 +204,3 @@ class MethodCache(Cache[Any, Any]):
         known = self.owners()
         if known is not None and type(key) is tuple and key:
             known.forget(key)
-
-
-def _burying(owners: weakref.ref[Owners]) -> Callable[[Any], None]:
-    def bury(owner: Owner) -> None:
-        known = owners()
-        if known is not None:
-            if known.by_identity.get(owner.identity) is owner:
-                del known.by_identity[owner.identity]
-            known.gone.append(owner)
-
-    return bury
-
-
-def _forgetting(owners: weakref.ref[Owners]) -> Callable[..., None]:
-    def forget(key: Any, *_: object) -> None:
-        known = owners()
-        owner = None if known is None else known._by_number.get(key[0])  # noqa: SLF001
-        if owner is None or known is None or known.cache is None:
-            return
-        if known.cache.peek(key, known) is known:  # Else it is there again.
-            owner.keys.discard(key)
-
-    return forget

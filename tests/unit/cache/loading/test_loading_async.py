@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.cache.cache import Cache
-from membudget.cache.loading import flights
+from membudget.cache.loading import load as flights
 from membudget.cache.loading.load import load, load_async
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -232,7 +232,7 @@ def test_a_load_that_takes_long_is_waited_for(
     cache: Cache[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often a thread and another loop look whether its leader is still there."""
-    monkeypatch.setattr("membudget.cache.loading.flights.PATIENCE", 0.001)
+    monkeypatch.setattr("membudget.cache.loading.load.PATIENCE", 0.001)
     loader = Held()
     looks = 0
 

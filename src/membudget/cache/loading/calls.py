@@ -1,0 +1,306 @@
+"""A call of a cached function: what it is kept under, and what stands in the function's place.
+
+One argument that is exactly a str or an int is its own key (they hash fast and equal no tuple),
+anything else a tuple of all. Arguments given by name stand where they would by position, so
+`f(1, 2)` and `f(1, b=2)` are one call; the rest follow a mark, by name in alphabetical order.
+(After the standard library's `functools._make_key`, which keeps the two apart.)
+
+The closures differ in how a key is made and in what a hit is, and are written out, since each layer
+in between would cost as much as the lookup. All are plain functions, which bind to an instance and
+are pickled by name like any other.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, Final
+
+from membudget.cache.loading.load import MISSING, fly, fly_async, running_loop
+from membudget.errors import ConfigError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Hashable
+
+    from membudget.cache.loading.load import Loading
+    from membudget.cache.loading.owners import Owner, Owners
+
+    Parts = Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]
+    KeyOf = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
+    Get = Callable[[Any, Any], Any]
+    Function = Callable[..., Any]
+
+
+class _Mark:
+    """What stands before arguments given by name; the same one after pickling, as on a disk."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "_NAMED"
+
+
+_NAMED: Final = _Mark()
+
+_VARIABLE, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04 | 0x08, 0x20, 0x80 | 0x100, 0x200
+"""Bits of `co_flags`, which `inspect` knows by name and 8 ms of importing; the first: that it takes
+any number of arguments, by position or by name."""
+
+_OWN_NAMES = frozenset({"self", "cls", "mcs", "metacls"})
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calling it gives something to await: a function, a partial one, a method, an object.
+
+    Raises:
+        ConfigError: It gives a generator, which could be used only once.
+    """
+    inner = function
+    for _ in range(10):
+        if hasattr(inner, "__code__"):
+            break
+        within = getattr(inner, "func", None) or getattr(inner, "__func__", None)
+        if within is None and not isinstance(inner, type):
+            within = getattr(type(inner), "__call__", None)  # noqa: B004  # the method itself
+        inner = within
+    flags = inner.__code__.co_flags if hasattr(inner, "__code__") else 0
+    if flags & _COROUTINE:
+        return True
+    if flags & (_GENERATOR | _ASYNC_GENERATOR):
+        kind = "a generator" if flags & _GENERATOR else "an async generator"
+        raise ConfigError(
+            f"{name_of(function)} is {kind} function: what it gives could be used only once, so "
+            "cache a function that returns a list or a tuple of the items"
+        )
+    return False
+
+
+def code_written(function: Any) -> CodeType | None:
+    """The code of a function written in Python; None for anything else, a bound method too."""
+    return function.__code__ if isinstance(function, FunctionType) else None
+
+
+def has_self(function: Any) -> bool:
+    """Whether its first parameter is called `self` or `cls`, as a method's is.
+
+    Other decorators in between are looked through, where they say what they wrap.
+    """
+    while isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = code_written(function)
+    return code is not None and code.co_argcount > 0 and code.co_varnames[0] in _OWN_NAMES
+
+
+def name_of(function: Any) -> str:
+    """Its module and qualified name."""
+    while not hasattr(function, "__qualname__") and hasattr(function, "func"):
+        function = function.func
+    if not hasattr(function, "__qualname__"):
+        function = type(function)
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def parts_by(function: Any, *, is_typed: bool) -> Parts:
+    """A function that puts the arguments of a call into one tuple; if typed, with their types."""
+    code = code_written(function)
+    names: tuple[str, ...] = () if code is None else code.co_varnames[: code.co_argcount]
+    only_by_position = 0 if code is None else code.co_posonlyargcount
+
+    def parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        if not kwargs:
+            return args
+        by_name = kwargs.copy()
+        if len(args) >= only_by_position:
+            for name in names[len(args) :]:
+                if name not in by_name:
+                    break
+                args = (*args, by_name.pop(name))
+        return (*args, _NAMED, *sorted(by_name.items())) if by_name else args
+
+    def typed_parts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        key = parts(args, kwargs)
+        named = key.index(_NAMED) + 1 if kwargs and _NAMED in key else len(key)
+        return (*key, *map(type, key[:named]), *(type(value) for _, value in key[named:]))
+
+    return typed_parts if is_typed else parts
+
+
+def key_from(parts: Parts) -> KeyOf:
+    """A function that makes the key of a call."""
+
+    def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        key = parts(args, kwargs)
+        return key[0] if len(key) == 1 and type(key[0]) in (str, int) else key
+
+    return key_of
+
+
+def unhashable(
+    error: TypeError, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], skipped: int = 0
+) -> TypeError:
+    """The error of a call that has no key, naming the argument; the same where that was not it."""
+    code = code_written(function)
+    names = () if code is None else code.co_varnames[: code.co_argcount]
+    named = [(names[i] if i < len(names) else f"number {i + 1}", one) for i, one in enumerate(args)]
+    for name, value in [*named[skipped:], *kwargs.items()]:
+        try:
+            hash(value)
+        except TypeError:
+            kind = type(value).__name__
+            return TypeError(
+                f"unhashable type: {kind!r}: argument {name} of {name_of(function)} cannot be part "
+                f"of a key: pass something hashable, such as a tuple, or cache with key=..."
+            )
+    return error
+
+
+def of_one_argument(loading: Loading, get: Get) -> Function | None:
+    """For a function written in Python with a single parameter; None for any other.
+
+    The closure's own parameter gets that name and its default, so the interpreter itself sorts out
+    arguments given by name, without packing them: this saves a third of a hit.
+    """
+    function, load, code = loading.function, partial(fly, loading), code_written(loading.function)
+    is_single = code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount
+    if code is None or not is_single or code.co_flags & _VARIABLE:
+        return None
+
+    missing = MISSING
+
+    def wrapper(_first):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        if type(_first) is str or type(_first) is int:  # Faster than a look into a set of both.
+            _value = get(_first, missing)
+            return _value if _value is not missing else load(_first, (_first,), {})
+        try:
+            _value = get((_first,), missing)
+        except TypeError as _error:
+            raise unhashable(_error, function, (_first,), {}) from None
+        return _value if _value is not missing else load((_first,), (_first,), {})
+
+    own: Any = wrapper
+    name, locals_ = code.co_varnames[0], own.__code__.co_varnames
+    if name in locals_ or name in own.__code__.co_freevars:
+        return None
+    renamed = own.__code__.replace(
+        co_varnames=(name, *locals_[1:]), co_posonlyargcount=code.co_posonlyargcount
+    )
+    defaults = getattr(function, "__defaults__", None)
+    return FunctionType(renamed, own.__globals__, own.__name__, defaults, own.__closure__)
+
+
+def of_arguments(loading: Loading, get: Get, key_of: KeyOf) -> Function:
+    """For a plain function of any signature."""
+    function, load = loading.function, partial(fly, loading)
+
+    def wrapper(first: Any = MISSING, /, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            key = key_of(args if first is MISSING else (first, *args), kwargs)
+        elif args or not (type(first) is str or type(first) is int):
+            key = (first, *args)
+        else:
+            key = first
+        try:
+            value = get(key, MISSING)
+        except TypeError as error:
+            raise unhashable(error, function, (first, *args), kwargs) from None
+        if value is not MISSING:
+            return value
+        return load(key, () if first is MISSING else (first, *args), kwargs)
+
+    return wrapper
+
+
+def of_method(loading: Loading, get: Get, parts: Parts, owners: Owners) -> Function:
+    """For a method: its object is part of the key by number, and not kept."""
+    function, load = loading.function, partial(fly, loading)
+    find, join = owners.by_identity.get, owners.join
+
+    def wrapper(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        owner: Owner | None = find(id(self))
+        if owner is None or owner() is not self:
+            owner = join(self)
+        others = parts((self, *args), kwargs)[1:] if kwargs else args
+        key = (owner.number, *others)
+        try:
+            value = get(key, MISSING)
+        except TypeError as error:
+            raise unhashable(error, function, (self, *args), kwargs, skipped=1) from None
+        return value if value is not MISSING else load(key, (self, *args), kwargs)
+
+    return wrapper
+
+
+def of_calls(
+    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float] | None
+) -> Function:
+    """For a function whose keys are made by another, or whose old values or exceptions are kept.
+
+    Where what is kept is `Kept`, `now` gives monotonic seconds, and an old value is refreshed.
+    """
+    function, load = loading.function, partial(fly, loading)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        key = key_of(args, kwargs)
+        try:
+            found = get(key, MISSING)
+        except TypeError as error:
+            raise unhashable(error, function, args, kwargs) from None
+        if found is MISSING:
+            return load(key, args, kwargs)
+        if now is None:
+            return found
+        return found.give() if now() < found.fresh_until else load(key, args, kwargs, found.value)
+
+    return wrapper
+
+
+def of_coroutine(
+    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float] | None
+) -> Function:
+    """For a coroutine function, as `of_calls`: a task of its own refreshes an old value."""
+    function, load = loading.function, partial(fly_async, loading)
+    has_begun = _refreshing(load)
+
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        key = key_of(args, kwargs)
+        try:
+            found = get(key, MISSING)
+        except TypeError as error:
+            raise unhashable(error, function, args, kwargs) from None
+        if found is MISSING:
+            return await load(key, args, kwargs)
+        if now is None:
+            return found
+        if now() < found.fresh_until:
+            return found.give()
+        if has_begun(key, args, kwargs, found.value):
+            return found.value
+        return await load(key, args, kwargs, found.value)
+
+    return wrapper
+
+
+def _refreshing(load: Callable[..., Any]) -> Callable[..., bool]:
+    """A function that has a task refresh an old value, one a key; it is kept until it is done."""
+    tasks: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def end(key: Hashable, task: asyncio.Task[Any]) -> None:
+        if tasks.get(key) is task:
+            del tasks[key]
+        if not task.cancelled():
+            task.exception()  # It was told where it was forgiven; asking keeps asyncio silent.
+
+    def has_begun(key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any], old: Any) -> bool:
+        """Whether a task refreshes a key, begun now if need be; not outside asyncio."""
+        task = tasks.get(key)
+        if task is not None and not task.done() and task.get_loop().is_running():
+            return True
+        loop = running_loop()
+        if loop is None:
+            return False
+        tasks[key] = task = loop.create_task(load(key, args, kwargs, old))
+        task.add_done_callback(partial(end, key))
+        return True
+
+    return has_begun
