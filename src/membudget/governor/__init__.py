@@ -17,7 +17,6 @@ from membudget.registry import REGISTRY
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
     from typing import Any, Self
 
     from membudget.core import (
@@ -76,12 +75,10 @@ class Governor:
         clock: Where time comes from.
 
     Attributes:
-        plugins: What has joined.
         imports: Marks what is imported late on this governor's thread.
         protection: The last resort, or None.
         collector: Collects and trims once, to show what is garbage; None where nobody may.
         notes: What the event of the start says.
-        news: Tells changes of level and floors, and keeps the latest.
         rests: Says whether a step only looks: nothing is told then, and nobody asked to let go.
         is_resting: Whether the latest one did.
         foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
@@ -205,9 +202,8 @@ class Governor:
     def _seen_by_inserts(self) -> int:
         """The process's own figure, for who inserts.
 
-        Where the thread is missing it is sought; where the process grew much since the last step,
-        the next one comes soon: the limit may be another one by now. What is taken in for what is
-        let go of is no reason: what a step sets right at the meter is paid for.
+        A missing thread is sought; where the process grew much since the last step, the next one
+        comes soon: the limit may be another one by now.
         """
         self.watch.seek()
         own = 0 if self._own is None else self._own()
@@ -279,9 +275,8 @@ class Governor:
             if self.protection is not None:
                 self.protection.began_over = self.pressure.used >= self._lines[-1]
             if self.reading is not None:
-                self.tell(
-                    Started(at=self.clock.now(), reading=self.reading, note="; ".join(self.notes))
-                )
+                note = "; ".join(self.notes)
+                self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
             return self.watch.begin() if thread else ""
         except BaseException:
             self.registry.detach(self)
@@ -295,16 +290,17 @@ class Governor:
         self._begin_in_child()
         self.plugins.leave()
         if self.registry.meter is self.meter:
+            now = self.clock.now()
             self.registry.detach(self)
-            self._count_time(self.clock.now())
+            self._count_time(now)
             self.tell(
                 Stopped(
-                    at=self.clock.now(),
+                    at=now,
                     peak=self.peak,
                     limit=self.pressure.limit,
                     reclaimed=self.ladder.reclaimed,
                     levels={level.name: spent for level, spent in self.seconds_at.items() if spent},
-                    lasted=self.clock.now() - self._began,
+                    lasted=now - self._began,
                 )
             )
 
@@ -312,12 +308,7 @@ class Governor:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def before_fork(self, until: float) -> None:
@@ -334,8 +325,7 @@ class Governor:
     def after_fork_in_child(self) -> None:
         """Go on with a thread of its own; all else begins anew at the first step.
 
-        The program waits for what is done here, and so does each child that only lives for a
-        moment: what is touched here is copied, at 2 µs a page.
+        The program waits for it, and what is touched is copied, at 2 µs a page.
         """
         self.admission.after_fork_in_child()
         self._stepping, self._stepper = Lock(), None

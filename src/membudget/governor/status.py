@@ -143,9 +143,6 @@ def dump(governor: Governor, out: StandardError | None = None) -> None:
     Args:
         governor: Whose process is written down.
         out: Standard error as it was at the start; None takes it as it is.
-
-    Raises:
-        OSError: No descriptors are left for the stacks; the rest is written.
     """
     out = out or StandardError()
     for line in _state(governor):
