@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from membudget.core import Clock, Hint, Pressure
+    from membudget.core import Hint, Pressure
     from membudget.ownership import Identity
 
 _LOOK_EVERY = 1.0
@@ -159,6 +159,9 @@ STOP_PATIENCE, EXIT_PATIENCE = 5.0, 0.5
 running it ends by pthread_exit, for which glibc loads a library: where address space is short it
 aborts."""
 
+_GLANCE = 0.00002
+"""Seconds, which the system makes 70 µs of: what a thread takes to end once it has let go."""
+
 THREADS_ARE_COUNTED = sys.version_info >= (3, 12)
 """Whether Python asks the system for the number of threads at a fork, to warn of them."""
 
@@ -193,23 +196,6 @@ def interval_for(
     return interval if left is None else max(FAST, min(interval, left / 2))
 
 
-class _Pace:
-    """When this process stepped last, on whichever thread, and whether it computed since."""
-
-    __slots__ = ("_spent", "is_busy", "stepped")
-
-    def __init__(self, now: float) -> None:
-        self.stepped = now
-        self._spent = time.process_time()
-        self.is_busy = True  # Whatever begins computes.
-
-    def note(self, now: float) -> None:
-        """A step begins."""
-        spent = time.process_time()
-        self.is_busy = spent - self._spent > BUSY * (now - self.stepped)
-        self._spent, self.stepped = spent, now
-
-
 class Watch:
     """Runs a governor's steps on a thread of its own, and brings it to rest around forks.
 
@@ -241,7 +227,9 @@ class Watch:
         self._is_paused = self._is_bell_stale = self._is_rung = self._is_parked = False
         self._ends_at_exit = False
         self._missing: list[float] = []  # When a thread was sought in vain, where there is none.
-        self._pace: _Pace | None = None
+        self._is_new = True  # No thread has begun yet in this process.
+        self._stepped = self._spent = 0.0  # When the process stepped, and had computed till then.
+        self._is_busy = True  # Whether it computed since; whatever begins computes.
 
     @property
     def is_running(self) -> bool:
@@ -262,13 +250,13 @@ class Watch:
         if self.is_running or self._is_parked:
             return
         now = self._governor.clock.now()
-        if self._pace is None:
-            self._pace = _Pace(now)
-        pace = self._pace
-        rest = max(0.0, min(rest, pace.stepped + self._interval(pace) - now))
+        if self._is_new:
+            self._stepped, self._spent, self._is_busy = now, time.process_time(), True
+            self._is_new = False
+        rest = max(0.0, min(rest, self._stepped + self._interval() - now))
         if not rest:
             self._own_bell()  # Nobody who rings at once is missed, and what fails is told.
-        thread: NativeThread = NativeThread(lambda: self._run(thread, pace), "membudget")
+        thread: NativeThread = NativeThread(lambda: self._run(thread), "membudget")
         self._thread = thread
         thread.start(rest)
 
@@ -345,9 +333,14 @@ class Watch:
         """Come to rest before a fork, at the latest by `until`; the kernel's wake-ups stay."""
         self._is_paused = self._is_paused or self.is_running
         if (thread := self._thread) is not None and self.is_running:
-            self._end_thread(until - self._governor.clock.now())
-            if THREADS_ARE_COUNTED:
-                _await_exit(thread, until, self._governor.clock)
+            clock = self._governor.clock
+            self._end_thread(until - clock.now())
+            # `join` returns a moment before the kernel, too, has forgotten it.
+            task = f"/proc/self/task/{thread.native_id}"
+            while THREADS_ARE_COUNTED and not thread.is_alive() and clock.now() < until:
+                if not os.path.exists(task):
+                    break
+                clock.sleep(_GLANCE)
 
     def resume(self, rest: float = FAST) -> None:
         """Go on after a fork; where no thread can be had, that is told and tried again later."""
@@ -362,7 +355,7 @@ class Watch:
     def resume_in_child(self) -> None:
         """Go on in the child, with wake-ups of its own: those it inherited ring the parent's."""
         self._inherited += [bell for bell in (self._bell, self._late_bell) if bell is not None]
-        self._bell = self._late_bell = self._pace = None
+        self._bell, self._late_bell, self._is_new = None, None, True
         # A ring from another thread may have begun one anew since the pause.
         self._is_paused = self._is_paused or self._is_parked or self._thread is not None
         self._thread, self._is_parked = None, False
@@ -392,9 +385,9 @@ class Watch:
         except FOREIGN as error:
             self._governor.tell.failed("hints", error)
 
-    def _run(self, me: NativeThread, pace: _Pace) -> None:
+    def _run(self, me: NativeThread) -> None:
         born = self._governor.clock.now()
-        wait = pace.stepped + self._interval(pace) - born
+        wait = self._stepped + self._interval() - born
         bell: Doorbell | None = None
         while self._thread is me:
             try:
@@ -406,11 +399,11 @@ class Watch:
                 elif self._is_bell_stale or not bell.is_whole():
                     bell = self._renew(bell)
                     self._listen(bell, is_early=True)
-                self._go_round(bell, me, pace, wait)
-                if not bell.is_listening and pace.stepped - born >= LISTEN_AFTER:
+                self._go_round(bell, me, wait)
+                if not bell.is_listening and self._stepped - born >= LISTEN_AFTER:
                     self._listen(bell, is_early=False)
                     bell.is_listening = True
-                wait = self._interval(pace)
+                wait = self._interval()
             except BaseException as error:  # noqa: BLE001  # the loop outlives everything
                 # With memory short, telling it and even waiting may fail as well.
                 try:
@@ -421,28 +414,29 @@ class Watch:
         if bell is not None and self._bell is not bell:
             bell.close()
 
-    def _interval(self, pace: _Pace) -> float:
+    def _interval(self) -> float:
         if self._governor.is_resting:
             return max(AT_EASE, self.interval or 0.0)
         return interval_for(
-            self._governor.pressure, self.interval, is_busy=pace.is_busy, quick=self.quick
+            self._governor.pressure, self.interval, is_busy=self._is_busy, quick=self.quick
         )
 
-    def _go_round(self, bell: Doorbell, me: NativeThread, pace: _Pace, wait: float) -> None:
+    def _go_round(self, bell: Doorbell, me: NativeThread, wait: float) -> None:
         """Wait and step once."""
         governor, clock = self._governor, self._governor.clock
         # From step to step: a step that takes long watches as little as one that comes late.
-        due = pace.stepped + self._interval(pace)
+        due = self._stepped + self._interval()
         bell.wait(max(0.0, min(wait, LONGEST_WAIT)))
         # However often somebody rings, other threads get their time.
-        if (early := pace.stepped + FAST - clock.now()) > 0 and self._thread is me:
+        if (early := self._stepped + FAST - clock.now()) > 0 and self._thread is me:
             me.rest(early)
         if self._thread is not me:
             return
-        pace.note(clock.now())
-        before = governor.pressure
+        now, spent, before = clock.now(), time.process_time(), governor.pressure
+        self._is_busy = spent - self._spent > BUSY * (now - self._stepped)
+        self._stepped, self._spent = now, spent
         governor.step()
-        self._note_lateness(pace.stepped - due, before)
+        self._note_lateness(now - due, before)
 
     def _note_lateness(self, by: float, before: Pressure) -> None:
         """Tell that a step came late, once it has shown what went unseen meanwhile."""
@@ -456,17 +450,3 @@ class Watch:
         if is_new or now - self._late_told >= LATE_TOLD_EVERY:
             self._late_told, self._late_needed = now, was_needed
             self._governor.tell(Late(at=now, by=by, times=self.late, was_needed=was_needed))
-
-
-_GLANCE = 0.00002
-"""Seconds, which the system makes 70 µs of: what a thread takes to end once it has let go."""
-
-
-def _await_exit(thread: NativeThread, until: float, clock: Clock) -> None:
-    """Wait until the kernel, too, has forgotten a thread.
-
-    `join` returns a moment earlier, and a fork in that moment counts it as running.
-    """
-    task = f"/proc/self/task/{thread.native_id}"
-    while not thread.is_alive() and os.path.exists(task) and clock.now() < until:
-        clock.sleep(_GLANCE)
