@@ -73,7 +73,7 @@ class Scene:
     def _protection(self, owner: Governor) -> Protection:
         def attempt() -> None:
             self._maybe_break("attempt")
-            owner.ladder.ask_everything()
+            owner.ladder.ask(Rung.EMERGENCY)
 
         return Protection(attempt, owner.tell)
 

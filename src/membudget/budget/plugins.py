@@ -463,7 +463,7 @@ class LastResort:
             return None
         out = StandardError()
         return Protection(
-            governor.ladder.ask_everything,
+            lambda: governor.ladder.ask(Rung.EMERGENCY),
             governor.tell,
             most=settings["emergency.max_attempts"],
             cooldown=settings["emergency.cooldown"],

@@ -213,14 +213,12 @@ class Ladder:
                 self.reclaimed += freed
         return claimed
 
-    def ask_everything(self) -> int:
-        """Ask every rung for all it has, pauses forgiven: a protection attempt."""
-        self._forgive_all()
-        return self._ask_rungs(tuple(Rung), self._meter.estimate(), self._clock.now() + PROTECT)
-
     def ask(self, rung: Rung, target: int | None = None) -> int:
-        """Ask all rungs up to this one, as a person would by hand; None asks for all there is."""
-        self._forgive_all()
+        """Ask all rungs up to this one, pauses forgiven; None asks for all there is."""
+        self._forgive()
+        for seat in self._seats:
+            # Those as well that pace themselves, which rising use alone does not forgive.
+            getattr(seat.reclaimer, "forgive", bool)()
         rungs = tuple(one for one in Rung if one <= rung)
         wanted = self._meter.estimate() if target is None else target
         return self._ask_rungs(rungs, wanted, self._clock.now() + PROTECT)
@@ -237,7 +235,11 @@ class Ladder:
                 if self._moderate_at is None:
                     self._moderate_at = now
                 is_late = rungs[-1] > rung and now - self._moderate_at > PROTECT
-                going_on = self._giving_back(is_late=is_late)
+                # What gives back and was cut short goes on: others would take here and there.
+                # Where there is no time for that, it has to have chosen: while it looks, they do.
+                what = "has_chosen" if is_late else "is_under_way"
+                holders = [one for one in self._seats if one.is_holder]
+                going_on = [one for one in holders if getattr(one.reclaimer, what, False)]
                 self.is_giving_back = bool(going_on)
                 seats = going_on + seats
             claimed += self._ask_seats(seats, rung, left, ends, of_holders)
@@ -333,15 +335,6 @@ class Ladder:
         # A collection and a trim come after what there is to collect and trim.
         return guests + own if rung is Rung.AGGRESSIVE else own + guests
 
-    def _giving_back(self, *, is_late: bool) -> list[_Seat]:
-        """What gives back and was cut short goes on: others would take here and there.
-
-        Where there is no time for that, it has to have chosen: while it looks, others let go.
-        """
-        what = "has_chosen" if is_late else "is_under_way"
-        holders = [seat for seat in self._seats if seat.is_holder]
-        return [seat for seat in holders if getattr(seat.reclaimer, what, False)]
-
     def _guests_at(self, rung: Rung) -> list[_Seat]:
         found = [
             one
@@ -368,12 +361,6 @@ class Ladder:
                 self._forgive()
             self._highest = pressure.used
 
-    def _forgive_all(self) -> None:
-        """Forgive those as well that pace themselves, which rising use alone does not."""
-        self._forgive()
-        for seat in self._seats:
-            getattr(seat.reclaimer, "forgive", bool)()
-
     def _forgive(self) -> None:
         for pause in (*(seat.pause for seat in self._seats), *self._guests.values()):
             pause.ends = float("-inf")
@@ -381,10 +368,9 @@ class Ladder:
     def _settle_credit(self, pressure: Pressure, now: float) -> None:
         at, used, held = self._credited
         if self.credit:
-            shown = max(0, used - pressure.used)
             refilled = max(0, self._registry.held_bytes() - held)
+            rest = self.credit - max(0, used - pressure.used) - refilled
             lasts = self._patience(pressure) if pressure.level is Level.EMERGENCY else CREDIT_LASTS
-            rest = self.credit - shown - refilled
             self.credit = max(0, rest) if now - at < lasts else 0
             self._credited = (at, pressure.used, held + refilled)
         if pressure.level < Level.CRITICAL:

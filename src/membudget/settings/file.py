@@ -29,7 +29,8 @@ LARGEST = 256 << 10
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Node: TypeAlias = "tuple[Any, int | None]"
-"""A value and its line, from 1 on; None where it is not known."""
+_Findings: TypeAlias = "list[tuple[int | None, str]]"
+"""A value and its line, from 1 on, or None where it is not known; what is wrong with lines."""
 
 _AT_ONCE: int = getattr(os, "O_NONBLOCK", 0)
 _YAML = (".yaml", ".yml")
@@ -71,13 +72,6 @@ class _Unreadable(Exception):  # noqa: N818  # leaves the reading, not this modu
         self.line = line
 
 
-class _Findings(list[tuple[int | None, str]]):
-    """What is wrong with one file: lines, and what is to be told of them."""
-
-    def add(self, line: int | None, message: str) -> None:
-        self.append((line, message))
-
-
 def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
     """Read and check a file; whatever is wrong with it is in its `errors`.
 
@@ -87,19 +81,19 @@ def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
     """
     given = os.fsdecode(path)
     name = given if given.isprintable() and given else ascii(given)
-    findings = _Findings()
+    findings: _Findings = []
     found: dict[str, Node] = {}
     try:
         _gather(given, _text(given, source or "the path"), found, findings)
     except _Unreadable as error:
-        findings.add(error.line, str(error))
+        findings.append((error.line, str(error)))
     values, origins, refused = {}, {}, []
     for key, (value, line) in found.items():
         setting = setting_of(key)
         try:
             values[key] = setting.read(value, name=one_line(key)) if setting else value
         except ConfigError as error:
-            findings.add(line, str(error))
+            findings.append((line, str(error)))
             refused.append(key)
         else:
             origins[key] = f"file {_place(name, line)}"
@@ -118,11 +112,7 @@ def _place(name: str, line: int | None) -> str:
 
 
 def _text(given: str, source: str) -> str:
-    """The text of a file that is one.
-
-    Raises:
-        _Unreadable: It is none.
-    """
+    """The text of a file that is one, or `_Unreadable`."""
     try:
         mode = os.stat(given).st_mode  # Before it is opened: opening a device may move it.
         if stat.S_ISDIR(mode):
@@ -142,8 +132,8 @@ def _text(given: str, source: str) -> str:
         advice = f"check its rights, or {source}"
         raise _Unreadable(None, f"cannot be read ({reason}): {advice}") from None
     if len(raw) > LARGEST:
-        large = f"is larger than {LARGEST >> 10} KiB: give a file of settings only"
-        raise _Unreadable(None, large)
+        told = f"is larger than {LARGEST >> 10} KiB: give a file of settings only"
+        raise _Unreadable(None, told)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -165,15 +155,15 @@ def _gather(given: str, text: str, found: dict[str, Node], findings: _Findings) 
     if SECTION not in top:
         at_top = [key for key in top if key in SETTINGS or key in _SECTIONS]
         for key in at_top[:1]:
-            findings.add(top[key][1], f"{key} stands at the top: put settings under {header}")
+            findings.append((top[key][1], f"{key} stands at the top: put settings under {header}"))
         if not at_top:
-            findings.add(None, f"has no {SECTION} section: put settings under {header}")
+            findings.append((None, f"has no {SECTION} section: put settings under {header}"))
         return
     section, line = top[SECTION]
     if isinstance(section, dict):
         _flatten(section, "", found, findings)
     elif section is not None:
-        findings.add(line, f"{SECTION} is no section: put keys and values under {header}")
+        findings.append((line, f"{SECTION} is no section: put keys and values under {header}"))
 
 
 def _flatten(
@@ -188,16 +178,18 @@ def _flatten(
             if isinstance(value, dict):
                 _flatten(value, f"{key}.", found, findings)
             elif value is not None:
-                findings.add(line, f"{one_line(key)} is a section: put keys and values under it")
+                findings.append(
+                    (line, f"{one_line(key)} is a section: put keys and values under it")
+                )
         elif setting is None or "." in name:
             if setting is not None or key in _SECTIONS:
                 told = "is one key with a dot: write it nested, each part under the one before"
             else:
                 told = f"is not known: {advice_for(key, sorted(_SECTIONS))}"
-            findings.add(line, f"{one_line(key)} {told}")
+            findings.append((line, f"{one_line(key)} {told}"))
         elif isinstance(value, dict) or (isinstance(value, list) and not setting.is_list):
             what = "keys under it" if isinstance(value, dict) else "list"
-            findings.add(line, f"{one_line(key)} takes no {what}: give {setting.form}")
+            findings.append((line, f"{one_line(key)} takes no {what}: give {setting.form}"))
         elif isinstance(value, list):
             # What is more than a name is told as {}.
             found[key] = [{} if isinstance(one, (dict, list)) else one for one, _ in value], line
@@ -242,7 +234,7 @@ class _YamlWalk:
         self._next()  # the stream begins
         if isinstance(self._next(), yaml.StreamEndEvent):
             return {}
-        value, line = self._node(self._next(), _Findings(), 0)
+        value, line = self._node(self._next(), [], 0)
         self._next()  # the document ends
         if value is not None and not isinstance(value, dict):
             raise _Unreadable(line, f"holds no keys: put settings under {SECTION}:")
@@ -255,12 +247,12 @@ class _YamlWalk:
         """The node that begins with this event."""
         yaml, line = self._yaml, event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            told.add(line, "has an alias (*): write the value out")
+            told.append((line, "has an alias (*): write the value out"))
             return None, line
         if event.anchor is not None:
-            told.add(line, "has an anchor (&): leave it out")
+            told.append((line, "has an anchor (&): leave it out"))
         if event.tag is not None:
-            told.add(line, f"has a tag ({one_line(event.tag)}): write the plain value")
+            told.append((line, f"has a tag ({one_line(event.tag)}): write the plain value"))
         if isinstance(event, yaml.ScalarEvent):
             return None if event.implicit[0] and event.value in _NULL else event.value, line
         if depth == _DEEPEST:
@@ -281,12 +273,12 @@ class _YamlWalk:
             _, line = self._node(event, inner, depth + 1)
             value, _ = self._node(self._next(), inner, depth + 1)
             if word is None:
-                inner.add(line, "has a key that is no word: write it as key: value")
+                inner.append((line, "has a key that is no word: write it as key: value"))
             elif word == "<<":
-                inner.add(line, "has a merge key (<<): write the settings out")
+                inner.append((line, "has a merge key (<<): write the settings out"))
             elif word in found:
                 before = found[word][1]
-                inner.add(line, f"{one_line(word)} stands here and in line {before}: keep one")
+                inner.append((line, f"{one_line(word)} stands here and in line {before}: keep one"))
             else:
                 found[word] = value, line
         return found
