@@ -17,8 +17,6 @@ SAMPLES = 120
 LONGEST = 720.0
 """Seconds between two samples at most: 120 of them make a day."""
 
-_MOSTLY = 0.95
-
 HEADROOM = 1.5
 """Of what it held for 95 % of the time, or of what was read: room for a busier day."""
 
@@ -28,6 +26,7 @@ FULL = 0.9
 FEWEST_READS = 100
 """Reads before they say anything."""
 
+_MOSTLY = 0.95
 _RARELY = 0.05
 """Share of lookups that found something, below which a longer one would not be read either."""
 
@@ -46,23 +45,14 @@ class _Sample:
 class History:
     """The lengths seen, in samples whose distance doubles when they become too many.
 
-    Not for several writers at once; reading is safe beside one.
-
-    Args:
-        every: Seconds between two lengths noted, as a start.
-
-    Attributes:
-        peak: The greatest length ever seen.
-        looks: How many were noted.
-        last: The last of them.
+    Not for several writers at once; reading is safe beside one. `every` is the distance to begin
+    with, in seconds; `peak` the greatest length seen, `looks` how many were noted, `last` the last.
     """
 
     def __init__(self, every: float) -> None:
-        self.peak = 0
-        self.looks = 0
+        self.peak = self.looks = self.last = 0
         self._every = every
         self._samples: list[_Sample] = []
-        self.last = 0
         self._dropped = 0
 
     def note(self, at: float, length: int) -> None:
@@ -77,8 +67,15 @@ class History:
             samples[-1].most = max(samples[-1].most, length)
             return
         samples.append(_Sample(at, length, self._dropped))
-        if len(samples) > SAMPLES:
-            self._thin()
+        if len(samples) <= SAMPLES:
+            return
+        if self._every >= LONGEST:
+            del samples[0]
+            return
+        self._every = min(LONGEST, 2 * self._every)
+        for before, one in pairwise(tuple(samples)):
+            before.most = max(before.most, one.most)
+        self._samples = samples[::2]
 
     def mostly(self) -> int:
         """The length below which it stayed for 95 % of the time."""
@@ -104,54 +101,28 @@ class History:
                 return max(0.0, now - one.at)
         return None
 
-    def _thin(self) -> None:
-        if self._every >= LONGEST:
-            del self._samples[0]
-            return
-        self._every = min(LONGEST, 2 * self._every)
-        for before, one in pairwise(tuple(self._samples)):
-            before.most = max(before.most, one.most)
-        self._samples = self._samples[::2]
-
 
 class Reads:
     """How often a container was read, counted without a lock: threads that race may lose a count.
 
-    Attributes:
-        hits: Lookups that found something.
-        misses: Lookups that found nothing.
-        depth: How many items back from the newest was read, of a list or deque; None before.
+    `hits` and `misses` are lookups that found something and those that did not; `depth` is how many
+    items back from the newest was read, of a list or deque, or None.
     """
 
     def __init__(self) -> None:
-        self.hits = 0
-        self.misses = 0
+        self.hits = self.misses = 0
         self.depth: int | None = None
-
-    def note(self, *, is_hit: bool) -> None:
-        """Count a lookup."""
-        if is_hit:
-            self.hits += 1
-        else:
-            self.misses += 1
 
     def note_depth(self, depth: int) -> None:
         """Note that so many items back was read."""
-        if self.depth is None or depth > self.depth:
-            self.depth = depth
+        self.depth = depth if self.depth is None else max(self.depth, depth)
 
 
 class Observed:
     """A container as its readers see it: lookups are counted, all else goes to the container.
 
     Reading cannot be seen from outside, so the readers must use this; writers may use the container
-    itself.
-
-    Cost: about 0.3 µs a lookup.
-
-    Args:
-        find: Returns the container.
-        reads: Where they are counted.
+    itself. Cost: about 0.3 µs a lookup.
     """
 
     def __init__(self, find: Callable[[], Any], reads: Reads) -> None:
@@ -177,13 +148,11 @@ class Observed:
     def get(self, key: Any, default: Any = None) -> Any:
         """The value under a key of a mapping, else the default."""
         found = self._find().get(key, _MISSING)
-        self._reads.note(is_hit=found is not _MISSING)
+        self._count(is_hit=found is not _MISSING)
         return default if found is _MISSING else found
 
     def __contains__(self, key: object) -> bool:
-        is_there = key in self._find()
-        self._reads.note(is_hit=is_there)
-        return is_there
+        return self._count(is_hit=key in self._find())
 
     def __iter__(self) -> Iterator[Any]:
         return self._each(iter(self._find()), is_backward=False)
@@ -199,13 +168,19 @@ class Observed:
             raise AttributeError(name)
         return getattr(self._find(), name)
 
+    def _count(self, *, is_hit: bool) -> bool:
+        self._reads.hits += is_hit
+        self._reads.misses += not is_hit
+        return is_hit
+
     def _each(self, items: Iterator[Any], *, is_backward: bool) -> Iterator[Any]:
         container, reads = self._find(), self._reads
-        if not isinstance(container, dict) and not is_backward:
+        has_depth = not isinstance(container, dict)
+        if has_depth and not is_backward:
             reads.note_depth(len(container))  # It begins with the oldest.
         for number, item in enumerate(items, 1):
             reads.hits += 1
-            if is_backward and not isinstance(container, dict):
+            if has_depth and is_backward:
                 reads.note_depth(number)
             yield item
 
@@ -259,7 +234,6 @@ def advise(
     hit_rate = _hit_rate(_own_figures(container))
     if reads is not None and (counted := _hit_rate(reads)) is not None:
         hit_rate, depth = counted, reads.depth
-    enough = enough_for(mostly, depth)
     found = Advice(
         name=name,
         length=length,
@@ -271,7 +245,7 @@ def advise(
         oldest=history.oldest(now),
         hit_rate=hit_rate,
         depth=depth,
-        enough=enough,
+        enough=enough_for(mostly, depth),
         text="",
     )
     return found.replace(text=_in_words(found, is_endless=is_endless))
@@ -313,12 +287,10 @@ def _hit_rate(figures: object) -> float | None:
 
 
 def _in_words(advice: Advice, *, is_endless: bool) -> str:
-    parts = [f"{advice.name}: {advice.length:,} items"]
+    mostly = f"mostly up to {advice.mostly:,}"
     if advice.limit is not None and advice.fill is not None:
-        parts.append(f"mostly up to {advice.mostly:,} of {advice.limit:,} ({advice.fill:.0%})")
-    else:
-        parts.append(f"mostly up to {advice.mostly:,}")
-    parts.append(f"{advice.peak:,} at most")
+        mostly += f" of {advice.limit:,} ({advice.fill:.0%})"
+    parts = [f"{advice.name}: {advice.length:,} items", mostly, f"{advice.peak:,} at most"]
     if advice.growth > 0:
         parts.append(f"growing by {advice.growth * 3600:,.0f} an hour")
     if advice.oldest is not None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import weakref
+from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import LimitExceeded, PartSample, Record, Rung
@@ -18,16 +22,6 @@ from membudget.watched.advice import (
     advise,
     enough_for,
     is_worth_more,
-)
-from membudget.watched.shape import (
-    batch_of,
-    can_be_trimmed,
-    finder,
-    has_length,
-    is_endless,
-    length_of,
-    maxlen_of,
-    take_oldest,
 )
 
 if TYPE_CHECKING:
@@ -48,12 +42,20 @@ RESIZE_EVERY = 300.0
 MAXLEN = "maxlen"
 """The unit by which a deque that may grow for ever is told: its limit is what would do."""
 
+BELOW, APART = 0.9, 300.0
+"""Share of the limit below which a crossing is over; seconds between two tellings at least."""
 
-BELOW = 0.9
-"""Share of the limit below which a crossing is over."""
+BATCH = 1024
+"""Items taken out under the lock at a stretch: 0.1 to 0.5 ms."""
 
-APART = 300.0
-"""Seconds between two tellings at least."""
+_LONGEST_BATCH, _LONGEST_SLICE = 4096, 32_768
+"""Of a long dict more go at once, since what was at its front is skipped anew each time; of a list
+many more, since all that stays is moved each time. Freeing so many takes 2 to 5 ms."""
+
+_BATCH_BYTES = 8 << 20
+
+LOCK_PATIENCE = 0.02
+"""Seconds to wait for a container's lock; one in use is asked again later."""
 
 _LEAST_SHARE = 10
 """Parts of its limit down to which one may be resized, where nothing else is given."""
@@ -93,10 +95,7 @@ class Alarm:
         self._told_at = float("-inf")
 
     def is_due(self, now: float, used: int, limit: int) -> bool:
-        """Whether to tell now that `used` is over the limit; then the next crossing is waited for.
-
-        A crossing within five minutes of the last one told waits until these have passed.
-        """
+        """Whether to tell that `used` is over the limit: once a crossing, five minutes apart."""
         if used < BELOW * limit:
             self._is_armed = True
         if used <= limit or not self._is_armed or now - self._told_at < APART:
@@ -159,10 +158,15 @@ class WatchedContainer:
     ) -> None:
         self.name = checked_name(name, "it after what it holds")
         self.trimmed = self.exceeded = 0
-        self._find = finder(container, self.stop)
-        self._is_exchanged = not has_length(container)
+        self._find = _finder(container, self.stop)
+        self._is_exchanged = not _has_length(container)
         self._trims = trim
-        self._lock = _checked_lock(lock, name)
+        self._lock = lock
+        has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
+        if lock is not None and (not has_both or type(lock).__module__.startswith("asyncio")):
+            raise ConfigError(  # An asyncio lock cannot be had from another thread.
+                f"lock {lock!r} of {name} cannot be acquired: give a threading.Lock or RLock"
+            )
         self._every = as_seconds(every, name="every")
         self._tell = tell if tell is not None else lambda _: None
         self._registry = registry if registry is not None else REGISTRY
@@ -178,8 +182,13 @@ class WatchedContainer:
         self._looked_at = float("-inf")
         self._is_told_endless = False
         self._seen: tuple[str, int | None] = ("container", None)
-        if trim and (there := self._find()) is not None:
-            _check_trim(there, name)
+        there = self._find() if trim else None
+        gives = isinstance(there, dict | list | set) or hasattr(there, "popleft")
+        if there is not None and not gives and not hasattr(there, "popitem"):
+            raise ConfigError(
+                f"{name} is a {type(there).__name__}, whose oldest items cannot be taken out: "
+                "leave trim=False, or watch a dict, list, deque, set or what has popitem()"
+            )
         self._registry.add(self, keep=True)
 
     def __repr__(self) -> str:
@@ -191,7 +200,12 @@ class WatchedContainer:
         Raises:
             ConfigError: A limit that is none.
         """
-        self._max_items = _checked_items(max_items, self.name)
+        given: object = max_items
+        if given is not None and (type(given) is bool or not isinstance(given, int) or given < 1):
+            raise ConfigError(
+                f"max_items {given!r:.80} of {self.name} is not a count: give a whole number >= 1"
+            )
+        self._max_items = max_items
         self._max_bytes = None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
         if self._bounds is not None and max_items is not None:
             self._bounds = (min(self._bounds[0], max_items), max(self._bounds[1], max_items))
@@ -210,7 +224,7 @@ class WatchedContainer:
             bytes=self._weighing.bytes_of(length or 0),
             max_items=self._max_items,
             max_bytes=self._max_bytes,
-            maxlen=maxlen_of(container),
+            maxlen=_maxlen_of(container),
             peak=self._history.peak,
             exceeded=self.exceeded,
             trimmed=self.trimmed,
@@ -231,7 +245,7 @@ class WatchedContainer:
     def advice(self) -> Advice:
         """What its use so far says about its bound: how full, how old, how much of it is read."""
         container = self._find()
-        own = maxlen_of(container)
+        own = _maxlen_of(container)
         return advise(
             self.name,
             container,
@@ -239,7 +253,7 @@ class WatchedContainer:
             self._now(),
             length=self._length() or 0,
             limit=own if own is not None else self._max_items,
-            is_endless=is_endless(container),
+            is_endless=_is_endless(container),
             reads=self._reads,
         )
 
@@ -274,14 +288,14 @@ class WatchedContainer:
         container = self._find()
         if container is None:
             return 0
-        length = length_of(container)
+        length = _length_of(container)
         self._history.note(now, length)
-        self._seen = (type(container).__name__, maxlen_of(container))
+        self._seen = (type(container).__name__, _maxlen_of(container))
         try:
             self._weighing.follow(container, length, now)
         finally:  # A registered function that fails is no reason to keep silent.
             self._tell_excess(length, now)
-        if is_endless(container):
+        if _is_endless(container):
             self._tell_endless(length, now)
         if self._bounds is not None and now - self._resized_at >= RESIZE_EVERY:
             self._resize(container, self._bounds, now)
@@ -302,14 +316,20 @@ class WatchedContainer:
         """
         container, freed = self._find(), 0
         while self._trims and container is not None and freed < target:
-            length = length_of(container)
+            length = _length_of(container)
             if self._weighing.each is None:
                 self._weighing.follow(container, length, self._now())
             each = max(1.0, self._weighing.each or 1.0)
             wanted = min(self._spare(length), max(1, -int(-(target - freed) // each)))
             if wanted <= 0:
                 break
-            gone = take_oldest(container, batch_of(container, length, wanted, each), self._lock)
+            if self._lock is not None and not self._lock.acquire(timeout=LOCK_PATIENCE):
+                break
+            try:
+                gone = _take_oldest(container, _batch_of(container, length, wanted, each))
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
             if not gone:
                 break
             self.trimmed += len(gone)
@@ -321,7 +341,7 @@ class WatchedContainer:
 
     def _length(self) -> int | None:
         container = self._find()
-        return None if container is None else length_of(container)
+        return None if container is None else _length_of(container)
 
     def _spare(self, length: int) -> int:
         """How many items may go: those over its limits, or all where it has none."""
@@ -352,51 +372,11 @@ class WatchedContainer:
     def _resize(self, container: Any, bounds: tuple[int, int], now: float) -> None:
         self._resized_at = now
         found, limit = self.advice(), self._max_items
-        if found.enough is None or limit is None or maxlen_of(container) is not None:
+        if found.enough is None or limit is None or _maxlen_of(container) is not None:
             return
         if found.enough > limit and not is_worth_more(found.mostly, limit, found.hit_rate):
             return
         self._max_items = max(bounds[0], min(bounds[1], found.enough))
-
-
-def _checked_items(count: object, name: str) -> int | None:
-    """A limit in items, or None.
-
-    Raises:
-        ConfigError: It is no whole number from 1 on.
-    """
-    if count is None:
-        return None
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ConfigError(
-            f"max_items {count!r:.80} of {name} is not a count: give a whole number >= 1"
-        )
-    return count
-
-
-def _check_trim(container: object, name: str) -> None:
-    """Refuse what cannot be trimmed.
-
-    Raises:
-        ConfigError: Its oldest items cannot be taken out.
-    """
-    if not can_be_trimmed(container):
-        raise ConfigError(
-            f"{name} is a {type(container).__name__}, whose oldest items cannot be taken out: "
-            "leave trim=False, or watch a dict, list, deque, set or what has popitem()"
-        )
-
-
-def _checked_lock(lock: Any, name: str) -> Any:
-    """A lock for threads: an asyncio lock cannot be had from another thread.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
-    if lock is None or (has_both and not type(lock).__module__.startswith("asyncio")):
-        return lock
-    raise ConfigError(f"lock {lock!r} of {name} cannot be acquired: give a threading.Lock or RLock")
 
 
 def _checked_bounds(
@@ -404,11 +384,7 @@ def _checked_bounds(
     max_items: int | None,
     name: str,
 ) -> tuple[int, int] | None:
-    """Between which numbers the limit may move, or None.
-
-    Raises:
-        ConfigError: There is no limit, or it is not between them.
-    """
+    """Between which numbers the limit may move, or None; refuses those not around it."""
     if resize is False:
         return None
     if max_items is None:
@@ -426,3 +402,79 @@ def _checked_bounds(
             "from 1 on, the first not above it and the second not below"
         )
     return least, most
+
+
+def _has_length(container: object) -> bool:
+    """Whether it says how many items it holds: `len`, or `qsize` as queues have."""
+    return hasattr(container, "__len__") or hasattr(container, "qsize")
+
+
+def _length_of(container: Any) -> int:
+    """How many items it holds. O(1) for all built-in kinds and for queues."""
+    library = sys.modules.get("cachetools")
+    if library is not None and isinstance(container, library.Cache):
+        # A TTLCache's own length expires entries first, and we may be without its lock.
+        return int(library.Cache.__len__(container))
+    return len(container) if hasattr(container, "__len__") else int(container.qsize())
+
+
+def _maxlen_of(container: object) -> int | None:
+    """The bound that a deque, or what is like one, keeps by itself, or None."""
+    bound = getattr(container, "maxlen", None)
+    return bound if isinstance(bound, int) else None
+
+
+def _is_endless(container: object) -> bool:
+    return isinstance(container, deque) and container.maxlen is None
+
+
+def _finder(container: Any, at_its_end: Callable[[object], object]) -> Callable[[], Any]:
+    """What returns the container, or None while there is none (any more).
+
+    It is held weakly where it can be. Plain dicts, lists and sets cannot; they are kept.
+    """
+    if _has_length(container):
+        try:
+            return weakref.ref(container, at_its_end)
+        except TypeError:
+            return lambda: container
+    if callable(container):
+        find: Callable[[], Any] = container
+        return find
+    raise ConfigError(
+        f"{container!r:.80} is a {type(container).__name__}, which has no length: watch a dict, "
+        "list, deque, set or queue, or give a function that returns one"
+    )
+
+
+def _batch_of(container: Any, length: int, wanted: int, each: float) -> int:
+    """How many items to take out at a stretch, for so many wanted of so many bytes each."""
+    most = min(_LONGEST_BATCH, max(BATCH, length >> 8))
+    if isinstance(container, list):
+        most = min(_LONGEST_SLICE, max(BATCH, length >> 4))
+    return max(1, min(wanted, most, int(_BATCH_BYTES / each)))
+
+
+def _take_oldest(container: Any, count: int) -> list[Any]:
+    """Take out about so many of the oldest items, of a set any; they live on in what is returned.
+
+    A dict's first keys, a list's front in one operation, a deque's left end. Beside threads that
+    use the container without a lock, each step is one operation of it.
+    """
+    if isinstance(container, list):
+        gone = list(container[:count])
+        del container[:count]
+        return gone
+    if isinstance(container, dict):
+        # Through its own methods: an OrderedDict, or a class of the program, keeps its own order.
+        return [(key, container.pop(key, None)) for key in list(islice(container, count))]
+    pop = getattr(container, "popleft", None)
+    if pop is None:  # Any item, or the one least wanted.
+        pop = container.pop if isinstance(container, set) else container.popitem
+    gone = []
+    while len(gone) < count and _length_of(container):
+        try:
+            gone.append(pop())
+        except LookupError:  # Another thread took the last one.
+            break
+    return gone
