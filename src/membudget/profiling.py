@@ -28,6 +28,7 @@ from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -66,90 +67,86 @@ class Profiling:
 
     Attributes:
         name: What is profiled.
-        start: Bytes traced when it began.
-        highest: Bytes traced at most since, as far as it was written down.
-        begun: What ends the tracing that it needs.
         result: The profile, once it has ended.
+        highest: Bytes traced at most since it began, as far as it was noted.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tell: Callable[[MemoryProfile], None]) -> None:
         self.name = name
         self.result: MemoryProfile | None = None
-        self._began = time.monotonic()
-        self.start = self.highest = 0
-        self.begun: object | None = None
+        self._tell = tell
+        self._start = self.highest = 0
 
     @property
     def held(self) -> int:
         """Bytes held beyond the start, now or at its end."""
-        if self.result is not None:
-            return self.result.held
-        return _traced()[0] - self.start
+        return _traced()[0] - self._start if self.result is None else self.result.held
 
     @property
     def peak(self) -> int:
         """Bytes held at most beyond the start, so far or until its end."""
         if self.result is not None:
             return self.result.peak
-        return max(0, self.highest, _traced()[1]) - self.start
+        return max(0, self.highest, _traced()[1]) - self._start
 
-    def finish(self, current: int, *, is_complete: bool) -> MemoryProfile:
-        """Make the profile of bytes traced now, and of whether tracing was on."""
+    def __enter__(self) -> Self:
+        import tracemalloc  # 2 ms that a program without profiles must not pay
+
+        self._began = time.monotonic()
+        with _lock:
+            self._begun = begin_tracing()
+            self._start = self.highest = _note_peak()
+            tracemalloc.reset_peak()
+            _open.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import tracemalloc
+
+        with _lock:
+            is_complete = tracemalloc.is_tracing()
+            current = _note_peak() if is_complete else self._start
+            _open.remove(self)
+            end_tracing(self._begun)
         self.result = MemoryProfile(
             name=self.name,
-            held=current - self.start,
-            peak=max(0, self.highest - self.start),
+            held=current - self._start,
+            peak=max(0, self.highest - self._start),
             took=time.monotonic() - self._began,
             is_complete=is_complete,
         )
-        return self.result
+        self._tell(self.result)
 
 
-class _Tracing:
-    """The process's tracing, shared by all stretches that are open.
-
-    tracemalloc keeps one peak for the process. A stretch that begins sets it back, so that its own
-    peak is its own; before, all that are open write down what it was.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: list[Profiling] = []
-
-    def begin(self, profiling: Profiling) -> None:
-        import tracemalloc  # 2 ms that a program without profiles must not pay
-
-        with self._lock:
-            profiling.begun = begin_tracing()
-            current = self._note_peak()
-            tracemalloc.reset_peak()
-            profiling.start = profiling.highest = current
-            self._open.append(profiling)
-
-    def end(self, profiling: Profiling) -> MemoryProfile:
-        import tracemalloc
-
-        with self._lock:
-            is_complete = tracemalloc.is_tracing()
-            current = self._note_peak() if is_complete else profiling.start
-            self._open.remove(profiling)
-            end_tracing(profiling.begun)
-        return profiling.finish(current, is_complete=is_complete)
-
-    def _note_peak(self) -> int:
-        current, peak = _traced()
-        for one in self._open:
-            one.highest = max(one.highest, peak)
-        return current
-
-    def after_fork_in_child(self) -> None:
-        """Begin with a lock of its own: a thread that is gone may hold the parent's for ever."""
-        self._lock = threading.Lock()
+_lock = threading.Lock()
+_open: list[Profiling] = []
+"""The stretches that are open. tracemalloc keeps one peak for the process: one that begins sets it
+back, so that its own peak is its own; before, all that are open note what it was."""
 
 
-_tracing = _Tracing()
+def _note_peak() -> int:
+    """Bytes traced now."""
+    current, peak = _traced()
+    for one in _open:
+        one.highest = max(one.highest, peak)
+    return current
+
+
+def _traced() -> tuple[int, int]:
+    """Bytes that tracemalloc counts now, and at most since its peak was set back."""
+    import tracemalloc
+
+    return tracemalloc.get_traced_memory()
+
+
+def _after_fork_in_child() -> None:
+    """Begin with a lock of its own: a thread that is gone may hold the parent's for ever."""
+    global _lock  # noqa: PLW0603  # as tracemalloc, there is one for the process
+    _lock = threading.Lock()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tracing.after_fork_in_child)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @overload
@@ -212,12 +209,12 @@ class MemoryProfiler:
         self._entered: list[Profiling] = []
 
     def __enter__(self) -> Profiling:
-        profiling = self._begin(self.name or "block")
+        profiling = Profiling(self.name or "block", self._note).__enter__()
         self._entered.append(profiling)
         return profiling
 
     def __exit__(self, *_: object) -> None:
-        self._end(self._entered.pop())
+        self._entered.pop().__exit__()
 
     async def __aenter__(self) -> Profiling:
         return self.__enter__()
@@ -235,48 +232,25 @@ class MemoryProfiler:
                 f"{name} is a generator function, whose body a call does not run: write "
                 "`with profile_memory():` around the loop over it"
             )
-        wrapped: Any
-        if inspect.iscoroutinefunction(function):
 
-            @wraps(function)
-            async def awaited(*args: Any, **kwargs: Any) -> Any:
-                profiling = self._begin(name)
-                try:
-                    return await function(*args, **kwargs)
-                finally:
-                    self._end(profiling)
+        @wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            with Profiling(name, self._note):
+                return await function(*args, **kwargs)
 
-            wrapped = awaited
-        else:
+        @wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with Profiling(name, self._note):
+                return function(*args, **kwargs)
 
-            @wraps(function)
-            def called(*args: Any, **kwargs: Any) -> Any:
-                profiling = self._begin(name)
-                try:
-                    return function(*args, **kwargs)
-                finally:
-                    self._end(profiling)
-
-            wrapped = called
+        wrapped: Any = awaited if inspect.iscoroutinefunction(function) else called
         wrapped.profile = self
         return wrapped  # type: ignore[no-any-return]
 
-    def _begin(self, name: str) -> Profiling:
-        profiling = Profiling(name)
-        _tracing.begin(profiling)
-        return profiling
-
-    def _end(self, profiling: Profiling) -> None:
+    def _note(self, profile: MemoryProfile) -> None:
         import logging
 
-        self.last = _tracing.end(profiling)
-        logging.getLogger("membudget").log(self._level, "profile of %s", self.last)
+        self.last = profile
+        logging.getLogger("membudget").log(self._level, "profile of %s", profile)
         if self._on_result is not None:
-            self._on_result(self.last)
-
-
-def _traced() -> tuple[int, int]:
-    """Bytes that tracemalloc counts now, and at most since its peak was set back."""
-    import tracemalloc
-
-    return tracemalloc.get_traced_memory()
+            self._on_result(profile)

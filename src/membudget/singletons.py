@@ -9,21 +9,17 @@ now and then.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from abc import ABCMeta
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.registry import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-__all__ = ["Singleton", "SingletonABC", "SingletonStats"]
-
-T = TypeVar("T")
 
 Arguments: TypeAlias = "tuple[tuple[Any, ...], dict[str, Any]]"
 
@@ -70,21 +66,14 @@ class Slot:
         self.made = self.asked = self.refused = self.failed = 0
 
     def make(self, construct: Callable[..., Any], given: Arguments) -> tuple[Any, bool]:
-        """The instance, and whether it was made here: another thread may have done so meanwhile.
+        """The instance, and whether it was made here: another thread may have done so meanwhile."""
 
-        Raises:
-            ConfigError: This thread is making it already.
-            BaseException: What the constructor raised.
-        """
-        found: list[tuple[Any, bool]] = []
-
-        def make() -> None:
+        def make() -> tuple[Any, bool]:
             if self.instance is not ABSENT:
-                found.append((self.instance, False))
-                return
+                return self.instance, False
             self.builder = threading.get_ident()
             try:
-                found.append((construct(*given[0], **given[1]), True))
+                made = construct(*given[0], **given[1])
             except BaseException:
                 self.failed += 1
                 raise
@@ -92,71 +81,24 @@ class Slot:
                 self.builder = None
             self.arguments = given
             self.made += 1
-            self.instance = found[0][0]
+            self.instance = made
+            return made, True
 
-        self._under_lock(make)
-        return found[0]
+        made: tuple[Any, bool] = self._under_lock(make)
+        return made
 
     def forget(self) -> None:
         """Let go of the instance, outside the lock: its finalizer may do anything."""
-        gone: list[Any] = []
 
-        def forget() -> None:
-            gone.extend((self.instance, self.arguments))
+        def forget() -> Any:
+            gone = self.instance, self.arguments
             self.instance, self.arguments = ABSENT, ((), {})
+            return gone
 
         self._under_lock(forget)
 
-    def _under_lock(self, work: Callable[[], object]) -> None:
-        """Do something under the lock, which is another one after a fork.
-
-        An exception from a signal's handler may come after any call, so also between taking the
-        lock and saying so: then it is given back all the same. Where it is not this thread's, to
-        give it back is refused.
-
-        Raises:
-            ConfigError: A constructor under way would wait for itself.
-        """
-        me, lock = threading.get_ident(), self.lock
-        if self.builder == me:
-            raise ConfigError(self._circle())
-        try:
-            if not lock.acquire(blocking=False):
-                _waiting[me] = self
-                try:
-                    while not lock.acquire(timeout=_LOOK_EVERY):
-                        self._check_circle(me)
-                finally:
-                    del _waiting[me]
-            work()
-        finally:
-            try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
-                lock.release()
-            except RuntimeError:
-                pass
-
-    def _check_circle(self, me: int) -> None:
-        slot: Slot | None = self
-        met: list[Slot] = []
-        while slot is not None and slot not in met:
-            met.append(slot)
-            builder = slot.builder
-            if builder == me:
-                raise ConfigError(self._circle())
-            slot = _waiting.get(builder) if builder is not None else None
-
-    def _circle(self) -> str:
-        return (
-            f"{self.name} is asked for while it is being made: its constructor needs itself, "
-            "perhaps through another singleton; hand it what it needs, or ask for that later"
-        )
-
     def compare(self, cls: type[Any], given: Arguments) -> None:
-        """Refuse other arguments than those the instance was made with.
-
-        Raises:
-            ConfigError: They are others.
-        """
+        """Refuse other arguments than those the instance was made with."""
         theirs = self.arguments
         if _are_same(given, theirs):
             return
@@ -171,21 +113,63 @@ class Slot:
             f"class {name}(metaclass=Singleton, ignore_arguments=True)"
         )
 
-    def figures(self) -> SingletonStats:
-        """What became of the class."""
-        return SingletonStats(
-            name=self.name,
-            exists=self.instance is not ABSENT,
-            made=self.made,
-            asked=self.asked,
-            refused=self.refused,
-            failed=self.failed,
-        )
+    def _under_lock(self, work: Callable[[], Any]) -> Any:
+        """Do something under the lock; refused where a constructor under way waits for itself.
+
+        An exception from a signal's handler may come after any call, so also between taking the
+        lock and saying so: then it is given back all the same. Where it is not this thread's, to
+        give it back is refused.
+        """
+        me, lock = threading.get_ident(), self.lock
+        self._check_circle(me)
+        try:
+            if not lock.acquire(blocking=False):
+                _waiting[me] = self
+                try:
+                    while not lock.acquire(timeout=_LOOK_EVERY):
+                        self._check_circle(me)
+                finally:
+                    del _waiting[me]
+            return work()
+        finally:
+            try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
+                lock.release()
+            except RuntimeError:
+                pass
+
+    def _check_circle(self, me: int) -> None:
+        slot: Slot | None = self
+        met: list[Slot] = []
+        while slot is not None and slot not in met:
+            met.append(slot)
+            builder = slot.builder
+            if builder == me:
+                raise ConfigError(
+                    f"{self.name} is asked for while it is being made: its constructor needs "
+                    "itself, perhaps through another singleton; hand it what it needs, or ask for "
+                    "that later"
+                )
+            slot = _waiting.get(builder) if builder is not None else None
 
 
 _slots: weakref.WeakSet[Slot] = weakref.WeakSet()
 _waiting: dict[int, Slot] = {}
 """By thread, whose constructor it waits for."""
+
+
+def _after_fork_in_child() -> None:
+    """Give the child locks of its own, and forget what other threads had under way."""
+    me = threading.get_ident()
+    for thread in [one for one in _waiting if one != me]:
+        del _waiting[thread]
+    for slot in list(_slots):
+        # A thread that forks within a constructor goes on in the child, with its lock.
+        if slot.builder != me:
+            slot.lock, slot.builder = threading.RLock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _are_same(mine: Any, theirs: Any) -> bool:
@@ -212,49 +196,6 @@ def _told(given: Arguments) -> str:
     words += [f"{name}={one!r}" for name, one in given[1].items()]
     text = ", ".join(words)
     return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
-
-
-class _Forks:
-    """Gives a forked child locks of its own."""
-
-    is_added = False
-
-    def before_fork(self, until: float) -> None:
-        """Nothing to do: a constructor may take any time."""
-
-    def after_fork_in_parent(self) -> None:
-        """Nothing to do."""
-
-    def after_fork_in_child(self) -> None:
-        """Forget what other threads had under way."""
-        me = threading.get_ident()
-        for thread in [one for one in _waiting if one != me]:
-            del _waiting[thread]
-        for slot in list(_slots):
-            # A thread that forks within a constructor goes on in the child, with its lock.
-            if slot.builder != me:
-                slot.lock, slot.builder = threading.RLock(), None
-
-
-_FORKS = _Forks()
-
-
-class _OfOneOrAll(Generic[T]):
-    """A function of the metaclass: called on a class it means that one, else the one it is given.
-
-    A plain method would be missing its class when called on the metaclass; a class method would
-    mean all of them when called on one.
-    """
-
-    def __init__(self, function: Callable[[Singleton | None], T]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def __get__(self, cls: Singleton | None, _: object = None) -> Callable[..., T]:
-        def call(one: Singleton | None = cls) -> T:
-            return self._function(one)
-
-        return call
 
 
 class Singleton(type):
@@ -310,9 +251,6 @@ class Singleton(type):
         if ignore_arguments is None:
             before: Slot | None = getattr(cls, "_singleton", None)
             ignore_arguments = before is not None and before.ignores
-        if not _FORKS.is_added:  # From the first class on.
-            _FORKS.is_added = True
-            REGISTRY.add(_FORKS, keep=True)
         cls._singleton = Slot(f"{cls.__module__}.{cls.__qualname__}", ignores=ignore_arguments)
         _slots.add(cls._singleton)
 
@@ -329,8 +267,9 @@ class Singleton(type):
         slot.asked += 1
         return instance
 
-    @_OfOneOrAll
-    def clear_instances(cls: Singleton | None = None) -> None:
+    # Called on a class these mean that one; on the metaclass, all of them.
+
+    def clear_instances(*classes: Singleton) -> None:
         """Forget a class's instance, for tests: `Singleton.clear_instances()` means all classes.
 
         Waits for a constructor that is under way in another thread. Those that hold the instance
@@ -339,21 +278,31 @@ class Singleton(type):
         Raises:
             ConfigError: This very thread is making it.
         """
-        for slot in _chosen(cls):
+        for slot in _slots_of(classes):
             slot.forget()
 
-    @_OfOneOrAll
-    def stats(cls: Singleton | None = None) -> list[SingletonStats]:
+    def stats(*classes: Singleton) -> list[SingletonStats]:
         """What became of a class: `Singleton.stats()` tells of all there are, by name."""
-        return sorted((slot.figures() for slot in _chosen(cls)), key=lambda one: one.name)
+        figures = [
+            SingletonStats(
+                name=slot.name,
+                exists=slot.instance is not ABSENT,
+                made=slot.made,
+                asked=slot.asked,
+                refused=slot.refused,
+                failed=slot.failed,
+            )
+            for slot in _slots_of(classes)
+        ]
+        return sorted(figures, key=lambda one: one.name)
 
 
 class SingletonABC(Singleton, ABCMeta):
     """`Singleton` for abstract classes: a class has one metaclass, and these need both."""
 
 
-def _chosen(cls: Singleton | None) -> list[Slot]:
-    return list(_slots) if cls is None else [cls._singleton]
+def _slots_of(classes: tuple[Singleton, ...]) -> list[Slot]:
+    return [one._singleton for one in classes] or list(_slots)  # noqa: SLF001  # set on them here
 
 
 def _same(self: Any, _memo: object = None) -> Any:

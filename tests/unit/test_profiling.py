@@ -235,7 +235,7 @@ def test_a_child_forked_while_a_stretch_begins_elsewhere_can_profile() -> None:
     """The lock of that moment is held by a thread that the child does not have."""
     program = (
         "import os, signal, sys; from membudget import profiling;"
-        "profiling._tracing._lock.acquire(); child = os.fork();"
+        "profiling._lock.acquire(); child = os.fork();"
         "child or (signal.alarm(10), profiling.profile_memory('x').__enter__(), os._exit(0));"
         "sys.exit(os.waitpid(child, 0)[1])"
     )
