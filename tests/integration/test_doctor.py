@@ -204,7 +204,7 @@ def as_nobody(*arguments: str) -> Result:
     """Run it as a user without rights, in an interpreter that may be out of that user's reach."""
     text = """
         import os, sys
-        import difflib, json, encodings.idna, membudget.cli.commands, membudget.cli.doctor
+        import click, difflib, encodings.idna, json, locale, membudget.cli.doctor
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
         membudget.cli.main()
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AS_NOBODY = """
     import os, sys
     # Before they are out of reach:
-    import difflib, json, membudget.cli.commands, membudget.cli.memory
+    import click, difflib, json, locale, membudget.cli.memory
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
     sys.argv[0] = "membudget"
     membudget.cli.main()

@@ -7,9 +7,10 @@ import gc
 import os
 import sys
 from io import TextIOWrapper
-from typing import NoReturn
 
-from membudget.errors import MembudgetError
+from membudget.errors import ConfigError, MembudgetError
+
+COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "status", "stress")
 
 USAGE = 64
 """EX_USAGE of sysexits.h: wrong usage or settings."""
@@ -31,12 +32,12 @@ def main() -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except SystemExit:
-        if sys.stdout is not stdout:  # click's way with a broken pipe, which ends with 1.
-            _end_unread()
+    except (SystemExit, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError) or sys.stdout is not stdout:
+            # The reader went away (click changes the stream, and would end with 1): all is well,
+            # and there is nobody to tell, nor to flush for.
+            os._exit(0)
         raise
-    except BrokenPipeError:
-        _end_unread()
     except OSError as error:
         _fail(f"{error.strerror or error}: check where the output goes")
     sys.exit(code if isinstance(code, int) else 0)
@@ -45,20 +46,32 @@ def main() -> None:
 def _run(words: list[str]) -> object:
     if words[:1] == ["run"]:
         gc.disable()  # What is loaded stays until the program takes this process's place.
-        from membudget.cli.launcher import launch, read_options
+        from membudget.cli.run import launch, read_options
 
         if (found := read_options(words[1:])) is not None:
             launch(*found)
             return 0
         gc.enable()
-    from membudget.cli.commands import run_command
+    from importlib import import_module
 
-    return run_command()
+    import click
 
+    from membudget import __version__
 
-def _end_unread() -> NoReturn:
-    """End as all is well: the reader went away, and there is nobody to tell, nor to flush for."""
-    os._exit(0)
+    @click.group()
+    @click.version_option(__version__, prog_name="membudget")
+    def commands() -> None:
+        """Keep Python processes inside a memory budget."""
+
+    for name in words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS:
+        module = import_module(f"membudget.cli.{name}")
+        commands.add_command(module.as_command() if name == "run" else module.command, name)
+    try:
+        return commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        raise ConfigError(error.format_message()) from error
+    except click.Abort:
+        raise KeyboardInterrupt from None
 
 
 def _fail(message: str) -> None:

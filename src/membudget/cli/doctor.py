@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from membudget.cli.checkup import family, limits, machine, reach
-from membudget.cli.checkup.surroundings import Finding, Grade, look_around, warning
-from membudget.cli.lookup import UNREACHABLE
-from membudget.cli.words import complain
+from membudget.cli.checkup import Finding, Grade, limits, look_around, machine, reach, warning
+from membudget.cli.lookup import UNREACHABLE, complain
 from membudget.errors import MembudgetError, ProbeError
 from membudget.host import identity_of
 from membudget.units import one_line
@@ -18,7 +16,7 @@ from membudget.units import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from membudget.cli.checkup.surroundings import Surroundings
+    from membudget.cli.checkup import Surroundings
 
 CHECKS: tuple[tuple[str, Callable[[Surroundings], Iterator[Finding]]], ...] = (
     ("settings", limits.check_settings),
@@ -33,14 +31,13 @@ CHECKS: tuple[tuple[str, Callable[[Surroundings], Iterator[Finding]]], ...] = (
     ("allocator", machine.check_allocator),
     ("start", reach.check_start),
     ("reach", reach.check_reach),
-    ("reach", family.check_family),
-    ("folder", family.check_folder),
+    ("reach", reach.check_family),
+    ("folder", reach.check_folder),
     ("python", machine.check_python),
 )
 """What is looked at, in the order it is told: a subject and what finds something out about it."""
 
 _LONGEST = 600
-_INDENT = " " * 8
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -57,32 +54,23 @@ def command(*, pid: int | None, as_json: bool, program: tuple[str, ...]) -> int:
         raise click.UsageError("give --pid or a program, not both")
     findings: list[Finding] = []
     try:
-        findings = examine(pid, program)
-        code = exit_code(findings)
+        identity = None if pid is None else identity_of(pid)
+        around = look_around(pid, program)
+        found = [one for subject, check in CHECKS for one in fenced(subject, check, around)]
+        findings, code = found, exit_code(found)
+        if pid is not None and identity_of(pid) != identity:
+            complain(f"process {pid} ended while it was looked at: check the number")
+            findings, code = [], UNREACHABLE
     except (ProbeError, OSError) as error:
         complain(error)
         code = UNREACHABLE
     if as_json:
-        rows = [{"level": told.pop("grade").name.lower(), **told}
-                for told in (one.as_dict() for one in findings)]  # fmt: skip
+        rows = [{"level": one.grade.name.lower(), "subject": one.subject, "found": one.found,
+                 "advice": one.advice} for one in findings]  # fmt: skip
         click.echo(json.dumps({"findings": rows, "exit": code}))
     elif findings:
         click.echo("\n".join(in_words(findings)))
     return code
-
-
-def examine(pid: int | None = None, program: tuple[str, ...] = ()) -> list[Finding]:
-    """All findings about a process, or about what is started from here.
-
-    Raises:
-        ProbeError: There is no such process, it ended meanwhile, or it is another user's.
-    """
-    identity = None if pid is None else identity_of(pid)
-    around = look_around(pid, program)
-    findings = [finding for subject, check in CHECKS for finding in fenced(subject, check, around)]
-    if pid is not None and identity_of(pid) != identity:
-        raise ProbeError(f"process {pid} ended while it was looked at: check the number")
-    return findings
 
 
 def fenced(
@@ -111,7 +99,7 @@ def in_words(findings: list[Finding]) -> Iterator[str]:
         found = one_line(finding.found, _LONGEST)
         yield f"{finding.grade.name.lower():<7} {finding.subject:<{width}}  {found}"
         if finding.advice:
-            yield f"{_INDENT}→ {one_line(finding.advice, _LONGEST)}"
+            yield f"        → {one_line(finding.advice, _LONGEST)}"
     parts = []
     for grade, subjects in sorted(by_grade.items(), reverse=True):
         plural = "s" if grade is not Grade.OK and len(subjects) > 1 else ""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from membudget.budget.reexec import closed_by, flags_of, is_python
 from membudget.core import Record
 from membudget.errors import ProbeError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox", "fish"}
 _PASSING = {
@@ -32,8 +32,7 @@ _CLEARING = {
 }  # fmt: skip
 """The options of `env` that take our variables away."""
 
-_HEAD = 4096
-_TAIL = 1 << 16
+_HEAD, _TAIL = 4096, 1 << 16
 _LIBRARIES = 1 << 23
 """Bytes of a binary in which the names of its libraries are looked for."""
 
@@ -48,13 +47,7 @@ _FROZEN = b"MEI\014\013\012\013\016"
 
 
 class Verdict(Record):
-    """What becomes of a budget in a command.
-
-    Attributes:
-        found: What the command is.
-        advice: What to do about it.
-        is_lost: Whether no budget gets there; else one may.
-    """
+    """What a command is, what to do about it, and whether no budget gets there; else one may."""
 
     found: str
     advice: str
@@ -87,53 +80,43 @@ class Program(Record):
 
     def verdict(self) -> Verdict | None:
         """What becomes of a budget in it, or None for an interpreter that nothing closes."""
-        if self.kind == "python" and not self.is_setuid:
-            return self._of_flags()
-        name = self.script or self.path
+        name, is_lost = self.script or self.path, True
         if self.is_setuid or self.kind == "cleaning":
-            return Verdict(
-                found=f"{name} starts its program as somebody else or with another environment: "
-                "no budget gets there",
-                advice=f"put it in front: {os.path.basename(name)} ... membudget run -- python "
-                "app.py",
+            found = (
+                f"{name} starts its program as somebody else or with another environment: "
+                "no budget gets there"
             )
-        if self.kind in {"shell", "passing"}:
+            starter = os.path.basename(name)
+            advice = f"put it in front: {starter} ... membudget run -- python app.py"
+        elif self.kind == "python":
+            if (closing := closed_by(self.flags)) is None:
+                return None
+            where = f"the first line of {self.script}" if self.script else "the command"
+            found = f"{self.name} is started with {closing}: no budget starts"
+            advice = f"take it out of {where}, or call membudget.start() in the program"
+        elif self.kind in {"shell", "passing"}:
             what = "is a shell" if self.kind == "shell" else "starts another program"
             if self.script:
                 what = f"is a script of {os.path.basename(self.path)}"
-            return Verdict(
-                found=f"{name} {what}: each Python started from it is reached unless closed",
-                advice="check that one: membudget doctor -- python app.py",
-                is_lost=False,
+            found = f"{name} {what}: each Python started from it is reached unless closed"
+            advice, is_lost = "check that one: membudget doctor -- python app.py", False
+        elif self.kind == "embedding":
+            found = f"{name} has Python inside (libpython): reached where it heeds PYTHONPATH"
+            is_lost = False
+            advice = (
+                "`membudget status` tells once it runs; else call membudget.start() in the program"
             )
-        if self.kind == "embedding":
-            return Verdict(
-                found=f"{name} has Python inside (libpython): reached where it heeds PYTHONPATH",
-                advice="`membudget status` tells once it runs; else call membudget.start() in the "
-                "program",
-                is_lost=False,
-            )
-        if self.kind in {"frozen", "isolated"}:
+        elif self.kind in {"frozen", "isolated"}:
             by = "PyInstaller" if self.kind == "frozen" else "libpython, isolated"
-            return Verdict(
-                found=f"{name} is closed ({by}): its Python heeds no PYTHONPATH",
-                advice="call membudget.start() in the program, and pack membudget with it",
+            found = f"{name} is closed ({by}): its Python heeds no PYTHONPATH"
+            advice = "call membudget.start() in the program, and pack membudget with it"
+        else:
+            found = (
+                f"{name} is no Python: it runs as without us; only a Python that it starts is "
+                "reached"
             )
-        return Verdict(
-            found=f"{name} is no Python: it runs as without us; only a Python that it starts is "
-            "reached",
-            advice="for anything else set the limit of a cgroup",
-        )
-
-    def _of_flags(self) -> Verdict | None:
-        closing = closed_by(self.flags)
-        if closing is None:
-            return None
-        where = f"the first line of {self.script}" if self.script else "the command"
-        return Verdict(
-            found=f"{self.name} is started with {closing}: no budget starts",
-            advice=f"take it out of {where}, or call membudget.start() in the program",
-        )
+            advice = "for anything else set the limit of a cgroup"
+        return Verdict(found=found, advice=advice, is_lost=is_lost)
 
 
 def program_of(command: Sequence[str]) -> Program:
@@ -247,3 +230,48 @@ def _part(path: str, start: int, most: int) -> bytes:
         raise ProbeError(
             f"{path} may be run and not read ({error.strerror}), so what it is cannot be told"
         ) from error
+
+
+def pex_variables(path: str, shim: str, environ: Mapping[str, str]) -> dict[str, str] | None:
+    """What lets the start in a folder into a pex file; None for any other file.
+
+    A pex shuts out whatever is not in it. One that is run with PYTHONPATH set starts itself anew
+    with -I, unless PEX_INHERIT_PATH says that what is installed beside it may be found, last of
+    all. One that makes a virtual environment of itself (--venv) runs there with -I in any case, and
+    its own start adds PEX_EXTRA_SYS_PATH. What somebody has set holds. Source: pex 2,
+    `pex --help-variables`, pex/pex_boot.py and the PEX_EXTRA_SYS_PATH.pth of its environments.
+    """
+    try:
+        if (info := _pex_info(path)) is None:
+            return None
+        import json  # only for those that are one
+
+        told = json.loads(info)
+    except (OSError, ValueError, KeyError):
+        return None
+    if not isinstance(told, dict):
+        return None
+    if not told.get("venv") and environ.get("PEX_VENV", "").lower() not in {"1", "true"}:
+        return {} if "PEX_INHERIT_PATH" in environ else {"PEX_INHERIT_PATH": "fallback"}
+    extra = [*filter(None, [environ.get("PEX_EXTRA_SYS_PATH")]), shim]
+    return {"PEX_EXTRA_SYS_PATH": os.pathsep.join(extra)}
+
+
+def _pex_info(path: str) -> str | None:
+    """What a pex file tells of itself, or one that lies unpacked."""
+    folder, name = os.path.split(os.path.abspath(path))
+    if os.path.isdir(path) or name in {"pex", "__main__.py"}:
+        unpacked = os.path.join(path if os.path.isdir(path) else folder, "PEX-INFO")
+        with open(unpacked, encoding="utf-8") as file:
+            return file.read()
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - _TAIL))
+        if b"PK\5\6" not in file.read():
+            return None
+    from zipfile import BadZipFile, ZipFile  # only for those that are one
+
+    try:
+        with ZipFile(path) as archive:
+            return archive.read("PEX-INFO").decode()
+    except BadZipFile:
+        return None

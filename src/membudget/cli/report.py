@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from membudget.cli.lookup import NOBODY, UNREACHABLE, find
-from membudget.cli.words import complain
+from membudget.cli.lookup import NOBODY, UNREACHABLE, complain, find
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.units import parse_bytes
 

@@ -1,44 +1,300 @@
-"""`membudget run`: any Python program under a budget, with no change to it.
+"""`membudget run`: its options, and the command that takes this process's place.
 
-The options are those of `cli.launcher`, which reads them by itself where nothing is wrong.
+Every program under a budget waits for this, so its options are read here by a few lines wherever
+there is nothing to explain. What is to be explained (--help, an option that is not there) is left
+to the command line's library, which takes longer to load than all the rest: `as_command`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import signal
+import sys
 
-import click
+from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE, script_of
+from membudget.cli.program import pex_variables, program_of, which
+from membudget.errors import ConfigError, ProbeError
+from membudget.settings import DEFAULT, resolve
+from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
+from membudget.units import human_bytes, parse_seconds
 
-from membudget.cli.launcher import OPTIONS, Option, launch
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TextIO
+
+    import click
+
+    from membudget.cli.program import Program
+    from membudget.settings import Settings
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+SHIM = os.path.join(os.path.dirname(_HERE), "_shim")
+SUPERVISOR = os.path.join(_HERE, "restart")
+
+MALLOC = {"MALLOC_ARENA_MAX": "2"}
+"""What --malloc sets for glibc: two arenas at most, instead of eight a core.
+
+Sixteen threads of a pool that took turns building 30 MB and each left a few objects behind held
+574 MiB afterwards, and 87 MiB with two arenas, in no more time; one thread alone sees no change.
+MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ stay as they are: to set either ends glibc's own
+adjusting (mallopt(3)), and the popular 65536 made arrays of 160 KB 130 times slower to allocate.
+"""
+
+_LEND = "MEMBUDGET_LAUNCH_LEND"
+"""Set to "no", it keeps our package from a Python that has none of its own; to "pex", it lets one
+find it for good."""
+
+_EXIT = "emergency.exit"
+
+OPTIONS: dict[str, tuple[str, object, str]] = {
+    "limit": ("SIZE", None, "Bytes to keep within, as in 400MiB; else found."),
+    "config": ("FILE", None, "Settings file, checked before the start."),
+    "set": ("KEY=VALUE", (), "Any setting, as in thresholds.warning=85%; may be repeated."),
+    "brake": ("", False, "Refuse with MemoryError what would get the program killed."),
+    "adopt": ("MODULE:NAME", (), "A cache of the program's to shrink as well; may be repeated."),
+    "spare": ("PATTERN", (), "Caches found in the program never to touch; may be repeated."),
+    "malloc": ("", False, (
+        "Set MALLOC_ARENA_MAX=2 unless it is set: threads then leave less behind. No thresholds: "
+        "fixed ones make arrays slow to allocate."
+    )),
+    "restart": ("", False, (
+        "Stay, and start the program again when it dies; exit codes 0, 64, 126 and 127 end it. "
+        f"Also sets {_EXIT}=true unless it is set."
+    )),
+    "restart-delay": ("TIME", "1s", "Before the first restart; doubles up to 60 times as long."),
+    "require": ("", False, (
+        "Exit 64 where no budget can start in PROGRAM, as --brake and the setting strict do; "
+        "else that is told."
+    )),
+    "no-lend": ("", False, "Start no budget in a Python that has no membudget of its own."),
+    "quiet": ("", False, "Tell only failures, levels from CRITICAL on, and what is foreseen."),
+    "dry-run": ("", False, "Print the command and the variables it would set."),
+}  # fmt: skip
+"""By what is typed behind the dashes: what the value is ("" for a switch), what stands for it where
+it is not given (an empty tuple for what may be repeated), and what it does."""
+
+_HELP = """
+Run PROGRAM under a budget, in place of this process; put -- before it.
+
+Its output, its signals and its exit code are its own; messages go to standard error.
+"""
 
 
-def _option(one: Option) -> click.Option:
-    return click.Option(
-        [f"--{one.name}", one.name.replace("-", "_")],
-        help=one.help,
-        metavar=one.metavar or None,
-        is_flag=not one.metavar,
-        multiple=one.is_repeated,
-        default=None if one.is_repeated else one.absent,
-        show_default=one.default is not None,
+def as_command() -> click.Command:
+    """The same for click, which explains what there is to be explained."""
+    import click
+
+    options = [
+        click.Option(
+            [f"--{name}", name.replace("-", "_")],
+            help=text,
+            metavar=metavar or None,
+            is_flag=not metavar,
+            multiple=absent == (),
+            default=absent or (None if metavar else False),
+            show_default=isinstance(absent, str),
+        )
+        for name, (metavar, absent, text) in OPTIONS.items()
+    ]
+
+    def callback(program: tuple[str, ...], **given: Any) -> None:
+        launch({name.replace("_", "-"): value for name, value in given.items()}, program)
+
+    return click.Command(
+        "run",
+        callback=callback,
+        help=_HELP,
+        params=[
+            *options,
+            click.Argument(["program"], nargs=-1, required=True, type=click.UNPROCESSED),
+        ],
+        context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
     )
 
 
-def _launch(program: tuple[str, ...], **options: Any) -> None:
-    """Run PROGRAM under a budget, in place of this process; put -- before it.
+def read_options(words: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """The options by name and the program behind them, from what follows "run".
 
-    Its output, its signals and its exit code are its own; messages go to standard error.
+    None where something is to be explained.
     """
-    launch({name.replace("_", "-"): value for name, value in options.items()}, program)
+    options: dict[str, Any] = {name: absent for name, (_, absent, _) in OPTIONS.items()}
+    rest = list(words)
+    while rest and len(rest[0]) > 1 and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        name, is_given, value = word.partition("=")
+        name = name.removeprefix("--")
+        if name not in options or not word.startswith("--"):
+            return None
+        metavar, absent, _ = OPTIONS[name]
+        if not metavar:
+            if is_given:
+                return None
+            options[name] = True
+            continue
+        if not is_given:
+            if not rest:
+                return None
+            value = rest.pop(0)
+        options[name] = (*options[name], value) if absent == () else value
+    return (options, tuple(rest)) if rest else None
 
 
-command = click.Command(
-    "run",
-    callback=_launch,
-    help=_launch.__doc__,
-    params=[
-        *map(_option, OPTIONS),
-        click.Argument(["program"], nargs=-1, required=True, type=click.UNPROCESSED),
-    ],
-    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
-)
+def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
+    """Become the program, with what starts a budget in it in its environment; or tell what that is.
+
+    Raises:
+        ConfigError: The options do not fit, or no budget gets there where there must be one.
+    """
+    given = _given(options)
+    settings = resolve(given, file=options["config"])
+    _check_room(settings["limit"])
+    delay = parse_seconds(options["restart-delay"], name="--restart-delay")
+    variables = _variables(given, settings, options)
+    path, argv = _find(program[0]), program
+    must = settings["brake"] or settings["strict"] or options["require"]
+    variables |= _reaching(program, must=must, options=options)
+    if options["restart"]:
+        if not sys.platform.startswith("linux"):
+            raise ConfigError(
+                "--restart needs Linux: leave it out, and let your init system restart"
+            )
+        # A mark in bytes is the program's own; the group and the machine are judged by a share.
+        low = settings["thresholds.low"]
+        share = SETTINGS["thresholds.low"].default if isinstance(low, int) else low
+        # A bare interpreter keeps 6 MiB less than this one would.
+        argv = (sys.executable, "-I", "-S", SUPERVISOR, str(delay), str(share), path, *program)
+        path = sys.executable
+    if options["dry-run"]:
+        import shlex  # the others quote nothing
+
+        lines = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+        _tell("\n".join([shlex.join(argv), *lines]), sys.stdout)
+        return
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Ignored by Python of its own accord.
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(path, argv, {**os.environ, **variables})  # noqa: S606  # asked for
+    except OSError as error:
+        from membudget.cli.restart import NOT_EXECUTABLE  # most are executed
+
+        _warn(f"command {argv[0]!r} did not start: {error.strerror}")
+        sys.exit(NOT_EXECUTABLE)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that the options give, as text by key."""
+    given: dict[str, str] = {}
+    for pair in options["set"]:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise ConfigError(f"--set {pair!r} has no value: write it as KEY=VALUE")
+        given[key.strip()] = value.strip()
+    if options["limit"] is not None:
+        given["limit"] = options["limit"]
+    if options["brake"]:
+        given["brake"] = "true"
+    for key in ("adopt", "spare"):
+        if options[key]:
+            given[f"caches.{key}"] = ",".join(options[key])
+    return given
+
+
+def _check_room(limit: int | None) -> None:
+    """Refuse a limit that not even an interpreter fits in."""
+    if limit is None:
+        return
+    from membudget.probes.process import process_probe
+
+    held = process_probe()().used
+    if limit <= held:
+        raise ConfigError(
+            f"limit {human_bytes(limit)} is below what a bare interpreter holds "
+            f"({human_bytes(held)} here): give it more"
+        )
+
+
+def _variables(
+    given: Mapping[str, str], settings: Settings, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the program finds in its environment besides what is there."""
+    variables = {SETTINGS[key].variable: text for key, text in given.items()}
+    # The program, or what it starts, may run somewhere else.
+    if config := options["config"] or os.environ.get(CONFIG_VARIABLE):
+        variables[CONFIG_VARIABLE] = os.path.abspath(config)
+    if options["restart"] and settings.origins[_EXIT] == DEFAULT:
+        variables[SETTINGS[_EXIT].variable] = "true"
+    if options["malloc"]:
+        variables |= {name: text for name, text in MALLOC.items() if name not in os.environ}
+    variables[LAUNCHED] = "quiet" if options["quiet"] else "lines"
+    if sys.platform == "linux":
+        from membudget.brake import note_launch_limit
+        from membudget.host import launch_mark
+
+        note_launch_limit(variables)
+        if (mark := launch_mark(settings["agent.directory"])) is not None:
+            variables[TREE] = mark
+    paths = [SHIM, *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables["PYTHONPATH"] = os.pathsep.join(paths)
+    return variables
+
+
+def _find(name: str) -> str:
+    path = which(name)
+    if path is None:
+        from membudget.cli.restart import NOT_EXECUTABLE, NOT_FOUND  # most are there
+
+        is_there = os.path.exists(name)
+        what = "cannot be executed" if is_there else "was not found"
+        advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
+        _warn(f"command {name!r} {what}: {advice}")
+        sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
+    return path
+
+
+def _reaching(
+    program: tuple[str, ...], *, must: bool, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """What else brings a budget into a command; says so where none can get there.
+
+    Raises:
+        ConfigError: None can, and there must be one.
+    """
+    variables: dict[str, str] = {}
+    try:
+        found: Program | None = program_of(program)
+    except ProbeError:
+        found = None  # It can be run and not read.
+    is_let_in = False
+    if found is not None and found.kind == "python":
+        script = found.script or script_of(program[1:])
+        pex = pex_variables(script, SHIM, os.environ) if script else None
+        if pex is not None:
+            variables = {**pex, _LEND: "pex"}
+            is_let_in = "PEX_EXTRA_SYS_PATH" in pex
+    if found is not None and not is_let_in and (verdict := found.verdict()) is not None:
+        why = f"{verdict.found}; {verdict.advice}"
+        if verdict.is_lost and must:
+            raise ConfigError(why)
+        # Of one with Python inside, only the process itself will tell.
+        if verdict.is_lost or (found.kind == "embedding" and not options["quiet"]):
+            _warn(why)
+    if must:  # An exec keeps the pid; a supervisor stays.
+        variables[REQUIRE] = f"below {os.getpid()}" if options["restart"] else str(os.getpid())
+    if options["no-lend"]:
+        variables[_LEND] = "no"
+    return variables
+
+
+def _warn(text: str) -> None:
+    _tell(f"membudget: {text}", sys.stderr)
+
+
+def _tell(text: str, stream: TextIO | None) -> None:
+    if stream is not None:  # A closed one is the caller's wish.
+        stream.write(f"{text}\n")
+        stream.flush()

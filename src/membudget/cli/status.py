@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from membudget.cli.lookup import NOBODY, UNREACHABLE, exit_code, find
-from membudget.cli.words import SILENT, complain, line
+from membudget.cli.lookup import NOBODY, UNREACHABLE, complain, exit_code, find
+from membudget.cli.memory import SILENT, line
 from membudget.core import Level
 from membudget.errors import ControlError, ProbeError
 
@@ -60,14 +60,15 @@ def command(*, pid: int | None, quiet: bool, fail_at: str | None, as_json: bool)
         (one.as_row() for one in found),
         key=lambda row: (exit_code(row["level"]), row["used"] / (row["limit"] or 1e18)),
     )
+    level = worst["level"]
     if as_json:
         click.echo(json.dumps({"processes": len(found), "worst": worst}))
     elif not quiet:
         count = "1 process" if len(found) == 1 else f"{len(found)} processes"
-        click.echo(f"{worst['level']}, {count}; the fullest: {line(worst)}")
+        click.echo(f"{level}, {count}; the fullest: {line(worst)}")
     if not is_check:
-        return exit_code(worst["level"])
-    is_full = fail_at is not None and _rank(worst["level"]) >= Level[fail_at.upper()]
+        return exit_code(level)
+    is_full = fail_at is not None and level.lower() in _LEVELS[_LEVELS.index(fail_at) :]
     return FAILED if is_full or not any(map(_is_well, found)) else 0
 
 
@@ -81,7 +82,3 @@ def _is_well(one: Found) -> bool:
     except ControlError:
         return False
     return True
-
-
-def _rank(level: str) -> Level:
-    return Level[level] if level in Level.__members__ else Level.NORMAL

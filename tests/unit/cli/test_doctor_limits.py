@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from membudget.cli.checkup import Grade, Surroundings
 from membudget.cli.checkup.limits import (
     check_container,
     check_group,
@@ -18,7 +19,6 @@ from membudget.cli.checkup.limits import (
     check_order,
     room,
 )
-from membudget.cli.checkup.surroundings import Grade, Surroundings
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings import resolve
 from membudget.units import MIB
@@ -26,7 +26,7 @@ from membudget.units import MIB
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from membudget.cli.checkup.surroundings import Finding
+    from membudget.cli.checkup import Finding
 
 LAYOUTS = Path(__file__).parents[2] / "fixtures" / "cgroups"
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from membudget.cli.checkup.family import check_folder
+from membudget.cli.checkup import (
+    Finding,
+    Grade,
+    Surroundings,
+    danger,
+    note,
+    ok,
+    warning,
+)
 from membudget.cli.checkup.limits import check_settings
 from membudget.cli.checkup.machine import (
     check_glibc,
@@ -18,16 +26,7 @@ from membudget.cli.checkup.machine import (
     check_swap,
     check_variables,
 )
-from membudget.cli.checkup.reach import judge_start
-from membudget.cli.checkup.surroundings import (
-    Finding,
-    Grade,
-    Surroundings,
-    danger,
-    note,
-    ok,
-    warning,
-)
+from membudget.cli.checkup.reach import check_folder, judge_start
 from membudget.cli.doctor import exit_code, fenced, in_words
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings import resolve

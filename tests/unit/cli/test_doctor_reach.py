@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.budget.reexec import flags_of, script_of
-from membudget.cli.checkup.family import Relative, judge_family
-from membudget.cli.checkup.reach import MARK, answer_of, judge_reach
-from membudget.cli.checkup.surroundings import Finding, Grade
-from membudget.cli.launcher import SUPERVISOR
+from membudget.cli.checkup import Finding, Grade
+from membudget.cli.checkup.reach import MARK, Relative, answer_of, judge_family, judge_reach
 from membudget.cli.program import Program, program_of
+from membudget.cli.run import SUPERVISOR
 from membudget.core.status import Status
 from membudget.errors import ProbeError
 

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from membudget.cli.pex import pex_of
+from membudget.cli.program import pex_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,25 +25,21 @@ def zipped(path: Path, **info: object) -> str:
 
 def test_a_zip_lets_in_what_is_installed_beside_it(tmp_path: Path) -> None:
     """Unless somebody has said otherwise."""
-    pex = pex_of(zipped(tmp_path / "app.pex"))
-    assert pex is not None
-    assert pex.variables("/shim", {}) == {"PEX_INHERIT_PATH": "fallback"}
-    assert pex.variables("/shim", {"PEX_INHERIT_PATH": "false"}) == {}
+    pex = zipped(tmp_path / "app.pex")
+    assert pex_variables(pex, "/shim", {}) == {"PEX_INHERIT_PATH": "fallback"}
+    assert pex_variables(pex, "/shim", {"PEX_INHERIT_PATH": "false"}) == {}
 
 
 def test_one_that_makes_an_environment_is_told_the_folder(tmp_path: Path) -> None:
     """Behind what it was told already; also where it lies unpacked, or a variable says so."""
-    pex = pex_of(zipped(tmp_path / "app.pex", venv=True))
+    pex = zipped(tmp_path / "app.pex", venv=True)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "PEX-INFO").write_text('{"venv": true}')
-    for one in (pex, pex_of(str(tmp_path / "made")), pex_of(str(tmp_path / "made" / "pex"))):
-        assert one is not None
-        assert one.variables("/shim", {"PEX_EXTRA_SYS_PATH": "/a"}) == {
-            "PEX_EXTRA_SYS_PATH": "/a:/shim"
-        }
-    zip_only = pex_of(zipped(tmp_path / "zip.pex"))
-    assert zip_only is not None
-    assert zip_only.variables("/shim", {"PEX_VENV": "1"}) == {"PEX_EXTRA_SYS_PATH": "/shim"}
+    for path in (pex, str(tmp_path / "made"), str(tmp_path / "made" / "pex")):
+        told = pex_variables(path, "/shim", {"PEX_EXTRA_SYS_PATH": "/a"})
+        assert told == {"PEX_EXTRA_SYS_PATH": "/a:/shim"}
+    told = pex_variables(zipped(tmp_path / "zip.pex"), "/shim", {"PEX_VENV": "1"})
+    assert told == {"PEX_EXTRA_SYS_PATH": "/shim"}
 
 
 @pytest.mark.parametrize(
@@ -53,10 +49,10 @@ def test_nothing_else_is_a_pex(content: bytes, tmp_path: Path) -> None:
     """Scripts, other archives, rubbish, what is not there."""
     file = tmp_path / "app"
     file.write_bytes(content)
-    assert pex_of(str(file)) is None
+    assert pex_variables(str(file), "/shim", {}) is None
     with ZipFile(tmp_path / "app.zip", "w") as archive:
         archive.writestr("__main__.py", "")
-    for path in (str(tmp_path / "app.zip"), str(tmp_path / "missing"), str(tmp_path), "", None):
-        assert pex_of(path) is None
+    for path in (str(tmp_path / "app.zip"), str(tmp_path / "missing"), str(tmp_path), ""):
+        assert pex_variables(path, "/shim", {}) is None
     (tmp_path / "PEX-INFO").write_text("no JSON")
-    assert pex_of(str(tmp_path)) is None
+    assert pex_variables(str(tmp_path), "/shim", {}) is None

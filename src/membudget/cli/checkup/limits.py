@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.brake import LAUNCH_DATA_LIMIT
-from membudget.cli.checkup.surroundings import Finding, Grade, note, ok, warning
+from membudget.cli.checkup import Finding, Grade, note, ok, warning
 from membudget.cli.config import in_words
 from membudget.core import Record
 from membudget.probes.cgroup import membership
@@ -20,7 +20,7 @@ from membudget.units import human_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from membudget.cli.checkup.surroundings import Surroundings
+    from membudget.cli.checkup import Surroundings
     from membudget.probes.cgroup import Group
 
 SUBJECT = "limits"
@@ -36,49 +36,38 @@ _LITTLE_ROOM = 0.9
 _SCARCE = 0.05
 """Share of the machine's memory below which what is available is short: earlyoom kills at 10 %."""
 
-_KILLED = "the kernel kills there"
-_THROTTLED = "the kernel slows it down there until nothing goes forward"
-_REFUSED = "memory is refused there (MemoryError)"
-
 _FIRST_TO_GO, _NEVER = 500, -1000
 
 
 class Bound(Record):
-    """One limit.
-
-    Attributes:
-        size: Bytes.
-        source: Who keeps it, in full.
-        keeper: Who keeps it, in short.
-        effect: What happens at it.
-        used: Bytes used of it, or None where that is not known.
-        is_group: Whether others share it.
-    """
+    """One limit in bytes: who keeps it, what happens at it, and what is used of it, if known."""
 
     size: int
     source: str
-    keeper: str
     effect: str
     used: int | None = None
     is_group: bool = False
 
+    @property
+    def keeper(self) -> str:
+        """Who keeps it, in short."""
+        return "the cgroup" if self.is_group else self.source
+
 
 def check_settings(around: Surroundings) -> Iterator[Finding]:
     """Each setting that is not the default, and where it came from."""
-    subject = "settings"
     if around.error is not None:
         yield warning(
-            subject,
+            "settings",
             f"{around.error}; no budget starts with these",
             "mend it; `membudget config check` tells all that is wrong with a file",
         )
         return
-    changed = [key for key, origin in around.settings.origins.items() if origin != DEFAULT]
-    for key in changed:
-        told = in_words(around.settings, key)
-        yield ok(subject, f"{key} {told} ({around.settings.origins[key]})")
+    changed = [(key, one) for key, one in around.settings.origins.items() if one != DEFAULT]
+    for key, origin in changed:
+        yield ok("settings", f"{key} {in_words(around.settings, key)} ({origin})")
     if not changed:
-        yield ok(subject, "all are the defaults")
+        yield ok("settings", "all are the defaults")
 
 
 def room(around: Surroundings) -> int | None:
@@ -91,21 +80,21 @@ def room(around: Surroundings) -> int | None:
 
 
 def check_limits(around: Surroundings) -> Iterator[Finding]:
-    """Each limit on a line; the smallest one rules.
-
-    Raises:
-        ProbeError: One is there and cannot be read.
-    """
+    """Each limit on a line; the smallest one rules."""
     kept = [*_of_groups(around), *_of_process(around)]
-    found = [*kept, *_configured(around)]
-    ram = around.ram
+    found = list(kept)
+    limit, ram = around.settings["limit"], around.meminfo("MemTotal")
+    if limit is not None:
+        source = f"the settings ({around.settings.origins['limit']})"
+        used = None if around.pid is None else around.process().used
+        effect = "caches are emptied below it"
+        found.append(Bound(size=limit, source=source, effect=effect, used=used))
     real = [bound for bound in found if ram is None or bound.size <= ram]
     smallest = min(real, key=lambda bound: bound.size, default=None)
     for bound in found:
         yield _told(bound, rules=bound is smallest)
-    limit = around.settings["limit"]
     if limit is not None:
-        yield from _unkept(around, limit, kept)
+        yield from _unkept(around, limit, ram, kept)
     names = [*map(_called, around.groups()), "RLIMIT_DATA", "RLIMIT_AS"]
     without = [name for name in names if not any(one.source.endswith(name) for one in kept)]
     if without:
@@ -117,7 +106,15 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
             f"{human_bytes(ignored)} by RLIMIT_RSS, which Linux has ignored since 2.4.30",
             "use --limit, or the limit of a cgroup",
         )
-    yield _machine(around, rules=smallest is None)
+    reading = system_probe(around.root or "/")()
+    total, available = reading.limit or 0, reading.parts["available"]
+    rules = " rules" if smallest is None else ""
+    text = f"{human_bytes(total)} of RAM{rules}: {human_bytes(available)} available"
+    if available < _SCARCE * total:
+        advice = "end what is not needed, before the kernel chooses"
+        yield warning(SUBJECT, f"{text}, which is scarce", advice)
+    else:
+        yield ok(SUBJECT, text)
     if smallest is None:
         yield note(
             SUBJECT,
@@ -133,20 +130,17 @@ def _of_groups(around: Surroundings) -> list[Bound]:
         used = group.use()["cgroup"]
         group.close()
         for name, size in group.limits().items():
-            where = f"{name} of " if group.version != 1 else ""
-            found.append(_of_group(size, f"{where}{_called(group)}", used, name))
+            source = _called(group) if group.version == 1 else f"{name} of {_called(group)}"
+            effect = "the kernel kills there"
+            if name == "memory.high":
+                effect = "the kernel slows it down there until nothing goes forward"
+            found.append(Bound(size=size, source=source, effect=effect, used=used, is_group=True))
     inherited = groups[0].inherited_limit() if groups else None
     if inherited is not None and all(inherited < bound.size for bound in found):
         source = f"a group above {_called(groups[-1])}, which cannot be seen from here"
-        found.append(_of_group(inherited, source, used))
+        effect = "the kernel kills there"
+        found.append(Bound(size=inherited, source=source, effect=effect, used=used, is_group=True))
     return found
-
-
-def _of_group(size: int, source: str, used: int, name: str = "") -> Bound:
-    effect = _THROTTLED if name == "memory.high" else _KILLED
-    return Bound(
-        size=size, source=source, keeper="the cgroup", effect=effect, used=used, is_group=True
-    )
 
 
 def _called(group: Group) -> str:
@@ -157,27 +151,16 @@ def _of_process(around: Surroundings) -> Iterator[Bound]:
     for name, part in (("RLIMIT_DATA", "data"), ("RLIMIT_AS", "vms")):
         soft, _hard = around.resource_limit(name)
         if name == "RLIMIT_DATA":
-            soft = _without_brake(around, soft)
+            # But for the brake, which stands close above what is mapped on purpose.
+            told = around.environ.get(LAUNCH_DATA_LIMIT)
+            if told is not None and around.settings["brake"]:
+                soft = int(told) if told.isdigit() else None
+            elif around.is_brake_armed:
+                soft = None
         if soft is not None:
             used = None if around.pid is None else around.process().parts.get(part)
-            yield Bound(size=soft, source=name, keeper=name, effect=_REFUSED, used=used)
-
-
-def _without_brake(around: Surroundings, soft: int | None) -> int | None:
-    """The soft limit but for the brake, which stands close above what is mapped on purpose."""
-    told = around.environ.get(LAUNCH_DATA_LIMIT)
-    if told is not None and around.settings["brake"]:
-        return int(told) if told.isdigit() else None
-    return None if around.is_brake_armed else soft
-
-
-def _configured(around: Surroundings) -> Iterator[Bound]:
-    limit = around.settings["limit"]
-    if limit is not None:
-        source = f"the settings ({around.settings.origins['limit']})"
-        used = None if around.pid is None else around.process().used
-        effect = "caches are emptied below it"
-        yield Bound(size=limit, source=source, keeper="the settings", effect=effect, used=used)
+            effect = "memory is refused there (MemoryError)"
+            yield Bound(size=soft, source=name, effect=effect, used=used)
 
 
 def _told(bound: Bound, *, rules: bool) -> Finding:
@@ -194,9 +177,11 @@ def _told(bound: Bound, *, rules: bool) -> Finding:
     return Finding(grade=grade, subject=SUBJECT, found=f"{text}; {bound.effect}", advice=advice)
 
 
-def _unkept(around: Surroundings, limit: int, kept: list[Bound]) -> Iterator[Finding]:
+def _unkept(
+    around: Surroundings, limit: int, ram: int | None, kept: list[Bound]
+) -> Iterator[Finding]:
     """What of a configured limit can never be had."""
-    ram, told = around.ram, f"the configured {human_bytes(limit)}"
+    told = f"the configured {human_bytes(limit)}"
     if ram is not None and limit > ram:
         yield warning(
             SUBJECT,
@@ -233,30 +218,32 @@ def _unkept(around: Surroundings, limit: int, kept: list[Bound]) -> Iterator[Fin
         )
 
 
-def _machine(around: Surroundings, *, rules: bool) -> Finding:
-    reading = system_probe(around.root or "/")()
-    total, available = reading.limit or 0, reading.parts["available"]
-    text = f"{human_bytes(total)} of RAM{' rules' if rules else ''}"
-    text += f": {human_bytes(available)} available"
-    if available < _SCARCE * total:
-        advice = "end what is not needed, before the kernel chooses"
-        return warning(SUBJECT, f"{text}, which is scarce", advice)
-    return ok(SUBJECT, text)
-
-
 def check_group(around: Surroundings) -> Iterator[Finding]:
-    """Which group counts the memory, what the kernel did in it, and what it will do.
-
-    Raises:
-        ProbeError: A file of it is there and cannot be read.
-    """
+    """Which group counts the memory, what the kernel did in it, and what it will do."""
     groups = around.groups()
     if not groups:
-        yield _without_group(around)
+        found = "no memory controller can be seen: no container's limit can be found"
+        if (hint := around.container_mark()) is None:
+            yield note(_GROUP, found, "set MEMBUDGET_LIMIT, or --limit")
+        else:
+            yield warning(
+                _GROUP,
+                f"{found}, though this is a container ({hint})",
+                "mount its cgroup on /sys/fs/cgroup, or set MEMBUDGET_LIMIT to the container's "
+                "limit",
+            )
         return
     own = groups[0]
+    if own.version == 1:
+        version, other = "v1", "v2"
+        is_hybrid = " - cgroup2 " in (around.read("/proc/self/mountinfo") or "")
+    else:
+        version, other = "v2", "v1"
+        is_hybrid = b"name=" in membership(around.pid, around.root)
+    if is_hybrid:
+        version += f" (hybrid: {other} is mounted beside it, without memory)"
     above = f", {len(groups) - 1} above it to be seen" if len(groups) > 1 else ""
-    yield ok(_GROUP, f"{_version(around, own)}, memory is counted in {own.name}{above}")
+    yield ok(_GROUP, f"{version}, memory is counted in {own.name}{above}")
     kills = own.kills()
     if kills:
         yield warning(
@@ -287,56 +274,31 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
             )
 
 
-def _without_group(around: Surroundings) -> Finding:
-    found = "no memory controller can be seen: no container's limit can be found"
-    hint = around.is_in_container()
-    if hint is None:
-        return note(_GROUP, found, "set MEMBUDGET_LIMIT, or --limit")
-    advice = "mount its cgroup on /sys/fs/cgroup, or set MEMBUDGET_LIMIT to the container's limit"
-    return warning(_GROUP, f"{found}, though this is a container ({hint})", advice)
-
-
-def _version(around: Surroundings, own: Group) -> str:
-    if own.version == 1:
-        has_both = " - cgroup2 " in (around.read("/proc/self/mountinfo") or "")
-        return "v1 (hybrid: v2 is mounted beside it, without memory)" if has_both else "v1"
-    has_both = b"name=" in membership(around.pid, around.root)
-    return "v2 (hybrid: v1 is mounted beside it, without memory)" if has_both else "v2"
-
-
 def check_order(around: Surroundings) -> Iterator[Finding]:
-    """Whether this process is killed before others when memory is short.
-
-    Raises:
-        ProbeError: The figure is there and cannot be read.
-    """
-    text = around.read(f"{around.folder}/oom_score_adj")
+    """Whether this process is killed before others when memory is short."""
+    text = around.read(f"/proc/{around.pid or 'self'}/oom_score_adj")
     if text is None:
         return
-    score = int(text)
-    if score <= _NEVER:
+    told = f"oom_score_adj {text}"
+    if int(text) <= _NEVER:
         yield note(
             _ORDER,
-            f"oom_score_adj {score}: never killed, others are instead; where there is nobody "
+            f"{told}: never killed, others are instead; where there is nobody "
             "else, all of the group stand still",
         )
-    elif score >= _FIRST_TO_GO:
+    elif int(text) >= _FIRST_TO_GO:
         yield note(
             _ORDER,
-            f"oom_score_adj {score}: one of the first to be killed when the machine is short",
+            f"{told}: one of the first to be killed when the machine is short",
             "in Kubernetes set requests.memory, elsewhere OOMScoreAdjust=0",
         )
     else:
-        yield ok(_ORDER, f"oom_score_adj {score}")
+        yield ok(_ORDER, told)
 
 
 def check_container(around: Surroundings) -> Iterator[Finding]:
-    """Whether this is a container, and whether it has a limit.
-
-    Raises:
-        ProbeError: The group cannot be read.
-    """
-    hint = around.is_in_container()
+    """Whether this is a container, and whether it has a limit."""
+    hint = around.container_mark()
     if hint is None:
         yield ok("container", "none that can be seen")
     elif room(around) is not None:

@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from membudget.cli.checkup.surroundings import Finding, note, ok, warning
+from membudget.cli.checkup import Finding, note, ok, warning
 from membudget.probes.allocator import allocator
 from membudget.probes.kernel_files import read_whole
 from membudget.probes.process import PRESSURE, read_stall
@@ -19,7 +19,7 @@ from membudget.units import KIB, human_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from membudget.cli.checkup.surroundings import Surroundings
+    from membudget.cli.checkup import Surroundings
 
 _MALLOC, _PYTHON, _STALLS, _PROMISES = "allocator", "python", "pressure", "overcommit"
 
@@ -27,7 +27,7 @@ _STALLED = 0.10
 """Share of a minute spent waiting for memory that is worth telling; systemd-oomd kills at 60 %."""
 
 _PROMISED = 0.90
-_NEVER_REFUSES, _STRICT = 1, 2
+_NEVER_REFUSES, _STRICT = "1", "2"
 
 _ASKED = ("jemalloc", "tcmalloc")
 """Replacements of malloc that give back when asked; mimalloc 2.0 was seen to keep it then, too."""
@@ -43,11 +43,7 @@ _ADJUSTING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PA
 
 
 def check_swap(around: Surroundings) -> Iterator[Finding]:
-    """Whether memory can be moved out, and so out of sight.
-
-    Raises:
-        ProbeError: A file is there and cannot be read.
-    """
+    """Whether memory can be moved out, and so out of sight."""
     total = around.meminfo("SwapTotal")
     if total is None:
         yield note("swap", "this system does not tell")
@@ -56,9 +52,12 @@ def check_swap(around: Surroundings) -> Iterator[Finding]:
         yield ok("swap", "none: nothing hides pressure, and what does not fit is killed at once")
         return
     size = human_bytes(total)
-    if _is_swap_forbidden(around):
-        yield ok("swap", f"{size}, which this group may not use")
-        return
+    for group in around.groups():
+        folder = group.folder.removeprefix(around.root)
+        both = around.read(f"{folder}/memory.memsw.limit_in_bytes")  # v1 has one limit for both.
+        if around.read(f"{folder}/memory.swap.max") == "0" or both == str(group.limit()):
+            yield ok("swap", f"{size}, which this group may not use")
+            return
     out = around.process().parts.get("swap", 0) if around.pid is not None else 0
     gone = f", {human_bytes(out)} of this process is there" if out else ""
     zswap = around.read("/sys/module/zswap/parameters/enabled") == "Y"
@@ -72,23 +71,8 @@ def check_swap(around: Surroundings) -> Iterator[Finding]:
     )
 
 
-def _is_swap_forbidden(around: Surroundings) -> bool:
-    for group in around.groups():
-        folder = group.folder.removeprefix(around.root)
-        if around.read(f"{folder}/memory.swap.max") == "0":
-            return True
-        # v1 has one limit for both.
-        if around.read(f"{folder}/memory.memsw.limit_in_bytes") == str(group.limit()):
-            return True
-    return False
-
-
 def check_stalls(around: Surroundings) -> Iterator[Finding]:
-    """Whether the kernel tells how long tasks wait for memory, and wakes those who ask.
-
-    Raises:
-        ProbeError: The group cannot be read.
-    """
+    """Whether the kernel tells how long tasks wait for memory, and wakes those who ask."""
     own = [group for group in around.groups()[:1] if group.version != 1]
     paths = [*(f"{group.folder}/memory.pressure" for group in own), f"{around.root}{PRESSURE}"]
     told = [(path, stall) for path in paths if (stall := read_stall(path)) is not None]
@@ -116,23 +100,18 @@ def check_stalls(around: Surroundings) -> Iterator[Finding]:
 
 
 def check_promises(around: Surroundings) -> Iterator[Finding]:
-    """Whether the kernel promises more memory than it has.
-
-    Raises:
-        ProbeError: A file is there and cannot be read.
-    """
+    """Whether the kernel promises more memory than it has."""
     text = around.read("/proc/sys/vm/overcommit_memory")
     if text is None:
         return
-    mode = int(text)
-    if mode == _NEVER_REFUSES:
+    if text == _NEVER_REFUSES:
         yield note(
             _PROMISES,
             "vm.overcommit_memory 1: nothing is ever refused, so no MemoryError comes before the "
             "kill",
             "--brake has memory refused in time",
         )
-    elif mode == _STRICT:
+    elif text == _STRICT:
         limit, promised = around.meminfo("CommitLimit") or 0, around.meminfo("Committed_AS") or 0
         found = (
             f"vm.overcommit_memory 2: {human_bytes(promised)} of {human_bytes(limit)} is promised "
@@ -151,16 +130,11 @@ def check_promises(around: Surroundings) -> Iterator[Finding]:
 
 
 def check_huge_pages(around: Surroundings) -> Iterator[Finding]:
-    """Whether small needs are met with 2 MiB pages.
-
-    Raises:
-        ProbeError: The file is there and cannot be read.
-    """
+    """Whether small needs are met with 2 MiB pages."""
     text = around.read("/sys/kernel/mm/transparent_hugepage/enabled")
     if text is None:
         return
-    chosen = text.partition("[")[2].partition("]")[0]
-    if chosen == "always":
+    if (chosen := text.partition("[")[2].partition("]")[0]) == "always":
         yield note(
             "huge pages",
             "transparent huge pages: always; a page of 2 MiB stays resident for one object in it, "
@@ -172,12 +146,8 @@ def check_huge_pages(around: Surroundings) -> Iterator[Finding]:
 
 
 def check_allocator(around: Surroundings) -> Iterator[Finding]:
-    """What hands out memory, and whether it gives it back.
-
-    Raises:
-        ProbeError: The process's mappings cannot be read.
-    """
-    maps = f"{around.root}{around.folder}/maps"
+    """What hands out memory, and whether it gives it back."""
+    maps = f"{around.root}/proc/{around.pid or 'self'}/maps"
     found, mapped = allocator(maps, around.environ), read_whole(maps, takes_long=True) or b""
     # What was found may be this process's own.
     name = "musl" if b"/ld-musl" in mapped and found.name == "glibc" else found.name

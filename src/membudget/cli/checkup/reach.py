@@ -1,4 +1,4 @@
-"""Whether a budget starts here, and in a command: tried in a short-lived interpreter.
+"""Whether budgets start: here, in a command, and in the processes that run already.
 
 Nothing is parsed that can be tried: the interpreter which will run the command is started with the
 environment that `membudget run` would give it, and says whether it loaded our start. The same
@@ -15,19 +15,30 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from membudget.budget.launch import helper_of
+from membudget.budget.reexec import LAUNCHED, closed_by, flags_of, is_python
+from membudget.cli.checkup import Finding, danger, note, ok, warning
 from membudget.cli.checkup.limits import room
-from membudget.cli.checkup.surroundings import danger, note, ok, warning
-from membudget.cli.launcher import SHIM
+from membudget.cli.lookup import environ_of
+from membudget.cli.memory import RESTING
 from membudget.cli.program import program_of
-from membudget.errors import ProbeError
+from membudget.cli.run import SHIM, SUPERVISOR
+from membudget.core import Record
+from membudget.errors import ControlError, MembudgetError, ProbeError
+from membudget.host import claim_folder, identity_of
+from membudget.host.slot import living
+from membudget.ownership import default_folder
+from membudget.probes.kernel_files import children_of, read_whole
 from membudget.settings.table import LAUNCH_PREFIX
 from membudget.units import MIB, human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from membudget.cli.checkup.surroundings import Finding, Surroundings
+    from membudget.cli.checkup import Surroundings
     from membudget.cli.program import Program
+    from membudget.core.status import Status
+    from membudget.host import Identity
 
 SUBJECT = "reach"
 
@@ -40,6 +51,8 @@ _NEEDED = 48 * MIB
 """What an interpreter with a budget takes at the most; a checkup must not get others killed."""
 
 _OLDEST = (3, 11)
+
+_SHOWN = 10
 
 _REACHED = f"""
 import json, sys
@@ -77,11 +90,7 @@ print("\\n{MARK}" + json.dumps(answer))
 
 
 def check_start(around: Surroundings) -> Iterator[Finding]:
-    """What `start()` would say here, with the brake; nothing stays changed.
-
-    Raises:
-        ProbeError: The group cannot be read.
-    """
+    """What `start()` would say here, with the brake; nothing stays changed."""
     if sys.platform != "linux":
         yield note("brake", f"it needs Linux, and this is {sys.platform}")
     elif around.pid is not None:
@@ -96,10 +105,10 @@ def check_start(around: Surroundings) -> Iterator[Finding]:
 
 
 def judge_start(answer: Mapping[str, Any] | str, *, is_wanted: bool) -> Iterator[Finding]:
-    """What an attempt to start means.
+    """What an attempt to start means: its own answer, or why there was none.
 
     Args:
-        answer: The attempt's own, or why there was none.
+        answer: What `answer_of` returned.
         is_wanted: Whether the settings ask for the brake.
     """
     if isinstance(answer, str):
@@ -153,11 +162,7 @@ def _brake_outside(around: Surroundings, pid: int) -> Finding:
 
 
 def check_reach(around: Surroundings) -> Iterator[Finding]:
-    """What the command is, and whether a budget starts in it.
-
-    Raises:
-        ProbeError: The group cannot be read.
-    """
+    """What the command is, and whether a budget starts in it."""
     if not around.command:
         if around.pid is None:
             yield note(
@@ -185,24 +190,16 @@ def check_reach(around: Surroundings) -> Iterator[Finding]:
 
 
 def judge_reach(program: Program, answer: Mapping[str, Any] | str) -> Iterator[Finding]:
-    """What an interpreter's answer means.
-
-    Args:
-        program: The interpreter, and the flags it is started with.
-        answer: Its own, or why there was none.
-    """
+    """What an interpreter's answer means: its own, or why there was none."""
     if isinstance(answer, str):
         yield warning(SUBJECT, f"{program.name} could not be asked: {answer}", "run it by hand")
         return
     version = ".".join(map(str, answer["version"]))
+    which = f"{program.name}, Python {version},"
     if answer["reached"]:
-        yield ok(
-            SUBJECT, f"{program.name}, Python {version}, is reached: its budget starts before it"
-        )
-        if answer["customized"]:
-            yield ok(
-                SUBJECT, f"the sitecustomize that was there still runs: {answer['customized']}"
-            )
+        yield ok(SUBJECT, f"{which} is reached: its budget starts before it")
+        if own := answer["customized"]:
+            yield ok(SUBJECT, f"the sitecustomize that was there still runs: {own}")
     elif tuple(answer["version"][:2]) < _OLDEST:
         yield warning(
             SUBJECT,
@@ -213,19 +210,12 @@ def judge_reach(program: Program, answer: Mapping[str, Any] | str) -> Iterator[F
         yield warning(SUBJECT, closed.found, closed.advice)
     else:
         why = answer["error"] or "its site module did not load our start"
-        yield warning(
-            SUBJECT,
-            f"{program.name}, Python {version}, cannot import membudget ({why})",
-            f"install it there: {answer['path']} -m pip install membudget",
-        )
+        advice = f"install it there: {answer['path']} -m pip install membudget"
+        yield warning(SUBJECT, f"{which} cannot import membudget ({why})", advice)
 
 
 def _why_not(around: Surroundings) -> str | None:
-    """Why no process is to be started here, or None where one may.
-
-    Raises:
-        ProbeError: A limit is there and cannot be read.
-    """
+    """Why no process is to be started here, or None where one may."""
     free = room(around)
     if free is None or free >= _NEEDED:
         return None
@@ -273,3 +263,179 @@ def answer_of(
             return answer
     last = errors.strip().splitlines()[-1:] or ["without a word"]
     return f"it ended with {process.returncode}: {last[0][:200]}"
+
+
+class Relative(Record):
+    """One process of a family.
+
+    Attributes:
+        pid: Its number as seen from here.
+        words: What it was started as.
+        program: The file it runs, "" where that is not told.
+        environ: What it was started with, or None where that is not told.
+        figures: What its slot tells, or None where it has none.
+        is_fork: Whether it runs on what its parent had in memory.
+    """
+
+    pid: int
+    words: tuple[str, ...]
+    program: str
+    environ: Mapping[str, str] | None
+    figures: Status | None
+    is_fork: bool = False
+
+    @property
+    def name(self) -> str:
+        """It, for people."""
+        shown = [os.path.basename(self.words[0])]
+        for word in self.words[1:]:
+            is_flag = word.startswith("-")
+            shown.append(word if is_flag else os.path.basename(word))
+            if not is_flag or word == "-c":  # What follows is the program's text, or its own.
+                break
+        return f"process {self.pid} ({' '.join(shown)[:60] or 'without a command line'})"
+
+
+def check_family(around: Surroundings) -> Iterator[Finding]:
+    """Whether the process and its descendants are under budgets."""
+    if around.pid is None:
+        return
+    slots = dict(living(_folder_in(around)))
+    found: list[Relative] = []
+    waiting: list[tuple[int, tuple[str, ...]]] = [(around.pid, ())]
+    for pid, above in waiting:
+        # The doctor itself may have been started from there.
+        if pid == os.getpid() or (one := _relative(pid, slots, above)) is None:
+            continue
+        found.append(one)
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            waiting += [(child, one.words) for child in sorted(children_of(pid))]
+    yield from judge_family(found)
+
+
+def _relative(
+    pid: int, slots: Mapping[Identity, Status], above: tuple[str, ...]
+) -> Relative | None:
+    """One process, whose parent was started as `above`; None for one that has ended."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        program = ""
+    try:
+        figures = slots.get(identity_of(pid))
+        text = (read_whole(f"/proc/{pid}/cmdline") or b"").decode("utf-8", "replace")
+    except ProbeError:
+        figures, text = None, ""
+    if not (text or program):
+        return None
+    try:
+        environ: Mapping[str, str] | None = environ_of(pid)
+    except (MembudgetError, OSError):
+        environ = None
+    words = tuple(text.rstrip("\0").split("\0"))
+    return Relative(
+        pid=pid,
+        words=words,
+        program=program,
+        environ=environ,
+        figures=figures,
+        is_fork=words == above,
+    )
+
+
+def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
+    """What is true of each, those under a budget first."""
+    kept = [(one, one.figures) for one in family if one.figures is not None]
+    for one, figures in kept[:_SHOWN]:
+        limit = f" of {human_bytes(figures.limit)}" if figures.limit is not None else ", no limit"
+        use = f"{human_bytes(figures.used)}{limit}, {figures.level}"
+        rests = f"; {RESTING}" if figures.is_resting else ""
+        yield ok(SUBJECT, f"{one.name} is under a budget: {use}{rests}")
+    if len(kept) > _SHOWN:
+        yield ok(SUBJECT, f"and {len(kept) - _SHOWN} more under a budget")
+    if any(one.is_fork for one, _figures in kept):
+        yield ok(
+            SUBJECT,
+            "forked children have what they inherited frozen (gc.freeze), so that its pages stay "
+            "shared: gc.get_objects() does not list it there, gc.unfreeze() undoes it",
+        )
+    others = [_without(one) for one in family if one.figures is None]
+    others.sort(key=lambda finding: -finding.grade)
+    yield from others[:_SHOWN]
+    if len(others) > _SHOWN:
+        yield note(SUBJECT, f"and {len(others) - _SHOWN} more without one")
+
+
+def _without(one: Relative) -> Finding:
+    """Why a process has no budget, as far as it can be seen from outside."""
+    tell, advice = note, ""
+    if SUPERVISOR in one.words:
+        return ok(SUBJECT, f"{one.name} is the supervisor of `membudget run --restart`")
+    if one.environ is None:
+        found, advice = "cannot be looked at", "run the doctor as its user or as root"
+    elif not is_python(one.program):
+        found = "is no Python: it has no budget of its own"
+    elif helper_of(one.words):
+        return ok(SUBJECT, f"{one.name} is a helper of multiprocessing's: it has no budget")
+    elif LAUNCHED not in one.environ:
+        tell = warning
+        found = "has no budget: `membudget run` did not start it, or not with its environment"
+        advice = "start it by `membudget run -- CMD`, or call membudget.start() in it"
+    elif (closing := closed_by(flags_of(one.words[1:]))) is not None:
+        tell, found = warning, f"is started with {closing}: it has no budget"
+        advice = "take it out of its command, or call membudget.start() in it"
+    elif one.environ.get("MEMBUDGET_AGENT_DIRECTORY") == "none":
+        found = "was launched and cannot be found: agent.directory none"
+    else:
+        tell = warning
+        found = (
+            "was launched and tells of no budget: it is younger than a second, ended its "
+            "budget, or cannot import membudget"
+        )
+        # By its own words: the file alone would be a venv's base.
+        command = one.words[0] if one.words[0].startswith("/") else one.program
+        advice = f"membudget doctor -- {command}"
+    return tell(SUBJECT, f"{one.name} {found}", advice)
+
+
+def check_folder(around: Surroundings) -> Iterator[Finding]:
+    """Whether processes can be found, and how many there are."""
+    folder = _folder_in(around)
+    if not folder:
+        yield note(
+            "folder",
+            "agent.directory is none: `membudget status` finds nobody, and nobody can be asked",
+            "leave it at auto, or name a folder of your own",
+        )
+        return
+    if around.pid is None:
+        try:
+            claim_folder(folder)
+        except ControlError as error:
+            found = f"{error}; budgets are kept, `status` and `memory -v` find nobody"
+            yield warning("folder", found)
+            return
+    else:
+        with contextlib.suppress(OSError):
+            there = os.stat(f"/proc/{around.pid}/ns/mnt").st_ino
+            if there != os.stat("/proc/self/ns/mnt").st_ino:
+                yield note(
+                    "folder",
+                    f"process {around.pid} runs in a container of its own, whose {folder} is not "
+                    "this one",
+                    "run the doctor inside, or share a folder and name it by agent.directory",
+                )
+    count = len(living(folder))
+    processes = "1 process" if count == 1 else f"{count} processes"
+    yield ok("folder", f"{folder}: {processes} under a budget")
+
+
+def _folder_in(around: Surroundings) -> str:
+    """Where the slots lie; "" where there is no such place."""
+    directory: str = around.settings["agent.directory"]
+    if directory != "auto":
+        return "" if directory == "none" else directory
+    try:
+        return default_folder(None if around.pid is None else os.stat(f"/proc/{around.pid}").st_uid)
+    except FileNotFoundError:
+        return ""

@@ -1,18 +1,16 @@
 """Run by its folder: `python -I -S .../restart DELAY LOW COMMAND PROGRAM [ARGUMENTS]`."""
 
-import importlib
 import os
 import sys
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_COMMANDS = os.path.dirname(_HERE)
-
 if __name__ == "__main__":
-    # Behind the standard library: a command's file must not hide one of its modules.
-    sys.path[:] = [entry for entry in sys.path if entry != _HERE]
-    sys.path += [_COMMANDS, os.path.dirname(os.path.dirname(_COMMANDS))]
+    # Behind the standard library: a file beside this one must not hide one of its modules.
+    here = sys.path.pop(0)
+    sys.path.append(os.path.abspath(os.path.join(here, "..", "..", "..")))
+    from membudget.cli.restart.supervisor import main
+
     try:
-        code = importlib.import_module(f"{os.path.basename(_HERE)}.supervisor").main(sys.argv[1:])
+        code = main(sys.argv[1:])
     except KeyboardInterrupt:  # Before it takes signals there is no program to pass them on to.
         code = 130
     sys.exit(code)

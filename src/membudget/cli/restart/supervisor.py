@@ -2,29 +2,37 @@
 
 Every signal that can be caught belongs to the program: what none of its own would do must not end
 or stop the supervisor either. Those that a process brings on itself by a fault stay as they are.
+All are blocked and taken, with the deaths of children, one by one from the kernel's queue: no
+handler runs in between, so none is lost between a look and a wait.
 
 A stop has two sides. The shell waits for the supervisor, so that has to stop where the program
 does; yet many programs give the same signals a meaning of their own and run on. So the supervisor
 stops when it has been sent such a signal and the program has stopped.
 
-Sources: signal(7); core(5); si_code in sigaction(2).
+A process keeps its id and its children when it becomes another program by exec, as a container's
+entry point does that starts a sidecar first. Those were never the program's. Linux only.
+
+Sources: signal(7); core(5); si_code in sigaction(2); prctl(2), PR_SET_CHILD_SUBREAPER and
+PR_SET_PDEATHSIG; proc_pid_stat(5).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import select
 import signal
 import time
-from typing import TYPE_CHECKING
 
+from membudget.cli.restart import NOT_EXECUTABLE, Backoff, Death, Request, Room
+from membudget.probes.kernel_files import children_of
 from membudget.units import human_seconds
 
-from .deaths import Backoff, Death, Request, Room, told_restart
-from .processes import Leftovers, Program, adopt_orphans, name, tell, told_ended
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import NoReturn
 
 ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 """Signals after which the end of the program is the end."""
@@ -32,18 +40,14 @@ ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 STOPPING = frozenset((signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 """Signals that stop a program that does not handle them."""
 
-_FAULTS = {
-    signal.SIGSEGV,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGTRAP,
-    signal.SIGABRT,
-    signal.SIGSYS,
+_LEFT_ALONE = {
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    *(signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS),
+    *(signal.SIGKILL, signal.SIGSTOP),
 }
-_UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
+"""Faults, and what cannot be caught."""
 
-TAKEN = frozenset(signal.valid_signals() - _FAULTS - _UNCATCHABLE)
+TAKEN = frozenset(signal.valid_signals() - _LEFT_ALONE)
 """All that is passed on, and SIGCHLD."""
 
 _BY_TERMINAL = ENDING | STOPPING | {signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH}
@@ -62,6 +66,125 @@ TELL_EVERY = 60.0
 _SWEEP = 0.1
 """Seconds between two looks for what is left: the end of a child's child sends us no signal."""
 
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_STARTED = 19
+"""The field of a process's start among those behind its name, from 0."""
+
+_MOST_NAMED = 10
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+
+class Program:
+    """A command that can be started again and again, with the signals of `mask` blocked."""
+
+    def __init__(self, path: str, argv: Sequence[str], mask: Iterable[int]) -> None:
+        self._path, self._argv, self._mask = path, list(argv), set(mask)
+
+    def start(self) -> int:
+        """Start it in this process's group and session; it ends when this process does.
+
+        Raises:
+            OSError: The kernel has no room for one more process.
+        """
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become(supervisor)
+        return pid
+
+    def _become(self, supervisor: int) -> NoReturn:
+        try:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != supervisor:  # It died before the line above could tell.
+                os.kill(os.getpid(), signal.SIGKILL)
+            # Python ignores two signals of its own accord and turns SIGINT into an exception.
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            os.execv(self._path, self._argv)  # noqa: S606  # running what was asked for is the job
+        except OSError as error:
+            tell(f"command {self._argv[0]!r} did not start: {error.strerror}")
+        finally:
+            os._exit(NOT_EXECUTABLE)
+
+
+def tell(message: str) -> None:
+    """Say one line on standard error, if somebody takes it within a second.
+
+    A reader that stalls must not keep signals from the program.
+    """
+    with contextlib.suppress(OSError):
+        ready = select.poll()
+        ready.register(2, select.POLLOUT)
+        if ready.poll(1000):
+            os.write(2, f"membudget: {message}\n".encode(errors="backslashreplace"))
+
+
+class Leftovers:
+    """The processes below this one, but for those that were here when this was made.
+
+    What those start is left alone as well, if they or their parents are still there when it is
+    looked for: an orphan does not tell whose it was.
+    """
+
+    def __init__(self) -> None:
+        self._earlier = _started(_below(os.getpid()))
+
+    def find(self) -> list[int]:
+        """The process ids, parents before their children. Cost: 20 µs each."""
+        now = _started(list(self._earlier))
+        self._earlier = {pid: now[pid] for pid in now if now[pid] == self._earlier[pid]}
+        found: list[int] = []
+        level = [os.getpid()]
+        while level:
+            children = [child for parent in level for child in _children(parent)]
+            for pid in self._earlier.keys() & children:
+                self._earlier |= _started(_below(pid))
+            level = [child for child in children if child not in self._earlier]
+            found += level
+        return found
+
+
+def name(pid: int) -> str | None:
+    """The short name of a process, or None for one that has ended."""
+    short, *fields = _stat(pid)
+    return short if fields and fields[0] not in ("Z", "X") else None
+
+
+def _below(pid: int) -> list[int]:
+    found = level = [pid]
+    while level:
+        level = [child for parent in level for child in _children(parent)]
+        found = found + level
+    return found[1:]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return list(children_of(pid))
+    except OSError:  # It has ended meanwhile.
+        return []
+
+
+def _started(pids: list[int]) -> dict[int, str]:
+    """When each that is still there was started: an id alone may be another's tomorrow."""
+    fields = {pid: _stat(pid) for pid in pids}
+    return {pid: found[1 + _STARTED] for pid, found in fields.items() if len(found) > 1 + _STARTED}
+
+
+def _stat(pid: int) -> list[str]:
+    """The name and the fields behind it, or one empty name for a process that is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        front, _, behind = file.read().decode(errors="replace").rpartition(")")
+        return [front.partition("(")[2], *behind.split()]
+    return [""]
+
 
 def is_from_terminal(taken: signal.struct_siginfo) -> bool:
     """Whether a terminal sent it, which tells a whole process group."""
@@ -79,12 +202,6 @@ class Supervisor:
     """Keeps a program running; one thread, with `TAKEN` blocked.
 
     What is below its process already is none of the program's.
-
-    Args:
-        program: What is started.
-        room: Tells whether there is room for it.
-        backoff: Tells how long to wait.
-        now: Monotonic seconds.
     """
 
     def __init__(
@@ -104,22 +221,18 @@ class Supervisor:
         self._is_stopped = False
 
     def run(self) -> int:
-        """Start the program and start it again until it is done.
-
-        Returns:
-            The exit code of its last life, 128 + n where signal n ended it.
-        """
+        """Start the program again and again; the exit code of its last life, as a shell has it."""
         number = 0
         while True:
             began = self._now()
             death = self._live()
             if self._is_last(death):
-                self._tell_last(death)
                 self._clear()
                 return death.exit_code
             number += 1
             wait = self._backoff.after(self._now() - began)
-            tell(told_restart(death.reason, wait, number))
+            again = f"starting it again in {human_seconds(wait)} (restart {number})"
+            tell(f"program {death.reason}; {again}")
             until = self._now() + wait
             self._clear()
             self._rest(until)
@@ -143,18 +256,18 @@ class Supervisor:
         return Death(code=code, before=before, after=self._room.kills())
 
     def _is_last(self, death: Death) -> bool:
+        """Whether no start follows: told, unless a signal did what it was sent for."""
         asked = self._asked
-        if asked and not (asked.is_obeyed_by(death.code) or asked.is_recent(self._now())):
+        is_obeyed = asked is not None and asked.is_obeyed_by(death.code)
+        if asked and not (is_obeyed or asked.is_recent(self._now())):
             self._asked = None
         has_hung_up = self._is_hung_up and death.code == -signal.SIGHUP
-        return self._asked is not None or death.is_final or has_hung_up
-
-    def _tell_last(self, death: Death) -> None:
-        """Tell a failure; that a signal did what it was sent for is none."""
-        did_as_asked = self._asked is not None and self._asked.is_obeyed_by(death.code)
+        if self._asked is None and not death.is_final and not has_hung_up:
+            return False
         has_hung_up = self._is_hung_up and death.exit_code == 128 + signal.SIGHUP
-        if death.code and not did_as_asked and not has_hung_up:
+        if death.code and not is_obeyed and not has_hung_up:
             tell(f"program {death.reason}; not starting it again")
+        return True
 
     def _take(self, taken: signal.struct_siginfo) -> None:
         """Do what a signal asks for: reap, pass it on, stop."""
@@ -214,9 +327,12 @@ class Supervisor:
                         asked[pid] = name(pid)
                         os.kill(pid, signal.SIGTERM)
             self._look(_SWEEP)
-        ended = {pid: short for pid, short in asked.items() if short and pid not in left}
+        ended = [f"{pid} {short}" for pid, short in asked.items() if short and pid not in left]
         if ended:
-            tell(told_ended(ended))
+            count = "1 process" if len(ended) == 1 else f"{len(ended)} processes"
+            named = ", ".join(ended[:_MOST_NAMED])
+            more = f" and {len(ended) - _MOST_NAMED} more" if len(ended) > _MOST_NAMED else ""
+            tell(f"ended {count} that the program left behind: {named}{more}")
 
     def _rest(self, until: float) -> None:
         while self._asked is None and (left := until - self._now()) > 0:
@@ -241,13 +357,14 @@ class Supervisor:
 def main(arguments: Sequence[str]) -> int:
     """Supervise; the arguments come checked from `membudget run`.
 
-    Args:
-        arguments: Seconds before the first restart, the share up to which there is room, the
-            executable, and its arguments with its own name first.
+    They are seconds before the first restart, the share up to which there is room, the executable,
+    and its arguments with its own name first.
     """
     first, low, path, *argv = arguments
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Where it is ignored, no death is told.
-    adopt_orphans()
+    if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:  # Orphans become our children.
+        error = os.strerror(ctypes.get_errno())
+        tell(f"what the program leaves behind cannot be found ({error}): look for it by yourself")
     program = Program(path, argv, mask)
     return Supervisor(program, Room(float(low)), Backoff(float(first))).run()

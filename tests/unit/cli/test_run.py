@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.cli.launcher import OPTIONS, read_options
-from membudget.cli.run import command
+from membudget.cli.run import OPTIONS, as_command, read_options
 
 WORDS = st.lists(
     st.sampled_from(
         [
-            *(f"--{option.name}" for option in OPTIONS),
-            *(f"--{option.name}=x" for option in OPTIONS),
+            *(f"--{name}" for name in OPTIONS),
+            *(f"--{name}=x" for name in OPTIONS),
             *("--", "-", "-q", "--wat", "--lim", "--limit=", "--help", "=", "", "x", "python"),
         ]
     ),
@@ -25,7 +24,7 @@ WORDS = st.lists(
 def as_click_reads(words: list[str]) -> tuple[dict[str, object], tuple[str, ...]] | None:
     """What click makes of the same words, or None where it has something to say."""
     try:
-        params = dict(command.make_context("run", list(words)).params)
+        params = dict(as_command().make_context("run", list(words)).params)
     except (click.ClickException, click.exceptions.Exit):
         return None
     program = params.pop("program")

@@ -1,12 +1,15 @@
-"""What an end was, in words, and how long to wait: pure."""
+"""What an end was, in words, how long to wait, and whether there is room, on trees of files."""
 
 from __future__ import annotations
+
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.cli.restart.deaths import (
+from membudget.cli.restart import (
     HEEDED,
     MOST,
     SETTLED,
@@ -14,8 +17,10 @@ from membudget.cli.restart.deaths import (
     Death,
     Kills,
     Request,
-    told_restart,
+    Room,
 )
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "cgroups"
 
 
 def _death(code: int, before: int | None = 3, after: int | None = 3) -> Death:
@@ -55,7 +60,8 @@ def test_a_kill_beside_a_death_of_another_kind_is_told_too() -> None:
 def test_counts_of_different_things_are_not_compared() -> None:
     """A program moved out of sight of its group is not said to have been killed for memory."""
     before, after = Kills(where="group", count=0), Kills(where="machine", count=7)
-    assert Death(code=-9, before=before, after=after).kills is None
+    reason = Death(code=-9, before=before, after=after).reason
+    assert reason.endswith("machine oom_kill is no higher")
 
 
 @pytest.mark.parametrize(("code", "reported"), [(0, 0), (7, 7), (255, 255), (-9, 137), (-15, 143)])
@@ -99,12 +105,6 @@ def test_every_wait_is_bounded(first: float, lives: list[float]) -> None:
         assert first <= backoff.after(lived) <= MOST * first
 
 
-def test_the_line_tells_the_reason_the_wait_and_the_count() -> None:
-    """One line with all that somebody needs who reads the log next morning."""
-    line = told_restart(_death(-15).reason, 1.0, 4)
-    assert line == "program ended by signal 15 (SIGTERM); starting it again in 1.0 s (restart 4)"
-
-
 @pytest.mark.parametrize("code", [-15, 143])
 def test_a_request_is_obeyed_by_the_end_that_its_signal_brings(code: int) -> None:
     """By the signal itself, or by what a shell reports of it."""
@@ -117,3 +117,67 @@ def test_a_request_is_forgotten_when_the_program_has_lived_on() -> None:
     request = Request(number=2, at=100.0)
     assert request.is_recent(100.0 + HEEDED)
     assert not request.is_recent(100.1 + HEEDED)
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"),
+    [
+        ("v1", "sys/fs/cgroup/memory/web/memory.oom_control"),
+        ("v2", "sys/fs/cgroup/system.slice/web.service/memory.events"),
+    ],
+)
+def test_kills_are_counted_in_the_group_of_the_process(
+    layout: str, file: str, tmp_path: Path
+) -> None:
+    """Both versions tell how often the kernel killed in it."""
+    root = shutil.copytree(FIXTURES / layout, tmp_path / "root")
+    (root / file).write_text("low 0\nunder_oom 0\noom_kill 17\n")
+    assert Room(0.7, str(root)).kills() == Kills(where="group", count=17)
+
+
+def test_where_no_group_counts_the_machine_does(tmp_path: Path) -> None:
+    """Linux counts all its kills in vmstat."""
+    root = shutil.copytree(FIXTURES / "without-memory", tmp_path / "root")
+    (root / "proc/vmstat").write_text("pgmajfault 12\noom_kill 5\n")
+    assert Room(0.7, str(root)).kills() == Kills(where="machine", count=5)
+
+
+def test_nothing_to_read_is_no_kill_and_no_wait(tmp_path: Path) -> None:
+    """A sandbox without any of the files must not keep the program from starting."""
+    room = Room(0.7, str(tmp_path))
+    assert room.kills() is None
+    assert room.shortage() is None
+
+
+def test_use_above_the_low_mark_is_a_shortage_that_names_its_source(tmp_path: Path) -> None:
+    """What the group holds without the program counts, told with figures."""
+    root = shutil.copytree(FIXTURES / "v1", tmp_path / "root")
+    room = _grown(root, used=100 << 20, limit=400 << 20)
+    assert room.shortage() is None
+    _set(root, used=300 << 20, limit=400 << 20)
+    shortage = room.shortage()
+    assert shortage is not None
+    assert "holds 300 MiB of 400 MiB without it, above 70%" in shortage
+    _set(root, used=280 << 20, limit=400 << 20)
+    assert room.shortage() is None
+
+
+def test_what_others_held_before_the_first_start_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A full machine on which the program was started anyway is room enough for the next start."""
+    root = shutil.copytree(FIXTURES / "v1", tmp_path / "root")
+    room = _grown(root, used=360 << 20, limit=400 << 20)
+    assert room.shortage() is None
+    _set(root, used=361 << 20, limit=400 << 20)
+    assert room.shortage() is not None
+
+
+def _grown(root: Path, used: int, limit: int) -> Room:
+    _set(root, used, limit)
+    return Room(0.7, str(root))
+
+
+def _set(root: Path, used: int, limit: int) -> None:
+    group = root / "sys/fs/cgroup/memory/web"
+    (group / "memory.stat").write_text(f"total_cache 0\ntotal_rss {used}\ntotal_shmem 0\n")
+    (group / "memory.kmem.usage_in_bytes").write_text("0\n")
+    (group / "memory.limit_in_bytes").write_text(f"{limit}\n")
