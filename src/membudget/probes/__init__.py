@@ -36,39 +36,57 @@ def tightest(*probes: Probe, otherwise: Probe | None = None) -> Probe:
     def read() -> Reading:
         readings: list[Reading] = []
         errors: list[ProbeError] = []
-        is_any_new = is_limited = False
+        failed = 0
         for place, probe in enumerate(probes):
-            reading = _asked(probe, errors)
-            if reading is not None:
-                last[place], is_any_new = reading, True
-            elif (reading := last[place]) is None or reading.limit is None:
-                continue
-            readings.append(reading)
-            is_limited = is_limited or reading.limit is not None
-        if otherwise is not None and not (is_limited and is_any_new):
-            reading = _asked(otherwise, errors)
-            if reading is not None:
-                readings = [*readings, reading] if is_any_new else [reading]
-                is_any_new = True
-        if not is_any_new:
+            try:
+                reading = last[place] = probe()
+            except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
+                errors.append(_as_probe_error(probe, error))
+                failed += 1
+                before = last[place]
+                if before is not None and before.limit is not None:
+                    readings.append(before)
+            else:
+                readings.append(reading)
+                errors += reading.errors
+        count = len(probes) - failed
+        limited = [reading for reading in readings if reading.limit is not None]
+        if otherwise is not None and not (limited and count):
+            if not count:
+                readings.clear()
+            count += _add(otherwise, readings, errors)
+            limited = [reading for reading in readings if reading.limit is not None]
+        if not count:
             raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
-        return _united(readings, errors)
+        return _united(readings, limited, errors)
 
     return read
 
 
-def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
-    limited = [reading for reading in readings if reading.limit is not None]
+def _add(probe: Probe, readings: list[Reading], errors: list[ProbeError]) -> bool:
+    """Whether there is one reading more; else one error more."""
+    try:
+        readings.append(probe())
+    except ProbeError as error:
+        errors.append(error)
+        return False
+    return True
+
+
+def _united(readings: list[Reading], limited: list[Reading], errors: list[ProbeError]) -> Reading:
     told = (limited or readings)[0]
     if len(limited) > 1:  # At each tick: a lambda less.
         told = max(limited, key=lambda reading: reading.fraction)
     parts: dict[str, int] = {}
-    for reading in (*reversed(readings), told):
-        if reading.parts:
-            parts.update(reading.parts)
-    return Reading(
+    at = told.at
+    for reading in reversed(readings):
+        parts.update(reading.parts)
         # A reading told again by `every` may be older than the one before it: time never goes back.
-        at=max([reading.at for reading in readings]),
+        at = max(at, reading.at)
+    if told is not readings[0]:
+        parts.update(told.parts)
+    return Reading(
+        at=at,
         used=told.used,
         limit=told.limit,
         source=told.source,
@@ -77,23 +95,14 @@ def _united(readings: list[Reading], errors: list[ProbeError]) -> Reading:
     )
 
 
-def _asked(probe: Probe, errors: list[ProbeError]) -> Reading | None:
-    """What a probe reads, or None; what it could not read is added to the errors."""
-    try:
-        reading = probe()
-    except ProbeError as error:
-        errors.append(error)
-        return None
-    except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
-        name = getattr(probe, "__qualname__", type(probe).__qualname__)
-        what = f"{type(error).__name__}: {error}"
-        wrapped = ProbeError(f"probe {name} failed ({what}): mend it, or leave it out")
-        wrapped.__cause__ = error
-        errors.append(wrapped)
-        return None
-    if reading.errors:
-        errors += reading.errors
-    return reading
+def _as_probe_error(probe: Probe, error: Exception) -> ProbeError:
+    if isinstance(error, ProbeError):
+        return error
+    name = getattr(probe, "__qualname__", type(probe).__qualname__)
+    kind = type(error).__name__
+    wrapped = ProbeError(f"probe {name} failed ({kind}: {error}): mend it, or leave it out")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:

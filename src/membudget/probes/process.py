@@ -26,7 +26,7 @@ from membudget.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from membudget.core import Probe
 
@@ -81,7 +81,15 @@ class ProcessProbe:
     def __call__(self) -> Reading:
         """Read the process."""
         at, page = self._now(), self._page
-        size, resident, shared, _text, _lib, data, _dirty = self._pages()
+        try:
+            pages = self._statm.numbers(_STATM_FIELDS) if self._opened_by == getpid() else ()
+        except ProbeError:
+            # The program may have closed what it did not open: once more, from the path.
+            pages = ()
+        if not pages:
+            self._reopen()
+            pages = self._statm.numbers(_STATM_FIELDS)
+        size, resident, shared, _text, _lib, data, _dirty = pages
         if not size:
             raise ProbeError(f"process {self._pid} has ended: it holds no memory; stop reading it")
         resident *= page
@@ -136,16 +144,6 @@ class ProcessProbe:
     def _reopen(self) -> None:
         self._statm.close()
         self._open()
-
-    def _pages(self) -> Sequence[int]:
-        if self._opened_by == getpid():
-            try:  # `suppress` costs a tenth of the reading.
-                return self._statm.numbers(_STATM_FIELDS)
-            except ProbeError:
-                pass
-        # The program may have closed what it did not open: once more, from the path.
-        self._reopen()
-        return self._statm.numbers(_STATM_FIELDS)
 
     def _read_status(self, resident: int, shared: int) -> None:
         text = read_whole(f"{self._folder}/status")
