@@ -142,7 +142,7 @@ class Governor:
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
         self._level = Level.NORMAL  # What was told last.
-        self._lines = _NOWHERE
+        self._draw_lines(None)
         self.floor.forget()
         self.news.begin()
         self.foretold: float | None = None
@@ -364,15 +364,15 @@ class Governor:
 
     def _judge(self, reading: Reading) -> Pressure:
         self._has_rung = False
-        self._lines = self.marks.resolved(reading.limit)
-        low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
-        stop, brim = _between(low, warning, _CACHES_STOP), _between(low, warning, _CACHES_BRIM)
-        held = self.registry.held_bytes()
+        if self._drawn_for[0] is not self.marks or self._drawn_for[1] != reading.limit:
+            self._draw_lines(reading.limit)
+        bounds, brim, held = self._bounds, self._brim, self.registry.held_bytes()
+        stop, emergency = bounds.stop, bounds.emergency
         self.floor.follow(
             reading,
             held,
             self.meter.taken_in,
-            Lines(low=low, stop=stop, critical=critical, emergency=emergency),
+            bounds,
             unshown=self.ladder.credit,
             is_giving_back=self.ladder.is_giving_back,
         )
@@ -387,7 +387,7 @@ class Governor:
             mark=stop,
             brim=brim,
             ceiling=emergency,
-            door=critical,
+            door=bounds.critical,
             own=self._own_in(reading),
             held=held,
         )
@@ -406,6 +406,17 @@ class Governor:
         )
         self._count_time(reading.at)
         return self._judgement.pressure
+
+    def _draw_lines(self, limit: int | None) -> None:
+        """Reckon with the marks in bytes; anew only where they or the limit have changed."""
+        self._drawn_for = self.marks, limit
+        self._lines = self.marks.resolved(limit)
+        low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
+        stop, self._brim = (
+            _between(low, warning, _CACHES_STOP),
+            _between(low, warning, _CACHES_BRIM),
+        )
+        self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
 
     def _own_in(self, reading: Reading) -> int:
         """The process's own figure at this moment; 0 where it cannot be read."""
