@@ -28,14 +28,9 @@ CAREFUL: int = (
     | getattr(os, "O_BINARY", 0)
 )
 _FOLDER: int = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-WRITABLE = stat.S_IWGRP | stat.S_IWOTH
-"""Rights that make a file or folder others' as well."""
-
+WRITABLE = stat.S_IWGRP | stat.S_IWOTH  # Rights that make a file or folder others' as well.
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-_STANDARD = 2
-"""The last of the numbers of standard streams."""
+_STANDARD = 2  # The last of the numbers of standard streams.
 
 Identity: TypeAlias = "tuple[int, int] | None"
 """Device and number of a file, or None where there is none."""

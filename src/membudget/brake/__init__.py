@@ -1,9 +1,8 @@
 """The limit that the brake keeps, RLIMIT_DATA: whose it is, what it was before, who inherits it.
 
 A child gets its parent's limits at the fork and keeps them through exec, and must not be bound.
-Most are caught before that: `os.fork` by its hooks, subprocess and its like by audit events. What
-raises none (the children of multiprocessing's spawn and forkserver) is found among the children,
-once a second.
+Most are caught before that, by hooks of `os.fork` and audit events. What raises none (the children
+of multiprocessing's spawn and forkserver) is found among the children, once a second.
 """
 
 from __future__ import annotations
@@ -20,18 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, MutableMapping
 
 LAUNCH_DATA_LIMIT = "MEMBUDGET_LAUNCH_DATA_LIMIT"
-"""Tells a launched Python the soft limit its launcher had: bytes in decimal, or "none"."""
+"""Tells a launched Python its launcher's soft limit: bytes in decimal, or "none"."""
 
-STEP = 256 * KIB
-"""How far the limit may lag behind when it could rise."""
-
+STEP = 256 * KIB  # How far the limit may lag behind when it could rise.
 _REMEMBERED = 256
-
-_TEST = 64 * MIB
-"""Bytes asked for beyond the limit, to see whether the kernel refuses them."""
+_TEST = 64 * MIB  # Bytes asked for beyond the limit, to see whether the kernel refuses them.
 
 _LOOK_EVERY, _LOOK_SHARE = 1.0, 0.001
-"""Seconds between two looks at the children, and the share of the time they may take."""
+"""Seconds between two looks at the children, and a share of the time."""
 
 
 class DataLimits:

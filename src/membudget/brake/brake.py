@@ -49,24 +49,16 @@ if TYPE_CHECKING:
     from membudget.reclaimers.allocators import Allocators
     from membudget.registry import Registry
 
-EASED = 0.005
-"""Seconds between the event that tells of a child, or a thread, and its birth."""
-
-GIVE_BACK_EVERY = 10.0
-"""Seconds between two times that allocators are asked to give back so that nothing is refused."""
+EASED = 0.005  # Seconds between the event that tells of a child, or a thread, and its birth.
+GIVE_BACK_EVERY = 10.0  # Seconds until allocators are asked again, so that nothing is refused.
 
 _TIGHT, _SCARCE, _WORTH = 0.5, 1 / 3, 0.25
-"""Shares of the limit below which the room is small, or so small that a stall is better than a
-refusal, and share of the room that is worth asking for."""
+"""Shares of the limit where the room is small, or a stall is better than a refusal; share of the
+room that is worth asking for."""
 
-SETTLED = 1.0
-"""Seconds of a forked child's life before it is braked."""
-
-NEAR = 2 * MIB
-"""From this far below the limit on, mapping anything is about to fail, or just did."""
-
-TOLD_EVERY = 1.0
-"""Seconds between two events of hits."""
+SETTLED = 1.0  # Seconds of a forked child's life before it is braked.
+NEAR = 2 * MIB  # From this far below the limit on, mapping anything is about to fail, or just did.
+TOLD_EVERY = 1.0  # Seconds between two events of hits.
 
 
 class BrakeState(Record):
@@ -94,8 +86,7 @@ class BrakeState(Record):
 class Hits:
     """Counts refusals as far as they are seen, and knows whether the reserve has been let go.
 
-    A refusal that the program handles by itself is seen only where it came near the limit.
-    `reserve` are the bytes held back otherwise.
+    One that the program handles by itself is seen only where it came near the limit.
     """
 
     def __init__(self) -> None:
@@ -155,20 +146,9 @@ class Hits:
 class Brake:
     """Keeps the soft limit of this process's private memory just above what it may have.
 
-    One a process. `follow` runs on the governor's thread; the hooks on any.
-
-    Args:
-        tell: Told of hits, once a second, from `follow`.
-        registry: Which tells it of forks.
-        room: What may still be mapped.
-        wake: Asks for a tick soon, from any thread.
-        ready: Tells the bytes that allocators hold free and would give back.
-        ask: Asks for so many bytes that nobody uses.
-        limits: The limits of processes; tests pass their own.
-        clock: Where time comes from.
-
-    Attributes:
-        is_scarce: Whether so little may be mapped that giving back may stop others for longer.
+    One a process. `follow` runs on the governor's thread; the hooks on any. Hits are told once a
+    second. `ready` tells the bytes that allocators hold free, `ask` asks for them, and `wake` for a
+    tick soon. While it `is_scarce`, giving back may stop others for longer.
     """
 
     def __init__(

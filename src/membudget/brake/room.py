@@ -1,10 +1,10 @@
 """How much a process may still map: the figures behind the brake's one number.
 
 The kernel holds VmData, all private writable memory, against RLIMIT_DATA when something is mapped,
-not when it is touched. So memory that is mapped and not touched, the slack, can be used without
-asking again, and has to be taken off the room. Two kinds of it are left out, since nobody will
-touch them: the far ends of thread stacks (8 MiB each, of which Python touches 20 to 100 KiB), and
-what libraries set aside when they are loaded (numpy's OpenBLAS: 66 MiB on two cores).
+not when it is touched. So the slack, memory mapped and not touched, can be used without asking
+again, and has to be taken off the room. Two kinds of it are left out, since nobody will touch them:
+the far ends of thread stacks (8 MiB each, of which Python touches 20 to 100 KiB), and what
+libraries set aside when they are loaded (numpy's OpenBLAS: 66 MiB on two cores).
 
 A third kind is left out although it may be touched again: what allocators gave back to the kernel
 when asked. It is room for what they hand out next, and once it is in use, it counts as used; were
@@ -28,27 +28,18 @@ if TYPE_CHECKING:
 
     from membudget.core import Reading
 
-_MARGIN, _MARGIN_SHARE = 8 * MIB, 0.03
-"""Bytes, or share of the limit if that is more, for what is charged without being mapped."""
-
-_RESERVE, _RESERVE_SHARE = 8 * MIB, 1 / 16
-"""Bytes, or share of the limit if that is less, held back for those who handle the error."""
-
-NEVER_TOUCHED_SHARE = 0.25
-"""Share of the limit that may be taken as mapped and never to be touched."""
+_MARGIN, _MARGIN_SHARE = 8 * MIB, 0.03  # The larger is left for what is charged unmapped.
+_RESERVE, _RESERVE_SHARE = 8 * MIB, 1 / 16  # The smaller is left for those who handle the error.
+NEVER_TOUCHED_SHARE = 0.25  # Of the limit, that may be taken as mapped and never to be touched.
 
 _STACK, _STACK_UNLIMITED = 8 * MIB, 2 * MIB
 """A thread's stack where it is not known, and what glibc gives where RLIMIT_STACK has no end."""
 
-_STACKS_KEPT = 40 * MIB
-"""Stacks of ended threads that glibc keeps for new ones (nptl's stack cache)."""
-
-_TOUCHED = 128 * KIB
-"""What a thread is taken to touch of its stack."""
+_STACKS_KEPT = 40 * MIB  # Of ended threads, that glibc keeps for new ones (nptl's stack cache).
+_TOUCHED = 128 * KIB  # What a thread is taken to touch of its stack.
 
 _LIBRARY, _LOADING = 4 * MIB, 1.0
-"""Code mapped anew that makes a library a large one (extension modules of Python are smaller), and
-seconds after it that the library has set aside what it sets aside."""
+"""Code mapped anew that makes a large library, and seconds until it has set aside all."""
 
 
 def soft_limit(data: int, allowed: int) -> int:

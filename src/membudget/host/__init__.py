@@ -27,14 +27,11 @@ if TYPE_CHECKING:
     from membudget.ownership import Identity as FileIdentity
 
 SLOT, SOCKET = ".slot", ".sock"
-TOLD, UNREACHED = ".told", ".unreached"
-"""What is noted by the processes of one launch: see `host.launch` and the shim."""
-
+TOLD, UNREACHED = ".told", ".unreached"  # Noted by the processes of one launch.
 _ADVICE = "set agent.directory to a folder of your own"
 
 _BOOT, _BOOT_DIGITS = "/proc/sys/kernel/random/boot_id", 8
-_STATE, _PARENT, _STARTED = 0, 1, 19
-"""Places in /proc/PID/stat behind the name: its fields 3, 4 and 22."""
+_STATE, _PARENT, _STARTED = 0, 1, 19  # Fields 3, 4 and 22 of /proc/PID/stat, behind the name.
 
 
 class Identity(Record):

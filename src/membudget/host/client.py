@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
     from membudget.host import Identity
 
-LONGEST = 64 << 20
-"""Bytes of an answer: two days of samples with a thousand parts take some 30 MB."""
-
+LONGEST = 64 << 20  # Bytes of an answer: two days of samples with a thousand parts take some 30 MB.
 _CHUNK = 64 << 10
-_DIGITS = 20
-"""Digits of a number of 64 bits, with its sign."""
+_DIGITS = 20  # Digits of a number of 64 bits, with its sign.
 
 
 def ask(

@@ -1,15 +1,14 @@
 """What the processes of one launch know of each other: what was told, and who looks after whom.
 
-Ten workers under one limit see it come near in the same second, though not all at once. Whoever
-sees it first notes it in a small file beside the slots, under its lock, and tells it; the others
-find it there, each level for itself, since one of them may be a step behind. There is no leader
-that could end or be late.
+Ten workers under one limit see it come near in the same second. Whoever sees it first notes it in a
+small file beside the slots, under its lock, and tells it; the others find it there, each level for
+itself, since one of them may be a step behind. There is no leader that could end or be late.
 
 A server's master, a pool's main process, a reloader holds next to nothing, waits, and those that it
 started are governed themselves. Its own steps would tell what they tell, and collect what it shares
-with them: so its governor rests. That cannot be known beforehand, since the main process of a pool
-may load its data later. So it is judged by what the process does, and anew at each look: one that
-grows, computes, fills a cache or is left alone is governed again.
+with them: so its governor rests. That is judged by what the process does, and anew at each look,
+since the main process of a pool may load its data later: one that grows, computes, fills a cache or
+is left alone is governed again.
 """
 
 from __future__ import annotations
@@ -35,17 +34,10 @@ if TYPE_CHECKING:
     from membudget.core import Pressure
     from membudget.governor import Governor
 
-LIGHT = 32 << 20
-"""Bytes that a process may hold for itself and be no loss: an interpreter with a framework."""
-
-_ASK_HEAVY_AFTER = 60.0
-"""Seconds until one that held more is looked at again: what it shares takes 10 ms a GB to read."""
-
-_MOST = 8192
-"""Bytes read and written: some twenty subjects."""
-
-_ATTEMPTS = 20
-"""Tries, 1 ms apart, to have the lock, which is held for some 50 µs."""
+LIGHT = 32 << 20  # Bytes held alone that are no loss: an interpreter with a framework.
+_ASK_HEAVY_AFTER = 60.0  # Seconds until one that held more is asked again, which takes 10 ms a GB.
+_MOST = 8192  # Bytes read and written: some twenty subjects.
+_ATTEMPTS = 20  # Tries, 1 ms apart, to have the lock, which is held for some 50 µs.
 
 
 class Told:

@@ -7,10 +7,8 @@ One question a connection, one line of JSON each way:
 
 The governor's thread answers between its steps, so no client may keep it: each has 20 ms to ask
 and 20 ms to take the answer, one that keeps silent ends the round, and only this user and root are
-heard.
-
-That thread rests around every fork and closes what it waited for. The slot and the socket stay
-meanwhile, so that a program that forks often is always there to be found.
+heard. That thread rests around every fork and closes what it waited for; slot and socket stay, so
+that a program that forks often is always there to be found.
 """
 
 from __future__ import annotations
@@ -42,24 +40,12 @@ if TYPE_CHECKING:
     from membudget.governor import Governor
     from membudget.host import Identity
 
-PRESENT_EVERY = 10.0
-"""Seconds between two looks whether slot and socket are where they were put."""
-
-PATIENCE = 0.02
-"""Seconds a client has to ask, and again to take its answer."""
-
-LONGEST_QUESTION = 64 << 10
-"""Bytes; a question is a command and a few figures."""
-
-LONGEST_PATH = 107
-"""Bytes that a socket's path may have: unix(7)."""
-
-_AT_ONCE = 8
-"""Clients answered in one round; the others wait for the next."""
-
-_AT_A_TIME = 32
-"""Rows of a list that are written at a stretch: about half a millisecond for samples."""
-
+PRESENT_EVERY = 10.0  # Seconds between two looks whether slot and socket are where they were put.
+PATIENCE = 0.02  # Seconds a client has to ask, and again to take its answer.
+LONGEST_QUESTION = 64 << 10  # Bytes; a question is a command and a few figures.
+LONGEST_PATH = 107  # Bytes that a socket's path may have: unix(7).
+_AT_ONCE = 8  # Clients answered in one round; the others wait for the next.
+_AT_A_TIME = 32  # Rows of a list written at a stretch: half a millisecond for samples.
 _WAITING = 16
 _PEER = struct.Struct("iII")
 _FOREIGN = (Exception, SystemExit, GeneratorExit)

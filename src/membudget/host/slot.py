@@ -2,9 +2,8 @@
 
 The figures stay readable while the process is stuck: holding the GIL, stopped, or swapped out.
 They are written into a shared mapping, which takes no call of the system and so keeps the GIL.
-A lock on the file (`flock`) says that the process lives; the kernel lets go of it at the very end,
-in whichever pid namespace that is. The mapping itself holds the file open, so that the lock even
-outlives a program that closes all its descriptors.
+A lock on the file (`flock`) says that the process lives, in whichever pid namespace; the mapping
+holds the file open, so that the lock even outlives a program that closes all its descriptors.
 
 A write is not atomic for others, so a checksum stands before the figures, and a reader that meets
 a half-written record reads again. Unlike a counter before and after (a seqlock), a checksum needs
@@ -38,21 +37,17 @@ if TYPE_CHECKING:
     from membudget.core import Pressure
     from membudget.host import Identity
 
-SIZE = 509
-"""Bytes of a slot's file: an odd number, by which the mapping's own descriptor is recognised."""
-
+SIZE = 509  # An odd number of bytes, by which the mapping's own descriptor is recognised.
 _MAGIC = b"mbslot1\n"
 _HEAD = struct.Struct("<8sI")
 _FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
 _LENGTH = _HEAD.size + _FIGURES.size
-"""Bytes that every version knows; what came later stands behind them, beyond the checksum."""
+"""Bytes that every version knows; what came later stands behind them."""
 
 _LOCK_ATTEMPTS, _READ_ATTEMPTS = 50, 20
-"""Tries, 1 ms apart, to lock an own file while others look whether its owner lives; and to read a
-record that is just being written, which takes well under a microsecond."""
+"""Tries, 1 ms apart, while others look whether its owner lives; and while a record is written."""
 
-_kept: list[mmap.mmap] = []
-"""Mappings whose descriptor is somebody else's by now: closing them would close that."""
+_kept: list[mmap.mmap] = []  # Their descriptors are somebody else's by now, and stay open.
 
 
 class Slot:
@@ -100,13 +95,7 @@ class Slot:
     ) -> None:
         """Put the latest figures in; nothing happens once closed. Cost: 2 µs, keeping the GIL.
 
-        Args:
-            pressure: The latest judgement.
-            peak: The highest use seen, in bytes.
-            governed: What all holders count, in bytes.
-            reclaimed: Bytes let go so far.
-            wall: The time now, in seconds of `time.time`.
-            is_resting: Whether it only looks after others.
+        In bytes, but for `wall`, the time now in seconds of `time.time`.
         """
         limit, left = pressure.limit, pressure.seconds_left
         figures = _FIGURES.pack(

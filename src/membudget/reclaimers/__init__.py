@@ -2,8 +2,7 @@
 
 A full collection holds the GIL for 85 to 170 ms per million tracked containers. So it keeps to a
 share of the time (as dask's ThrottledGC), comes late on the ladder, and pauses longer and longer
-where it frees nothing of note. How long it will take is known beforehand: what the last one took
-for each live block, times the blocks there are, which are counted in 0.06 ms a million.
+where it frees nothing of note. How long it will take is known from the last one, by live blocks.
 
 It also writes to the header of every object that it looks at, and after a fork each such page is
 copied, by the parent as by each child: a preloading server of four workers held 194 MiB, and 240
@@ -14,10 +13,9 @@ MiB after one collection each. So
   parent each fork would do so. What remains is garbage among what was inherited: a bounded amount;
 - a parent does not collect in full while children live, unless it has grown much since the fork.
 
-A child that shares little any more is as it was: its parent is gone and left no other children, or
-has let go of what it had. The kernel tells, in 2.5 ms and 10 ms more for each GB. It is asked once
-the parent is gone, and before each full collection of the interpreter's or the program's: what a
-child took over and replaced would else stay for good, and fill the room twice.
+A child that shares little any more is as it was. The kernel tells, in 2.5 ms and 10 ms more for
+each GB. It is asked once the parent is gone, and before each full collection of the interpreter's
+or the program's: what a child took over and replaced would else fill the room twice for good.
 """
 
 from __future__ import annotations
@@ -43,54 +41,37 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 _THREAD = getattr(resource, "RUSAGE_THREAD", None)
-"""Linux only; what all threads fault for says nothing of a collection."""
+"""Linux only: what all threads fault for says nothing of a collection."""
 
 FULL, YOUNG = 2, 1
-
-YOUNG_EVERY = 5.0
-"""Seconds between two young collections under pressure, as memory needs them to settle anyway."""
-
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the process: its size, its parent, what may have become garbage."""
-
-SHORT = 0.05
-"""Seconds that a process may be stopped for while it is well."""
-
-REFUSED_FOR = 60.0
-"""Seconds before it is asked again whether a process may be stopped."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
-"""Seconds that a collection is left alone which freed nothing of note: the first time, at most."""
-
-WORTH = 16 << 20
-"""Bytes that a collection has to free for each second that it takes."""
+YOUNG_EVERY = 5.0  # Seconds between two young collections under pressure.
+LOOK_EVERY = 1.0  # Seconds between two looks at the process: its size, its parent, its garbage.
+SHORT = 0.05  # Seconds that a process may be stopped for while it is well.
+REFUSED_FOR = 60.0  # Seconds before it is asked again whether a process may be stopped.
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0  # Seconds' rest of one that freed nothing.
+WORTH = 16 << 20  # Bytes that a collection has to free for each second that it takes.
 
 _RISE, _FEW_BLOCKS = 1.25, 10_000
 """From so many times the live blocks, and so many more, there may be garbage anew: the
 interpreter's own full collections wait for a quarter as well."""
 
-_DROP = 16 << 20
-"""Bytes let go by holders that may have left garbage behind."""
-
-BLOCK = 64
-"""Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512."""
+_DROP = 16 << 20  # Bytes let go by holders that may have left garbage behind.
+BLOCK = 64  # Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512.
 
 _SECONDS_A_BLOCK, _MARGIN = 100e-9, 1.5
-"""Until one was seen: 27 to 36 ns in a heap of dicts and lists, three blocks a container; as much
-as this where each block is a container. And times what was seen."""
+"""Until one was seen, where each block is a container (in a heap of dicts and lists it is a third);
+and times what was seen.
+"""
 
-INTERPRETERS = 1000
-"""Fewer frozen objects than this are the interpreter's: Python 3.12 starts with 375."""
+INTERPRETERS = 1000  # Fewer frozen objects are the interpreter's: Python 3.12 starts with 375.
 
 _ASK_EVERY, _ASK_SHARE = 60.0, 0.01
-"""Seconds between two questions, once the parent is gone, whether others share what it left; and
-the share of the time that asking the kernel may take."""
+"""Seconds until others are asked for again, and a share of the time."""
 
-_LITTLE = 1 / 4
-"""Share of what was inherited below which the pages still shared are no reason to keep garbage."""
+_LITTLE = 1 / 4  # Share of what was inherited: with less in common, garbage is not kept.
 
 _GROWN = 1.5
-"""Times what a parent held at its last fork from which there may be more to free than to copy."""
+"""Times what a parent held at its last fork: then there may be more to free than to copy."""
 
 
 def is_on() -> bool:
@@ -101,10 +82,9 @@ def is_on() -> bool:
 class Collect:
     """A garbage collection of one generation, as a reclaimer and as a chore that is never due.
 
-    As a chore it is brought forward above low. It may take a share of the time, and rests for a
-    cooldown in seconds. `own` reads the bytes of the process, without which live blocks alone are
-    counted, and `held` those that holders count, whose fall may have left garbage; `would_copy`
-    tells whether it would cost more than it may free. One thread, but for `learn`.
+    As a chore it is brought forward above low. It keeps to a share of the time, and a cooldown in
+    seconds. `own` reads the bytes of the process, without which live blocks alone are counted,
+    `held` those of holders, whose fall may have left garbage. One thread, but for `learn`.
     """
 
     paces_itself = comes_early = True
@@ -137,7 +117,7 @@ class Collect:
         self._seconds_a_block = _SECONDS_A_BLOCK
 
     def reclaimable(self) -> int | None:
-        """Not known before it has run; 0 while it keeps to its share of the time or pauses.
+        """0 while it keeps to its share of the time, pauses, or would copy more than it may free.
 
         With the interpreter's collections off, all there is may be young: then only a full one.
         """

@@ -33,11 +33,8 @@ if TYPE_CHECKING:
 
     from membudget.registry import Registry
 
-_PATIENCE = 0.02
-"""Seconds to wait for the owner's lock; what is in use is asked again later."""
-
-LOOK_EVERY = 1.0
-"""Seconds between two looks at a cache that is kept to a bound."""
+_PATIENCE = 0.02  # Seconds to wait for the owner's lock; what is in use is asked again later.
+LOOK_EVERY = 1.0  # Seconds between two looks at a cache that is kept to a bound.
 
 BATCH, _LONGEST_BATCH, _BATCH_BYTES = 1024, 4096, 16 << 20
 """Entries taken out under the lock at a stretch, 0.1 to 0.5 ms; of a long dict more, since what was

@@ -1,22 +1,16 @@
 """What libraries can be asked to give back: their allocators, and the standard library's caches.
 
-Nothing is loaded for that: libraries are taken from `sys.modules`, symbols from what is mapped.
-Asked are glibc's malloc, jemalloc, tcmalloc and mimalloc where they stand in for it (LD_PRELOAD),
-pyarrow's pools, and torch's cache of pinned memory. Each keeps to `Trim`'s pace. Not asked:
-
-- polars: it has a jemalloc of its own and shows no symbol of it;
-- CUDA's cache: it holds memory of the GPU, not of the process;
-- SQLite and DuckDB: a connection is its owner's, who may `adopt` it.
+Nothing is loaded for that. Asked are glibc's malloc, jemalloc, tcmalloc and mimalloc where they
+stand in for it (LD_PRELOAD), pyarrow's pools, and torch's cache of pinned memory. Not asked: polars
+(a jemalloc without a symbol), CUDA's cache (memory of the GPU), SQLite and DuckDB (a connection is
+its owner's, who may `adopt` it).
 
 Pymalloc leaves blocks above 512 bytes to malloc, and freeing 1 GB of 2 KB strings returned 7 % by
 itself and 99.8 % after a trim, which took about 70 ms. Whoever allocates waits meanwhile. What will
 come is not known before: 215 MiB free in malloc once gave back 2 MiB, since nearly every page held
-something. So it is done
-
-- at once when the free bytes rose by 16 MiB since the last time;
-- else after a pause: 10 s, doubled up to an hour while next to nothing comes;
-- below CRITICAL only where the stall foreseen fits in 50 ms, unless a late rung is asked by hand;
-- for a twentieth of the time at most.
+something. So it is done at once when the free bytes rose by 16 MiB since the last time, else after
+a pause, doubled while next to nothing comes; below CRITICAL only where the stall foreseen fits in
+50 ms, unless a late rung is asked by hand; and for a twentieth of the time at most.
 """
 
 from __future__ import annotations
@@ -35,28 +29,20 @@ if TYPE_CHECKING:
     from membudget.core import Clock, Purgeable, Reclaimer
 
 
-RISE = 16 * MIB
-"""Bytes by which what is free has to rise to be worth a try before its time."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0
-"""Seconds between two tries: at first, and at most."""
-
-_SHARE, _LOOK_SHARE = 0.05, 0.002
-"""Share of the time that giving back may take, and asking how much is free."""
-
-_SECONDS_A_BYTE = 0.12e-9
-"""What a trim takes before one was seen: 88 to 123 ms for each GB."""
+RISE = 16 * MIB  # Bytes by which what is free has to rise to be worth a try before its time.
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # Seconds between two tries: at first, and at most.
+_SHARE, _LOOK_SHARE = 0.05, 0.002  # Of the time: to give back, and to ask how much is free.
+_SECONDS_A_BYTE = 0.12e-9  # What a trim takes before one was seen: 88 to 123 ms for each GB.
 
 _PAYS, _PAYS_SHARE = MIB, 1 / 16
-"""Bytes that make a try worthwhile, or share of those wanted; less if less was wanted."""
+"""Bytes that make a try worthwhile, or share of those wanted, if less."""
 
 
 class Trim:
     """A reclaimer that has one allocator give back what it holds free. For one thread.
 
-    `free` tells the bytes that it holds free at the most (None: not known), and is asked for a
-    five-hundredth of the time at most; `is_pressed`, whether a long stall is better than what else
-    comes. `given_back` are the bytes that the process shrank by so far.
+    `free` tells the bytes that it holds free at the most (None: not known); `is_pressed`, whether a
+    long stall is better than what else comes. The process shrank by `given_back` bytes so far.
     """
 
     paces_itself = True
@@ -163,14 +149,13 @@ class Later:
 
 
 UNREACHABLE = {"polars": "an allocator of its own, which cannot be asked to give back"}
-"""Libraries whose allocator is out of reach, and what to say of it."""
 
 
 class Allocators:
     """What may be asked, each as a reclaimer. Used by the governor's thread.
 
-    `native` is the C library's malloc first, then what stands in for it (`allocator.purgeable`).
-    `is_pressed` tells whether memory is so short that a long stall is better than what else comes.
+    `native` is the C library's malloc first, then what stands in for it; `is_pressed` tells whether
+    a long stall is better than what else comes.
     """
 
     def __init__(

@@ -32,17 +32,10 @@ if TYPE_CHECKING:
     from membudget.reclaimers.wrappers import Wrapper
     from membudget.registry import Registry
 
-HANDFUL = "a handful of entries"
-"""Why most caches are left alone."""
-
-_MANY, _LOOK_EVERY = 1000, 1.0
-"""With more caches than this, the large ones are picked out once in so many seconds."""
-
+HANDFUL = "a handful of entries"  # Why most caches are left alone.
+_MANY, _LOOK_EVERY = 1000, 1.0  # More caches than this are looked through once in so many seconds.
 _COUNT_EVERY = 10.0
-
-FIRST = 5.0
-"""Seconds after the start of the first search: by then a program has imported what it needs."""
-
+FIRST = 5.0  # Seconds to the first search: by then a program has imported what it needs.
 _SEARCH_EVERY = 600.0
 _LOOK_AT_CLOCK = 64
 
@@ -80,9 +73,8 @@ class FoundCaches:
     """All functools caches seen so far: a holder, a reclaimer at AGGRESSIVE, a chore.
 
     Unbounded ones pay as our own caches do, on the thread that fills them. At AGGRESSIVE they lose
-    their oldest entries in slices, the largest first; then bounded ones are cleared. Any thread
-    may call `make` and `note`; the governor's thread does the rest. `foreign` is who keeps this in
-    a register, for the budget that comes next.
+    their oldest entries in slices, the largest first; then bounded ones are cleared. Any thread may
+    call `make` and `note`. `foreign` is who keeps this in a register, for the next budget.
     """
 
     name = "functools caches"

@@ -25,14 +25,9 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock
 
-DEADLINE = 10.0
-"""Seconds that an async callback has before it counts as failed, and the program's own shutdown."""
-
-EXIT_CODE = 75
-"""EX_TEMPFAIL of sysexits.h: the failure is temporary, try again."""
-
-_FLUSH_WITHIN = 1.0
-"""Seconds that the program's buffered output has; behind a pipe nobody reads it is lost."""
+DEADLINE = 10.0  # Seconds that an async callback has, and the program's own shutdown.
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the failure is temporary, try again.
+_FLUSH_WITHIN = 1.0  # Seconds for buffered output; behind a pipe nobody reads it is lost.
 
 
 class Callback:

@@ -1,15 +1,13 @@
 """What `functools.lru_cache` makes: looked into, and looked after as it is filled.
 
-An unbounded wrapper keeps one plain dict from arguments to result, in the order in which they came.
-The dict has no public name; the collector's own view of the wrapper shows it. Entries taken out of
-it are computed anew when asked for, as after `cache_clear`. A bounded wrapper links its entries in
-a list of its own, so it can only be cleared as a whole.
+An unbounded wrapper keeps one plain dict from arguments to result, in the order in which they came;
+the collector's own view of the wrapper shows it. Entries taken out of it are computed anew when
+asked for. A bounded wrapper links its entries in a list of its own, so it can only be cleared.
 
 A cache that grows at full speed takes 400 MB in 0.2 s, before the loop's thread has looked a second
-time. So the function behind an unbounded functools cache is replaced by an object that pays
-attention before each call, that is on each miss, as our own caches do on each insert: every so many
-misses it weighs the newest entry, claims what came since, and drops what is due from the front of
-the same cache.
+time. So the function behind an unbounded one is replaced by an object that pays attention on each
+miss, as our own caches do on each insert: every so many misses it weighs the newest entry, claims
+what came since, and drops what is due from the front of the same cache.
 
 The object is called through a property: the interpreter asks for `__call__`, our check runs and
 ends, and what it returns is the function itself. So no frame of ours is on the stack while the
@@ -40,35 +38,17 @@ if TYPE_CHECKING:
 
 
 Wrapper: TypeAlias = "_lru_cache_wrapper[Any]"
-
-WRAPPER: type[Any] = _lru_cache_wrapper
-"""The type itself, since its name in `functools` may be replaced later."""
-
-FEWEST = 64
-"""Entries that a cache keeps in any case."""
-
-_STAYING_BYTES = 16 << 20
-"""Bytes from which even a handful is more than engines and settings."""
-
-_ENTRY = 100
-"""Bytes of an entry in a dict of middling fill, beside its key and its value."""
-
+WRAPPER: type[Any] = _lru_cache_wrapper  # Its name in `functools` may be replaced later.
+FEWEST = 64  # Entries that a cache keeps in any case.
+_STAYING_BYTES = 16 << 20  # Bytes from which even a handful is more than engines and settings.
+_ENTRY = 100  # Bytes of an entry in a dict of middling fill, beside its key and its value.
 _LEAST_BATCH, _MOST_BATCH = 1024, 65_536
 _SAMPLES = 4
-_NODES = 200
-"""Objects looked at to weigh one entry: an estimate will do."""
-
-_LOOK_AT_CLOCK = 16
-"""Entries between two looks at the clock: freeing a large one takes 0.1 ms."""
-
-_MOST_BETWEEN, _BYTES_BETWEEN = 256, 256 << 10
-"""Misses, and bytes as far as the newest entry tells, between two looks at most."""
-
-_PATIENCE = 0.02
-"""Seconds that one call may spend dropping."""
-
-_MOST_FOLLOWED = 300
-"""Functions that are followed: 3 ms at most, once for each cache."""
+_NODES = 200  # Objects looked at to weigh one entry: an estimate will do.
+_LOOK_AT_CLOCK = 16  # Entries between two looks at the clock: freeing a large one takes 0.1 ms.
+_MOST_BETWEEN, _BYTES_BETWEEN = 256, 256 << 10  # Misses, and bytes, between two looks at most.
+_PATIENCE = 0.02  # Seconds that one call may spend dropping.
+_MOST_FOLLOWED = 300  # Functions that are followed: 3 ms at most, once for each cache.
 
 
 def name_of(function: object) -> str:
