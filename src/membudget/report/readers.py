@@ -20,8 +20,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_left
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record, Sample
 from membudget.errors import ConfigError
@@ -33,8 +32,6 @@ from membudget.units import parse_bytes, parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-T = TypeVar("T")
-
 MOST_LINES = 5_000_000
 """Lines of a file: a year of samples every six seconds."""
 
@@ -45,14 +42,12 @@ MOST = 20_000
 """Samples kept of mprof's: it takes ten a second, a day of which nobody can see."""
 
 _FIELDS = frozenset(Sample.field_names())
-_PART = "c_"
 _KNOWN = ("t_s", "rss_kb", "malloc_used_kb", "py_blocks", "requests", "gc2_runs", "threads")
 _FORMS = {
     "MEM": "MEM <MiB> <Unix time>",
     "CHLD": "CHLD <number> <MiB> <Unix time>",
     "FUNC": "FUNC <name> <MiB> <begin> <MiB> <end>",
 }
-_GZIP = b"\x1f\x8b"
 _KIB, _MIB = 1 << 10, 1 << 20
 _SHOWN = 60
 _KEYS = ("max_items", "max_bytes", "ttl", "ttl_h", "bytes_per_item")
@@ -102,61 +97,55 @@ def _read(lines: _Lines) -> Recording:
 
 
 class _Lines(Record):
-    """A file's lines without their ends, and whether the last one has its end."""
+    """A file's lines without their ends, whether the last one has its end, and notes on them."""
 
     path: str
     rows: list[str]
     is_whole: bool
+    notes: list[str]
 
     def wrong(self, number: int, what: str, rule: str) -> ConfigError:
         """The error for a line, counted from 1."""
         return ConfigError(f"{self.path}, line {number}: {what} {rule}")
 
-    def check_moment(self, number: int, wall: float, before: float | None) -> None:
-        """Refuse a row's moment that no calendar has, or that lies before that of the row above."""
-        if not 0 <= wall <= LAST:
-            raise self.wrong(
-                number,
-                f"{wall:g} s lies outside the years 1970 to 9999:",
-                "give Unix seconds, or seconds since the recording began",
-            )
-        if before is not None and wall < before:
-            raise self.wrong(
-                number,
-                f"time goes back from {before:.3f} s to {wall:.3f} s:",
-                "sort the file by time, and give each process's recording by itself",
-            )
+    def read(self, parse: Callable[[str], tuple[float, Any] | None], rule: str) -> Iterator[Any]:
+        """What lines tell that have a moment; blank ones are passed over.
 
-    def read(
-        self,
-        parse: Callable[[str], T | None],
-        wall: Callable[[T], float],
-        rule: str,
-        notes: list[str],
-        first: int = 1,
-    ) -> Iterator[T]:
-        """What `parse` reads from each line that tells of a moment; it raises `ValueError`.
-
-        `wall` is the moment of what was read, `rule` what to do about a line that does not fit;
-        `notes` is told of a last line that was left out.
+        `parse` gives the moment and what is told, or raises `ValueError`, where `rule` is what to
+        do about it.
         """
         before: float | None = None
-        for number, text in enumerate(islice(self.rows, first - 1, None), first):
+        for number, text in enumerate(self.rows, 1):
             if not text.strip():
                 continue
             try:
                 if (found := parse(text)) is None:
                     continue
-                self.check_moment(number, wall(found), before)
+                _check_moment(self, number, found[0], before)
             except ValueError as error:
                 if number == len(self.rows) and not self.is_whole:  # Nobody can be blamed for it.
-                    notes.append(f"Line {number}, the last, breaks off and was left out.")
+                    self.notes.append(f"Line {number}, the last, breaks off and was left out.")
                     return
                 if isinstance(error, ConfigError):
                     raise
                 raise self.wrong(number, f"{error}:", rule) from None
-            before = wall(found)
-            yield found
+            before = found[0]
+            yield found[1]
+
+
+def _check_moment(lines: _Lines, number: int, wall: float, before: float | None) -> None:
+    if not 0 <= wall <= LAST:
+        raise lines.wrong(
+            number,
+            f"{wall:g} s lies outside the years 1970 to 9999:",
+            "give Unix seconds, or seconds since the recording began",
+        )
+    if before is not None and wall < before:
+        raise lines.wrong(
+            number,
+            f"time goes back from {before:.3f} s to {wall:.3f} s:",
+            "sort the file by time, and give each process's recording by itself",
+        )
 
 
 def _history(path: str) -> Recording | None:
@@ -169,9 +158,9 @@ def _history(path: str) -> Recording | None:
     except OSError:
         return None  # What reads its lines next says why.
     samples = tuple(from_text(text, path))
-    lines, before = _Lines(path=path, rows=[], is_whole=True), None
+    lines, before = _Lines(path=path, rows=[], is_whole=True, notes=[]), None
     for number, one in enumerate(samples, 2):
-        lines.check_moment(number, one.wall, before)
+        _check_moment(lines, number, one.wall, before)
         before = one.wall
     return Recording(samples=samples)
 
@@ -182,10 +171,9 @@ def _lines(path: str) -> _Lines:
     from io import TextIOWrapper
 
     rows: list[str] = []
-    last = "\n"
     try:
         with open(path, "rb") as raw:
-            is_packed = raw.read(2) == _GZIP
+            is_packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             with TextIOWrapper(GzipFile(fileobj=raw) if is_packed else raw, "utf-8-sig") as text:
                 while last := text.readline(LONGEST_LINE + 1):
@@ -212,28 +200,27 @@ def _lines(path: str) -> _Lines:
         ) from None
     if not rows:
         raise ConfigError(f"{path} is empty: give a file with at least one sample")
-    return _Lines(path=path, rows=rows, is_whole=is_whole)
+    return _Lines(path=path, rows=rows, is_whole=is_whole, notes=[])
 
 
 def _read_rows(lines: _Lines) -> Recording:
     """Our own rows; fields that no sample has are left out, and named in a note."""
-    notes: list[str] = []
     unknown: dict[str, None] = {}
 
-    def sample(text: str) -> Sample:
+    def sample(text: str) -> tuple[float, Sample]:
         try:
             row = json.loads(text)
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"{shown(text)} is no JSON object") from None
         made = sample_of(row)
         unknown.update(dict.fromkeys(name for name in row if name not in _FIELDS))
-        return made
+        return made.wall, made
 
     rule = 'write one sample a line, as in {"wall": 1.7e9, "rss": 52428800}'
-    samples = tuple(lines.read(sample, lambda one: one.wall, rule, notes))
+    samples = tuple(lines.read(sample, rule))
     if unknown:
-        notes.append(f"Fields that are not read: {', '.join(map(shown, unknown))}.")
-    return Recording(samples=samples, notes=tuple(notes))
+        lines.notes.append(f"Fields that are not read: {', '.join(map(shown, unknown))}.")
+    return Recording(samples=samples, notes=tuple(lines.notes))
 
 
 def _read_csv(lines: _Lines) -> Recording:
@@ -243,11 +230,13 @@ def _read_csv(lines: _Lines) -> Recording:
     for name in names:
         if not name or names.count(name) > 1:
             raise lines.wrong(1, f"column {name!r}", "must have a name of its own: rename it")
-    unread = [name for name in names if name not in _KNOWN and not name.startswith(_PART)]
-    notes = [f"Columns that are not read: {', '.join(unread)}."] if unread else []
+    unread = [name for name in names if name not in _KNOWN and not name.startswith("c_")]
+    if unread:
+        lines.notes.append(f"Columns that are not read: {', '.join(unread)}.")
+    lines.rows[0] = ""  # The header is read, and blank lines are passed over.
     served = 0
 
-    def sample(text: str) -> Sample:
+    def sample(text: str) -> tuple[float, Sample]:
         nonlocal served
         cells = text.split(",")
         if len(cells) != len(names):
@@ -266,28 +255,27 @@ def _read_csv(lines: _Lines) -> Recording:
             threads=_size(row.get("threads", 1), 1, "threads"),
             requests=served + _size(row["requests"], 1, "requests") if "requests" in row else None,
             parts=tuple(
-                PartSample(name=name[len(_PART) :], kind="component", items=_size(cell, 1, name))
+                PartSample(name=name[2:], kind="component", items=_size(cell, 1, name))
                 for name, cell in row.items()
-                if name.startswith(_PART)
+                if name.startswith("c_")
             ),
         )
         served = made.requests or 0
-        return made
+        return wall, made
 
-    rule = "mend the line, or leave it out"
-    samples = list(lines.read(sample, lambda one: one.wall, rule, notes, first=2))
+    samples = list(lines.read(sample, "mend the line, or leave it out"))
     # Without any full collection over a recording that counts them, collection was off.
     if "gc2_runs" not in names or (samples and samples[-1].gc_runs[2] > samples[0].gc_runs[2]):
         samples = [one.replace(gc_thresholds=COLLECTING) for one in samples]
-    return Recording(samples=tuple(samples), is_dated=False, notes=tuple(notes))
+    return Recording(samples=tuple(samples), is_dated=False, notes=tuple(lines.notes))
 
 
 def _read_mprof(lines: _Lines) -> Recording:
-    name, notes = "", list[str]()
+    name = ""
     children: dict[float, float] = {}
     functions: dict[str, tuple[int, float, float]] = {}
 
-    def sample(row: str) -> tuple[float, float] | None:
+    def sample(row: str) -> tuple[float, tuple[float, float]] | None:
         nonlocal name
         field, _, rest = row.partition(" ")
         if field == "CMDLINE":
@@ -295,7 +283,7 @@ def _read_mprof(lines: _Lines) -> Recording:
         elif field == "MEM":
             held, wall = _numbers(field, rest.split(), 2)
             _size(held, _MIB, field)
-            return wall, held
+            return wall, (wall, held)
         elif field == "CHLD":
             _, held, wall = _numbers(field, rest.split(), 3)
             _size(held, _MIB, field)
@@ -311,15 +299,14 @@ def _read_mprof(lines: _Lines) -> Recording:
         return None
 
     times, sizes = array("d"), array("d")
-    rule = "mend the line, or record anew"
-    for wall, held in lines.read(sample, lambda one: one[0], rule, notes):
+    for wall, held in lines.read(sample, "mend the line, or record anew"):
         times.append(wall)
         sizes.append(held)
     places: Iterable[int] = range(len(times))
     if len(times) > MOST:
         places = envelope(times, sizes, MOST)
         apart = (times[-1] - times[0]) / MOST * 2
-        notes.append(
+        lines.notes.append(
             f"Of {len(times):,} samples the lowest and highest of each {apart:.1f} s are kept."
         )
     samples, looks = [], sorted(children)
@@ -345,7 +332,9 @@ def _read_mprof(lines: _Lines) -> Recording:
         OperationFigure(name=function, times=count, grew=round(grew * _MIB), took=took)
         for function, (count, grew, took) in functions.items()
     )
-    return Recording(samples=tuple(samples), name=name, operations=operations, notes=tuple(notes))
+    return Recording(
+        samples=tuple(samples), name=name, operations=operations, notes=tuple(lines.notes)
+    )
 
 
 def _numbers(field: str, words: list[str], many: int) -> list[float]:
@@ -419,15 +408,10 @@ def with_bounds(samples: Iterable[Sample], bounds: Mapping[str, Bound]) -> tuple
 def _bounded(part: PartSample, bound: Bound | None) -> PartSample:
     if bound is None:
         return part
-    size = part.bytes
-    if size is None and part.items is not None and bound.bytes_per_item is not None:
-        size = round(part.items * bound.bytes_per_item)
-    return part.replace(
-        bytes=size,
-        most_items=bound.max_items if bound.max_items is not None else part.most_items,
-        most_bytes=bound.max_bytes if bound.max_bytes is not None else part.most_bytes,
-        ttl=bound.ttl if bound.ttl is not None else part.ttl,
-    )
+    told = {"most_items": bound.max_items, "most_bytes": bound.max_bytes, "ttl": bound.ttl}
+    if part.bytes is None and part.items is not None and bound.bytes_per_item is not None:
+        told["bytes"] = round(part.items * bound.bytes_per_item)
+    return part.replace(**{name: value for name, value in told.items() if value is not None})
 
 
 def _bound(path: str, name: str, rows: Any) -> Bound:
@@ -475,19 +459,18 @@ def shown(value: object) -> str:
     return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
 
 
-def _size(value: object, unit: int, what: str) -> int:
+def _size(value: str | float, unit: int, what: str) -> int:
     number = _number(value, what)
     if not 0 <= number * unit < 1 << 63:
         raise ValueError(f"{what} {shown(value)} must be from 0 up and below 8 EiB")
     return round(number * unit)
 
 
-def _number(value: object, what: str) -> float:
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            number = float("nan")
-        if abs(number) < float("inf"):
-            return number
-    raise ValueError(f"{what} {shown(value)} must be a finite number")
+def _number(value: str | float, what: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < float("inf"):
+        raise ValueError(f"{what} {shown(value)} must be a finite number")
+    return number

@@ -46,9 +46,13 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Run a marked coroutine test that no other plugin runs: by `asyncio.run`."""
-    if pyfuncitem.get_closest_marker("no_leak") is None or not _is_async(pyfuncitem.obj):
+    # anyio and trio claim theirs by fixture or marker.
+    has_runner = "anyio_backend" in pyfuncitem.funcargs or pyfuncitem.get_closest_marker("trio")
+    if has_runner or pyfuncitem.get_closest_marker("no_leak") is None:
         return None
-    if _has_runner(pyfuncitem):
+    from membudget.testing.rounds import is_coroutine_function
+
+    if not is_coroutine_function(pyfuncitem.obj):
         return None
     import asyncio  # only for such tests
 
@@ -81,14 +85,3 @@ def _run_marked(item: Any, size: pytest.Mark | None, leak: pytest.Mark | None) -
     if size is not None:
         run = partial(markers.run_within, item, size, run)
     run()
-
-
-def _is_async(function: object) -> bool:
-    from membudget.testing.rounds import is_coroutine_function
-
-    return is_coroutine_function(function)
-
-
-def _has_runner(item: pytest.Function) -> bool:
-    """Whether another plugin claims the test: anyio and trio by fixture or marker."""
-    return "anyio_backend" in item.funcargs or item.get_closest_marker("trio") is not None

@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 _ROUNDS, _CALLS, _SHOWN = 3, 500, 5
 _LIBRARY = os.path.dirname(os.__file__)
 
-_OFTEN = 0.005
-"""Growth a call from which it is shown: one in two hundred."""
-
-_SHARE = 0.2
-"""Of the growth of what grew most, from which others are shown."""
-
-_PATIENCE = 10.0
-"""Seconds that a census may take; without one no containers are named."""
-
 _PLAIN = frozenset({"dict", "list", "tuple", "set", "cell", "function"})
 """Types that say little: named after those of the program."""
 
@@ -68,12 +59,19 @@ def trace(
     lines = _lasting(marks, calls)
     due = calls * (_ROUNDS + 1)
     more = list(_more("type", types, _types(), due))
-    containers = list(_grown(before, _census(function, before), due))
+    containers = []
+    if before is not None and (after := _census(function, before)) is not None:
+        containers = [
+            one.replace(newest=after.detail(kind, one.name).newest)
+            for kind, counts in after.counts.items()
+            if kind == CACHE or kind not in NOT_CONTAINERS
+            for one in _more(kind, before.counts.get(kind, {}), counts, due)
+        ]
     left = (malloc[-1] - malloc[0]) / (calls * _ROUNDS)
     # Tracing has a table in malloc, about 64 bytes a block: only what no line could bring counts.
     explained = sum(one.bytes + 2 * 64 * one.blocks for one in lines)
     # Looking brings a few objects as well; beside a leak they are not worth a line.
-    least = _SHARE * max((one.each for one in [*more, *containers]), default=0.0)
+    least = max((one.each for one in [*more, *containers]), default=0.0) / 5
     more.sort(key=lambda one: (one.name in _PLAIN, -one.each))
     containers.sort(key=lambda one: -one.each)
     return {
@@ -94,26 +92,19 @@ def _types() -> Mapping[str, int]:
 
 
 def _census(function: Callable[[], object], before: Census | None = None) -> Census | None:
+    """What is held where; None after ten seconds."""
     taker = CensusTaker(before, extra=[("the function", function)], redact=str)
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + 10.0
     while (census := taker.step(until)) is None and time.monotonic() < until:
         pass
     return census
 
 
-def _grown(before: Census | None, after: Census | None, calls: int) -> Iterator[Grown]:
-    if before is None or after is None:
-        return
-    for kind, counts in after.counts.items():
-        if kind == CACHE or kind not in NOT_CONTAINERS:
-            for one in _more(kind, before.counts.get(kind, {}), counts, calls):
-                yield one.replace(newest=after.detail(kind, one.name).newest)
-
-
 def _more(
     kind: str, before: Mapping[str, int], after: Mapping[str, int], calls: int
 ) -> Iterator[Grown]:
-    least = max(2, calls * _OFTEN)
+    """What grew at one call in two hundred, or more often."""
+    least = max(2, calls / 200)
     for name, now in after.items():
         more = now - before.get(name, 0)
         if more >= least:
