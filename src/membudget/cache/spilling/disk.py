@@ -8,6 +8,7 @@ had, the caller that evicts or looks up does all that by itself, one caller at a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
 import time
@@ -16,8 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from membudget.cache.spilling.folder import KEY_BYTES, Seal, SpillFolder, user_key
-from membudget.cache.spilling.ledger import ROW_BYTES
-from membudget.cache.spilling.spill import SpillStats
+from membudget.cache.spilling.spill import ROW_BYTES, Note, SpillStats
 from membudget.core import Rung
 from membudget.core.native import Lock, NativeThread, get_ident, sleep
 from membudget.errors import ConfigError, MembudgetError
@@ -25,8 +25,7 @@ from membudget.errors import ConfigError, MembudgetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from membudget.cache.spilling.ledger import Ledger, Note
-    from membudget.cache.spilling.spill import Spill
+    from membudget.cache.spilling.spill import Ledger, Spill
     from membudget.cache.spilling.store import Store
 
 _READ_PATIENCE, _END_PATIENCE = 1.0, 2.0
@@ -43,8 +42,6 @@ _FORK_LOOK = 2e-4
 class _Ask:
     """A value asked of the disk's thread, and a lock that is free once it is there."""
 
-    __slots__ = ("done", "number", "pickled")
-
     def __init__(self, number: int) -> None:
         self.number = number
         self.pickled: bytes | None = None
@@ -53,24 +50,15 @@ class _Ask:
 
 
 class SpillDisk:
-    """The disk of one cache in one process.
+    """The disk of one cache in one process; raises ConfigError where its folder cannot be used.
 
     Registered as a holder (what waits is memory), as a reclaimer (so is what is noted of each value
     on the disk, which small values hardly exceed), for the sweeper, as a chore (a running governor
-    tells what it raises as `Failed`), and for forks, around which it closes the database.
-
-    Args:
-        name: The cache's.
-        spill: Where and how much.
-        ledger: What is known of the disk.
-        now: Monotonic seconds.
-        noted: Gives what tells the bytes of memory of the cache's own notes, while that lives.
+    tells what it raises as `Failed`), and for forks, around which it closes the database. `noted`
+    gives what tells the bytes of memory of the cache's own notes, while that lives.
 
     Attributes:
         state: "on", or "off: " and why.
-
-    Raises:
-        ConfigError: The directory cannot be used.
     """
 
     rung = Rung.MODERATE
@@ -209,12 +197,7 @@ class SpillDisk:
     def reclaim(self, target: int, until: float) -> int:
         """Forget, and delete, what was put on the disk first, for the memory of its notes.
 
-        Args:
-            target: Bytes.
-            until: Monotonic time to stop at; overrun by less than 1 ms.
-
-        Returns:
-            Bytes let go.
+        Returns the bytes let go, `target` or what was had by the monotonic time `until`.
         """
         self._hits_before = self._ledger.counts["hits"]
         return self._forget(until, target)
@@ -239,7 +222,7 @@ class SpillDisk:
             row = self._ledger.take_oldest(dead_at)
             if row is None:
                 break
-            self._ledger.doom(row)
+            self._ledger.doomed.append(row.number)
             freed += ROW_BYTES
         self.wake()
         return freed
@@ -260,7 +243,9 @@ class SpillDisk:
         if self._worker != get_ident():
             self._is_forking = True  # First said, then looked.
             self._ring()
-            while self._is_at_disk() and time.monotonic() < until:
+            while time.monotonic() < until and (
+                self._worker is not None or (self._store is not None and self._store.is_open)
+            ):
                 sleep(_FORK_LOOK)
         self._ledger.lock.acquire(timeout=max(0.0, until - time.monotonic()))
 
@@ -277,9 +262,6 @@ class SpillDisk:
             self._folder.leave()
         self._ledger.renew()
         self._begin()
-
-    def _is_at_disk(self) -> bool:
-        return self._worker is not None or (self._store is not None and self._store.is_open)
 
     # The thread, and what is done on it.
 
@@ -348,24 +330,27 @@ class SpillDisk:
         elif ledger.doomed:
             taken = [ledger.doomed.popleft() for _ in range(min(_AT_ONCE, len(ledger.doomed)))]
             self._opened().delete(taken)
-        elif (found := ledger.next_waiting()) is not None:
-            self._write(*found)
         else:
-            return False
+            with ledger.lock:  # It stays until it is done.
+                found = next(iter(ledger.waiting.items()), None)
+            if found is None:
+                return False
+            self._write(*found)
         return True
 
     def _write(self, key: Hashable, waiting: Note) -> None:
-        ledger, why = self._ledger, None
+        ledger, what, row = self._ledger, None, None
         if waiting.dies > self._now():
-            pickled, why = self._pickled(waiting.value)
+            pickled, what = self._pickled(waiting.value)
             if pickled is not None:
                 number = next(ledger.numbers)
                 sealed = self._seal.seal(number, pickled)
                 stored = self._opened().write(number, sealed, ledger.take_oldest)
                 if stored is not None:
-                    ledger.written(key, waiting, number, stored)
-                    return
-        ledger.unwritten(key, waiting, why)
+                    ends, dies, size = waiting.ends, waiting.dies, waiting.size
+                    row = Note(None, ends, dies, size, weight=stored, number=number)
+                    what = "spilled"
+        ledger.done(key, waiting, what, row)
 
     def _pickled(self, value: Any) -> tuple[bytes | None, str]:
         """A value as bytes; or None; and what it counts as where it is not written."""
@@ -403,11 +388,7 @@ class SpillDisk:
     # The folder: taken, and let go of.
 
     def _take_folder(self) -> None:
-        """Take a folder, and what is kept there.
-
-        Raises:
-            ConfigError: The directory cannot be used.
-        """
+        """Take a folder, and what is kept there; raises ConfigError where it cannot be used."""
         with self._ledger.lock:
             if self._folder is not None or self._is_ending:
                 return
@@ -432,9 +413,9 @@ class SpillDisk:
             return False
         if left is None:
             return False
-        rows, self._seal, highest = left
-        self._has_kept = True
-        self._ledger.take_over(rows, highest)
+        self._has_kept, ledger = True, self._ledger
+        ledger.rows, self._seal, highest = left
+        ledger.numbers = itertools.count(max(highest + 1, next(ledger.numbers)))
         return True
 
     def _finish(self) -> None:

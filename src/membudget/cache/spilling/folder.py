@@ -3,15 +3,13 @@
 A process holds the lock of its number while it lives, by whatever end; so the next one sees which
 numbers are free, and removes what killed processes left there, under whatever number.
 
-What is kept for the next process is a sealed list of what stands there. The database is
-diskcache's, which does what its settings say and what triggers are in it. So its shape is written
-down under the seal as well, and one of another shape is not opened.
-
-Each value carries a seal as well, an HMAC over the cache's name, its generation, the value's number
-and its bytes, so that a value neither made elsewhere, nor moved from another cache, number or time,
-is believed. Where nothing is kept the key lives and dies with the process. Where values are kept,
-it is the user's, in a file outside the folder they stand in: another host that shares the disk, and
-may write to that folder, has no key by it.
+Each value carries a seal, an HMAC over the cache's name, its generation, the value's number and its
+bytes, so that a value neither made elsewhere, nor moved from another cache, number or time, is
+believed. What is kept for the next process is a list of what stands there, sealed as well, and with
+it the shape of the database: diskcache does what its settings say and SQLite what triggers are in
+it, so one of another shape is not opened. Where nothing is kept the key lives and dies with the
+process. Else it is the user's, in a file outside the folder the values stand in: another host that
+shares the disk, and may write to that folder, has no key by it.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from membudget.cache.spilling.ledger import Note
+from membudget.cache.spilling.spill import Note
 from membudget.errors import ConfigError, MembudgetError
 from membudget.ownership import OTHERS, check_owner, default_folder, open_own, read_own, safe_way
 
@@ -68,13 +66,7 @@ _BROKEN = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, err
 
 
 class Seal:
-    """The seal of one cache's values in one generation.
-
-    Args:
-        key: The secret.
-        name: The cache's.
-        generation: What no other set of values of this cache has.
-    """
+    """The seal of one cache's values by a key, in one generation: no other set of them has that."""
 
     def __init__(self, key: bytes, name: str, generation: bytes | None = None) -> None:
         self.generation = os.urandom(_GENERATION_BYTES) if generation is None else generation
@@ -100,10 +92,9 @@ class Seal:
 
 
 def user_key(path: str | None = None) -> bytes:
-    """The key of this user, made where there is none.
+    """The key of this user, in a file by default beside the folder in which its processes meet.
 
-    Args:
-        path: Its file; by default beside the folder in which the user's processes meet.
+    Made where there is none.
 
     Raises:
         ConfigError: The file, or a folder above it, is not this user's alone.
@@ -113,8 +104,16 @@ def user_key(path: str | None = None) -> bytes:
     length = len(_KEY_BEGINS) + KEY_BYTES
     for _ in range(_ATTEMPTS):
         found = read_own(path, length, begins=_KEY_BEGINS, others=OTHERS)
-        if found is None:
-            _make_key(path)
+        if found is None:  # Made whole at once, unless another process was first.
+            part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+            try:
+                with open(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+                    file.write(_KEY_BEGINS + os.urandom(KEY_BYTES))
+                with contextlib.suppress(FileExistsError):
+                    os.link(part, path)
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(part)
         elif len(found) == length:
             return found[len(_KEY_BEGINS) :]
         else:
@@ -122,32 +121,13 @@ def user_key(path: str | None = None) -> bytes:
     raise ConfigError(f"{path} holds no key: remove it, and a new one is made")
 
 
-def _make_key(path: str) -> None:
-    """Make a key file, whole at once, unless another process was first."""
-    part = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-    try:
-        with open(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-            file.write(_KEY_BEGINS + os.urandom(KEY_BYTES))
-        with contextlib.suppress(FileExistsError):
-            os.link(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-
-
 class SpillFolder:
     """A folder that is this process's alone while it is held.
-
-    Args:
-        spill: Where, and whether what stands there is kept.
-        name: The cache's.
 
     Raises:
         ConfigError: The directory cannot be used, or is not the user's own.
         OSError: The disk is broken, full or may only be read.
     """
-
-    __slots__ = ("_descriptor", "_keep", "_lock_path", "path")
 
     def __init__(self, spill: Spill, name: str) -> None:
         if fcntl is None:
@@ -198,20 +178,10 @@ class SpillFolder:
     def save(
         self, rows: Mapping[Hashable, Note], seal: Seal, highest: int, now: float
     ) -> list[int]:
-        """Write down what stands on the disk, for the next process.
-
-        Args:
-            rows: What stands there, by key.
-            seal: The seal of these values.
-            highest: The highest number ever given in this generation.
-            now: Monotonic seconds.
+        """Write down what stands there, and the highest number ever given, for the next process.
 
         Returns:
             The numbers of those whose keys cannot be: they would take up room for good.
-
-        Raises:
-            OSError: The disk.
-            sqlite3.Error: The database.
         """
         since, known, lost = time.time() - now, [], []
         for key, row in rows.items():
@@ -219,7 +189,7 @@ class SpillFolder:
             try:
                 known.append(pickle.dumps((key, noted)))
             except Exception:  # noqa: BLE001  # a key of the program's own
-                lost.append(row.number or 0)
+                lost.append(row.number)
         text = pickle.dumps((_shape_of(self.path), highest, known))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with open(open_own(os.path.join(self.path, _INDEX), flags), "wb") as file:
@@ -229,15 +199,7 @@ class SpillFolder:
     def load(
         self, key: bytes, name: str, now: float
     ) -> tuple[OrderedDict[Hashable, Note], Seal, int] | None:
-        """What an earlier process left on the disk, or None; it is believed only once.
-
-        Args:
-            key: The user's secret.
-            name: The cache's.
-            now: Monotonic seconds.
-
-        Returns:
-            As `save` was given them: the rows, the seal and the highest number.
+        """What an earlier process saved: rows, seal, highest number. Or None: it is there once.
 
         Raises:
             MembudgetError: It was not written by this user's processes, or changed since.
@@ -283,23 +245,14 @@ def _make(path: str) -> None:
 
 
 def check_in_place(path: str) -> None:
-    """Refuse a folder once more before it is used, which may be long after it was made.
-
-    Raises:
-        ConfigError: Another user could have put another there, or has.
-        OSError: It is gone.
-    """
+    """Raise ConfigError where a folder was exchanged, or may be; OSError where it is gone."""
     if safe_way(path) != path:
         raise ConfigError(f"spill directory {path} leads elsewhere now: make the cache anew")
     check_own(path, os.lstat(path))
 
 
 def check_own(path: str, status: os.stat_result) -> None:
-    """Refuse a folder that others may put something into.
-
-    Raises:
-        ConfigError: It is another user's, others may write to it, or it is no folder.
-    """
+    """Raise ConfigError for another user's folder, one that others may write to, or none at all."""
     if not stat.S_ISDIR(status.st_mode):
         raise ConfigError(f"spill directory {path} is not a folder: name one, or a path for one")
     advice = (
@@ -361,12 +314,7 @@ def _lock(path: str) -> int | None:
 
 
 def _shape_of(path: str) -> str:
-    """The schema and the settings of the database, in one form.
-
-    Raises:
-        MembudgetError: It is not ours, or no database.
-        OSError: It cannot be read.
-    """
+    """The schema and the settings of the database; raises MembudgetError where it is not ours."""
     import sqlite3  # loaded by diskcache
 
     database = os.path.join(path, "cache.db")

@@ -1,25 +1,37 @@
-"""Where a cache puts what it evicts, how much may stand there, and what it tells about that."""
+"""Where a cache puts what it evicts, how much may stand there, and what is known of that.
+
+Each key of a spilling cache has one note: with its value in memory, waiting, or as a row of the
+disk. It is moved under one lock, in which nothing foreign runs but the keys' own `__hash__` and
+`__eq__`, and the disk is not waited for; what methods return is dropped by the caller, outside it.
+Whoever sets or forgets a key first takes the old note out. Whoever reads, writes or brings back a
+value looks afterwards, under the lock, whether its note still stands: so no old value comes back.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
-from typing import TYPE_CHECKING
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
+from membudget.core.native import RLock
 from membudget.errors import ConfigError, MissingExtraError
 from membudget.units import as_bytes, human_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from os import PathLike
 
-MAX_BYTES = 1 << 30
-"""Bytes on disk where no bound is given."""
-
-LEAST_BYTES = 1 << 20
-"""The smallest bound: an empty store takes some 50 kB, and a bound should hold a few values."""
+MAX_BYTES, LEAST_BYTES = 1 << 30, 1 << 20
+"""Bytes on disk where no bound is given; and the smallest bound: an empty store takes some 50 kB,
+and a bound should hold a few values."""
 
 WAITING_BYTES = 4 << 20
 """Bytes that may wait for the disk, for they are memory that was to be free already."""
+
+ROW_BYTES = 265
+"""Bytes of memory that a value on the disk costs besides its key, measured with tracemalloc."""
 
 
 class Spill:
@@ -81,7 +93,13 @@ class Spill:
                 f"max_bytes of the spill {human_bytes(self.max_bytes)} is below "
                 f"{human_bytes(LEAST_BYTES)}: give the disk more, or use no spill"
             )
-        _import_diskcache()
+        try:  # Now: later, memory may be short, or a fork be under way.
+            import diskcache  # type: ignore[import-untyped]  # noqa: F401  # only for those who spill
+        except ImportError as error:
+            raise MissingExtraError(
+                "spilling to disk needs diskcache, which is not installed: "
+                "pip install 'membudget[spill]'"
+            ) from error
 
     def __repr__(self) -> str:
         return f"Spill({self.directory!r}, max_bytes={self.max_bytes}, keep={self.keep})"
@@ -148,16 +166,120 @@ def _path(given: object, name: str, example: str) -> str:
     return path
 
 
-def _import_diskcache() -> None:
-    """Load what does the writing now: later, memory may be short, or a fork be under way.
+class Note:
+    """What is known of a value, in memory, waiting for the disk, or standing there.
 
-    Raises:
-        MissingExtraError: It is not installed.
+    Attributes:
+        value: The value, unless it stands on the disk.
+        ends: When it expires (monotonic seconds).
+        dies: The same, `idle` considered.
+        size: The size that the program gave with it, or None.
+        bytes: What it weighs while it waits, then what it takes up on the disk, about.
+        number: What the disk knows it by, a generation of its own; 0 while it is not there.
     """
-    try:
-        import diskcache  # type: ignore[import-untyped]  # noqa: F401  # only for those who spill
-    except ImportError as error:
-        raise MissingExtraError(
-            "spilling to disk needs diskcache, which is not installed: "
-            "pip install 'membudget[spill]'"
-        ) from error
+
+    __slots__ = ("bytes", "dies", "ends", "number", "size", "value")
+
+    def __init__(
+        self, value: Any, ends: float, dies: float, size: Any, *, weight: int = 0, number: int = 0
+    ) -> None:
+        self.value, self.ends, self.dies, self.size = value, ends, dies, size
+        self.bytes, self.number = weight, number
+
+
+class Ledger:
+    """The waiting values and the rows of one cache. Any thread may call any method.
+
+    Attributes:
+        lock: Held while any of this, or a note of what is in memory, changes.
+        waiting: What waits for the disk, by key.
+        rows: What stands there, what was written first before all.
+        doomed: Numbers to be deleted from the disk.
+        counts: What happened so far, by its name in `SpillStats`.
+    """
+
+    def __init__(self, most_waiting: int) -> None:
+        self._most_waiting = most_waiting
+        self.counts = dict.fromkeys(("spilled", "hits", "dropped", "unpicklable", "failed"), 0)
+        self.numbers = itertools.count(1)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, also in a forked child, with nothing on the disk and nothing under way."""
+        self.lock = RLock()
+        self.waiting: dict[Hashable, Note] = {}
+        self.rows: OrderedDict[Hashable, Note] = OrderedDict()
+        self.doomed: deque[int] = deque()
+        self.waiting_bytes = 0
+
+    def count(self, what: str) -> None:
+        """Count something more."""
+        with self.lock:
+            self.counts[what] += 1
+
+    def offer(self, key: Hashable, note: Note, *, is_alone: bool) -> object:
+        """Have a value wait for the disk, or count it as dropped where too much waits.
+
+        One larger than what may wait is taken alone, where that is allowed. Returns what was there.
+        """
+        with self.lock:
+            before = self.take(key)
+            is_much = self.waiting_bytes + note.bytes > self._most_waiting
+            if is_much and (self.waiting or not is_alone):
+                self.count("dropped")
+            else:
+                self.waiting[key] = note
+                self.waiting_bytes += note.bytes
+            return before
+
+    def find(self, key: Hashable) -> Note | None:
+        """What waits or stands on the disk under a key."""
+        if not self.rows and not self.waiting:
+            return None
+        with self.lock:
+            return self.waiting.get(key) or self.rows.get(key)
+
+    def take(self, key: Hashable) -> Note | None:
+        """Take out what waits or stands on the disk under a key; there, it is deleted."""
+        with self.lock:
+            note = self.waiting.pop(key, None)
+            if note is not None:
+                self.waiting_bytes -= note.bytes
+                return note
+            note = self.rows.pop(key, None)
+            if note is not None:
+                self.doomed.append(note.number)
+            return note
+
+    def done(self, key: Hashable, waiting: Note, what: str | None, row: Note | None = None) -> None:
+        """Count what waited; it stands as a row now, or nowhere, unless taken out meanwhile."""
+        with self.lock:
+            if what is not None:
+                self.count(what)
+            if self.waiting.get(key) is waiting:
+                self.take(key)
+                if row is not None:
+                    self.rows[key] = row
+            elif row is not None:
+                self.doomed.append(row.number)
+
+    def oldest(self) -> Note | None:
+        """What was written first."""
+        with self.lock:
+            return next(iter(self.rows.values()), None)
+
+    def take_oldest(self, dead_at: float = float("inf")) -> Note | None:
+        """Take out what was written first, if it is dead by then."""
+        with self.lock:
+            row = self.oldest()
+            if row is None or row.dies > dead_at:
+                return None
+            return self.rows.popitem(last=False)[1]
+
+    def empty(self) -> object:
+        """Forget everything; returns what is to be dropped."""
+        with self.lock:
+            self.doomed.extend(row.number for row in self.rows.values())
+            gone = self.waiting, self.rows
+            self.waiting, self.rows, self.waiting_bytes = {}, OrderedDict(), 0
+            return gone

@@ -1,6 +1,6 @@
 """The cache that puts what it evicts on a disk, and takes it back at the next lookup.
 
-Each key has one note (see `ledger`), and that is what counts: a value in memory, or on its way
+Each key has one note (see `spill`), and that is what counts: a value in memory, or on its way
 there, is the one that its note holds. Who changes memory notes that first, and looks afterwards
 whether memory is as the newest note says: of several at once, the last to look sets it right.
 """
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from membudget.cache.cache import Cache
 from membudget.cache.spilling.disk import SpillDisk
-from membudget.cache.spilling.ledger import Ledger, Note
-from membudget.cache.spilling.spill import checked_spill
+from membudget.cache.spilling.spill import Ledger, Note, checked_spill
 from membudget.cache.table import K, V, container_name
 from membudget.core import Level
 from membudget.errors import ConfigError
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 MISSING: Any = object()
-NEVER = float("inf")
 
 NOTE_BYTES = 140
 """Bytes of memory that the note of an entry costs besides, measured with tracemalloc."""
@@ -40,7 +38,7 @@ NOTE_BYTES = 140
 _LOOKS = 3
 """Looks at the disk, where others bring the same value back at the same time."""
 
-_SOON = 1e-9
+_NEVER, _SOON = float("inf"), 1e-9
 
 
 class SpilledCache(Cache[K, V]):
@@ -145,7 +143,7 @@ class SpilledCache(Cache[K, V]):
     ) -> bool:
         """As `Cache.set`; what the disk holds under the key is out of date from now on."""
         lasts = self.ttl if ttl is None else as_seconds(ttl, name="ttl")
-        ends = NEVER if lasts is None else self._time() + lasts
+        ends = _NEVER if lasts is None else self._time() + lasts
         note = self._note(value, ends, self._given_size(value, size))
         hash(key)
         self._disk.prepare()
@@ -213,7 +211,7 @@ class SpilledCache(Cache[K, V]):
         note = self._found(key)
         if note is None:
             raise KeyError(key)
-        return None if note.dies == NEVER else note.dies - self._time()
+        return None if note.dies == _NEVER else note.dies - self._time()
 
     def clear(self) -> None:
         """Forget all entries at once, in memory and on the disk. This is no eviction."""
@@ -299,7 +297,7 @@ class SpilledCache(Cache[K, V]):
             self._disk.wake()
 
     def _is_set(self, key: K, note: Note) -> bool:
-        lasts = None if note.ends == NEVER else max(_SOON, note.ends - self._time())
+        lasts = None if note.ends == _NEVER else max(_SOON, note.ends - self._time())
         is_taken = super().set(key, note.value, ttl=lasts, size=note.size)
         if not is_taken:
             self._drop(key, note)
@@ -332,7 +330,7 @@ class SpilledCache(Cache[K, V]):
         return None if note is None or note.dies <= self._time() else note
 
     def _value_of(self, note: Note) -> Any:
-        if note.number is None:
+        if not note.number:
             return note.value
         pickled = self._disk.read(note.number)
         if pickled is None:
@@ -387,7 +385,7 @@ class SpilledCache(Cache[K, V]):
             return super()._press(target, until)
         notes = self._disk.reclaimable()
         part = target * notes // max(1, notes + self.held_bytes())
-        freed = self._disk.reclaim(part, NEVER) if part else 0
+        freed = self._disk.reclaim(part, _NEVER) if part else 0
         return freed + (super()._press(target - freed) if freed < target else 0)
 
     def _told(self, gone: list[Gone[K, V]]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import diskcache  # type: ignore[import-untyped]  # only loaded by those who spill
@@ -24,15 +25,14 @@ from membudget.ownership import open_own
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from membudget.cache.spilling.ledger import Note
+    from membudget.cache.spilling.spill import Note
 
 FILE_FROM = 1 << 15
 """Bytes from which a value has a file of its own: 1 MiB is written in 0.3 ms and read in 0.07, by
 SQLite in 1.6 and 1.1 ms."""
 
-_BLOCK = 4096
-_ABOUT = 512
-"""Bytes that SQLite keeps about a value, at most."""
+_BLOCK, _ABOUT = 4096, 512
+"""Bytes of a block, and those that SQLite keeps about a value, at most."""
 
 _AT_ONCE = 64
 _FILE = re.compile(r"[0-9]{1,20}\.val")
@@ -55,12 +55,10 @@ class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
     """Whole numbers as keys, bytes as values; all files in the one folder.
 
     Two more folders for each file, as diskcache has it, cost three times the writing.
-
-    Attributes:
-        file_bytes: What the files take up.
     """
 
     file_bytes = 0
+    """What the files take up."""
 
     def put(self, key: Any) -> tuple[int, bool]:
         """A key for the database."""
@@ -84,23 +82,21 @@ class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
         """A value from the database or its file; empty where it is none of ours."""
         if filename is None:
             return value if type(value) is bytes else b""
-        return self._with_file(filename, _content) or b""
+        if type(filename) is str and _FILE.fullmatch(filename):
+            try:
+                with open(open_own(os.path.join(self._directory, filename)), "rb") as file:
+                    return file.read()
+            except (ConfigError, OSError):  # It is not there, or not ours.
+                return b""
+        return b""
 
     def remove(self, file_path: Any) -> None:
         """Remove a value's file."""
-        self._with_file(file_path, self._unlink)
-
-    def _unlink(self, path: str) -> None:
-        self.file_bytes -= _stored(os.stat(path).st_size)
-        os.unlink(path)
-
-    def _with_file(self, name: Any, use: Callable[[str], bytes | None]) -> bytes | None:
-        if type(name) is not str or not _FILE.fullmatch(name):
-            return None
-        try:
-            return use(os.path.join(self._directory, name))
-        except (ConfigError, OSError):  # It is not there, or not ours.
-            return None
+        if type(file_path) is str and _FILE.fullmatch(file_path):
+            path = os.path.join(self._directory, file_path)
+            with suppress(OSError):
+                self.file_bytes -= _stored(os.stat(path).st_size)
+                os.unlink(path)
 
 
 class Store:
@@ -142,12 +138,7 @@ class Store:
     def write(
         self, number: int, sealed: bytes, take_oldest: Callable[[], Note | None]
     ) -> int | None:
-        """Write a value, and make room for it.
-
-        Args:
-            number: Its number.
-            sealed: The value.
-            take_oldest: Takes out what may go first; None where nothing is left.
+        """Write a value under a number; `take_oldest` takes out what may go first, to make room.
 
         Returns:
             About what it takes up; None where it is beyond the bound, and not written.
@@ -157,7 +148,7 @@ class Store:
         while (missing := self.bytes + stored - self._max_bytes) > 0:
             numbers: list[int] = []
             while missing > 0 and len(numbers) < _AT_ONCE and (row := take_oldest()):
-                numbers.append(row.number or 0)
+                numbers.append(row.number)
                 missing -= row.bytes
             if not numbers:
                 return None
@@ -193,11 +184,7 @@ class Store:
         return self._disk
 
     def _measure(self) -> None:
-        """Note the bytes on the disk.
-
-        Raises:
-            OSError: The folder was removed.
-        """
+        """Note the bytes on the disk; raises OSError where the folder was removed."""
         status = os.stat(self._database)
         if (status.st_dev, status.st_ino) != self._identity:
             raise FileNotFoundError(2, "the folder was replaced while in use", self._path)
@@ -206,8 +193,3 @@ class Store:
 
 def _stored(length: int) -> int:
     return -(-(length + _ABOUT) // _BLOCK) * _BLOCK
-
-
-def _content(path: str) -> bytes:
-    with open(open_own(path), "rb") as file:
-        return file.read()
