@@ -138,12 +138,11 @@ def resolve(
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[Setting, str]]:
-    by_variable = {setting.variable: setting for setting in SETTINGS.values()}
-    for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable.startswith(LAUNCH_PREFIX):
-            continue
+    ours = [one for one in environ if one.startswith(PREFIX) and not one.startswith(LAUNCH_PREFIX)]
+    by_variable = {setting.variable: setting for setting in SETTINGS.values()} if ours else {}
+    for variable in ours:
         if (setting := by_variable.get(variable)) is not None:
-            yield setting, text
+            yield setting, environ[variable]
         elif variable not in (CONFIG_VARIABLE, PURE_VARIABLE):
             known = [one.removeprefix(PREFIX) for one in (*by_variable, CONFIG_VARIABLE)]
             advice = nearest(variable.removeprefix(PREFIX), known, PREFIX)
