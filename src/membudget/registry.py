@@ -58,15 +58,10 @@ class Registry:
         _registries.add(self)
 
     def add(self, member: object, *, keep: bool = False) -> None:
-        """Keep a weak reference to a holder, filed under every protocol it satisfies.
+        """Keep a weak reference to a holder under every protocol it satisfies, or a strong one too.
 
-        The protocols are looked up once, here, since such a look costs microseconds. Those that
-        are gone are swept when there may be as many of them as of the others, so that the cost
-        does not grow with the members.
-
-        Args:
-            member: The holder.
-            keep: Whether it lives on here until it is removed.
+        They are looked up once, here, since such a look costs microseconds. Those that are gone are
+        swept when there may be as many of them as of the others, so that the cost stays the same.
         """
         _hook_forks_once()
         with self._lock:

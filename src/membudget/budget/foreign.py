@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
 
 class ForeignCaches:
-    """What a budget may shrink in a program that knows nothing of it, and what it leaves alone.
+    """What may be shrunk in a program that knows nothing of it, and what is spared.
 
-    Args:
-        settings: `caches.adopt` and `caches.spare`.
-        registry: Takes the caches.
-        is_launched: Whether caches are looked for, or only those taken that the owner named.
+    That is what `caches.adopt` names, and where `is_launched`, what is found.
     """
 
     name = "foreign caches"

@@ -82,11 +82,7 @@ def helper_of(words: Sequence[str]) -> str:
 
 
 class _News:
-    """Whether another process of the launch has told an event already.
-
-    Args:
-        mark: Where they note it, or None where they cannot.
-    """
+    """Whether another process of the launch has told an event already; they note it by `mark`."""
 
     def __init__(self, mark: str | None) -> None:
         self._told = None

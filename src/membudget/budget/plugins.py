@@ -72,9 +72,6 @@ class Sources:
     no reason to empty the caches of one that keeps its own. What this machine does not let us read
     is noted, not raised.
 
-    Args:
-        settings: `limit` caps the process's own figure; marks on `native` bring malloc's.
-
     Attributes:
         allocators: Who hands memory out below Python, and can be asked to give it back.
         failures: What could not be read at first, and why.
@@ -226,11 +223,7 @@ _SLOW = 0.002
 
 
 class Reclaiming:
-    """What lets go beside holders (collector, allocators), and upkeep, of one governor.
-
-    Args:
-        sources: Tells the process's bytes, and its allocators.
-    """
+    """What lets go beside holders (collector, allocators), and upkeep, of one governor."""
 
     name = "reclaiming"
 
@@ -343,11 +336,7 @@ _STANDS_STILL = 3.0
 
 
 class GiveWay:
-    """Listens for the kernel's wake-ups; a chore gives memory back where it looked in vain.
-
-    Args:
-        sources: What is read: its cgroup is listened to.
-    """
+    """Listens for the kernel's wake-ups; a chore gives memory back where it looked in vain."""
 
     name = "give way"
 

@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 
 
 class HangupHandler:
-    """Reads the settings again at SIGHUP; runs on the main thread, between two instructions.
+    """Reads `config` again at SIGHUP, below the arguments `given`; a plugin.
 
-    Nothing of it reaches the program: what fails is told. A plugin.
-
-    Args:
-        given: The arguments of `start()`, which stay above the file.
-        config: The file.
+    Runs on the main thread, between two instructions; what fails is told, and reaches no program.
     """
 
     name = "reload"

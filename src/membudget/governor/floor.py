@@ -75,10 +75,8 @@ class Lines(Record):
 class Floor:
     """Learns what shrinking does not cure. Used by the governor's thread only.
 
-    Args:
-        settle: Seconds that freed memory has to show at the meter.
-
     Attributes:
+        settle: Seconds that freed memory has to show at the meter.
         bytes: What use stands at without the working set; 0 where no floor is known.
         line: Use up to which holders are left alone; 0.0 where no floor is known.
         is_elsewhere: Whether what is too much lies outside this process.
@@ -109,15 +107,10 @@ class Floor:
         unshown: int = 0,
         is_giving_back: bool = False,
     ) -> None:
-        """Take note of one reading.
+        """Take note of one reading, and of bytes held, taken in since the start and `unshown`.
 
-        Args:
-            reading: What is used, and the limit.
-            held: Bytes that all holders count.
-            taken_in: Bytes that they took in since the start.
-            lines: The marks; `stop` is where caches stop growing.
-            unshown: Bytes of what they let go of that the meter has not shown.
-            is_giving_back: Whether they are being asked to give it back just now.
+        `stop` of the lines is where caches stop growing. `unshown` has been let go of and not shown
+        by the meter; `is_giving_back` is whether holders are asked to give it back just now.
         """
         used, limit, at = reading.used, reading.limit, reading.at
         if used <= lines.low and not self.bytes:
@@ -155,10 +148,7 @@ class Floor:
         return 0 if is_within else max(0, used - int(self.line))
 
     def _press(self, used: int, apart: int, at: float, lines: Lines) -> float:
-        """Seconds for which use has been too high by itself, no floor being known; -1 if it is not.
-
-        That is what of it is beyond shrinking.
-        """
+        """Seconds for which what is beyond shrinking has been too high; -1 where it is not."""
         if used <= _calm(lines) or apart <= lines.low * _NEAR:
             self._pressed_since, self._held_before, self._apart_before = None, self._held, apart
             return -1.0
@@ -226,14 +216,8 @@ VERDICT_AFTER = 5.0
 class Protection:
     """Counts attempts and decides when they are over. Used by the governor's thread only.
 
-    Args:
-        attempt: Asks everything once more.
-        tell: Takes `ProtectionTried` events.
-        most: Attempts before the last resort.
-        cooldown: Seconds between attempts.
-        restart_after: Seconds at NORMAL after which the count begins anew.
-        dump: Writes down the state once, before the last resort; None writes nothing.
-        leave: Begins the planned exit; None where the owner has not opted in.
+    `dump` writes down the state once, before the last resort; `leave` begins the planned exit, where
+    its owner opted in. Attempts count anew after `restart_after` seconds at NORMAL.
 
     Attributes:
         began_over: Whether the process was over the mark when its budget began, and has been since:

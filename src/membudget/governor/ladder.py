@@ -102,14 +102,7 @@ class _Seat:
 class Ladder:
     """Reclaimers by rung: the given ones in their order, then the register's, least worthy first.
 
-    Used by the governor's thread only, except `add` and `remove`, which any thread may call.
-
-    Args:
-        reclaimers: Asked in this order within their rung.
-        registry: Whose reclaimers (caches) are asked after them, at MODERATE by hits per byte.
-        meter: Measured before and after each round.
-        tell: Takes `Reclaimed` and `Failed` events.
-        floor: What is known of what shrinking does not cure, and how long settling takes.
+    Used by the governor's thread only, except `add` and what it returns.
 
     Attributes:
         reclaimed: Bytes claimed so far.
@@ -154,12 +147,7 @@ class Ladder:
         return remove
 
     def relieve(self, pressure: Pressure, wanted: int = 0) -> int:
-        """Ask for what the pressure calls for; returns the bytes claimed.
-
-        Args:
-            pressure: What was just judged.
-            wanted: Bytes that somebody waits for, to be freed whatever the level.
-        """
+        """Ask for what the pressure calls for and what somebody waits for; returns bytes claimed."""
         now = self._clock.now()
         self.is_giving_back = False
         self._settle_credit(pressure, now)

@@ -42,10 +42,6 @@ failures that are remembered."""
 class Teller:
     """Passes each event to every sink and turns what they raise into `Failed` events.
 
-    Args:
-        sinks: Takers of events, in order.
-        clock: For tests.
-
     Attributes:
         suspect: What a leak was last said to be in, or "".
     """
@@ -109,14 +105,9 @@ INTERVAL = 300.0
 class Snapshots:
     """Tells a `Sampled` event every so many seconds, on the governor's thread.
 
-    Args:
-        tell: Takes the events.
-        registry: Whose holders are counted.
-        interval: Seconds between two.
-
     Attributes:
-        take: Takes the sample that the event carries, set by who takes samples; None has events
-            without. The first is taken by the first step after the start, which should not wait.
+        take: Takes the sample that the event carries, set by who takes samples. The first is taken
+            by the first step after the start, which should not wait.
     """
 
     def __init__(self, tell: Teller, registry: Registry, interval: float = INTERVAL) -> None:
@@ -231,11 +222,6 @@ level that are kept for whoever asks."""
 class News:
     """Tells changes of level, and floors, where they are news. The governor's thread only.
 
-    Args:
-        tell: Takes the events.
-        clock: Where time comes from.
-        explain: Says where memory lies that no holder counts; None says nothing.
-
     Attributes:
         changes: The latest changes of level, oldest first.
     """
@@ -263,10 +249,7 @@ class News:
         self._tell(PressureChanged(at=now, before=before, pressure=pressure, again=again))
 
     def floor(self, reading: Reading, pressure: Pressure, kept: int, *, is_last: bool) -> None:
-        """Tell once that shrinking does not cure it, and once more when nothing is left to try.
-
-        Again after hours; a floor that comes and goes is one story.
-        """
+        """Tell once that shrinking does not cure it, again when nothing is left, and after hours."""
         now, news = self._clock.now(), 2 if is_last else 1
         if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
             return

@@ -175,11 +175,8 @@ def interval_for(
 ) -> float:
     """Seconds until the next step: never more than half of the seconds left.
 
-    Args:
-        pressure: What was just judged.
-        pinned: The interval asked for by a setting; only haste shortens it.
-        is_busy: Whether the process computes: one that sleeps does not grow.
-        quick: The interval at rest while it computes.
+    Haste alone shortens one that is pinned by a setting; `quick` holds at rest while the process
+    computes: one that sleeps does not grow.
     """
     if pinned is not None:
         interval = pinned
@@ -199,11 +196,8 @@ def interval_for(
 class Watch:
     """Runs a governor's steps on a thread of its own, and brings it to rest around forks.
 
-    Args:
-        governor: Whose `step` is called.
-        hints: Makes the kernel wake-ups to wait for, on each new thread; imports nothing. Given
-            true, only those that cost microseconds.
-        interval: Seconds between two steps, or None to adapt.
+    `hints` makes the kernel wake-ups to wait for, on each new thread, and imports nothing; given
+    true, only those that cost microseconds. An `interval` of None adapts.
 
     Attributes:
         quick: Seconds between two steps at rest while the process computes.
@@ -242,11 +236,7 @@ class Watch:
         return self._thread is not None and self._thread.is_current()
 
     def start(self, rest: float = 0.0) -> None:
-        """Start the thread; nothing happens where it runs.
-
-        Args:
-            rest: Seconds that it does nothing at first, if no step is due before.
-        """
+        """Start the thread, where none runs; it rests at first, as long as no step is due."""
         if self.is_running or self._is_parked:
             return
         now = self._governor.clock.now()

@@ -214,10 +214,9 @@ def _yaml_top(text: str, findings: _Findings) -> dict[str, Node]:
 
 
 class _YamlWalk:
-    """One walk over the events of a YAML parser: nodes are made of them, and nothing else.
+    """One walk over a YAML parser's events: no tag can make an object there, no alias multiply.
 
-    Nothing is constructed, so that no tag can make an object, and an alias is seen before it
-    multiplies. What is wrong outside our section is not told.
+    What is wrong outside our section is not told.
     """
 
     def __init__(self, text: str, findings: _Findings) -> None:
@@ -295,8 +294,8 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 def _toml_top(text: str) -> dict[str, Node]:
     """The keys at the top of a TOML file.
 
-    The standard parser gives no lines, so keys are looked for in the text: exact where a key stands
-    plainly under its header, else the line of what it stands in.
+    The standard parser gives no lines: exact where a key stands plainly under its header, else the
+    line of what it stands in.
     """
     import tomllib
 

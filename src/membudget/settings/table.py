@@ -344,10 +344,7 @@ class Setting(Record):
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """Advice for a word that is not known: the nearest one that is, or where all are told.
 
-    Args:
-        word: Without the prefix, which would make all look alike.
-        known: Likewise.
-        prefix: Shown before the nearest.
+    Without their common prefix, which would make all look alike; it is shown before the nearest.
     """
     import difflib  # only an error needs it
 
@@ -442,12 +439,7 @@ def known_setting(key: str) -> Setting:
 
 
 def advice_for(key: str, known: Iterable[str] = ()) -> str:
-    """What would be right in the place of a key that `setting_of` does not know.
-
-    Args:
-        key: As it was given.
-        known: What may stand there beside the settings.
-    """
+    """What would be right in the place of a key that `setting_of` does not know."""
     if f"{key}.".startswith(COMPONENTS):
         return f"write {COMPONENTS}NAME with {' and '.join(OF_COMPONENTS)} under it"
     return nearest(key, [*SETTINGS, *known])

@@ -95,11 +95,8 @@ class _Kind:
 class Condensed:
     """A sink that writes lines, condensed. Any thread may call it.
 
-    Args:
-        write: Takes a line without its end.
-        least: Events below this severity are left out, but for those that are told always.
-        is_news: Whether nobody else has told this event, for what several processes see alike;
-            asked just before it is told.
+    Events below `least` are left out, but for those that are told always. `is_news` says whether
+    nobody else has told an event that several processes see; asked just before it is told.
     """
 
     def __init__(
