@@ -216,7 +216,7 @@ VERDICT_AFTER = 5.0
 class Protection:
     """Counts attempts and decides when they are over. Used by the governor's thread only.
 
-    `dump` writes down the state once, before the last resort; `leave` begins the planned exit, where
+    `dump` writes down the state once, before the last resort; `leave` begins the planned exit where
     its owner opted in. Attempts count anew after `restart_after` seconds at NORMAL.
 
     Attributes:
