@@ -2,25 +2,20 @@
 
 `sys.getsizeof` is not that figure: it stops at the first container (5 % of a JSON record), leaves
 out the allocator's rounding, and for a DataFrame runs code that makes the DataFrame grow. Here an
-object is weighed with all it refers to, each part in the allocator's own size classes:
+object is weighed with all it refers to, each part once, in the allocator's own size classes:
 
 - What everybody shares weighs nothing: None, small ints, classes, functions, modules. Nor does
   what counts itself: a cache that a value refers to.
-- An object met twice is weighed once.
 - What is often borrowed, a record's field names and the array behind a view, is weighed only where
-  nobody outside refers to it.
-- The walk looks at a bounded number of objects. Where there are more, it goes on from the average
-  of the siblings it saw, and `measure` says that the figure is an estimate.
-- No `__sizeof__` written in Python is called, no `__dict__` is made, nothing is imported: arrays
-  are known only where the program itself has imported their library.
+  nobody outside refers to it. All else is weighed in full, since the caller's own variables often
+  still refer to parts of a value while it is being stored: give what has a session, a parent, a
+  shared table a size of its own, or `register` its type.
+- The walk looks at a bounded number of objects and goes on from averages, saying so in `measure`.
+- No `__sizeof__` written in Python is called, no `__dict__` is made, nothing is imported.
 
-An object referred to from elsewhere too (a session, a parent, a shared table) is weighed in full,
-since the caller's own variables often still refer to parts of a value while it is being stored.
-Give such values a size of their own, or `register` their type. What a cache charges its entries is
-another sum, `entry_bytes`: what dropping the entry would free, parts held elsewhere left out.
-
-The compiled sizer (`_native/sizer*.c`) answers where it could be built and MEMBUDGET_PURE=1 does
-not forbid it; else `fallback` does, which charges an entry with parts held elsewhere too.
+What a cache charges its entries is another sum, `entry_bytes`. The compiled sizer
+(`_native/sizer*.c`) answers where it could be built and MEMBUDGET_PURE=1 does not forbid it, else
+`fallback`, which charges an entry with parts held elsewhere, too.
 """
 
 from __future__ import annotations

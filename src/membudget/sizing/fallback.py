@@ -4,15 +4,14 @@
 attributes of an instance without making its `__dict__`. Containers are read by their built-in
 base, since a subclass may have other ideas of iterating.
 
-Siblings form a level. One sibling is weighed with all below it before the next, and those the walk
-does not come to are taken to weigh as much as those it did, on average. A single large sibling
-must not stand for many small ones, so each gets only its share of the bound. A chain longer than
-the bound is weighed as far as the walk came.
+Siblings form a level. One is weighed with all below it before the next; those the walk does not
+come to are taken to weigh as much as the others on average, and each gets only its share of the
+bound, or one large sibling would stand for many small ones.
 
 A reference count tells whether anybody outside refers to a part. It is asked only where the answer
-is usually yes: for short strings, which are the names of fields and constants such as "buy", and
-for the array behind a view. One owner of a string outside is let pass: it is as often the caller's
-own list as it is a constant, and constants are soon shared by more.
+is usually yes: for short strings, which are names of fields and constants such as "buy", and for
+the array behind a view. One owner of a string outside is let pass: it is as often the caller's own
+list as it is a constant, and constants are soon shared by more.
 """
 
 from __future__ import annotations
@@ -183,7 +182,7 @@ def _reader_of(kind: type[Any]) -> Reader:
     if ask is not None:
         return lambda item, _room: (ask(item), (), 0, ())
     if issubclass(kind, dict):
-        return _read_dict_subclass
+        return _read_dict
     if issubclass(kind, _SEQUENCES):
         return _read_items
     if issubclass(kind, memoryview):
@@ -194,29 +193,19 @@ def _reader_of(kind: type[Any]) -> Reader:
 
 
 def _read_dict(item: dict[Any, Any], room: int) -> Parts:
-    parts = _keys_and_values(item, room)
-    return allocated(getsizeof(item)), parts, 2 * dict.__len__(item), ()
-
-
-def _read_dict_subclass(item: dict[Any, Any], room: int) -> Parts:
-    parts = _keys_and_values(item, room)
-    count = 2 * dict.__len__(item)
-    if count <= room:
-        parts += get_referents(item)
-        count = len(parts)
-    return own_bytes(item, type(item)), parts, count, ()
-
-
-def _keys_and_values(item: dict[Any, Any], room: int) -> list[Any]:
     # Nothing that the collector tracks is made on the way, so no finalizer can run and change the
     # dict meanwhile.
-    if 2 * dict.__len__(item) <= room:
+    count = 2 * dict.__len__(item)
+    if count <= room:
         parts = list(dict.keys(item))
         parts += dict.values(item)
-        return parts
-    keys = list(islice(dict.keys(item), room))
-    values = list(islice(dict.values(item), room))
-    return [part for pair in zip(keys, values, strict=False) for part in pair]
+        if type(item) is not dict:
+            parts += get_referents(item)
+            count = len(parts)
+    else:
+        keys, values = islice(dict.keys(item), room), islice(dict.values(item), room)
+        parts = [part for pair in zip(list(keys), list(values), strict=False) for part in pair]
+    return own_bytes(item, type(item)), parts, count, ()
 
 
 def _read_items(item: Any, room: int) -> Parts:

@@ -218,39 +218,6 @@ class Advice(Record):
     text: str
 
 
-def advise(
-    name: str,
-    container: Any,
-    history: History,
-    now: float,
-    *,
-    length: int,
-    limit: int | None,
-    is_endless: bool,
-    reads: Reads | None,
-) -> Advice:
-    """The advice for one container, from what was seen of it so far. Pure but for its `stats()`."""
-    mostly, depth = history.mostly(), None
-    hit_rate = _hit_rate(_own_figures(container))
-    if reads is not None and (counted := _hit_rate(reads)) is not None:
-        hit_rate, depth = counted, reads.depth
-    found = Advice(
-        name=name,
-        length=length,
-        limit=limit,
-        peak=history.peak,
-        mostly=mostly,
-        fill=mostly / limit if limit else None,
-        growth=history.growth(),
-        oldest=history.oldest(now),
-        hit_rate=hit_rate,
-        depth=depth,
-        enough=enough_for(mostly, depth),
-        text="",
-    )
-    return found.replace(text=_in_words(found, is_endless=is_endless))
-
-
 def enough_for(mostly: int, depth: int | None = None) -> int | None:
     """The bound for what was mostly held, or for what was read of it where that is known."""
     needed = mostly if depth is None else min(mostly, depth)
@@ -269,24 +236,25 @@ def is_worth_more(mostly: int, limit: int, hit_rate: float | None) -> bool:
     return mostly >= FULL * limit and (hit_rate is None or hit_rate >= _RARELY)
 
 
-def _own_figures(container: Any) -> object:
-    """What a container that counts its own lookups says of them."""
+def hits_of(container: Any, reads: Reads | None) -> tuple[float | None, int | None]:
+    """Share of lookups that found something, and how far back they went.
+
+    Where enough were counted, by us or, the share alone, by the container itself.
+    """
     ask = getattr(container, "stats", None)
     try:
-        return ask() if callable(ask) else None
+        own = ask() if callable(ask) else None
     except Exception:  # noqa: BLE001  # the program's object, which may answer as it likes
-        return None
+        own = None
+    for figures in (reads, own):
+        hits, misses = getattr(figures, "hits", None), getattr(figures, "misses", None)
+        if isinstance(hits, int) and isinstance(misses, int) and hits + misses >= FEWEST_READS:
+            return hits / (hits + misses), reads.depth if reads and figures is reads else None
+    return None, None
 
 
-def _hit_rate(figures: object) -> float | None:
-    """Share of lookups that found something, where enough were counted."""
-    hits, misses = getattr(figures, "hits", None), getattr(figures, "misses", None)
-    if not isinstance(hits, int) or not isinstance(misses, int) or hits + misses < FEWEST_READS:
-        return None
-    return hits / (hits + misses)
-
-
-def _in_words(advice: Advice, *, is_endless: bool) -> str:
+def in_words(advice: Advice, *, is_endless: bool) -> str:
+    """What was seen, and what to do; a deque that may grow for ever needs more."""
     mostly = f"mostly up to {advice.mostly:,}"
     if advice.limit is not None and advice.fill is not None:
         mostly += f" of {advice.limit:,} ({advice.fill:.0%})"

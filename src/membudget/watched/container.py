@@ -19,8 +19,9 @@ from membudget.watched.advice import (
     History,
     Observed,
     Reads,
-    advise,
     enough_for,
+    hits_of,
+    in_words,
     is_worth_more,
 )
 
@@ -244,18 +245,26 @@ class WatchedContainer:
 
     def advice(self) -> Advice:
         """What its use so far says about its bound: how full, how old, how much of it is read."""
-        container = self._find()
+        container, history = self._find(), self._history
         own = _maxlen_of(container)
-        return advise(
-            self.name,
-            container,
-            self._history,
-            self._now(),
+        limit = self._max_items if own is None else own
+        mostly = history.mostly()
+        hit_rate, depth = hits_of(container, self._reads)
+        found = Advice(
+            name=self.name,
             length=self._length() or 0,
-            limit=own if own is not None else self._max_items,
-            is_endless=_is_endless(container),
-            reads=self._reads,
+            limit=limit,
+            peak=history.peak,
+            mostly=mostly,
+            fill=mostly / limit if limit else None,
+            growth=history.growth(),
+            oldest=history.oldest(self._now()),
+            hit_rate=hit_rate,
+            depth=depth,
+            enough=enough_for(mostly, depth),
+            text="",
         )
+        return found.replace(text=in_words(found, is_endless=_is_endless(container)))
 
     def observed(self) -> Observed:
         """The container to read through, so that advice and `resize` know what is read of it.
