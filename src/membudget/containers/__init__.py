@@ -70,12 +70,11 @@ class Bounded:
 
     if TYPE_CHECKING:  # What each kind has of its own.
         held_bytes: Callable[[], int]
-
-        def _count(self) -> int: ...
-        def _bounds(self) -> tuple[int | None, int | None]: ...
-        def _bind(self, max_items: int | None, max_bytes: int | None) -> None: ...
-        def _whole(self) -> list[Any]: ...
-        def _take_in(self, items: list[Any]) -> None: ...
+        _count: Callable[[], int]
+        _bounds: Callable[[], tuple[int | None, int | None]]
+        _bind: Callable[[int | None, int | None], None]
+        _whole: Callable[[], list[Any]]
+        _take_in: Callable[[list[Any]], object]
 
     def reclaimable(self) -> int:
         """The bytes it could let go: all it holds."""

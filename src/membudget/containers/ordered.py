@@ -222,20 +222,14 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         return self._setdefault(key, default)
 
     def update(self, items: Any = (), /, **more: Any) -> None:
-        """Put in a mapping or pairs, one after the other as they are drawn.
-
-        Where an iterator raises, what came before is in.
-        """
+        """Put in a mapping or pairs, one by one: where an iterator raises, what came is in."""
         if hasattr(items, "keys") and not hasattr(items, "items"):
             items = ((key, items[key]) for key in items.keys())  # noqa: SIM118  # no mapping
         for some in (items, more):
             self.set_many(some)  # type: ignore[arg-type]  # names are keys
 
-    def _whole(self) -> list[Any]:
-        return self.pairs()
-
-    def _take_in(self, items: list[Any]) -> None:
-        self.set_many(items)
+    _whole = pairs
+    _take_in = update
 
 
 class _Snapshot:
@@ -378,13 +372,12 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
         return pair[0]
 
     def update(self, *others: Iterable[T]) -> None:
-        """Put items in, one after the other as they are drawn.
-
-        Where an iterator raises, what came before is in.
-        """
+        """Put items in, one by one: where an iterator raises, what came is in."""
         for other in others:
             for item in other:
                 BoundedSet.add(self, item)  # Not a subclass's, as with a set.
+
+    _take_in = update
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Take out all items of others."""
@@ -466,6 +459,3 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
 
     def _whole(self) -> list[Any]:
         return list(self)
-
-    def _take_in(self, items: list[Any]) -> None:
-        self.update(items)

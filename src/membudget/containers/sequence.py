@@ -221,7 +221,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         """
         self._draw(values, self._extend)
 
-    _take_in = extend  # type: ignore[assignment]  # its argument has another name
+    _take_in = extend
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Put an item before a place; in a full list the foremost goes, maybe this one.
