@@ -217,10 +217,10 @@ def write_whole(
             os.close(folder)
 
 
-def identity(descriptor: int) -> Identity:
-    """Which file a descriptor leads to, or None where it leads nowhere."""
+def identity(where: int | str) -> Identity:
+    """Which file a descriptor leads to, or a path, links not followed; None for nowhere."""
     try:
-        status = os.fstat(descriptor)
+        status = os.fstat(where) if isinstance(where, int) else os.lstat(where)
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -22,10 +22,6 @@ from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeErr
 from membudget.ownership import OTHERS, WRITABLE, default_folder, identity, open_folder, open_own
 from membudget.probes.kernel_files import read_whole, unexpected
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from membudget.ownership import Identity as FileIdentity
-
 SLOT, SOCKET = ".slot", ".sock"
 TOLD, UNREACHED = ".told", ".unreached"  # Noted by the processes of one launch.
 _ADVICE = "set agent.directory to a folder of your own"
@@ -140,15 +136,6 @@ def _figure_of(folder: str, place: int) -> int | None:
         return None if fields[_STATE] in (b"Z", b"X") else int(fields[place])
     except (ValueError, IndexError):
         raise unexpected(path, text, f"a number should stand in field {place + 3}") from None
-
-
-def identity_at(path: str) -> FileIdentity:
-    """Which file stands at a path, links not followed, or None."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def remove_socket(path: str) -> int:
@@ -279,7 +266,7 @@ def _sweep_process(slot: str, socket: str, owner: Identity, own: Identity) -> in
         descriptor = open_own(slot)
         try:
             # Under the owner's lock, so that nobody can take the file over while it is removed.
-            is_here = lock(descriptor) and identity_at(slot) == identity(descriptor)
+            is_here = lock(descriptor) and identity(slot) == identity(descriptor)
             if is_here and is_gone(owner, own):
                 removed = remove_socket(socket)
                 os.unlink(slot)

@@ -58,19 +58,19 @@ class Told:
         except (MembudgetError, OSError):
             return True
         try:
-            return self._note(descriptor, one_line(subject, LONGEST_NAME), seconds, again=again)
+            for _ in range(_ATTEMPTS):
+                if lock(descriptor):
+                    return self._note(
+                        descriptor, one_line(subject, LONGEST_NAME), seconds, again=again
+                    )
+                sleep(0.001)
         except (OSError, ValueError):
             return True
         finally:
             os.close(descriptor)
+        return True
 
     def _note(self, descriptor: int, subject: str, seconds: float, *, again: bool) -> bool:
-        for _ in range(_ATTEMPTS):
-            if lock(descriptor):
-                break
-            sleep(0.001)
-        else:
-            return True
         now, own = self._wall(), str(os.getpid())
         notes = dict(_parsed(os.pread(descriptor, _MOST, 0).decode("utf-8", "replace")))
         who, at = notes.pop(subject, ("", 0.0))

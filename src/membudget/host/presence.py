@@ -25,7 +25,7 @@ import time
 from membudget.core.native import Imports, Lock, breathing
 from membudget.errors import ControlError, MembudgetError
 from membudget.governor.status import commands_of
-from membudget.host import SOCKET, claim_folder, identity_at, identity_of, remove_socket, sweep
+from membudget.host import SOCKET, claim_folder, identity_of, remove_socket, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import close_own, default_folder, kept
 from membudget.ownership import identity as file_identity
@@ -143,7 +143,7 @@ class Presence:
         """
         with self._lock:
             if self._pid != os.getpid():
-                self._abandon()
+                self._let_go(is_ours=False)
             slot, socket = self._slot, self._socket
             if slot and slot.is_in_place() and socket and socket.is_in_place():
                 return socket
@@ -185,28 +185,21 @@ class Presence:
     def leave(self) -> None:
         """Be findable no more and remove what was made; a second call does nothing."""
         with self._lock:
-            if self._pid != os.getpid():
-                self._abandon()
-            slot, self._slot = self._slot, None
-            socket, self._socket = self._socket, None
-            # The socket first: one without a slot is taken for a dead process's.
-            if socket is not None:
-                socket.remove()
-            if slot is not None:
-                slot.close()
+            self._let_go(is_ours=self._pid == os.getpid())
 
     def after_fork_in_child(self) -> None:
         """Let go of what belongs to the parent, which lives on with it; called after a fork."""
         self._lock = Lock()  # Another thread may have held it, and is not here.
-        self._abandon()
+        self._let_go(is_ours=False)
 
-    def _abandon(self) -> None:
+    def _let_go(self, *, is_ours: bool) -> None:
         slot, self._slot = self._slot, None
         socket, self._socket = self._socket, None
-        if slot is not None:
-            slot.abandon()
+        # The socket first: one without a slot is taken for a dead process's.
         if socket is not None:
-            socket.abandon()
+            socket.remove() if is_ours else socket.abandon()
+        if slot is not None:
+            slot.close() if is_ours else slot.abandon()
 
 
 class ControlSocket:
@@ -245,7 +238,7 @@ class ControlSocket:
             ) from error
         self._is_open = True
         self._own = file_identity(self._descriptor)
-        self._file = identity_at(self.path)
+        self._file = file_identity(self.path)
 
     def fileno(self) -> int:
         """The descriptor to wait on; the same number even once removed, to be forgotten by."""
@@ -257,7 +250,7 @@ class ControlSocket:
     def is_in_place(self) -> bool:
         """Whether clients can still reach it: neither its path nor its descriptor is gone."""
         is_listening = file_identity(self._descriptor) == self._own
-        return is_listening and identity_at(self.path) == self._file
+        return is_listening and file_identity(self.path) == self._file
 
     def load(self) -> bool:
         """Load what reads questions and writes answers; whether it is there.
@@ -293,7 +286,7 @@ class ControlSocket:
 
     def remove(self) -> None:
         """Take no more questions and remove the path; a second call does nothing."""
-        if self._is_open and identity_at(self.path) == self._file:
+        if self._is_open and file_identity(self.path) == self._file:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
         self.abandon()

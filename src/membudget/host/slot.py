@@ -25,7 +25,7 @@ from math import isfinite
 from membudget.core.native import sleep
 from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
-from membudget.host import SLOT, identity_at, lock, parse_stem
+from membudget.host import SLOT, lock, parse_stem
 from membudget.ownership import identity as file_identity
 from membudget.ownership import open_own, open_regular, standard_taken
 from membudget.units import MOST_BYTES
@@ -63,7 +63,7 @@ class Slot:
         try:
             descriptor = _locked(self.path)
             try:
-                self._file = identity_at(self.path)
+                self._file = file_identity(self.path)
                 os.pwrite(descriptor, _MAGIC.ljust(SIZE, b"\0"), 0)
                 # The mapping keeps a duplicate of the descriptor, and with it the lock.
                 with standard_taken():
@@ -125,7 +125,7 @@ class Slot:
 
     def is_in_place(self) -> bool:
         """Whether others still find it under its path."""
-        return identity_at(self.path) == self._file
+        return file_identity(self.path) == self._file
 
     def close(self) -> None:
         """End it and remove its file; a second call does nothing."""
@@ -152,7 +152,7 @@ def _locked(path: str) -> int:
     for _ in range(_LOCK_ATTEMPTS):
         descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=_MAGIC)
         # Between opening and locking, a sweeper may have taken it for a dead one's.
-        if lock(descriptor) and identity_at(path) == file_identity(descriptor):
+        if lock(descriptor) and file_identity(path) == file_identity(descriptor):
             return descriptor
         os.close(descriptor)
         sleep(0.001)
