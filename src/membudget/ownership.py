@@ -3,7 +3,8 @@
 What a setting names may be a link, a device, a pipe or somebody's document, and may become one
 between two looks. So a file is opened without following a link and without waiting, and the open
 descriptor is asked: a regular file, of this user, that others may not write to, and beginning as
-those of ours do. Whatever else stands there stays as it is.
+those of ours do. Whatever else stands there stays as it is, and is a `ConfigError`; what cannot be
+opened or written is an `OSError`.
 """
 
 from __future__ import annotations
@@ -60,11 +61,7 @@ def default_folder(uid: int | None = None) -> str:
 def kept(descriptor: int) -> int:
     """The same file under a number that is not one of the program's standard streams.
 
-    A program that was started without them prints to whatever is opened next: what is ours, and
-    open while it runs, is none of that.
-
-    Raises:
-        OSError: There is no other number; the descriptor is closed.
+    A program that was started without them prints to whatever is opened next: to none of ours.
     """
     if descriptor > _STANDARD or os.name == "nt":
         return descriptor
@@ -78,10 +75,7 @@ def kept(descriptor: int) -> int:
 
 @contextlib.contextmanager
 def standard_taken() -> Iterator[None]:
-    """While it lasts, nothing that is opened gets the number of a standard stream.
-
-    For what opens by itself, as a mapping duplicates its descriptor; takes 10 µs.
-    """
+    """While it lasts, nothing that opens by itself gets a standard stream's number. Cost: 10 µs."""
     taken = []
     try:
         while (number := os.open(os.devnull, os.O_RDWR | CAREFUL)) <= _STANDARD:
@@ -98,10 +92,6 @@ def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = No
 
     `flags` are those of `os.open`, `folder` a descriptor of the one it lies in, where that is
     open; what is made is for this user alone.
-
-    Raises:
-        ConfigError: Something else stands there.
-        OSError: There is none, or it cannot be opened.
     """
     name = path if folder is None else os.path.basename(path)
     # Looked at before it is opened: opening a device may move it.
@@ -133,10 +123,6 @@ def open_own(
 
     Files of ours begin with `begins`; one cut short within that is ours, too. Rights of `others`
     are refused; where none are, it may be another user's.
-
-    Raises:
-        ConfigError: What stands there is not ours; it is left as it is.
-        OSError: There is none, or it cannot be opened.
     """
     descriptor = open_regular(path, flags, folder=folder)
     try:
@@ -149,12 +135,7 @@ def open_own(
 
 
 def read_own(path: str, most: int, *, begins: bytes = b"", others: int = WRITABLE) -> bytes | None:
-    """What a file of ours holds, or None where there is none.
-
-    Raises:
-        ConfigError: What stands there is not ours, or longer than `most` bytes.
-        OSError: It cannot be read.
-    """
+    """What a file of ours holds, at most so many bytes, or None where there is none."""
     try:
         descriptor = open_own(path, begins=begins, others=others)
     except FileNotFoundError:
@@ -182,10 +163,6 @@ def write_whole(
 
     Only one that begins in the same way is replaced, and where it is for this user alone, only
     this user's. To wait until it is on the disk (`is_synced`) may take seconds.
-
-    Raises:
-        ConfigError: What stands there is not ours; it is left as it is.
-        OSError: It cannot be written.
     """
     path = os.path.abspath(path)
     name, part, folder = path, f"{path}.part", None
@@ -244,11 +221,7 @@ def close_own(
 def check_owner(
     path: str, status: os.stat_result, others: int = WRITABLE, advice: str = ""
 ) -> None:
-    """Refuse what is another user's, or open to others.
-
-    Raises:
-        ConfigError: It is.
-    """
+    """Refuse what is another user's, or open to others."""
     if not others or os.name == "nt":  # Where rights are another matter.
         return
     if status.st_uid != os.geteuid():
@@ -265,11 +238,7 @@ def _check_head(path: str, descriptor: int, begins: bytes) -> None:
 
 
 def open_folder(path: str, advice: str) -> int:
-    """A descriptor of a folder, made for this user alone where there is none; not the way to it.
-
-    Raises:
-        ConfigError: Something else stands there, or it cannot be made or opened.
-    """
+    """A descriptor of a folder, made for this user alone where there is none; not the way to it."""
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
@@ -287,10 +256,6 @@ def safe_way(path: str) -> str:
     """The real path of a folder that only this user and root can put another in the place of.
 
     Folders on the way to it are made where they are missing, for others to read; it itself is not.
-
-    Raises:
-        ConfigError: Another user could rename a folder on the way, or it is a link itself.
-        OSError: A folder on the way cannot be looked at, or made.
     """
     if os.path.islink(path):
         raise _refused(path, "is a link, which could lead anywhere")

@@ -51,12 +51,7 @@ class DataLimits:
         return (None if soft == self._none else soft), (None if hard == self._none else hard)
 
     def set(self, soft: int | None, hard: int | None, pid: int = 0) -> None:
-        """Set both.
-
-        Raises:
-            OSError: The process is gone, or another user's.
-            ValueError: The soft limit is above the hard one.
-        """
+        """Set both."""
         limits = self._none if soft is None else soft, self._none if hard is None else hard
         self._prlimit(pid, self._data, limits)
 
@@ -101,11 +96,7 @@ class OwnLimit:
         return least(self.before, hard)
 
     def check(self, free: int) -> None:
-        """See that the kernel keeps it, with so many bytes free below it.
-
-        Raises:
-            ConfigError: It does not.
-        """
+        """See that the kernel keeps it, with so many bytes free below it."""
         if not self._limits.binds(free + _TEST):
             raise ConfigError(
                 "this kernel does not hold all private memory against RLIMIT_DATA, so the brake "
@@ -113,11 +104,7 @@ class OwnLimit:
             )
 
     def set(self, soft: int | None) -> None:
-        """Set it. Cost: 2 µs, 1 µs where it would hardly rise.
-
-        Raises:
-            OSError, ValueError: The kernel refuses.
-        """
+        """Set it. Cost: 2 µs, 1 µs where it would hardly rise."""
         now, hard = self._limits.get()
         if now != self.stands:
             # Somebody else set it meanwhile: from now on that is the program's own. One of ours is

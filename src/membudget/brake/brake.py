@@ -212,11 +212,7 @@ class Brake:
         )
 
     def arm(self, reading: Reading) -> str:
-        """Measure, set the limit by the latest reading, and listen; returns a line that tells so.
-
-        Raises:
-            ConfigError: There is no limit to keep, no room for the brake to leave, or one armed.
-        """
+        """Measure, set the limit, and listen; returns a line that tells so, or raises why not."""
         with self._lock:
             if self._is_armed:
                 raise ConfigError("the brake is armed already: disarm() it first")
@@ -244,12 +240,7 @@ class Brake:
             self._leave()
 
     def follow(self, reading: Reading, _pressure: Pressure) -> None:
-        """Keep the limit where the reading says. Cost: 10 µs.
-
-        Raises:
-            ConfigError: In a forked child: there is no room for it.
-            OSError, ValueError: The limit cannot be set.
-        """
+        """Keep the limit where the reading says. Cost: 10 µs."""
         with self._lock:
             if not self._is_armed:
                 return
@@ -385,10 +376,7 @@ class Read(Protocol):
 
 
 class BrakePlugin:
-    """Arms the brake where that is possible; where it is not, one line says so, or an error.
-
-    `brake` is None where it is not armed.
-    """
+    """Arms the brake where that is possible; where it is not, one line says so, or an error."""
 
     name = "brake"
 
@@ -398,11 +386,7 @@ class BrakePlugin:
         self.brake: Brake | None = None
 
     def join(self, governor: Governor) -> None:
-        """Arm it.
-
-        Raises:
-            ConfigError: It cannot be armed, and must be.
-        """
+        """Arm it."""
         load_unwinder()
         sources, allocators = self._sources, self._sources.allocators
 

@@ -51,9 +51,6 @@ def listen(listener: Listener) -> None:
 
     Audit hooks cannot be removed: the one added here, at first use, stays for the life of the
     process and costs 0.3 µs an event.
-
-    Raises:
-        ConfigError: Another one listens.
     """
     global _is_hooked  # noqa: PLW0603  # the interpreter keeps such a hook for ever
     if _listening.setdefault(_LISTENER, listener) is not listener:

@@ -124,11 +124,7 @@ def _count_threads() -> int:
 
 
 class Stacks:
-    """The thread stacks of this process: how many, and how much of them nobody touched.
-
-    A stack has `size` bytes where nobody asks for another, None where that is not known; `count`
-    tells how many threads there are, foreign ones too.
-    """
+    """The thread stacks of this process: how many, and how much of them nobody touched."""
 
     def __init__(self, size: int | None = None, count: Callable[[], int] = _count_threads) -> None:
         self._count = count
@@ -160,10 +156,7 @@ class Stacks:
 
 
 class Libraries:
-    """Notes when large libraries are loaded, by the bytes of library code that is mapped (VmLib).
-
-    Only where `modules`, the number of Python's modules, changed the code is looked at.
-    """
+    """Notes when large libraries are loaded, by the library code that is mapped (VmLib)."""
 
     def __init__(
         self,

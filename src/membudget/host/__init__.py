@@ -6,6 +6,7 @@ process is the same one. Its files in the folder are called by them.
 
 Others may look, sweep and end at any moment, so each step there holds by itself: no link is
 followed, nothing is waited for, and a path is only believed while it leads to the file at hand.
+A folder that cannot be used is a `ControlError`, a process that cannot be seen a `ProbeError`.
 
 Sources: proc_pid_stat(5), proc_pid_status(5), pid_namespaces(7).
 """
@@ -52,11 +53,7 @@ class Identity(Record):
 
 
 def identity_of(pid: int | None = None) -> Identity:
-    """The identity of a process, by its number as seen from here, or of this. Cost: about 50 µs.
-
-    Raises:
-        ProbeError: There is no such process, or it may not be looked at.
-    """
+    """The identity of a process, by its number as seen from here, or of this. Cost: about 50 µs."""
     folder = "/proc/self" if pid is None else f"/proc/{pid}"
     started = _figure_of(folder, _STARTED)
     if started is None:
@@ -110,11 +107,7 @@ def is_gone(owner: Identity, own: Identity) -> bool:
 
 
 def parent_of(pid: int) -> int:
-    """The number of a process's parent; 0 where it has ended, or nobody here started it.
-
-    Raises:
-        ProbeError: It may not be looked at.
-    """
+    """The number of a process's parent; 0 where it has ended, or nobody here started it."""
     return _figure_of(f"/proc/{pid}", _PARENT) or 0
 
 
@@ -162,9 +155,6 @@ def claim_folder(path: str) -> str:
 
     The one it lies in must exist. A folder that others may enter is closed to them only where
     nothing else lies in it: it might be one that a whole system uses.
-
-    Raises:
-        ControlError: It cannot be made or written, is a link or no folder, or is not ours alone.
     """
     path = os.path.abspath(path)
     try:
@@ -199,10 +189,9 @@ def _refused(path: str, why: str) -> ControlError:
 
 
 def launch_mark(directory: str) -> str | None:
-    """Where the processes launched from here, in this one's place, may note things.
+    """A path, without its suffix, where the processes launched from here may note things, or None.
 
-    A path to which a suffix is to be added, in a folder, or "auto" or "none", as settings have it;
-    None where there is no such place.
+    The folder is as settings have it, or "auto" or "none".
     """
     if directory == "none":
         return None
@@ -214,12 +203,7 @@ def launch_mark(directory: str) -> str | None:
 
 
 def check_readable(path: str, uid: int | None = None) -> None:
-    """Refuse to look into a folder where others may have put what they like.
-
-    Raises:
-        ControlError: It is a link or no folder, neither root's nor this process's user's nor that
-            of `uid`, whose processes are looked for, or others may write to it.
-    """
+    """Refuse to look into a folder where others than root, us or user `uid` may have put things."""
     try:
         status = os.lstat(path)
     except OSError as error:

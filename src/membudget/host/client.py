@@ -33,12 +33,9 @@ def ask(
     folder: str,
     timeout: float = 5.0,
 ) -> dict[str, Any]:
-    """The answer of a running process, whose socket lies in this folder, to a command.
+    """The answer of a running process, whose socket lies in this folder, or a `ControlError`.
 
     Waits for so many seconds, all in all.
-
-    Raises:
-        ControlError: It cannot be reached, does not answer in time, or answers with an error.
     """
     path = f"{folder}/{identity.stem}{SOCKET}"
     try:

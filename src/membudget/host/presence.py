@@ -132,14 +132,10 @@ class Presence:
             slot.write(pressure, **figures)
 
     def open(self) -> ControlSocket:
-        """Be findable from now on; returns what to wait for.
+        """Be findable from now on; returns what to wait for, or raises why that cannot be had.
 
         May be called again at any time: what still stands is used on, at 15 µs. The first call
         sweeps the folder as well and costs about 0.5 ms. A slot stays where no socket can be had.
-
-        Raises:
-            ControlError: The folder cannot be used, or the slot or the socket cannot be made.
-            ProbeError: This process cannot be identified.
         """
         with self._lock:
             if self._pid != os.getpid():
@@ -206,9 +202,6 @@ class ControlSocket:
     """A hint that is ready when somebody asks, and answers in `clear`.
 
     Many bells may wait for it, one after the other, while it stays: `close` ends nothing.
-
-    Raises:
-        ControlError: It cannot be made; the message says why.
     """
 
     name = "control socket"
@@ -253,10 +246,7 @@ class ControlSocket:
         return is_listening and file_identity(self.path) == self._file
 
     def load(self) -> bool:
-        """Load what reads questions and writes answers; whether it is there.
-
-        A start need not wait for it: 2 ms.
-        """
+        """Load what reads questions and writes answers; whether it is there. Cost: 2 ms."""
         if self._imports.is_closed:  # The import may have been of this one.
             return hasattr(sys.modules.get("json"), "loads")
         with self._imports:
@@ -264,11 +254,7 @@ class ControlSocket:
         return True
 
     def clear(self) -> None:
-        """Answer those who wait, at most 8 of them. On the governor's thread.
-
-        Raises:
-            ControlError: The program closed the socket's descriptor; nobody can ask any more.
-        """
+        """Answer those who wait, at most 8 of them, on the governor's thread."""
         if not self.load():
             raise ControlError("forked amid the import of what answers questions")
         for _ in range(_AT_ONCE):

@@ -51,11 +51,7 @@ _kept: list[mmap.mmap] = []  # Their descriptors are somebody else's by now, and
 
 
 class Slot:
-    """This process's slot, in a folder that `claim_folder` approved. Written by one thread at once.
-
-    Raises:
-        ControlError: It cannot be made, or this process has one already.
-    """
+    """This process's slot, in a folder that `claim_folder` approved. For one thread at a time."""
 
     def __init__(self, folder: str, identity: Identity, name: str) -> None:
         self.path = f"{folder}/{identity.stem}{SLOT}"

@@ -129,10 +129,7 @@ class FoundCaches:
         return meter.claim(weight) if meter is not None else 0
 
     def follow_functools(self) -> Callable[[], None]:
-        """Note every wrapper from its making on; returns what ends that.
-
-        `functools.cache` calls `lru_cache` by name, so that one is exchanged.
-        """
+        """Note every wrapper from its making on, by functools; returns what ends that."""
         before = functools.lru_cache
 
         @functools.wraps(before)
@@ -291,11 +288,8 @@ class Search:
             registry.add(one)
 
     def due(self, now: float) -> bool:
-        """Whether a search is under way, or it is time for the next.
-
-        Without cachetools there is nothing to find: what functools makes is told as it is made.
-        And whatever is looked at is written to, at a page copied for each that a fork shares.
-        """
+        """Whether a search is under way, or it is time for the next."""
+        # Without cachetools there is nothing to find, and looks copy pages that a fork shares.
         return self._values is not None or (now >= self._next and "cachetools" in sys.modules)
 
     def run(self, until: float) -> int:

@@ -36,9 +36,6 @@ class Callback:
     A coroutine function is started on the loop that runs right now, and not awaited; what it
     returns counts when a later step asks again, and past its deadline it is cancelled and told as
     failed.
-
-    Raises:
-        ConfigError: The function is not callable, or the name none.
     """
 
     def __init__(
@@ -68,12 +65,7 @@ class Callback:
         return 0 if is_at_work else None
 
     def reclaim(self, target: int, until: float) -> int:  # noqa: ARG002  # a foreign function takes its time
-        """Call the function, or gather what its coroutine came to.
-
-        Raises:
-            TimeoutError: A coroutine outlived its deadline and was cancelled.
-            ConfigError: A coroutine function without a loop to run on.
-        """
+        """Call the function, or gather what its coroutine came to by its deadline."""
         started, self._started = self._started, None
         if started is None:
             result = self._function(target)
@@ -108,10 +100,7 @@ class Callback:
 
 
 class PlannedExit:
-    """Asks the program to end by itself, and ends it after so many seconds.
-
-    `has_begun` tells whether it was asked.
-    """
+    """Asks the program to end by itself, and ends it after so many seconds."""
 
     def __init__(self, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
