@@ -1,10 +1,9 @@
 """The plugins of every budget: what is read, who is asked to let go, the last resort.
 
 Cgroup v1 refuses a limit below what the group holds unless enough can be taken back while it is
-written, and tells nobody but by looking through the group in vain. At the limit
-that is nothing new; well below it, somebody wants the group smaller. Then caches give some memory
-back at each attempt, until the limit fits, and do not grow meanwhile: the limit that is found a
-moment later leaves them no room. v2 takes a lower limit at once, and it is read.
+written, and tells nobody but by looking through the group in vain. Well below its limit, somebody
+wants the group smaller: then caches give some memory back at each attempt, and do not grow
+meanwhile, until the limit fits. v2 takes a lower limit at once, and it is read.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """A launched program that starts Python anew in its own place: its budget comes along, or a line.
 
-What replaces a process is seen by nobody afterwards: there is no supervisor. A program that takes
-PYTHONPATH out for it (to be found by nothing that was there) gets our own entry back, once, which
-leaves its `sys.path` as it wants it; and where the new interpreter will not look there, that is
-said before it goes.
-
-`os.execv` and `os.execve`, which all others of their kind call, are exchanged for functions that
-look first. An audit hook would see as much, and cost each event of the whole program 0.3 µs.
+Nobody sees afterwards what replaces a process: there is no supervisor. A program that takes
+PYTHONPATH out for it (to be found by nothing that was there) gets our own entry back, once; where
+the new interpreter will not look there, that is said before it goes. `os.execv` and `os.execve`,
+which all others of their kind call, are exchanged for functions that look first. An audit hook
+would see as much, and cost each event of the whole program 0.3 µs.
 """
 
 from __future__ import annotations

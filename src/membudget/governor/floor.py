@@ -1,32 +1,15 @@
-"""The floor: what use stands at whatever holders let go of, and what they may hold above it.
+"""The floor (what use stands at whatever holders let go of; ADR 21), and the last resort.
 
-Where what is too much is held elsewhere (an allocator that keeps what was freed, model weights,
-preallocated pools, neighbours in the group), shrinking holders never ends: a hot cache is held at
-nothing for good, at no gain. So where use is too high, and what holders do not count stands near
-the low mark by itself for a while (a second; longer where the allocator still has to give back what
-they let go of), that is a floor. From then on holders keep a *working set* above it:
+Above a floor holders keep a *working set*: what they held when it rose, as far as that fits, or
+more and more over a minute half of the room to the critical mark; at most what leaves room for the
+highest that has come and gone lately, below the *top* just beneath the emergency mark. Above the
+*line*, floor and working set, they are asked for what is beyond their working set; above the top
+for all that it takes. A floor that rises while holders take much in may be their own (values
+weighed too light, holes they left), so it takes from their working set; while they are idle, the
+line rises with it. It falls with use, and is forgotten well below the low mark, or once use has
+rested there for a settling time. What refills holes of the allocator's is no fall.
 
-- what they held when the floor rose, as far as use has shown that it fits, or the floor rose by
-  more than the holes that they may have left;
-- or, more and more over a minute, half of the room to the critical mark: weights that were loaded
-  at the start are no reason to cache nothing, and a minute shows most of what comes and goes;
-- at most what leaves room for the highest that has come and gone lately, below the *top*, which
-  lies just beneath the emergency mark.
-
-Use may go up to the *line*, floor and working set. Above it holders are asked for what they hold
-beyond their working set; above the top for all that it takes. A floor that rises while holders take
-much in may be their own (values weighed too light, holes they left), so it takes from their working
-set; while they are idle, the line rises with it.
-
-The floor falls with use. What refills holes that the allocator kept raises no use, and does not
-count as a fall. It is forgotten once it lies well below the low mark, or once use has rested there
-for as long as memory needs to settle. So neither state lasts: a floor that is there is found again
-within a settling time, and one that is gone is forgotten within one.
-
-The last resort: what is tried when the shutdown mark is reached, and what ends it. At most three
-attempts, a minute apart, each asking everything once more. When the third did not help, the state
-is told and dumped; then the planned exit where its owner opted in, else admission stays shut until
-the level is NORMAL again. Nothing here waits: each step looks at the clock.
+The last resort waits for nothing: each step looks at the clock.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """The ladder: who is asked to let go, in which order, for how much, and what came of it.
 
-Within a step claims are believed, between steps the meter is: freed objects often do not lower
-RSS at once, and asking again at every tick would empty every cache on one sticky figure. So what
-was claimed and has not yet shown at the meter is credit, set against the excess while it settles.
-At EMERGENCY credit lasts only as long as there is time for; from CRITICAL on, an excess that still
-stands after settling brings the AGGRESSIVE rung, which gives memory back to the kernel. Where a
-floor is known, holders are asked only for what lies above its line, and what frees nothing is left
-alone for up to an hour; when use rises, everything is asked again at once.
+Within a step claims are believed, between steps the meter is: what was claimed and has not yet
+shown is credit, set against the excess while it settles (ADR 3). Where a floor is known, holders
+are asked only for what lies above its line, and what frees nothing is left alone for up to an hour;
+when use rises, everything is asked again at once.
 
 Work goes in slices of at most 5 ms with a pause for the other threads after each, and a step ends
 after 100 ms at the latest, so that the meter is read again.

@@ -1,11 +1,9 @@
-"""Every setting: its key, how its text is read, its default, and what it is.
+"""Every setting: its key, how its text is read, its default, and what it is; all else follows.
 
-One row a setting; everything else (environment names, checks, explanations) follows from it. What
-stands under `components` is named by the program: `components.order_book.max_items`. These keys
-have a row for what comes after the name, and no environment names, which could not tell it.
-
-Text comes from people, so a number without its unit is refused there; as a Python value a bare
-number is bytes or seconds. Files are text too: each value is read as it was written.
+What stands under `components` is named by the program: `components.order_book.max_items`. These
+keys have a row for what comes after the name, and no environment names, which could not tell it.
+In text, from people and files, a number without its unit is refused; as a Python value a bare
+number is bytes or seconds.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Lines for people who read them for weeks: what repeats is told less and less often, and counted.
 
 The first of a kind is told at once, of changes of level the first four. Its like is held, for 10 s
-at first and after each line for four times as long, up to an hour: then one line tells them all,
-summed up and counted. A kind that was quiet for an hour begins anew. Together there are at most 20
-lines in an hour; beyond that only what is grave and new (and its end), and what is told anyway
-(leaks, forecasts, the summary), is not held.
+at first and then four times as long each, up to an hour: then one line sums them up and counts. A
+kind that was quiet for an hour begins anew. Beyond 20 lines in an hour only what is grave and new
+(and its end), and what is told anyway (leaks, forecasts, the summary), is not held.
 
-What is held is told when its time has come and any event passes, samples that have no line of
-their own included, and at the end. Nothing is dropped; every figure is in some line.
+What is held is told when its time has come and any event passes, and at the end: nothing is lost.
 """
 
 from __future__ import annotations
