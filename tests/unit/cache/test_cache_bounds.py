@@ -78,6 +78,16 @@ def test_the_weight_is_what_the_allocator_gave(
     assert cache.held_bytes() == pytest.approx(true, rel=0.15)
 
 
+def test_a_heavy_value_makes_room_for_itself_whatever_it_takes() -> None:
+    """More than is let go of at a time."""
+    cache: Cache[int, int] = Cache("heavy", max_bytes="1MiB", registry=Registry())
+    for number in range(3_000):
+        cache.set(number, number, size=100)
+    cache.set(-1, 0, size=900_000)
+    assert -1 in cache
+    assert cache.held_bytes() <= 1 << 20
+
+
 def test_a_value_too_heavy_is_refused_without_an_error(registry: Registry) -> None:
     """What stood under its key goes: serving the stale value would be wrong."""
     cache: Cache[str, bytes] = Cache("small", max_bytes="4KiB", registry=registry)

@@ -231,6 +231,22 @@ def test_giving_back_knows_however_many_places_values_lie_in() -> None:
     check(cache)
 
 
+def test_what_took_the_place_of_what_was_chosen_leaves_in_the_order_of_the_cache() -> None:
+    """The choice was of what lay there before."""
+    registry, clock = Registry(), Ticking()
+    cache = filled("renewed", registry, 60_000, policy="lru", clock=clock)
+    reclaimer = GiveBack(registry, clock)
+    while not reclaimer.reclaim(cache.held_bytes() * 3 // 4, clock.time + 0.02):
+        pass
+    for number in list(cache):
+        cache.delete(number)
+        cache.set(number + 60_000, bytes(1000))
+    before = cache.keys()
+    assert reclaimer.reclaim(100_000, clock.time + 60) >= 100_000
+    assert cache.keys() == before[-len(cache) :]
+    assert len(before) - 300 < len(cache) < len(before)
+
+
 def test_giving_back_keeps_no_cache_alive() -> None:
     """Not even one it is in the middle of."""
     registry = Registry()
