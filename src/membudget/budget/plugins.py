@@ -27,8 +27,6 @@ from membudget.probes import allocator, capped, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
 from membudget.probes.process import (
-    LateProcessProbe,
-    ProcessProbe,
     process_probe,
     rlimit_probe,
     shared_bytes,
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
 
     from membudget.core import Hint, Probe, Reading, Reclaimer
     from membudget.governor import Governor
-    from membudget.probes.process import PortableProcessProbe
     from membudget.reclaimers.program import PlannedExit
     from membudget.settings import Settings
 
@@ -81,15 +78,14 @@ class Sources:
     name = "sources"
 
     def __init__(self, settings: Settings) -> None:
-        self.process: ProcessProbe | PortableProcessProbe | LateProcessProbe
         self.cgroup: CgroupProbe | None = None
         self.failures: list[tuple[str, Exception]] = []
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
+        self.process = process_probe()
         try:
-            self.process = process_probe()
+            self.process.own_bytes()
         except ProbeError as error:
             self.failures.append(("process", error))
-            self.process = LateProcessProbe()
         self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
         self._cap(settings["limit"])
         self._used = self._looked_at = 0
