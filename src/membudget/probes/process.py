@@ -14,11 +14,12 @@ And the whole machine: the last limit there is, where no group or setting gives 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from os import getpid
 
-from membudget.core import OWN, Reading, Record
+from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
 from membudget.probes.allocator import load_unwinder
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, status_bytes, unexpected
@@ -332,46 +333,22 @@ class HighWater:
             return 0
 
 
-class SystemProbe:
-    """The machine's memory that is in use and could not be freed at once, from Linux's /proc.
+def system_probe(root: str = "/") -> Probe:
+    """A probe of the machine's memory that is in use and could not be freed at once.
 
-    Any thread may call it. The file is opened at the first reading that can: descriptors may be
-    short at a start. Cost: 7 µs.
-
-    Args:
-        root: The folder that holds proc.
+    By Linux's /proc in 15 µs, else by psutil. Raises `ProbeError` where the machine does not tell,
+    or a Linux before 3.14. `root` is the folder that holds proc.
     """
+    path = f"{root.rstrip('/')}/proc/meminfo"
 
-    __slots__ = ("_file", "_path")
-
-    def __init__(self, root: str = "/") -> None:
-        self._path = _meminfo(root)
-        self._file: KernelFile | None = None
-
-    def __call__(self) -> Reading:
-        """Read the machine.
-
-        Raises:
-            ProbeError: The file cannot be read, or lacks what Linux tells since 3.14.
-        """
-        if self._file is None:
-            self._file = KernelFile(self._path)
-        text = self._file.read()
+    def read() -> Reading:
+        text = read_whole(path) or b""
         total, available = figure(text, b"MemTotal:"), figure(text, b"MemAvailable:")
         if total is None or available is None:
-            raise unexpected(self._path, text, "MemTotal and MemAvailable are due")
-        return _reading(total, available, figure(text, b"SwapFree:") or 0)
+            raise unexpected(path, text, "MemTotal and MemAvailable are due")
+        return _of_system(total, available, figure(text, b"SwapFree:") or 0)
 
-    def close(self) -> None:
-        """Give the descriptor back; a later reading opens the file anew."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def system_probe(root: str = "/") -> Probe:
-    """A probe of the machine: by /proc where there is one, else by psutil."""
-    return SystemProbe(root) if os.access(_meminfo(root), os.F_OK) else _read_by_psutil
+    return read if os.access(path, os.F_OK) else _read_by_psutil
 
 
 def _read_by_psutil() -> Reading:
@@ -383,60 +360,24 @@ def _read_by_psutil() -> Reading:
         raise ProbeError(
             f"this system does not tell its memory ({error}): set a limit of your own"
         ) from error
-    return _reading(memory.total, memory.available, swap.free)
+    return _of_system(memory.total, memory.available, swap.free)
 
 
-def _meminfo(root: str) -> str:
-    return f"{root.rstrip('/')}/proc/meminfo"
+def _of_system(total: int, available: int, swap_free: int) -> Reading:
+    parts = {"available": available, "swap_free": swap_free}
+    now = time.monotonic()
+    return Reading(at=now, used=total - available, limit=total, source=SOURCE, parts=parts)
 
 
-def _reading(total: int, available: int, swap_free: int) -> Reading:
-    return Reading(
-        at=time.monotonic(),
-        used=total - available,
-        limit=total,
-        source=SOURCE,
-        parts={"available": available, "swap_free": swap_free},
-    )
+def stalled_share(path: str = PRESSURE) -> float | None:
+    """The share of the last minute in which tasks waited for memory, of the machine or a group.
 
-
-class Stall(Record):
-    """Shares of time, 0 to 1, in which tasks waited for memory.
-
-    Attributes:
-        some10: Share of the last 10 s in which at least one task waited.
-        some60: The same for the last 60 s.
-        full10: Share of the last 10 s in which all tasks waited at once.
-        full60: The same for the last 60 s.
-        total_us: Microseconds, since the start, in which at least one task waited.
+    None where the kernel does not tell (PSI is missing or switched off). A source for people alone:
+    without swap it stays at nought until moments before the kill, and reading files can raise it.
     """
-
-    some10: float
-    some60: float
-    full10: float
-    full60: float
-    total_us: int
-
-
-def read_stall(path: str = PRESSURE) -> Stall | None:
-    """The stalls of the machine, or of a cgroup whose memory.pressure is given. Cost: 15 µs.
-
-    Returns:
-        The record, or None where the kernel does not tell: PSI is missing or switched off.
-    """
-    try:
-        text = read_whole(path) or b""
-    except ProbeError:
-        # A kernel with PSI switched off shows the file and refuses to read it.
-        return None
-    lines = {fields[0]: fields[1:] for line in text.splitlines() if (fields := line.split())}
-    if b"some" not in lines or b"full" not in lines:
-        return None
-    some, full = (dict(pair.split(b"=") for pair in lines[kind]) for kind in (b"some", b"full"))
-    return Stall(
-        some10=float(some[b"avg10"]) / 100,
-        some60=float(some[b"avg60"]) / 100,
-        full10=float(full[b"avg10"]) / 100,
-        full60=float(full[b"avg60"]) / 100,
-        total_us=int(some[b"total"]),
-    )
+    # A kernel with PSI switched off shows the file and refuses to read it.
+    with contextlib.suppress(ProbeError, ValueError):
+        for word in (read_whole(path) or b"").split():
+            if word.startswith(b"avg60="):  # The first is of the line "some".
+                return float(word[6:]) / 100
+    return None

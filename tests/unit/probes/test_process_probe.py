@@ -204,6 +204,7 @@ def test_no_child_inherits_the_descriptor_and_close_gives_it_back() -> None:
     """A program started by ours does not get our files."""
     before = statm_descriptors()
     probe = ProcessProbe()
+    probe()
     (added,) = set(statm_descriptors()) - set(before)
     assert not os.get_inheritable(added)
     probe.close()

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from membudget.errors import ProbeError
-from membudget.probes.process import Stall, SystemProbe, read_stall, system_probe
+from membudget.probes.process import stalled_share, system_probe
 from membudget.units import MIB
 
 MACHINE = Path(__file__).parents[2] / "fixtures" / "cgroups" / "v2"
@@ -20,9 +20,7 @@ PRESSURE = (
 
 def test_what_is_not_available_is_used() -> None:
     """Page cache is available; the limit is all there is."""
-    probe = SystemProbe(str(MACHINE))
-    reading = probe()
-    probe.close()
+    reading = system_probe(str(MACHINE))()
     assert reading.used == (24684084 - 23990020) * 1024
     assert reading.limit == 24684084 * 1024
     assert reading.parts == {"available": 23990020 * 1024, "swap_free": 1048576 * 1024}
@@ -33,18 +31,7 @@ def test_a_machine_that_does_not_tell_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text("MemTotal:  100 kB\n")
     with pytest.raises(ProbeError, match="MemAvailable"):
-        SystemProbe(str(tmp_path))()
-
-
-def test_a_machine_that_cannot_be_read_yet_is_sought_at_each_reading(tmp_path: Path) -> None:
-    """Descriptors may be short at the start."""
-    probe = SystemProbe(str(tmp_path))
-    with pytest.raises(ProbeError, match="meminfo"):
-        probe()
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc" / "meminfo").write_text("MemTotal:  100 kB\nMemAvailable: 30 kB\n")
-    assert [probe().used, probe().used] == [70 * 1024] * 2
-    probe.close()
+        system_probe(str(tmp_path))()
 
 
 def test_where_there_is_no_proc_psutil_tells_the_machine(tmp_path: Path) -> None:
@@ -56,12 +43,10 @@ def test_where_there_is_no_proc_psutil_tells_the_machine(tmp_path: Path) -> None
     )
 
 
-def test_stalls_are_shares_of_time(tmp_path: Path) -> None:
-    """The kernel's percentages become shares from 0 to 1."""
+def test_a_stall_is_a_share_of_time(tmp_path: Path) -> None:
+    """The kernel's percentage becomes a share from 0 to 1."""
     (tmp_path / "memory").write_text(PRESSURE)
-    assert read_stall(str(tmp_path / "memory")) == Stall(
-        some10=0.125, some60=0.03, full10=0.0125, full60=0.005, total_us=58761459
-    )
+    assert stalled_share(str(tmp_path / "memory")) == 0.03
 
 
 @pytest.mark.parametrize("text", [None, "", "some avg10=0.00\n"])
@@ -69,9 +54,9 @@ def test_a_kernel_without_stalls_tells_none(text: str | None, tmp_path: Path) ->
     """Missing, empty and incomplete files are no record."""
     if text is not None:
         (tmp_path / "memory").write_text(text)
-    assert read_stall(str(tmp_path / "memory")) is None
+    assert stalled_share(str(tmp_path / "memory")) is None
 
 
 def test_a_pressure_file_that_refuses_to_be_read_tells_none(tmp_path: Path) -> None:
     """A kernel with PSI switched off shows the file and refuses to read it."""
-    assert read_stall(str(tmp_path)) is None
+    assert stalled_share(str(tmp_path)) is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from membudget.cli.checkup import Finding, note, ok, warning
 from membudget.probes.allocator import allocator
 from membudget.probes.kernel_files import read_whole
-from membudget.probes.process import PRESSURE, read_stall
+from membudget.probes.process import PRESSURE, stalled_share
 from membudget.reclaimers.allocators import UNREACHABLE
 from membudget.units import KIB, human_bytes
 
@@ -75,11 +75,11 @@ def check_stalls(around: Surroundings) -> Iterator[Finding]:
     """Whether the kernel tells how long tasks wait for memory, and wakes those who ask."""
     own = [group for group in around.groups()[:1] if group.version != 1]
     paths = [*(f"{group.folder}/memory.pressure" for group in own), f"{around.root}{PRESSURE}"]
-    told = [(path, stall) for path in paths if (stall := read_stall(path)) is not None]
+    told = [(path, share) for path in paths if (share := stalled_share(path)) is not None]
     if told:
-        path, stall = told[0]
-        found = f"stalls are told by {path}: {stall.some60:.0%} of the last minute"
-        if stall.some60 >= _STALLED:
+        path, share = told[0]
+        found = f"stalls are told by {path}: {share:.0%} of the last minute"
+        if share >= _STALLED:
             yield warning(_STALLS, found, "memory is short there: see who holds it")
         else:
             yield ok(_STALLS, found)
