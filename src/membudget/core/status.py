@@ -140,7 +140,7 @@ class Status(Record):
         governed: What all holders count, together.
         reclaimed: What was let go so far.
         is_resting: Whether it only looks after others, and is not governed meanwhile.
-        held_free: Of this, what the allocator still holds: room for more of the same kind.
+        held_free: Of what was let go, what the allocator still holds: room for the same kind.
         reserved: Granted by `admit` and not yet given back.
         attempts: Tries of the last resort.
         parts: Named byte counts of the latest reading.

@@ -15,19 +15,13 @@ if TYPE_CHECKING:
 
 
 def tightest(*probes: Probe, otherwise: Probe | None = None) -> Probe:
-    """A probe that reads all of these and tells the one nearest to its limit.
+    """A probe that reads all of these, at least one, and tells the one nearest to its limit.
 
     A source without a limit only adds its parts; where none has one, the first is told, without
     a limit. The parts of all are united, those of the source told taking precedence. A source
     that fails is listed in the reading's errors; its last reading, if it had a limit, still counts,
-    since a limit does not end because it cannot be read.
-
-    Args:
-        probes: At least one.
-        otherwise: Read as well while none of these has a limit, or can be read.
-
-    Raises:
-        ConfigError: There are none.
+    since a limit does not end because it cannot be read. `otherwise` is read as well while none of
+    these has a limit, or can be read.
     """
     if not probes:
         raise ConfigError("tightest() has no probes to choose from: give it at least one")
@@ -106,12 +100,7 @@ def _as_probe_error(probe: Probe, error: Exception) -> ProbeError:
 
 
 def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
-    """A probe whose readings have at most this limit.
-
-    Args:
-        probe: What tells how much is used.
-        limit: Bytes, above 0.
-        source: What a reading is said to come from when this limit is the one that counts.
+    """A probe whose readings have at most this limit, of this source where it is the one that counts.
 
     Raises:
         ConfigError: The limit is not above 0.
@@ -146,13 +135,7 @@ def every(
     """A probe that repeats its last reading and asks its source only so often.
 
     A reading told again keeps the time at which it was taken. A source that fails is asked again
-    at the next call.
-
-    Args:
-        seconds: For which a reading is told again.
-        probe: The source.
-        now: Monotonic seconds.
-        is_due: Whether there is a reason to ask in any case, given the last reading.
+    at the next call; so is one for which `is_due` finds a reason in the last reading.
     """
     last: Reading | None = None
     due = 0.0

@@ -67,8 +67,9 @@ _OF_V2 = (
 class CgroupProbe:
     """What the kernel cannot take back of the group nearest to its limit, and that limit.
 
-    For one thread at a time; a child may go on with it after a fork. Where a group was removed or
-    a file cannot be read, the call raises and the next one finds anew where the process is.
+    For one thread at a time; a child may go on with it after a fork. Raises `ProbeError` where
+    there is no memory controller, a group was removed or a file cannot be read; the next call finds
+    anew where the process is. Cost of a call: 10 µs, and 25 µs for each group at a look around.
 
     Args:
         pid: The process, or None for this one.
@@ -78,11 +79,7 @@ class CgroupProbe:
         now: Monotonic seconds.
 
     Attributes:
-        group: The group that is read, as chosen at the last look around.
-        source: It in words.
-
-    Raises:
-        ProbeError: There is no memory controller, or a file of it cannot be read.
+        group: The group that is read, as chosen at the last look around; `source` in words.
     """
 
     __slots__ = (
@@ -106,13 +103,7 @@ class CgroupProbe:
         self._look_around(now())
 
     def __call__(self) -> Reading:
-        """Read the group nearest to its limit; without any limit, the process's own.
-
-        Cost: 10 µs, and 25 µs for each group at a look around.
-
-        Raises:
-            ProbeError: A file is gone, cannot be read, or says something else.
-        """
+        """Read the group nearest to its limit; without any limit, the process's own."""
         at = self._now()
         if at >= self._due:
             self._look_around(at)
@@ -157,9 +148,6 @@ class CgroupProbe:
 
         v1 counts the group alone, v2 the groups below it as well; None where it is not told (v1
         before Linux 4.13).
-
-        Raises:
-            ProbeError: The count is there and cannot be read.
         """
         return self._groups[0].kills() if self._groups else None
 
@@ -219,11 +207,7 @@ def cgroup_probe(
     own: Callable[[], int] | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> CgroupProbe | None:
-    """A probe of a process's memory cgroup, or None where no memory controller can be seen.
-
-    Raises:
-        ProbeError: There is one, and a file of it cannot be read.
-    """
+    """A probe of a process's memory cgroup, or None where no memory controller can be seen."""
     try:
         return CgroupProbe(pid, root, own=own, now=now)
     except _NoControllerError:
@@ -232,6 +216,8 @@ def cgroup_probe(
 
 class Group:
     """One memory group that can be seen; its files are kept open from the first look at its use on.
+
+    Methods raise `ProbeError` where a file is there and cannot be read, or says something else.
 
     Args:
         version: 1 or 2.
@@ -248,15 +234,11 @@ class Group:
         self._files: tuple[KernelFile, KernelFile | None] | None = None
 
     def limit(self) -> int | None:
-        """The smallest of its own limits, or None; as `limits`."""
+        """The smallest of its own limits, or None."""
         return min(self.limits().values(), default=None)
 
     def limits(self) -> dict[str, int]:
-        """Its own limits by the files that hold them. Cost: 10 to 20 µs.
-
-        Raises:
-            ProbeError: A limit is there and cannot be read.
-        """
+        """Its own limits by the files that hold them. Cost: 10 to 20 µs."""
         found = {}
         for name in _LIMITS[self.version]:
             text = read_whole(path := f"{self.folder}/{name}")
@@ -271,13 +253,7 @@ class Group:
         return found
 
     def inherited_limit(self) -> int | None:
-        """The smallest limit that v1 keeps on this group, those above our sight included.
-
-        v2 does not tell: None.
-
-        Raises:
-            ProbeError: memory.stat cannot be read.
-        """
+        """The smallest limit that v1 keeps on it, those above our sight included; None in v2."""
         text = read_whole(f"{self.folder}/memory.stat")
         return self._finite(figure(text, b"hierarchical_memory_limit "))
 
@@ -290,13 +266,9 @@ class Group:
     def use(self) -> dict[str, int]:
         """What it holds now, in bytes, as parts of a reading. Cost: 8 µs.
 
-        Returns:
-            `cgroup`, what cannot be taken back; `cgroup_file`, page cache without shared memory;
-            `cgroup_shmem` and `cgroup_swap`, what of the first is shared memory (files in a tmpfs
-            among it) and what is swapped out, if any.
-
-        Raises:
-            ProbeError: A file is gone, cannot be read, or says something else.
+        `cgroup` is what cannot be taken back, `cgroup_file` page cache without shared memory;
+        `cgroup_shmem` and `cgroup_swap`, if any, what of the first is shared memory (files in a
+        tmpfs among it) and what is swapped out.
         """
         stat, other = self._files or self._open()
         beside = other.numbers(1)[0] if other else 0
@@ -319,11 +291,7 @@ class Group:
         return told
 
     def kills(self) -> int | None:
-        """How often the kernel killed in it for want of memory, or None where it does not tell.
-
-        Raises:
-            ProbeError: The count is there and cannot be read.
-        """
+        """How often the kernel killed in it for want of memory, or None where it does not tell."""
         return figure(read_whole(f"{self.folder}/{_KILLS[self.version]}"), b"oom_kill ")
 
     def close(self) -> None:
@@ -343,11 +311,9 @@ class Group:
 
 
 def membership(pid: int | None, root: str) -> bytes:
-    """The text that tells which groups a process is in; it changes when the process is moved.
+    """The text that tells which groups a process (or this one) is in; it changes with them.
 
-    Args:
-        pid: The process, or None for this one.
-        root: The folder that holds proc, without a slash at its end.
+    The root is the folder that holds proc, without a slash at its end.
     """
     return read_whole(f"{root}/proc/{'self' if pid is None else pid}/cgroup") or b""
 
@@ -357,14 +323,6 @@ def visible_groups(groups: bytes, root: str, ram: int | None) -> list[Group]:
 
     Groups whose memory is not counted are left out, so that the list is empty where there is no
     memory controller. Cost: about 100 µs.
-
-    Args:
-        groups: What `membership` told.
-        root: The folder that holds proc and sys, without a slash at its end.
-        ram: Bytes of memory that the machine has, or None.
-
-    Raises:
-        ProbeError: A file of a group is there and cannot be read.
     """
     version, path = 2, ""
     for line in groups.splitlines():
@@ -424,10 +382,9 @@ def _chain(begins: str, point: str, path: str, root: str) -> list[tuple[str, str
 
 def _is_missing(folder: str) -> bool:
     # Not os.access: a folder that may not be looked into is there, and an error of its own.
-    try:
-        os.stat(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
+    with suppress(OSError):
+        try:
+            os.stat(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
     return False

@@ -47,13 +47,10 @@ _CHUNK = 4096
 
 
 class KernelHint:
-    """One descriptor that the kernel or the service manager makes ready.
+    """One descriptor that the kernel or the service manager makes ready; owned.
 
-    Args:
-        name: Where it comes from.
-        descriptor: What to poll; owned, and closed by `close` or with the hint.
-        events: The poll mask: POLLPRI for files that are read from the start, POLLIN for queues.
-        came: Called at each wake-up, by the thread that waits.
+    It is polled for POLLPRI where it is a file that is read from the start, POLLIN where it is a
+    queue. `came` is called at each wake-up, by the thread that waits.
     """
 
     __slots__ = ("_came", "_descriptor", "_identity", "events", "name")
@@ -130,7 +127,7 @@ def kernel_hints(
         thresholds: Bytes of the group's usage at which v1 shall wake us.
         in_vain: Called with a group of v1 in which the kernel found nothing to take back.
         environ: Environment variables, or None for this process's.
-        pressure: The machine's pressure file, for where the group has none.
+        pressure: The machine's pressure file.
     """
     hints: list[Hint] = []
 

@@ -111,9 +111,7 @@ class KernelFile:
 def read_whole(path: str, *, takes_long: bool = False) -> bytes | None:
     """The text of a file opened only for this, or None where there is none. Cost: about 10 µs.
 
-    Args:
-        path: The file.
-        takes_long: The kernel looks through a whole process to write it: others may run meanwhile.
+    Others may run meanwhile where it takes long: where the kernel looks through a whole process.
 
     Raises:
         ProbeError: It is there and cannot be read.

@@ -4,10 +4,8 @@ The kernel tells three things at three prices (Linux 6.18): statm takes 1 µs an
 shared and data pages; status takes 7 µs and splits shared into files and shared memory; smaps
 takes 10 ms per resident GB and is never read here. So statm is read each time, and status only
 when the shared pages have moved, and once a second where the machine has swap: statm does not tell
-what was moved out.
-
-What is judged is anonymous plus shared memory, resident or swapped out: pages of files can be
-dropped and read again.
+what was moved out. What is judged is anonymous plus shared memory, resident or swapped out: pages
+of files can be dropped and read again.
 
 And the whole machine: the last limit there is, where no group or setting gives a smaller one.
 """
@@ -52,11 +50,6 @@ class ProcessProbe:
     any where some of it is swapped out. This process is opened at the first reading that can, for
     descriptors may be short at a start; a child opens its own: what /proc/self led to before the
     fork still shows the parent.
-
-    Args:
-        pid: The process, or None for this one.
-        proc: Where /proc is.
-        now: Monotonic seconds.
 
     Raises:
         ProbeError: There is no such process; when called, it has ended or cannot be read.
@@ -127,9 +120,6 @@ class ProcessProbe:
         """The figure judged, as fast as it can be had, for the Meter. Cost: under 2 µs.
 
         Shared and swapped memory count as they stood when last read.
-
-        Raises:
-            ProbeError: The process has ended.
         """
         if self._opened_by != getpid():
             self._reopen()
@@ -160,13 +150,7 @@ class PortableProcessProbe:
     """What one process holds, from psutil: its resident memory, since no more is told everywhere.
 
     For macOS, Windows and others; psutil takes 15 ms to import. Any thread may call it. Cost: 20 to
-    60 µs.
-
-    Args:
-        pid: The process, or None for this one.
-
-    Raises:
-        ProbeError: There is no such process; when called, it has ended or may not be looked at.
+    60 µs. Raises `ProbeError` as `ProcessProbe` does.
     """
 
     def __init__(self, pid: int | None = None) -> None:
@@ -199,11 +183,7 @@ class PortableProcessProbe:
 def process_probe(
     pid: int | None = None, proc: str = "/proc"
 ) -> ProcessProbe | PortableProcessProbe:
-    """A probe of one process, or this one: by /proc where there is one, else by psutil.
-
-    Raises:
-        ProbeError: There is no such process.
-    """
+    """A probe of one process, or this one: by /proc where there is one, else by psutil."""
     if os.access(f"{proc}/self/statm", os.F_OK):
         return ProcessProbe(pid, proc)
     return PortableProcessProbe(pid)
@@ -228,13 +208,10 @@ def rlimit_probe(
     RLIMIT_DATA ends its writable private memory without the stack, RLIMIT_AS its address space.
     What is over the limit is refused, not killed: `MemoryError`, "can't start new thread". The
     soft limits are read again twice a second, since they may be set at any time; while there are
-    none the process is not read, and nothing is told.
+    none the process is not read, and nothing is told. A probe that does not tell `data` (psutil's)
+    has no limits that a kernel keeps as Linux does.
 
-    Args:
-        process: A probe of this process; one that does not tell `data` (psutil's) has no limits
-            that a kernel keeps as Linux does.
-        original: Takes a soft RLIMIT_DATA and returns the one to judge by: not one of the brake's.
-        now: Monotonic seconds.
+    `original` takes a soft RLIMIT_DATA and returns the one to judge by: not one of the brake's.
     """
     limits: list[tuple[str, str, int]] = []
     due = float("-inf")
@@ -291,9 +268,6 @@ class HighWater:
     and unmapped within one tick.
 
     One thread at a time may call it; a forked child must call `begin`.
-
-    Args:
-        proc: Where /proc is.
     """
 
     def __init__(self, proc: str = "/proc") -> None:
