@@ -100,7 +100,7 @@ def _as_probe_error(probe: Probe, error: Exception) -> ProbeError:
 
 
 def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
-    """A probe whose readings have at most this limit, of this source where it is the one that counts.
+    """A probe whose readings have at most this limit, of this source where it is what counts.
 
     Raises:
         ConfigError: The limit is not above 0.
