@@ -236,14 +236,13 @@ def _gain(now: int | None, first: int | None) -> int | None:
     return None if now is None or first is None else now - first
 
 
-def happenings(kept: Iterable[Iterable[object]]) -> tuple[Happening, ...]:
+def happenings(kept: Iterable[tuple[float, str, str, str]]) -> tuple[Happening, ...]:
     """What was kept of events: Unix seconds, type's name, severity and line; oldest first."""
     found = []
     for wall, name, severity, text in kept:
-        kind = KINDS.get(str(name))
-        if kind is not None and isinstance(wall, (int, float)):
-            line = " ".join(str(text).split())[:300]
-            found.append(Happening(wall=float(wall), kind=kind, severity=str(severity), text=line))
+        if (kind := KINDS.get(name)) is not None:
+            line = " ".join(text.split())[:300]
+            found.append(Happening(wall=float(wall), kind=kind, severity=severity, text=line))
     return tuple(sorted(found, key=lambda one: one.wall))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from bisect import bisect_left
 from itertools import pairwise
 from operator import attrgetter
@@ -254,7 +255,7 @@ def _curves(report: Report) -> dict[str, Any] | None:
         "now": report.made,
         "end": _end(report),
         "is_dated": report.is_dated,
-        "offset": Calendar(is_dated=report.is_dated).offset(report.made),
+        "offset": time.localtime(report.made).tm_gmtoff if report.is_dated else 0,
     }
 
 

@@ -22,20 +22,19 @@ from membudget.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from membudget.forecast import Forecast
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import SimpleFacts, Verdict
     from membudget.report.figures import OperationFigure, PartFigure, Report, Use
 
-WIDTH = 80
-ROWS = 12
-"""Of a kind, so many are told."""
+WIDTH, ROWS = 80, 12
+"""Columns of the text, and rows that are told of a kind."""
 
 _INDENT = "  "
 _HOUR, _DAY = 3600.0, 86400.0
-_NEARLY = 0.9
+_SHORT = 0.9 * RECORDED.min_duration
 _CALM = {
     Kind.STEP: "memory grew in a step",
     Kind.FILLING: "a part with a bound is filling up",
@@ -62,10 +61,6 @@ class Calendar(Record):
         if not self.is_dated:
             return f"hour {wall / _HOUR:.1f} of the recording"
         return time.strftime("%Y-%m-%d %H:%M UTC%z", time.localtime(wall))
-
-    def offset(self, wall: float) -> int:
-        """Seconds east of Greenwich."""
-        return time.localtime(wall).tm_gmtoff if self.is_dated else 0
 
 
 def plain(text: object) -> str:
@@ -123,14 +118,13 @@ def culprit(one: Culprit) -> str:
 def is_early(verdict: Verdict) -> bool:
     """Whether there were too few samples to judge."""
     facts = verdict.facts
-    return verdict.confidence == Confidence.NONE and (
-        facts.samples < RECORDED.min_samples or facts.hours < _NEARLY * RECORDED.min_duration
-    )
+    is_short = facts.samples < RECORDED.min_samples or facts.hours < _SHORT
+    return is_short and verdict.confidence == Confidence.NONE
 
 
 def simple(facts: SimpleFacts) -> str:
     """What the simple rule says, where it has enough to say it."""
-    if facts.hours < _NEARLY * RECORDED.min_duration:
+    if facts.hours < _SHORT:
         return f"needs {RECORDED.min_duration:g} h, has {human_seconds(facts.hours * _HOUR)}"
     return (
         f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, where the rule is "
@@ -213,38 +207,29 @@ def grown(part: PartFigure) -> str:
 def as_text(report: Report) -> str:
     """The report, its last line ended; no line is longer than 80 columns."""
     calendar = Calendar(is_dated=report.is_dated)
+    odd = [
+        f"{plain(one.name)} is {one.value:,.4g}, {one.expected:,.4g} was to be expected"
+        f"{f' by {plain(one.basis)}' if one.basis else ''} ({one.score:+.0f} deviations)"
+        for one in report.anomalies
+    ]
+    proposed = [
+        f"{plain(one.setting)} {one.told}{f' in place of {one.now}' if one.now else ''}: "
+        f"{plain(one.reason)}"
+        for one in report.proposals
+    ]
+    events = [
+        f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
+        for one in report.happenings[::-1]
+    ]
     lines = [*_top(report, calendar), ""]
     for title, body in (
         ("MEMORY", _memory(report, calendar)),
         ("LEAK", _leak(report, calendar)),
-        ("CACHES AND CONTAINERS", _rows(map(_part, report.parts), 8)),
-        ("OPERATIONS", _rows(map(_operation, report.operations))),
-        (
-            "UNUSUAL NOW",
-            _rows(
-                f"{plain(one.name)} is {one.value:,.4g}, {one.expected:,.4g} was to be expected"
-                f"{f' by {plain(one.basis)}' if one.basis else ''} ({one.score:+.0f} deviations)"
-                for one in report.anomalies
-            ),
-        ),
-        (
-            "PROPOSED SETTINGS",
-            _rows(
-                f"{plain(one.setting)} {one.told}{f' in place of {one.now}' if one.now else ''}: "
-                f"{plain(one.reason)}"
-                for one in report.proposals
-            ),
-        ),
-        (
-            "EVENTS, NEWEST FIRST",
-            _rows(
-                (
-                    f"{calendar.moment(one.wall)}  {one.severity:<8} {plain(one.text)}"
-                    for one in report.happenings[::-1]
-                ),
-                20,
-            ),
-        ),
+        ("CACHES AND CONTAINERS", _rows([_part(one) for one in report.parts], 8)),
+        ("OPERATIONS", _rows([_operation(one) for one in report.operations])),
+        ("UNUSUAL NOW", _rows(odd)),
+        ("PROPOSED SETTINGS", _rows(proposed)),
+        ("EVENTS, NEWEST FIRST", _rows(events, 20)),
         ("NOTES", (line for note in report.notes for line in _wrapped(note))),
     ):
         if rows := list(body):
@@ -321,8 +306,7 @@ def _operation(one: OperationFigure) -> str:
     return f"{plain(one.name)}: {', '.join(told)}"
 
 
-def _rows(told: Iterable[str], hanging: int = 2) -> Iterator[str]:
-    rows = list(told)
+def _rows(rows: list[str], hanging: int = 2) -> Iterator[str]:
     for one in rows[:ROWS]:
         yield from _wrapped(one, hanging)
     if len(rows) > ROWS:

@@ -16,6 +16,7 @@ field has another meaning.
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections import deque
 from contextlib import suppress
 from marshal import dumps, loads
@@ -140,7 +141,6 @@ def to_text(samples: Sequence[Sample]) -> bytes:
     the whole file would be refused for it.
     """
     import json  # only for those who keep a file
-    from binascii import crc32
 
     lines = []
     for sample in samples:
@@ -167,7 +167,6 @@ def from_text(text: bytes, name: str) -> list[Sample]:
         ConfigError: It is no such file, of another version, or broken; the message says which.
     """
     import json
-    from binascii import crc32
 
     first, _, body = text.partition(b"\n")
     try:
@@ -202,8 +201,6 @@ def from_text(text: bytes, name: str) -> list[Sample]:
 
 
 def _names(fields: Sequence[str], part: Sequence[str]) -> dict[str, Any]:
-    from binascii import crc32
-
     names = {"fields": list(fields), "part": list(part)}
     return {**names, "names_crc32": f"{crc32(repr(names).encode()):08x}"}
 

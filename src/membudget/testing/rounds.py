@@ -33,7 +33,7 @@ from membudget.testing.result import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 ROUNDS = 6
 SECONDS = 10.0
@@ -85,7 +85,7 @@ def check_leaks(
         Exception: What the function raises, with a note of which call it was.
     """
     asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
-    run = _check(function, args, asked, between, name)
+    run = _Check(function, args, asked, between, name).result()
     if is_coroutine_function(function):
         import asyncio  # only a program with coroutines needs it
 
@@ -118,7 +118,7 @@ async def check_leaks_async(
 ) -> LeakResult:
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
     asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
-    return await _check(function, args, asked, between, name)
+    return await _Check(function, args, asked, between, name).result()
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -204,130 +204,125 @@ def longer(asked: Asked, calls: int, cost: float, blocks: float, malloc: float) 
     return int(max(calls, min(calls * _LONGER, by_time, by_room)))
 
 
-async def _check(
-    function: Callable[..., object],
-    args: tuple[object, ...],
-    asked: Asked,
-    between: Callable[[], object] | None,
-    name: str | None,
-) -> LeakResult:
-    call: Callable[[], Any] = partial(function, *args) if args else function
-    plan = _course(asked, name or _name_of(function), between or (lambda: None), call)
-    number, is_async = 0, is_coroutine_function(call)
-    try:
-        while True:
-            try:
-                due = next(plan)
-            except StopIteration as end:
-                result: LeakResult = end.value
-                return result
-            for _ in range(due):
-                number += 1
-                if is_async:
-                    await call()
-                else:
-                    call()
-            if is_async and has_loop():  # Another library's loop has its own ways.
-                import asyncio
+class _Check:
+    """A check from its first call to its result; awaits nothing unless calls do."""
 
-                for _ in range(3):  # Transports that have just ended close one turn later.
-                    await asyncio.sleep(0)
-    except Exception as error:
-        error.add_note(f"in call {number} of a leak check")
-        raise
-    finally:
-        plan.close()
+    def __init__(
+        self,
+        function: Callable[..., object],
+        args: tuple[object, ...],
+        asked: Asked,
+        between: Callable[[], object] | None,
+        name: str | None,
+    ) -> None:
+        self._call: Callable[[], Any] = partial(function, *args) if args else function
+        self._is_async = is_coroutine_function(function)
+        self._asked = asked
+        self._between = between or (lambda: None)
+        self._name = name or _name_of(function)
+        self._number = 0
 
+    async def result(self) -> LeakResult:
+        try:
+            return await self._result()
+        except Exception as error:
+            error.add_note(f"in call {self._number} of a leak check")
+            raise
 
-def _course(
-    asked: Asked, name: str, between: Callable[[], object], call: Callable[[], object]
-) -> Generator[int, None, LeakResult]:
-    """A check from its first call to its result; yields how many calls to make."""
-    began = time.monotonic()
-    yield 1  # The first call imports and compiles; it tells nothing of the others' cost.
-    between()
-    left = Leftovers()
-    warmup, cost = yield from _warm(asked, left)
-    more = left.more()
-    scarce = more / (warmup - 1) if more > (warmup - 1) / 10 else 0.0
-    calls, cut = size_of_rounds(asked, cost, scarce)
-    if asked.warmup is None and not cut and calls // 2 > warmup:
-        yield calls // 2 - warmup
-        warmup = calls // 2
-    left = Leftovers()  # What the warm-up opened is there to stay.
-    with _frozen():
-        timed = time.monotonic()
-        first = yield from _rounds(calls, asked.rounds, between, left)
-        series = [first]
-        each = first.calls * len(first.blocks)
-        cost = (time.monotonic() - timed) / each
-        if memory := _suspects(first, grew_in_every):
-            further = calls
-            if asked.calls is None and not cut:
-                blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
-                further = longer(asked, calls, cost, blocks, malloc)
-            second = yield from _rounds(further, 2 * asked.rounds, between, left, memory)
-            series.append(second)
-            memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
-    # On a loop, waiting here would keep from ending what is about to.
-    others = left.found(0.0 if has_loop() else 1.0)
-    found: dict[str, Any] = {}
-    if memory:
-        from membudget.testing.trace import trace  # most checks find nothing
+    async def _run(self, calls: int) -> None:
+        for _ in range(calls):
+            self._number += 1
+            if self._is_async:
+                await self._call()
+            else:
+                self._call()
+        if self._is_async and has_loop():  # Another library's loop has its own ways.
+            import asyncio
 
-        found = yield from trace(call, calls, between)
-    return LeakResult(
-        name=name,
-        is_leak=bool(memory or others),
-        memory=memory,
-        warmup=warmup,
-        cost=cost,
-        took=time.monotonic() - began,
-        series=tuple(series),
-        left=others,
-        notes=(f"only {calls} calls a round, since {cut}",) if cut else (),
-        **found,
-    )
+            for _ in range(3):  # Transports that have just ended close one turn later.
+                await asyncio.sleep(0)
 
+    async def _result(self) -> LeakResult:
+        asked, began = self._asked, time.monotonic()
+        await self._run(1)  # The first imports and compiles; it tells nothing of the others' cost.
+        self._between()
+        left = Leftovers()
+        warmup, cost = await self._warm(left)
+        more = left.more()
+        scarce = more / (warmup - 1) if more > (warmup - 1) / 10 else 0.0
+        calls, cut = size_of_rounds(asked, cost, scarce)
+        if asked.warmup is None and not cut and calls // 2 > warmup:
+            await self._run(calls // 2 - warmup)
+            warmup = calls // 2
+        left = Leftovers()  # What the warm-up opened is there to stay.
+        with _frozen():
+            timed = time.monotonic()
+            first = await self._rounds(calls, asked.rounds, left, ("blocks", "malloc"))
+            series = [first]
+            each = first.calls * len(first.blocks)
+            cost = (time.monotonic() - timed) / each
+            if memory := _suspects(first, grew_in_every):
+                further = calls
+                if asked.calls is None and not cut:
+                    blocks, malloc = sum(first.blocks) / each, sum(first.malloc or ()) / each
+                    further = longer(asked, calls, cost, blocks, malloc)
+                second = await self._rounds(further, 2 * asked.rounds, left, memory)
+                series.append(second)
+                memory = tuple(one for one in memory if one in _suspects(second, is_lasting))
+        # On a loop, waiting here would keep from ending what is about to.
+        others = left.found(0.0 if has_loop() else 1.0)
+        found: dict[str, Any] = {}
+        if memory:
+            from membudget.testing.trace import trace  # most checks find nothing
 
-def _warm(asked: Asked, left: Leftovers) -> Generator[int, None, tuple[int, float]]:
-    """Run the warm-up in growing parts; its calls, and seconds a call in the last part."""
-    most, limit = 100, asked.seconds / 5
-    if asked.warmup is not None:
-        most, limit = asked.warmup, float("inf")
-    done, part, cost, spent = 1, 1, 0.0, 0.0
-    while done == 1 or (done < most and spent + part * cost < limit):  # One at least is timed.
-        if done > 1 and asked.warmup is None and left.more() > _OPEN:
-            break  # Each call leaves one; there are only so many descriptors.
-        part = max(1, min(part, most - done))
-        began = time.monotonic()
-        yield part
-        took = time.monotonic() - began
-        done, spent, cost = done + part, spent + took, took / part
-        part *= 2
-    return done, cost
+            found = await trace(self._call, calls, self._between, self._run)
+        return LeakResult(
+            name=self._name,
+            is_leak=bool(memory or others),
+            memory=memory,
+            warmup=warmup,
+            cost=cost,
+            took=time.monotonic() - began,
+            series=tuple(series),
+            left=others,
+            notes=(f"only {calls} calls a round, since {cut}",) if cut else (),
+            **found,
+        )
 
+    async def _warm(self, left: Leftovers) -> tuple[int, float]:
+        """Run the warm-up in growing parts; its calls, and seconds a call in the last part."""
+        asked_for = self._asked.warmup
+        most, limit = 100, self._asked.seconds / 5
+        if asked_for is not None:
+            most, limit = asked_for, float("inf")
+        done, part, cost, spent = 1, 1, 0.0, 0.0
+        while done == 1 or (done < most and spent + part * cost < limit):  # One at least is timed.
+            if done > 1 and asked_for is None and left.more() > _OPEN:
+                break  # Each call leaves one; there are only so many descriptors.
+            part = max(1, min(part, most - done))
+            began = time.monotonic()
+            await self._run(part)
+            took = time.monotonic() - began
+            done, spent, cost = done + part, spent + took, took / part
+            part *= 2
+        return done, cost
 
-def _rounds(
-    calls: int,
-    rounds: int,
-    between: Callable[[], object],
-    left: Leftovers,
-    suspects: tuple[str, ...] = ("blocks", "malloc"),
-) -> Generator[int, None, Series]:
-    """One series; it ends where no suspect can grow in every round any more."""
-    between()
-    meter = _Meter(calls, rounds)
-    meter.look()
-    for done in range(1, rounds + 1):
-        yield calls
-        between()
+    async def _rounds(
+        self, calls: int, rounds: int, left: Leftovers, suspects: tuple[str, ...]
+    ) -> Series:
+        """One series; it ends where no suspect can grow in every round any more."""
+        self._between()
+        meter = _Meter(calls, rounds)
         meter.look()
-        left.look()
-        is_open = any(one in suspects for one in _suspects(meter.series(), grew_in_every))
-        if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
-            break
-    return meter.series()
+        for done in range(1, rounds + 1):
+            await self._run(calls)
+            self._between()
+            meter.look()
+            left.look()
+            is_open = any(one in suspects for one in _suspects(meter.series(), grew_in_every))
+            if done >= _FIRST_LOOKS and not is_open and not left.have_grown():
+                break
+        return meter.series()
 
 
 def _suspects(series: Series, rule: Callable[[tuple[int, ...], int], bool]) -> tuple[str, ...]:

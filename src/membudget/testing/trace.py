@@ -23,7 +23,7 @@ from membudget.probes.allocator import in_use
 from membudget.testing.result import Grown, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from membudget.heap.census import Census
     from membudget.heap.window import Sums
@@ -37,19 +37,22 @@ _PLAIN = frozenset({"dict", "list", "tuple", "set", "cell", "function"})
 _FROM_US = ("membudget.testing.", "tracemalloc")
 
 
-def trace(
-    function: Callable[[], object], calls: int, between: Callable[[], object]
-) -> Generator[int, None, dict[str, Any]]:
+async def trace(
+    function: Callable[[], object],
+    calls: int,
+    between: Callable[[], object],
+    run: Callable[[int], Awaitable[None]],
+) -> dict[str, Any]:
     """Trace some rounds; `lines`, `untraced`, `types` and `containers` of a result.
 
-    Tracing that is already on is used as it is, and stays on. Yields how many calls to make.
+    Tracing that is already on is used as it is, and stays on. `run` makes so many calls.
     """
     calls = min(calls, _CALLS)
     types, before = _types(), _census(function)
     begun, marks, malloc = begin_tracing(), list[Any](), list[int]()
     try:
         for _ in range(_ROUNDS + 1):  # The first only brings things into place.
-            yield calls
+            await run(calls)
             between()
             gc.collect()
             marks.append(sums_by_line())
