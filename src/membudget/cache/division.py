@@ -3,8 +3,6 @@
 What a cache loses it lets go of first, in pieces, and only what is free then is given to others. So
 the caches never hold more than the whole together, and no thread that inserts pays for a decision.
 
-What each is to have is moved to where a byte earns most hits, by pure functions.
-
 Each table remembers for a while what it evicted (its ghost). A key set again that is found there
 would have been a hit, had the cache been about twice as large. So ghost hits ÷ bytes tells what
 more bytes would earn, at no cost beyond a counter. At each decision a share grows or shrinks by
@@ -54,11 +52,9 @@ evicts no more than that."""
 STEP = 0.02
 """Share of the whole that one decision moves at most."""
 
-PACE = 0.05
-"""Part of a share by which it grows where its bytes earn e times as much as all do."""
-
-FARTHEST = 2.0
-"""Logarithm from which it goes no faster."""
+PACE, FARTHEST = 0.05, 2.0
+"""Part of a share by which it grows where its bytes earn e times as much as all do; and the
+logarithm from which it goes no faster."""
 
 MEMORY = 0.9
 """Weight that a decision before the last has in one: about ten count."""
@@ -80,11 +76,8 @@ class Division:
     own `max_bytes` holds too; what it cannot use others get. Runs on the governor's thread, except
     `welcome`. A decision costs about 10 µs a cache.
 
-    Args:
-        registry: Where the caches are.
-        limit: Bytes for all caches together, or None; asked each time. With None, they are divided
-            only where room is scarce, and only among two or more.
-        clock: Where time comes from; None is the monotonic clock.
+    `limit`, asked each time, gives the bytes for all caches together, or None: then they are
+    divided only where room is scarce, and only among two or more.
     """
 
     name = "division"
@@ -95,8 +88,7 @@ class Division:
         limit: Callable[[], int | None] = lambda: None,
         clock: Clock | None = None,
     ) -> None:
-        self._registry = registry
-        self._limit = limit
+        self._registry, self._limit = registry, limit
         self._now = time.monotonic if clock is None else clock.now
         self._parts: WeakKeyDictionary[Cache[Any, Any], _Part] = WeakKeyDictionary()
         self._first: list[int] = []
@@ -120,32 +112,35 @@ class Division:
             self._is_under_way = True
 
     def run(self, until: float) -> int:
-        """Decide, where it is time, and carry out as much of it as time allows.
+        """Decide, where it is time, and carry out as much as can be by a monotonic time.
 
-        Args:
-            until: Monotonic time to stop at; what is left is done by the next runs.
-
-        Returns:
-            Bytes let go.
+        Returns the bytes let go; what is left is done by the next runs.
 
         Raises:
             Exception: What a cache's `on_evict` raised first; all is in order then.
         """
         # In this order: a newcomer that got of the old pieces is among the holders.
-        self._first, is_dividing = [], self._is_dividing
+        self._first, was_dividing = [], self._is_dividing
         caches = self._caches()
         whole = self._whole(caches)
+        self._is_dividing = whole is not None
+        # What newcomers start on until the next decision: no more than it gives them at least.
+        given = whole or 0
+        piece = min(given / _RESERVE, given * FLOOR / (max(1, len(caches)) + _NEWCOMERS))
+        first = [int(piece)] * _NEWCOMERS
         if whole is None or not caches:
-            self._is_dividing = whole is not None
-            self._first = self._pieces(whole or 0, 1)
-            if is_dividing:
+            self._first = first
+            if was_dividing:
                 self._lift(caches)
             return 0
-        self._is_dividing = True
-        first = self._pieces(whole, len(caches))
-        parts = self._decide(caches, whole - sum(first))
-        freed, error = self._lower(parts, until)
-        self._raise(parts, whole - sum(first))
+        whole -= sum(first)
+        parts, freed, error = self._decide(caches, whole), 0, None
+        for part in parts:
+            try:
+                freed += self._lower(part.cache, part.share, until)
+            except Exception as raised:  # noqa: BLE001  # raised at the end
+                error = raised if error is None else error
+        self._raise(parts, whole)
         self._first = first
         if error is not None:
             raise error
@@ -168,20 +163,14 @@ class Division:
 
     def _whole(self, caches: list[Any]) -> int | None:
         """Bytes for all caches together; None where there is room enough not to divide."""
-        given = self._limit()
+        given, meter = self._limit(), self._registry.meter
         if given is not None:
             return given
-        meter = self._registry.meter
         if len(caches) < 2 or meter is None or meter.limit is None:  # noqa: PLR2004  # one is none
             return None
         held = sum(one.held_bytes() for one in caches)
         room = int(min(held + max(0.0, meter.room()), meter.allowance))
         return room if held > room * (PLENTY if self._is_dividing else SCARCE) else None
-
-    @staticmethod
-    def _pieces(whole: int, count: int) -> list[int]:
-        """What newcomers start on until the next decision: no more than it gives them at least."""
-        return [int(min(whole / _RESERVE, whole * FLOOR / (count + _NEWCOMERS)))] * _NEWCOMERS
 
     def _decide(self, caches: list[Any], whole: int) -> list[_Part]:
         """What each cache is to have."""
@@ -198,24 +187,13 @@ class Division:
             _fit(parts, whole)
         return parts
 
-    def _lower(self, parts: list[_Part], until: float) -> tuple[int, Exception | None]:
-        """Let go of what is beyond the shares; returns the bytes and the first error."""
-        freed, error = 0, None
-        for part in parts:
-            try:
-                freed += self._lower_one(part.cache, part.share, until)
-            except Exception as raised:  # noqa: BLE001  # raised at the end
-                error = raised if error is None else error
-        return freed, error
-
-    def _lower_one(self, one: Any, share: int, until: float) -> int:
+    def _lower(self, one: Any, share: int, until: float) -> int:
         """Bring a cache down to its share, piece by piece; returns the bytes let go."""
         freed, held = 0, one.held_bytes()
         if one.share is None or one.share > held:
             one.share = held if one.share is None else max(held, min(one.share, share))
         while one.share > share and self._now() < until:
-            piece = max(_PIECE, one.share // _PIECES)
-            one.share = max(share, one.share - piece)
+            one.share = max(share, one.share - max(_PIECE, one.share // _PIECES))
             freed += one.enforce(until)
         if one.held_bytes() > one.share:  # It grew in place, or while the share was set.
             freed += one.enforce(until)
@@ -236,19 +214,13 @@ class Division:
 
 
 class _Part:
-    """One cache and what it is to have.
-
-    Args:
-        cache: The cache; it is not kept alive, and whoever uses the part must hold it meanwhile.
-        share: Bytes to begin with.
+    """One cache, which is not kept alive, and what it is to have: whoever uses it must hold it.
 
     Attributes:
         share: Bytes that it is to have.
         hits: Its ghost hits of late.
         space: Its share of late, counted alike: what those hits are measured by.
     """
-
-    __slots__ = ("_cache", "_seen", "hits", "share", "space")
 
     def __init__(self, cache: Any, share: int) -> None:
         self._cache = ref(cache)
@@ -299,14 +271,20 @@ def _move(parts: Sequence[_Part], whole: int) -> None:
 def _fit(parts: Sequence[_Part], whole: int) -> None:
     """Make the shares sum to the whole: none above what its cache may hold, none below the floor.
 
-    What is too much is taken where it is not used first; what is left goes to those that may hold
-    more, in the proportion of their shares.
+    What is too much is taken where it is not used first, in the proportion of what each has to
+    spare; what is left goes to those that may hold more, in the proportion of their shares.
     """
     floor = int(whole * FLOOR / len(parts))
     for part in parts:
         part.share = int(min(part.most, max(floor, part.share)))
-    _take_back(parts, whole, [max(floor, part.cache.held_bytes()) for part in parts])
-    _take_back(parts, whole, [floor] * len(parts))
+    used = [max(floor, part.cache.held_bytes()) for part in parts]
+    for least in (used, [floor] * len(parts)):
+        over = sum(part.share for part in parts) - whole
+        spare = [max(0, part.share - low) for part, low in zip(parts, least, strict=True)]
+        if over > 0 and (total := sum(spare)):
+            for part, much in zip(parts, spare, strict=True):
+                # Rounded up: the sum may end below the whole by some bytes, never above.
+                part.share -= min(much, -(-over * much // total))
     for _ in range(4):  # Each time some may reach their own bound.
         rest = whole - sum(part.share for part in parts)
         able = [part for part in parts if part.share < part.most]
@@ -315,15 +293,3 @@ def _fit(parts: Sequence[_Part], whole: int) -> None:
         total = sum(part.share + 1 for part in able)
         for part in able:
             part.share = int(min(part.most, part.share + rest * (part.share + 1) // total))
-
-
-def _take_back(parts: Sequence[_Part], whole: int, least: Sequence[int]) -> None:
-    """Take what is beyond the whole, in the proportion of what each has above its least."""
-    over = sum(part.share for part in parts) - whole
-    spare = [max(0, part.share - low) for part, low in zip(parts, least, strict=True)]
-    total = sum(spare)
-    if over <= 0 or not total:
-        return
-    for part, much in zip(parts, spare, strict=True):
-        # Rounded up: the sum may end below the whole by some bytes, never above.
-        part.share -= min(much, -(-over * much // total))
