@@ -15,8 +15,7 @@ from functools import partial
 from math import ceil
 
 from membudget.cache.division import Division
-from membudget.cache.give_back import GiveBack
-from membudget.cache.sweeper import Sweeper
+from membudget.cache.upkeep import GiveBack, Sweeper
 from membudget.core import RISE, Level, Marks, Reclaimed, Rung
 from membudget.core.status import CollectorState
 from membudget.errors import ConfigError, MembudgetError, ProbeError

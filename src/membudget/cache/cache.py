@@ -364,7 +364,7 @@ class Cache(GovernedTable[K, V]):
             ConfigError: A size that is none.
             Exception: What `on_evict` raised first, after all of them were let go.
         """
-        from membudget.cache.give_back import shrink  # only for those who shrink by hand
+        from membudget.cache.upkeep import shrink  # only for those who shrink by hand
 
         return shrink(self, as_bytes(size), give_back=give_back)
 

@@ -252,7 +252,7 @@ def test_a_finalizer_may_use_the_cache() -> None:
 def test_whoever_walks_the_collectors_objects_meets_none_half_made() -> None:
     """A callback of the collector may look at every list there is, at any moment."""
     # Now: pytest parses what is imported, and CPython's parser has lists half made meanwhile.
-    importlib.import_module("membudget.cache.give_back")
+    importlib.import_module("membudget.cache.upkeep")
     cache: Cache[int, list[int]] = Cache(
         "walked", max_entries=500, on_evict=lambda *_: None, registry=Registry()
     )

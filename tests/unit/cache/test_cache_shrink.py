@@ -12,8 +12,8 @@ from cache_oracle import check
 from commands import lines_of
 from fakes import FakeClock
 from membudget.cache.cache import Cache
-from membudget.cache.give_back import GiveBack
 from membudget.cache.table import IS_COMPILED
+from membudget.cache.upkeep import GiveBack
 from membudget.core import Meter, Reclaimer, Rung
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -101,7 +101,7 @@ def test_memory_is_given_back_by_the_caches_that_serve_least() -> None:
 FILLED = """
 import time
 from membudget.cache.cache import Cache
-from membudget.cache.give_back import GiveBack
+from membudget.cache.upkeep import GiveBack
 from membudget.probes.process import process_probe
 from membudget.registry import Registry
 

@@ -9,7 +9,7 @@ import pytest
 
 from fakes import FakeClock
 from membudget.cache.cache import Cache
-from membudget.cache.sweeper import Sweeper
+from membudget.cache.upkeep import Sweeper
 from membudget.core import Chore, Holder
 from membudget.errors import ConfigError
 from membudget.registry import Registry

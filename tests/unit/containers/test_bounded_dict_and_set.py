@@ -11,7 +11,7 @@ import pytest
 
 from containers_scene import weights
 from fakes import FakeClock
-from membudget.cache.sweeper import Sweeper
+from membudget.cache.upkeep import Sweeper
 from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry

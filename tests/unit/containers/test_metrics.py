@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock
-from membudget.cache.sweeper import Sweeper
+from membudget.cache.upkeep import Sweeper
 from membudget.containers.metrics import LEAST, SAMPLE_BYTES, MetricsCollector
 from membudget.core import Holder, Meter, Reclaimer
 from membudget.core.protocols import ForkAware

@@ -91,17 +91,12 @@ class Loading(Record):
 
 
 class Flight:
-    """One load of one key, led by the caller that made this.
-
-    Args:
-        loop: The event loop that runs the loader; None for a plain function.
+    """One load of one key, led by the caller that made this; in an event loop, or a plain function.
 
     Attributes:
         is_over: Whether it has landed.
         is_void: Whether the key was forgotten meanwhile, so that the value must not be kept.
     """
-
-    __slots__ = ("followers", "is_over", "is_void", "loop", "process", "thread", "under", "waits")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.process = os.getpid()
@@ -136,10 +131,10 @@ class Flight:
                 if self.take_out(follower):
                     follower.tell(outcome)
 
-    def has_landed(self, follower: ThreadFollower | TaskFollower) -> bool:
-        """Have a follower be told of the landing, unless it was before."""
+    def is_joined(self, follower: ThreadFollower | TaskFollower) -> bool:
+        """Have a follower be told of the landing; False where that was before."""
         self.followers[follower] = None
-        return self.is_over and self.take_out(follower)
+        return not (self.is_over and self.take_out(follower))
 
     def take_out(self, follower: ThreadFollower | TaskFollower) -> bool:
         """Whether the follower still waited: of its leader and itself only one takes it out."""
@@ -148,8 +143,6 @@ class Flight:
 
 class ThreadFollower:
     """A thread that waits for a landing."""
-
-    __slots__ = ("_landed", "_outcome")
 
     def __init__(self) -> None:
         # The program's kind of lock: greenlets wait for one another without stopping their thread.
@@ -163,7 +156,9 @@ class ThreadFollower:
         self._landed.release()
 
     def wait(self, flight: Flight) -> Outcome:
-        """The outcome, once the flight has landed; None where its leader is lost."""
+        """The outcome, once the flight has landed; None where it had, or its leader is lost."""
+        if not flight.is_joined(self):
+            return None
         while not self._landed.acquire(timeout=PATIENCE):
             if flight.is_lost() and flight.take_out(self):
                 return None
@@ -172,8 +167,6 @@ class ThreadFollower:
 
 class TaskFollower:
     """A task that waits for a landing, by a future of its own loop."""
-
-    __slots__ = ("_loop", "_thread", "future")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -189,7 +182,9 @@ class TaskFollower:
                 self._loop.call_soon_threadsafe(self._end, outcome)
 
     async def wait(self, flight: Flight) -> Outcome:
-        """The outcome, once the flight has landed; None where its leader is lost."""
+        """The outcome, once the flight has landed; None where it had, or its leader is lost."""
+        if not flight.is_joined(self):
+            return None
         if flight.loop is self._loop:
             return await self.future
         import asyncio  # a loop runs, so it is there
@@ -413,9 +408,7 @@ def _followed(flights: dict[Hashable, Flight], key: Hashable, flight: Flight) ->
         return _OWN
     follower = ThreadFollower()
     with _noted(flight, follower, leading, thread) as is_ring:
-        if is_ring:
-            return _OWN
-        return None if flight.has_landed(follower) else follower.wait(flight)
+        return _OWN if is_ring else follower.wait(flight)
 
 
 async def _followed_async(
@@ -431,9 +424,7 @@ async def _followed_async(
         return _OWN
     follower = TaskFollower(loop)
     with _noted(flight, follower, leading, None) as is_ring:
-        if is_ring:
-            return _OWN
-        return None if flight.has_landed(follower) else await follower.wait(flight)
+        return _OWN if is_ring else await follower.wait(flight)
 
 
 def _leading() -> list[Flight]:

@@ -134,7 +134,10 @@ class SpillFolder:
             raise ConfigError("spilling needs locks on files (flock), which this system lacks")
         self._keep = spill.keep
         try:
-            base = _base(spill.directory, name)
+            directory = safe_way(spill.directory)
+            _make(directory)
+            readable = "".join(letter if letter.isalnum() else "_" for letter in name[:40])
+            base = os.path.join(directory, f"{readable}-{zlib.crc32(name.encode()):08x}")
             self._descriptor, self._lock_path = _locked(base)
             self.path = self._lock_path.removesuffix(".lock")
             try:
@@ -228,14 +231,6 @@ class SpillFolder:
         if _shape_of(self.path) != shape:
             raise MembudgetError(f"the database in {self.path} was changed since it was kept")
         return (rows, seal, highest) if rows else None
-
-
-def _base(directory: str, name: str) -> str:
-    """The folder of a cache, made where it is missing; no link is on the way there."""
-    directory = safe_way(directory)
-    _make(directory)
-    readable = "".join(letter if letter.isalnum() else "_" for letter in name[:40])
-    return os.path.join(directory, f"{readable}-{zlib.crc32(name.encode()):08x}")
 
 
 def _make(path: str) -> None:

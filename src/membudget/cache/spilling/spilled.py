@@ -102,7 +102,7 @@ class SpilledCache(Cache[K, V]):
                 idle=self._idles,
                 policy=policy,
                 size=None,
-                on_evict=_ignored,  # So that the table tells; the program's listener is told below.
+                on_evict=lambda *_: None,  # So that the table tells; the listener is told below.
                 registry=registry,
                 clock=clock,
             )
@@ -144,7 +144,11 @@ class SpilledCache(Cache[K, V]):
         """As `Cache.set`; what the disk holds under the key is out of date from now on."""
         lasts = self.ttl if ttl is None else as_seconds(ttl, name="ttl")
         ends = _NEVER if lasts is None else self._time() + lasts
-        note = self._note(value, ends, self._given_size(value, size))
+        if size is not None:  # First, as that may fail.
+            size = 0 if type(size) is int and not size else as_bytes(size)
+        elif self._weigh is not None:
+            size = checked(self._weigh(value), f"the size of a value in cache {self.name!r}")
+        note = self._note(value, ends, size)
         hash(key)
         self._disk.prepare()
         with self._ledger.lock:
@@ -179,7 +183,7 @@ class SpilledCache(Cache[K, V]):
                 break
             value = self._value_of(note)
             with self._ledger.lock:
-                is_newest = self._newest(key) is note
+                is_newest = (self._notes.get(key) or self._ledger.find(key)) is note
                 if is_newest:
                     self._take(key)
             if is_newest or value is not MISSING:
@@ -272,20 +276,8 @@ class SpilledCache(Cache[K, V]):
         idles = self._idles
         return Note(value, ends, ends if idles is None else min(ends, self._time() + idles), size)
 
-    def _given_size(self, value: V, size: int | str | None) -> int | None:
-        """The size given, or that the program's function tells; first, as that may fail."""
-        if size is not None:
-            return 0 if type(size) is int and not size else as_bytes(size)
-        if self._weigh is None:
-            return None
-        return checked(self._weigh(value), f"the size of a value in cache {self.name!r}")
-
     def _is_put(self, key: K, note: Note) -> bool:
-        """Have memory hold a value that was noted; returns whether it was taken in.
-
-        Raises:
-            Exception: What `on_evict` raised, once the value was taken in.
-        """
+        """Have memory hold a value that was noted; returns whether it was taken in."""
         is_taken = None
         try:
             is_taken = self._is_set(key, note)
@@ -319,14 +311,11 @@ class SpilledCache(Cache[K, V]):
             elif held is note.value or note.dies <= self._time() or not self._is_set(key, note):
                 return
 
-    def _newest(self, key: K) -> Note | None:
-        return self._notes.get(key) or self._ledger.find(key)
-
     def _found(self, key: K) -> Note | None:
         """What is known of a value, wherever it is, unless it has expired."""
         self._disk.prepare()
         with self._ledger.lock:
-            note = self._newest(key)
+            note = self._notes.get(key) or self._ledger.find(key)
         return None if note is None or note.dies <= self._time() else note
 
     def _value_of(self, note: Note) -> Any:
@@ -345,11 +334,7 @@ class SpilledCache(Cache[K, V]):
         return self._notes.pop(key, None) or self._ledger.take(key)
 
     def _brought_back(self, key: K) -> Any:
-        """The value that stands on the disk or waits for it, set in memory again.
-
-        Raises:
-            Exception: What `on_evict` raised, for what made room.
-        """
+        """The value that stands on the disk or waits for it, set in memory again."""
         ledger = self._ledger
         for _ in range(_LOOKS):
             copy = self._found(key)
@@ -378,8 +363,7 @@ class SpilledCache(Cache[K, V]):
     def _press(self, target: int, until: float | None = None) -> int:
         """As in `Cache`; a thread that inserts lets go of notes as well, by their part of all.
 
-        The governor asks the disk by itself. Without this, notes of small values would stay and
-        leave memory no room.
+        Else those of small values would leave memory no room. The governor asks the disk itself.
         """
         if until is not None:
             return super()._press(target, until)
@@ -411,18 +395,12 @@ class SpilledCache(Cache[K, V]):
         """Whether an evicted value is to go to the disk; counted where it could, but is not."""
         if not self._disk.is_on or cause == "expired" or note.dies <= self._time():
             return False
-        if cause == "pressure" and self._is_emergency():
+        pressure = getattr(self._register.governor, "pressure", None)
+        is_emergency = getattr(pressure, "level", None) is Level.EMERGENCY
+        if cause == "pressure" and is_emergency:
             self._ledger.count("dropped")
             return False
         if not self._disk.takes(type(note.value)):
             self._ledger.count("unpicklable")
             return False
         return True
-
-    def _is_emergency(self) -> bool:
-        pressure = getattr(self._register.governor, "pressure", None)
-        return getattr(pressure, "level", None) is Level.EMERGENCY
-
-
-def _ignored(_key: object, _value: object, _cause: object) -> None:
-    """Stands in the listener's place."""

@@ -20,7 +20,7 @@ from fakes import FakeClock
 from membudget.cache.spilling.folder import SpillFolder
 from membudget.cache.spilling.spill import Spill
 from membudget.cache.spilling.spilled import SpilledCache
-from membudget.cache.sweeper import Sweeper
+from membudget.cache.upkeep import Sweeper
 from membudget.core import Meter
 from membudget.errors import MembudgetError
 from membudget.registry import Registry
