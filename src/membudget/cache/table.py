@@ -185,8 +185,8 @@ class ForkLock:
         """Bring the sums in line with what is held, after a change that was cut short."""
         raise NotImplementedError
 
-    def _under_lock(self, until: float | None, work: Callable[[], object]) -> bool:
-        """Do something once the lock is had, by a monotonic time or whenever; whether it was done.
+    def _under_lock(self, until: float | None, work: Callable[[], int]) -> int | None:
+        """Do something once the lock is had, by a monotonic time or whenever; None: it was not had.
 
         An exception from a signal's handler may come after any call, so also between taking the
         lock and saying so: then it is given back all the same. Where it is not this thread's, to
@@ -195,17 +195,14 @@ class ForkLock:
         lock = self._lock
         if until is None or until == _INFINITE:
             with lock:
-                work()
-            return True
+                return work()
         left = until - self._now()
         if left <= 0:
-            return False
+            return None
         try:
             # Where this thread has it already, this cannot fail.
-            is_had = bool(lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)))
-            if is_had:
-                work()
-            return is_had
+            is_had = lock.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+            return work() if is_had else None
         finally:
             try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
                 lock.release()

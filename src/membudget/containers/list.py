@@ -21,32 +21,17 @@ class BoundedList(BoundedSequence[T]):
     """A `list` that knows its bytes, keeps a bound, and shrinks when asked.
 
     Any thread may call any method, and each is done as a whole; iterating goes over a copy. At its
-    bounds it drops from the front, as it does for a budget that is short. An item heavier than
+    bounds it drops from the front, as it does for a budget that is short; an item heavier than
     `max_bytes` is refused without an exception, and counted; what it should have replaced is gone.
     Slices, `+` and `*` give a plain list; `copy` gives another of its kind, with the same name and
-    bounds.
-
-    `on_drop(item, cause)` is called after an item was dropped, outside the lock, in the thread that
-    did it. What it raises reaches that thread once everything is in order. What is popped,
-    replaced, deleted or cleared was not dropped. Items are weighed when they come in: one that
-    grows later has to be put in again to be counted.
+    bounds. `on_drop(item, cause)` is called as by a `BoundedDict`. Items are weighed when they come
+    in: one that grows later has to be put in again to be counted.
 
     Cost: 0.6 to 1 µs for `append` of a number or a text, and what weighing it takes otherwise;
     dropping from the front takes no longer in a long list.
 
     Args:
-        name: What it is called in reports, events and settings.
-        iterable: What to begin with.
-        max_items: The bound in items.
-        max_bytes: The bound in bytes, or text such as "50MiB". With neither, it lives under the
-            running budget; while there is none, on 10,000 items, or what the last one let it have.
-        size: What an item holds, in bytes; None weighs it with `size_of`.
-        on_drop: Called with the item and the cause: "items", "bytes" or "pressure".
-        registry: Where it registers and finds the budget; None is the process's own.
-        clock: Where time comes from; None is the monotonic clock.
-
-    Raises:
-        ConfigError: An argument that cannot be used as given.
+        iterable: What to begin with. All others are as in a `BoundedDict`, of items for values.
     """
 
     _builtin = list

@@ -35,16 +35,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SLOT_BYTES = 16
-"""Bytes that a place costs: a pointer to the item and one to its weight."""
-
-SMALL, INT_BYTES = 256, 32
-"""The largest int that CPython keeps ready made, and the bytes of a weight above that."""
+SLOT_BYTES, INT_BYTES, SMALL = 16, 32, 256
+"""Bytes that a place costs, for pointers to the item and its weight; of the weight itself, which is
+an int; and the largest that CPython keeps ready made, and so costs nothing."""
 
 CLAIM_EVERY = 1 << 14
 """Bytes taken in between two questions to the budget, a 64th of what it looks at by itself."""
 
-PIECE, PIECE_BYTES = 1024, 1 << 16
+_PIECE, _PIECE_BYTES = 1024, 1 << 16
 """Items, and bytes, of what comes one by one that are put in at a time: so much waits outside."""
 
 _BATCH, _BATCH_BYTES = 64, 1 << 20
@@ -348,7 +346,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
                 items.append(value)
                 held += weights[-1]
                 del value
-                if held >= PIECE_BYTES or len(items) >= PIECE:
+                if held >= _PIECE_BYTES or len(items) >= _PIECE:
                     piece, items, weights, held = (items, weights), [], [], 0
                     self._put(*piece, put)
                     del piece
@@ -432,11 +430,11 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         freed = 0
         gone: list[tuple[T, Cause]] = []
 
-        def take() -> None:
-            nonlocal freed
-            freed += self._take_out(gone, None if target is None else target - freed, _BATCH)
+        def take() -> int:
+            return self._take_out(gone, None if target is None else target - freed, _BATCH)
 
-        while self._under_lock(until, take) and gone:
+        while (more := self._under_lock(until, take)) is not None and gone:
+            freed += more
             first = self._tell(gone, first)
         if first is not None:
             raise first

@@ -36,21 +36,18 @@ D = TypeVar("D")
 MISSING: Any = object()
 """Instead of a value that is not there."""
 
-REF_BYTES = 180
-"""Bytes of an entry beside its key and its place in the table: the weak reference, its number and
-its weight."""
+_REF_BYTES = 180
+"""Bytes of the weak reference, its number and its weight."""
 
-ENTRY_BYTES = BoundedDict.ENTRY_BYTES + REF_BYTES
+ENTRY_BYTES = BoundedDict.ENTRY_BYTES + _REF_BYTES
 """Bytes of an entry beside its key and value."""
 
-SWEPT_AT_A_TIME = 64
-"""Values that died whose entries one operation sweeps at most."""
+_SWEPT, _SLICE = 64, 1 << 20
+"""Entries of dead values that one operation sweeps, and bytes let go between two looks at the
+clock, at most."""
 
 _PARTS = Registry()
 """Where the tables of weak caches register: no budget asks them, the caches do."""
-
-_SLICE = 1 << 20
-"""Bytes let go between two looks at the clock."""
 
 _INFINITE = float("inf")
 
@@ -208,7 +205,7 @@ class WeakCache(ForkLock, Generic[K, V]):
         """The value under a key while it lives, else the default."""
         with self._lock:
             if self._dead:
-                self._sweep(SWEPT_AT_A_TIME)
+                self._sweep(_SWEPT)
             entry: Any = self._refs.peek(key)
             value = self._value(entry)
             if value is MISSING:
@@ -242,9 +239,9 @@ class WeakCache(ForkLock, Generic[K, V]):
         entry.key, entry.weight, entry.number = key, weight, next(self._numbers)
         taken_in = ENTRY_BYTES + size_of(key)
         with self._lock:
-            self._sweep(SWEPT_AT_A_TIME)
+            self._sweep(_SWEPT)
             self._forget(key)
-            self._refs.set(key, entry, size=REF_BYTES)
+            self._refs.set(key, entry, size=_REF_BYTES)
             self._sets += 1
             if self._hold(entry, value):
                 taken_in += (weight or 0) + BoundedDict.ENTRY_BYTES + size_of(entry.number)
@@ -327,14 +324,17 @@ class WeakCache(ForkLock, Generic[K, V]):
         """
         freed = 0
 
-        def release() -> None:
-            nonlocal freed
+        def release() -> int:
             before = self.held_bytes()
             self._strong.reclaim(min(target - freed, _SLICE), _INFINITE)
-            self._sweep(SWEPT_AT_A_TIME)
-            freed += before - self.held_bytes()
+            self._sweep(_SWEPT)
+            return before - self.held_bytes()
 
-        while freed < target and len(self._strong) and self._under_lock(until, release):
+        while freed < target and len(self._strong):
+            more = self._under_lock(until, release)
+            if more is None:
+                break
+            freed += more
             self._gone.clear()
         return freed
 
@@ -345,15 +345,11 @@ class WeakCache(ForkLock, Generic[K, V]):
     def run(self, until: float) -> int:
         """Forget the entries of values that have died; returns the bytes."""
         freed = 0
-
-        def sweep() -> None:
-            nonlocal freed
-            before = self._refs.held_bytes()
-            self._sweep(SWEPT_AT_A_TIME)
-            freed += before - self._refs.held_bytes()
-
-        while self._dead and self._under_lock(until, sweep):
-            pass
+        while self._dead and self._now() < until:
+            with self._lock:
+                before = self._refs.held_bytes()
+                self._sweep(_SWEPT)
+                freed += before - self._refs.held_bytes()
         return freed
 
     def as_part(self) -> PartSample:
