@@ -14,12 +14,7 @@ from membudget.errors import ConfigError
 from membudget.settings import Settings, resolve
 from membudget.settings.file import read_file
 from membudget.settings.file import schema as file_schema
-from membudget.settings.table import (
-    CONFIG_VARIABLE,
-    SETTINGS,
-    advice_for,
-    known_setting,
-)
+from membudget.settings.table import CONFIG_VARIABLE, SETTINGS, advice_for, known_setting
 from membudget.units import printable
 
 if TYPE_CHECKING:

@@ -78,10 +78,11 @@ def fenced(
 ) -> Iterator[Finding]:
     """What a check finds; that it cannot read something is a finding as well."""
     try:
-        yield from check(around)
+        for one in check(around):
+            yield one if one.subject else one.replace(subject=subject)
     except Exception as error:  # noqa: BLE001  # one look that fails must not cost the others
         told = str(error) if isinstance(error, MembudgetError) else repr(error)
-        yield warning(subject, told)
+        yield warning(told, subject=subject)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

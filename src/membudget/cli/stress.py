@@ -133,7 +133,7 @@ def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: boo
 def _told(name: str, result: ProgramResult) -> str:
     sign = "-" if result.growth < 0 else "+"
     lines = [
-        f"{name}: {result.verdict} in {human_seconds(result.took)}, {how_many(result.samples)}",
+        f"{name}: {result.verdict} in {human_seconds(result.took)}, {how_many(result.samples)}"
     ]
     if result.samples:
         lines.append(f"  peak      {human_bytes(result.peak)}")

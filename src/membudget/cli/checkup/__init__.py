@@ -32,32 +32,35 @@ class Grade(IntEnum):
 
 
 class Finding(Record):
-    """One line of a checkup: what it is about, what is, and what to do about it, if anything."""
+    """One line of a checkup: what is, what to do about it, if anything, and what it is about.
+
+    A check leaves out what it is about where that is what the check itself is about.
+    """
 
     grade: Grade
-    subject: str
     found: str
     advice: str = ""
+    subject: str = ""
 
 
-def ok(subject: str, found: str) -> Finding:
+def ok(found: str, subject: str = "") -> Finding:
     """All is well."""
-    return Finding(grade=Grade.OK, subject=subject, found=found)
+    return Finding(grade=Grade.OK, found=found, subject=subject)
 
 
-def note(subject: str, found: str, advice: str = "") -> Finding:
+def note(found: str, advice: str = "", subject: str = "") -> Finding:
     """Worth knowing."""
-    return Finding(grade=Grade.NOTE, subject=subject, found=found, advice=advice)
+    return Finding(grade=Grade.NOTE, found=found, advice=advice, subject=subject)
 
 
-def warning(subject: str, found: str, advice: str = "") -> Finding:
+def warning(found: str, advice: str = "", subject: str = "") -> Finding:
     """Worth mending."""
-    return Finding(grade=Grade.WARNING, subject=subject, found=found, advice=advice)
+    return Finding(grade=Grade.WARNING, found=found, advice=advice, subject=subject)
 
 
-def danger(subject: str, found: str, advice: str = "") -> Finding:
+def danger(found: str) -> Finding:
     """It will get the process killed, or nothing can protect it as things are."""
-    return Finding(grade=Grade.DANGER, subject=subject, found=found, advice=advice)
+    return Finding(grade=Grade.DANGER, found=found)
 
 
 class Surroundings(Record):
@@ -80,11 +83,6 @@ class Surroundings(Record):
     error: ConfigError | None
     command: tuple[str, ...] = ()
     brake: Mapping[str, Any] | None = None
-
-    @property
-    def is_brake_armed(self) -> bool:
-        """Whether the process tells that its brake is armed."""
-        return self.brake is not None and bool(self.brake["is_armed"])
 
     def read(self, path: str) -> str | None:
         """The text of a file below `root`, without blanks around it; None where there is none."""

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from membudget.cli.checkup import Surroundings
     from membudget.probes.cgroup import Group
 
-SUBJECT = "limits"
-_GROUP = "cgroup"
-_ORDER = "oom order"
-
 _WARNING = SETTINGS["thresholds.warning"].default
 _EMERGENCY = SETTINGS["thresholds.emergency"].default
 
@@ -58,16 +54,15 @@ def check_settings(around: Surroundings) -> Iterator[Finding]:
     """Each setting that is not the default, and where it came from."""
     if around.error is not None:
         yield warning(
-            "settings",
             f"{around.error}; no budget starts with these",
             "mend it; `membudget config check` tells all that is wrong with a file",
         )
         return
     changed = [(key, one) for key, one in around.settings.origins.items() if one != DEFAULT]
     for key, origin in changed:
-        yield ok("settings", f"{key} {in_words(around.settings, key)} ({origin})")
+        yield ok(f"{key} {in_words(around.settings, key)} ({origin})")
     if not changed:
-        yield ok("settings", "all are the defaults")
+        yield ok("all are the defaults")
 
 
 def room(around: Surroundings) -> int | None:
@@ -98,11 +93,10 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
     names = [*map(_called, around.groups()), "RLIMIT_DATA", "RLIMIT_AS"]
     without = [name for name in names if not any(one.source.endswith(name) for one in kept)]
     if without:
-        yield ok(SUBJECT, f"without a limit: {', '.join(without)}")
+        yield ok(f"without a limit: {', '.join(without)}")
     ignored, _hard = around.resource_limit("RLIMIT_RSS")
     if ignored is not None:
         yield note(
-            SUBJECT,
             f"{human_bytes(ignored)} by RLIMIT_RSS, which Linux has ignored since 2.4.30",
             "use --limit, or the limit of a cgroup",
         )
@@ -112,12 +106,11 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
     text = f"{human_bytes(total)} of RAM{rules}: {human_bytes(available)} available"
     if available < _SCARCE * total:
         advice = "end what is not needed, before the kernel chooses"
-        yield warning(SUBJECT, f"{text}, which is scarce", advice)
+        yield warning(f"{text}, which is scarce", advice)
     else:
-        yield ok(SUBJECT, text)
+        yield ok(text)
     if smallest is None:
         yield note(
-            SUBJECT,
             "no limit is set: only the whole machine's memory is judged",
             "set one: membudget run --limit 400MiB, MEMBUDGET_LIMIT, or the container's",
         )
@@ -155,7 +148,7 @@ def _of_process(around: Surroundings) -> Iterator[Bound]:
             told = around.environ.get(LAUNCH_DATA_LIMIT)
             if told is not None and around.settings["brake"]:
                 soft = int(told) if told.isdigit() else None
-            elif around.is_brake_armed:
+            elif around.brake is not None and around.brake["is_armed"]:
                 soft = None
         if soft is not None:
             used = None if around.pid is None else around.process().parts.get(part)
@@ -169,12 +162,12 @@ def _told(bound: Bound, *, rules: bool) -> Finding:
     if bound.used is not None:
         text += f": {human_bytes(bound.used)} used ({share:.0%})"
     if share < _WARNING:
-        return ok(SUBJECT, text)
+        return ok(text)
     grade = Grade.DANGER if share >= _EMERGENCY else Grade.WARNING
     advice = "raise the limit, or free memory now"
     if bound.is_group:
         advice += "; `membudget memory` shows who holds it"
-    return Finding(grade=grade, subject=SUBJECT, found=f"{text}; {bound.effect}", advice=advice)
+    return Finding(grade=grade, found=f"{text}; {bound.effect}", advice=advice)
 
 
 def _unkept(
@@ -184,7 +177,6 @@ def _unkept(
     told = f"the configured {human_bytes(limit)}"
     if ram is not None and limit > ram:
         yield warning(
-            SUBJECT,
             f"{told} is above the {human_bytes(ram)} of RAM, so it never rules; the kernel kills "
             "first",
             f"set MEMBUDGET_LIMIT below {human_bytes(ram)}",
@@ -196,14 +188,12 @@ def _unkept(
     others = max(0, (least.used or 0) - around.process().used) if least.is_group else 0
     if limit > least.size:
         yield warning(
-            SUBJECT,
             f"{told} is above the {size} of {keeper}, so it never rules; {least.effect}",
             f"set MEMBUDGET_LIMIT below {size}, or leave it out: the smaller limit is found "
             "without it",
         )
     elif limit + others > least.size:
         yield warning(
-            SUBJECT,
             f"{told} and the {human_bytes(others)} that others hold in {keeper} are more than its "
             f"{size}",
             f"lower the limit by {human_bytes(limit + others - least.size)} or more, or raise "
@@ -211,7 +201,6 @@ def _unkept(
         )
     elif least.is_group and limit > _LITTLE_ROOM * least.size:
         yield note(
-            SUBJECT,
             f"{told} leaves {human_bytes(least.size - limit)} of {keeper} to children, page "
             "tables and sockets",
             f"leave a tenth: {human_bytes(least.size * _LITTLE_ROOM)} or less",
@@ -224,10 +213,9 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
     if not groups:
         found = "no memory controller can be seen: no container's limit can be found"
         if (hint := around.container_mark()) is None:
-            yield note(_GROUP, found, "set MEMBUDGET_LIMIT, or --limit")
+            yield note(found, "set MEMBUDGET_LIMIT, or --limit")
         else:
             yield warning(
-                _GROUP,
                 f"{found}, though this is a container ({hint})",
                 "mount its cgroup on /sys/fs/cgroup, or set MEMBUDGET_LIMIT to the container's "
                 "limit",
@@ -243,31 +231,28 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
     if is_hybrid:
         version += f" (hybrid: {other} is mounted beside it, without memory)"
     above = f", {len(groups) - 1} above it to be seen" if len(groups) > 1 else ""
-    yield ok(_GROUP, f"{version}, memory is counted in {own.name}{above}")
+    yield ok(f"{version}, memory is counted in {own.name}{above}")
     kills = own.kills()
     if kills:
         yield warning(
-            _GROUP,
             f"the kernel has killed {kills} {'process' if kills == 1 else 'processes'} of it "
             "for want of memory",
             "raise its limit, or run what grows in it by `membudget run`; `dmesg` names the killed",
         )
     elif kills == 0:
-        yield ok(_GROUP, "the kernel has killed nobody in it")
+        yield ok("the kernel has killed nobody in it")
     else:
-        yield note(_GROUP, "this kernel does not tell how often it killed")
+        yield note("this kernel does not tell how often it killed")
     for group in groups:
         folder, name = group.folder.removeprefix(around.root), group.name
         if around.read(f"{folder}/memory.oom.group") == "1":
             yield note(
-                _GROUP,
                 f"memory.oom.group is set on {name}: the kernel kills all of it at once",
                 "keep every process of it within a budget, or write 0 there",
             )
         control = around.read(f"{folder}/memory.oom_control") or ""
         if "oom_kill_disable 1" in control.splitlines():
             yield warning(
-                _GROUP,
                 f"oom_kill_disable is set on {name}: at the limit it stands still for ever, and "
                 "nothing inside it can act",
                 f"write 0 to {group.folder}/memory.oom_control",
@@ -282,33 +267,30 @@ def check_order(around: Surroundings) -> Iterator[Finding]:
     told = f"oom_score_adj {text}"
     if int(text) <= _NEVER:
         yield note(
-            _ORDER,
             f"{told}: never killed, others are instead; where there is nobody "
-            "else, all of the group stand still",
+            "else, all of the group stand still"
         )
     elif int(text) >= _FIRST_TO_GO:
         yield note(
-            _ORDER,
             f"{told}: one of the first to be killed when the machine is short",
             "in Kubernetes set requests.memory, elsewhere OOMScoreAdjust=0",
         )
     else:
-        yield ok(_ORDER, told)
+        yield ok(told)
 
 
 def check_container(around: Surroundings) -> Iterator[Finding]:
     """Whether this is a container, and whether it has a limit."""
     hint = around.container_mark()
     if hint is None:
-        yield ok("container", "none that can be seen")
+        yield ok("none that can be seen")
     elif room(around) is not None:
-        yield ok("container", f"{hint}; its group has a limit")
+        yield ok(f"{hint}; its group has a limit")
     elif "KUBERNETES_SERVICE_HOST" in around.environ:
         yield warning(
-            "container",
             f"{hint}, and no limit is found: the pod may use the whole node, and is evicted first",
             "set resources.limits.memory in its manifest",
         )
     else:
         advice = "docker run --memory 512m, or deploy.resources.limits.memory in compose"
-        yield note("container", f"{hint}, and no limit is found", advice)
+        yield note(f"{hint}, and no limit is found", advice)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from membudget.cli.checkup import Surroundings
 
-_MALLOC, _PYTHON, _STALLS, _PROMISES = "allocator", "python", "pressure", "overcommit"
-
 _STALLED = 0.10
 """Share of a minute spent waiting for memory that is worth telling; systemd-oomd kills at 60 %."""
 
@@ -46,24 +44,23 @@ def check_swap(around: Surroundings) -> Iterator[Finding]:
     """Whether memory can be moved out, and so out of sight."""
     total = around.meminfo("SwapTotal")
     if total is None:
-        yield note("swap", "this system does not tell")
+        yield note("this system does not tell")
         return
     if not total:
-        yield ok("swap", "none: nothing hides pressure, and what does not fit is killed at once")
+        yield ok("none: nothing hides pressure, and what does not fit is killed at once")
         return
     size = human_bytes(total)
     for group in around.groups():
         folder = group.folder.removeprefix(around.root)
         both = around.read(f"{folder}/memory.memsw.limit_in_bytes")  # v1 has one limit for both.
         if around.read(f"{folder}/memory.swap.max") == "0" or both == str(group.limit()):
-            yield ok("swap", f"{size}, which this group may not use")
+            yield ok(f"{size}, which this group may not use")
             return
     out = around.process().parts.get("swap", 0) if around.pid is not None else 0
     gone = f", {human_bytes(out)} of this process is there" if out else ""
     zswap = around.read("/sys/module/zswap/parameters/enabled") == "Y"
     compressed = "; zswap packs pages before that" if zswap else ""
     yield note(
-        "swap",
         f"{size}{gone}: what is swapped out counts as used, and a process gets slow before it is "
         f"killed{compressed}",
         "forbid it to the group: memory.swap.max 0, MemorySwapMax=0 (systemd), --memory-swap equal "
@@ -80,23 +77,22 @@ def check_stalls(around: Surroundings) -> Iterator[Finding]:
         path, share = told[0]
         found = f"stalls are told by {path}: {share:.0%} of the last minute"
         if share >= _STALLED:
-            yield warning(_STALLS, found, "memory is short there: see who holds it")
+            yield warning(found, "memory is short there: see who holds it")
         else:
-            yield ok(_STALLS, found)
+            yield ok(found)
     else:
         yield note(
-            _STALLS,
             "the kernel tells of no stalls (PSI): no wake-ups by it, none in reports; the budget "
             "is kept without",
             "where you want them, boot with psi=1",
         )
     watch = around.environ.get("MEMORY_PRESSURE_WATCH")
     if watch == "/dev/null":
-        yield note(_STALLS, "the service manager switched its wake-ups off (/dev/null)")
+        yield note("the service manager switched its wake-ups off (/dev/null)")
     elif watch is not None:
-        yield ok(_STALLS, f"the service manager wakes us by {watch} (MEMORY_PRESSURE_WATCH)")
+        yield ok(f"the service manager wakes us by {watch} (MEMORY_PRESSURE_WATCH)")
     else:
-        yield ok(_STALLS, "no MEMORY_PRESSURE_WATCH by systemd; it is not needed")
+        yield ok("no MEMORY_PRESSURE_WATCH by systemd; it is not needed")
 
 
 def check_promises(around: Surroundings) -> Iterator[Finding]:
@@ -106,7 +102,6 @@ def check_promises(around: Surroundings) -> Iterator[Finding]:
         return
     if text == _NEVER_REFUSES:
         yield note(
-            _PROMISES,
             "vm.overcommit_memory 1: nothing is ever refused, so no MemoryError comes before the "
             "kill",
             "--brake has memory refused in time",
@@ -119,14 +114,13 @@ def check_promises(around: Surroundings) -> Iterator[Finding]:
         )
         if promised >= _PROMISED * limit:
             yield warning(
-                _PROMISES,
                 f"{found}: forks and big requests are about to fail",
                 "raise vm.overcommit_ratio, or set vm.overcommit_memory to 0",
             )
         else:
-            yield note(_PROMISES, f"{found}; the fork of a large process may be refused")
+            yield note(f"{found}; the fork of a large process may be refused")
     else:
-        yield ok(_PROMISES, "vm.overcommit_memory 0: only what is obviously too much is refused")
+        yield ok("vm.overcommit_memory 0: only what is obviously too much is refused")
 
 
 def check_huge_pages(around: Surroundings) -> Iterator[Finding]:
@@ -136,13 +130,12 @@ def check_huge_pages(around: Surroundings) -> Iterator[Finding]:
         return
     if (chosen := text.partition("[")[2].partition("]")[0]) == "always":
         yield note(
-            "huge pages",
             "transparent huge pages: always; a page of 2 MiB stays resident for one object in it, "
             "so less comes back after a cleanup",
             "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
         )
     else:
-        yield ok("huge pages", f"transparent huge pages: {chosen}")
+        yield ok(f"transparent huge pages: {chosen}")
 
 
 def check_allocator(around: Surroundings) -> Iterator[Finding]:
@@ -152,24 +145,23 @@ def check_allocator(around: Surroundings) -> Iterator[Finding]:
     # What was found may be this process's own.
     name = "musl" if b"/ld-musl" in mapped and found.name == "glibc" else found.name
     if name == "glibc":
-        yield ok(_MALLOC, f"glibc {found.version or ''}: gives free pages back when asked")
+        yield ok(f"glibc {found.version or ''}: gives free pages back when asked")
         try:
             cores = len(os.sched_getaffinity(around.pid or 0))
         except (AttributeError, OSError):
             cores = os.cpu_count() or 1
         yield from check_glibc(around.environ, cores)
     elif name in _ASKED:
-        yield ok(_MALLOC, f"{name}: gives free pages back when asked")
+        yield ok(f"{name}: gives free pages back when asked")
     else:
         yield note(
-            _MALLOC,
-            f"{name}: gives memory back in its own time; what is freed may count as used for long",
+            f"{name}: gives memory back in its own time; what is freed may count as used for long"
         )
     if b"/libarrow.so" in mapped:
-        yield ok(_MALLOC, "pyarrow's pools: give free memory back when asked")
+        yield ok("pyarrow's pools: give free memory back when asked")
     for library, why in UNREACHABLE.items():
         if f"/_{library}".encode() in mapped:
-            yield note(_MALLOC, f"{library}: {why}; what it freed may count as used for long")
+            yield note(f"{library}: {why}; what it freed may count as used for long")
     yield from check_variables(around.environ)
     yield from check_preloads(around)
 
@@ -182,10 +174,9 @@ def check_glibc(environ: Mapping[str, str], cores: int) -> Iterator[Finding]:
     """
     asked = _asked(environ)
     if _ARENAS in asked:
-        yield ok(_MALLOC, f"at most {asked[_ARENAS]} arenas ({_ARENAS})")
+        yield ok(f"at most {asked[_ARENAS]} arenas ({_ARENAS})")
     else:
         yield note(
-            _MALLOC,
             f"up to {_ARENAS_PER_CORE * cores} arenas ({_ARENAS_PER_CORE} a core): many threads "
             "that allocate in turns leave free memory behind in each",
             f"with thread pools, membudget run --malloc ({_ARENAS}=2)",
@@ -194,13 +185,12 @@ def check_glibc(environ: Mapping[str, str], cores: int) -> Iterator[Finding]:
     pairs = ", ".join(f"{name}={asked[name]}" for name in given)
     if given and min(asked.get(name, _FIXED) for name in _ADJUSTING[:2]) <= _FIXED:
         yield warning(
-            _MALLOC,
             f"{pairs} ends glibc's own adjusting: large arrays are up to "
             "130 times slower to allocate",
             f"unset {' and '.join(given)}: a budget trims when it is needed",
         )
     elif given:
-        yield note(_MALLOC, f"{pairs}: glibc no longer adjusts its thresholds")
+        yield note(f"{pairs}: glibc no longer adjusts its thresholds")
 
 
 def _asked(environ: Mapping[str, str]) -> dict[str, int]:
@@ -223,62 +213,53 @@ def check_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
     asked = environ.get("PYTHONMALLOC", "")
     if asked.endswith("debug") or environ.get("PYTHONDEVMODE"):
         yield warning(
-            _MALLOC,
             "Python's allocator runs with debug checks: more memory and time for each object",
             "unset PYTHONMALLOC and PYTHONDEVMODE outside development",
         )
     elif asked in {"malloc", "mimalloc"}:
-        yield note(
-            _MALLOC, f"PYTHONMALLOC={asked}: small objects are {asked}'s, and fill more slowly"
-        )
+        yield note(f"PYTHONMALLOC={asked}: small objects are {asked}'s, and fill more slowly")
     if environ.get("PYTHONTRACEMALLOC", "0") != "0":
         yield warning(
-            _MALLOC,
             "PYTHONTRACEMALLOC is set: each allocation is written down, and takes several times "
             "as long",
             "unset it; trace for some seconds when a leak is suspected",
         )
     for name in _ADJUSTING:
         if (short := name.rstrip("_")) in environ:
-            yield warning(
-                _MALLOC, f"{short} does nothing: the name ends with _", f"unset it; see {name}"
-            )
+            yield warning(f"{short} does nothing: the name ends with _", f"unset it; see {name}")
 
 
 def check_preloads(around: Surroundings) -> Iterator[Finding]:
     """What is loaded into every program before it begins."""
     for path in filter(None, re.split(r"[ :]+", around.environ.get("LD_PRELOAD", ""))):
         if path.startswith("/") and around.pid is None and not os.path.exists(path):
-            yield warning(_MALLOC, f"LD_PRELOAD names {path}, which is not there", "correct it")
+            yield warning(f"LD_PRELOAD names {path}, which is not there", "correct it")
         else:
-            yield ok(_MALLOC, f"LD_PRELOAD loads {path} first")
+            yield ok(f"LD_PRELOAD loads {path} first")
 
 
 def check_python(around: Surroundings) -> Iterator[Finding]:
     """Which Python it is."""
     if around.pid is not None:
         try:
-            yield ok(_PYTHON, f"process {around.pid} runs {os.readlink(f'/proc/{around.pid}/exe')}")
+            yield ok(f"process {around.pid} runs {os.readlink(f'/proc/{around.pid}/exe')}")
         except OSError as error:
-            yield note(_PYTHON, f"what process {around.pid} runs is not told ({error.strerror})")
+            yield note(f"what process {around.pid} runs is not told ({error.strerror})")
         return
     name, version = platform.python_implementation(), platform.python_version()
-    yield ok(_PYTHON, f"{name} {version} ({sys.executable})")
+    yield ok(f"{name} {version} ({sys.executable})")
     if "free-threading" in sys.version:
         if getattr(sys, "_is_gil_enabled", lambda: True)():
-            yield note(_PYTHON, "a free-threaded build, with the GIL switched on")
+            yield note("a free-threaded build, with the GIL switched on")
         else:
             found = "a free-threaded build without GIL: budgets were not measured on it"
-            yield warning(_PYTHON, found, "PYTHON_GIL=1")
+            yield warning(found, "PYTHON_GIL=1")
     if around.environ.get("PYTHONSAFEPATH"):
-        yield ok(_PYTHON, "PYTHONSAFEPATH is set; a budget starts all the same")
+        yield ok("PYTHONSAFEPATH is set; a budget starts all the same")
     if home := around.environ.get("PYTHONHOME"):
         yield note(
-            _PYTHON,
             f"PYTHONHOME is {home}: every Python takes its library from there",
             "unset it unless all of them are of that version",
         )
     if sys.platform != "linux" and find_spec("psutil") is None:
-        yield warning(
-            _PYTHON, f"psutil is missing, and {sys.platform} is read by it", "pip install psutil"
-        )
+        yield warning(f"psutil is missing, and {sys.platform} is read by it", "pip install psutil")

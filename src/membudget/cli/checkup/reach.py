@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from membudget.core.status import Status
     from membudget.host import Identity
 
-SUBJECT = "reach"
-
 MARK = "membudget-answer "
 """What the line with the answer begins with: a program's start may print as well."""
 
@@ -92,13 +90,13 @@ print("\\n{MARK}" + json.dumps(answer))
 def check_start(around: Surroundings) -> Iterator[Finding]:
     """What `start()` would say here, with the brake; nothing stays changed."""
     if sys.platform != "linux":
-        yield note("brake", f"it needs Linux, and this is {sys.platform}")
+        yield note(f"it needs Linux, and this is {sys.platform}", subject="brake")
     elif around.pid is not None:
         yield _brake_outside(around, around.pid)
     elif around.error is not None:
-        yield note("start", "not tried: the settings have errors")
+        yield note("not tried: the settings have errors")
     elif (why := _why_not(around)) is not None:
-        yield note("start", why)
+        yield note(why)
     else:
         answer = answer_of([sys.executable, "-P", "-c", _STARTED], around.environ)
         yield from judge_start(answer, is_wanted=around.settings["brake"])
@@ -112,53 +110,44 @@ def judge_start(answer: Mapping[str, Any] | str, *, is_wanted: bool) -> Iterator
         is_wanted: Whether the settings ask for the brake.
     """
     if isinstance(answer, str):
-        yield warning("start", f"a budget could not be tried here: {answer}")
+        yield warning(f"a budget could not be tried here: {answer}")
         return
     if "error" in answer:
-        yield danger("start", f"a budget cannot start here: {answer['error']}")
+        yield danger(f"a budget cannot start here: {answer['error']}")
         return
     for what in answer.get("lacks", ()):
-        yield danger("start", f"a budget would start and could not be kept: {what}")
+        yield danger(f"a budget would start and could not be kept: {what}")
     if not answer.get("lacks"):
         used, limit = human_bytes(answer["used"]), answer["limit"]
         found = f"it finds no limit and only watches: {used}"
         if limit is not None:
             share = answer["used"] / limit
             found = f"fullest now: {answer['source']}, {used} of {human_bytes(limit)} ({share:.0%})"
-        yield ok("start", f"a budget would start; {found}")
+        yield ok(f"a budget would start; {found}")
     told = answer["note"]
     if told.startswith("brake armed"):
-        yield ok("brake", f"it can be armed here ({told.removeprefix('brake armed: ')})")
+        yield ok(f"it can be armed here ({told.removeprefix('brake armed: ')})", "brake")
     elif is_wanted:
-        yield warning("brake", f"it is asked for and cannot be armed: {told}")
+        yield warning(f"it is asked for and cannot be armed: {told}", subject="brake")
     else:
-        yield note("brake", f"it could not be armed here: {told}")
+        yield note(f"it could not be armed here: {told}", subject="brake")
 
 
 def _brake_outside(around: Surroundings, pid: int) -> Finding:
-    if around.brake is not None and around.is_brake_armed:
+    if around.brake is not None and around.brake["is_armed"]:
         left, hits = human_bytes(around.brake["room"]), around.brake["hits"]
-        return ok("brake", f"armed: {left} may still be mapped, {hits} refusals")
+        return ok(f"armed: {left} may still be mapped, {hits} refusals", "brake")
     if around.settings["brake"]:
-        return warning(
-            "brake",
-            f"process {pid} was asked for it and does not say that it is armed",
-            "its first line on standard error tells why; `membudget memory -v --pid` shows it",
-        )
+        found = f"process {pid} was asked for it and does not say that it is armed"
+        advice = "its first line on standard error tells why; `membudget memory -v --pid` shows it"
+        return warning(found, advice, "brake")
     mapped = around.process().parts.get("data", 0)
     _soft, hard = around.resource_limit("RLIMIT_DATA")
     if hard is not None and hard <= mapped:
-        return note(
-            "brake",
-            f"it could not be armed: the hard RLIMIT_DATA is {human_bytes(hard)}, and "
-            f"{human_bytes(mapped)} is mapped",
-            "raise it (ulimit -H -d)",
-        )
-    return note(
-        "brake",
-        "not asked for; from outside nothing speaks against it",
-        "start with --brake to have MemoryError instead of a kill",
-    )
+        found = f"the hard RLIMIT_DATA is {human_bytes(hard)}, and {human_bytes(mapped)} is mapped"
+        return note(f"it could not be armed: {found}", "raise it (ulimit -H -d)", "brake")
+    found = "not asked for; from outside nothing speaks against it"
+    return note(found, "start with --brake to have MemoryError instead of a kill", "brake")
 
 
 def check_reach(around: Surroundings) -> Iterator[Finding]:
@@ -166,7 +155,6 @@ def check_reach(around: Surroundings) -> Iterator[Finding]:
     if not around.command:
         if around.pid is None:
             yield note(
-                SUBJECT,
                 "no command was given",
                 "membudget doctor -- python app.py tells whether `membudget run` reaches it",
             )
@@ -174,14 +162,14 @@ def check_reach(around: Surroundings) -> Iterator[Finding]:
     try:
         program = program_of(around.command)
     except ProbeError as error:
-        yield danger(SUBJECT, str(error))
+        yield danger(str(error))
         return
     if program.is_setuid or program.kind != "python":
         if (verdict := program.verdict()) is not None:
             tell = warning if verdict.is_lost else note
-            yield tell(SUBJECT, verdict.found, verdict.advice)
+            yield tell(verdict.found, verdict.advice)
     elif (why := _why_not(around)) is not None:
-        yield note(SUBJECT, why)
+        yield note(why)
     else:
         paths = [SHIM, *filter(None, [around.environ.get("PYTHONPATH")])]
         environ = {**around.environ, "PYTHONPATH": os.pathsep.join(paths)}
@@ -192,26 +180,25 @@ def check_reach(around: Surroundings) -> Iterator[Finding]:
 def judge_reach(program: Program, answer: Mapping[str, Any] | str) -> Iterator[Finding]:
     """What an interpreter's answer means: its own, or why there was none."""
     if isinstance(answer, str):
-        yield warning(SUBJECT, f"{program.name} could not be asked: {answer}", "run it by hand")
+        yield warning(f"{program.name} could not be asked: {answer}", "run it by hand")
         return
     version = ".".join(map(str, answer["version"]))
     which = f"{program.name}, Python {version},"
     if answer["reached"]:
-        yield ok(SUBJECT, f"{which} is reached: its budget starts before it")
+        yield ok(f"{which} is reached: its budget starts before it")
         if own := answer["customized"]:
-            yield ok(SUBJECT, f"the sitecustomize that was there still runs: {own}")
+            yield ok(f"the sitecustomize that was there still runs: {own}")
     elif tuple(answer["version"][:2]) < _OLDEST:
         yield warning(
-            SUBJECT,
             f"{program.name} is Python {version}; membudget needs {_OLDEST[0]}.{_OLDEST[1]}",
             "run the program by a newer Python, or set the limit of a cgroup",
         )
     elif (closed := program.verdict()) is not None:
-        yield warning(SUBJECT, closed.found, closed.advice)
+        yield warning(closed.found, closed.advice)
     else:
         why = answer["error"] or "its site module did not load our start"
         advice = f"install it there: {answer['path']} -m pip install membudget"
-        yield warning(SUBJECT, f"{which} cannot import membudget ({why})", advice)
+        yield warning(f"{which} cannot import membudget ({why})", advice)
 
 
 def _why_not(around: Surroundings) -> str | None:
@@ -350,33 +337,32 @@ def judge_family(family: Sequence[Relative]) -> Iterator[Finding]:
         limit = f" of {human_bytes(figures.limit)}" if figures.limit is not None else ", no limit"
         use = f"{human_bytes(figures.used)}{limit}, {figures.level}"
         rests = f"; {RESTING}" if figures.is_resting else ""
-        yield ok(SUBJECT, f"{one.name} is under a budget: {use}{rests}")
+        yield ok(f"{one.name} is under a budget: {use}{rests}")
     if len(kept) > _SHOWN:
-        yield ok(SUBJECT, f"and {len(kept) - _SHOWN} more under a budget")
+        yield ok(f"and {len(kept) - _SHOWN} more under a budget")
     if any(one.is_fork for one, _figures in kept):
         yield ok(
-            SUBJECT,
             "forked children have what they inherited frozen (gc.freeze), so that its pages stay "
-            "shared: gc.get_objects() does not list it there, gc.unfreeze() undoes it",
+            "shared: gc.get_objects() does not list it there, gc.unfreeze() undoes it"
         )
     others = [_without(one) for one in family if one.figures is None]
     others.sort(key=lambda finding: -finding.grade)
     yield from others[:_SHOWN]
     if len(others) > _SHOWN:
-        yield note(SUBJECT, f"and {len(others) - _SHOWN} more without one")
+        yield note(f"and {len(others) - _SHOWN} more without one")
 
 
 def _without(one: Relative) -> Finding:
     """Why a process has no budget, as far as it can be seen from outside."""
     tell, advice = note, ""
     if SUPERVISOR in one.words:
-        return ok(SUBJECT, f"{one.name} is the supervisor of `membudget run --restart`")
+        return ok(f"{one.name} is the supervisor of `membudget run --restart`")
     if one.environ is None:
         found, advice = "cannot be looked at", "run the doctor as its user or as root"
     elif not is_python(one.program):
         found = "is no Python: it has no budget of its own"
     elif helper_of(one.words):
-        return ok(SUBJECT, f"{one.name} is a helper of multiprocessing's: it has no budget")
+        return ok(f"{one.name} is a helper of multiprocessing's: it has no budget")
     elif LAUNCHED not in one.environ:
         tell = warning
         found = "has no budget: `membudget run` did not start it, or not with its environment"
@@ -395,7 +381,7 @@ def _without(one: Relative) -> Finding:
         # By its own words: the file alone would be a venv's base.
         command = one.words[0] if one.words[0].startswith("/") else one.program
         advice = f"membudget doctor -- {command}"
-    return tell(SUBJECT, f"{one.name} {found}", advice)
+    return tell(f"{one.name} {found}", advice)
 
 
 def check_folder(around: Surroundings) -> Iterator[Finding]:
@@ -403,7 +389,6 @@ def check_folder(around: Surroundings) -> Iterator[Finding]:
     folder = _folder_in(around)
     if not folder:
         yield note(
-            "folder",
             "agent.directory is none: `membudget status` finds nobody, and nobody can be asked",
             "leave it at auto, or name a folder of your own",
         )
@@ -413,21 +398,20 @@ def check_folder(around: Surroundings) -> Iterator[Finding]:
             claim_folder(folder)
         except ControlError as error:
             found = f"{error}; budgets are kept, `status` and `memory -v` find nobody"
-            yield warning("folder", found)
+            yield warning(found)
             return
     else:
         with contextlib.suppress(OSError):
             there = os.stat(f"/proc/{around.pid}/ns/mnt").st_ino
             if there != os.stat("/proc/self/ns/mnt").st_ino:
                 yield note(
-                    "folder",
                     f"process {around.pid} runs in a container of its own, whose {folder} is not "
                     "this one",
                     "run the doctor inside, or share a folder and name it by agent.directory",
                 )
     count = len(living(folder))
     processes = "1 process" if count == 1 else f"{count} processes"
-    yield ok("folder", f"{folder}: {processes} under a budget")
+    yield ok(f"{folder}: {processes} under a budget")
 
 
 def _folder_in(around: Surroundings) -> str:
