@@ -117,9 +117,9 @@ def test_an_end_long_after_a_signal_that_the_program_outlived_is_answered_by_a_s
         import signal, sys, time
         from membudget.cli.restart import Backoff, Room, supervisor
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.TAKEN)
-        program = supervisor.Program("/bin/sh", {python_text(program)!r}, mask)
+        program = "/bin/sh", {python_text(program)!r}
         now = lambda: 1e6 * time.monotonic()
-        parts = program, Room(1.0), Backoff(0.001), now
+        parts = program, mask, Room(1.0), Backoff(0.001), now
         print("ready", flush=True)
         sys.exit(supervisor.Supervisor(*parts).run())
     """

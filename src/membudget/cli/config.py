@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +15,6 @@ from membudget.settings.file import read_file
 from membudget.settings.file import schema as file_schema
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS, advice_for, known_setting
 from membudget.units import printable
-
-if TYPE_CHECKING:
-    from membudget.settings.file import SettingsFile
 
 
 @click.group()
@@ -38,12 +34,22 @@ def check(file: str | None) -> int:
     if not path:
         raise click.UsageError(f"no file to check: name one, or set {CONFIG_VARIABLE}")
     found = read_file(path, source="" if file else CONFIG_VARIABLE)
-    settings = _settings_of(found)
-    errors: list[object] = [*found.errors, *_misplaced(found, settings)]
+    others = resolve({}, {})
+    values, origins = {**others.values, **found.values}, {**others.origins, **found.origins}
+    settings = Settings(values=values, origins=origins)
+    errors: list[object] = [*found.errors]
+    if not any(key.startswith("thresholds.") for key in found.refused):
+        errors += settings.misplaced()  # Marks out of order, where each by itself is right.
     if not errors:
-        errors += _unkept(found, settings)
-    for error in errors:
-        click.echo(str(error), err=True)
+        sources = Sources(settings)
+        try:
+            errors += [f"{found.name}: {what}" for what in sources.check(settings)]
+        except ConfigError as error:
+            errors.append(f"{found.name}: {error}")
+        finally:
+            sources.leave()
+    for told in errors:
+        click.echo(str(told), err=True)
     if errors:
         return USAGE
     count = len(found.values)
@@ -70,7 +76,18 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     if not keys:
         raise click.UsageError(f"setting {key!r} is not known: {advice_for(str(key))}")
     if as_json:
-        click.echo(json.dumps({one: _explained(settings, one) for one in keys}, indent=2))
+        explained = {
+            one: {
+                "value": setting.write(settings[one]),
+                "origin": settings.origins[one],
+                "meaning": setting.meaning,
+                "form": setting.form,
+                "variable": setting.variable,
+                "live": setting.is_live,
+            }
+            for one, setting in ((one, known_setting(one)) for one in keys)
+        }
+        click.echo(json.dumps(explained, indent=2))
         return
     rows = [(one, in_words(settings, one), settings.origins[one]) for one in keys]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -80,43 +97,6 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
         setting = known_setting(keys[0])
         also = f", here or as {setting.variable}" if setting.variable else ""
         click.echo(f"{setting.meaning}; give {setting.form}{also}")
-
-
-def _settings_of(file: SettingsFile) -> Settings:
-    """What holds by this file alone."""
-    others = resolve({}, {})
-    values, origins = {**others.values, **file.values}, {**others.origins, **file.origins}
-    return Settings(values=values, origins=origins)
-
-
-def _misplaced(file: SettingsFile, settings: Settings) -> list[ConfigError]:
-    """Marks of the file that are out of order, where each by itself is right."""
-    if any(key.startswith("thresholds.") for key in file.refused):
-        return []
-    return list(settings.misplaced())
-
-
-def _unkept(file: SettingsFile, settings: Settings) -> list[str]:
-    """What a start with these settings would tell here."""
-    sources = Sources(settings)
-    try:
-        return [f"{file.name}: {what}" for what in sources.check(settings)]
-    except ConfigError as error:
-        return [f"{file.name}: {error}"]
-    finally:
-        sources.leave()
-
-
-def _explained(settings: Settings, key: str) -> dict[str, Any]:
-    setting = known_setting(key)
-    return {
-        "value": setting.write(settings[key]),
-        "origin": settings.origins[key],
-        "meaning": setting.meaning,
-        "form": setting.form,
-        "variable": setting.variable,
-        "live": setting.is_live,
-    }
 
 
 def in_words(settings: Settings, key: str) -> str:

@@ -49,41 +49,45 @@ def command(lasting: str, limit: str, *, as_json: bool) -> int:
     say(
         f"Two workers fill caches with records that grow tenfold; the limit is {human_bytes(size)}."
     )
-    twin = _Twin(size)
-    say(twin.verdict)
+    twin, took = _twin(size)
+    say(
+        f"without a budget: over the limit after {human_seconds(took)} "
+        f"({human_bytes(twin['peak'])}); a container would have killed it, the demo stopped it."
+    )
     last = _watch(size, seconds, as_json=as_json)
-    summary = {"summary": {"kept": _is_kept(last, size), "twin": twin.figures, **last}}
+    is_kept = last["exit_code"] == 0 and last.get("peak", size + 1) <= size
     if as_json:
-        click.echo(json.dumps(summary))
-    elif last:
-        say(_in_words(last, size))
-    return 0 if _is_kept(last, size) else 1
-
-
-class _Twin:
-    """The worker without a budget, run until it is over the limit."""
-
-    def __init__(self, limit: int) -> None:
-        began = time.monotonic()
-        worker = _start_worker("plain", limit, 30.0)
-        used = peak = 0
-        try:
-            probe = process_probe(worker.pid)
-            while worker.poll() is None and used < limit:
-                used = probe().used
-                peak = max(peak, used)
-                time.sleep(_POLL)
-        except ProbeError:
-            pass  # It ended between two looks; what was seen stands.
-        finally:
-            worker.kill()
-            worker.communicate()
-        took = time.monotonic() - began
-        self.figures = {"reached_limit": peak >= limit, "peak": peak, "took": round(took, 2)}
-        self.verdict = (
-            f"without a budget: over the limit after {human_seconds(took)} "
-            f"({human_bytes(peak)}); a container would have killed it, the demo stopped it."
+        click.echo(json.dumps({"summary": {"kept": is_kept, "twin": twin, **last}}))
+    elif "peak" not in last:
+        say(f"with a budget: the worker ended early, exit code {last['exit_code']}.")
+    else:
+        say(
+            f"with a budget: {'kept' if is_kept else 'NOT kept'}; "
+            f"peak {human_bytes(last['peak'])} of {human_bytes(size)}, "
+            f"{human_bytes(last['inserted'])} inserted, {human_bytes(last['evicted'])} evicted, "
+            f"{last['hit_rate']:.0%} hits."
         )
+    return 0 if is_kept else 1
+
+
+def _twin(limit: int) -> tuple[dict[str, Any], float]:
+    """Run the worker without a budget until it is over the limit; its figures, and the seconds."""
+    began = time.monotonic()
+    worker = _start_worker("plain", limit, 30.0)
+    used = peak = 0
+    try:
+        probe = process_probe(worker.pid)
+        while worker.poll() is None and used < limit:
+            used = probe().used
+            peak = max(peak, used)
+            time.sleep(_POLL)
+    except ProbeError:
+        pass  # It ended between two looks; what was seen stands.
+    finally:
+        worker.kill()
+        worker.communicate()
+    took = time.monotonic() - began
+    return {"reached_limit": peak >= limit, "peak": peak, "took": round(took, 2)}, took
 
 
 def _watch(limit: int, seconds: float, *, as_json: bool) -> dict[str, Any]:
@@ -129,55 +133,49 @@ def _live_line(figures: dict[str, Any], limit: int) -> str:
     )
 
 
-def _is_kept(last: dict[str, Any], limit: int) -> bool:
-    return last.get("exit_code") == 0 and last.get("peak", limit + 1) <= limit
-
-
-def _in_words(last: dict[str, Any], limit: int) -> str:
-    if "peak" not in last:
-        return f"with a budget: the worker ended early, exit code {last['exit_code']}."
-    outcome = "kept" if _is_kept(last, limit) else "NOT kept"
-    return (
-        f"with a budget: {outcome}; peak {human_bytes(last['peak'])} of {human_bytes(limit)}, "
-        f"{human_bytes(last['inserted'])} inserted, {human_bytes(last['evicted'])} evicted, "
-        f"{last['hit_rate']:.0%} hits."
-    )
-
-
 def work(kind: str, limit: int, seconds: float) -> None:
     """Be a worker until the time is over."""
     from membudget import start  # the demo itself has no budget
     from membudget.core import Severity
     from membudget.sinks.log import merged, stderr_sink
 
+    began = time.monotonic()
     if kind == "plain":
-        _fill_dict(time.monotonic() + seconds)
+        held = {}
+        while time.monotonic() < began + seconds:
+            for _ in range(_BATCH):
+                key = _key()
+                held[key] = _record(key, 0.0)
         return
     with start(limit, sinks=[merged(stderr_sink(least=Severity.WARNING))]) as budget:
         prices = budget.cache("prices", ttl=60.0)
-        began = time.monotonic()
         next_line, inserted, leaked = began + 1, 0, []
-        while (now := time.monotonic()) < began + seconds:
-            part = (now - began) / seconds
+        while True:
+            now = time.monotonic()
+            is_over = now >= began + seconds
+            if is_over or now >= next_line:
+                leaked.append(bytes(_LEAK_A_SECOND))
+                next_line += 1
+                stats, figures = prices.stats(), budget.stats()
+                line = {
+                    "seconds": seconds if is_over else round(now - began),
+                    "used": figures.used,
+                    "level": figures.level,
+                    "peak": figures.peak,
+                    "entries": stats.entries,
+                    "hit_rate": round(stats.hit_rate, 4),
+                    "inserted": inserted,
+                    "evicted": stats.bytes_evicted,
+                }
+                print(json.dumps(line), flush=True)  # noqa: T201  # its one way to speak
+            if is_over:
+                return
             for _ in range(_BATCH):
                 key = _key()
                 if prices.get(key) is None:
-                    record = _record(key, part)
+                    record = _record(key, (now - began) / seconds)
                     prices.set(key, record)
                     inserted += len(record["payload"])
-            if now >= next_line:
-                leaked.append(bytes(_LEAK_A_SECOND))
-                next_line += 1
-                _print(round(now - began), budget, prices, inserted)
-        _print(seconds, budget, prices, inserted)
-
-
-def _fill_dict(until: float) -> None:
-    held = {}
-    while time.monotonic() < until:
-        for _ in range(_BATCH):
-            key = _key()
-            held[key] = _record(key, 0.0)
 
 
 def _key() -> str:
@@ -188,21 +186,6 @@ def _key() -> str:
 def _record(key: str, part: float) -> dict[str, Any]:
     size = 1_000 if part < _GROWS_OVER else 10_000
     return {"key": key, "price": len(key) * 1.5, "payload": key.ljust(size, ".")}
-
-
-def _print(seconds: float, budget: Any, prices: Any, inserted: int) -> None:
-    stats, figures = prices.stats(), budget.stats()
-    line = {
-        "seconds": seconds,
-        "used": figures.used,
-        "level": figures.level,
-        "peak": figures.peak,
-        "entries": stats.entries,
-        "hit_rate": round(stats.hit_rate, 4),
-        "inserted": inserted,
-        "evicted": stats.bytes_evicted,
-    }
-    print(json.dumps(line), flush=True)  # noqa: T201  # its one way to speak to the demo
 
 
 if __name__ == "__main__":

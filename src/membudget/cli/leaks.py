@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from membudget.leaks.records import Verdict
     from membudget.report.readers import Recording
-    from membudget.report.text import Calendar
 
 
 @click.command()
@@ -35,7 +34,6 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     from membudget.leaks.verdict import looks
     from membudget.report.figures import verdict_as_json
     from membudget.report.readers import read_bounds, read_samples, with_bounds
-    from membudget.report.text import Calendar
 
     seconds = parse_seconds(every, name="--every")
     found = read_samples(samples)
@@ -45,7 +43,8 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     changes: list[Verdict] = []
     last: Verdict | None = None
     for last in looks(kept, every=seconds):
-        if not changes or _is_other(changes[-1], last):
+        before = changes[-1] if changes else None
+        if before is None or (before.kind, before.confidence) != (last.kind, last.confidence):
             changes.append(last)
     if is_json:
         told = {
@@ -58,50 +57,30 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
         }
         click.echo(json.dumps(told))
     else:
-        calendar = Calendar(is_dated=found.is_dated)
-        for line in _lines(changes, last, found, calendar):
-            click.echo(line)
-    level = Confidence.NONE if last is None else last.confidence
-    return max(0, level - Confidence.LOW)
+        click.echo("\n".join(_lines(changes, last, found)))
+    return 0 if last is None else max(0, last.confidence - Confidence.LOW)
 
 
-def _is_other(before: Verdict, after: Verdict) -> bool:
-    return (before.kind, before.confidence) != (after.kind, after.confidence)
+def _lines(changes: list[Verdict], last: Verdict | None, found: Recording) -> Iterator[str]:
+    from membudget.report.text import Calendar, between, simple, standing
 
-
-def _lines(
-    changes: list[Verdict], last: Verdict | None, found: Recording, calendar: Calendar
-) -> Iterator[str]:
     if last is None:
         yield "no samples"
         return
+    calendar = Calendar(is_dated=found.is_dated)
     for one in changes:
-        level = f"{one.confidence.name.lower():<6}"
-        yield f"{calendar.moment(one.at)}  {level}  {one.kind.value}{_rate(one)}"
+        span = between(one.rate_low, one.rate_high)
+        rate = f", {human_bytes(one.rate)}/h ({span})" if one.confidence else ""
+        level = one.confidence.name.lower()
+        yield f"{calendar.moment(one.at)}  {level:<6}  {one.kind.value}{rate}"
     yield ""
-    from membudget.report.text import simple, standing
-
-    rows: list[tuple[str, Any]] = [
-        ("verdict", f"{standing(last)}; score {last.score:.2f}"),
-        ("why", last.reason),
-    ]
+    rows = [("verdict", f"{standing(last)}; score {last.score:.2f}"), ("why", last.reason)]
     if last.confidence:
-        rows.append(("rate", f"{human_bytes(last.rate)}/h, {_interval(last)}"))
+        span = between(last.rate_low, last.rate_high)
+        rows.append(("rate", f"{human_bytes(last.rate)}/h, {span}"))
         if last.onset is not None:
             rows.append(("since", calendar.date(last.onset)))
     rows.append(("simple rule", simple(last.facts)))
     rows += [("note", note) for note in found.notes]
     for name, words in rows:
         yield f"{name:<12}{one_line(words, LONGEST)}"
-
-
-def _rate(verdict: Verdict) -> str:
-    if not verdict.confidence:
-        return ""
-    return f", {human_bytes(verdict.rate)}/h ({_interval(verdict)})"
-
-
-def _interval(verdict: Verdict) -> str:
-    from membudget.report.text import between
-
-    return between(verdict.rate_low, verdict.rate_high)

@@ -101,18 +101,16 @@ def _live(pid: int | None, hours: float) -> Report:
     except (MembudgetError, OSError) as error:
         raise ControlError(str(error)) from error
     if not processes:
-        raise ControlError(NOBODY if pid is None else _unasked(pid))
+        raise ControlError(
+            NOBODY
+            if pid is None
+            else f"process {pid} cannot be asked: it has no budget, or was forked less than a "
+            "second ago; start it with `membudget run -- CMD`, or give a recording by --samples"
+        )
     if len(processes) > 1:
         known = ", ".join(str(one.identity.pid) for one in processes)
         raise click.UsageError(f"several processes run under a budget ({known}): name one by --pid")
     return answered(processes[0].ask("samples"), hours)
-
-
-def _unasked(pid: int) -> str:
-    return (
-        f"process {pid} cannot be asked: it has no budget, or was forked less than a second ago; "
-        "start it with `membudget run -- CMD`, or give a recording by --samples"
-    )
 
 
 def _write_page(made: Report, path: str) -> None:

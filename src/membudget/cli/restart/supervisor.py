@@ -78,42 +78,6 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 _prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
-class Program:
-    """A command that can be started again and again, with the signals of `mask` blocked."""
-
-    def __init__(self, path: str, argv: Sequence[str], mask: Iterable[int]) -> None:
-        self._path, self._argv, self._mask = path, list(argv), set(mask)
-
-    def start(self) -> int:
-        """Start it in this process's group and session; it ends when this process does.
-
-        Raises:
-            OSError: The kernel has no room for one more process.
-        """
-        supervisor = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._become(supervisor)
-        return pid
-
-    def _become(self, supervisor: int) -> NoReturn:
-        try:
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-            if os.getppid() != supervisor:  # It died before the line above could tell.
-                os.kill(os.getpid(), signal.SIGKILL)
-            # Python ignores two signals of its own accord and turns SIGINT into an exception.
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)
-            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            os.execv(self._path, self._argv)  # noqa: S606  # running what was asked for is the job
-        except OSError as error:
-            tell(f"command {self._argv[0]!r} did not start: {error.strerror}")
-        finally:
-            os._exit(NOT_EXECUTABLE)
-
-
 def tell(message: str) -> None:
     """Say one line on standard error, if somebody takes it within a second.
 
@@ -202,16 +166,25 @@ class Supervisor:
     """Keeps a program running; one thread, with `TAKEN` blocked.
 
     What is below its process already is none of the program's.
+
+    Args:
+        program: The executable, and its arguments with its own name first.
+        mask: The signals that it starts with blocked.
+        room: Tells whether there is room for it.
+        backoff: Tells how long to wait.
+        now: Monotonic seconds.
     """
 
     def __init__(
         self,
-        program: Program,
+        program: tuple[str, list[str]],
+        mask: Iterable[int],
         room: Room,
         backoff: Backoff,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._program, self._room, self._backoff, self._now = program, room, backoff, now
+        self._program, self._mask, self._now = program, mask, now
+        self._room, self._backoff = room, backoff
         self._leftovers = Leftovers()
         self._pid: int | None = None
         self._status = 0
@@ -246,7 +219,10 @@ class Supervisor:
         self._is_hung_up = self._is_stopped = False
         self._stop = None
         try:
-            self._pid = self._program.start()
+            supervisor = os.getpid()
+            if (pid := os.fork()) == 0:
+                self._become_program(supervisor)
+            self._pid = pid
         except OSError as error:
             tell(f"the program cannot be started: {error.strerror}")
             self._status = os.EX_OSERR << 8
@@ -254,6 +230,25 @@ class Supervisor:
             self._take(signal.sigwaitinfo(TAKEN))
         code = os.waitstatus_to_exitcode(self._status)
         return Death(code=code, before=before, after=self._room.kills())
+
+    def _become_program(self, supervisor: int) -> NoReturn:
+        """In the child, which ends when the supervisor does."""
+        path, argv = self._program
+        try:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != supervisor:  # It died before the line above could tell.
+                os.kill(os.getpid(), signal.SIGKILL)
+            # Python ignores two signals of its own accord and turns SIGINT into an exception.
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            os.execv(path, argv)  # noqa: S606  # running what was asked for is the job
+        except OSError as error:
+            tell(f"command {argv[0]!r} did not start: {error.strerror}")
+        finally:
+            os._exit(NOT_EXECUTABLE)
 
     def _is_last(self, death: Death) -> bool:
         """Whether no start follows: told, unless a signal did what it was sent for."""
@@ -366,5 +361,4 @@ def main(arguments: Sequence[str]) -> int:
     if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:  # Orphans become our children.
         error = os.strerror(ctypes.get_errno())
         tell(f"what the program leaves behind cannot be found ({error}): look for it by yourself")
-    program = Program(path, argv, mask)
-    return Supervisor(program, Room(float(low)), Backoff(float(first))).run()
+    return Supervisor((path, argv), mask, Room(float(low)), Backoff(float(first))).run()
