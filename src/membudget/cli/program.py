@@ -215,10 +215,9 @@ def _of_binary(path: str, head: bytes) -> str:
     if _FROZEN in _part(path, max(0, os.path.getsize(path) - _TAIL), _TAIL):
         return "frozen"
     start = _part(path, 0, _LIBRARIES)
-    if not any(mark in start for mark in _EMBEDDED):
-        return "other"
-    is_isolated = _EMBEDDED[0] in start and _ISOLATED in start and _ORDINARY not in start
-    return "isolated" if is_isolated else "embedding"
+    if b"libpython" in start and _ISOLATED in start and _ORDINARY not in start:
+        return "isolated"
+    return "embedding" if any(mark in start for mark in _EMBEDDED) else "other"
 
 
 def _part(path: str, start: int, most: int) -> bytes:

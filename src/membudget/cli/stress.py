@@ -9,18 +9,13 @@ import os
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from membudget.errors import ConfigError
 from membudget.testing.rounds import ROUNDS, SECONDS
 from membudget.units import how_many, human_bytes, human_seconds, parse_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.testing.program import ProgramResult
 
 LEAK, UNTOLD = 1, 2
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -71,7 +66,19 @@ def _function(path: str, seconds: float, *, as_json: bool, **options: Any) -> in
     from membudget.testing.result import as_json_value, cost_in_words, explain
     from membudget.testing.rounds import check_leaks
 
-    function = _find(path)
+    sys.path.insert(0, os.getcwd())
+    module, _, name = path.partition(":")
+    try:
+        function: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{path!r} cannot be imported ({error}): give module:function as Python would import "
+            "it from here, or a program after --"
+        ) from error
+    for part in name.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        raise ConfigError(f"{path!r} is not a function: {module} has no callable {name!r}")
     try:
         # What the function prints must not stand between a reader and the JSON.
         with contextlib.redirect_stdout(sys.stderr):
@@ -87,23 +94,6 @@ def _function(path: str, seconds: float, *, as_json: bool, **options: Any) -> in
     else:
         click.echo(f"{explain(result)}\n  {'took':<18}{cost_in_words(result)}")
     return LEAK if result.is_leak else 0
-
-
-def _find(path: str) -> Callable[[], object]:
-    sys.path.insert(0, os.getcwd())
-    module, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{path!r} cannot be imported ({error}): give module:function as Python would import "
-            "it from here, or a program after --"
-        ) from error
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        raise ConfigError(f"{path!r} is not a function: {module} has no callable {name!r}")
-    return found  # type: ignore[no-any-return]
 
 
 def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: bool) -> int:
@@ -124,27 +114,20 @@ def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: boo
     if as_json:
         click.echo(json.dumps({"command": list(what), **result.as_dict()}, indent=2))
     else:
-        click.echo(_told(what[0], result))
+        took, samples = human_seconds(result.took), how_many(result.samples)
+        click.echo(f"{what[0]}: {result.verdict} in {took}, {samples}")
+        if result.samples:
+            click.echo(f"  peak      {human_bytes(result.peak)}")
+        if result.floors:
+            sign = "-" if result.growth < 0 else "+"
+            grown, rate = human_bytes(abs(result.growth)), human_bytes(result.rate)
+            pace = f"last third at {result.pace:.2f} of the first"
+            click.echo(f"  floors    {', '.join(map(human_bytes, result.floors))}")
+            click.echo(f"  growth    {sign}{grown} between them, {rate}/h; {pace}")
+        else:
+            click.echo("  floors    too few samples: let it run longer, or give fewer --rounds")
+        if result.code:
+            click.echo(f"  ended     with {result.code}: what it did until then was judged")
     if result.verdict == "leak":
         return LEAK
     return UNTOLD if result.code or result.verdict != "no leak" else 0
-
-
-def _told(name: str, result: ProgramResult) -> str:
-    sign = "-" if result.growth < 0 else "+"
-    lines = [
-        f"{name}: {result.verdict} in {human_seconds(result.took)}, {how_many(result.samples)}"
-    ]
-    if result.samples:
-        lines.append(f"  peak      {human_bytes(result.peak)}")
-    if result.floors:
-        floors = ", ".join(human_bytes(floor) for floor in result.floors)
-        grown, rate = human_bytes(abs(result.growth)), human_bytes(result.rate)
-        pace = f"last third at {result.pace:.2f} of the first"
-        lines.append(f"  floors    {floors}")
-        lines.append(f"  growth    {sign}{grown} between them, {rate}/h; {pace}")
-    else:
-        lines.append("  floors    too few samples: let it run longer, or give fewer --rounds")
-    if result.code:
-        lines.append(f"  ended     with {result.code}: what it did until then was judged")
-    return "\n".join(lines)
