@@ -95,14 +95,15 @@ class Surroundings(Record):
 
     def process(self) -> Reading:
         """What the process holds, as its budget would read it; nothing where that is not told."""
+        probe = None
         try:
             probe = ProcessProbe(self.pid, f"{self.root}/proc")
+            return probe()
         except ProbeError:
             return Reading(at=0.0, used=0)
-        try:
-            return probe()
         finally:
-            probe.close()
+            if probe is not None:
+                probe.close()
 
     def groups(self) -> list[Group]:
         """The memory group of the process and those above it, innermost first."""
