@@ -87,11 +87,19 @@ def standard_taken() -> Iterator[None]:
             os.close(number)
 
 
-def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
-    """A descriptor of a regular file, whoever's it is; nothing else is opened, or waited for.
+def open_own(
+    path: str,
+    flags: int = os.O_RDONLY,
+    *,
+    begins: bytes = b"",
+    others: int = WRITABLE,
+    folder: int | None = None,
+) -> int:
+    """A descriptor of a file of ours; nothing else is opened, or waited for.
 
-    `flags` are those of `os.open`, `folder` a descriptor of the one it lies in, where that is
-    open; what is made is for this user alone.
+    Files of ours begin with `begins`; one cut short within that is ours, too. Rights of `others`
+    are refused; where none are, it may be any user's. `flags` are those of `os.open`, `folder` a
+    descriptor of the one it lies in, where that is open; what is made is for this user alone.
     """
     name = path if folder is None else os.path.basename(path)
     # Looked at before it is opened: opening a device may move it.
@@ -104,29 +112,9 @@ def open_regular(path: str, flags: int = os.O_RDONLY, *, folder: int | None = No
             raise _refused(path, "is no plain file") from error
         raise
     try:
-        _check_regular(path, os.fstat(descriptor))
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def open_own(
-    path: str,
-    flags: int = os.O_RDONLY,
-    *,
-    begins: bytes = b"",
-    others: int = WRITABLE,
-    folder: int | None = None,
-) -> int:
-    """The same, of a file of ours: this user's, closed to others, and empty or ours by its head.
-
-    Files of ours begin with `begins`; one cut short within that is ours, too. Rights of `others`
-    are refused; where none are, it may be another user's.
-    """
-    descriptor = open_regular(path, flags, folder=folder)
-    try:
-        check_owner(path, os.fstat(descriptor), others)
+        status = os.fstat(descriptor)
+        _check_regular(path, status)
+        check_owner(path, status, others)
         _check_head(path, descriptor, begins)
     except BaseException:
         os.close(descriptor)

@@ -244,9 +244,10 @@ def test_pages_that_are_copied_for_a_collection_are_its_cost(clock: FakeClock) -
 def test_a_child_that_froze_what_it_inherited_pays_for_its_own_alone(clock: FakeClock) -> None:
     """And finds its own garbage."""
     held = [{"number": [number]} for number in range(200_000)]
+    shared = SharedPages(lambda: 0)
 
     def claimed() -> bool:
-        SharedPages(lambda: 0).after_fork_in_child()
+        shared.after_fork_in_child()
         for _ in range(20_000):
             Node()
         return Collect(FULL, clock=clock).reclaim(1, 0.0) > 0

@@ -93,17 +93,12 @@ class Hits:
         self.count = 0
         self.last: float | None = None
         self._told = float("-inf")
-        self.forget()
+        self.begin()
 
-    def forget(self) -> None:
-        """Begin anew with another limit; the count goes on."""
+    def begin(self, mapped: int = 0, reserve: int = 0) -> None:
+        """Begin anew with what is mapped, and what is to be held back; the count goes on."""
         self.is_reserve_released = self._is_near = False
-        self._untold = 0
-        self.begin(0, 0)
-
-    def begin(self, mapped: int, reserve: int) -> None:
-        """Take note of what is mapped at first, and what is to be held back."""
-        self._mapped, self.reserve = mapped, reserve
+        self._untold, self._mapped, self.reserve = 0, mapped, reserve
 
     def note(self, now: float) -> int:
         """Count one and let the reserve go; returns the bytes that this frees."""
@@ -183,7 +178,7 @@ class Brake:
         """Know nothing of this process yet: at first, and in a forked child."""
         # Reentrant: a signal's handler may start a child while its own thread is in here.
         self._lock = RLock()
-        self._hits.forget()
+        self._hits.begin()
         self._base = self._free = 0
         self.is_scarce = False
         self._eased_until = self._granted_until = self._give_back_at = float("-inf")

@@ -27,7 +27,7 @@ from membudget.core.status import Status
 from membudget.errors import ConfigError, ControlError
 from membudget.host import SLOT, lock, parse_stem
 from membudget.ownership import identity as file_identity
-from membudget.ownership import open_own, open_regular, standard_taken
+from membudget.ownership import open_own, standard_taken
 from membudget.units import MOST_BYTES
 
 TYPE_CHECKING = False
@@ -159,7 +159,7 @@ def _locked(path: str) -> int:
 
 def read_slot(path: str) -> Status | None:
     """The figures in a slot, or None where none can be made out, or none can be. Never blocks."""
-    with contextlib.suppress(ConfigError, OSError), open(open_regular(path), "rb", 0) as file:
+    with contextlib.suppress(ConfigError, OSError), open(open_own(path, others=0), "rb", 0) as file:
         for _ in range(_READ_ATTEMPTS):
             if (figures := _parsed(os.pread(file.fileno(), SIZE, 0))) is not None:
                 return figures
@@ -168,7 +168,7 @@ def read_slot(path: str) -> Status | None:
 
 def is_alive(path: str) -> bool:
     """Whether the process that a slot belongs to still runs, in whichever pid namespace."""
-    with contextlib.suppress(ConfigError, OSError), open(open_regular(path), "rb", 0) as file:
+    with contextlib.suppress(ConfigError, OSError), open(open_own(path, others=0), "rb", 0) as file:
         return not lock(file.fileno(), shared=True)
     return False
 

@@ -14,8 +14,8 @@ MiB after one collection each. So
 - a parent does not collect in full while children live, unless it has grown much since the fork.
 
 A child that shares little any more is as it was. The kernel tells, in 2.5 ms and 10 ms more for
-each GB. It is asked once the parent is gone, and before each full collection of the interpreter's
-or the program's: what a child took over and replaced would else fill the room twice for good.
+each GB. It is asked before each full collection, the interpreter's and the program's as well: what
+a child took over and replaced would else fill the room twice for good.
 """
 
 from __future__ import annotations
@@ -58,20 +58,12 @@ interpreter's own full collections wait for a quarter as well."""
 _DROP = 16 << 20  # Bytes let go by holders that may have left garbage behind.
 BLOCK = 64  # Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512.
 
-_SECONDS_A_BLOCK, _MARGIN = 100e-9, 1.5
-"""Until one was seen, where each block is a container (in a heap of dicts and lists it is a third);
-and times what was seen.
-"""
-
+_SECONDS_A_BLOCK = 100e-9  # Until one was seen, if each is a container; in most heaps a third is.
+_MARGIN = 1.5  # Times what was seen.
 INTERPRETERS = 1000  # Fewer frozen objects are the interpreter's: Python 3.12 starts with 375.
-
-_ASK_EVERY, _ASK_SHARE = 60.0, 0.01
-"""Seconds until others are asked for again, and a share of the time."""
-
+_ASK_SHARE = 0.01  # Of the time, that asking the kernel what others share may take.
 _LITTLE = 1 / 4  # Share of what was inherited: with less in common, garbage is not kept.
-
-_GROWN = 1.5
-"""Times what a parent held at its last fork: then there may be more to free than to copy."""
+_GROWN = 1.5  # Times what a parent held at its last fork: more may be freed than is copied.
 
 
 def is_on() -> bool:
@@ -306,7 +298,7 @@ class SharedPages:
         self._pid, self._parent = os.getpid(), 0
         self._inherited = 0
         self._has_forked = self._is_following = False
-        self._ask_at = self._look_at = float("-inf")
+        self._ask_at = float("-inf")
 
     def is_frozen_by_program(self) -> bool:
         """Whether the program has frozen objects itself. Cost: 13 ns for each."""
@@ -316,25 +308,6 @@ class SharedPages:
         """Whether a full collection would copy more than it may free. Cost: 3 µs, if it forked."""
         self._has_forked = self._has_forked and has_children()
         return self._has_forked and self._own() < _GROWN * self._inherited
-
-    def due(self, now: float) -> bool:
-        """Whether the parent has ended."""
-        if now < self._look_at:
-            return False
-        self._look_at = now + LOOK_EVERY
-        if not self.is_frozen:
-            return self._is_following
-        if os.getppid() == self._parent:
-            return False
-        if self._shares_little(is_known=False):
-            return True
-        self._look_at = now + _ASK_EVERY
-        return False
-
-    def run(self, until: float) -> int:  # noqa: ARG002  # takes a microsecond
-        """Have all as it was."""
-        self.thaw()
-        return 0
 
     def thaw(self) -> None:
         """Have collections look at what was inherited again; nothing happens where they do."""
@@ -355,17 +328,19 @@ class SharedPages:
         # We stay in the list of callbacks, which the interpreter goes through at this moment.
         if phase == "start" and info["generation"] == FULL and self.is_frozen:
             with contextlib.suppress(Exception):  # What fails here the interpreter would print.
-                if self._shares_little(is_known=True):
+                if self._shares_little():
                     self._unfreeze()
 
-    def _shares_little(self, *, is_known: bool) -> bool:
-        """Whether next to nothing would be copied; where nobody can tell, as need not be known."""
+    def _shares_little(self) -> bool:
+        """Whether next to nothing would be copied; where that is not known, the parent is gone."""
         began = time.monotonic()
         if began < self._ask_at:
             return False
         shared = self._shared()
         self._ask_at = began + (time.monotonic() - began) / _ASK_SHARE
-        return not is_known if shared is None else shared < _LITTLE * self._inherited
+        if shared is None:
+            return os.getppid() != self._parent
+        return shared < _LITTLE * self._inherited
 
     def before_fork(self, until: float) -> None:  # noqa: ARG002  # nothing has to rest
         """Note how much the child will inherit."""
