@@ -39,7 +39,6 @@ from membudget.sinks.log import (
     log_sink,
     merged,
     stderr_sink,
-    to_lines,
 )
 from unread import fill_standard_error, unread_standard_error
 
@@ -125,18 +124,17 @@ def test_samples_are_not_told_in_words() -> None:
     assert line_of(Sampled(at=0.0, reading=READING, pressure=PRESSED, governed=0)) is None
 
 
-def test_quiet_leaves_out_what_is_not_severe() -> None:
+def test_quiet_leaves_out_what_is_not_severe(capfd: pytest.CaptureFixture[str]) -> None:
     """A level below CRITICAL is WARNING's severity; EMERGENCY is CRITICAL's."""
-    lines: list[str] = []
-    sink = to_lines(lines.append, least=Severity.ERROR)
+    sink = stderr_sink(least=Severity.ERROR)
     sink(PressureChanged(at=1.0, before=Level.NORMAL, pressure=PRESSED))
-    assert not lines
+    assert not capfd.readouterr().err
     sink(
         PressureChanged(
             at=1.0, before=Level.NORMAL, pressure=PRESSED.replace(level=Level.EMERGENCY)
         )
     )
-    assert len(lines) == 1
+    assert len(capfd.readouterr().err.splitlines()) == 1
 
 
 HOSTILE = "x\nmembudget: EMERGENCY: forged \x1b[31m\u2028\u202e\ud800" + "y" * 100_000

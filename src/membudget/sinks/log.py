@@ -51,21 +51,6 @@ def line_of(event: Event) -> str | None:
     return one_line(teller(event), LONGEST) if teller is not None else None
 
 
-def to_lines(write: Callable[[str], object], *, least: Severity = Severity.INFO) -> Sink:
-    """A sink that writes each event's line.
-
-    Args:
-        write: Takes a line without its end.
-        least: Events below this severity are left out.
-    """
-
-    def sink(event: Event) -> None:
-        if event.severity >= least and (line := line_of(event)) is not None:
-            write(line)
-
-    return sink
-
-
 def describe(pressure: Pressure) -> str:
     """Use, limit and share in words: "324 MiB of 400 MiB (81 %)"."""
     if pressure.limit is None:
@@ -264,7 +249,12 @@ def log_sink(name: str = "membudget") -> Sink:
 def stderr_sink(*, least: Severity = Severity.INFO) -> Sink:
     """A sink that writes lines to standard error as it is now, by the descriptor."""
     out = StandardError()
-    return to_lines(lambda line: out.write(f"membudget: {line}"), least=least)
+
+    def sink(event: Event) -> None:
+        if event.severity >= least and (line := line_of(event)) is not None:
+            out.write(f"membudget: {line}")
+
+    return sink
 
 
 class StandardError:
