@@ -236,14 +236,14 @@ def _decorated(
         key_of = calls.key_from(parts) if owners is None else owners.key_from(parts)
     now, wrapper = None if shelf is None else shelf.now, None
     if is_coroutine:
-        wrapper = calls.of_coroutine(loading, cache.get, key_of, now)
+        wrapper = calls.of_coroutine(loading, key_of, now)
     elif now is not None or key is not None or is_typed:
-        wrapper = calls.of_calls(loading, cache.get, key_of, now)
+        wrapper = calls.of_calls(loading, key_of, now)
     elif owners is not None:
-        wrapper = calls.of_method(loading, cache.get, parts, owners)
+        wrapper = calls.of_method(loading, parts, owners)
     else:
-        wrapper = calls.of_one_argument(loading, cache.get)
-        wrapper = wrapper or calls.of_arguments(loading, cache.get, key_of)
+        wrapper = calls.of_one_argument(loading)
+        wrapper = wrapper or calls.of_arguments(loading, key_of)
     update_wrapper(wrapper, function)
     _add_functions(wrapper, cache, {**bounds, **lifetime.as_dict(), "typed": is_typed})
     return wrapper
@@ -260,27 +260,15 @@ def _loading(
     shelf: Shelf | None,
     owners: Owners | None,
 ) -> Loading:
-    keep: Callable[[Any, Any], object] = cache.set
-    keep_error: Callable[[Any, Any], object] | None = None
+    loading = Loading(function, cache)
     if shelf is not None:
-        keep, keep_error = shelf.keep, shelf.keep_error
+        loading.look, loading.keep, loading.forgive = shelf.look, shelf.keep, shelf.forgive
+        loading.keep_error = shelf.keep_error if owners is None else owners.noting(shelf.keep_error)
     elif lifetime.jitter:
-
-        def keep(key: Any, value: Any) -> object:
-            return cache.set(key, value, ttl=lifetime.of(key))
-
+        loading.keep = lambda key, value: cache.set(key, value, ttl=lifetime.of(key))
     if owners is not None:
-        keep = owners.noting(keep)
-        keep_error = None if keep_error is None else owners.noting(keep_error)
-    return Loading(
-        function=function,
-        flights=cache._flights,  # noqa: SLF001  # kept there for this room
-        look=cache.peek if shelf is None else shelf.look,
-        keep=keep,
-        drop=cache.delete,
-        keep_error=keep_error,
-        forgive=None if shelf is None else shelf.forgive,
-    )
+        loading.keep = owners.noting(loading.keep)
+    return loading
 
 
 def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, Any]) -> None:

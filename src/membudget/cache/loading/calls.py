@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Parts = Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]
     KeyOf = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
-    Get = Callable[[Any, Any], Any]
     Function = Callable[..., Any]
 
 
@@ -155,13 +154,14 @@ def unhashable(
     return error
 
 
-def of_one_argument(loading: Loading, get: Get) -> Function | None:
+def of_one_argument(loading: Loading) -> Function | None:
     """For a function written in Python with a single parameter; None for any other.
 
     The closure's own parameter gets that name and its default, so the interpreter itself sorts out
     arguments given by name, without packing them: this saves a third of a hit.
     """
-    function, load, code = loading.function, partial(fly, loading), code_written(loading.function)
+    function, get, load = loading.function, loading.get, partial(fly, loading)
+    code = code_written(function)
     is_single = code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount
     if code is None or not is_single or code.co_flags & _VARIABLE:
         return None
@@ -189,9 +189,9 @@ def of_one_argument(loading: Loading, get: Get) -> Function | None:
     return FunctionType(renamed, own.__globals__, own.__name__, defaults, own.__closure__)
 
 
-def of_arguments(loading: Loading, get: Get, key_of: KeyOf) -> Function:
+def of_arguments(loading: Loading, key_of: KeyOf) -> Function:
     """For a plain function of any signature."""
-    function, load = loading.function, partial(fly, loading)
+    function, get, load = loading.function, loading.get, partial(fly, loading)
 
     def wrapper(first: Any = MISSING, /, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
@@ -211,9 +211,9 @@ def of_arguments(loading: Loading, get: Get, key_of: KeyOf) -> Function:
     return wrapper
 
 
-def of_method(loading: Loading, get: Get, parts: Parts, owners: Owners) -> Function:
+def of_method(loading: Loading, parts: Parts, owners: Owners) -> Function:
     """For a method: its object is part of the key by number, and not kept."""
-    function, load = loading.function, partial(fly, loading)
+    function, get, load = loading.function, loading.get, partial(fly, loading)
     find, join = owners.by_identity.get, owners.join
 
     def wrapper(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -231,14 +231,12 @@ def of_method(loading: Loading, get: Get, parts: Parts, owners: Owners) -> Funct
     return wrapper
 
 
-def of_calls(
-    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float] | None
-) -> Function:
+def of_calls(loading: Loading, key_of: KeyOf, now: Callable[[], float] | None) -> Function:
     """For a function whose keys are made by another, or whose old values or exceptions are kept.
 
     Where what is kept is `Kept`, `now` gives monotonic seconds, and an old value is refreshed.
     """
-    function, load = loading.function, partial(fly, loading)
+    function, get, load = loading.function, loading.get, partial(fly, loading)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         key = key_of(args, kwargs)
@@ -255,11 +253,9 @@ def of_calls(
     return wrapper
 
 
-def of_coroutine(
-    loading: Loading, get: Get, key_of: KeyOf, now: Callable[[], float] | None
-) -> Function:
+def of_coroutine(loading: Loading, key_of: KeyOf, now: Callable[[], float] | None) -> Function:
     """For a coroutine function, as `of_calls`: a task of its own refreshes an old value."""
-    function, load = loading.function, partial(fly_async, loading)
+    function, get, load = loading.function, loading.get, partial(fly_async, loading)
     has_begun = _refreshing(load)
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -34,7 +34,6 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.units import as_seconds
 
@@ -68,26 +67,29 @@ _held_up: dict[int, Flight] = {}
 """By thread, the flight that it stands still for."""
 
 
-class Loading(Record):
-    """How values come into a cache: what gives them, where it is looked, and what is kept.
+class Loading:
+    """How values come into a cache: where they are looked up, what gives them, what is kept.
 
     Attributes:
-        function: Called, or awaited, for a value.
         flights: The cache's table of loads under way.
         look: Given a key and a default; the value to use, without counting the lookup.
         keep: Given a key and a value to keep.
-        drop: Given a key to forget.
         keep_error: Given a key and an exception to keep; None keeps none.
         forgive: Given the exception of a refresh while the old value still serves.
     """
 
-    function: Callable[..., Any]
-    flights: dict[Hashable, Flight]
-    look: Callable[[Any, Any], Any]
-    keep: Callable[[Any, Any], object]
-    drop: Callable[[Any], object]
     keep_error: Callable[[Any, Exception], object] | None = None
     forgive: Callable[[Any, Exception], object] | None = None
+
+    def __init__(
+        self, function: Callable[..., Any], cache: Cache[Any, Any], ttl: float | str | None = None
+    ) -> None:
+        self.function, self.get, self.drop = function, cache.get, cache.delete
+        self.look: Callable[[Any, Any], Any] = cache.peek
+        self.keep: Callable[[Any, Any], object] = cache.set
+        if ttl is not None:
+            self.keep = partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
+        self.flights: dict[Hashable, Flight] = cache._flights  # noqa: SLF001  # kept there for this room
 
 
 class Flight:
@@ -205,7 +207,7 @@ def load(
     """The value under a key, else what the loader gives for it; see `Cache.get_or_load`."""
     value: V = cache.get(key, MISSING)
     if value is MISSING:
-        value = fly(_loading(cache, loader, ttl), key, (key,), {})
+        value = fly(Loading(loader, cache, ttl), key, (key,), {})
     return value
 
 
@@ -219,14 +221,8 @@ async def load_async(
     """As `load`, for a coroutine function; see `Cache.get_or_load_async`."""
     value: V = cache.get(key, MISSING)
     if value is MISSING:
-        value = await fly_async(_loading(cache, loader, ttl), key, (key,), {})
+        value = await fly_async(Loading(loader, cache, ttl), key, (key,), {})
     return value
-
-
-def _loading(cache: Cache[K, V], loader: Callable[[K], Any], ttl: float | str | None) -> Loading:
-    keep = cache.set if ttl is None else partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
-    flights = cache._flights  # noqa: SLF001  # kept there for this room
-    return Loading(function=loader, flights=flights, look=cache.peek, keep=keep, drop=cache.delete)
 
 
 def fly(

@@ -294,13 +294,9 @@ def test_a_change_through_the_cache_makes_a_load_under_way_old(
 
 def loading_of(cache: Cache[Any, Any], function: Any, keep: Any) -> Loading:
     """How values come into a cache that is looked at and forgotten in as usual."""
-    return Loading(
-        function=function,
-        flights=cache._flights,
-        look=cache.peek,
-        keep=keep,
-        drop=cache.delete,
-    )
+    loading = Loading(function, cache)
+    loading.keep = keep
+    return loading
 
 
 def test_what_is_forgotten_in_the_moment_of_keeping_is_gone(cache: Cache[Any, Any]) -> None:
