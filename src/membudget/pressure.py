@@ -15,8 +15,7 @@ caches at 250 MB/s would delay its end by less), and only once it has been watch
 of the time it foretells.
 
 What a day of samples foretells (`foretold`) is told as the seconds left where the readings show no
-trend, or a slower one: a leak of 12 MB/h moves no ten readings. It opens no gate. It is known to
-the hour, and a mark's share is met long before the limit; the gates go by seconds.
+trend, or a slower one: a leak of 12 MB/h moves no ten readings. Known to the hour, it opens no gate.
 """
 
 from __future__ import annotations

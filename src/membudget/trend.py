@@ -1,10 +1,10 @@
 """Robust trends of short series: slopes, ranks, floors. Pure, plain Python, lists of floats.
 
-Memory is no textbook series. It is autocorrelated, its noise has one side (requests in flight,
-garbage not yet collected) and its steps are real. So nothing here computes a p-value. What is used
-instead: the *floor* of a series (its minimum in each of a few equal blocks of time, what is left
-when requests, batches and collections are gone), the part of a floor that was *kept* (never given
-back later), and medians of pairwise slopes, which a quarter of wild points does not move.
+Memory is autocorrelated, its noise has one side (requests in flight, garbage not yet collected)
+and its steps are real, so nothing here computes a p-value. What is used instead: the *floor* of a
+series (its minimum in each of a few equal blocks of time), the part of a floor that was *kept*
+(never given back later), and medians of pairwise slopes, which a quarter of wild points does not
+move.
 
 Sources: H. Theil (1950) and P. K. Sen (1968) for the slope; M. Kendall (1938) for tau; H. B. Mann
 (1945) for the count of concordant pairs, here of increments, where it tells a fill that slows down

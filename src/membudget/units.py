@@ -1,6 +1,5 @@
 """Text with units to plain numbers and back: "400MiB" ↔ bytes, "30s" ↔ seconds, "80%" ↔ 0.8.
 
-Inside the library bytes are `int`, time is `float` seconds and shares are 0 to 1, without units.
 Text comes from people, so a bare number is refused wherever a unit is due: whether "400" means
 bytes or megabytes is exactly what cannot be guessed.
 """

@@ -2,15 +2,14 @@
 
 Plain Python allocates 0.6 to 3 GB/s, and no other thread runs while C code holds the GIL, so a
 loop that samples never sees a burst in time. What survives is a check by the thread that inserts:
-every insert adds its weight here, and after each quantum that thread itself reads the process's
-own size (one pread of statm, 1.3 µs) and, above the mark, evicts from its own cache before it
-goes on.
+after each quantum it reads the process's own size (1.3 µs) and, above the mark, evicts from its own
+cache before it goes on.
 
-How much to evict: freed objects often do not lower RSS at once. A cache that evicts because the
-figure stands high would empty itself while new entries fill the very holes it made; one that evicts
-only as the figure rises would refill the holes and rise again, a little higher each time. So the
-meter keeps an *allowance*, the bytes that all holders together may hold while the figure stands
-above the mark, in the manner of congestion control:
+How much: freed objects often do not lower RSS at once. A cache that evicts because the figure
+stands high would empty itself while new entries fill the very holes it made; one that evicts only
+as the figure rises would refill the holes and rise again, a little higher each time. So the meter
+keeps an *allowance*, the bytes that all holders together may hold while the figure stands above the
+mark, in the manner of congestion control:
 
 - below the mark there is none: hold what you like;
 - each byte that the figure rises lowers it by one byte at the mark, by `_AT_BRIM` at the brim and
@@ -62,11 +61,8 @@ class Meter:
 
     Attributes:
         allowance: Bytes that all holders together may hold now; infinite below the mark.
-        used: Bytes judged at the last tick.
-        base: Bytes of this process alone at that moment.
-        claimed: Bytes that holders took in since then.
-        taken_in: Bytes that holders took in since the start.
-        limit: Bytes, or None.
+        used: Bytes judged at the last tick; `base` are those of this process alone.
+        claimed: Bytes that holders took in since then; `taken_in` since the start.
         peak: The highest use that a holder saw between two ticks.
         reserved: Bytes granted and not yet given back, come in or not.
         door: Bytes up to which admission grants.
@@ -103,15 +99,8 @@ class Meter:
     ) -> None:
         """Set the meter right after a reading, of which `own` (read if None) and `held` are part.
 
-        Args:
-            used: Bytes judged at this tick.
-            limit: Bytes, or None.
-            mark: Bytes above which an inserting thread pays for growth.
-            brim: Bytes from which it pays steeply.
-            ceiling: Bytes above which it pays for standing so high as well.
-            door: Bytes up to which admission grants.
-            own: Bytes of this process alone.
-            held: Bytes that all holders count.
+        In bytes: above the mark an inserting thread pays for growth, from the brim on steeply, above
+        the ceiling for standing so high as well; up to the door admission grants.
         """
         if own is None:
             own = self._own() if self._own is not None else 0

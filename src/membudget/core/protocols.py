@@ -36,8 +36,16 @@ class Clock(Protocol):
         """Wait; 0 only lets other threads run."""
 
 
+class Named(Protocol):
+    """What has a name of its own in events and reports."""
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+
+
 @runtime_checkable
-class Reclaimer(Protocol):
+class Reclaimer(Named, Protocol):
     """Something that can let memory go when asked.
 
     Count, then free: `reclaimable` is cheap and may be asked often, `reclaim` does the work. Both
@@ -48,10 +56,6 @@ class Reclaimer(Protocol):
     that takes longer, and is asked on; any other has nothing, and is left alone for a while, unless
     its attribute `paces_itself` is true: it says by `reclaimable` when to be asked.
     """
-
-    @property
-    def name(self) -> str:
-        """What it is called in events."""
 
     @property
     def rung(self) -> Rung:
@@ -68,15 +72,11 @@ class Reclaimer(Protocol):
 
 
 @runtime_checkable
-class Chore(Protocol):
+class Chore(Named, Protocol):
     """Light upkeep at its own interval, without any pressure: sweeping, a young collection.
 
     One whose attribute `comes_early` is true is brought forward above the low mark, once a second.
     """
-
-    @property
-    def name(self) -> str:
-        """What it is called in events."""
 
     def due(self, now: float) -> bool:
         """Whether its interval has passed."""
@@ -86,12 +86,8 @@ class Chore(Protocol):
 
 
 @runtime_checkable
-class Holder(Protocol):
+class Holder(Named, Protocol):
     """Something that holds memory and is counted: every cache and bounded container."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in reports."""
 
     def held_bytes(self) -> int:
         """Bytes it holds now, as it counts them; O(1), takes no lock."""
@@ -111,12 +107,8 @@ class ForkAware(Protocol):
         """Go on in the child, with locks and threads of its own."""
 
 
-class Hint(Protocol):
+class Hint(Named, Protocol):
     """A kernel wake-up: a descriptor that becomes ready when memory may be short."""
-
-    @property
-    def name(self) -> str:
-        """Where it comes from."""
 
     @property
     def events(self) -> int:
@@ -132,7 +124,7 @@ class Hint(Protocol):
         """Give the descriptor back."""
 
 
-class Plugin(Protocol):
+class Plugin(Named, Protocol):
     """Whatever joins a governor; all but its name may be left out.
 
     It adds followers, chores, reclaimers and sinks when it joins, and meets other plugins through
@@ -148,7 +140,3 @@ class Plugin(Protocol):
     - `status()`: its sections of the `Status`, records or plain values by name.
     - `commands()`: what it may be asked for, by the command's name.
     """
-
-    @property
-    def name(self) -> str:
-        """What it is called in events."""
