@@ -14,8 +14,8 @@ brings a level forward by one mark, no more: a burst of 100 ms at 72 % is no eme
 caches at 250 MB/s would delay its end by less), and only once it has been watched for a twentieth
 of the time it foretells.
 
-What a day of samples foretells (`foretold`) is told as the seconds left where the readings show no
-trend, or a slower one: a leak of 12 MB/h moves no ten readings. Known to the hour, it opens no gate.
+What a day of samples foretells is told as the seconds left where the readings show no trend, or a
+slower one: a leak of 12 MB/h moves no ten readings. Known to the hour, it opens no gate.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ class Meter:
     ) -> None:
         """Set the meter right after a reading, of which `own` (read if None) and `held` are part.
 
-        In bytes: above the mark an inserting thread pays for growth, from the brim on steeply, above
-        the ceiling for standing so high as well; up to the door admission grants.
+        In bytes: above the mark an inserting thread pays for growth, from the brim on steeply,
+        above the ceiling for standing so high as well; up to the door admission grants.
         """
         if own is None:
             own = self._own() if self._own is not None else 0
