@@ -1,4 +1,4 @@
-"""The events: everything the governor tells, as a closed union of records.
+"""The events: everything the governor tells, a record each.
 
 Sinks that forward use `as_dict()`; sinks that decide match on the type.
 """
@@ -12,8 +12,6 @@ from membudget.core.wire import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from membudget.core.nouns import Pressure, Reading, Rung, Sample
 
 
@@ -38,10 +36,20 @@ _OF_LEVEL = {
 }
 
 
-class Started(Record):
-    """The governor began: which limit it keeps and where that was found."""
+class Event(Record):
+    """What the governor tells, and when (monotonic seconds)."""
 
     at: float
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters; INFO where its class says nothing else."""
+        return Severity.INFO
+
+
+class Started(Event):
+    """The governor began: which limit it keeps and where that was found."""
+
     reading: Reading
     note: str = ""
 
@@ -51,33 +59,29 @@ class Started(Record):
         return Severity.INFO if self.reading.limit is not None else Severity.WARNING
 
 
-class Shortcoming(Record):
+class Shortcoming(Event):
     """Something keeps the budget from all that was asked for: what it is, and what would help."""
 
-    at: float
     what: str
     severity = Severity.WARNING
 
 
-class Stopped(Record):
+class Stopped(Event):
     """The governor ended: what it saw and did (bytes; levels by name with seconds spent)."""
 
-    at: float
     peak: int
     limit: int | None
     reclaimed: int
     levels: dict[str, float]
     lasted: float
-    severity = Severity.INFO
 
 
-class Sampled(Record):
+class Sampled(Event):
     """A sample was taken, once every snapshot interval.
 
     `sample` has it all; None where nobody takes samples, as under a bare `Governor`.
     """
 
-    at: float
     reading: Reading
     pressure: Pressure
     governed: int
@@ -86,10 +90,9 @@ class Sampled(Record):
     severity = Severity.DEBUG
 
 
-class PressureChanged(Record):
+class PressureChanged(Event):
     """The level changed; `again` is how often it rose to this level since that was told as news."""
 
-    at: float
     before: Level
     pressure: Pressure
     again: int = 0
@@ -101,7 +104,7 @@ class PressureChanged(Record):
         return _OF_LEVEL[level] if level > self.before and not self.again else Severity.INFO
 
 
-class FloorFound(Record):
+class FloorFound(Event):
     """Shrinking does not lower use: what is too much is held elsewhere, and holders keep the rest.
 
     Told once, and once more where EMERGENCY finds nothing left to let go (`is_last`). The floor is
@@ -109,7 +112,6 @@ class FloorFound(Record):
     leak was last said to be in, are told in words, or "".
     """
 
-    at: float
     pressure: Pressure
     kept: int
     held_by: str = ""
@@ -122,14 +124,13 @@ class FloorFound(Record):
         return Severity.ERROR if self.is_last else Severity.WARNING
 
 
-class Reclaimed(Record):
+class Reclaimed(Event):
     """A reclaimer was asked and answered (bytes; `took` in seconds).
 
     `claimed` is what it says it let go, `measured` how far the judged figure fell meanwhile,
     negative when it rose; `objects` are those that a collection freed, where that is known.
     """
 
-    at: float
     by: str
     rung: Rung | None
     asked: int
@@ -145,14 +146,13 @@ class Reclaimed(Record):
         return Severity.INFO if max(self.claimed, self.measured) >= least else Severity.DEBUG
 
 
-class ProtectionTried(Record):
+class ProtectionTried(Event):
     """The shutdown mark was reached and everything was asked once more.
 
     There are `most` attempts, from 1, before the last resort. The outcome is "recovered", "not
     enough", "exit" or "admission shut"; `source` is whose figure was judged.
     """
 
-    at: float
     attempt: int
     most: int
     outcome: str
@@ -164,7 +164,7 @@ class ProtectionTried(Record):
         return Severity.WARNING if self.outcome == "recovered" else Severity.CRITICAL
 
 
-class LeakSuspected(Record):
+class LeakSuspected(Event):
     """Memory grows that nothing accounts for; told when that gets surer, and when it is over.
 
     Attributes:
@@ -177,7 +177,6 @@ class LeakSuspected(Record):
         reason: One sentence with the figures.
     """
 
-    at: float
     rate: float
     culprit: str
     confidence: str
@@ -194,7 +193,7 @@ class LeakSuspected(Record):
         return Severity.INFO if self.confidence in ("none", "low") else Severity.WARNING
 
 
-class LimitForeseen(Record):
+class LimitForeseen(Event):
     """The samples foretell the limit within hours; told once, and once more when they do not.
 
     Attributes:
@@ -206,7 +205,6 @@ class LimitForeseen(Record):
         limit: Bytes, or None.
     """
 
-    at: float
     seconds_left: float | None
     soonest: float | None
     latest: float | None
@@ -220,13 +218,12 @@ class LimitForeseen(Record):
         return Severity.INFO if self.seconds_left is None else Severity.WARNING
 
 
-class LimitExceeded(Record):
+class LimitExceeded(Event):
     """A container or a part is over its own limit (`unit` is "bytes" or "items").
 
     With the unit "maxlen" it is a deque that has none, and `limit` is what would do.
     """
 
-    at: float
     name: str
     used: int
     limit: int
@@ -234,40 +231,35 @@ class LimitExceeded(Record):
     severity = Severity.WARNING
 
 
-class OperationGrew(Record):
+class OperationGrew(Event):
     """A span of work left more memory behind than it may (bytes; `took` in seconds)."""
 
-    at: float
     name: str
     grew: int
     took: float
     severity = Severity.WARNING
 
 
-class ComponentStopped(Record):
+class ComponentStopped(Event):
     """A component that can be spared was stopped."""
 
-    at: float
     name: str
     reason: str
     severity = Severity.WARNING
 
 
-class ComponentStarted(Record):
+class ComponentStarted(Event):
     """A component stopped earlier runs again."""
 
-    at: float
     name: str
-    severity = Severity.INFO
 
 
-class AdmissionRefused(Record):
+class AdmissionRefused(Event):
     """A request for memory did not fit (bytes; `waited` in seconds).
 
     Told at most once a second; `times` is how many since the last one told.
     """
 
-    at: float
     asked: int
     room: int
     waited: float
@@ -275,27 +267,25 @@ class AdmissionRefused(Record):
     severity = Severity.WARNING
 
 
-class BrakeHit(Record):
+class BrakeHit(Event):
     """The brake refused memory, as far as that can be seen (bytes; `mapped` of `limit`).
 
     Told at most once a second; `times` is how often so far.
     """
 
-    at: float
     mapped: int
     limit: int
     times: int = 1
     severity = Severity.WARNING
 
 
-class Late(Record):
+class Late(Event):
     """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause.
 
     Told once a minute; `times` is how often it happened so far, `was_needed` whether use stood
     above the low mark before or after, so that somebody should have watched.
     """
 
-    at: float
     by: float
     times: int = 1
     was_needed: bool = True
@@ -306,18 +296,15 @@ class Late(Record):
         return Severity.WARNING if self.was_needed else Severity.DEBUG
 
 
-class ReportMade(Record):
+class ReportMade(Event):
     """The report of a day was written (`paths`: its files)."""
 
-    at: float
     paths: tuple[str, ...]
-    severity = Severity.INFO
 
 
-class SettingsReloaded(Record):
+class SettingsReloaded(Event):
     """The settings were read anew (`waiting`: keys that only a restart applies)."""
 
-    at: float
     applied: tuple[str, ...]
     waiting: tuple[str, ...]
 
@@ -327,50 +314,22 @@ class SettingsReloaded(Record):
         return Severity.WARNING if self.waiting else Severity.INFO
 
 
-class ProposalApplied(Record):
+class ProposalApplied(Event):
     """A setting was changed as the process's own history proposed, because settings ask for that.
 
     The key is as in "thresholds.warning", both values as a settings file writes them, "" for none.
     """
 
-    at: float
     key: str
     before: str
     after: str
     reason: str
-    severity = Severity.INFO
 
 
-class Failed(Record):
+class Failed(Event):
     """Foreign code, or a reading, raised; the loop went on."""
 
-    at: float
     where: str
     error: BaseException
     times: int = 1
     severity = Severity.ERROR
-
-
-Event: TypeAlias = (
-    Started
-    | Shortcoming
-    | Stopped
-    | Sampled
-    | PressureChanged
-    | FloorFound
-    | Reclaimed
-    | ProtectionTried
-    | LeakSuspected
-    | LimitForeseen
-    | LimitExceeded
-    | OperationGrew
-    | ComponentStopped
-    | ComponentStarted
-    | AdmissionRefused
-    | BrakeHit
-    | Late
-    | ReportMade
-    | SettingsReloaded
-    | ProposalApplied
-    | Failed
-)
