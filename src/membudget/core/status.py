@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from membudget.core.nouns import Pressure
     from membudget.core.wire import Size
 
 
@@ -32,18 +31,6 @@ class LevelChange(Record):
     limit: Size | None
     cause: str
     at: float = 0.0
-
-
-def change_of(pressure: Pressure, before: Level, at: float) -> LevelChange:
-    """A change of level as it is kept."""
-    return LevelChange(
-        at=at,
-        before=before.name,
-        level=pressure.level.name,
-        used=pressure.used,
-        limit=pressure.limit,
-        cause=pressure.cause,
-    )
 
 
 class ContainerRow(Record):

@@ -18,7 +18,7 @@ from membudget.core import (
     Sampled,
     SystemClock,
 )
-from membudget.core.status import change_of
+from membudget.core.status import LevelChange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from membudget.core import Clock, Event, Hint, Plugin, Pressure, Reading, Sample, Sink
-    from membudget.core.status import LevelChange
     from membudget.registry import Registry
 
 
@@ -245,7 +244,16 @@ class News:
             told, times = self._raised_at.get(level, (float("-inf"), 0))
             again = times + 1 if now - told < NEWS_AFTER[level] else 0
             self._raised_at[level] = (told if again else now, again)
-        self.changes.append(change_of(pressure, before, now))
+        self.changes.append(
+            LevelChange(
+                at=now,
+                before=before.name,
+                level=level.name,
+                used=pressure.used,
+                limit=pressure.limit,
+                cause=pressure.cause,
+            )
+        )
         self._tell(PressureChanged(at=now, before=before, pressure=pressure, again=again))
 
     def floor(self, reading: Reading, pressure: Pressure, kept: int, *, is_last: bool) -> None:
