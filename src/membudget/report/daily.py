@@ -102,9 +102,7 @@ class DailyReport:
     def write(self) -> tuple[str, ...]:
         """Make the report and write its files, each whole or not at all; old ones go; the paths.
 
-        Raises:
-            ConfigError: The folder is a link or no folder, or a file there is not ours.
-            OSError: The folder cannot be written.
+        `ConfigError` where the folder is a link or none, or a file there is not ours.
         """
         report = self._governor.plugins.member("report")()
         os.makedirs(os.path.dirname(self._directory), exist_ok=True)

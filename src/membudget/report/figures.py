@@ -141,10 +141,8 @@ def report(
 
     What is given stands in it as `Report` has it. None for `verdict` judges the samples; for
     `proposals` it looks for them, and takes the settings in use for the defaults. `peaks` are what
-    was seen between samples: when, and the highest judged use and resident set.
-
-    Returns:
-        The report. About 0.2 s where a day has to be judged, 5 ms where a verdict is given.
+    was seen between samples: when, and the highest judged use and resident set. Cost: 0.2 s where a
+    day has to be judged, 5 ms where a verdict is given.
     """
     every = tuple(samples)
     now = every[-1].wall if every else time.time()
@@ -264,11 +262,7 @@ class DayAnswer(Record):
 
 
 def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
-    """The report on what a process has answered to "samples", on the side of who asked.
-
-    Raises:
-        ControlError: The answer is not understood.
-    """
+    """The report on what a process has answered to "samples"; `ControlError` where that is odd."""
     try:
         samples = unpacked(answer)
         told = record_from(DayAnswer, answer)

@@ -67,11 +67,7 @@ class Recording(Record):
 
 
 def read_samples(path: str) -> Recording:
-    """The samples of a file.
-
-    Raises:
-        ConfigError: It cannot be read, or a line of it does not fit.
-    """
+    """The samples of a file; `ConfigError` where it cannot be read, or a line does not fit."""
     found = _history(path) or _read(_lines(path))
     if not found.samples:
         raise ConfigError(
@@ -356,10 +352,8 @@ def read_bounds(path: str) -> dict[str, Bound]:
     """Bounds by name: a JSON or YAML mapping, as it is or under `components` or `bounded`.
 
     Each name has `max_items` (a count), `max_bytes` ("20MiB"), `ttl` ("1h") or `ttl_h` (hours), and
-    `bytes_per_item` (mean bytes of one, where a recording has items alone).
-
-    Raises:
-        ConfigError: The file cannot be read, or says what cannot be used.
+    `bytes_per_item` (mean bytes of one, where a recording has items alone); a `ConfigError` says
+    what cannot be used.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -386,11 +380,7 @@ def read_bounds(path: str) -> dict[str, Bound]:
 
 
 def with_bounds(samples: Iterable[Sample], bounds: Mapping[str, Bound]) -> tuple[Sample, ...]:
-    """The samples with these bounds on their parts, and what bounded parts hold counted anew.
-
-    Raises:
-        ConfigError: A bound is on a part that no sample has.
-    """
+    """The samples with these bounds on their parts, and what bounded parts hold counted anew."""
     kept = tuple(samples)
     names = {part.name for one in kept for part in one.parts}
     for name in bounds:

@@ -87,11 +87,7 @@ class SampleRing:
         return in_one_go(self.reading(most))
 
     def reading(self, most: int | None = None) -> Generator[None, None, list[Sample]]:
-        """The same in slices of half a millisecond, for a thread that has other things to do.
-
-        Yields:
-            Nothing; another thread may have its turn.
-        """
+        """The same in slices of half a millisecond, between which others may have their turn."""
         samples = []
         rows = list(self._rows)
         for place, row in enumerate(rows if most is None else rows[max(0, len(rows) - most) :]):
@@ -161,11 +157,7 @@ def to_text(samples: Sequence[Sample]) -> bytes:
 
 
 def from_text(text: bytes, name: str) -> list[Sample]:
-    """The samples of a file, every figure checked; errors call the file by this name.
-
-    Raises:
-        ConfigError: It is no such file, of another version, or broken; the message says which.
-    """
+    """The samples of a file, every figure checked; a `ConfigError` tells what is wrong with it."""
     import json
 
     first, _, body = text.partition(b"\n")
@@ -225,8 +217,7 @@ def _with_names(names: Any, row: Any) -> dict[str, Any]:
 def sample_of(row: Any) -> Sample:
     """A sample from its fields by name, as JSON has them; `wall` and `rss` are enough.
 
-    Raises:
-        ValueError: A field is missing or does not fit; the message says which, and the rule.
+    A `ValueError` says which field is missing or does not fit, and the rule.
     """
     if not isinstance(row, dict):
         return record_from(Sample, row)
@@ -241,10 +232,7 @@ def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
     """The samples for a client, fields named once: by name it would take five times as long.
 
     `rows` have no names and no parts; `parts` tell once what each declares, and each of `held` the
-    parts' places there, items and bytes, one after the other.
-
-    Yields:
-        Nothing, every millisecond; another thread may have its turn.
+    parts' places there, items and bytes, one after the other. Yields every millisecond.
     """
     fields = [name for name in Sample.field_names() if name != "parts"]
     rows: list[list[Any]] = []
@@ -263,11 +251,7 @@ def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
 
 
 def unpacked(answer: Mapping[str, Any]) -> list[Sample]:
-    """The samples of an answer, as `packing` made it.
-
-    Raises:
-        LookupError, ValueError, TypeError: It is none.
-    """
+    """The samples of an answer; `LookupError`, `ValueError` or `TypeError` where it is none."""
     parts = [dict(zip(_DECLARED, one, strict=True)) for one in answer["parts"]]
     samples = []
     for row, held in zip(answer["rows"], answer["held"], strict=True):

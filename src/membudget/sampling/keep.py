@@ -6,8 +6,7 @@ under another name; what is not ours is told once and left as it is, and no hist
 Processes of one program share the setting, so each has the first free one of `samples`,
 `samples.2`, `samples.3` and on. What is free is told by a lock (`flock`) on an empty file beside
 it, `samples.lock`, which the kernel lifts when its process ends, however it ends. So workers never
-mix, one that takes another's place goes on with that one's history, and the names do not grow with
-the number of restarts, as names made of process ids would.
+mix, and one that takes another's place goes on with that one's history.
 """
 
 from __future__ import annotations
@@ -47,9 +46,8 @@ class Keeper:
     """Keeps a ring in a file. A chore, run by the thread that adds to the ring.
 
     Files are read and written on a thread that lives only for that, so that a disk that hangs holds
-    up nobody. Samples of the last `span` seconds count; those of an earlier process keep its number
-    and the time when it began, which is how a restart is known. `failed` takes the place and the
-    error of what went wrong, on any thread; `now` is the monotonic seconds that `run` is given.
+    up nobody. Samples of the last `span` seconds count. `failed` takes the place and the error of
+    what went wrong, on any thread; `now` is the monotonic seconds that `run` is given.
     """
 
     name = "history"
@@ -183,10 +181,7 @@ class Keeper:
 class Place:
     """One history file, `path`, that this process alone writes.
 
-    Raises:
-        ConfigError: Something that is not ours stands there; it is left as it is.
-        OSError: No lock can be made there.
-        MembudgetError: All places are taken, or the system has no such locks.
+    Raises `ConfigError` where something that is not ours stands there.
     """
 
     def __init__(self, path: str) -> None:

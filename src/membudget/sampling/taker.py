@@ -126,10 +126,7 @@ class Taker:
 
 
 def began(pid: str = "self") -> float:
-    """Unix seconds when a process began, to a hundredth; now where that cannot be told.
-
-    Another process, or the same number after a restart, has another figure.
-    """
+    """Unix seconds when a process began, to a hundredth; now where that cannot be told."""
     now = time.time()
     try:
         fields = (_text(f"/proc/{pid}/stat") or b"").rpartition(b")")[2].split()
@@ -252,9 +249,8 @@ class Efficiency:
     """What full collections are worth: listens to the collector between `begin` and `end`.
 
     CPython tells how many objects a collection freed, and from 3.15 on how many it looked at
-    (GH-140638). Before, live blocks of Python's allocator are counted before and after, at a
-    thousandth of the collection's own time: the share freed is the fall over what there was, of
-    blocks and not of objects. Collections of any generation cost about 2 µs more meanwhile. A
+    (GH-140638). Until then the share is how far live blocks fell, counted before and after in a
+    thousandth of the collection's own time. Collections of any generation cost about 2 µs more. A
     forked child goes on listening, with counts of its own after `forget`. `learn` is told of each
     full collection: the seconds of its thread, and the live blocks before.
     """
