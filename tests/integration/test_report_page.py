@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from browser import Page, browsing, found
-from membudget.report.figures import report
+from membudget.report import report
 from membudget.report.page import as_html, page_data
 from report_scene import leaking, quiet, suspect
 from unit.report.test_page import evil
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from membudget.report.figures import Report
+    from membudget.report import Report
 
 BROWSER = found()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")

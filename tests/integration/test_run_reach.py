@@ -57,7 +57,7 @@ def test_another_environment_gets_a_budget_and_sees_nothing_else_of_us(python: s
         print([one for one in metadata.distributions() if "membudget" in str(one.metadata["name"])])
         print([one for one in metadata.entry_points() if "membudget" in one.value])
         print([importlib.util.find_spec(one) for one in ("click", "psutil", "yaml", "msgspec")])
-        import membudget.report.figures, membudget.cache.cache
+        import membudget.report, membudget.cache.cache
         print(membudget.Cache("mine", max_entries=1).set("a", 1))
     """
     result = run(python, "-c", textwrap.dedent(text))
@@ -80,7 +80,7 @@ def test_a_pex_keeps_its_budget_though_it_puts_away_what_is_not_its_own(
             paths = getattr(sys.modules.pop(name), "__path__", [])
             del paths[:]
         from membudget.core import Level as again
-        import membudget.report.figures
+        import membudget.report
         print(Level is again, sys.modules["membudget.registry"].REGISTRY.governor is budget)
         print(os.environ["PEX_INHERIT_PATH"])
     """

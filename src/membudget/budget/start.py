@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from membudget.governor.admission import Lease
     from membudget.leaks.records import Verdict
     from membudget.registry import Registry
-    from membudget.report.figures import Report
+    from membudget.report import Report
     from membudget.settings import Settings
     from membudget.watched.container import WatchedContainer
 

@@ -32,7 +32,7 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     """
     from membudget.leaks.records import Confidence
     from membudget.leaks.verdict import looks
-    from membudget.report.figures import verdict_as_json
+    from membudget.report import verdict_as_json
     from membudget.report.readers import read_bounds, read_samples, with_bounds
 
     seconds = parse_seconds(every, name="--every")

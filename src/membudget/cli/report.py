@@ -13,7 +13,7 @@ from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeErr
 from membudget.units import parse_bytes
 
 if TYPE_CHECKING:
-    from membudget.report.figures import Report
+    from membudget.report import Report
 
 
 @click.command()
@@ -60,7 +60,7 @@ def command(
     if page is not None:
         _write_page(made, page)
     if is_json:
-        from membudget.report.figures import as_json
+        from membudget.report import as_json
 
         click.echo(json.dumps(as_json(made)))
     elif page is None:
@@ -71,7 +71,7 @@ def command(
 
 
 def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) -> Report:
-    from membudget.report.figures import report
+    from membudget.report import report
     from membudget.report.readers import read_bounds, read_samples, with_bounds
 
     found = read_samples(path)
@@ -92,7 +92,7 @@ def _recorded(path: str, bounds: str | None, limit: str | None, hours: float) ->
 
 
 def _live(pid: int | None, hours: float) -> Report:
-    from membudget.report.figures import answered
+    from membudget.report import answered
 
     try:
         processes = find(pid)

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
     from membudget.reclaimers import Collect, SharedPages
-    from membudget.report.figures import Report
+    from membudget.report import Report
+    from membudget.sampling import Efficiency, Taker
     from membudget.sampling.form import SampleRing
     from membudget.sampling.keep import Keeper
-    from membudget.sampling.taker import Efficiency, Taker
 
 
 class Inspection:
@@ -180,8 +180,8 @@ class Inspection:
 
     def _begin(self) -> None:
         """Make what takes samples; where memory is short this may fail, and is begun anew."""
+        from membudget.sampling import Efficiency, Parts, Taker
         from membudget.sampling.form import SampleRing
-        from membudget.sampling.taker import Efficiency, Parts, Taker
 
         governor = self._governor
         failed = governor.tell.failed
@@ -329,8 +329,8 @@ class Day:
         }
 
     def report(self, hours: float = 24.0, **given: Any) -> Report:
-        """The report on the latest hours; `given` goes to `membudget.report.figures.report`."""
-        from membudget.report.figures import happenings, report  # only for those who report
+        """The report on the latest hours; `given` goes to `membudget.report.report`."""
+        from membudget.report import happenings, report  # only for those who report
 
         inspection = self._inspection
         told: dict[str, Any] = {
@@ -349,7 +349,7 @@ class Day:
         governor, reading = self._governor, self._governor.reading
         if reading is None:
             return samples
-        from membudget.sampling.taker import Parts  # only for those who report
+        from membudget.sampling import Parts  # only for those who report
 
         wall = reading.at + self._offset()
         parts, explained = Parts(governor.registry, governor.tell.failed).take()

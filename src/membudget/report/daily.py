@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from membudget.core import ReportMade
 from membudget.core.native import NativeThread
 from membudget.ownership import is_own, open_folder, write_whole
-from membudget.report.figures import SCHEMA, as_json
+from membudget.report import SCHEMA, as_json
 from membudget.report.page import BEGINS as HTML_BEGINS
 from membudget.report.page import as_html
 from membudget.report.text import as_text

@@ -16,8 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from membudget.leaks.records import Confidence
-from membudget.report import text
-from membudget.report.figures import finite
+from membudget.report import finite, text
 from membudget.report.text import Calendar, plain
 from membudget.trend import envelope
 from membudget.units import how_many, human_bytes, human_seconds, human_span
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from membudget.core import Sample
-    from membudget.report.figures import PartFigure, Report, Use
+    from membudget.report import PartFigure, Report, Use
 
 BEGINS = '<!DOCTYPE html>\n<html lang="en"><head><meta name="generator" content="membudget">'
 """What every page begins with, by which ours are known from others'."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record, Sample
 from membudget.errors import ConfigError
-from membudget.report.figures import LAST, OperationFigure
+from membudget.report import LAST, OperationFigure
 from membudget.sampling.form import BEGINS, COLLECTING, from_text, sample_of
 from membudget.trend import envelope
 from membudget.units import parse_bytes, parse_seconds

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from membudget.forecast import Forecast
     from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import SimpleFacts, Verdict
-    from membudget.report.figures import OperationFigure, PartFigure, Report, Use
+    from membudget.report import OperationFigure, PartFigure, Report, Use
 
 WIDTH, ROWS = 80, 12
 """Columns of the text, and rows that are told of a kind."""

@@ -20,7 +20,7 @@ from membudget.leaks.culprit import Culprit
 from membudget.leaks.records import Verdict
 from membudget.leaks.verdict import last_look
 from membudget.registry import Registry
-from membudget.report.figures import answered, as_json, report
+from membudget.report import answered, as_json, report
 from membudget.report.page import as_html
 from membudget.report.text import as_text
 from membudget.sampling.form import packing, unpacked

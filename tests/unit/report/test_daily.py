@@ -18,8 +18,8 @@ from membudget.core import Event, Failed, ReportMade
 from membudget.errors import ConfigError
 from membudget.governor.telling import Teller
 from membudget.registry import Registry
+from membudget.report import report
 from membudget.report.daily import EVERY, DailyReport
-from membudget.report.figures import report
 from membudget.report.page import BEGINS as PAGE_BEGINS
 from report_scene import quiet
 from waiting import eventually
@@ -27,7 +27,7 @@ from waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from membudget.report.figures import Report
+    from membudget.report import Report
 
 BEGINS = {
     "txt": "Memory report of a\n",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import membudget
-from membudget.report.figures import Happening, OperationFigure, Report, report
+from membudget.report import Happening, OperationFigure, Report, report
 from membudget.report.page import BEGINS, as_html, page_data
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect
 

@@ -15,7 +15,7 @@ from hostile_answers import one_change
 from membudget.core import PartSample
 from membudget.core.wire import plain
 from membudget.errors import ConfigError
-from membudget.report.figures import as_json, report
+from membudget.report import as_json, report
 from membudget.report.page import as_html
 from membudget.report.readers import Bound, read_bounds, read_samples, with_bounds
 from membudget.report.text import as_text

@@ -8,7 +8,7 @@ import pytest
 
 from membudget.forecast import Anomaly
 from membudget.leaks.advice import Proposal
-from membudget.report.figures import SCHEMA, Happening, OperationFigure, Report, as_json, report
+from membudget.report import SCHEMA, Happening, OperationFigure, Report, as_json, report
 from membudget.report.page import page_data
 from membudget.report.text import as_text, between, headline, whole_percent
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect

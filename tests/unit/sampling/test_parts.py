@@ -12,7 +12,7 @@ import membudget
 from fakes import MIB, FakeClock
 from membudget.reclaimers.found import FoundCaches
 from membudget.registry import Registry
-from membudget.sampling.taker import MOST_PARTS, Parts
+from membudget.sampling import MOST_PARTS, Parts
 from membudget.watched.container import WatchedContainer
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 
 from fakes import MIB, raising
 from membudget.core import Reading
-from membudget.sampling.taker import MOST_LOOKS, QUICK, Efficiency, Taker, began, children
+from membudget.sampling import MOST_LOOKS, QUICK, Efficiency, Taker, began, children
 from sampling_scene import part
 from waiting import eventually
 
@@ -188,7 +188,7 @@ def test_nothing_is_imported_for_a_sample() -> None:
     program = (
         "import sys\n"
         "from membudget.core import Reading\n"
-        "from membudget.sampling.taker import Taker\n"
+        "from membudget.sampling import Taker\n"
         "taker = Taker(print)\n"
         "before = {*sys.modules}\n"
         "sample = taker.take(Reading(at=1.0, used=2))\n"

@@ -6,7 +6,7 @@ import pytest
 
 from membudget.leaks.records import Confidence, Kind
 from membudget.leaks.verdict import last_look, looks, thinned
-from membudget.report.figures import Happening, report
+from membudget.report import Happening, report
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample
 
 
