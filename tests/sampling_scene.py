@@ -70,3 +70,10 @@ def governed(memory: FakeMemory, *sinks: Sink, **leaks: Any) -> Governor:
         clock=memory.clock,
         settings=resolve({"leaks": leaks}, {}),
     )
+
+
+def sampled(wall: float, items: int, began: float = 0.0, **part: Any) -> Sample:
+    """A sample with one part."""
+    one: dict[str, Any] = {"name": "book", "kind": "watched dict", "bytes": items * 100, **part}
+    parts = (PartSample(items=items, **one),)
+    return Sample(at=wall, wall=wall, used=1, rss=1, pid=1, began=began, parts=parts)

@@ -13,10 +13,11 @@ import sys
 import time
 from typing import Any
 
+from membudget.core.native import in_one_go
 from membudget.heap.census import Freed
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import LATE, SETTLING, Window
-from membudget.leaks.culprit import rank
+from membudget.leaks.culprit import ranking
 from membudget.trend import theil_sen
 
 APART = 1.5
@@ -85,7 +86,7 @@ class Watch:
         every = max(1, len(self.rss) // 120)
         hours, used = zip(*self.rss[::every], strict=True)
         growth = theil_sen(hours, used)
-        found = rank(self.censuses, growth, garbage=self.garbage)
+        found = in_one_go(ranking(self.censuses, growth, garbage=self.garbage))
         own = type(self.program)
         leaking = next((one for one in own.__mro__ if "leak" in vars(one)), own)
         source, first = inspect.getsourcelines(leaking)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakes import FakeClock, FakeMemory
-from membudget.core import Level, PartSample, Sample
-from membudget.core.native import in_one_go
+from membudget.core import Level, Sample
 from membudget.heap.census import Census, Garbage
-from membudget.inspection.suspects import Suspects, gathering
+from membudget.inspection.suspects import Suspects
 from membudget.leaks.records import Confidence
-from sampling_scene import governed
+from sampling_scene import governed, sampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
 
 class Standing:
@@ -225,28 +224,6 @@ def test_a_look_ends_with_the_budget(scene: Scene) -> None:
     scene.chore.run(scene.clock.now())
     scene.chore.end()
     assert not scene.chore.due(scene.clock.now() + 3599.0)
-
-
-def sampled(wall: float, items: int, began: float = 0.0, **bounds: Any) -> Sample:
-    """A sample with one part."""
-    part = PartSample(name="book", kind="watched dict", items=items, bytes=items * 100, **bounds)
-    return Sample(at=wall, wall=wall, used=1, rss=1, pid=1, began=began, parts=(part,))
-
-
-def test_a_part_without_a_bound_may_be_accused_by_its_growth() -> None:
-    """Its items and bytes over the hours, of this process alone."""
-    samples = [sampled(0.0, 900, began=-1.0), *(sampled(3600.0 * at, at * 10) for at in (1, 2, 3))]
-    (part,) = in_one_go(gathering(samples))
-    assert (part.name, part.kind) == ("book", "watched dict")
-    assert part.items == (10.0, 20.0, 30.0)
-    assert part.bytes == (1000.0, 2000.0, 3000.0)
-    assert part.hours[1] - part.hours[0] == 1.0
-
-
-@pytest.mark.parametrize("samples", [[], [sampled(3600.0, 5, most_items=10)]])
-def test_a_part_with_a_bound_has_told_where_it_ends(samples: Sequence[Sample]) -> None:
-    """It explains its growth itself."""
-    assert in_one_go(gathering(samples)) == []
 
 
 def test_looks_are_dated_by_the_clock_of_the_samples_where_there_is_one(

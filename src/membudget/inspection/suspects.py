@@ -14,22 +14,18 @@ from membudget.governor.telling import FOREIGN
 from membudget.inspection.leak_watch import HOUR, LONGEST_STEP, left_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
-    from membudget.core import Sample
     from membudget.governor import Governor
     from membudget.heap.census import Census, Garbage
     from membudget.heap.taker import CensusTaker
     from membudget.heap.window import Line, Window
     from membudget.inspection.leak_watch import LeakWatch
-    from membudget.leaks.culprit import Culprit, PartGrowth
+    from membudget.leaks.culprit import Culprit
     from membudget.leaks.records import Verdict
 
 _KEPT = 6
 """Censuses compared: half a day of them does not see an hour's growth any more."""
-
-_AT_A_TIME = 32
-"""Samples gathered in a stretch."""
 
 _WORTH = 0.05
 """Share of the growth from which what a collection freed is told: there is always some garbage."""
@@ -186,66 +182,28 @@ class Suspects(_WhileSuspected):
         return CensusTaker(before, extra=held, redact=self._redact, now=self._clock.now)
 
     def _ranking(self) -> Generator[None, None, None]:
-        from membudget.leaks.culprit import LOOKS, located, ranking
+        from membudget.leaks.culprit import LOOKS, components, located, ranking
 
         self._ranked = garbage = self._garbage()
         self._lined = lines = self._lines()
-        verdict, parts = self._watch.verdict, []
-        if garbage is self._told_before or (verdict and not _is_worth_telling(garbage, verdict)):
-            garbage = None
-        if verdict is None or (len(self._censuses) < LOOKS and garbage is None and not lines):
+        if (verdict := self._watch.verdict) is None:
             return
-        if len(self._censuses) >= LOOKS:
-            samples = yield from self._watch.ring.reading()
-            parts = yield from gathering(samples)
+        if garbage is self._told_before:
+            garbage = None
+        elif garbage is not None and not garbage.uncollectable:
+            garbage = garbage if garbage.bytes >= _WORTH * verdict.growth else None
+        has_looked = len(self._censuses) >= LOOKS
+        if not has_looked and garbage is None and not lines:
+            return
+        parts = []
+        if has_looked:
+            parts = yield from components((yield from self._watch.ring.reading()))
         if garbage is not None and verdict.rate > 0:
             # As much of the growth as it was: by when it came nobody knows.
             garbage = garbage.replace(over=HOUR * verdict.growth / verdict.rate)
         found = yield from ranking(self._censuses, verdict.rate, parts, garbage)
         self.found = located(found, lines)
         self._watch.accuse(self.found)
-
-
-def _is_worth_telling(garbage: Garbage | None, verdict: Verdict) -> bool:
-    if garbage is None:
-        return False
-    return garbage.uncollectable > 0 or garbage.bytes >= _WORTH * verdict.growth
-
-
-def gathering(samples: Sequence[Sample]) -> Generator[None, None, list[PartGrowth]]:
-    """The registered parts without a bound, over time; those with one have told where it ends.
-
-    In slices of about a millisecond.
-
-    Yields:
-        Nothing; another thread may have its turn.
-    """
-    from membudget.leaks.culprit import PartGrowth
-
-    rows: dict[tuple[str, str], list[tuple[float, int, int | None]]] = {}
-    newest = samples[-1] if samples else None
-    for place, one in enumerate(samples, 1):
-        if place % _AT_A_TIME == 0:
-            yield
-        if newest is None or (one.pid, one.began) != (newest.pid, newest.began):
-            continue
-        for part in one.parts:
-            if part.items is not None and not part.is_bounded:
-                row = (one.wall / HOUR, part.items, part.bytes)
-                rows.setdefault((part.name, part.kind), []).append(row)
-    found = []
-    for (name, kind), told in rows.items():
-        hours, items, sizes = zip(*told, strict=True)
-        found.append(
-            PartGrowth(
-                name=name,
-                kind=kind,
-                hours=hours,
-                items=tuple(map(float, items)),
-                bytes=None if None in sizes else tuple(map(float, sizes)),
-            )
-        )
-    return found
 
 
 def fenced(

@@ -10,7 +10,6 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.core.native import in_one_go
 from membudget.leaks.records import Rules
 from membudget.leaks.series import MIB, Series
 from membudget.trend import NORMAL, floors, kendall_tau, mad, quantile, theil_sen
@@ -73,29 +72,6 @@ class Proposal(Record):
         return {"setting": self.setting, "to": self.told, "now": self.now, "reason": self.reason}
 
 
-def propose(
-    samples: Sequence[Sample],
-    rules: Rules | None = None,
-    *,
-    warning: float = _WARNING,
-    low: float = _LOW,
-    is_growing: bool = False,
-) -> tuple[Proposal, ...]:
-    """Propose settings from a history of at least twelve hours; nothing where it is shorter.
-
-    About 3 ms for a day of five-minute samples with ten parts.
-
-    Args:
-        samples: The history, oldest first; earlier processes count for marks and bounds.
-        rules: The constants in use; defaults without.
-        warning: The share of the limit at which WARNING begins now.
-        low: The same of the low mark.
-        is_growing: Whether a leak is suspected: what it holds then is no normal day, and no
-            limit and no mark is proposed from it.
-    """
-    return in_one_go(proposing(samples, rules, warning=warning, low=low, is_growing=is_growing))
-
-
 def proposing(
     samples: Sequence[Sample],
     rules: Rules | None = None,
@@ -105,10 +81,18 @@ def proposing(
     is_growing: bool = False,
     series: Series | None = None,
 ) -> Generator[None, None, tuple[Proposal, ...]]:
-    """The same in slices of about a millisecond, with the columns where they are at hand.
+    """Propose settings from a history of at least twelve hours; nothing where it is shorter.
 
-    Yields:
-        Nothing; another thread may have its turn.
+    In slices of about a millisecond: three for a day of five-minute samples with ten parts.
+
+    Args:
+        samples: The history, oldest first; earlier processes count for marks and bounds.
+        rules: The constants in use; defaults without.
+        warning: The share of the limit at which WARNING begins now.
+        low: The same of the low mark.
+        is_growing: Whether a leak is suspected: what it holds then is no normal day, and no
+            limit and no mark is proposed from it.
+        series: The columns of the samples, where they are at hand.
     """
     if not samples or samples[-1].wall - samples[0].wall < _ENOUGH * 3600:
         return ()
@@ -202,7 +186,10 @@ def _bounds(samples: Sequence[Sample]) -> Generator[None, None, list[Proposal]]:
         if part.items is None:
             continue
         peak, most = max(items for _, items in seen[part.name]), part.most_items
-        value = _rounded_up(peak * _DEQUE_ROOM)
+        # The next number with two leading figures, at least 16.
+        roomy = max(16.0, peak * _DEQUE_ROOM)
+        unit = 10 ** max(0, floor(log10(roomy)) - 1)
+        value = float(ceil(roomy / unit) * unit)
         if most is None:
             reason = _why(seen[part.name], peak)
         elif peak < _SPARSE * most and value < most:
@@ -231,11 +218,3 @@ def _why(seen: Sequence[tuple[float, float]], peak: float) -> str:
             f" it held {peak:,.0f} at most so far, which may be all it ever needed"
         )
     return f"it has no bound; it never held more than {peak:,.0f} items"
-
-
-def _rounded_up(value: float) -> float:
-    """The next number with two leading figures, at least 16."""
-    if value <= 16:  # noqa: PLR2004
-        return 16.0
-    unit = 10 ** max(0, floor(log10(value)) - 1)
-    return float(ceil(value / unit) * unit)

@@ -10,20 +10,18 @@ from __future__ import annotations
 import sys
 from itertools import pairwise
 from math import ceil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.core.native import in_one_go
 from membudget.heap.census import GARBAGE, TYPE, Detail
 from membudget.trend import theil_sen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
 
+    from membudget.core import Sample
     from membudget.heap.census import Census, Garbage
     from membudget.heap.window import Line
-
-T = TypeVar("T")
 
 LOOKS = 3
 """Looks at least: in two, most of what is busy has grown."""
@@ -74,16 +72,7 @@ _KEPT = 200
 _AT_A_TIME = 50
 """Names looked at in a stretch: 1 ms where all of them grew."""
 
-
-class PartGrowth(Record):
-    """A registered component's figures over time."""
-
-    name: str  # As it was registered
-    kind: str  # "Cache", "BoundedDeque", …
-    hours: tuple[float, ...]  # When each figure was taken
-    items: tuple[float, ...]  # Its items at those times
-    # Its bytes at those times, or None where it does not count them
-    bytes: tuple[float, ...] | None = None
+_SAMPLES_AT_A_TIME = 32
 
 
 class Culprit(Record):
@@ -111,24 +100,40 @@ class Culprit(Record):
     note: str = ""
 
 
-def _from_part(part: PartGrowth) -> list[Culprit]:
-    """A registered component as a suspect, where its figures grew."""
-    if not grew(part.items) and not (part.bytes and grew(part.bytes)):
-        return []
-    hours = _thinned(part.hours)
-    one = Culprit(
-        name=part.name,
-        kind=part.kind,
-        items_per_hour=theil_sen(hours, _thinned(part.items)),
-        bytes_per_hour=theil_sen(hours, _thinned(part.bytes)) if part.bytes else None,
-        note=_REGISTERED,
-    )
-    return [one]
+def components(samples: Sequence[Sample]) -> Generator[None, None, list[Culprit]]:
+    """The registered parts without a bound that grew; those with one have told where it ends.
 
-
-def _thinned(series: Sequence[float]) -> Sequence[float]:
-    """At most 64 of its values, evenly, the last one always: there are slopes for each two."""
-    return series[:: -max(1, ceil(len(series) / _POINTS))][::-1]
+    In slices of about a millisecond.
+    """
+    rows: dict[tuple[str, str], list[tuple[float, int, int | None]]] = {}
+    for place, one in enumerate(samples, 1):
+        if place % _SAMPLES_AT_A_TIME == 0:
+            yield
+        if (one.pid, one.began) != (samples[-1].pid, samples[-1].began):
+            continue
+        for part in one.parts:
+            if part.items is not None and not part.is_bounded:
+                row = (one.wall / 3600, part.items, part.bytes)
+                rows.setdefault((part.name, part.kind), []).append(row)
+    found = []
+    for (name, kind), told in rows.items():
+        yield
+        sizes = None if any(size is None for _, _, size in told) else [row[2] or 0 for row in told]
+        if not grew([items for _, items, _ in told]) and not (sizes and grew(sizes)):
+            continue
+        # There are slopes for each two: of all figures some are compared, the last one always.
+        step = -max(1, ceil(len(told) / _POINTS))
+        hours, items, _ = zip(*told[::step][::-1], strict=True)
+        found.append(
+            Culprit(
+                name=name,
+                kind=kind,
+                items_per_hour=theil_sen(hours, items),
+                bytes_per_hour=theil_sen(hours, sizes[::step][::-1]) if sizes else None,
+                note=_REGISTERED,
+            )
+        )
+    return found
 
 
 def _from_garbage(garbage: Garbage | None) -> list[Culprit]:
@@ -204,61 +209,56 @@ def _is_users(name: str) -> bool:
     return "." in name and (root == "__main__" or root not in sys.stdlib_module_names)
 
 
-def rank(
+def ranking(
     censuses: Sequence[Census],
     growth: float | None = None,
-    parts: Sequence[PartGrowth] = (),
+    parts: Sequence[Culprit] = (),
     garbage: Garbage | None = None,
     most: int = 10,
-) -> tuple[Culprit, ...]:
-    """The suspects, the likeliest first.
+) -> Generator[None, None, tuple[Culprit, ...]]:
+    """The suspects, the likeliest first, in slices of about a millisecond.
+
+    Cost: 2 µs a name, 20 µs one that grew.
 
     Args:
         censuses: At least three, in order of time; with fewer, only parts and garbage are ranked.
         growth: The growth to be explained, in bytes an hour, or None.
-        parts: Registered components over the same time.
+        parts: Registered components that grew over the same time.
         garbage: What a look for cycles found, or None.
         most: How many at most.
-
-    Cost: 2 µs a name, 20 µs one that grew, and 1 ms a part that did.
     """
-    return in_one_go(ranking(censuses, growth, parts, garbage, most))
-
-
-def ranking(
-    censuses: Sequence[Census],
-    growth: float | None = None,
-    parts: Sequence[PartGrowth] = (),
-    garbage: Garbage | None = None,
-    most: int = 10,
-) -> Generator[None, None, tuple[Culprit, ...]]:
-    """The same in slices of about a millisecond, for a thread that has other things to do.
-
-    Yields:
-        Nothing; another thread may have its turn.
-    """
-    found: list[Culprit] = []
-    for part in parts:
-        found += _from_part(part)
-        yield
-    found += _from_garbage(garbage)
+    found = [*parts, *_from_garbage(garbage)]
     if len(censuses) >= LOOKS:
         found += yield from _from_censuses(censuses)
-    if growth is not None and growth > 0:
-        found = yield from _each(lambda one: _shared(one, growth), found)
-    scores = yield from _each(lambda one: _score(one, growth), found)
-    order = {id(one): score for one, score in zip(found, scores, strict=True)}
+    scored = []
+    for place, one in enumerate(found, 1):
+        if place % _AT_A_TIME == 0:
+            yield
+        rate = one.bytes_per_hour
+        if growth is None or growth <= 0 or rate is None:
+            scored.append((_score(one, growth), one))
+        else:
+            share = max(0.0, min(1.0, rate / growth))
+            scored.append((_score(one, growth), one.replace(share=share)))
     yield
-    found.sort(key=lambda one: -order[id(one)])
-    explained = max((one.share or 0.0 for one in found), default=0.0)
+    scored.sort(key=lambda pair: -pair[0])
+    explained = max((one.share or 0.0 for _, one in scored), default=0.0)
     yield
     # Those behind come among the first no more, whoever lies within whom.
-    found = found[: max(most, _KEPT)]
-    outer = found[:_COMPARED]
-    within = yield from _each(lambda one: _lies_within(one, outer, order), found)
-    for one, is_inner in zip(found, within, strict=True):
-        order[id(one)] *= _INNER if is_inner else 1.0
-    found.sort(key=lambda one: -order[id(one)])
+    outer = scored[:_COMPARED]
+    for place, (score, one) in enumerate(scored[: max(most, _KEPT)]):
+        if place % _AT_A_TIME == 0:
+            yield
+        if any(
+            one.name.startswith((f"{other.name}[", f"{other.name}."))
+            for others, other in outer
+            if other is not one and other.kind != TYPE and others >= _INNER * score
+        ):
+            # It belongs to another suspect that explains nearly as much.
+            scored[place] = (score * _INNER, one)
+    del scored[max(most, _KEPT) :]
+    scored.sort(key=lambda pair: -pair[0])
+    ranked = [one for _, one in scored]
     if growth and len(censuses) >= LOOKS and explained < SILENT:
         native = Culprit(
             name=NATIVE,
@@ -268,24 +268,8 @@ def ranking(
             share=1.0 - explained,
             note=_ADVICE,
         )
-        found.insert(0, native)
-    return tuple(found[:most])
-
-
-def _each(step: Callable[[Culprit], T], some: Sequence[Culprit]) -> Generator[None, None, list[T]]:
-    """What a step makes of each, some at a time."""
-    made: list[T] = []
-    for place, one in enumerate(some, 1):
-        made.append(step(one))
-        if place % _AT_A_TIME == 0:
-            yield
-    return made
-
-
-def _shared(one: Culprit, growth: float) -> Culprit:
-    if one.bytes_per_hour is None:
-        return one
-    return one.replace(share=max(0.0, min(1.0, one.bytes_per_hour / growth)))
+        ranked.insert(0, native)
+    return tuple(ranked[:most])
 
 
 def _score(one: Culprit, growth: float | None) -> float:
@@ -300,15 +284,6 @@ def _score(one: Culprit, growth: float | None) -> float:
     if one.kind == TYPE and not _is_users(one.name):
         return rate * CARRIERS.get(one.name, _BUILTIN_TYPE)
     return rate * _WEIGHTS.get(one.kind, 1.0)
-
-
-def _lies_within(one: Culprit, others: Sequence[Culprit], order: Mapping[int, float]) -> bool:
-    """Whether it belongs to another suspect that explains nearly as much."""
-    return any(
-        one.name.startswith((f"{other.name}[", f"{other.name}."))
-        for other in others
-        if other is not one and other.kind != TYPE and order[id(other)] >= _INNER * order[id(one)]
-    )
 
 
 def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:

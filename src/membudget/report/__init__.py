@@ -8,10 +8,11 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record
+from membudget.core.native import in_one_go
 from membudget.core.wire import Amount, Size, record_from
 from membudget.errors import ControlError
 from membudget.forecast import Anomaly, Forecast, anomalies, forecast
-from membudget.leaks.advice import Proposal, propose
+from membudget.leaks.advice import Proposal, proposing
 from membudget.leaks.culprit import Culprit  # noqa: TC001  # fields are read by it
 from membudget.leaks.records import Verdict  # noqa: TC001  # fields are read by it
 from membudget.leaks.series import HOUR, Series
@@ -155,7 +156,9 @@ def report(
         verdict = last_look(every)
     thin = thinned(every)
     if proposals is None:
-        proposals = propose(thin, is_growing=verdict is not None and bool(verdict.confidence))
+        proposals = in_one_go(
+            proposing(thin, is_growing=verdict is not None and bool(verdict.confidence))
+        )
     ahead, odd = Forecast(used=0, limit=None), tuple[Anomaly, ...]()
     if every:
         series = Series.of(thin)

@@ -15,9 +15,10 @@ from membudget.cache import cache as cache_module
 from membudget.cache.cache import PIECE, pieces_of
 from membudget.cache.fallback import Table as PlainTable
 from membudget.cache.table import IS_COMPILED
+from membudget.core.native import in_one_go
 from membudget.heap.taker import CensusTaker
 from membudget.inspection.roots import held_values
-from membudget.leaks.culprit import rank
+from membudget.leaks.culprit import ranking
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def test_a_list_in_a_cache_that_grows_is_named_by_the_cache(registry: Registry) 
     def grow() -> None:
         rows.extend(bytes(1000) for _ in range(1000))
 
-    found = rank(looks(registry, grow), growth=1_000_000.0)
+    found = in_one_go(ranking(looks(registry, grow), growth=1_000_000.0))
     assert (found[0].kind, found[0].name) == ("list", 'cache "sessions"')
     assert found[0].share == pytest.approx(1.0, abs=0.1)
 
@@ -77,7 +78,8 @@ def test_an_attribute_of_a_cached_object_is_named_by_its_class(registry: Registr
     """As wherever the object is held."""
     cache = cached(registry)
     cache.set(1, session := Session())
-    found = rank(looks(registry, lambda: session.seen.extend(range(1000, 2000))))
+    grown = looks(registry, lambda: session.seen.extend(range(1000, 2000)))
+    found = in_one_go(ranking(grown))
     assert found[0].name == f"{__name__}.Session.seen"
     assert len(cache) == 1
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from leak_scene import MIB, jitter, sample
 from membudget.core import PartSample, Sample
-from membudget.leaks.advice import Proposal, propose
+from membudget.core.native import in_one_go
+from membudget.leaks.advice import Proposal, proposing
+
+
+def propose(samples: list[Sample], **given: Any) -> tuple[Proposal, ...]:
+    """The proposals in one go."""
+    return in_one_go(proposing(samples, **given))
 
 
 def history(

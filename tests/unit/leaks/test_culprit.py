@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 
+from membudget.core.native import in_one_go
 from membudget.heap.census import Census, Detail, Garbage
 from membudget.heap.window import Line
-from membudget.leaks.culprit import NATIVE, PartGrowth, located, rank, reached
+from membudget.leaks.culprit import NATIVE, Culprit, components, located, ranking, reached
+from sampling_scene import sampled
 
 MB = 1_000_000.0
+
+
+def rank(*given: Any, **options: Any) -> tuple[Culprit, ...]:
+    """The suspects in one go."""
+    return in_one_go(ranking(*given, **options))
 
 
 def looks(
@@ -122,22 +129,35 @@ def test_where_nothing_explains_the_growth_it_is_native() -> None:
 def test_a_registered_component_comes_before_the_container_behind_it() -> None:
     """The owner knows it by that name."""
     key = ("dict", "shop.Store._by_id")
-    part = PartGrowth(
-        name="sessions",
-        kind="watched dict",
-        hours=(0.0, 1.0, 2.0),
-        items=(1.0, 1001.0, 2001.0),
-        bytes=(0.0, MB, 2 * MB),
-    )
+    samples = [
+        sampled(3600.0 * hour, 1 + 1000 * hour, name="sessions", bytes=1_000_000 * hour)
+        for hour in range(3)
+    ]
+    parts = in_one_go(components(samples))
     series = {key: [1, 1001, 2001]}
-    found = rank(looks(series, {key: Detail(bytes_each=1000.0)}), growth=MB, parts=[part])
+    found = rank(looks(series, {key: Detail(bytes_each=1000.0)}), growth=MB, parts=parts)
     assert [one.name for one in found] == ["sessions", "shop.Store._by_id"]
 
 
 def test_a_component_that_stands_still_is_not_named() -> None:
     """Full is not leaking."""
-    part = PartGrowth(name="full", kind="Cache", hours=(0.0, 1.0, 2.0), items=(9.0, 9.0, 9.0))
-    assert rank([], parts=[part]) == ()
+    assert in_one_go(components([sampled(3600.0 * hour, 9) for hour in range(3)])) == []
+
+
+def test_a_component_is_named_by_its_growth_in_this_process_alone() -> None:
+    """Its items and bytes over the hours."""
+    samples = [sampled(0.0, 900, began=-1.0), *(sampled(3600.0 * at, at * 10) for at in (1, 2, 3))]
+    (part,) = in_one_go(components(samples))
+    assert (part.name, part.kind) == ("book", "watched dict")
+    assert part.items_per_hour == pytest.approx(10.0)
+    assert part.bytes_per_hour == pytest.approx(1000.0)
+
+
+def test_a_component_with_a_bound_has_told_where_it_ends() -> None:
+    """It explains its growth itself."""
+    assert in_one_go(components([])) == []
+    samples = [sampled(3600.0 * at, at * 10, most_items=100) for at in (1, 2, 3)]
+    assert in_one_go(components(samples)) == []
 
 
 def test_cycles_are_named_by_the_program_s_own_type() -> None:
