@@ -37,7 +37,7 @@ detector's constants were set on. What turns them into columns takes 6 ms at a s
 
 NEEDED = (
     *("trend", "leaks.records", "leaks.series", "leaks.windows", "leaks.evidence"),
-    *("leaks.kinds", "leaks.verdict", "forecast", "leaks.advice"),
+    *("leaks.verdict", "forecast", "leaks.advice"),
 )
 """What judging imports, each after what it imports itself: 1 to 3 ms each, 15 ms together."""
 

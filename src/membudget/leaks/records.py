@@ -150,17 +150,17 @@ class Verdict(Record):
     """
 
     at: float
-    kind: Kind
-    confidence: Confidence
-    score: float
-    rate: float
-    rate_low: float
-    rate_high: float
-    onset: float | None
-    growth: int
+    kind: Kind = Kind.NONE
+    confidence: Confidence = Confidence.NONE
+    score: float = 0.0
+    rate: float = 0.0
+    rate_low: float = 0.0
+    rate_high: float = 0.0
+    onset: float | None = None
+    growth: int = 0
     growing_share: float
     window: float
-    reason: str
+    reason: str = ""
     facts: SimpleFacts
     filling: tuple[Filling, ...] = ()
     step: Step | None = None

@@ -97,11 +97,13 @@ class Series(Record):
             and newest.wall - one.wall <= LONGEST * HOUR
         ]
         origin = newest.began or own[0].wall
+        asked = [one.malloc is not None for one in own]
         return cls(
             hours=[(one.wall - origin) / HOUR for one in own],
             rss=[one.rss / MIB for one in own],
             malloc=_column(own, lambda one: one.malloc, MIB),
-            asked=_asked(own),
+            # None where it was asked each time, or never.
+            asked=asked if any(asked) and not all(asked) else None,
             blocks=[float(one.blocks) for one in own] if newest.blocks else None,
             requests=_rates(own),
             explained=[one.explained / MIB for one in own],
@@ -136,12 +138,6 @@ def _column(
         last = last if value is None else value
         column.append(last / unit)
     return column
-
-
-def _asked(samples: Sequence[Sample]) -> list[bool] | None:
-    """Whether malloc told its bytes in use; None where it did each time, or never."""
-    asked = [one.malloc is not None for one in samples]
-    return None if all(asked) or not any(asked) else asked
 
 
 def _rates(samples: Sequence[Sample]) -> list[float] | None:
@@ -202,11 +198,8 @@ def simple_facts(series: Series, rules: Rules) -> SimpleFacts:
     )
 
 
-_LOOK = 6.0
-_FULL = 0.98
-_RISING = 0.5
-_WORTH_MIB = 0.5
-_BLOCKS = 12
+_LOOK, _BLOCKS = 6.0, 12
+_FULL, _RISING, _WORTH_MIB = 0.98, 0.5, 0.5
 
 
 def fillings(series: Series) -> tuple[Filling, ...]:
@@ -219,43 +212,35 @@ def _filling(series: Series, part: PartSeries) -> Filling | None:
     held = part.held if part.held is not None else part.items
     if held is None or len(series.hours) < _BLOCKS:
         return None
-    begin = max(series.hours[0], series.hours[-1] - _LOOK)
-    t, y = floors(series.hours, held, begin, series.hours[-1], _BLOCKS)
+    now = series.hours[-1]
+    begin = max(series.hours[0], now - _LOOK)
+    t, y = floors(series.hours, held, begin, now, _BLOCKS)
     slope = theil_sen(t, y)
     if slope <= 0 or kendall_tau(t, y) < _RISING:
         return None
     bounds = [(part.items, part.most_items), (part.held, part.most_held)]
     known = [(column, most) for column, most in bounds if column and most]
     fill = max((column[-1] / most for column, most in known), default=None)
-    if fill is not None and fill >= _FULL:
-        return None
     is_known = part.held is not None
-    if is_known and slope * (t[-1] - t[0]) < _WORTH_MIB:
+    if (fill is not None and fill >= _FULL) or (is_known and slope * (t[-1] - t[0]) < _WORTH_MIB):
         return None
-    # Seconds until the first of its bounds is met at the newest pace.
+    # Hours until the first of its bounds is met at the newest pace.
     full_in: list[float] = []
     for column, most in known:
-        pace = theil_sen(*floors(series.hours, column, begin, series.hours[-1], _BLOCKS))
+        pace = theil_sen(*floors(series.hours, column, begin, now, _BLOCKS))
         if pace > 0:
             full_in.append(max(0.0, most - column[-1]) / pace)
     if part.ttl is not None:
         begun = (hour for hour, value in zip(series.hours, held, strict=True) if value > 0)
-        first = next(begun, series.hours[0])
-        full_in.append(max(0.0, part.ttl - (series.hours[-1] - first)))
+        full_in.append(max(0.0, part.ttl - (now - next(begun, series.hours[0]))))
+    # What it holds then: its bound in bytes, or its bound in items at today's size.
+    full_at = [] if part.most_held is None else [part.most_held]
+    if part.most_items is not None and part.held and part.items and part.items[-1] > 0:
+        full_at.append(part.most_items * part.held[-1] / part.items[-1])
     return Filling(
         name=part.name,
         full_in=min(full_in) * HOUR if full_in else None,
-        full_at=_full_at(part),
+        full_at=round(min(full_at) * MIB) if full_at else None,
         fill=fill,
         rate=slope * MIB if is_known else 0.0,
     )
-
-
-def _full_at(part: PartSeries) -> int | None:
-    """Bytes it holds when full: its bound in bytes, or its bound in items at today's size."""
-    bounds = []
-    if part.most_held is not None:
-        bounds.append(part.most_held)
-    if part.most_items is not None and part.held and part.items and part.items[-1] > 0:
-        bounds.append(part.most_items * part.held[-1] / part.items[-1])
-    return round(min(bounds) * MIB) if bounds else None

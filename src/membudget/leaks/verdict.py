@@ -14,12 +14,12 @@ a recording is that of its last look: the looks before it are taken first.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from math import ceil
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from membudget.core.native import in_one_go
-from membudget.leaks.evidence import weigh
-from membudget.leaks.kinds import Shape, leak_kind, onset, settled, shape
+from membudget.leaks.evidence import leak_kind, onset, settled, shape, weigh
 from membudget.leaks.records import RECORDED, Confidence, Kind, Rules, State, Verdict
 from membudget.leaks.series import (
     HOUR,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Sample
     from membudget.leaks.evidence import Finding
+    from membudget.leaks.records import Filling
     from membudget.leaks.windows import Window
 
 _NOTES = {
@@ -64,53 +65,45 @@ _CALM = {
 
 
 def reason(verdict: Verdict, lack: str) -> str:
-    """Say what was seen, over how long, and why it is called what it is called.
+    """What was seen, over how long, and why it is called so: for a verdict without its reason yet.
 
-    Args:
-        verdict: The verdict, its reason still empty.
-        lack: What the longest window lacked, "" if nothing.
+    With what the longest window lacked, "" if nothing.
     """
-    hours = human_seconds(verdict.window)
+    hours, kind = human_seconds(verdict.window), verdict.kind
+    rate = f"{_signed(verdict.rate)}/h"
     if verdict.confidence > Confidence.NONE:
         wants = verdict.wants_collection
         begin = "Before it is called a leak, collect and trim once: " if wants else ""
         unsure = {} if verdict.is_kind_sure else _UNSURE
-        note = unsure.get(verdict.kind, _NOTES.get(verdict.kind, ""))
-        return (
-            f"{begin}{_signed(verdict.rate)}/h"
-            f" ({human_span(verdict.rate_low, verdict.rate_high)}/h) over {hours},"
-            f" {_signed(verdict.growth)} in all; {note}."
-        )
-    if verdict.kind is Kind.NONE and not lack:
-        return f"{_signed(verdict.rate)}/h over {hours}: the next look must agree before it counts."
-    return f"{_calm(verdict, hours)}{f' ({lack})' if lack else ''}."
-
-
-def _calm(verdict: Verdict, hours: str) -> str:
-    kind = verdict.kind
+        note = unsure.get(kind, _NOTES.get(kind, ""))
+        span = human_span(verdict.rate_low, verdict.rate_high)
+        return f"{begin}{rate} ({span}/h) over {hours}, {_signed(verdict.growth)} in all; {note}."
+    if kind is Kind.NONE and not lack:
+        return f"{rate} over {hours}: the next look must agree before it counts."
     if kind is Kind.FILLING:
-        return _filling(verdict)
-    if kind is Kind.STEP and verdict.step is not None:
-        return f"A step of {human_bytes(verdict.step.size)} explains most of the growth"
-    if kind is Kind.LEVELLING:
+        said = _filling(verdict.filling)
+    elif kind is Kind.STEP and verdict.step is not None:
+        said = f"A step of {human_bytes(verdict.step.size)} explains most of the growth"
+    elif kind is Kind.LEVELLING:
         where = verdict.levels_off_at
-        return "It grew, and slows down" + (f" towards {human_bytes(where)}" if where else "")
-    return _CALM.get(kind, f"No leak over {hours}")
-
-
-def _filling(verdict: Verdict) -> str:
-    if not verdict.filling:
-        return "Parts with a declared bound are filling up"
-    first = verdict.filling[0]
-    when = f", full in {human_seconds(first.full_in)}" if first.full_in is not None else ""
-    size = f"{human_bytes(first.full_at)}" if first.full_at is not None else ""
-    until = (f" at {size}" if when else f", until {size}") if size else ""
-    more = len(verdict.filling) - 1
-    return f"{first.name} is filling up{when}{until}" + (f", and {more} more" if more else "")
+        said = "It grew, and slows down" + (f" towards {human_bytes(where)}" if where else "")
+    else:
+        said = _CALM.get(kind, f"No leak over {hours}")
+    return f"{said}{f' ({lack})' if lack else ''}."
 
 
 def _signed(size: float) -> str:
     return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
+
+
+def _filling(parts: Sequence[Filling]) -> str:
+    if not parts:
+        return "Parts with a declared bound are filling up"
+    first, more = parts[0], len(parts) - 1
+    when = "" if first.full_in is None else f", full in {human_seconds(first.full_in)}"
+    at = "" if first.full_at is None else f"{' at' if when else ', until'} "
+    size = "" if first.full_at is None else human_bytes(first.full_at)
+    return f"{first.name} is filling up{when}{at}{size}" + (f", and {more} more" if more else "")
 
 
 _NEARLY = 0.9
@@ -154,19 +147,18 @@ def _after_collection(state: State, rules: Rules) -> State:
 
     Half of what was gained is enough: a collection seldom finds all, and some came since.
     """
-    done = state.collected
+    done, half = state.collected, state.growth / 2
     if not rules.collect_first or done is None or state.level == Confidence.NONE:
         return state
-    if state.since is not None and state.since >= done.at:
-        return state
-    if max(done.freed, done.returned) < state.growth / 2:
+    is_over = state.since is not None and state.since >= done.at
+    if is_over or max(done.freed, done.returned) < half:
         return state
     return state.replace(
         since=done.at,
         level=Confidence.NONE,
         agreeing=(0, 0, 0),
         without=0,
-        cleared=Kind.GARBAGE if done.freed >= state.growth / 2 else Kind.SLACK,
+        cleared=Kind.GARBAGE if done.freed >= half else Kind.SLACK,
         collected=None,
     )
 
@@ -200,34 +192,30 @@ def _in_children(series: Series, verdict: Verdict, rules: Rules) -> Generator[No
     return told.replace(reason=reason(told, ""))
 
 
-Judged: TypeAlias = tuple[Verdict, State]
+def judge(series: Series, rules: Rules, before: State | None = None) -> tuple[Verdict, State]:
+    """Judge the newest samples of one process: the verdict, and the state for the next call.
 
-
-def judge(series: Series, rules: Rules, before: State | None = None) -> Judged:
-    """Judge the newest samples of one process.
+    About 3 ms for a day of five-minute samples.
 
     Args:
         series: Its samples; `Series.of` makes them.
         rules: The constants.
         before: What the last call returned, or None. A state of another process is dropped.
-
-    Returns:
-        The verdict, and the state for the next call. About 3 ms for a day of five-minute samples.
     """
     return in_one_go(judging(series, rules, before))
 
 
 def judging(
     series: Series, rules: Rules, before: State | None = None
-) -> Generator[None, None, Judged]:
-    """The same in slices: yields between windows, at most about a millisecond apart for a day.
-
-    Yields:
-        Nothing; another thread may have its turn.
-    """
+) -> Generator[None, None, tuple[Verdict, State]]:
+    """The same in slices: yields between windows, at most about a millisecond apart for a day."""
     state = before if before is not None and before.origin == series.origin else None
     state = state or State(origin=series.origin)
-    if not _is_enough(series, rules):
+    hours = series.hours
+    count, span = len(hours), hours[-1] - hours[0] if hours else 0.0
+    # Each sample stands for the step before it.
+    is_long = count > 1 and span + span / (count - 1) >= rules.min_duration * 0.999
+    if count < max(2, rules.min_samples) or not is_long:
         return _too_early(series, rules), state
     state = _after_collection(state, rules)
     since = (state.since - series.origin) / HOUR if state.since is not None else 0.0
@@ -250,9 +238,7 @@ def judging(
 def revised(verdict: Verdict, reached: float | None) -> Verdict:
     """The verdict with the kind that a look at what Python can reach has shown.
 
-    Args:
-        verdict: A verdict; returned as it is where the counters alone tell the kind.
-        reached: Share of the growth that what Python can reach explains, or None.
+    That explains a share of the growth, or is None. A verdict stays where the counters tell.
     """
     if verdict.confidence is Confidence.NONE or verdict.is_kind_sure or reached is None:
         return verdict
@@ -265,33 +251,16 @@ def _now(series: Series) -> float:
     return series.origin + series.hours[-1] * HOUR
 
 
-def _is_enough(series: Series, rules: Rules) -> bool:
-    """Whether the samples are many and cover enough time; each stands for the step before it."""
-    count = len(series.hours)
-    if count < max(2, rules.min_samples):
-        return False
-    span = series.hours[-1] - series.hours[0]
-    return span + span / (count - 1) >= rules.min_duration * 0.999
-
-
 def _too_early(series: Series, rules: Rules) -> Verdict:
-    span = series.hours[-1] - series.hours[0] if series.hours else 0.0
-    needed = max(rules.min_duration, rules.settled + YOUNG)
+    span = HOUR * (series.hours[-1] - series.hours[0]) if series.hours else 0.0
+    needed = HOUR * max(rules.min_duration, rules.settled + YOUNG)
     return Verdict(
         at=_now(series) if series.hours else series.origin,
-        kind=Kind.NONE,
-        confidence=Confidence.NONE,
-        score=0.0,
-        rate=0.0,
-        rate_low=0.0,
-        rate_high=0.0,
-        onset=None,
-        growth=0,
         growing_share=growing_share(series.rss),
-        window=span * HOUR,
+        window=span,
         reason=(
-            f"Too early to say: {how_many(len(series.hours))} over {human_seconds(span * HOUR)}, "
-            f"{rules.min_samples} over {human_seconds(needed * HOUR)} are needed."
+            f"Too early to say: {how_many(len(series.hours))} over {human_seconds(span)}, "
+            f"{rules.min_samples} over {human_seconds(needed)} are needed."
         ),
         facts=simple_facts(series, rules),
         filling=fillings(series),
@@ -308,7 +277,7 @@ def _verdict(
         level = Confidence.LOW
     shown = finding.window or (found[-1] if found else None)
     filling = fillings(series)
-    form, is_sure = Shape(kind=Kind.NONE), True
+    is_sure, step, levels_off_at = True, None, None
     if state.cleared is not None and level == Confidence.NONE:
         kind = state.cleared
     elif level > Confidence.NONE and shown is not None:
@@ -317,8 +286,7 @@ def _verdict(
         if kind is Kind.FILE:  # The kernel takes it back: worth a word, no accusation.
             level, wants = Confidence.LOW, False
     else:
-        form = shape(own, found[-1] if found else None, filling, rules)
-        kind = form.kind
+        kind, step, levels_off_at = shape(own, found[-1] if found else None, filling, rules)
     low, rate, high = state.rate
     began = None
     if shown is not None and level == Confidence.NONE:
@@ -339,22 +307,18 @@ def _verdict(
         growth=round(shown.growth * MIB) if shown else 0,
         growing_share=growing_share(within),
         window=shown.length * HOUR if shown else 0.0,
-        reason="",
         facts=simple_facts(series, rules),
         filling=filling,
-        step=form.step,
-        levels_off_at=None if form.levels_off_at is None else round(form.levels_off_at * MIB),
+        step=step,
+        levels_off_at=None if levels_off_at is None else round(levels_off_at * MIB),
         wants_collection=wants,
         is_kind_sure=is_sure or state.reached is not None,
     )
     return told.replace(reason=reason(told, finding.failed[-1] if finding.failed else ""))
 
 
-EVERY = 1800.0
-"""Seconds between two looks at a recording."""
-
-FIRST = 3600.0
-"""Seconds after its first sample at which the first look is taken."""
+EVERY, _FIRST = 1800.0, 3600.0
+"""Seconds between two looks at a recording, and from its first sample to the first look."""
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
@@ -369,22 +333,16 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 def looks(
     samples: Sequence[Sample], *, every: float = EVERY, rules: Rules = RECORDED
 ) -> Iterator[Verdict]:
-    """The verdict of each look at a recording, the last one at the newest sample.
+    """The verdict of each look at a recording (oldest first), the last one at the newest sample.
 
-    Args:
-        samples: The recording, oldest first; without any there is no look.
-        every: Seconds between two looks.
-        rules: What is demanded.
-
-    Yields:
-        Verdicts. A day of looks every half hour takes about 0.2 s.
+    A look each so many seconds; a day of looks every half hour takes about 0.2 s.
     """
     kept = thinned(samples)
     if not kept:
         return
     walls = [one.wall for one in kept]
     state: State | None = None
-    begin, at = 0, walls[0] + FIRST
+    begin, at = 0, walls[0] + _FIRST
     while True:
         at = min(at, walls[-1])
         end = bisect_right(walls, at)
@@ -400,7 +358,4 @@ def looks(
 
 def last_look(samples: Sequence[Sample], *, rules: Rules = RECORDED) -> Verdict | None:
     """The verdict at the newest sample, those before it taken into account; None without any."""
-    verdict = None
-    for verdict in looks(samples, rules=rules):  # noqa: B007  # the last one counts
-        pass
-    return verdict
+    return next(iter(deque(looks(samples, rules=rules), maxlen=1)), None)
