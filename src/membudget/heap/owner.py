@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from itertools import chain, islice
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from membudget.heap import raw
 from membudget.heap.items import short
@@ -17,8 +17,8 @@ from membudget.heap.roots import MODULE, RESTING, frame_name, locals_of, module_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_MOST = 500
-"""Names of one class or module that are tried: 0.3 ms."""
+_MOST, _DEEP = 500, 4
+"""Names of one class or module that are tried: 0.3 ms; functions within functions searched."""
 
 _CLASSES = 2000
 """Classes whose names are remembered."""
@@ -26,11 +26,21 @@ _CLASSES = 2000
 _TRIES = 3
 """Times that a module is searched in vain for one class."""
 
-_DEEP = 4
-"""Functions within functions that are searched."""
-
 _DOUBTS = 20
 """Keys of a dict that are read back before it is taken for one that an attribute holds."""
+
+
+def is_own_dict(holder: Any, value: dict[Any, Any]) -> bool:
+    """Whether a dict that an object refers to is its `__dict__`: its keys read back."""
+    try:
+        # No more than these are listed: it may be the program's largest dict.
+        first = list(islice(dict.items(value), _DOUBTS))
+    except RuntimeError:  # It was changed meanwhile.
+        return False
+    return any(
+        type(key) is str and item is not None and raw.read(holder, key) is item
+        for key, item in first
+    )
 
 
 class AttributeNames:
@@ -63,7 +73,10 @@ class AttributeNames:
             names = self._by_class[name_of_class] = list(_of_class(kind))
         found = _tried(holder, value, names)
         if found is None and self._vain.get(name_of_class, 0) < _TRIES:
-            found = _tried(holder, value, self._in_module(raw.module_of(kind)))
+            module = raw.module_of(kind)
+            if module not in self._by_module:
+                self._by_module[module] = list(_of_module(module))
+            found = _tried(holder, value, self._by_module[module])
             if found is None:
                 self._vain[name_of_class] = self._vain.get(name_of_class, 0) + 1
         if found is not None and (not names or names[0] != found):
@@ -72,30 +85,9 @@ class AttributeNames:
             names.insert(0, found)  # The next object of this class is asked for it first.
         return found
 
-    def own_dict(self, holder: Any, value: dict[Any, Any]) -> bool:
-        """Whether a dict that an object refers to is its `__dict__`: its keys read back."""
-        try:
-            # No more than these are listed: it may be the program's largest dict.
-            first = list(islice(dict.items(value), _DOUBTS))
-        except RuntimeError:  # It was changed meanwhile.
-            return False
-        return any(
-            type(key) is str and item is not None and raw.read(holder, key) is item
-            for key, item in first
-        )
-
-    def _in_module(self, module: str) -> list[str]:
-        names = self._by_module.get(module)
-        if names is None:
-            names = self._by_module[module] = list(_of_module(module))
-        return names
-
 
 def _tried(holder: Any, value: Any, names: Iterable[str]) -> str | None:
-    for name in names:
-        if raw.read(holder, name) is value:
-            return name
-    return None
+    return next((name for name in names if raw.read(holder, name) is value), None)
 
 
 def _of_class(kind: type) -> Iterator[str]:
@@ -124,24 +116,20 @@ def _of_member(member: object, seen: set[str]) -> Iterator[str]:
         member = member.__func__  # type: ignore[attr-defined]
     elif type(member) is property:
         member = member.fget
-    if type(member) is FunctionType:
-        yield from _of_code(member.__code__, seen, _DEEP)
-
-
-def _of_code(code: CodeType, seen: set[str], deep: int) -> Iterator[str]:
-    for name in code.co_names:
-        if name not in seen and len(seen) < _MOST:
-            seen.add(name)
-            yield name
-    if deep:
-        for constant in code.co_consts:
-            if type(constant) is CodeType:
-                yield from _of_code(constant, seen, deep - 1)
+    codes = [(member.__code__, _DEEP)] if type(member) is FunctionType else []
+    while codes:
+        code, deep = codes.pop()
+        for name in code.co_names:
+            if name not in seen and len(seen) < _MOST:
+                seen.add(name)
+                yield name
+        if deep:
+            inner = [(one, deep - 1) for one in code.co_consts if type(one) is CodeType]
+            codes += inner[::-1]
 
 
 _LOOKED_AT = 2000
 """Items of a container that are looked at for the place of one."""
-
 
 _LONGEST = 100
 """Letters of a name that is shown."""
@@ -152,33 +140,18 @@ _ANCHORS = (FunctionType, FrameType, *RESTING)
 """Whose own name is enough, whatever holds them."""
 
 
-class Step:
-    """One step of a path.
+class Step(NamedTuple):
+    """One step of a path."""
 
-    Attributes:
-        text: As the chain shows it: ".name", "[3]".
-        general: As the owner's name has it: "[…]" where the text tells a key or an index.
-        anchor: A name that stands for all before this step, or None.
-        taken: Objects of the path that the step passes.
-        is_own: Whether it is a variable or an attribute, not an item.
-    """
+    text: str  # As the chain shows it: ".name", "[3]"
+    taken: int = 1  # Objects of the path that it passes
+    anchor: str | None = None  # A name that stands for all before it
+    is_own: bool = False  # Whether it is a variable or an attribute, not an item
 
-    __slots__ = ("anchor", "general", "is_own", "taken", "text")
-
-    def __init__(
-        self,
-        text: str,
-        taken: int = 1,
-        *,
-        general: str | None = None,
-        anchor: str | None = None,
-        is_own: bool = False,
-    ) -> None:
-        self.text = text
-        self.general = text if general is None else general
-        self.anchor = anchor
-        self.taken = taken
-        self.is_own = is_own
+    @property
+    def general(self) -> str:
+        """As the owner's name has it: without a key or an index."""
+        return "[…]" if self.text.startswith("[") else self.text
 
 
 class Steps:
@@ -197,9 +170,11 @@ class Steps:
 
         Cost: 5 to 20 µs.
         """
-        begin = self._last_anchor(path)
-        name, is_own, at = "", False, begin
-        if begin == 0:
+        # Where to begin: the last object whose own name is enough.
+        name, is_own, at = "", False, len(path) - 2
+        while at > 0 and not _is_anchor(type(path[at])):
+            at -= 1
+        if at <= 0:
             at_root = len(path) <= _ROOT_AND_ONE
             name, is_own, at = path[0].removeprefix(MODULE), at_root, 1
         while at < len(path) - 1:
@@ -215,8 +190,7 @@ class Steps:
         As "app.feed.Timer._reset_event" for whatever waits for that event.
         """
         for at in range(len(path) - 2, 0, -1):
-            kind = type(path[at])
-            if issubclass(kind, type) or not _is_programs(path[at]):
+            if issubclass(type(path[at]), type) or not _is_programs(path[at]):
                 continue
             step = self._step(path, at)
             if step.is_own and step.anchor is not None:
@@ -237,16 +211,6 @@ class Steps:
             at += step.taken
         return tuple(said)
 
-    def _last_anchor(self, path: list[Any]) -> int:
-        """Where to begin: the last object whose own name is enough."""
-        for at in range(len(path) - 2, 0, -1):
-            kind = type(path[at])
-            if raw.is_one_of(kind, _ANCHORS) or issubclass(kind, type):
-                return at
-            if raw.container_of(kind) is None and not raw.is_standard(kind):
-                return at
-        return 0
-
     def _step(  # noqa: PLR0911  # one a kind of holder
         self, path: list[Any], at: int, *, is_shown: bool = False
     ) -> Step:
@@ -261,7 +225,7 @@ class Steps:
         if kind is FrameType or raw.is_one_of(kind, RESTING):
             return _of_frame(holder, value)
         if kind is CellType:
-            return Step("", general="")
+            return Step("")
         if kind is MethodType:
             return Step(".__self__" if holder.__self__ is value else ".__func__")
         if kind is ModuleType and at + 2 < len(path) and type(value) is dict:
@@ -285,7 +249,7 @@ class Steps:
         kind, taken = type(holder), 1
         anchor = None if raw.is_standard(kind) else raw.type_name(kind)
         name = self._names.of(holder, value)
-        if name is None and type(value) is dict and self._names.own_dict(holder, value):
+        if name is None and type(value) is dict and is_own_dict(holder, value):
             if at + 2 >= len(path):
                 return Step(".__dict__", anchor=anchor)
             name, taken = _key(value, path[at + 2]), 2
@@ -299,8 +263,16 @@ class Steps:
         place = _place(holder, value, builtin)
         if place is None:
             return None
-        text = short(place, self._redact) if builtin is dict else f"{place}"
-        return Step(f"[{text}]", general="[…]")
+        return Step(f"[{short(place, self._redact) if builtin is dict else place}]")
+
+
+def _is_anchor(kind: type) -> bool:
+    """Whether an object of this type has a name that is enough."""
+    return (
+        raw.is_one_of(kind, _ANCHORS)
+        or issubclass(kind, type)
+        or (raw.container_of(kind) is None and not raw.is_standard(kind))
+    )
 
 
 def _is_programs(one: Any) -> bool:
@@ -308,26 +280,21 @@ def _is_programs(one: Any) -> bool:
     kind = type(one)
     if kind is FunctionType:
         return not raw.is_standard_module(one.__module__)
-    if kind is FrameType or raw.is_one_of(kind, RESTING):
+    if raw.is_one_of(kind, _ANCHORS):
         return not raw.is_standard_module(module_of(one))
-    return raw.container_of(kind) is None and not raw.is_standard(kind)
+    return _is_anchor(kind)
 
 
 def _place(holder: Any, value: Any, builtin: type) -> Any:
-    """The key or index of an item among the first ones; "…" for a set's; None where it is none."""
+    """The key or index of an item among the first ones; a set's by its turn; None for no item."""
     try:
         if builtin is dict:
-            for tried, (key, item) in enumerate(dict.items(holder)):
+            for key, item in islice(dict.items(holder), _LOOKED_AT):
                 if item is value or key is value:
                     return key
-                if tried > _LOOKED_AT:
-                    break
-            return None
-        for place, item in enumerate(builtin.__iter__(holder)):  # type: ignore[attr-defined]
-            if item is value:
-                return place
-            if place > _LOOKED_AT:
-                break
+        else:
+            first = islice(builtin.__iter__(holder), _LOOKED_AT)  # type: ignore[attr-defined]
+            return next((place for place, item in enumerate(first) if item is value), None)
     except RuntimeError:  # It was changed meanwhile.
         pass
     return None
@@ -372,7 +339,5 @@ def _of_frame(holder: Any, value: Any) -> Step:
     frame = holder if type(holder) is FrameType else resting_frame(holder)
     if frame is None:
         return Step(".<local>")
-    for name, one in locals_of(frame).items():
-        if one is value:
-            return Step(f".{name}", anchor=frame_name(frame), is_own=True)
-    return Step(".<local>", anchor=frame_name(frame), is_own=True)
+    names = (name for name, one in locals_of(frame).items() if one is value)
+    return Step(f".{next(names, '<local>')}", anchor=frame_name(frame), is_own=True)

@@ -12,7 +12,7 @@ from weakref import ref
 
 from membudget.cache.cache import PIECE, GovernedTable, pieces_of
 from membudget.heap import raw
-from membudget.heap.owner import AttributeNames
+from membudget.heap.owner import is_own_dict
 from membudget.heap.walk import Cursor, Several
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
 def _of_a_container(holder: Any) -> Iterator[list[Any]]:
     """The items of what a container of ours refers to, beside much that holds none."""
     for one in raw.referents(holder):
-        is_own = type(one) is dict and AttributeNames().own_dict(holder, one)
+        is_own = type(one) is dict and is_own_dict(holder, one)
         for part in list(one.values()) if is_own else [one]:
             if issubclass(type(part), GovernedTable):
                 yield from pieces_of(part)

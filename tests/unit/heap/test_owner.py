@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.heap.census import NOT_CONTAINERS
 from membudget.heap.items import mean_bytes
-from membudget.heap.owner import AttributeNames
+from membudget.heap.owner import is_own_dict
 from membudget.heap.roots import locals_of
 from membudget.heap.taker import CensusTaker
 
@@ -386,7 +386,7 @@ def test_to_ask_whether_a_dict_is_an_object_s_own_does_not_list_it() -> None:
     large = dict.fromkeys(range(200_000))
     tracemalloc.start()
     try:
-        assert not AttributeNames().own_dict(Store(), large)
+        assert not is_own_dict(Store(), large)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
