@@ -59,16 +59,13 @@ def locals_of(frame: FrameType) -> dict[str, Any]:
     if frame.f_trace is not None or not _HOLDS_THEM.isdisjoint(code.co_names):
         return {}
     kept = frame.f_locals
-    found = {}
-    for name in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
-        if name in kept:
-            found[name] = kept.pop(name)
-    return found
+    names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
+    return {name: kept.pop(name) for name in names if name in kept}
 
 
 def frame_name(frame: FrameType) -> str:
     """A frame's function as module.qualname."""
-    return f"{_module(frame)}.{frame.f_code.co_qualname.replace('.<locals>', '')}"
+    return f"{module_of(frame)}.{frame.f_code.co_qualname.replace('.<locals>', '')}"
 
 
 def resting_frame(one: Any) -> FrameType | None:
@@ -87,11 +84,7 @@ def _part(one: Any, names: tuple[str, ...]) -> Any:
 def module_of(one: Any) -> str:
     """The module of a frame's function, or of a coroutine's or generator's; "?" where it ended."""
     frame = one if type(one) is FrameType else resting_frame(one)
-    return "?" if frame is None else _module(frame)
-
-
-def _module(frame: FrameType) -> str:
-    module = frame.f_globals.get("__name__")
+    module = None if frame is None else frame.f_globals.get("__name__")
     return module if type(module) is str else "?"
 
 
@@ -109,10 +102,9 @@ def namespaces() -> Iterator[tuple[str, Any]]:
         if type(name) is not str or raw.is_our_module(name):
             continue
         one = sys.modules.get(name)
-        root = name.partition(".")[0]
         if not issubclass(type(one), ModuleType):
             late.append((name, one))
-        elif root in sys.stdlib_module_names and root != "__main__":
+        elif raw.is_standard_module(name):
             late.append((MODULE + name, raw.globals_of(one)))
         else:
             yield MODULE + name, raw.globals_of(one)
@@ -143,6 +135,15 @@ def variables() -> Iterator[tuple[str, Any]]:
             frame, stacks[place] = stacks[place], None
             yield from _of_stack(frame)
             del frame
+
+
+def _of_stack(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
+    for one in islice(_stack(frame), _FRAMES):
+        if not raw.is_our_code(one.f_code):
+            name = frame_name(one)
+            for variable, value in locals_of(one).items():
+                if raw.refers(type(value)):
+                    yield f"{name}.{variable}", value
 
 
 def frames_by_thread() -> dict[int, FrameType]:
@@ -177,15 +178,6 @@ def all_roots() -> Iterator[tuple[str, Any]]:
     yield "module gc", {"garbage": gc.garbage}
 
 
-def _of_stack(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
-    for one in islice(_stack(frame), _FRAMES):
-        if not raw.is_our_code(one.f_code):
-            name = frame_name(one)
-            for variable, value in locals_of(one).items():
-                if raw.refers(type(value)):
-                    yield f"{name}.{variable}", value
-
-
 def _stack(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
@@ -215,36 +207,24 @@ def name_of_coroutine(coroutine: Any) -> str:
     return name.replace(".<locals>", "")
 
 
-class Waiting:
-    """A task's coroutine and those that it awaits, the outermost first.
+def waiting(coroutine: Any) -> tuple[str, bool, str]:
+    """What a task is called by; whether that is the standard library's; where it waits, what for.
 
     A task often begins in the standard library (`asyncio.wait_for`) and always ends there, and both
-    help nobody: so it is called by the first of them that is the program's or a package's own.
-
-    Attributes:
-        name: Of the first that is not the standard library's; else of the outermost.
-        is_standard: Whether all are the standard library's.
+    help nobody: so it is called by the first coroutine on its way that is the program's or a
+    package's own, if any is.
     """
-
-    __slots__ = ("_line", "_own", "is_standard", "name")
-
-    def __init__(self, coroutine: Any) -> None:
-        self._line = list(_line_of(coroutine))
-        self._own = [one for one in self._line if not _is_standard(one)]
-        self.is_standard = not self._own
-        self.name = name_of_coroutine((self._own or self._line)[0])
-
-    def note(self) -> str:
-        """Where the last of the program's own waits, and what for."""
-        line, own = self._line, self._own or self._line[:1]
-        frame, said = resting_frame(own[-1]), []
-        if frame is not None:
-            said.append(f"waits at {frame.f_code.co_filename}:{frame.f_lineno}")
-        if line[-1] is not own[-1]:
-            said.append(f"awaits {name_of_coroutine(line[-1])}")
-        if line[0] is not own[0]:
-            said.append(f"within {name_of_coroutine(line[0])}")
-        return ", ".join(said)
+    line = list(_line_of(coroutine))
+    own = [one for one in line if not _is_standard(one)]
+    is_standard, own = not own, own or line[:1]
+    frame, said = resting_frame(own[-1]), []
+    if frame is not None:
+        said.append(f"waits at {frame.f_code.co_filename}:{frame.f_lineno}")
+    if line[-1] is not own[-1]:
+        said.append(f"awaits {name_of_coroutine(line[-1])}")
+    if line[0] is not own[0]:
+        said.append(f"within {name_of_coroutine(line[0])}")
+    return name_of_coroutine(own[0]), is_standard, ", ".join(said)
 
 
 def _line_of(coroutine: Any) -> Iterator[Any]:
@@ -274,15 +254,14 @@ def _is_standard(coroutine: Any) -> bool:
 
 def others_of(coroutine: Any, most: int) -> list[Any]:
     """Some tasks that wait in the same function."""
-    found: list[Any] = []
+    found: dict[int, Any] = {}
     for _, task in tasks():
         other = coroutine_of(task)
         if other is not None and other.__qualname__ == coroutine.__qualname__:
-            if not any(task is one for one in found):
-                found.append(task)
+            found[id(task)] = task
             if len(found) == most:
                 break
-    return found
+    return list(found.values())
 
 
 def coroutine_of(task: Any) -> Any:
@@ -302,9 +281,7 @@ def coroutine_of(task: Any) -> Any:
 def runs(thread: threading.Thread) -> str:
     """What a thread runs: its target as module.qualname, or its own class."""
     target = raw.read(thread, "_target")
-    if target is not None:
-        return raw.function_name(target)
-    return raw.type_name(type(thread))
+    return raw.type_name(type(thread)) if target is None else raw.function_name(target)
 
 
 def ident(thread: threading.Thread) -> int | None:

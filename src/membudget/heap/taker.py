@@ -176,17 +176,16 @@ class CensusTaker(Walk):
         coroutine = roots.coroutine_of(obj)
         if coroutine is None:
             return
-        line = roots.Waiting(coroutine)
-        name = line.name
+        name, is_standard, note = roots.waiting(coroutine)
         path = self.paths.path(obj, place)
-        if line.is_standard and (holder := self._steps.held_by(path)):
+        if is_standard and (holder := self._steps.held_by(path)):
             # Whose event or queue it is tells more than that something waits for one.
             name = f"{name} of {holder}"
         if self._count(TASK, name, 1):
             self._details[TASK, name] = Detail(
                 bytes_each=items.mean_bytes(roots.others_of(coroutine, _SAMPLED) or [obj]),
                 chain=self._steps.chain(path),
-                note=line.note(),
+                note=note,
                 id=id(obj),
             )
 
