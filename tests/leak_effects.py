@@ -11,7 +11,7 @@ from effects import LONG, SHORT, shows, started
 from fakes import FakeClock, FakeMemory
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.inspection.suspects import Suspects
-from membudget.leaks.records import Confidence, Kind
+from membudget.leaks import Confidence, Kind
 from membudget.sampling.form import SampleRing
 from sampling_scene import day, governed
 

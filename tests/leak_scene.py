@@ -8,7 +8,7 @@ from math import sin
 from typing import TYPE_CHECKING
 
 from membudget.core import Sample
-from membudget.leaks.records import RECORDED, Rules, State, Verdict
+from membudget.leaks import RECORDED, Rules, State, Verdict
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
 

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from membudget.core.native import in_one_go
-from membudget.heap.census import Freed
+from membudget.heap import Freed
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import LATE, SETTLING, Window
 from membudget.leaks.culprit import ranking

@@ -21,7 +21,7 @@ from kinds import confusion
 from rivals import RIVALS
 from scoring import MEDIUM, Outcome, Score, scored, watched
 
-from membudget.leaks.records import Kind
+from membudget.leaks import Kind
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
 

@@ -11,14 +11,14 @@ from bisect import bisect_left, bisect_right
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from membudget.leaks.records import Rules
+from membudget.leaks import Rules
 from membudget.leaks.series import LONGEST, MIB, Series
 from membudget.leaks.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from membudget.leaks.records import State, Verdict
+    from membudget.leaks import State, Verdict
 
 EVERY = 0.5
 """Hours between two looks."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from detector import RULES
 
-from membudget.leaks.records import Kind, State
+from membudget.leaks import Kind, State
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from corpus import Trace
 
-    from membudget.leaks.records import Verdict
+    from membudget.leaks import Verdict
 
 _RISEN = (Kind.LEVELLING, Kind.STEP)
 """Cycles, batches and noise rise once to what they need, by a slope or a step, and stay."""

@@ -17,8 +17,8 @@ from corpus import Trace, recorded, synthetic
 from detector import RULES
 from scoring import LONGEST, Look, Outcome, Score, scored
 
+from membudget.leaks import State
 from membudget.leaks.evidence import weigh
-from membudget.leaks.records import State
 from membudget.leaks.series import MIB, Series
 from membudget.leaks.verdict import counted
 from membudget.leaks.windows import columns, windows
@@ -26,7 +26,7 @@ from membudget.leaks.windows import columns, windows
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from membudget.leaks.records import Rules
+    from membudget.leaks import Rules
     from membudget.leaks.windows import Window
 
 CONSTANTS = (

@@ -173,7 +173,7 @@ def forecast(
     rate, begin = quantile(slopes, 0.5), hours[-1] - length
     if is_any_bounded:
         # So small a rest beside what bounded parts take in is their estimate's error: a quarter,
-        # as the verdict on leaks has it (`explained` in `leaks.records`).
+        # as the verdict on leaks has it (`explained` in `leaks.Rules`).
         c, f = floors(hours, bounded or (), begin, hours[-1], _BLOCKS)
         if rate < _ESTIMATED * theil_sen(c, f):
             return ahead

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leak_scene import UNASKED, cut, followed, jitter, last, series
+from membudget.leaks import Confidence, Rules
 from membudget.leaks.evidence import weigh
-from membudget.leaks.records import Confidence, Rules
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
 from membudget.leaks.windows import columns, windows

@@ -14,7 +14,7 @@ from fakes import MIB, FakeClock, Recorder
 from membudget.core import Failed, Reclaimed, Rung, Sample, Sampled
 from membudget.errors import ConfigError
 from membudget.inspection import NAME, CollectAndTrim
-from membudget.leaks.records import Confidence
+from membudget.leaks import Confidence
 from membudget.registry import Registry
 from sampling_scene import day
 

@@ -8,9 +8,9 @@ import pytest
 
 from fakes import FakeClock, FakeMemory
 from membudget.core import Level, Sample
-from membudget.heap.census import Census, Garbage
+from membudget.heap import Census, Garbage
 from membudget.inspection.suspects import Suspects
-from membudget.leaks.records import Confidence
+from membudget.leaks import Confidence
 from sampling_scene import governed, sampled
 
 if TYPE_CHECKING:

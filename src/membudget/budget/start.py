@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from membudget.containers.ordered import BoundedDict, BoundedSet
     from membudget.core import Plugin, Pressure, Reclaimer, Sample, Sink
     from membudget.governor.admission import Lease
-    from membudget.leaks.records import Verdict
+    from membudget.leaks import Verdict
     from membudget.registry import Registry
     from membudget.report import Report
     from membudget.settings import Settings

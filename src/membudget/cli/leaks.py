@@ -13,7 +13,7 @@ from membudget.units import human_bytes, one_line, parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from membudget.leaks.records import Verdict
+    from membudget.leaks import Verdict
     from membudget.report.readers import Recording
 
 
@@ -30,7 +30,7 @@ def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> i
     Exits 0 when the last verdict is none or low, 1 at medium, 2 at high, and 64 when the file
     cannot be read.
     """
-    from membudget.leaks.records import Confidence
+    from membudget.leaks import Confidence
     from membudget.leaks.verdict import looks
     from membudget.report import verdict_as_json
     from membudget.report.readers import read_bounds, read_samples, with_bounds

@@ -86,7 +86,7 @@ class AllocatorState(Record):
 class LeakState(Record):
     """The verdict that stands; before the first only why there is none, and no confidence.
 
-    The fields are those of `leaks.records.Verdict`, and `culprits` the names of who is suspected.
+    The fields are those of `leaks.Verdict`, and `culprits` the names of who is suspected.
     """
 
     reason: str

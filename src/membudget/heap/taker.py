@@ -7,8 +7,7 @@ from itertools import chain
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from membudget.heap import items, raw, roots
-from membudget.heap.census import CACHE, TASK, THREAD, TYPE, Census, Detail
+from membudget.heap import CACHE, TASK, THREAD, TYPE, Census, Detail, items, raw, roots
 from membudget.heap.owner import Steps
 from membudget.heap.walk import MOST, Kinds, Walk
 

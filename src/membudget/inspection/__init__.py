@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from membudget.core import Chore, Clock, Event, Pressure, Reading, Reclaimer
     from membudget.governor import Governor
-    from membudget.heap.census import Freed, Garbage
+    from membudget.heap import Freed, Garbage
     from membudget.inspection.leak_watch import LeakWatch
     from membudget.inspection.suspects import Suspects, Tracing
+    from membudget.leaks import Verdict
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
-    from membudget.leaks.records import Verdict
     from membudget.reclaimers import Collect, SharedPages
     from membudget.report import Report
     from membudget.sampling import Efficiency, Taker
@@ -490,7 +490,7 @@ class CollectAndTrim:
             return None
         try:
             with self._imports:
-                from membudget.heap.census import Freed  # only where a leak is suspected
+                from membudget.heap import Freed  # only where a leak is suspected
             return Freed()
         except (ImportError, MemoryError):  # A list of all objects; the collection takes none.
             return None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from membudget.core import Clock, Sample
     from membudget.forecast import Forecast, Nearness
     from membudget.governor import Governor
+    from membudget.leaks import Rules, State, Verdict
     from membudget.leaks.advice import Proposal
     from membudget.leaks.culprit import Culprit
-    from membudget.leaks.records import Rules, State, Verdict
     from membudget.leaks.series import Series
     from membudget.sampling.form import SampleRing
     from membudget.settings import Settings
@@ -36,7 +36,7 @@ MOST_JUDGED = 900
 detector's constants were set on. What turns them into columns takes 6 ms at a stretch."""
 
 NEEDED = (
-    *("trend", "leaks.records", "leaks.series", "leaks.windows", "leaks.evidence"),
+    *("trend", "leaks", "leaks.series", "leaks.windows", "leaks.evidence"),
     *("leaks.verdict", "forecast", "leaks.advice"),
 )
 """What judging imports, each after what it imports itself: 1 to 3 ms each, 15 ms together."""
@@ -247,7 +247,7 @@ class LeakWatch:
         done: tuple[int, int] | None = self._collect(max(0, self.verdict.growth))
         if done is None:
             return 0
-        from membudget.leaks.records import Collected  # imported with the verdict
+        from membudget.leaks import Collected  # imported with the verdict
 
         freed, returned = done
         collected = Collected(at=self._newest, freed=freed, returned=returned)
@@ -257,7 +257,7 @@ class LeakWatch:
 
 def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
     """The rules of the verdict that these settings ask for."""
-    from membudget.leaks.records import Rules  # when a verdict is due
+    from membudget.leaks import Rules  # when a verdict is due
 
     return Rules(
         minimum_rate=settings["leaks.minimum_rate"] / MIB,

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from membudget.governor import Governor
-    from membudget.heap.census import Census, Garbage
+    from membudget.heap import Census, Garbage
     from membudget.heap.taker import CensusTaker
     from membudget.heap.window import Line, Window
     from membudget.inspection.leak_watch import LeakWatch
+    from membudget.leaks import Verdict
     from membudget.leaks.culprit import Culprit
-    from membudget.leaks.records import Verdict
 
 _KEPT = 6
 """Censuses compared: half a day of them does not see an hour's growth any more."""

@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.leaks.records import Rules
+from membudget.leaks import Rules
 from membudget.leaks.series import MIB, Series
 from membudget.trend import NORMAL, floors, kendall_tau, mad, quantile, theil_sen
 from membudget.units import format_bytes, format_fraction, human_bytes

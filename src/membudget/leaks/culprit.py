@@ -13,14 +13,14 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.heap.census import GARBAGE, TYPE, Detail
+from membudget.heap import GARBAGE, TYPE, Detail
 from membudget.trend import theil_sen
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from membudget.core import Sample
-    from membudget.heap.census import Census, Garbage
+    from membudget.heap import Census, Garbage
     from membudget.heap.window import Line
 
 LOOKS = 3

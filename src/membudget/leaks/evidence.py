@@ -22,7 +22,7 @@ from math import fsum, isnan, log, sqrt
 from typing import TYPE_CHECKING, TypeAlias
 
 from membudget.core import Record
-from membudget.leaks.records import Confidence, Kind, Step
+from membudget.leaks import Confidence, Kind, Step
 from membudget.leaks.series import HOUR, MIB
 from membudget.leaks.windows import FINE, NEVER
 from membudget.trend import floors, increments, kendall_tau, kept, theil_sen
@@ -30,7 +30,7 @@ from membudget.trend import floors, increments, kendall_tau, kept, theil_sen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from membudget.leaks.records import Filling, Rules, State
+    from membudget.leaks import Filling, Rules, State
     from membudget.leaks.series import Series
     from membudget.leaks.windows import Channel, Columns, Window
 

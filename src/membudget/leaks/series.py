@@ -12,14 +12,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.leaks.records import Filling, SimpleFacts
+from membudget.leaks import Filling, SimpleFacts
 from membudget.trend import floors, increments, kendall_tau, theil_sen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from membudget.core import PartSample, Sample
-    from membudget.leaks.records import Rules
+    from membudget.leaks import Rules
 
 
 MIB = 2**20

@@ -19,8 +19,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from membudget.core.native import in_one_go
+from membudget.leaks import RECORDED, Confidence, Kind, Rules, State, Verdict
 from membudget.leaks.evidence import leak_kind, onset, settled, shape, weigh
-from membudget.leaks.records import RECORDED, Confidence, Kind, Rules, State, Verdict
 from membudget.leaks.series import (
     HOUR,
     LONGEST,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from membudget.core import Sample
+    from membudget.leaks import Filling
     from membudget.leaks.evidence import Finding
-    from membudget.leaks.records import Filling
     from membudget.leaks.windows import Window
 
 _NOTES = {

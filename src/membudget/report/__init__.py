@@ -12,9 +12,9 @@ from membudget.core.native import in_one_go
 from membudget.core.wire import Amount, Size, record_from
 from membudget.errors import ControlError
 from membudget.forecast import Anomaly, Forecast, anomalies, forecast
+from membudget.leaks import Verdict  # noqa: TC001  # fields are read by it
 from membudget.leaks.advice import Proposal, proposing
 from membudget.leaks.culprit import Culprit  # noqa: TC001  # fields are read by it
-from membudget.leaks.records import Verdict  # noqa: TC001  # fields are read by it
 from membudget.leaks.series import HOUR, Series
 from membudget.leaks.verdict import last_look, thinned
 from membudget.sampling.form import unpacked

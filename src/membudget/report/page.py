@@ -15,7 +15,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from membudget.leaks.records import Confidence
+from membudget.leaks import Confidence
 from membudget.report import finite, text
 from membudget.report.text import Calendar, plain
 from membudget.trend import envelope

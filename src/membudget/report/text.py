@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
-from membudget.leaks.records import RECORDED, Confidence, Kind
+from membudget.leaks import RECORDED, Confidence, Kind
 from membudget.units import (
     LONGEST_NAME,
     how_many,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from membudget.forecast import Forecast
+    from membudget.leaks import SimpleFacts, Verdict
     from membudget.leaks.culprit import Culprit
-    from membudget.leaks.records import SimpleFacts, Verdict
     from membudget.report import OperationFigure, PartFigure, Report, Use
 
 WIDTH, ROWS = 80, 12

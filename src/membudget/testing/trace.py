@@ -15,7 +15,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from membudget.heap.census import CACHE, NOT_CONTAINERS
+from membudget.heap import CACHE, NOT_CONTAINERS
 from membudget.heap.raw import type_name
 from membudget.heap.taker import CensusTaker
 from membudget.heap.window import begin_tracing, end_tracing, sums_by_line
@@ -25,7 +25,7 @@ from membudget.testing.result import Grown, Line
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from membudget.heap.census import Census
+    from membudget.heap import Census
     from membudget.heap.window import Sums
 
 _ROUNDS, _CALLS, _SHOWN = 3, 500, 5

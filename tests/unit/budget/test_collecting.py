@@ -6,9 +6,9 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 from fakes import FakeClock, raising
+from membudget import heap
 from membudget.core import Rung
 from membudget.core.native import Imports
-from membudget.heap import census
 from membudget.inspection import CollectAndTrim
 from membudget.reclaimers import Collect
 
@@ -96,6 +96,6 @@ def test_where_a_list_of_all_objects_is_too_much_the_collection_is_made(
     """It takes no memory, and would else be wanted again at each tick."""
     clock = FakeClock()
     collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
-    monkeypatch.setattr(census, "_listed", raising(MemoryError()))
+    monkeypatch.setattr(heap, "_listed", raising(MemoryError()))
     assert collect(1) is not None
     assert collect.garbage is None

@@ -24,7 +24,7 @@ from membudget.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from membudget.heap.census import Census
+    from membudget.heap import Census
 
 
 @pytest.fixture

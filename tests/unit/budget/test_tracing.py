@@ -11,7 +11,7 @@ from fakes import FakeClock, FakeMemory
 from membudget.core import Level
 from membudget.heap import window
 from membudget.inspection.suspects import Tracing
-from membudget.leaks.records import Confidence
+from membudget.leaks import Confidence
 from membudget.profiling import profile_memory
 from sampling_scene import governed
 

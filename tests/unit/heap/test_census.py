@@ -18,7 +18,7 @@ from membudget.heap.taker import SLICE, CensusTaker
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
-    from membudget.heap.census import Census
+    from membudget.heap import Census
 
 
 class Order:

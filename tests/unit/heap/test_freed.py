@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membudget.heap import census, raw
-from membudget.heap.census import Freed, commonest
+from membudget import heap
+from membudget.heap import Freed, commonest, raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from membudget.heap.census import Garbage
+    from membudget.heap import Garbage
 
 
 class Node:
@@ -94,7 +94,7 @@ def test_nothing_is_kept_alive_and_no_finalizer_called_early() -> None:
 
 def test_of_a_large_heap_the_young_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of all would hold the GIL for long; where the young are too many, none is named."""
-    monkeypatch.setattr(census, "MOST_BLOCKS", 0)
+    monkeypatch.setattr(heap, "MOST_BLOCKS", 0)
     listed: list[int | None] = []
 
     def get_objects(generation: int | None = None) -> list[Any]:
@@ -107,7 +107,7 @@ def test_of_a_large_heap_the_young_tell(monkeypatch: pytest.MonkeyPatch) -> None
         Node()
     assert _collected().types[f"{__name__}.Node"] == 500
     assert None not in listed
-    monkeypatch.setattr(census, "MOST_YOUNG", 100)
+    monkeypatch.setattr(heap, "MOST_YOUNG", 100)
     for _ in range(500):
         Node()
     found = _collected()

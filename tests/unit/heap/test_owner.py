@@ -14,7 +14,7 @@ import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from membudget.heap.census import NOT_CONTAINERS
+from membudget.heap import NOT_CONTAINERS
 from membudget.heap.items import mean_bytes
 from membudget.heap.owner import is_own_dict
 from membudget.heap.roots import locals_of
@@ -23,7 +23,7 @@ from membudget.heap.taker import CensusTaker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from membudget.heap.census import Census
+    from membudget.heap import Census
 
 ITEMS = list(range(100))
 

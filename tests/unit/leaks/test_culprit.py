@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from membudget.core.native import in_one_go
-from membudget.heap.census import Census, Detail, Garbage
+from membudget.heap import Census, Detail, Garbage
 from membudget.heap.window import Line
 from membudget.leaks.culprit import NATIVE, Culprit, components, located, ranking, reached
 from sampling_scene import sampled

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leak_scene import MIB, UNASKED, cut, followed, jitter, last, sample, series
-from membudget.leaks.records import Collected, Confidence, Kind, Rules
+from membudget.leaks import Collected, Confidence, Kind, Rules
 from membudget.leaks.series import PartSeries, Series
 from membudget.leaks.verdict import judge, revised
 

@@ -6,7 +6,7 @@ import pytest
 
 from leak_scene import MIB, UNASKED, sample
 from membudget.core import PartSample
-from membudget.leaks.records import Confidence
+from membudget.leaks import Confidence
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leak_scene import followed, last, series
-from membudget.leaks.records import Confidence
+from membudget.leaks import Confidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 
 from leak_scene import MIB, UNASKED, cut, followed, jitter, last, series
 from membudget.errors import ConfigError
-from membudget.leaks.records import Collected, Confidence, Kind, Rules, State
+from membudget.leaks import Collected, Confidence, Kind, Rules, State
 from membudget.leaks.verdict import judge, judging
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leak_scene import MIB, last, series
-from membudget.leaks.records import Filling, Kind
+from membudget.leaks import Filling, Kind
 from membudget.leaks.verdict import reason
 
 

@@ -15,9 +15,9 @@ from membudget.core.native import breathing
 from membudget.core.wire import plain, record_from
 from membudget.errors import ControlError
 from membudget.governor.status import full_status
+from membudget.leaks import Verdict
 from membudget.leaks.advice import Proposal
 from membudget.leaks.culprit import Culprit
-from membudget.leaks.records import Verdict
 from membudget.leaks.verdict import last_look
 from membudget.registry import Registry
 from membudget.report import answered, as_json, report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from membudget.leaks.records import Confidence, Kind
+from membudget.leaks import Confidence, Kind
 from membudget.leaks.verdict import last_look, looks, thinned
 from membudget.report import Happening, report
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample
