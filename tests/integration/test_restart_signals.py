@@ -115,13 +115,13 @@ def test_an_end_long_after_a_signal_that_the_program_outlived_is_answered_by_a_s
     """
     at_a_million_times_the_speed = f"""
         import signal, sys, time
-        from membudget.cli.restart import Backoff, Room, supervisor
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.TAKEN)
+        from membudget.cli.restart import TAKEN, Backoff, Room, Supervisor
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
         program = "/bin/sh", {python_text(program)!r}
         now = lambda: 1e6 * time.monotonic()
         parts = program, mask, Room(1.0), Backoff(0.001), now
         print("ready", flush=True)
-        sys.exit(supervisor.Supervisor(*parts).run())
+        sys.exit(Supervisor(*parts).run())
     """
     command = [sys.executable, "-c", textwrap.dedent(at_a_million_times_the_speed)]
     with started(command) as process:

@@ -15,8 +15,8 @@ COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "sta
 USAGE = 64
 """EX_USAGE of sysexits.h: wrong usage or settings."""
 
-INTERRUPTED = 130
-"""What a shell reports for a command ended by Ctrl-C."""
+NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 126, 127, 130
+"""What a shell reports for a command that it cannot start, and for one ended by Ctrl-C."""
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import signal
 import sys
 
 from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE, script_of
+from membudget.cli import NOT_EXECUTABLE, NOT_FOUND
 from membudget.cli.program import pex_variables, program_of, which
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings import DEFAULT, resolve
@@ -180,8 +181,6 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     try:
         os.execve(path, argv, {**os.environ, **variables})  # noqa: S606  # asked for
     except OSError as error:
-        from membudget.cli.restart import NOT_EXECUTABLE  # most are executed
-
         _warn(f"command {argv[0]!r} did not start: {error.strerror}")
         sys.exit(NOT_EXECUTABLE)
 
@@ -246,8 +245,6 @@ def _variables(
 def _find(name: str) -> str:
     path = which(name)
     if path is None:
-        from membudget.cli.restart import NOT_EXECUTABLE, NOT_FOUND  # most are there
-
         is_there = os.path.exists(name)
         what = "cannot be executed" if is_there else "was not found"
         advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"

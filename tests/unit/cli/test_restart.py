@@ -15,7 +15,6 @@ from membudget.cli.restart import (
     SETTLED,
     Backoff,
     Death,
-    Kills,
     Request,
     Room,
 )
@@ -24,9 +23,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "cgroups"
 
 
 def _death(code: int, before: int | None = 3, after: int | None = 3) -> Death:
-    kills = [
-        None if count is None else Kills(where="group", count=count) for count in (before, after)
-    ]
+    kills = [None if count is None else ("group", count) for count in (before, after)]
     return Death(code=code, before=kills[0], after=kills[1])
 
 
@@ -59,7 +56,7 @@ def test_a_kill_beside_a_death_of_another_kind_is_told_too() -> None:
 
 def test_counts_of_different_things_are_not_compared() -> None:
     """A program moved out of sight of its group is not said to have been killed for memory."""
-    before, after = Kills(where="group", count=0), Kills(where="machine", count=7)
+    before, after = ("group", 0), ("machine", 7)
     reason = Death(code=-9, before=before, after=after).reason
     assert reason.endswith("machine oom_kill is no higher")
 
@@ -132,14 +129,14 @@ def test_kills_are_counted_in_the_group_of_the_process(
     """Both versions tell how often the kernel killed in it."""
     root = shutil.copytree(FIXTURES / layout, tmp_path / "root")
     (root / file).write_text("low 0\nunder_oom 0\noom_kill 17\n")
-    assert Room(0.7, str(root)).kills() == Kills(where="group", count=17)
+    assert Room(0.7, str(root)).kills() == ("group", 17)
 
 
 def test_where_no_group_counts_the_machine_does(tmp_path: Path) -> None:
     """Linux counts all its kills in vmstat."""
     root = shutil.copytree(FIXTURES / "without-memory", tmp_path / "root")
     (root / "proc/vmstat").write_text("pgmajfault 12\noom_kill 5\n")
-    assert Room(0.7, str(root)).kills() == Kills(where="machine", count=5)
+    assert Room(0.7, str(root)).kills() == ("machine", 5)
 
 
 def test_nothing_to_read_is_no_kill_and_no_wait(tmp_path: Path) -> None:

@@ -1,43 +1,91 @@
 """The supervisor of `membudget run --restart`: it stays, and starts the program anew when it dies.
 
-It is a process of its own with one thread, and runs without site and without the command line's
-imports: the one that parsed the options becomes it by exec. Here is what the end of a program was,
-in words, what follows from it, and room for its next start.
+It is a process of its own with one thread, and runs without site and without what the command line
+imports: the one that parsed the options becomes it by exec. Linux only.
+
+Every signal that can be caught belongs to the program, but for those that a process brings on
+itself by a fault. They are blocked and taken, with the deaths of children, one by one from the
+kernel's queue: no handler runs in between, so none is lost between a look and a wait.
+
+A stop has two sides. The shell waits for the supervisor, so that has to stop where the program
+does; yet many programs give the same signals a meaning of their own and run on. So the supervisor
+stops when it has been sent such a signal and the program has stopped.
+
+A process keeps its id and its children when it becomes another program by exec, as a container's
+entry point does that starts a sidecar first. Those were never the program's.
+
+Sources: signal(7); core(5); si_code in sigaction(2); prctl(2), PR_SET_CHILD_SUBREAPER and
+PR_SET_PDEATHSIG; proc_pid_stat(5).
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import select
 import signal
+import time
 
+from membudget.cli import NOT_EXECUTABLE, NOT_FOUND, USAGE
 from membudget.core import Record
 from membudget.errors import ProbeError
 from membudget.probes.cgroup import cgroup_probe
-from membudget.probes.kernel_files import figure, read_whole
+from membudget.probes.kernel_files import children_of, figure, read_whole
 from membudget.probes.process import system_probe
-from membudget.units import format_fraction, human_bytes
+from membudget.units import format_fraction, human_bytes, human_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import NoReturn
+
     from membudget.core import Reading
 
-LADDERS_EXIT = 75
-"""What the ladder's planned exit leaves with: EX_TEMPFAIL of sysexits.h."""
+ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
+"""Signals after which the end of the program is the end."""
 
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
-_WRONG = {64: "wrong usage", NOT_EXECUTABLE: "cannot be executed", NOT_FOUND: "not found"}
+STOPPING = frozenset((signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
+"""Signals that stop a program that does not handle them."""
+
+TAKEN = signal.valid_signals() - {
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    *(signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS),
+    *(signal.SIGKILL, signal.SIGSTOP),
+}
+"""All that is passed on, and SIGCHLD; not faults, and not what cannot be caught."""
+
+_BY_TERMINAL = ENDING | STOPPING | {signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH}
+_BY_KERNEL = 0x80
+"""si_code of what the kernel sends: SI_KERNEL."""
+
+PATIENCE = 10.0
+"""Seconds that what the program left behind has to end, and again to be gone once killed."""
+
+LOOK, TELL_EVERY = 1.0, 60.0
+"""Seconds between two looks for room, and between two lines that tell of waiting for it."""
+
+_SWEEP = 0.1
+"""Seconds between two looks for what is left: the end of a child's child sends us no signal."""
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+_STARTED = 19
+"""The field of a process's start among those behind its name, from 0."""
+
+_MOST_NAMED = 10
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+_WRONG = {USAGE: "wrong usage", NOT_EXECUTABLE: "cannot be executed", NOT_FOUND: "not found"}
 """Exit codes that tell what no restart mends."""
 
-MOST = 60
-"""How many first waits the longest wait is: 1 s grows to 60 s."""
-
-SETTLED = 60.0
-"""Seconds of life after which the wait is the first one again."""
+MOST, SETTLED = 60, 60.0
+"""How many first waits the longest is, and seconds of life after which it is the first again."""
 
 HEEDED = 10.0
 """Seconds of life after a signal which show that the program has not done what it asks for."""
-
-_SIGNALLED = 128
-"""What a shell adds to a signal's number to report a death by it."""
 
 
 class Request(Record):
@@ -48,37 +96,28 @@ class Request(Record):
 
     def is_obeyed_by(self, code: int) -> bool:
         """Whether that end is what the signal does, or what a shell reports of it."""
-        return code in (-self.number, _SIGNALLED + self.number)
+        return code in (-self.number, 128 + self.number)
 
     def is_recent(self, at: float) -> bool:
         """Whether what the program does at that time may follow from it."""
         return at - self.at <= HEEDED
 
 
-class Kills(Record):
-    """How often the kernel has killed for want of memory, in the "group" or on the "machine"."""
-
-    where: str
-    count: int
-
-
 class Death(Record):
     """The end of one life of the program.
 
-    Attributes:
-        code: Its exit code, or the number of the signal that ended it, negative.
-        before: The kernel's kills at its start, or None where they are not told.
-        after: The kernel's kills at its end, or None.
+    By its exit code, negative for a signal; and how often the kernel had killed for want of memory
+    at its start and at its end, in the "group" or on the "machine", where that is told.
     """
 
     code: int
-    before: Kills | None
-    after: Kills | None
+    before: tuple[str, int] | None
+    after: tuple[str, int] | None
 
     @property
     def exit_code(self) -> int:
         """What a shell would report of it."""
-        return self.code if self.code >= 0 else _SIGNALLED - self.code
+        return self.code if self.code >= 0 else 128 - self.code
 
     @property
     def is_final(self) -> bool:
@@ -90,19 +129,19 @@ class Death(Record):
         """What ended it, to stand behind "program"."""
         before, after = self.before, self.after
         kills = ""
-        if before and after and before.where == after.where and after.count > before.count:
-            kills = f"{after.where} oom_kill {before.count} → {after.count}"
+        if before and after and before[0] == after[0] and after[1] > before[1]:
+            kills = f"{after[0]} oom_kill {before[1]} → {after[1]}"
         if self.code == -signal.SIGKILL:
             if kills:
                 return f"killed by the kernel for want of memory ({kills})"
             if after is None:
                 return f"killed by {_named(9)}; nothing tells whether for want of memory"
-            return f"killed by somebody with {_named(9)}; {after.where} oom_kill is no higher"
+            return f"killed by somebody with {_named(9)}; {after[0]} oom_kill is no higher"
         meanwhile = f"; meanwhile the kernel killed another process ({kills})" if kills else ""
         if self.code < 0:
             return f"ended by {_named(-self.code)}{meanwhile}"
-        if self.code == LADDERS_EXIT:
-            return f"left by the ladder's exit ({LADDERS_EXIT}){meanwhile}"
+        if self.code == os.EX_TEMPFAIL:
+            return f"left by the ladder's exit ({self.code}){meanwhile}"
         wrong = f" ({_WRONG[self.code]})" if self.code in _WRONG else ""
         return f"ended by itself with exit code {self.code}{wrong}{meanwhile}"
 
@@ -144,17 +183,14 @@ class Room:
         self._low = low if found is None else max(low, found.fraction)
 
     def shortage(self) -> str | None:
-        """Why the program should not be started now, or None where there is room.
-
-        What cannot be read keeps nobody waiting.
-        """
+        """Why the program should not be started now; what cannot be read keeps nobody waiting."""
         found = self._read()
         if found is None or found.limit is None or found.fraction <= self._low:
             return None
         use = f"{human_bytes(found.used)} of {human_bytes(found.limit)}"
         return f"{found.source} holds {use} without it, above {format_fraction(self._low)}"
 
-    def kills(self) -> Kills | None:
+    def kills(self) -> tuple[str, int] | None:
         """The kernel's kills so far, or None where they are not told.
 
         A victim is counted in its own group, whichever group above it was short.
@@ -164,11 +200,11 @@ class Room:
                 count = probe.oom_kills()
                 probe.close()
                 if count is not None:
-                    return Kills(where="group", count=count)
+                    return "group", count
             count = figure(read_whole(f"{self._root}/proc/vmstat"), b"oom_kill ")
         except (ProbeError, ValueError):
             return None
-        return None if count is None else Kills(where="machine", count=count)
+        return None if count is None else ("machine", count)
 
     def _read(self) -> Reading | None:
         try:
@@ -180,3 +216,281 @@ class Room:
             return system_probe(f"{self._root}/")()
         except ProbeError:
             return None
+
+
+def tell(message: str) -> None:
+    """Say one line on standard error, if it is taken within a second: signals must not wait."""
+    with contextlib.suppress(OSError):
+        ready = select.poll()
+        ready.register(2, select.POLLOUT)
+        if ready.poll(1000):
+            os.write(2, f"membudget: {message}\n".encode(errors="backslashreplace"))
+
+
+class Leftovers:
+    """The processes below this one, but for those that were here when this was made.
+
+    What those start is left alone as well, if they or their parents are still there when it is
+    looked for: an orphan does not tell whose it was.
+    """
+
+    def __init__(self) -> None:
+        self._earlier = _started(_below(os.getpid()))
+
+    def find(self) -> list[int]:
+        """The process ids, parents before their children. Cost: 20 µs each."""
+        now = _started(list(self._earlier))
+        self._earlier = {pid: now[pid] for pid in now if now[pid] == self._earlier[pid]}
+        found: list[int] = []
+        level = [os.getpid()]
+        while level:
+            children = [child for parent in level for child in _children(parent)]
+            for pid in self._earlier.keys() & children:
+                self._earlier |= _started(_below(pid))
+            level = [child for child in children if child not in self._earlier]
+            found += level
+        return found
+
+
+def _below(pid: int) -> list[int]:
+    found = level = [pid]
+    while level:
+        level = [child for parent in level for child in _children(parent)]
+        found = found + level
+    return found[1:]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return list(children_of(pid))
+    except OSError:  # It has ended meanwhile.
+        return []
+
+
+def _started(pids: list[int]) -> dict[int, str]:
+    """When each that is still there was started: an id alone may be another's tomorrow."""
+    fields = {pid: _stat(pid) for pid in pids}
+    return {pid: found[1 + _STARTED] for pid, found in fields.items() if len(found) > 1 + _STARTED}
+
+
+def _stat(pid: int) -> list[str]:
+    """The name and the fields behind it, or one empty name for a process that is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        front, _, behind = file.read().decode(errors="replace").rpartition(")")
+        return [front.partition("(")[2], *behind.split()]
+    return [""]
+
+
+def is_from_terminal(taken: signal.struct_siginfo) -> bool:
+    """Whether a terminal sent it, which tells a whole process group."""
+    return taken.si_code == _BY_KERNEL and taken.si_signo in _BY_TERMINAL
+
+
+def stop_by(number: int) -> None:
+    """Stop by that signal, blocked so far, until somebody continues this process."""
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+
+
+class Supervisor:
+    """Keeps a program running; one thread, with `TAKEN` blocked.
+
+    What is below its process already is none of the program's.
+
+    Args:
+        program: The executable, and its arguments with its own name first.
+        mask: The signals that it starts with blocked.
+        room: Tells whether there is room for it.
+        backoff: Tells how long to wait.
+        now: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        program: tuple[str, list[str]],
+        mask: Iterable[int],
+        room: Room,
+        backoff: Backoff,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._program, self._mask, self._now = program, mask, now
+        self._room, self._backoff = room, backoff
+        self._leftovers = Leftovers()
+        self._pid: int | None = None
+        self._status = 0
+        self._asked: Request | None = None
+        self._is_hung_up = False
+        self._stop: Request | None = None
+        self._is_stopped = False
+
+    def run(self) -> int:
+        """Start the program again and again; the exit code of its last life, as a shell has it."""
+        number = 0
+        while True:
+            began = self._now()
+            death = self._live()
+            if self._is_last(death):
+                self._clear()
+                return death.exit_code
+            number += 1
+            wait = self._backoff.after(self._now() - began)
+            again = f"starting it again in {human_seconds(wait)} (restart {number})"
+            tell(f"program {death.reason}; {again}")
+            until = self._now() + wait
+            self._clear()
+            self._rest(until)
+            self._wait_for_room()
+            if self._asked is not None:
+                return 128 + self._asked.number
+
+    def _live(self) -> Death:
+        """One life of the program, from its start to its end."""
+        before = self._room.kills()
+        self._is_hung_up = self._is_stopped = False
+        self._stop = None
+        try:
+            supervisor = os.getpid()
+            if (pid := os.fork()) == 0:
+                self._become_program(supervisor)
+            self._pid = pid
+        except OSError as error:
+            tell(f"the program cannot be started: {error.strerror}")
+            self._status = os.EX_OSERR << 8
+        while self._pid is not None:
+            self._take(signal.sigwaitinfo(TAKEN))
+        code = os.waitstatus_to_exitcode(self._status)
+        return Death(code=code, before=before, after=self._room.kills())
+
+    def _become_program(self, supervisor: int) -> NoReturn:
+        """In the child, which ends when the supervisor does."""
+        path, argv = self._program
+        try:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != supervisor:  # It died before the line above could tell.
+                os.kill(os.getpid(), signal.SIGKILL)
+            # Python ignores two signals of its own accord and turns SIGINT into an exception.
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            os.execv(path, argv)  # noqa: S606  # running what was asked for is the job
+        except OSError as error:
+            tell(f"command {argv[0]!r} did not start: {error.strerror}")
+        finally:
+            os._exit(NOT_EXECUTABLE)
+
+    def _is_last(self, death: Death) -> bool:
+        """Whether no start follows: told, unless a signal did what it was sent for."""
+        asked = self._asked
+        is_obeyed = asked is not None and asked.is_obeyed_by(death.code)
+        if asked and not (is_obeyed or asked.is_recent(self._now())):
+            self._asked = None
+        has_hung_up = self._is_hung_up and death.code == -signal.SIGHUP
+        if self._asked is None and not death.is_final and not has_hung_up:
+            return False
+        has_hung_up = self._is_hung_up and death.exit_code == 128 + signal.SIGHUP
+        if death.code and not is_obeyed and not has_hung_up:
+            tell(f"program {death.reason}; not starting it again")
+        return True
+
+    def _take(self, taken: signal.struct_siginfo) -> None:
+        """Do what a signal asks for: reap, pass it on, stop."""
+        number = taken.si_signo
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif self._pid is not None:
+            self._is_hung_up |= number == signal.SIGHUP
+            self._pass_on(self._pid, taken)
+        elif number in STOPPING and is_from_terminal(taken):
+            stop_by(number)
+        if number in ENDING or (number == signal.SIGHUP and self._pid is None):
+            self._asked = Request(number=number, at=self._now())
+        if self._stop and self._is_stopped and self._stop.is_recent(self._now()):
+            stop_by(self._stop.number)
+            self._stop, self._is_stopped = None, False
+
+    def _pass_on(self, pid: int, taken: signal.struct_siginfo) -> None:
+        number = taken.si_signo
+        if taken.si_pid == os.getpid():  # A failed write of our own.
+            return
+        if number in STOPPING:
+            self._stop = Request(number=number, at=self._now())
+        elif number == signal.SIGCONT:
+            self._stop = None
+        # What a terminal sends reaches the whole group: the program has had it already.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if not is_from_terminal(taken) or os.getpgid(pid) != os.getpgrp():
+                os.kill(pid, number)
+
+    def _reap(self) -> None:
+        """Take the news of every child: one signal may stand for many."""
+        news = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
+        with contextlib.suppress(ChildProcessError):
+            while (told := os.waitpid(-1, news))[0]:
+                pid, status = told
+                if pid != self._pid:
+                    continue
+                self._is_stopped = os.WIFSTOPPED(status)
+                if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+                    self._pid, self._status = None, status
+
+    def _clear(self) -> None:
+        """End what the program left behind: asked first, then killed."""
+        asked: dict[int, str | None] = {}
+        began = self._now()
+        while left := self._leftovers.find():
+            passed = self._now() - began
+            if passed >= 2 * PATIENCE:
+                tell(f"what the program left behind cannot be ended: {left}")
+                break
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    if passed >= PATIENCE:
+                        os.kill(pid, signal.SIGKILL)
+                    elif pid not in asked:
+                        short, *fields = _stat(pid)
+                        asked[pid] = short if fields and fields[0] not in ("Z", "X") else None
+                        os.kill(pid, signal.SIGTERM)
+            self._look(_SWEEP)
+        ended = [f"{pid} {short}" for pid, short in asked.items() if short and pid not in left]
+        if ended:
+            count = "1 process" if len(ended) == 1 else f"{len(ended)} processes"
+            named = ", ".join(ended[:_MOST_NAMED])
+            more = f" and {len(ended) - _MOST_NAMED} more" if len(ended) > _MOST_NAMED else ""
+            tell(f"ended {count} that the program left behind: {named}{more}")
+
+    def _rest(self, until: float) -> None:
+        while self._asked is None and (left := until - self._now()) > 0:
+            self._look(left)
+
+    def _wait_for_room(self) -> None:
+        tell_at = began = self._now()
+        while self._asked is None and (shortage := self._room.shortage()) is not None:
+            if (now := self._now()) >= tell_at:
+                waited = f" ({human_seconds(now - began)} so far)" if now > began else ""
+                tell(f"waiting for room to start the program again{waited}: {shortage}")
+                tell_at = now + TELL_EVERY
+            self._rest(now + LOOK)
+
+    def _look(self, seconds: float) -> None:
+        """Take one signal, or none within so many seconds."""
+        taken = signal.sigtimedwait(TAKEN, max(0.0, seconds))
+        if taken is not None:
+            self._take(taken)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Supervise; the arguments come checked from `membudget run`.
+
+    They are seconds before the first restart, the share up to which there is room, the executable,
+    and its arguments with its own name first.
+    """
+    first, low, path, *argv = arguments
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Where it is ignored, no death is told.
+    if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:  # Orphans become our children.
+        error = os.strerror(ctypes.get_errno())
+        tell(f"what the program leaves behind cannot be found ({error}): look for it by yourself")
+    return Supervisor((path, argv), mask, Room(float(low)), Backoff(float(first))).run()

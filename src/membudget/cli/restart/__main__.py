@@ -7,7 +7,7 @@ if __name__ == "__main__":
     # Behind the standard library: a file beside this one must not hide one of its modules.
     here = sys.path.pop(0)
     sys.path.append(os.path.abspath(os.path.join(here, "..", "..", "..")))
-    from membudget.cli.restart.supervisor import main
+    from membudget.cli.restart import main
 
     try:
         code = main(sys.argv[1:])
