@@ -231,28 +231,21 @@ class Singleton(type):
         bases: tuple[type, ...],
         namespace: dict[str, Any],
         *,
-        ignore_arguments: bool | None = None,  # noqa: ARG004  # for the initialiser
+        ignore_arguments: bool | None = None,
         **options: Any,
     ) -> Singleton:
         """Define a class whose copies are itself."""
         own = {"__copy__": _same, "__deepcopy__": _same, "__reduce_ex__": _reduced, **namespace}
-        return super().__new__(mcs, name, bases, own, **options)
-
-    def __init__(
-        cls,
-        name: str,
-        bases: tuple[type, ...],
-        namespace: dict[str, Any],
-        *,
-        ignore_arguments: bool | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(name, bases, namespace, **options)
+        cls = super().__new__(mcs, name, bases, own, **options)
         if ignore_arguments is None:
             before: Slot | None = getattr(cls, "_singleton", None)
             ignore_arguments = before is not None and before.ignores
         cls._singleton = Slot(f"{cls.__module__}.{cls.__qualname__}", ignores=ignore_arguments)
         _slots.add(cls._singleton)
+        return cls
+
+    def __init__(cls, *given: Any, ignore_arguments: object = None, **options: Any) -> None:  # noqa: ARG002  # used up
+        super().__init__(*given, **options)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """The one instance, made where there is none."""

@@ -56,10 +56,10 @@ _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 _INFINITE = float("inf")
 
 
-def _operation(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _operation(operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def method(self: BoundedSequence[Any], other: Any) -> Any:
         theirs = self._comparable(other)
-        return NotImplemented if theirs is None else compare(self._plain(), theirs)
+        return NotImplemented if theirs is None else operate(self._plain(), theirs)
 
     return method
 

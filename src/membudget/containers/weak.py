@@ -89,10 +89,6 @@ class _Ref(weakref.ref[Any]):
 
     __slots__ = ("key", "number", "weight")
 
-    key: Any
-    number: int
-    weight: int | None
-
 
 class _Kept:
     """The same of one without weak references, found while the cache keeps it alive."""
@@ -234,7 +230,10 @@ class WeakCache(ForkLock, Generic[K, V]):
             ConfigError: There are no weak references to it, and the cache keeps none alive.
             Exception: What the size function raised; then nothing was changed.
         """
-        weight = self._weigh(value)
+        weight = None  # Where it may have to be kept alive, it is weighed.
+        if self._most != 0:
+            weight = size_of(value) if self._size is None else self._size(value)
+            checked(weight, f"the size of a value in {self.name!r}")
         entry = self._refer(value)
         entry.key, entry.weight, entry.number = key, weight, next(self._numbers)
         taken_in = ENTRY_BYTES + size_of(key)
@@ -374,14 +373,6 @@ class WeakCache(ForkLock, Generic[K, V]):
                 died=self._died,
                 released=sum(self._strong.stats().dropped.values()),
             )
-
-    def _weigh(self, value: V) -> int | None:
-        """The bytes of a value, where it may have to be kept alive."""
-        if self._most == 0:
-            return None
-        if self._size is None:
-            return size_of(value)
-        return checked(self._size(value), f"the size of a value in {self.name!r}")
 
     def _refer(self, value: Any) -> Any:
         try:
