@@ -169,7 +169,7 @@ class Brake:
         self._room = room
         self._wake = wake
         self._clock = clock or SystemClock()
-        self._lost = LostErrors(self)
+        self._lost = LostErrors(self.on_memory_error)
         self._hits = Hits()
         self._is_armed = False
         self._forget()

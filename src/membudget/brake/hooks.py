@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from membudget.errors import ConfigError, OverBudgetError
 
@@ -25,29 +25,19 @@ _KINDS = {
 """The audit events raised before a program is started, or a thread (its name since 3.13)."""
 
 
-class Listener(Protocol):
-    """Who is told, on the thread that is about to do it. Quick; what it raises is dropped."""
-
-    def before_child(self) -> None:
-        """A child is about to be made, or this process about to become another program."""
-
-    def before_thread(self) -> None:
-        """A thread is about to be started."""
-
-    def on_memory_error(self) -> None:
-        """A MemoryError ended a thread."""
-
-
 _LISTENER = "listener"
 
-_listening: dict[str, Listener] = {}
+_listening: dict[str, Any] = {}
 """The one who listens, if any: a dict, since its `setdefault` needs no lock that a fork breaks."""
 
 _is_hooked = False
 
 
-def listen(listener: Listener) -> None:
-    """Tell this listener from now on, and nobody else: a process has one limit to be kept.
+def listen(listener: Any) -> None:
+    """Call its `before_child` and `before_thread` from now on, and nobody else's.
+
+    It is called on the thread that is about to do it, has to be quick, and what it raises is
+    dropped. Nobody else listens then, since a process has one limit to be kept.
 
     Audit hooks cannot be removed: the one added here, at first use, stays for the life of the
     process and costs 0.3 µs an event.
@@ -65,7 +55,7 @@ def listen(listener: Listener) -> None:
             _raise_event_of_threads()
 
 
-def ignore(listener: Listener) -> None:
+def ignore(listener: Any) -> None:
     """Tell this listener no more; nothing happens for one that does not listen."""
     if _listening.get(_LISTENER) is listener:
         del _listening[_LISTENER]
@@ -75,7 +65,7 @@ def _on_event(
     event: str,
     _arguments: object,
     kinds: Mapping[str, str] = _KINDS,
-    listening: Mapping[str, Listener] = _listening,
+    listening: Mapping[str, Any] = _listening,
 ) -> None:
     # By arguments: events come when the interpreter ends, too, and this module's names are gone.
     kind = kinds.get(event)
@@ -104,8 +94,8 @@ class LostErrors:
     fit. A post-mortem debugger finds no locals in them.
     """
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, note: Callable[[], object]) -> None:
+        self._note = note
         self._program, self._thread = sys.excepthook, threading.excepthook
 
     def install(self) -> None:
@@ -135,7 +125,7 @@ class LostErrors:
         if not issubclass(kind, MemoryError) or issubclass(kind, OverBudgetError):
             tell()
             return
-        self._listener.on_memory_error()
+        self._note()
         tell()
         while trace is not None:
             with contextlib.suppress(RuntimeError):  # It is running.

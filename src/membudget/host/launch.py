@@ -114,7 +114,7 @@ class Supervising:
         self._now = now
         self._pid = self._held_then = 0
         self._spent = self._looked_at = self._look_at = 0.0
-        self._rests, self._governed = False, ""
+        self._rests = False
 
     def join(self, governor: Governor) -> None:
         """Let this governor rest."""
@@ -133,7 +133,7 @@ class Supervising:
         now, held = self._now(), self._own()
         is_new = self._pid != os.getpid() or held - self._held_then >= RISE
         if is_new or is_pressed or self._holds():
-            self._pid, self._rests, self._governed = os.getpid(), False, ""
+            self._pid, self._rests = os.getpid(), False
             self._held_then, self._spent = held, time.process_time()
             self._looked_at, self._look_at = now, now + AT_EASE
         elif now >= self._look_at:
@@ -165,8 +165,6 @@ class Supervising:
         """Whether a process that this one started, or one of those did, has a living slot."""
         if not has_children():
             return False
-        if self._governed and is_alive(self._governed):
-            return True
         place = self._governor.plugins.member("place") if self._governor is not None else None
         folder, _, name = (place or "").rpartition("/")
         own = parse_stem(name.removesuffix(SLOT))
@@ -176,8 +174,7 @@ class Supervising:
             one = parse_stem(entry.removesuffix(SLOT)) if entry.endswith(SLOT) else None
             if one is None or (one.boot, one.namespace) != (own.boot, own.namespace):
                 continue
-            if _descends(one.pid, own.pid) and is_alive(path := f"{folder}/{entry}"):
-                self._governed = path
+            if _descends(one.pid, own.pid) and is_alive(f"{folder}/{entry}"):
                 return True
         return False
 

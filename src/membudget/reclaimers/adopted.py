@@ -46,24 +46,31 @@ class AdoptedCache:
 
     A dict loses its oldest entries; a mapping with `popitem` (cachetools) what that gives; a
     function with `cache_clear` is cleared. `find` returns the cache, or None; its owner's lock is
-    held for a batch of entries at a time.
+    held for a batch of entries at a time. With bounds in entries or bytes (as estimated) it is also
+    a chore: its oldest go as soon as it is over.
     """
 
     rung = Rung.AGGRESSIVE
+    comes_early = True
 
     def __init__(
         self,
         name: str,
         find: Callable[[], Any],
         lock: Any = None,
+        *,
+        max_items: int | None = None,
+        max_bytes: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.dropped = 0
+        self._bounds = max_items, max_bytes
         self._find = find
         self._lock = lock
         self._now = now
         self._weighing = Weighing()
+        self._looked_at = float("-inf")
         self._is_behind = False
 
     @property
@@ -122,36 +129,17 @@ class AdoptedCache:
                 break
         return freed
 
-
-class BoundedAdoption(AdoptedCache):
-    """An adopted cache that is kept to a bound: its oldest entries go as soon as it is over."""
-
-    comes_early = True
-
-    def __init__(
-        self,
-        name: str,
-        find: Callable[[], Any],
-        lock: Any = None,
-        *,
-        max_items: int | None,
-        max_bytes: int | None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(name, find, lock, now)
-        self._max_items = max_items
-        self._max_bytes = max_bytes
-        self._looked_at = float("-inf")
-
     def due(self, now: float) -> bool:
-        """Whether a second has passed, or the last look ended before it was done."""
-        return self._is_behind or now - self._looked_at >= LOOK_EVERY
+        """Whether it has bounds and a second has passed, or the last look ended before its end."""
+        is_time = self._is_behind or now - self._looked_at >= LOOK_EVERY
+        return is_time and self._bounds != (None, None)
 
     def run(self, until: float) -> int:
-        """Let the oldest entries go until it is within its bound; returns the bytes they held."""
+        """Let the oldest entries go until it is within its bounds; returns the bytes they held."""
+        if self._bounds == (None, None):
+            return 0
         self._looked_at = self._now()
-        bounds = self._max_items, self._max_bytes
-        return self._shrink(lambda length, _: self._weighing.over(length, *bounds), until)
+        return self._shrink(lambda length, _: self._weighing.over(length, *self._bounds), until)
 
 
 def adopt(
@@ -217,11 +205,9 @@ def adopt(
             f"{'kept to a bound' if release is not None else 'shrunk as a cache'}: adopt a dict, "
             "a mapping with popitem(), or a function with cache_clear()"
         )
-    elif is_bounded:
-        most = _checked_bounds(cache, called, max_items, max_bytes)
-        adopted = BoundedAdoption(called, find, lock, max_items=max_items, max_bytes=most)
     else:
-        adopted = AdoptedCache(called, find, lock)
+        most = _checked_bounds(cache, called, max_items, max_bytes) if is_bounded else None
+        adopted = AdoptedCache(called, find, lock, max_items=max_items, max_bytes=most)
     holders.add(adopted, keep=True)
     return end
 
