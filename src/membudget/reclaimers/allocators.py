@@ -16,6 +16,7 @@ a pause, doubled while next to nothing comes; below CRITICAL only where the stal
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from membudget.core import Rung, SystemClock
 from membudget.reclaimers import SHORT
@@ -162,18 +163,13 @@ class Allocators:
         self, own: Callable[[], int], native: Iterable[Purgeable], *, clock: Clock | None = None
     ) -> None:
         self.is_pressed: Callable[[], bool] = lambda: False
-        self._own = own
-        self._clock = clock
-        self.malloc, *preloaded = (self._trim(*one) for one in native)
-        arrow = self._trim(
-            "pyarrow pools",
-            _release_arrow,
-            # At the most: what they held at their peak and hold no longer.
-            lambda: sum(pool.max_memory() - pool.bytes_allocated() for pool in _arrow_pools()),
-        )
+        pressed: Callable[[], bool] = lambda: self.is_pressed()  # noqa: PLW0108, E731  # set later
+        trim = partial(Trim, own=own, is_pressed=pressed, clock=clock)
+        self.malloc, *preloaded = (trim(name, give, free=free) for name, give, free in native)
+        arrow = trim("pyarrow pools", _release_arrow, free=_arrow_free)
         self._early = [*preloaded, arrow, self.malloc]
         # Giving pinned memory back waits for the GPU.
-        late = self._trim("torch pinned memory", _release_pinned, _pinned_free)
+        late = trim("torch pinned memory", _release_pinned, free=_pinned_free)
         self._all = [*self._early, late]
 
     def reclaimers(self) -> Sequence[Reclaimer]:
@@ -198,18 +194,6 @@ class Allocators:
         known += [(name, 0, 0, why) for name, why in UNREACHABLE.items() if name in sys.modules]
         return [dict(zip(("name", "free", "given_back", "why"), one, strict=True)) for one in known]
 
-    def _trim(
-        self, name: str, release: Callable[[], object], free: Callable[[], int | None]
-    ) -> Trim:
-        return Trim(
-            name,
-            release,
-            self._own,
-            free=free,
-            is_pressed=lambda: self.is_pressed(),  # noqa: PLW0108  # set once the governor is there
-            clock=self._clock,
-        )
-
 
 def _arrow_pools() -> list[Any]:
     """Pyarrow's pools, beside malloc's own, that ever held anything."""
@@ -224,6 +208,11 @@ def _arrow_pools() -> list[Any]:
         if pool is not None and pool.max_memory():
             pools.append(pool)
     return pools
+
+
+def _arrow_free() -> int:
+    """At the most: what they held at their peak and hold no longer."""
+    return sum(pool.max_memory() - pool.bytes_allocated() for pool in _arrow_pools())
 
 
 def _release_arrow() -> None:
