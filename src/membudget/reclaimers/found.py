@@ -192,7 +192,9 @@ class FoundCaches:
                 for one in _alive(self._seen.values())
                 if _is_large(*one) and not self._is_spared(name_of(one[0]))
             ]
-            self._large = [kept for _, kept in sorted(large, key=_by_size)]
+            large.sort(key=lambda one: -one[0].cache_info().currsize)
+            large.sort(key=lambda one: one[0].cache_info().maxsize is not None)
+            self._large = [kept for _, kept in large]
         yield from (one for one in _alive(self._large) if _is_large(*one))
 
     def due(self, now: float) -> bool:
@@ -242,11 +244,6 @@ def _alive(seen: Iterable[Kept]) -> Iterator[tuple[Wrapper, Kept]]:
     for kept in list(seen):
         if (wrapper := kept.wrapper()) is not None:
             yield wrapper, kept
-
-
-def _by_size(one: tuple[Wrapper, Kept]) -> tuple[bool, int]:
-    info = one[0].cache_info()
-    return info.maxsize is not None, -info.currsize
 
 
 def _is_large(wrapper: Wrapper, kept: Kept) -> bool:
