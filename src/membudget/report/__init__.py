@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from membudget.core import Sample
 
-DAY = 24.0
-"""Hours that a report looks back."""
-
 LAST = 253_402_300_000.0
 """Unix seconds at the end of the year 9999, which is as far as calendars go here."""
 
@@ -126,7 +123,7 @@ class Report(Record):
 def report(
     samples: Iterable[Sample],
     *,
-    hours: float = DAY,
+    hours: float = 24.0,
     name: str = "",
     is_dated: bool = True,
     verdict: Verdict | None = None,
@@ -264,7 +261,7 @@ class DayAnswer(Record):
     left_out: Size = 0
 
 
-def answered(answer: Mapping[str, Any], hours: float = DAY) -> Report:
+def answered(answer: Mapping[str, Any], hours: float = 24.0) -> Report:
     """The report on what a process has answered to "samples"; `ControlError` where that is odd."""
     try:
         samples = unpacked(answer)

@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 EVERY = 24 * 3600.0
 """Seconds between two reports."""
 
-KEEP = 14
-"""Days of reports kept of a program."""
-
-_END_PATIENCE = 2.0
-"""Seconds that the end of a budget waits for a report under way."""
-
 _FORMS = {
     ".txt": b"Memory report",
     ".json": f'{{\n "schema": "{SCHEMA}"'.encode(),
@@ -59,7 +53,7 @@ class DailyReport:
 
     name = "daily report"
 
-    def __init__(self, directory: str, program: str = "", *, keep: int = KEEP) -> None:
+    def __init__(self, directory: str, program: str = "", *, keep: int = 14) -> None:
         self._directory = os.path.abspath(directory)
         self._program = "".join(one if one.isalnum() else "_" for one in program)[:40] or "python"
         self._keep = keep
@@ -80,7 +74,7 @@ class DailyReport:
     def leave(self) -> None:
         """Wait a moment for a report under way."""
         if self._thread is not None:
-            self._thread.join(_END_PATIENCE)
+            self._thread.join(2.0)
 
     def after_fork_in_child(self) -> None:
         """Begin a day of one's own."""

@@ -35,9 +35,6 @@ MOST_LOOKS = 256
 _FULL = 2
 """The generation of full collections."""
 
-_TASKS_HIDDEN = (3, 14)
-"""From this Python on, asyncio keeps its tasks where only the loop's own thread may look."""
-
 
 class Taker:
     """Takes samples of this process, on one thread. A forked child needs one of its own.
@@ -151,8 +148,8 @@ def _open_files() -> int | None:
 def _tasks() -> int | None:
     """Asyncio's tasks of all loops, done ones that are still held included. None is touched."""
     module: Any = sys.modules.get("asyncio.tasks")
-    if module is None or sys.version_info >= _TASKS_HIDDEN:
-        return None
+    if module is None or sys.version_info >= (3, 14):
+        return None  # It keeps them where only the loop's own thread may look.
     sets = [getattr(module, name, None) for name in ("_scheduled_tasks", "_eager_tasks")]
     if sets[0] is None:  # Before 3.12 there was one.
         sets = [getattr(module, "_all_tasks", None)]
@@ -254,8 +251,6 @@ class Efficiency:
     forked child goes on listening, with counts of its own after `forget`. `learn` is told of each
     full collection: the seconds of its thread, and the live blocks before.
     """
-
-    __slots__ = ("_before", "_began", "_freed", "_learn", "_looked")
 
     def __init__(self, learn: Callable[[float, int], object] | None = None) -> None:
         self._learn = learn

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     _Row: TypeAlias = "tuple[tuple[Any, ...], bytes]"
 
-SIZE = 288
-"""A day of samples at five minutes."""
-
 AT_A_TIME = 16
 """Samples unpacked at a stretch: half a millisecond."""
 
@@ -59,7 +56,7 @@ class SampleRing:
     thread may read, without a lock.
     """
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(self, size: int = 288) -> None:  # A day at five minutes.
         self.size = size
         self._rows: deque[_Row] = deque()
 
@@ -173,7 +170,12 @@ def from_text(text: bytes, name: str) -> list[Sample]:
         raise ConfigError(f"{name} is of version {found}, not {VERSION}: read it with that release")
     if head.get("crc32") != f"{crc32(body):08x}":
         raise ConfigError(f"{name} was cut short or changed: its checksum does not fit")
-    if not _are_whole(head):
+    try:
+        due = _names(head["fields"], head["part"])["names_crc32"]
+        is_whole = head.get("names_crc32", due) == due  # Older files have no sum of the names.
+    except (KeyError, TypeError, RecursionError):
+        is_whole = False
+    if not is_whole:
         raise ConfigError(f"{name} was changed: the names of its fields do not fit")
     samples = []
     for number, line in enumerate(body.splitlines(), 2):
@@ -195,17 +197,6 @@ def from_text(text: bytes, name: str) -> list[Sample]:
 def _names(fields: Sequence[str], part: Sequence[str]) -> dict[str, Any]:
     names = {"fields": list(fields), "part": list(part)}
     return {**names, "names_crc32": f"{crc32(repr(names).encode()):08x}"}
-
-
-def _are_whole(head: Mapping[str, Any]) -> bool:
-    """Whether the names of fields are as they were written; older files have no sum of them."""
-    try:
-        fields, part = head["fields"], head["part"]
-        if "names_crc32" in head:
-            return bool(head["names_crc32"] == _names(fields, part)["names_crc32"])
-        return {*fields} <= {*Sample.field_names()} and {*part} <= {*PartSample.field_names()}
-    except (KeyError, TypeError, RecursionError):
-        return False
 
 
 def _with_names(names: Any, row: Any) -> dict[str, Any]:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 WRITTEN_EVERY = 3
 """Samples between two times of writing: 15 minutes where there is one every five."""
 
-PATIENCE = 2.0
-"""Seconds that the end waits for the disk."""
-
 _AHEAD = 60.0
 """Seconds that the clock may have been set back since a sample was taken."""
 
@@ -101,7 +98,7 @@ class Keeper:
         self._loaded = self._loaded or None
         return 0
 
-    def close(self, patience: float = PATIENCE) -> None:
+    def close(self, patience: float = 2.0) -> None:
         """Write a last time, wait so many seconds for it, and let others have the place."""
         self._join(patience)
         self.run(float("inf"))

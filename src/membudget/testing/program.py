@@ -36,8 +36,8 @@ _LASTING = 0.5
 _LEAST = 1 << 20
 """Bytes of growth over all stretches below which nothing is said: allocators round by as much."""
 
-_SAMPLES, _FEWEST = 20, 3
-"""Samples due in each stretch, and those without which it has no floor."""
+_FEWEST = 3
+"""Samples of a stretch without which it has no floor."""
 
 _GRACE = 10.0
 """Seconds a program has to end when asked to."""
@@ -79,7 +79,7 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     Raises:
         OSError: It cannot be started.
     """
-    every = min(1.0, max(0.02, seconds * (1 - _WARMUP) / (rounds * _SAMPLES)))
+    every = min(1.0, max(0.02, seconds * (1 - _WARMUP) / (rounds * 20)))
     times, uses = array("d"), array("q")
     began = time.monotonic()
     process = subprocess.Popen(list(command))  # noqa: S603  # running what was asked for is the job
