@@ -43,7 +43,7 @@ _BEYOND = 1 << 64
 """What no bytes, no counts, and no rates or times of them are."""
 
 _SHOWN = 40
-_OFTEN = 20
+_OFTEN = 64  # More than there are settings.
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
