@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 from weakref import ref
@@ -221,9 +220,8 @@ def _decorated(
         clock=clock,
         **bounds,
     )
-    shelf = None
-    if not is_plain:
-        shelf = Shelf(name, cache, lifetime, time.monotonic if clock is None else clock.now)
+    shelf = None if is_plain else Shelf(name, cache, lifetime, clock)
+    if shelf is not None:
         registry.add(shelf)
     if isinstance(cache, MethodCache) and owners is not None:
         owners.cache, cache.owners = cache, ref(owners)

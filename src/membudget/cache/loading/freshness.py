@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from membudget.cache.loading.load import MISSING
@@ -9,9 +10,8 @@ from membudget.errors import ConfigError
 from membudget.units import as_seconds, parse_fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from membudget.cache.cache import Cache
+    from membudget.core import Clock
 
 RETRY_SHARE: Final = 0.1
 """After a failed refresh, the next one waits for this share of `stale`: ten tries at most fail."""
@@ -90,10 +90,11 @@ class Shelf:
     """
 
     def __init__(
-        self, name: str, cache: Cache[Any, Any], lifetime: Lifetime, now: Callable[[], float]
+        self, name: str, cache: Cache[Any, Any], lifetime: Lifetime, clock: Clock | None
     ) -> None:
         self.name = f"cached {name}"
-        self._cache, self._lifetime, self.now = cache, lifetime, now
+        self._cache, self._lifetime = cache, lifetime
+        self.now = time.monotonic if clock is None else clock.now
         self._failure: Exception | None = None
 
     def look(self, key: Any, default: Any) -> Any:
