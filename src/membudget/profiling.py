@@ -15,15 +15,13 @@ loop over integers 14 to 20 times, and each live block takes 64 bytes more. In p
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.heap.window import begin_tracing, end_tracing
+from membudget.heap.window import begin_tracing, end_tracing, own_lock
 from membudget.units import human_bytes, human_seconds
 
 if TYPE_CHECKING:
@@ -37,14 +35,10 @@ _INFO = 20
 
 
 class MemoryProfile(Record):
-    """What a profiled stretch did.
+    """What a profiled stretch did: bytes held at its end, and at most, beyond its start.
 
-    Attributes:
-        name: What was profiled.
-        held: Bytes held at its end beyond what was held at its start; below 0 where it let go.
-        peak: Bytes held at most beyond its start.
-        took: Seconds, slowed down as they were.
-        is_complete: Whether tracing was on all the time: somebody else may have ended it.
+    `held` is below 0 where it let go. It `took` so many seconds, slowed down as they were;
+    `is_complete` is whether tracing was on all the time: somebody else may have ended it.
     """
 
     name: str
@@ -63,12 +57,9 @@ class MemoryProfile(Record):
 
 
 class Profiling:
-    """A stretch that is being profiled, or was. Any thread may read it.
+    """A stretch that is being profiled, or was; then there is a `result`. Any thread may read it.
 
-    Attributes:
-        name: What is profiled.
-        result: The profile, once it has ended.
-        highest: Bytes traced at most since it began, as far as it was noted.
+    `highest` is what was traced at most since it began, as far as it was noted.
     """
 
     def __init__(self, name: str, tell: Callable[[MemoryProfile], None]) -> None:
@@ -93,8 +84,8 @@ class Profiling:
         import tracemalloc  # 2 ms that a program without profiles must not pay
 
         self._began = time.monotonic()
-        with _lock:
-            self._begun = begin_tracing()
+        self._begun = begin_tracing()
+        with own_lock():
             self._start = self.highest = _note_peak()
             tracemalloc.reset_peak()
             _open.append(self)
@@ -103,11 +94,11 @@ class Profiling:
     def __exit__(self, *_: object) -> None:
         import tracemalloc
 
-        with _lock:
+        with own_lock():
             is_complete = tracemalloc.is_tracing()
             current = _note_peak() if is_complete else self._start
             _open.remove(self)
-            end_tracing(self._begun)
+        end_tracing(self._begun)
         self.result = MemoryProfile(
             name=self.name,
             held=current - self._start,
@@ -118,7 +109,6 @@ class Profiling:
         self._tell(self.result)
 
 
-_lock = threading.Lock()
 _open: list[Profiling] = []
 """The stretches that are open. tracemalloc keeps one peak for the process: one that begins sets it
 back, so that its own peak is its own; before, all that are open note what it was."""
@@ -137,16 +127,6 @@ def _traced() -> tuple[int, int]:
     import tracemalloc
 
     return tracemalloc.get_traced_memory()
-
-
-def _after_fork_in_child() -> None:
-    """Begin with a lock of its own: a thread that is gone may hold the parent's for ever."""
-    global _lock  # noqa: PLW0603  # as tracemalloc, there is one for the process
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @overload
@@ -194,9 +174,7 @@ def profile_memory(
 class MemoryProfiler:
     """What `profile_memory` returns: a decorator and a context manager.
 
-    Attributes:
-        name: What is profiled, or None.
-        last: The profile that ended last, or None.
+    `name` is what is profiled, or None; `last` the profile that ended last, or None.
     """
 
     def __init__(

@@ -33,16 +33,11 @@ _LONGEST_TOLD = 100
 
 
 class SingletonStats(Record):
-    """What became of one class.
+    """What became of one class, by its module and name.
 
-    Attributes:
-        name: Module and name of the class.
-        exists: Whether there is an instance now.
-        made: How often one was made: once, and once more after each `clear_instances`.
-        asked: How often the one that was there was given. Counted without a lock: threads that
-            race may lose a count.
-        refused: How often it was asked for with other arguments, and refused.
-        failed: How often the constructor raised.
+    It was `made` once, and once more after each `clear_instances`; `asked` is how often the one
+    that was there was given (without a lock: threads that race may lose a count), `refused` how
+    often it was asked for with other arguments, `failed` how often the constructor raised.
     """
 
     name: str

@@ -31,18 +31,11 @@ KEEP: Any = object()
 
 
 class ContainerStats(Record):
-    """A bounded container's figures since it was made.
+    """A bounded container's figures since it was made, in items but for the bytes.
 
-    Attributes:
-        name: The container's name.
-        items: Items held.
-        bytes: What they weigh, each with its place in the container.
-        max_items: The bound in items, or None.
-        max_bytes: The bound in bytes, or None.
-        added: Items ever taken in.
-        dropped: Items ever dropped, by what they made room for: "items" and "bytes" are the
-            container's own bounds, "pressure" is the budget.
-        refused: Items not taken in, as heavier than `max_bytes`.
+    `bytes` is what they weigh, each with its place in the container. `dropped` counts by what those
+    made room for: "items" and "bytes" are the container's own bounds, "pressure" is the budget.
+    `refused` were heavier than `max_bytes`.
     """
 
     name: str
@@ -101,8 +94,7 @@ class Bounded:
         made._take_in(self._whole())  # noqa: SLF001  # one of our own
         return made
 
-    def __copy__(self) -> Self:
-        return self.copy()
+    __copy__ = copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = made = self._like()

@@ -34,18 +34,10 @@ _INFINITE = float("inf")
 
 
 class Summary(Record):
-    """What the samples in a window come to.
+    """What the samples in a window come to; `total` is how many were ever recorded.
 
-    Attributes:
-        count: Samples in the window.
-        total: Samples ever recorded.
-        min: The smallest value.
-        max: The largest value.
-        mean: The average.
-        last: The value recorded last.
-        p50: The median; between two values the line between them counts, as in numpy.
-        p95: Below it are 95 % of the values.
-        p99: Below it are 99 % of the values.
+    `p50` is the median; below `p95` are 95 % of the values. Between two values the line between
+    them counts, as in numpy.
     """
 
     count: int
@@ -62,19 +54,10 @@ class Summary(Record):
 class MetricsStats(Record):
     """A collector's figures since it was made (bytes and seconds).
 
-    Attributes:
-        name: The collector's name.
-        series: Series held.
-        samples: Samples held, those included that have become too old and wait to be freed.
-        bytes: What they weigh.
-        max_samples: The bound of each series.
-        max_series: The bound in series, or None.
-        max_bytes: The bound in bytes, or None.
-        added: Samples ever recorded.
-        dropped: Samples ever let go, by cause: "samples", "series" and "bytes" are the collector's
-            own bounds, "expired" were too old, "pressure" is the budget.
-        refused: Values not taken in.
-        oldest_age: Seconds since the oldest sample held; None where there is none.
+    `samples` held include those that have become too old and wait to be freed; `max_samples` is the
+    bound of each series. `dropped` counts samples by cause: "samples", "series" and "bytes" are the
+    collector's own bounds, "expired" were too old, "pressure" is the budget. `refused` are values
+    not taken in; `oldest_age` is None where there is no sample.
     """
 
     name: str
@@ -105,12 +88,7 @@ class MetricsCollector(ForkLock):
         max_samples: Samples kept of each series.
         max_series: Series kept, or None.
         ttl: Seconds, or text such as "1h", after which a sample no longer counts.
-        max_bytes: The bound in bytes, or text such as "1MiB".
-        registry: Where it registers and finds the budget; None is the process's own.
-        clock: Where time comes from; None is the monotonic clock.
-
-    Raises:
-        ConfigError: An argument that cannot be used as given.
+        max_bytes: The bound in bytes, or text such as "1MiB". All others are as in a `BoundedDict`.
     """
 
     rung = Rung.MODERATE

@@ -55,19 +55,11 @@ _INFINITE = float("inf")
 class WeakCacheStats(Record):
     """A weak cache's figures since it was made.
 
-    Attributes:
-        name: The cache's name.
-        entries: Values that can be found.
-        strong: Those of them that the cache itself keeps alive.
-        strong_bytes: What these weigh.
-        index_bytes: What the keys and the weak references weigh.
-        max_strong: How many it keeps alive at most; None where only bytes bound them.
-        max_bytes: How many bytes it keeps alive at most, or None.
-        hits: Lookups that found a value.
-        misses: Lookups that did not.
-        sets: Values taken in.
-        died: Values that nobody held any more.
-        released: Values that it stopped keeping alive, for its bounds or for the budget.
+    Of all `entries` that can be found, the cache itself keeps `strong` alive, `max_strong` at most
+    (None where only `max_bytes` bounds them); they weigh `strong_bytes`, keys and weak references
+    `index_bytes`. `hits` and `misses` are lookups, `sets` values taken in; of these `died` when
+    nobody held them any more, and `released` are no longer kept alive, for the cache's bounds or
+    for the budget.
     """
 
     name: str
@@ -117,12 +109,8 @@ class WeakCache(ForkLock, Generic[K, V]):
         name: What it is called in reports, events and settings.
         strong: How many values it keeps alive; 0 is none, and with `max_bytes` any number.
         max_bytes: How many bytes of values it keeps alive, or text such as "50MiB".
-        size: What a value holds, in bytes; None weighs it with `size_of`.
-        registry: Where it registers and finds the budget; None is the process's own.
-        clock: Where time comes from; None is the monotonic clock.
-
-    Raises:
-        ConfigError: An argument that cannot be used as given.
+        size: What a value holds, in bytes; None weighs it with `size_of`. All others are as in a
+            `BoundedDict`.
     """
 
     rung = Rung.MODERATE

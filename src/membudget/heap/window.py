@@ -66,7 +66,7 @@ def begin_tracing() -> object | None:
     global _mark, _count  # noqa: PLW0603  # as tracemalloc, there is one for the process
     import tracemalloc
 
-    with _own_lock():
+    with own_lock():
         if not tracemalloc.is_tracing():
             tracemalloc.start(1)
             _mark, _count = object(), 0
@@ -85,7 +85,7 @@ def end_tracing(begun: object | None) -> None:
     global _mark, _count  # noqa: PLW0603  # likewise
     import tracemalloc
 
-    with _own_lock():
+    with own_lock():
         if begun is None or begun is not _mark:
             return
         _count -= 1
@@ -101,7 +101,7 @@ def _is_ours() -> bool:
     return _mark is not None and tracemalloc.get_object_traceback(_mark) is not None
 
 
-def _own_lock() -> Any:
+def own_lock() -> Any:
     """The lock; in a forked child a new one, for the old may be held by a thread that is gone."""
     global _lock, _lock_of
     if _lock_of != os.getpid():

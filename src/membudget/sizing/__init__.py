@@ -60,12 +60,9 @@ else:
 
 
 class Size(Record):
-    """What an object weighs.
+    """What an object weighs: bytes held by it and all that it alone brings along.
 
-    Attributes:
-        bytes: Bytes held by it and all that it alone brings along.
-        nodes: How many objects were looked at.
-        exact: Whether these were all; if not, `bytes` is extrapolated from them.
+    So many `nodes` were looked at; where these were not all, it is not `exact` but extrapolated.
     """
 
     bytes: int

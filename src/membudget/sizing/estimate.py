@@ -35,8 +35,8 @@ _NODES = 800
 class Weighing:
     """What a container holds, followed by its length between two weighings.
 
-    Attributes:
-        each: Bytes of an average item, its part of the container included; None before the first.
+    `each` is the bytes of an average item, its part of the container included; None before the
+    first.
     """
 
     def __init__(self) -> None:

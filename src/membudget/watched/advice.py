@@ -186,22 +186,14 @@ class Observed:
 
 
 class Advice(Record):
-    """What was seen of a container, and the bound that this suggests.
+    """What was seen of a container over the last day, and the bound that this suggests.
 
-    Attributes:
-        name: What it is called.
-        length: Items now.
-        limit: Its bound in items, or None.
-        peak: The most it ever held.
-        mostly: What it did not exceed for 95 % of the last day.
-        fill: `mostly` as a share of the limit, or None without one.
-        growth: Items a second over the last day; below 0 it shrank.
-        oldest: Seconds since which the oldest item is there, at most, or None where lengths do not
-            tell.
-        hit_rate: Share of lookups that found something, where they are counted; else None.
-        depth: How many items back from the newest was read, where that is counted; else None.
-        enough: The bound it would have needed, or None while nothing was seen.
-        text: All that in words, with what to do.
+    `length` is now, `limit` its bound, `peak` the most it ever held, `mostly` what it did not
+    exceed for 95 % of the time, `fill` that as a share of the limit, `growth` in items a second.
+    `oldest` is for how many seconds the oldest item is there, at most, where lengths tell. Where
+    lookups are counted, `hit_rate` is the share that found something, and `depth` how many items
+    back from the newest was read. `enough` is the bound it would have needed, None while nothing
+    was seen; `text` all that in words, with what to do.
     """
 
     name: str

@@ -65,16 +65,10 @@ _LEAST_SHARE = 10
 class WatchedStats(Record):
     """A watched container's figures.
 
-    Attributes:
-        name: What it is called.
-        items: Items now; None where it is not there (any more).
-        bytes: What it holds as of the last weighing, by its length now; None before the first.
-        max_items: Its limit in items, or None.
-        max_bytes: Its limit in bytes, or None.
-        maxlen: The bound it keeps by itself, or None.
-        peak: The most items seen.
-        exceeded: How often it was told to be over a limit.
-        trimmed: Items taken out so far.
+    `items` is None where it is not there (any more); `bytes` is what it holds as of the last
+    weighing, by its length now, and None before the first. `maxlen` is the bound it keeps by
+    itself, `peak` the most items seen, `exceeded` how often it was told to be over a limit,
+    `trimmed` the items taken out so far.
     """
 
     name: str
@@ -116,8 +110,7 @@ class WatchedContainer:
     the front of a list, the left end of a deque, any of a set.
 
     It is no holder: what the meter counts as held is what inserting threads are made to give up,
-    and no thread inserts here through us. A weighing that comes out higher would be charged to the
-    caches. Growth of the container is growth of the process, which the meter sees in any case.
+    and no thread inserts here through us; its growth is the process's, which the meter sees.
 
     Looks and trims run on the governor's thread; any thread may call the rest.
 
