@@ -234,7 +234,8 @@ def test_a_generator_function_is_refused() -> None:
 def test_a_child_forked_while_a_stretch_begins_elsewhere_can_profile() -> None:
     """The lock of that moment is held by a thread that the child does not have."""
     program = (
-        "import os, signal, sys\nfrom membudget import profiling\nfrom membudget.heap import window\n"
+        "import os, signal, sys\nfrom membudget import profiling\n"
+        "from membudget.heap import window\n"
         "window.own_lock().acquire(); child = os.fork();"
         "child or (signal.alarm(10), profiling.profile_memory('x').__enter__(), os._exit(0));"
         "sys.exit(os.waitpid(child, 0)[1])"
