@@ -78,7 +78,12 @@ def _fail(message: str) -> None:
     from membudget.units import one_line
 
     with contextlib.suppress(OSError):
-        if sys.stderr is not None:
-            sys.stderr.write(f"membudget: {one_line(message, 2000)}\n")
-            sys.stderr.flush()
+        warn(one_line(message, 2000))
     sys.exit(USAGE)
+
+
+def warn(message: str) -> None:
+    """Say one line on standard error; a closed one is the caller's wish."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"membudget: {message}\n")
+        sys.stderr.flush()

@@ -120,9 +120,6 @@ def find(pid: int | None = None) -> list[Found]:
 class OutsideView:
     """One process without a slot, read with the settings of its own environment.
 
-    Args:
-        pid: The process.
-
     Raises:
         ProbeError: There is none, or it is another user's.
         ConfigError: Its environment has settings that do not fit.

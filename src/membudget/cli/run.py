@@ -12,7 +12,7 @@ import signal
 import sys
 
 from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE, script_of
-from membudget.cli import NOT_EXECUTABLE, NOT_FOUND
+from membudget.cli import NOT_EXECUTABLE, NOT_FOUND, warn
 from membudget.cli.program import pex_variables, program_of, which
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings import DEFAULT, resolve
@@ -22,7 +22,7 @@ from membudget.units import human_bytes, parse_seconds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, TextIO
+    from typing import Any
 
     import click
 
@@ -149,19 +149,22 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     Raises:
         ConfigError: The options do not fit, or no budget gets there where there must be one.
     """
-    given = _given(options)
-    settings = resolve(given, file=options["config"])
-    _check_room(settings["limit"])
+    given, settings = _settled(options)
     delay = parse_seconds(options["restart-delay"], name="--restart-delay")
     variables = _variables(given, settings, options)
-    path, argv = _find(program[0]), program
+    path, argv = which(program[0]), program
+    if path is None:
+        is_there = os.path.exists(program[0])
+        what = "cannot be executed" if is_there else "was not found"
+        advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
+        warn(f"command {program[0]!r} {what}: {advice}")
+        sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
     must = settings["brake"] or settings["strict"] or options["require"]
     variables |= _reaching(program, must=must, options=options)
     if options["restart"]:
         if not sys.platform.startswith("linux"):
-            raise ConfigError(
-                "--restart needs Linux: leave it out, and let your init system restart"
-            )
+            why = "--restart needs Linux: leave it out, and let your init system restart"
+            raise ConfigError(why)
         # A mark in bytes is the program's own; the group and the machine are judged by a share.
         low = settings["thresholds.low"]
         share = SETTINGS["thresholds.low"].default if isinstance(low, int) else low
@@ -172,7 +175,9 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
         import shlex  # the others quote nothing
 
         lines = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-        _tell("\n".join([shlex.join(argv), *lines]), sys.stdout)
+        if sys.stdout is not None:
+            sys.stdout.write("\n".join([shlex.join(argv), *lines, ""]))
+            sys.stdout.flush()
         return
     for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
@@ -181,12 +186,12 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     try:
         os.execve(path, argv, {**os.environ, **variables})  # noqa: S606  # asked for
     except OSError as error:
-        _warn(f"command {argv[0]!r} did not start: {error.strerror}")
+        warn(f"command {argv[0]!r} did not start: {error.strerror}")
         sys.exit(NOT_EXECUTABLE)
 
 
-def _given(options: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that the options give, as text by key."""
+def _settled(options: Mapping[str, Any]) -> tuple[dict[str, str], Settings]:
+    """The settings that the options give, as text by key, and those that hold."""
     given: dict[str, str] = {}
     for pair in options["set"]:
         key, found, value = pair.partition("=")
@@ -200,21 +205,17 @@ def _given(options: Mapping[str, Any]) -> dict[str, str]:
     for key in ("adopt", "spare"):
         if options[key]:
             given[f"caches.{key}"] = ",".join(options[key])
-    return given
+    settings = resolve(given, file=options["config"])
+    if (limit := settings["limit"]) is not None:
+        from membudget.probes.process import process_probe
 
-
-def _check_room(limit: int | None) -> None:
-    """Refuse a limit that not even an interpreter fits in."""
-    if limit is None:
-        return
-    from membudget.probes.process import process_probe
-
-    held = process_probe()().used
-    if limit <= held:
-        raise ConfigError(
-            f"limit {human_bytes(limit)} is below what a bare interpreter holds "
-            f"({human_bytes(held)} here): give it more"
-        )
+        held = process_probe()().used
+        if limit <= held:
+            raise ConfigError(
+                f"limit {human_bytes(limit)} is below what a bare interpreter holds "
+                f"({human_bytes(held)} here): give it more"
+            )
+    return given, settings
 
 
 def _variables(
@@ -240,17 +241,6 @@ def _variables(
     paths = [SHIM, *filter(None, [os.environ.get("PYTHONPATH")])]
     variables["PYTHONPATH"] = os.pathsep.join(paths)
     return variables
-
-
-def _find(name: str) -> str:
-    path = which(name)
-    if path is None:
-        is_there = os.path.exists(name)
-        what = "cannot be executed" if is_there else "was not found"
-        advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
-        _warn(f"command {name!r} {what}: {advice}")
-        sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
-    return path
 
 
 def _reaching(
@@ -279,19 +269,9 @@ def _reaching(
             raise ConfigError(why)
         # Of one with Python inside, only the process itself will tell.
         if verdict.is_lost or (found.kind == "embedding" and not options["quiet"]):
-            _warn(why)
+            warn(why)
     if must:  # An exec keeps the pid; a supervisor stays.
         variables[REQUIRE] = f"below {os.getpid()}" if options["restart"] else str(os.getpid())
     if options["no-lend"]:
         variables[_LEND] = "no"
     return variables
-
-
-def _warn(text: str) -> None:
-    _tell(f"membudget: {text}", sys.stderr)
-
-
-def _tell(text: str, stream: TextIO | None) -> None:
-    if stream is not None:  # A closed one is the caller's wish.
-        stream.write(f"{text}\n")
-        stream.flush()

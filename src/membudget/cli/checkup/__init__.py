@@ -64,14 +64,12 @@ def danger(found: str) -> Finding:
 
 
 class Surroundings(Record):
-    """What a checkup looks at.
+    """What a checkup looks at: a process, or where there is none whatever is started from here.
 
     Attributes:
-        pid: The process looked at, or None for whatever is started from here.
         root: The folder that holds proc and sys, without a slash at its end.
         environ: The environment it was started with.
-        settings: Those that hold there; the defaults where there is something wrong with them.
-        error: What is wrong with the settings, or None.
+        settings: Those that hold there; the defaults where there is an `error` in them.
         command: The program that `membudget run` would be given, if any.
         brake: What the process tells of its brake, or None.
     """

@@ -43,14 +43,10 @@ if TYPE_CHECKING:
 MARK = "membudget-answer "
 """What the line with the answer begins with: a program's start may print as well."""
 
-_SECONDS = 15.0
-
 _NEEDED = 48 * MIB
 """What an interpreter with a budget takes at the most; a checkup must not get others killed."""
 
-_OLDEST = (3, 11)
-
-_SHOWN = 10
+_OLDEST, _SHOWN = (3, 11), 10
 
 _REACHED = f"""
 import json, sys
@@ -103,12 +99,7 @@ def check_start(around: Surroundings) -> Iterator[Finding]:
 
 
 def judge_start(answer: Mapping[str, Any] | str, *, is_wanted: bool) -> Iterator[Finding]:
-    """What an attempt to start means: its own answer, or why there was none.
-
-    Args:
-        answer: What `answer_of` returned.
-        is_wanted: Whether the settings ask for the brake.
-    """
+    """What an attempt to start means, whether or not the settings ask for the brake."""
     if isinstance(answer, str):
         yield warning(f"a budget could not be tried here: {answer}")
         return
@@ -210,15 +201,11 @@ def _why_not(around: Surroundings) -> str | None:
 
 
 def answer_of(
-    argv: Sequence[str], environ: Mapping[str, str], seconds: float = _SECONDS
+    argv: Sequence[str], environ: Mapping[str, str], seconds: float = 15.0
 ) -> dict[str, Any] | str:
     """What a Python program prints as JSON behind `MARK`, or in words why there is none.
 
-    Args:
-        argv: The command; its first word is a path.
-        environ: Its environment; the launcher's own messages are left out, so that no budget
-            starts by itself.
-        seconds: How long it may take.
+    The launcher's own messages are left out of its environment, so that no budget starts by itself.
     """
     kept = {name: text for name, text in environ.items() if not name.startswith(LAUNCH_PREFIX)}
     try:
@@ -253,20 +240,14 @@ def answer_of(
 
 
 class Relative(Record):
-    """One process of a family.
+    """One process of a family: what it was started as, the file it runs, and what its slot tells.
 
-    Attributes:
-        pid: Its number as seen from here.
-        words: What it was started as.
-        program: The file it runs, "" where that is not told.
-        environ: What it was started with, or None where that is not told.
-        figures: What its slot tells, or None where it has none.
-        is_fork: Whether it runs on what its parent had in memory.
+    A fork runs on what its parent had in memory.
     """
 
     pid: int
     words: tuple[str, ...]
-    program: str
+    program: str  # "" where that is not told.
     environ: Mapping[str, str] | None
     figures: Status | None
     is_fork: bool = False
@@ -320,13 +301,9 @@ def _relative(
     except (MembudgetError, OSError):
         environ = None
     words = tuple(text.rstrip("\0").split("\0"))
+    is_fork = words == above
     return Relative(
-        pid=pid,
-        words=words,
-        program=program,
-        environ=environ,
-        figures=figures,
-        is_fork=words == above,
+        pid=pid, words=words, program=program, environ=environ, figures=figures, is_fork=is_fork
     )
 
 
