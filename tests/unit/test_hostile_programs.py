@@ -147,7 +147,7 @@ def test_old_reservations_do_not_let_too_much_in() -> None:
         held[2].acquire()
     for lease in (old, *held[:2]):
         lease.release()
-    assert governor.admission.reserved == 0
+    assert governor.meter.reserved == 0
 
 
 def test_a_released_load_takes_its_growth_with_it() -> None:
@@ -167,7 +167,7 @@ def test_a_lease_nobody_keeps_is_given_back() -> None:
     """Forgetting to release does not shut the door."""
     governor, _, _, _ = governor_at(50)
     governor.admit(100 * MIB).acquire()
-    assert governor.admission.reserved == 0
+    assert governor.meter.reserved == 0
 
 
 def test_refusals_in_a_loop_are_told_once_a_second() -> None:

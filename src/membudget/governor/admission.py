@@ -19,7 +19,6 @@ from membudget.units import human_bytes, human_seconds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import Any, Self
 
     from membudget.core import Clock, Meter
@@ -62,11 +61,6 @@ class Admission:
         self._told = float("-inf")
         self._untold = 0
         self.after_fork_in_child()
-
-    @property
-    def reserved(self) -> int:
-        """Bytes granted and not yet given back."""
-        return self._meter.reserved
 
     def room(self) -> int:
         """Bytes that would be granted now; at least 0."""
@@ -202,12 +196,7 @@ class Lease(_Native):  # type: ignore[misc]  # as typed here
             self.acquire()
             return self
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            trace: TracebackType | None,
-        ) -> None:
+        def __exit__(self, *_error: object) -> None:
             self.release()
 
         def __del__(self) -> None:
@@ -267,12 +256,7 @@ class Lease(_Native):  # type: ignore[misc]  # as typed here
             await asyncio.sleep(min(POLL, self._timeout - waited))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         self.release()
 
     def _check_free(self) -> None:

@@ -63,7 +63,7 @@ def status_of(governor: Governor) -> Status:
         reclaimed=governor.ladder.reclaimed,
         is_resting=governor.is_resting,
         held_free=governor.ladder.credit,
-        reserved=governor.admission.reserved,
+        reserved=governor.meter.reserved,
         attempts=protection.attempts if protection is not None else 0,
         late=LateWakes(times=governor.watch.late, latest=governor.watch.latest),
         parts=dict(reading.parts) if reading is not None else {},

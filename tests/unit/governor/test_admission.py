@@ -41,10 +41,10 @@ def test_what_fits_below_critical_is_granted_and_given_back() -> None:
     """40 MiB fit between 50 and 90; while they are held, no more does."""
     scene = Scene()
     with scene.governor.admit(40 * MIB):
-        assert scene.governor.admission.reserved == 40 * MIB
+        assert scene.governor.meter.reserved == 40 * MIB
         with pytest.raises(OverBudgetError), scene.governor.admit(MIB):
             pass
-    assert scene.governor.admission.reserved == 0
+    assert scene.governor.meter.reserved == 0
 
 
 def test_a_refusal_says_how_much_room_there_is_and_is_told() -> None:
@@ -78,7 +78,7 @@ def test_an_error_inside_gives_the_reservation_back() -> None:
     scene = Scene()
     with pytest.raises(ValueError, match="broken"), scene.governor.admit(10 * MIB):
         raise ValueError("broken")
-    assert scene.governor.admission.reserved == 0
+    assert scene.governor.meter.reserved == 0
 
 
 def test_a_lease_is_held_once() -> None:
@@ -105,9 +105,9 @@ def test_a_second_release_ends_nobody_elses_reservation() -> None:
     mine.release()
     with pytest.raises(LeaseError):
         mine.release()
-    assert scene.governor.admission.reserved == 15 * MIB
+    assert scene.governor.meter.reserved == 15 * MIB
     del mine
-    assert scene.governor.admission.reserved == 15 * MIB
+    assert scene.governor.meter.reserved == 15 * MIB
     assert scene.governor.admission.room() == 25 * MIB
 
 
@@ -117,10 +117,10 @@ def test_coroutines_reserve_with_async_with() -> None:
 
     async def load() -> int:
         async with scene.governor.admit(60 * MIB, timeout=1.0):
-            return scene.governor.admission.reserved
+            return scene.governor.meter.reserved
 
     assert asyncio.run(load()) == 60 * MIB
-    assert scene.governor.admission.reserved == 0
+    assert scene.governor.meter.reserved == 0
 
 
 def test_without_a_limit_everything_is_admitted() -> None:
@@ -129,7 +129,7 @@ def test_without_a_limit_everything_is_admitted() -> None:
     scene.memory.limit = None
     scene.governor.step()
     with scene.governor.admit(1 << 40), scene.governor.admit(1 << 40):
-        assert scene.governor.admission.reserved == 2 << 40
+        assert scene.governor.meter.reserved == 2 << 40
 
 
 def test_shut_admission_refuses_even_what_fits() -> None:
@@ -254,7 +254,7 @@ def test_a_plain_with_that_would_hold_up_the_event_loop_is_refused_at_once() -> 
             pass
 
     asyncio.run(load())
-    assert scene.governor.admission.reserved == 0
+    assert scene.governor.meter.reserved == 0
 
 
 def test_a_reservation_never_entered_is_told_when_it_is_collected() -> None:
