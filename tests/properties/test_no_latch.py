@@ -117,7 +117,7 @@ def test_when_the_excess_is_gone_the_level_is_normal_and_nothing_stays_shut(
     scene.heal(calm)
     assert scene.governor.pressure.level is Level.NORMAL
     assert not scene.governor.admission.is_shut
-    assert scene.governor.admission.reserved == 0
+    assert scene.governor.meter.reserved == 0
     with scene.governor.admit(100 * MIB):
         pass
 
