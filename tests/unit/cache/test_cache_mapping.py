@@ -244,3 +244,24 @@ def test_a_set_with_wrong_arguments_changes_nothing(
     with pytest.raises(TypeError, match="unhashable"):
         cache.set([], 5)  # type: ignore[arg-type]  # what is tested
     assert (cache.items(), cache.stats()) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ((), {}),
+        (("a",), {}),
+        ((), {"value": 1}),
+        (("a",), {"ttl": 1}),
+        (("a", 1), {"value": 1}),
+        (("a", 1), {"none": 1}),
+        (("a", 1, 2), {}),
+    ],
+)
+def test_a_set_needs_a_key_and_a_value_once(
+    cache: Cache[str, Any], given: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    """As any function in Python."""
+    with pytest.raises(TypeError, match="argument|needs a key and a value"):
+        cache.set(*given, **named)
+    assert cache.items() == [("a", 1), ("b", 2), ("c", None)]
