@@ -262,6 +262,6 @@ def test_a_set_needs_a_key_and_a_value_once(
     cache: Cache[str, Any], given: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
     """As any function in Python."""
-    with pytest.raises(TypeError, match="argument|needs a key and a value"):
+    with pytest.raises(TypeError):
         cache.set(*given, **named)
     assert cache.items() == [("a", 1), ("b", 2), ("c", None)]
