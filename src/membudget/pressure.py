@@ -57,7 +57,6 @@ _WILD_SHARE = 0.5
 _SHUT = (False, 0, 0, 0.0, float("-inf"), False)
 _ALL_SHUT: tuple[_Gate, ...] = (_SHUT, _SHUT, _SHUT)
 _NORMAL = Level.NORMAL
-_LEVELS = (Level.WARNING, Level.CRITICAL, Level.EMERGENCY)
 
 
 class Judgement(Record):
@@ -120,8 +119,7 @@ def judge(
     level = _NORMAL
     if gates is not _ALL_SHUT or used >= lines[1] or left is not None or marks.parts:
         watched = at - same[0][0]
-        gates, cause = _step_gates(reading, marks, lines, gates, left=left, watched=watched)
-        level = next((one for one in reversed(_LEVELS) if gates[one - 1][0]), _NORMAL)
+        gates, level, cause = _step_gates(reading, marks, lines, gates, left=left, watched=watched)
         if level and not cause and before is not None:
             cause = before.pressure.cause
     hits = hits + 1 if used >= lines[4] else 0
@@ -172,15 +170,14 @@ def _step_gates(
     *,
     left: float | None,
     watched: float,
-) -> tuple[tuple[_Gate, ...], str]:
-    """The three gates after this reading, and why the highest mark reached is reached.
+) -> tuple[tuple[_Gate, ...], Level, str]:
+    """The three gates after this reading, the level, and why the highest mark reached is reached.
 
     `left` are the seconds left at the growth that nobody governs, watched for so many seconds.
     """
-    used, gates, cause = reading.used, [], ""
-    for level, gate in zip(_LEVELS, before, strict=True):
-        horizon, beneath = HORIZONS[level], lines[level - 1]
-        reason = ""
+    used, gates, highest, cause = reading.used, [], _NORMAL, ""
+    for (level, horizon), was in zip(HORIZONS.items(), before, strict=True):
+        beneath, reason = lines[level - 1], ""
         if used >= lines[level]:
             reason = PART_MARKS[level - 1]
         elif marks.parts and (part := _part_reaches(reading, marks, level, 1.0)):
@@ -189,13 +186,17 @@ def _step_gates(
             is_near = left <= horizon and watched >= horizon * WATCHED_SHARE
             reason = _TIME if is_near else ""
         if reason:
-            gates.append(_raised(gate, level, reading.at, reason))
-        else:
+            gate = _raised(was, level, reading.at, reason)
+            cause = reason
+        elif was[0]:
             is_calm = used <= beneath and not _part_reaches(reading, marks, level, PART_RELEASE)
-            gates.append(_lowered(gate, reading.at, is_calm=is_calm))
-        cause = reason or cause
+            gate = _lowered(was, reading.at, is_calm=is_calm)
+        else:
+            gate = _SHUT
+        highest = level if gate[0] else highest
+        gates.append(gate)
     stepped = tuple(gates)
-    return (_ALL_SHUT if stepped == _ALL_SHUT else stepped), cause
+    return (_ALL_SHUT if stepped == _ALL_SHUT else stepped), highest, cause
 
 
 def _part_reaches(reading: Reading, marks: Marks, level: Level, share: float) -> str:
@@ -211,20 +212,20 @@ def _part_reaches(reading: Reading, marks: Marks, level: Level, share: float) ->
 def _raised(gate: _Gate, level: Level, at: float, reason: str) -> _Gate:
     is_open, hits, _calm, _since, _reached, is_foretold = gate
     # What is only foretold is never believed on one reading.
-    needed = 1 if level is _LEVELS[-1] and reason != _TIME else 2
+    needed = 1 if level is Level.EMERGENCY and reason != _TIME else 2
     is_foretold = reason == _TIME and (is_foretold or not is_open)
     return is_open or hits + 1 >= needed, hits + 1, 0, 0.0, at, is_foretold
 
 
 def _lowered(gate: _Gate, at: float, *, is_calm: bool) -> _Gate:
-    is_open, _hits, calm, since, reached, is_foretold = gate
+    _is_open, _hits, calm, since, reached, is_foretold = gate
     is_calm = is_calm or is_foretold
     since = since if calm and is_calm else at
     calm = calm + 1 if is_calm else 0
     rested = calm >= CALM_READINGS and at - since >= CALM_SECONDS
-    if not is_open or rested or at - reached >= RELEASE_SECONDS:
+    if rested or at - reached >= RELEASE_SECONDS:
         return _SHUT
-    return is_open, 0, calm, since, reached, is_foretold
+    return True, 0, calm, since, reached, is_foretold
 
 
 def _excess(reading: Reading, marks: Marks, low: float) -> int:
