@@ -22,7 +22,7 @@ from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.floor import Protection
 from membudget.governor.status import dump
 from membudget.inspection import CollectAndTrim, may_stop
-from membudget.probes import allocator, capped, every, tightest
+from membudget.probes import allocator, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
 from membudget.probes.process import (
@@ -86,7 +86,7 @@ class Sources:
         except ProbeError as error:
             self.failures.append(("process", error))
         self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
-        self._cap(settings["limit"])
+        self.process.limit = settings["limit"]
         self._used = self._looked_at = 0
         sources: list[Probe] = [self._read_own]
         try:
@@ -150,18 +150,18 @@ class Sources:
         Raises:
             ConfigError: The limit is below what the process holds, or the marks do not fit it.
         """
-        marks, before, limit = settings.marks(), self._limit, settings["limit"]
+        marks, before, limit = settings.marks(), self.process.limit, settings["limit"]
         held = self.process().used
         if limit is not None and limit <= held:
             raise ConfigError(
                 f"limit {human_bytes(limit)} is below what the process holds already "
                 f"({human_bytes(held)}): give it more, or restart it with this limit"
             )
-        self._cap(limit)
+        self.process.limit = limit
         try:
             marks.check_for(self.probe().limit)
         except MembudgetError:
-            self._cap(before)
+            self.process.limit = before
             raise
         governor = self._governor
         governor.marks = marks
@@ -181,7 +181,7 @@ class Sources:
             self.cgroup.look_soon()
 
     def _read_own(self) -> Reading:
-        reading = self._own()
+        reading = self.process()
         self._used = reading.used
         return reading
 
@@ -198,15 +198,10 @@ class Sources:
         self.cgroup.look_soon()
         return True
 
-    def _cap(self, limit: int | None) -> None:
-        """Cap the process's own figure from the next reading on; None caps it no more."""
-        self._limit = limit
-        self._own: Probe = self.process if limit is None else capped(self.process, limit)
-
     def _native(self) -> Reading:
         held = allocator.in_use()
         parts = {} if held is None else {"native": held}
-        return self.process().replace(source="malloc", parts=parts)
+        return self.process().replace(source="malloc", limit=None, parts=parts)
 
 
 _MANY_BLOCKS = 1_000_000

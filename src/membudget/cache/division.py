@@ -130,6 +130,8 @@ class Division:
         first = [int(piece)] * _NEWCOMERS
         if whole is None or not caches:
             self._first = first
+            if whole is None:  # Else it would be asked again at each tick.
+                self._divided_at = self._now()
             if was_dividing:
                 self._lift(caches)
             return 0

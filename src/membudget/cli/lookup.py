@@ -18,7 +18,7 @@ from membudget.host.client import ask
 from membudget.host.slot import living
 from membudget.ownership import default_folder
 from membudget.pressure import judge
-from membudget.probes import capped, tightest
+from membudget.probes import tightest
 from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.process import process_probe
 from membudget.settings import resolve
@@ -128,11 +128,10 @@ class OutsideView:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         settings = resolve({}, environ_of(pid))
-        process, limit = process_probe(pid), settings["limit"]
         group = cgroup_probe(pid)
-        own = capped(process, limit) if limit is not None else process
-        self._process = process
-        self._probe = tightest(own, group) if group is not None else own
+        self._process = process_probe(pid)
+        self._process.limit = settings["limit"]
+        self._probe = tightest(self._process, *([group] if group is not None else []))
         self._marks = settings.marks()
         self._judgement: Judgement | None = None
 

@@ -445,11 +445,13 @@ class Governor:
     def _run_chores(self, *, is_early: bool = False, is_forced: bool = False) -> int:
         """Run a slice of those that are due or brought forward, or of all; lets nothing go."""
         now = self.clock.now
+        at = now()
         for chore in (*self.chores, *self.registry.chores()):
             try:
                 is_brought = is_forced or (is_early and getattr(chore, "comes_early", False))
-                if is_brought or chore.due(now()):
+                if is_brought or chore.due(at):
                     chore.run(now() + SLICE)
+                    at = now()
             except FOREIGN as error:  # foreign code is fenced
                 self.tell.failed(f"chore {chore.name}", error)
         return 0

@@ -99,32 +99,6 @@ def _as_probe_error(probe: Probe, error: Exception) -> ProbeError:
     return wrapped
 
 
-def capped(probe: Probe, limit: int, source: str = "configured") -> Probe:
-    """A probe whose readings have at most this limit, of this source where it is what counts.
-
-    Raises:
-        ConfigError: The limit is not above 0.
-    """
-    if limit <= 0:
-        raise ConfigError(f"limit {limit!r} is not above zero: give bytes, or None for no limit")
-
-    def read() -> Reading:
-        reading = probe()
-        if reading.limit is not None and reading.limit <= limit:
-            return reading
-        # Not reading.replace(): it costs 2 µs more, at every tick.
-        return Reading(
-            at=reading.at,
-            used=reading.used,
-            limit=limit,
-            source=source,
-            parts=reading.parts,
-            errors=reading.errors,
-        )
-
-    return read
-
-
 def every(
     seconds: float,
     probe: Probe,

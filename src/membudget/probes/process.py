@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PRESSURE = "/proc/pressure/memory"
 SOURCE = "system memory"
+_OWN_SOURCE, _CONFIGURED = "process", "configured"
 LOOK_EVERY = 5.0
 """Seconds between two looks at the high-water mark: each takes 20 µs."""
 
@@ -51,13 +52,16 @@ class ProcessProbe:
     descriptors may be short at a start; a child opens its own: what /proc/self led to before the
     fork still shows the parent.
 
+    Attributes:
+        limit: Bytes that somebody has set for it, which readings are held against, or None.
+
     Raises:
         ProbeError: There is no such process; when called, it has ended or cannot be read.
     """
 
     __slots__ = (
         "_due", "_folder", "_now", "_opened_by", "_page", "_pid", "_proc", "_seen", "_shmem",
-        "_stack", "_statm", "_swap",
+        "_stack", "_statm", "_swap", "limit",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +74,7 @@ class ProcessProbe:
         self._pid, self._proc, self._now = pid, proc, now
         self._folder = f"{proc}/{'self' if pid is None else pid}"
         self._page = os.sysconf("SC_PAGE_SIZE")
+        self.limit: int | None = None
         self._due = float("-inf")
         self._opened_by = 0
         if pid is not None:
@@ -114,7 +119,9 @@ class ProcessProbe:
         }
         if swap:
             parts["swap"] = swap
-        return Reading(at=at, used=used, source="process", parts=parts)
+        limit = self.limit
+        source = _OWN_SOURCE if limit is None else _CONFIGURED
+        return Reading(at=at, used=used, limit=limit, source=source, parts=parts)
 
     def own_bytes(self) -> int:
         """The figure judged, as fast as it can be had, for the Meter. Cost: under 2 µs.
@@ -155,6 +162,7 @@ class PortableProcessProbe:
 
     def __init__(self, pid: int | None = None) -> None:
         self._pid = pid
+        self.limit: int | None = None
         if pid is not None:
             self()
 
@@ -170,7 +178,9 @@ class PortableProcessProbe:
                 f"cannot read the memory of {who} ({error}): has it ended, is it yours?"
             ) from error
         parts = {OWN: info.rss, "rss": info.rss, "vms": info.vms}
-        return Reading(at=time.monotonic(), used=info.rss, source="process", parts=parts)
+        limit, now = self.limit, time.monotonic()
+        source = _OWN_SOURCE if limit is None else _CONFIGURED
+        return Reading(at=now, used=info.rss, limit=limit, source=source, parts=parts)
 
     def own_bytes(self) -> int:
         """The figure judged, for the Meter."""

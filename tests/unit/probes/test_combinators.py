@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from membudget.core import Reading
 from membudget.errors import ConfigError, ProbeError
-from membudget.probes import capped, every, tightest
+from membudget.probes import every, tightest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,22 +100,6 @@ def test_no_sources_are_refused() -> None:
     """A combination of nothing could never tell anything."""
     with pytest.raises(ConfigError, match="at least one"):
         tightest()
-
-
-@given(READINGS, SIZES)
-def test_a_cap_only_lowers_the_limit(reading: Reading, limit: int) -> None:
-    """The smaller of both limits counts, and what is used stays that of the source."""
-    told = capped(always(reading), limit)()
-    assert told.limit == min(limit, reading.limit or limit)
-    assert (told.used, told.parts, told.at) == (reading.used, reading.parts, reading.at)
-    assert told.source == (reading.source if told.limit == reading.limit else "configured")
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_cap_of_nothing_is_refused(limit: int) -> None:
-    """No limit is None, never 0 or less."""
-    with pytest.raises(ConfigError, match="above zero"):
-        capped(always(Reading(at=0.0, used=1)), limit)
 
 
 def test_a_slow_source_is_asked_only_so_often() -> None:

@@ -200,6 +200,17 @@ def test_after_a_fork_the_child_reads_itself() -> None:
     assert difference == pytest.approx(64 * MIB, abs=SLACK)
 
 
+def test_a_limit_that_is_set_is_what_readings_are_held_against() -> None:
+    """Until it is taken back."""
+    probe = ProcessProbe()
+    told = []
+    for limit in (None, 9 * GIB, None):
+        probe.limit = limit
+        told.append((probe().limit, probe().source))
+    assert told == [(None, "process"), (9 * GIB, "configured"), (None, "process")]
+    probe.close()
+
+
 def test_no_child_inherits_the_descriptor_and_close_gives_it_back() -> None:
     """A program started by ours does not get our files."""
     before = statm_descriptors()
