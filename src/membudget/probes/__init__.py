@@ -74,7 +74,8 @@ def _united(readings: list[Reading], limited: list[Reading], errors: list[ProbeE
     parts: dict[str, int] = {}
     at = told.at
     for reading in reversed(readings):
-        parts.update(reading.parts)
+        if reading.parts:
+            parts.update(reading.parts)
         # A reading told again by `every` may be older than the one before it: time never goes back.
         at = max(at, reading.at)
     if told is not readings[0]:

@@ -112,7 +112,7 @@ class ProcessProbe:
             "rss": resident,
             "anon": anon,
             "shmem": shmem,
-            "file": max(0, shared - shmem),
+            "file": shared - shmem if shared > shmem else 0,
             # The kernel holds VmData against RLIMIT_DATA; statm adds the stack to it.
             "data": max(0, data * page - self._stack),
             "vms": size * page,
