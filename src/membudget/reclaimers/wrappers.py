@@ -21,6 +21,7 @@ left to the loop. What is called through attributes of other objects is not seen
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import opcode
 import sys
@@ -190,8 +191,7 @@ def comes_back(function: Any) -> bool:
     origin = called[0].__code__ if called else None
     owner = getattr(function, "__self__", None)
     for current in called:  # It grows meanwhile.
-        codes = list(_all_of(current.__code__))
-        for value in (*_values(current, codes), *_attributes(current, codes, owner)):
+        for value in _named_in(current, owner):
             inner = _function_in(value)
             if inner is None:
                 continue
@@ -216,19 +216,16 @@ def _function_in(value: Any) -> FunctionType | None:
             return value if kind is FunctionType else None
 
 
-def _values(function: FunctionType, codes: list[CodeType]) -> Iterator[Any]:
-    """What its global and free names stand for now."""
+def _named_in(function: FunctionType, owner: Any) -> Iterator[Any]:
+    """What its names stand for now: global, free, and attributes of its class or bound object."""
+    codes = [function.__code__]
+    for code in codes:  # It grows by what is defined inside, such as generator expressions.
+        codes += [one for one in code.co_consts if type(one) is CodeType]
     for name in {name for code in codes for name in _globals_in(code)}:
         yield function.__globals__.get(name)
     for cell in function.__closure__ or ():
-        try:
+        with contextlib.suppress(ValueError):  # Not bound yet.
             yield cell.cell_contents
-        except ValueError:  # Not bound yet.
-            continue
-
-
-def _attributes(function: FunctionType, codes: list[CodeType], owner: Any) -> Iterator[Any]:
-    """What its attribute names stand for in its own class and, of a bound method, its object."""
     *path, _ = function.__qualname__.split(".")
     place: Any = function.__globals__
     for part in path:
@@ -239,14 +236,6 @@ def _attributes(function: FunctionType, codes: list[CodeType], owner: Any) -> It
         places += [vars(one) for one in (owner, *type(owner).__mro__) if hasattr(one, "__dict__")]
     for name in {name for code in codes for name in code.co_names}:
         yield from (place[name] for place in places if name in place)
-
-
-def _all_of(code: CodeType) -> Iterator[CodeType]:
-    """The code and all that is defined in it, such as generator expressions."""
-    yield code
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            yield from _all_of(constant)
 
 
 def _globals_in(code: CodeType) -> Iterator[str]:
