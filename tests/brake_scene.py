@@ -8,7 +8,6 @@ from fakes import MIB, FakeClock, Recorder
 from membudget.brake import DataLimits
 from membudget.brake.brake import Brake
 from membudget.brake.room import (
-    Libraries,
     Room,
     Stacks,
     margin_of,
@@ -96,9 +95,12 @@ class Machine:
         self.recorder = Recorder()
         self.wakes = 0
         self.registry = OpenRegistry()
-        libraries = Libraries(lambda: self.code, lambda: self.modules)
-        stacks = Stacks(STACK, lambda: self.threads)
-        room = Room(stacks, libraries, lambda: self.given_back)
+        room = Room(
+            Stacks(STACK, lambda: self.threads),
+            lambda: self.given_back,
+            lambda: self.code,
+            lambda: self.modules,
+        )
         self.brake = Brake(
             tell=Teller([self.recorder], self.clock),
             registry=self.registry,

@@ -24,14 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from membudget.brake import Children, DataLimits, OwnLimit
 from membudget.brake.hooks import LostErrors, ignore, listen
-from membudget.brake.room import (
-    Libraries,
-    Room,
-    Stacks,
-    default_stack_size,
-    reserve_of,
-    soft_limit,
-)
+from membudget.brake.room import Room, Stacks, default_stack_size, reserve_of, soft_limit
 from membudget.core import BrakeHit, Record, Rung, SystemClock
 from membudget.core.native import RLock
 from membudget.errors import ConfigError, MembudgetError
@@ -400,7 +393,7 @@ class BrakePlugin:
             brake = Brake(
                 tell=governor.tell,
                 registry=governor.registry,
-                room=Room(Stacks(default_stack_size()), Libraries(), lambda: allocators.given_back),
+                room=Room(Stacks(default_stack_size()), lambda: allocators.given_back),
                 wake=governor.watch.ring,
                 ready=ready,
                 ask=ask,

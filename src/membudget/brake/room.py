@@ -65,22 +65,30 @@ class Room:
 
     What is left out of the slack as never touched is a baseline that only libraries raise. Bytes
     once touched no longer belong to it. What it holds is the most by which the brake's promise can
-    be broken, so it is bounded. `given_back` tells what allocators gave back to the kernel so far.
+    be broken, so it is bounded. `given_back` tells what allocators gave back to the kernel so far,
+    `code` what library code is mapped, looked at where the number of `modules` changed.
     """
 
     def __init__(
-        self, stacks: Stacks, libraries: Libraries, given_back: Callable[[], int] = int
+        self,
+        stacks: Stacks,
+        given_back: Callable[[], int] = int,
+        code: Callable[[], int] = lambda: status_bytes(b"VmLib"),
+        modules: Callable[[], int] = sys.modules.__len__,
     ) -> None:
         self.slack = self.never_touched = 0
         self.stacks = stacks
-        self._libraries = libraries
         self._given_back = given_back
+        self._code = code
+        self._modules = modules
+        self._loaded: tuple[int, int] | None = None
+        self._loading_until = float("-inf")
         self._before = self._vacant = self._seen = 0
         self._last: tuple[int, int, int] | None = None
 
     def begin(self, reading: Reading, limit: int) -> int:
         """Take what is untouched now as never to be touched; returns what may be mapped."""
-        self._libraries.are_loading(reading.at)
+        self._are_loading(reading.at)
         self._last = None
         self._before = untouched = self._untouched(reading)
         self._seen = self._given_back()
@@ -95,7 +103,7 @@ class Room:
         # Some of it is unmapped instead.
         vacated = min(grown, given - self._seen)
         self._seen, self._vacant = given, self._vacant + vacated
-        if self._libraries.are_loading(reading.at):
+        if self._are_loading(reading.at):
             self.never_touched += grown - vacated
         # Two readings: one alone may fall between a new thread and its stack.
         there = max(untouched, self._before)
@@ -103,6 +111,16 @@ class Room:
         self._vacant = min(self._vacant, there - self.never_touched)
         self._before = untouched
         return self._allowed(reading, limit, untouched)
+
+    def _are_loading(self, at: float) -> bool:
+        """Whether a library was loaded within the last second. Cost: 0.2 µs, 20 µs amid imports."""
+        modules, seen = self._modules(), self._loaded
+        if seen is None or modules != seen[0]:  # Only then the code is looked at.
+            code = self._code()
+            if seen is not None and code - seen[1] >= _LIBRARY:
+                self._loading_until = at + _LOADING
+            self._loaded = modules, code
+        return at <= self._loading_until
 
     def _untouched(self, reading: Reading) -> int:
         parts = reading.parts
@@ -153,30 +171,6 @@ class Stacks:
     def size_of_next(self) -> int:
         """Bytes of the next Python thread's stack."""
         return threading.stack_size() or self._spare
-
-
-class Libraries:
-    """Notes when large libraries are loaded, by the library code that is mapped (VmLib)."""
-
-    def __init__(
-        self,
-        code: Callable[[], int] = lambda: status_bytes(b"VmLib"),
-        modules: Callable[[], int] = sys.modules.__len__,
-    ) -> None:
-        self._code = code
-        self._modules = modules
-        self._seen: tuple[int, int] | None = None
-        self._until = float("-inf")
-
-    def are_loading(self, at: float) -> bool:
-        """Whether one was loaded within the last second. Cost: 0.2 µs, 20 µs amid imports."""
-        modules, seen = self._modules(), self._seen
-        if seen is None or modules != seen[0]:
-            code = self._code()
-            if seen is not None and code - seen[1] >= _LIBRARY:
-                self._until = at + _LOADING
-            self._seen = modules, code
-        return at <= self._until
 
 
 def default_stack_size() -> int | None:

@@ -193,10 +193,11 @@ def adopt(
         find: Callable[[], Any] = weakref.ref(cache, end)
     except TypeError:  # A plain dict: whoever adopts it keeps it.
         find = lambda: cache  # noqa: E731  # the other kind of reference
-    release, is_bounded = _release_of(cache, called, lock), (max_items, max_bytes) != (None, None)
+    release = _release_of(cache, called, lock, find)
+    is_bounded = (max_items, max_bytes) != (None, None)
     adopted: AdoptedCache | Trim
     if release is not None and not is_bounded:
-        adopted = _trim(called, release, find, lock, holders)
+        adopted = Trim(called, release, lambda: holders.meter.estimate() if holders.meter else 0)
     elif not (
         isinstance(cache, dict) or hasattr(cache, "popitem") or hasattr(cache, "cache_clear")
     ):
@@ -269,37 +270,34 @@ def _take_oldest(cache: Any, count: int) -> list[Any]:
     return gone
 
 
-def _release_of(connection: Any, name: str, lock: Any) -> Callable[[Any], object] | None:
-    """What has a connection give back; None for what is no connection."""
+def _release_of(
+    connection: Any, name: str, lock: Any, find: Callable[[], Any]
+) -> Callable[[], None] | None:
+    """What has a connection give back, under its owner's lock; None for what is no connection."""
     duckdb, sqlite = (sys.modules.get(module) for module in ("duckdb", "sqlite3"))
     if duckdb is not None and isinstance(connection, duckdb.DuckDBPyConnection):
-        return _flush_duckdb
-    if sqlite is None or not isinstance(connection, sqlite.Connection):
+        release: Callable[[Any], object] = _flush_duckdb
+    elif sqlite is None or not isinstance(connection, sqlite.Connection):
         return None
-    if lock is None:
+    elif lock is None:
         raise ConfigError(
             f"{name} is a SQLite connection, which another thread may use only under a lock: "
             "connect with check_same_thread=False and give lock=, or have a callback of yours "
             "execute PRAGMA shrink_memory on its thread"
         )
-    return lambda one: one.execute("PRAGMA shrink_memory")
-
-
-def _trim(
-    name: str,
-    release: Callable[[Any], object],
-    find: Callable[[], Any],
-    lock: Any,
-    holders: Registry,
-) -> Trim:
-    """A connection as a reclaimer, asked under its owner's lock."""
+    else:
+        release = _shrink_sqlite
 
     def give_back() -> None:
         with _under(lock) as is_ours:
             if is_ours:
                 release(find())
 
-    return Trim(name, give_back, lambda: holders.meter.estimate() if holders.meter else 0)
+    return give_back
+
+
+def _shrink_sqlite(connection: Any) -> None:
+    connection.execute("PRAGMA shrink_memory")
 
 
 def _flush_duckdb(connection: Any) -> None:

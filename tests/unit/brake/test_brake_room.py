@@ -13,7 +13,6 @@ from fakes import MIB
 from membudget.brake.brake import EASED, GIVE_BACK_EVERY, SETTLED
 from membudget.brake.room import (
     NEVER_TOUCHED_SHARE,
-    Libraries,
     Room,
     Stacks,
     margin_of,
@@ -39,7 +38,7 @@ def test_what_may_be_mapped_never_exceeds_the_headroom_less_slack(
     used: int, data: int, anon: int, later: tuple[int, int, int]
 ) -> None:
     """Whatever comes after the baseline, only a quarter of the limit can be left out of slack."""
-    room = Room(Stacks(STACK, lambda: 1), Libraries(lambda: 0, lambda: 0))
+    room = Room(Stacks(STACK, lambda: 1), int, int, int)
     room.begin(_reading(used, data, anon), LIMIT)
     used, data, anon = later
     allowed = room.allowed(_reading(used, data, anon), LIMIT)
