@@ -57,9 +57,15 @@ _INFINITE = float("inf")
 
 
 def _operation(operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Does with the items what the builtin does, with another of its kind."""
+
     def method(self: BoundedSequence[Any], other: Any) -> Any:
-        theirs = self._comparable(other)
-        return NotImplemented if theirs is None else operate(self._plain(), theirs)
+        kind = self._builtin
+        if isinstance(other, BoundedSequence) and other._builtin is kind:  # noqa: SLF001  # one of ours
+            other = other._plain()  # noqa: SLF001  # likewise
+        elif not isinstance(other, kind):
+            return NotImplemented
+        return operate(self._plain(), other)
 
     return method
 
@@ -263,12 +269,6 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     def _plain(self) -> Any:
         """The items as the builtin has them."""
         return self._whole()
-
-    def _comparable(self, other: object) -> Any:
-        """The items of another as the builtin; None where it is of another kind."""
-        if isinstance(other, BoundedSequence) and other._builtin is self._builtin:  # noqa: SLF001
-            return other._plain()  # noqa: SLF001  # one of our own
-        return other if isinstance(other, self._builtin) else None
 
     # Under the lock, from here to `_set_bounds`:
 
