@@ -7,7 +7,7 @@ from typing import Any
 from fakes import FakeClock, Recorder
 from membudget.core import LimitExceeded
 from membudget.registry import Registry
-from membudget.watched.container import WatchedContainer
+from membudget.watched import WatchedContainer
 
 LONG = float("inf")
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from membudget.watched import APART, BELOW, Alarm
 from membudget.watched.advice import SAMPLES, History
-from membudget.watched.container import APART, BELOW, Alarm
 from watched_scene import LONG, Scene
 
 _KINDS: dict[str, Any] = {

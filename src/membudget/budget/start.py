@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
     from membudget.report import Report
     from membudget.settings import Settings
-    from membudget.watched.container import WatchedContainer
+    from membudget.watched import WatchedContainer
 
 
 _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
@@ -266,7 +266,7 @@ class _Watches:
         self, name: str, container: Any, limits: Mapping[str, Any], **options: Any
     ) -> WatchedContainer:
         """Watch one, and whatever had that name no longer."""
-        from membudget.watched.container import WatchedContainer  # only for those who watch
+        from membudget.watched import WatchedContainer  # only for those who watch
 
         governor = self._governor
         if governor.registry.governor is not governor:

@@ -38,7 +38,7 @@ from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.reclaimers.found import HANDFUL, FoundCache, Untouched
 from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
-from membudget.watched.container import WatchedStats  # noqa: TC001
+from membudget.watched import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

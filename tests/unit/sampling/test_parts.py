@@ -13,7 +13,7 @@ from fakes import MIB, FakeClock
 from membudget.reclaimers.found import FoundCaches
 from membudget.registry import Registry
 from membudget.sampling import MOST_PARTS, Parts
-from membudget.watched.container import WatchedContainer
+from membudget.watched import WatchedContainer
 
 if TYPE_CHECKING:
     from membudget.core import PartSample

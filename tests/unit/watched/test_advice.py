@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from membudget.errors import ConfigError
+from membudget.watched import RESIZE_EVERY
 from membudget.watched.advice import SAMPLES, History, rounded_up
-from membudget.watched.container import RESIZE_EVERY
 from watched_scene import Scene
 
 

@@ -18,7 +18,7 @@ from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sinks.log import line_of
 from membudget.sizing.estimate import WEIGH_EVERY
-from membudget.watched.container import ADVISE_AFTER, APART, WatchedContainer
+from membudget.watched import ADVISE_AFTER, APART, WatchedContainer
 from watched_scene import Scene
 
 VALUE = "x" * 1000

@@ -13,7 +13,7 @@ from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Marks, Reclaimed, Rung
 from membudget.governor import Governor
 from membudget.registry import Registry
-from membudget.watched.container import BATCH, WatchedContainer
+from membudget.watched import BATCH, WatchedContainer
 from watched_scene import LONG, Scene
 
 if TYPE_CHECKING:
