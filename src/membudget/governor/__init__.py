@@ -158,25 +158,21 @@ class Governor:
         A step that meets a step returns at once. Failures of parts become `Failed` events.
         Cost: about 20 µs without pressure.
         """
-        if not self._stepping.acquire(blocking=False):
-            return self.pressure
-        self._stepper = get_ident()
-        try:
-            self._begin_in_child()
-            self.is_resting = not self.admission.wanted and self.rests(self.pressure)
-            reading = self._read()
-            if reading is not None:
-                self.pressure = self._judge(reading)
-                if not self.is_resting:
-                    self._tell_news(reading, self.pressure)
-                self._be_followed(reading)
-                if not self.is_resting:
-                    self._act(reading)
-            self.admission.look_again()
-        finally:
-            self._stepper = None
-            self._stepping.release()
+        self._in_turn(self._step, patience=0.0)
         return self.pressure
+
+    def _step(self) -> int:
+        self.is_resting = not self.admission.wanted and self.rests(self.pressure)
+        reading = self._read()
+        if reading is not None:
+            self.pressure = self._judge(reading)
+            if not self.is_resting:
+                self._tell_news(reading, self.pressure)
+            self._be_followed(reading)
+            if not self.is_resting:
+                self._act(reading)
+        self.admission.look_again()
+        return 0
 
     def _act(self, reading: Reading) -> None:
         if self._is_active:
@@ -229,11 +225,11 @@ class Governor:
         """
         return self._in_turn(lambda: self.ladder.ask(rung, target))
 
-    def _in_turn(self, work: Callable[[], int]) -> int:
-        is_within = self._stepper == get_ident()
-        if is_within or not self._stepping.acquire(timeout=SETTLE):
+    def _in_turn(self, work: Callable[[], int], patience: float = SETTLE) -> int:
+        me = get_ident()
+        if self._stepper == me or not self._stepping.acquire(timeout=patience):
             return 0
-        self._stepper = get_ident()
+        self._stepper = me
         try:
             self._begin_in_child()
             return work()
