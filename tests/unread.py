@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from membudget.sinks.log import STDERR
+from membudget.sinks import STDERR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

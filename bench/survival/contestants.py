@@ -35,7 +35,7 @@ class Store:
 def _governed() -> Store:
     """A membudget cache without any bound of its own; the limit is found, not told."""
     import membudget
-    from membudget.sinks.log import stderr_sink
+    from membudget.sinks import stderr_sink
 
     budget = membudget.start(sinks=[stderr_sink()])
     cache: Any = budget.cache("values")

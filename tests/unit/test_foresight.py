@@ -13,7 +13,7 @@ from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, SettingsReloaded, Severity
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.sampling.form import SampleRing
-from membudget.sinks.log import line_of
+from membudget.sinks import line_of
 from sampling_scene import day, governed, part, sample
 
 if TYPE_CHECKING:

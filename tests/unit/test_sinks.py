@@ -31,7 +31,7 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.sinks.log import (
+from membudget.sinks import (
     LONGEST,
     STDERR,
     StandardError,

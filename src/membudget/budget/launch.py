@@ -1,4 +1,12 @@
-"""The budget of a program that was started by `membudget run` and knows nothing of it."""
+"""The budget of a program that was started by `membudget run` and knows nothing of it.
+
+Its lines are for people who read them for weeks. The first of a kind is told at once, of changes of
+level the first four. Its like is held, for 10 s at first and then four times as long each, up to an
+hour: then one line sums them up and counts. A kind that was quiet for an hour begins anew. Beyond
+20 lines in an hour only what is grave and new (and its end), and what is told anyway (leaks,
+forecasts, the summary), is not held. What is held is told when its time has come and any event
+passes, and at the end: nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +14,31 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from membudget.budget import process_name
 from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
-from membudget.core import FloorFound, PressureChanged, ProtectionTried, Severity, Started, Stopped
+from membudget.core import (
+    AdmissionRefused,
+    BrakeHit,
+    Failed,
+    FloorFound,
+    Late,
+    Level,
+    LimitExceeded,
+    PressureChanged,
+    ProtectionTried,
+    Reclaimed,
+    Severity,
+    Started,
+    Stopped,
+)
+from membudget.core.native import Lock
 from membudget.errors import MembudgetError
-from membudget.sinks.condensed import Condensed
-from membudget.sinks.log import LONGEST, StandardError
-from membudget.units import one_line
+from membudget.sinks import ALWAYS, LONGEST, StandardError, describe, line_of, summed
+from membudget.units import human_seconds, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,3 +168,201 @@ def _unbind(environ: Mapping[str, str]) -> None:
         from membudget.brake import restore_launch_limit  # where there is a brake
 
         restore_launch_limit(environ)
+
+
+FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0
+"""Seconds for which a kind that was just told is held, and how that grows."""
+
+CHANGES = 4
+"""Changes of level told at once: two times up, and down again."""
+
+SETTLED = 300.0
+"""Seconds after which a level that is not the one told last is told: it has come to stay."""
+
+MOST, HOUR = 20, 3600.0
+"""Lines within so many seconds, from which on all but news is held."""
+
+_MOST_KINDS = 64
+_PATIENCE = 0.05
+_LEVEL = ("level",)
+_COUNTED = (AdmissionRefused, BrakeHit, Failed, Late)
+"""Events that say themselves how many there were."""
+
+
+class _Kind:
+    """What is known of one kind of event."""
+
+    def __init__(self, free: int) -> None:
+        self.told_at = float("-inf")
+        self.pause = FIRST_PAUSE
+        self.free = free  # How many may be told at once.
+        self.told: Any = None  # The latest that was told.
+        self.held: Any = None  # The sum of what was not, and since when, and of how many.
+        self.since = 0.0
+        self.times = 0
+        self.worst = -1  # How grave what was told of it was at most.
+
+    def rest(self) -> None:
+        """Be held for longer."""
+        self.pause = min(LONGEST_PAUSE, self.pause * FACTOR)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether something is held, or was told within the hour."""
+        return self.held is not None or now - self.told_at <= LONGEST_PAUSE
+
+    def hold(self, event: Any) -> None:
+        """Sum up what is not told."""
+        before, self.times = self.held, self.times + 1
+        if before is None:
+            self.since = event.at
+        elif isinstance(event, Reclaimed):
+            event = summed(before, event)
+        elif isinstance(event, PressureChanged):
+            event = event.replace(before=max(before.before, event.before))
+        elif isinstance(event, (AdmissionRefused, Failed)):
+            event = event.replace(times=before.times + event.times)
+        self.held = event
+
+
+class Condensed:
+    """A sink that writes lines, condensed. Any thread may call it.
+
+    Events below `least` are left out, but for those that are told always. `is_news` says whether
+    nobody else has told an event that several processes see; asked just before it is told.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        *,
+        least: Severity = Severity.INFO,
+        is_news: Callable[[Event], bool] = lambda _event: True,
+    ) -> None:
+        self._write = write
+        self._least = least
+        self._is_news = is_news
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = Lock()
+        self._kinds: dict[tuple[str, ...], _Kind] = {}
+        self._lines: deque[float] = deque(maxlen=MOST)
+
+    def __call__(self, event: Event) -> None:
+        """Tell or hold an event. Cost: 5 µs, and that of a line."""
+        if self._pid != os.getpid():
+            self._begin()  # What is held is the parent's to tell.
+        if not self._lock.acquire(timeout=_PATIENCE):
+            if self._is_told(event):  # In a signal's handler, over a line of ours.
+                self._put(event, line_of(event), event.at)
+            return
+        try:
+            self._take(event)
+        finally:
+            self._lock.release()
+
+    def _is_told(self, event: Event) -> bool:
+        is_always = isinstance(event, ALWAYS) and event.severity >= Severity.WARNING
+        return is_always or event.severity >= self._least
+
+    def _take(self, event: Event) -> None:
+        now = event.at
+        is_over, like = isinstance(event, Stopped), _key_of(event)
+        for key, kind in list(self._kinds.items()):
+            if key != like and kind.held is not None and (is_over or self._is_due(kind, now)):
+                self._tell_held(key, kind, now)
+        if not self._is_told(event) or (line := line_of(event)) is None:
+            return
+        if like is None:
+            self._put(event, line, now)
+            return
+        kind = self._kind(like, now)
+        # A level that flutters waits for the next event: by then it may have gone back.
+        is_rested = like != _LEVEL and now >= kind.told_at + kind.pause
+        is_first = kind.held is None and (kind.free or is_rested)
+        if _is_grave_news(event, kind) or (is_first and self._has_room(now)):
+            if kind.held is not None:
+                self._tell_held(like, kind, now)
+            elif kind.free:
+                kind.free -= 1
+            else:
+                kind.rest()
+            self._put(event, line, now, kind)
+        else:
+            kind.hold(event)
+            if kind.times > 1 and self._is_due(kind, now):
+                self._tell_held(like, kind, now)
+
+    def _kind(self, like: tuple[str, ...], now: float) -> _Kind:
+        """What is known of a kind; nothing once it was quiet for an hour."""
+        found = self._kinds.get(like)
+        if found is not None and found.is_fresh(now):
+            return found
+        if len(self._kinds) >= _MOST_KINDS:
+            self._kinds = {key: one for key, one in self._kinds.items() if one.is_fresh(now)}
+        kind = self._kinds[like] = _Kind(CHANGES if like == _LEVEL else 1)
+        return kind
+
+    def _is_due(self, kind: _Kind, now: float) -> bool:
+        is_due = now >= kind.told_at + kind.pause or (
+            isinstance(kind.held, PressureChanged)
+            and kind.told is not None
+            and now >= kind.held.at + SETTLED
+            and kind.held.pressure.level is not kind.told.pressure.level
+        )
+        return is_due and self._has_room(now)
+
+    def _has_room(self, now: float) -> bool:
+        return len(self._lines) < MOST or now - self._lines[0] >= HOUR
+
+    def _tell_held(self, key: tuple[str, ...], kind: _Kind, now: float) -> None:
+        event, times, span = kind.held, kind.times, human_seconds(now - kind.since)
+        kind.held, kind.times = None, 0
+        kind.rest()
+        line = line_of(event)
+        if times > 1 and key == _LEVEL:  # Its `before` is the highest they came from.
+            level = event.pressure.level
+            line = (
+                f"{times:,} changes of level within {span}, up to "
+                f"{max(event.before, level).name}; now {level.name}: {describe(event.pressure)}"
+            )
+        elif times > 1 and not isinstance(event, _COUNTED):
+            line = f"{line} ({times:,} times within {span})"
+        self._put(event, line, now, kind)
+
+    def _put(self, event: Event, line: str | None, now: float, kind: _Kind | None = None) -> None:
+        if kind is not None:
+            kind.worst = max(_rank(event), kind.worst)
+            kind.told, kind.told_at = event, now
+        if line is not None and self._is_news(event):
+            self._lines.append(now)
+            self._write(line)
+
+
+def _key_of(event: Event) -> tuple[str, ...] | None:
+    """What an event repeats, or None for one that is told each time."""
+    if isinstance(event, Reclaimed):
+        return ("reclaimed", event.by)
+    if isinstance(event, PressureChanged):
+        return _LEVEL
+    if isinstance(event, LimitExceeded):
+        return ("exceeded", event.name)
+    if isinstance(event, Failed):
+        return ("failed", event.where, type(event.error).__name__)
+    if isinstance(event, (AdmissionRefused, BrakeHit, Late, ProtectionTried)):
+        return (type(event).__name__,)
+    return None
+
+
+def _rank(event: Event) -> int:
+    """How grave: a level counts by itself, whichever way it was reached."""
+    return int(event.pressure.level) if isinstance(event, PressureChanged) else int(event.severity)
+
+
+def _is_grave_news(event: Event, kind: _Kind) -> bool:
+    """Whether it is graver than all of its kind that was told, or the end of what was grave."""
+    if event.severity >= Severity.ERROR:
+        return _rank(event) > kind.worst
+    is_change = isinstance(event, PressureChanged) and isinstance(kind.told, PressureChanged)
+    return is_change and kind.told.pressure.level >= Level.CRITICAL

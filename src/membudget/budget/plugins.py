@@ -41,7 +41,7 @@ from membudget.reclaimers import (
 )
 from membudget.reclaimers.allocators import Allocators, StandardCaches
 from membudget.settings import DEFAULT
-from membudget.sinks.log import StandardError
+from membudget.sinks import StandardError
 from membudget.units import MIB, human_bytes
 
 TYPE_CHECKING = False

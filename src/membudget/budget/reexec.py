@@ -99,7 +99,7 @@ def _tell_if_lost(path: str, words: list[str], environ: Mapping[str, str], shim:
         why = "without the PYTHONPATH of its launch"
     else:
         return
-    from membudget.sinks.log import StandardError  # the launcher only wants the names above
+    from membudget.sinks import StandardError  # the launcher only wants the names above
 
     StandardError().write(
         f"membudget: the program starts Python anew {why}, in its own place: no budget from here "

@@ -19,7 +19,7 @@ from membudget.probes.process import shared_bytes
 from membudget.registry import REGISTRY
 from membudget.settings import resolve
 from membudget.settings.table import CONFIG_VARIABLE
-from membudget.sinks.log import log_sink, merged
+from membudget.sinks import log_sink, merged
 from membudget.units import as_bytes, as_seconds
 
 TYPE_CHECKING = False

@@ -137,7 +137,7 @@ def work(kind: str, limit: int, seconds: float) -> None:
     """Be a worker until the time is over."""
     from membudget import start  # the demo itself has no budget
     from membudget.core import Severity
-    from membudget.sinks.log import merged, stderr_sink
+    from membudget.sinks import merged, stderr_sink
 
     began = time.monotonic()
     if kind == "plain":

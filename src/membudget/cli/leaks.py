@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from membudget.sinks.log import LONGEST
+from membudget.sinks import LONGEST
 from membudget.units import human_bytes, one_line, parse_seconds
 
 if TYPE_CHECKING:

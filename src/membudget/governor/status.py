@@ -15,7 +15,7 @@ from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
 from membudget.core.wire import plain
 from membudget.governor.telling import FOREIGN, name_of
 from membudget.ownership import kept
-from membudget.sinks.log import STDERR, StandardError
+from membudget.sinks import STDERR, StandardError
 from membudget.units import LONGEST_NAME, human_bytes, one_line, printable
 
 TYPE_CHECKING = False

@@ -19,7 +19,7 @@ from membudget.core.wire import plain
 from membudget.probes import allocator
 from membudget.probes.process import HighWater
 from membudget.reclaimers import REFUSED_FOR, SHORT, is_on
-from membudget.sinks.log import line_of, merged
+from membudget.sinks import line_of, merged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from membudget.core import Marks
 from membudget.governor import Governor
 from membudget.governor.status import dump
 from membudget.registry import Registry
-from membudget.sinks.log import STDERR, StandardError
+from membudget.sinks import STDERR, StandardError
 from unread import fill_standard_error, unread_standard_error
 
 

@@ -16,7 +16,7 @@ from fakes import FakeClock
 from membudget.core import LimitExceeded
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-from membudget.sinks.log import line_of
+from membudget.sinks import line_of
 from membudget.sizing.estimate import WEIGH_EVERY
 from membudget.watched import ADVISE_AFTER, APART, WatchedContainer
 from watched_scene import Scene

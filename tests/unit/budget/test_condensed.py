@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fakes import MIB
+from membudget.budget.launch import HOUR, MOST, Condensed
 from membudget.core import (
     AdmissionRefused,
     Failed,
@@ -23,7 +24,6 @@ from membudget.core import (
     Severity,
     Stopped,
 )
-from membudget.sinks.condensed import HOUR, MOST, Condensed
 
 if TYPE_CHECKING:
     from membudget.core import Event
