@@ -135,18 +135,11 @@ class LeakWatch:
             reason = f"{how_many(self._count)} so far, {due} are due"
             return LeakState(reason=reason, confidence=None)
         return LeakState(
-            kind=str(verdict.kind),
-            confidence=verdict.confidence.name.lower(),
-            reason=verdict.reason,
             culprits=tuple(one.name for one in self.found),
             at=verdict.at,
             score=verdict.score,
-            rate=verdict.rate,
-            rate_low=verdict.rate_low,
-            rate_high=verdict.rate_high,
-            onset=verdict.onset,
-            growth=verdict.growth,
             filling=verdict.filling,
+            **_figures(verdict),
         )
 
     def after_fork_in_child(self) -> None:
@@ -216,20 +209,8 @@ class LeakWatch:
     def _tell(self, verdict: Verdict) -> None:
         culprit = self.found[0].name if self.found else ""
         self._named.add(culprit)
-        self._governor.tell(
-            LeakSuspected(
-                at=self._governor.clock.now(),
-                rate=verdict.rate,
-                culprit=culprit,
-                confidence=verdict.confidence.name.lower(),
-                kind=str(verdict.kind),
-                rate_low=verdict.rate_low,
-                rate_high=verdict.rate_high,
-                onset=verdict.onset,
-                growth=verdict.growth,
-                reason=verdict.reason,
-            )
-        )
+        now = self._governor.clock.now()
+        self._governor.tell(LeakSuspected(at=now, culprit=culprit, **_figures(verdict)))
 
     def _wants_collection(self) -> bool:
         return (
@@ -242,17 +223,31 @@ class LeakWatch:
 
     def _collect_once(self) -> int:
         """Collect and trim before a suspicion becomes an accusation, as soon as that may be."""
-        assert self.verdict is not None  # noqa: S101  # for the type checker
+        assert self._collect is not None  # noqa: S101  # for the type checker
+        assert self.verdict is not None  # noqa: S101  # likewise
         assert self._state is not None  # noqa: S101  # likewise
         done: tuple[int, int] | None = self._collect(max(0, self.verdict.growth))
         if done is None:
             return 0
         from membudget.leaks import Collected  # imported with the verdict
 
-        freed, returned = done
-        collected = Collected(at=self._newest, freed=freed, returned=returned)
+        collected = Collected(at=self._newest, freed=done[0], returned=done[1])
         self._state = self._state.replace(collected=collected)
-        return freed
+        return done[0]
+
+
+def _figures(verdict: Verdict) -> dict[str, Any]:
+    """What an event and the state tell alike."""
+    return {
+        "kind": str(verdict.kind),
+        "confidence": verdict.confidence.name.lower(),
+        "reason": verdict.reason,
+        "rate": verdict.rate,
+        "rate_low": verdict.rate_low,
+        "rate_high": verdict.rate_high,
+        "onset": verdict.onset,
+        "growth": verdict.growth,
+    }
 
 
 def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
@@ -305,17 +300,18 @@ class Foresight:
         self, samples: Sequence[Sample], series: Series, verdict: Verdict, rules: Rules
     ) -> Generator[None, None, None]:
         """Look ahead once, on all samples and the columns of the newest process's."""
-        own = samples[len(samples) - len(series.hours) :]
-        self._look_ahead(own, series)
+        self._look_ahead(samples[len(samples) - len(series.hours) :], series)
         yield
-        if samples[-1].wall < self._next:
+        newest = samples[-1]
+        if newest.wall < self._next:
             return
-        self._next = samples[-1].wall + PROPOSED_EVERY
+        self._next = newest.wall + PROPOSED_EVERY
         from membudget.leaks.advice import proposing  # imported ahead, with the verdict
 
-        limit = samples[-1].limit
-        low, warning, *_ = self._governor.marks.resolved(limit) if limit else (0.7, 0.8)
-        whole = limit or 1
+        low, warning, whole = 0.7, 0.8, 1
+        if newest.limit:
+            whole = newest.limit
+            low, warning, *_ = self._governor.marks.resolved(whole)
         self.proposals = yield from proposing(
             samples,
             rules,
@@ -326,7 +322,7 @@ class Foresight:
         )
         yield
         if self._governor.settings["leaks.apply_proposals"]:
-            self._apply(limit)
+            self._apply(newest.limit)
 
     def _look_ahead(self, own: Sequence[Sample], series: Series) -> None:
         from membudget.forecast import Nearness, forecast  # imported ahead, with the verdict
@@ -339,10 +335,8 @@ class Foresight:
         now, left = governor.clock.now(), ahead.seconds_left
         governor.foretold = None if left is None else now + left
         is_near = self._nearness.is_told
-        if is_near is before.is_told:
-            return
-        governor.tell(
-            LimitForeseen(
+        if is_near is not before.is_told:
+            event = LimitForeseen(
                 at=now,
                 seconds_left=left if is_near else None,
                 soonest=ahead.soonest if is_near else None,
@@ -351,14 +345,33 @@ class Foresight:
                 used=ahead.used,
                 limit=ahead.limit,
             )
-        )
+            governor.tell(event)
 
     def _apply(self, limit: int | None) -> None:
-        """Put the proposals that tighten something in force, and tell each with its reason."""
+        """Put the proposals that tighten something in force, and tell each with its reason.
+
+        Only what may change while running; a larger limit is all that is ever proposed of it.
+        """
+        from membudget.settings.table import setting_of
+
         governor, before = self._governor, self._governor.settings
-        chosen = [one for one in self.proposals if _tightens(one, before, limit)]
-        values = {one.key: _value(one) for one in chosen}
-        if not values:
+        chosen, values = [], dict[str, Any]()
+        for one in self.proposals:
+            setting = setting_of(one.key) if one.key else None
+            if setting is None or not setting.is_live or one.key == "limit":
+                continue
+            now: Any = before.values.get(one.key)
+            if one.key.startswith("thresholds."):
+                value = one.value
+                is_tighter = in_bytes(value, limit) < in_bytes(now, limit)
+            else:
+                value = round(one.value)
+                # A bound that the program gave, or the container keeps, is not to be changed.
+                is_tighter = not one.now if now is None else value < now
+            if is_tighter:
+                chosen.append(one)
+                values[one.key] = value
+        if not chosen:
             return
         origins = dict.fromkeys(values, "its own history")
         after = before.replace(
@@ -371,34 +384,9 @@ class Foresight:
         except MembudgetError as error:
             governor.tell.failed("proposals", error)
             return
+        now = governor.clock.now()
         for one in chosen:
-            governor.tell(
-                ProposalApplied(
-                    at=governor.clock.now(),
-                    key=one.key,
-                    before=one.now,
-                    after=one.told,
-                    reason=one.reason,
-                )
+            event = ProposalApplied(
+                at=now, key=one.key, before=one.now, after=one.told, reason=one.reason
             )
-
-
-def _value(proposal: Proposal) -> Any:
-    """The value as the settings hold it: a share, or a whole number."""
-    return proposal.value if proposal.key.startswith("thresholds.") else round(proposal.value)
-
-
-def _tightens(proposal: Proposal, settings: Settings, limit: int | None) -> bool:
-    """Whether it can change while running, and leaves no limit looser than it was."""
-    from membudget.settings.table import setting_of
-
-    key = proposal.key
-    setting = setting_of(key) if key else None
-    if setting is None or not setting.is_live or key == "limit":  # A larger one is all that is.
-        return False
-    now: Any = settings.values.get(key)
-    value = _value(proposal)
-    if key.startswith("thresholds."):
-        return in_bytes(value, limit) < in_bytes(now, limit)
-    # A bound that the program gave, or the container keeps, is not for settings to change.
-    return not proposal.now if now is None else bool(value < now)
+            governor.tell(event)
