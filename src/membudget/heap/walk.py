@@ -29,9 +29,7 @@ _FURTHEST = 200_000
 
 _PARTS: dict[type, tuple[Callable[[Any], Any], ...]] = {
     dict: (dict.values, dict.keys),
-    set: (set.__iter__,),
-    frozenset: (frozenset.__iter__,),
-    deque: (deque.__iter__,),
+    **{one: (one.__iter__,) for one in (set, frozenset, deque)},
 }
 
 
@@ -41,9 +39,6 @@ class Cursor:
     `gc.get_referents` on a list of four million holds the GIL for tens of milliseconds and makes a
     list as long again. Lists and tuples are read by index. The others have no index: their iterator
     is kept, and where the container was changed in between, a new one skips what was read.
-
-    Attributes:
-        unread: Items left out, since the container kept changing.
     """
 
     __slots__ = ("_builtin", "_done", "_items", "_of", "_part", "unread")
@@ -53,7 +48,7 @@ class Cursor:
         self._builtin = builtin
         self._done = self._part = 0
         self._items: Iterator[Any] | None = None
-        self.unread = 0
+        self.unread = 0  # Items left out, since the container kept changing.
 
     def read(self, chunk: int = CHUNK) -> list[Any] | None:
         """The next items, or None when all were read. Cost: 10 ns an item, and as much to skip."""
@@ -172,20 +167,11 @@ SPECIAL = frozenset({"functools._lru_cache_wrapper", "_asyncio.Task", "asyncio.t
 
 
 class Kind:
-    """One type, kept alive: how its objects are taken, and how many were seen.
-
-    Attributes:
-        leaf: Its objects are neither counted nor entered.
-        builtin: The builtin container it derives from, or None.
-        length: Counts the items of one, or None.
-        is_module: Whether its objects are modules, of which only the namespace is entered.
-        grows: Whether it is a container that can grow.
-        special: Whether each object of it is met.
-        notice: The count at which one is met, to be shown as an example; 0 for never.
-    """
+    """One type, kept alive: how its objects are taken, and how many were seen."""
 
     def __init__(self, kind: type, before: Mapping[str, int]) -> None:
         self.type = kind
+        # Whether its objects are neither counted nor entered.
         self.leaf = not raw.refers(kind) or raw.is_ours(kind)
         self.builtin = None if self.leaf else raw.container_of(kind)
         self.length: Callable[[object], int] | None = None
@@ -197,24 +183,17 @@ class Kind:
         self.name = "" if self.leaf else raw.type_name(kind)
         self.special = self.name in SPECIAL
         self.count = 0
+        # The count at which one is met, to be shown as an example; 0 for never.
         self.notice = before[self.name] + 1 if self.name in before else 0
 
 
 class Kinds:
-    """The types met so far. One thread at a time; keeps at most 4096 of them alive.
-
-    Args:
-        before: Counts by name of an earlier census.
-
-    Attributes:
-        known: By the type's id.
-        leaves: The ids of the types among them that are passed over.
-    """
+    """The types met so far. One thread at a time; keeps at most 4096 of them alive."""
 
     def __init__(self, before: Mapping[str, int]) -> None:
-        self.known: dict[int, Kind] = {}
-        self.leaves: set[int] = set()
-        self._before = before
+        self.known: dict[int, Kind] = {}  # By the type's id.
+        self.leaves: set[int] = set()  # The ids of those among them that are passed over.
+        self._before = before  # Counts by name of an earlier census.
         self._counted: dict[str, int] = {}
 
     def of(self, kind: type) -> Kind:
@@ -314,16 +293,10 @@ class Walk:
         return pages + self.paths.held_bytes() + 16 * len(self._waiting)
 
     def meet(self, obj: Any, kind: Kind, place: int, is_noticed: bool) -> None:  # noqa: FBT001  # as it waits
-        """Called with what is worth a look: for whoever walks to see to.
+        """Called with what is worth a look, and the place in `paths` of what refers to it.
 
-        That is a container that can grow, from 16 items on, each object of a special type, and one
-        with which the count of its kind is to be noticed.
-
-        Args:
-            obj: The object.
-            kind: Its kind.
-            place: The place of what refers to it, in `paths`.
-            is_noticed: Whether the count of its kind is.
+        A container that can grow, from 16 items on, each object of a special type, and one with
+        which the count of its kind is to be noticed. For whoever walks to see to.
         """
 
     def go_on(self, until: float) -> bool:
@@ -362,13 +335,11 @@ class Walk:
         else:
             obj, place = self._waiting.pop(), self._places.pop()
         which = type(obj)
+        kind = self._kinds.known.get(id(which)) or self._kinds.of(which)
         if which is Cursor:
             self._read_on(obj, place)
-            return
-        kind = self._kinds.known.get(id(which)) or self._kinds.of(which)
-        if kind.length is not None and kind.length(obj) > CHUNK and kind.builtin is not None:
-            inner = self.paths.make(obj, place)
-            self._wait(Cursor(obj, kind.builtin), inner)
+        elif kind.length is not None and kind.length(obj) > CHUNK and kind.builtin is not None:
+            self._wait(Cursor(obj, kind.builtin), self.paths.make(obj, place))
         elif which is raw.CACHE and raw.is_heavy(obj):
             self.unread += raw.cache_sizes(obj)[0]
         elif kind.is_module:
@@ -387,8 +358,8 @@ class Walk:
                 self._look(found, obj, place)
         self.paths.drop(place)
 
-    def _wait(self, obj: Any, place: int) -> None:
-        self._waiting.append(obj)
+    def _wait(self, cursor: Cursor, place: int) -> None:
+        self._waiting.append(cursor)
         self._places.append(place)
         self.paths.uses[place] += 1
 
@@ -396,13 +367,12 @@ class Walk:
         items = cursor.read()
         if items is None:
             self.unread += cursor.unread
+            return
+        if self.objects + len(items) < self._most:
+            self._wait(cursor, place)
         else:
-            if self.objects + len(items) < self._most:
-                self._wait(cursor, place)
-            else:
-                self.unread += cursor.left()
-            self._look(items, None, place)
-        self.paths.drop(place)
+            self.unread += cursor.left()
+        self._look(items, None, place)
 
     def _look(self, found: Iterable[Any], holder: Any, place: int) -> None:
         """Count what was not seen before, and let it wait to be entered.

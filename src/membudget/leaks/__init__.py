@@ -39,59 +39,34 @@ class Confidence(IntEnum):
 
 
 class SimpleFacts(Record):
-    """What the simple rules in use would say: facts beside the verdict, not the verdict.
+    """What the simple rules in use would say: facts beside the verdict, not the verdict."""
 
-    Attributes:
-        rate: MiB an hour, first to last sample of the newest hours.
-        threshold: MiB an hour above which that rule speaks.
-        hours: Hours that the rate was taken over.
-        samples: Samples in them.
-        is_above: Whether the rate, over enough hours and samples, is above the threshold.
-        growing_share: Share of the samples above the one before.
-        growth_per_sample: Mean growth from one sample to the next, as a share.
-        running: How many of the newest samples in a row each grew.
-        growth_over_window: Growth over those hours, as a share.
-    """
-
-    rate: float
-    threshold: float
-    hours: float
-    samples: int
-    is_above: bool
-    growing_share: float
-    growth_per_sample: float
-    running: int
-    growth_over_window: float
+    rate: float  # MiB an hour, first to last sample of the newest hours
+    threshold: float  # MiB an hour above which that rule speaks
+    hours: float  # Hours that the rate was taken over
+    samples: int  # Samples in them
+    is_above: bool  # Whether the rate, over enough hours and samples, is above the threshold
+    growing_share: float  # Share of the samples above the one before
+    growth_per_sample: float  # Mean growth from one sample to the next, as a share
+    running: int  # How many of the newest samples in a row each grew
+    growth_over_window: float  # Growth over those hours, as a share
 
 
 class Filling(Record):
-    """A bounded part that is filling up.
+    """A bounded part that is filling up."""
 
-    Attributes:
-        name: The part's name.
-        full_in: Seconds until it meets its bound, or None where that cannot be told.
-        full_at: Bytes it will hold then, or None.
-        fill: Share of its bound that is filled, or None.
-        rate: Bytes an hour that it takes in.
-    """
-
-    name: str
-    full_in: float | None
-    full_at: int | None
-    fill: float | None
-    rate: float
+    name: str  # The part's name
+    full_in: float | None  # Seconds until it meets its bound, or None where that cannot be told
+    full_at: int | None  # Bytes it will hold then, or None
+    fill: float | None  # Share of its bound that is filled, or None
+    rate: float  # Bytes an hour that it takes in
 
 
 class Step(Record):
-    """One jump that explains most of the growth.
+    """One jump that explains most of the growth."""
 
-    Attributes:
-        at: Unix seconds.
-        size: Bytes.
-    """
-
-    at: float
-    size: int
+    at: float  # Unix seconds
+    size: int  # Bytes
 
 
 class Collected(Record):
