@@ -22,17 +22,11 @@ from membudget.heap import raw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LONGEST = 60
-"""Characters of one item's text."""
-
-_LETTERS = 24
-"""Characters of a str that are shown."""
+LONGEST, _LETTERS, _FEW = 60, 24, 4
+"""Characters of one item's text, those of a str, and items of a container that are told."""
 
 _TOKEN = 20
 """Letters and digits in a row that make a token."""
-
-_FEW = 4
-"""Items of a container that are told."""
 
 
 def hidden(text: str) -> str:
@@ -49,47 +43,36 @@ def hidden(text: str) -> str:
 def short(value: object, redact: Callable[[str], str] | None = None, deep: int = 1) -> str:
     """A value in at most 60 characters, without running foreign code. Cost: some microseconds.
 
-    Args:
-        value: Anything.
-        redact: What each text of the program's is passed through; by default `hidden`.
-        deep: How many containers are opened.
+    Containers are opened so deep; each text of the program's is passed through `redact`, by default
+    `hidden`.
     """
     told = _short(value, redact or hidden, deep)
     return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"
 
 
-def _short(value: object, redact: Callable[[str], str], deep: int) -> str:  # noqa: PLR0911  # one a kind
+def _short(value: Any, redact: Callable[[str], str], deep: int) -> str:  # noqa: PLR0911  # one a kind
     kind = type(value)
     if kind is str:
-        return _text(value, redact)  # type: ignore[arg-type]
+        if len(value) > _LETTERS:
+            return f"<str of {len(value)}: {redact(value[:_LETTERS])}…>"
+        return repr(redact(value))
+    if kind is int and value.bit_length() > 64:  # noqa: PLR2004  # a long one may take long
+        return f"<int of {value.bit_length()} bits>"
     if raw.is_one_of(kind, (int, float, complex)):
-        return _number(value, redact)
+        return str(value) if redact is hidden else redact(str(value))
     if value is None or kind is bool:
         return str(value)
     if raw.is_one_of(kind, (bytes, bytearray)):
-        return f"<{kind.__name__} of {len(value)}>"  # type: ignore[arg-type]
-    builtin = raw.container_of(kind)
+        return f"<{kind.__name__} of {len(value)}>"
+    name, builtin = raw.type_name(kind), raw.container_of(kind)
     if builtin is None:
-        return f"<{raw.type_name(kind)}>"
+        return f"<{name}>"
     length = raw.LENGTHS[builtin](value)
-    name = raw.type_name(kind)
     if not deep or kind is not builtin or length == 0:
         return f"<{name} of {length}>"
-    inner = [_short(one, redact, deep - 1) for one in _some(builtin.__iter__(value), _FEW)]  # type: ignore[attr-defined]
+    inner = [_short(one, redact, deep - 1) for one in _some(builtin.__iter__(value), _FEW)]
     more = ", …" if length > len(inner) else ""
     return f"{name}({', '.join(inner)}{more})"
-
-
-def _text(value: str, redact: Callable[[str], str]) -> str:
-    if len(value) > _LETTERS:
-        return f"<str of {len(value)}: {redact(value[:_LETTERS])}…>"
-    return repr(redact(value))
-
-
-def _number(value: object, redact: Callable[[str], str]) -> str:
-    if type(value) is int and value.bit_length() > 64:  # noqa: PLR2004  # a long one may take long
-        return f"<int of {value.bit_length()} bits>"
-    return str(value) if redact is hidden else redact(str(value))
 
 
 def _some(items: Iterator[Any], most: int) -> list[Any]:
@@ -100,11 +83,9 @@ def _some(items: Iterator[Any], most: int) -> list[Any]:
 
 
 def newest_items(container: Any, most: int = 1) -> list[Any]:
-    """The items put into a container last; a set has no order, so any. Cost: 1 µs.
+    """The items (a dict's values) put into a container last; of a set any. Cost: 1 µs.
 
-    Args:
-        container: One of the builtin containers, or of a type that derives from one.
-        most: How many at most; a dict's values.
+    None of what is no builtin container, nor derives from one.
     """
     builtin = raw.container_of(type(container))
     if builtin is None:
@@ -133,11 +114,8 @@ def newest(container: Any, redact: Callable[[str], str] | None = None) -> str:
 _SAMPLED = 8
 """Items of a container that are walked."""
 
-_MOST = 300
-"""Objects walked for one item; one that reaches more counts what was walked."""
-
-_MOST_ALONE = 10
-"""The same where there is no other to compare with."""
+_MOST, _MOST_ALONE = 300, 10
+"""Objects walked for one item, and where there is no other to compare with."""
 
 _LONG = 32
 """Items of a container in it that are walked, and stand for the rest."""
@@ -158,17 +136,13 @@ _SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
 def own_bytes(obj: Any) -> int:
     """The bytes of one object alone, by C code only. Cost: 0.3 µs."""
     kind = type(obj)
-    module = raw.module_of(kind)
-    if module in ("builtins", "collections") and raw.is_fixed(kind):
+    if raw.module_of(kind) in ("builtins", "collections") and raw.is_fixed(kind):
         return getsizeof(obj)
-    size = object.__sizeof__(obj)
-    for base in raw.bases_of(kind):
-        measure = raw.namespace_of(base).get("__sizeof__")
-        if type(measure) is MethodDescriptorType:  # C code: a builtin's, an array's.
-            size = int(measure(obj))
-            break
-        if measure is not None:
-            break
+    measures = (raw.namespace_of(base).get("__sizeof__") for base in raw.bases_of(kind))
+    measure = next((one for one in measures if one is not None), None)
+    # C code: a builtin's, an array's.
+    is_known = type(measure) is MethodDescriptorType
+    size = int(measure(obj)) if is_known else object.__sizeof__(obj)  # type: ignore[misc]
     return size + (_HEADER if raw.refers(kind) else 0)
 
 
