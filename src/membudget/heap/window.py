@@ -38,6 +38,8 @@ _MOST = 32_000_000
 _AT_A_TIME = 500
 """Traces added up in a stretch: 1 ms."""
 
+_PASSED = ("tracemalloc.py", "linecache.py")
+
 MEMRAY = "memray is installed: `memray run --native` tells the C code's lines as well"
 
 
@@ -79,8 +81,7 @@ def begin_tracing() -> object | None:
 def end_tracing(begun: object | None) -> None:
     """Trace no more, unless somebody else does; a second call for the same is a mistake.
 
-    Args:
-        begun: What `begin_tracing` gave; None, or what is over by now, changes nothing.
+    With what `begin_tracing` gave; None, or what is over by now, changes nothing.
     """
     global _mark, _count  # noqa: PLW0603  # likewise
     import tracemalloc
@@ -112,11 +113,11 @@ def own_lock() -> Any:
 def sums_by_line() -> Sums:
     """What is traced now, by file and line; nothing where somebody stopped tracing."""
     sums: Sums = {}
-    in_one_go(_summing(sums))
+    in_one_go(_adding(sums))
     return sums
 
 
-def _summing(sums: Sums) -> Generator[None, None, None]:
+def _adding(sums: Sums) -> Generator[None, None, None]:
     import tracemalloc
 
     if not tracemalloc.is_tracing():
@@ -127,13 +128,9 @@ def _summing(sums: Sums) -> Generator[None, None, None]:
         if number % _AT_A_TIME == 0:
             yield
         place = frames[0]
-        if not _is_passed(place[0]):
+        if not place[0].startswith(HERE) and not place[0].endswith(_PASSED):
             held = sums.get(place, (0, 0))
             sums[place] = held[0] + size, held[1] + 1
-
-
-def _is_passed(file: str) -> bool:
-    return file.startswith(HERE) or file.endswith(("tracemalloc.py", "linecache.py"))
 
 
 class Window:
@@ -141,10 +138,6 @@ class Window:
 
     Tracing that somebody else began is used and not stopped. Where the traces take 32 MB the window
     is over before its time: half a million live blocks came within it.
-
-    Args:
-        seconds: How long it is open.
-        now: Monotonic seconds.
     """
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
@@ -168,11 +161,16 @@ class Window:
 
     def due(self) -> bool:
         """Whether there is something to do now. Cost: 1 µs."""
-        if not self._is_open:
-            return False
         share = (SETTLING, LATE, 1.0)[min(2, len(self._marks))]
-        is_time = self._now() - self._began >= share * self._seconds
-        return is_time or self._steps is not None or _is_full()
+        return self._is_open and (self._steps is not None or self._is_over(share))
+
+    def _is_over(self, share: float = 1.0) -> bool:
+        """Whether a share of its time has passed, or its traces take too much."""
+        import tracemalloc
+
+        if self._now() - self._began >= share * self._seconds:
+            return True
+        return tracemalloc.is_tracing() and tracemalloc.get_tracemalloc_memory() > _MOST
 
     def step(self, until: float = float("inf")) -> tuple[Line, ...] | None:
         """Take the sums that are due; the lines, once the window is over.
@@ -183,8 +181,7 @@ class Window:
         if not self.due():
             return None
         if self._steps is None:
-            is_over = _is_full() or self._now() - self._began >= self._seconds
-            self._steps = self._ending() if is_over else self._marking()
+            self._steps = self._summing(is_last=self._is_over())
         for _ in self._steps:
             if self._now() >= until:
                 return None
@@ -193,7 +190,7 @@ class Window:
 
     def mark(self) -> None:
         """Take sums now: first what is not counted; then, what is not in the last is passing."""
-        in_one_go(self._marking())
+        in_one_go(self._summing())
 
     def end(self, most: int = 10) -> tuple[Line, ...]:
         """Close it; the lines that kept the most, the likeliest first. Closed already: none."""
@@ -201,7 +198,7 @@ class Window:
             return ()
         try:
             if self._last is None:
-                in_one_go(self._ending())
+                in_one_go(self._summing(is_last=True))
             return self._lines(self._last or {}, most)
         finally:
             self.drop()
@@ -216,18 +213,16 @@ class Window:
         begun, self._begun = self._begun, None
         end_tracing(begun)
 
-    def _marking(self) -> Generator[None, None, None]:
+    def _summing(self, *, is_last: bool = False) -> Generator[None, None, None]:
         sums: Sums = {}
-        yield from _summing(sums)
+        yield from _adding(sums)
+        if is_last:
+            self._trace_no_more()  # What follows need not be traced.
+            self._last = sums
+            return
         if not self._marks:
             self._since = self._now()
         self._marks.append(sums)
-
-    def _ending(self) -> Generator[None, None, None]:
-        sums: Sums = {}
-        yield from _summing(sums)
-        self._trace_no_more()  # What follows need not be traced.
-        self._last = sums
 
     def _lines(self, last: Sums, most: int) -> tuple[Line, ...]:
         hours = max(1e-3, self._now() - self._since) / 3600
@@ -236,33 +231,18 @@ class Window:
         for place, now in last.items():
             # What is not in both sums is a request under way, more likely than not.
             size, blocks = min([now, *(one.get(place, (0, 0)) for one in late)])
-            before = first.get(place, (0, 0))
-            if size > before[0]:
-                found.append(
-                    Line(
-                        file=place[0],
-                        line=place[1],
-                        bytes=size - before[0],
-                        blocks=blocks - before[1],
-                        per_hour=(size - before[0]) / hours,
-                    )
+            size_before, blocks_before = first.get(place, (0, 0))
+            kept, blocks = size - size_before, blocks - blocks_before
+            if kept > 0:
+                line = Line(
+                    file=place[0], line=place[1], bytes=kept, blocks=blocks, per_hour=kept / hours
                 )
-        found.sort(key=lambda one: -one.bytes * _certainty(one.blocks))
-        return tuple(found[:most])
-
-
-def _certainty(blocks: int) -> float:
-    """What a growth by so many blocks counts for: a few may have come by chance.
-
-    Two standard deviations of a count below it, as if they came independently.
-    """
-    return max(_LEAST_CERTAIN, 1 - 2 / sqrt(max(1, blocks)))
-
-
-def _is_full() -> bool:
-    import tracemalloc
-
-    return tracemalloc.is_tracing() and tracemalloc.get_tracemalloc_memory() > _MOST
+                # A few blocks may have come by chance: a growth by so many counts for what is two
+                # standard deviations of a count below it, as if they came independently.
+                certainty = max(_LEAST_CERTAIN, 1 - 2 / sqrt(max(1, blocks)))
+                found.append((kept * certainty, line))
+        found.sort(key=lambda one: -one[0])
+        return tuple(line for _, line in found[:most])
 
 
 def memray_advice() -> str:
