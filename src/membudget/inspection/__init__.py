@@ -147,16 +147,16 @@ class Inspection:
     @property
     def standing(self) -> Verdict | None:
         """The verdict that stands, or None before the first and where nobody judges."""
-        return self._watch.verdict if self._watch is not None else None
+        return None if self._watch is None else self._watch.verdict
 
     def suspected(self) -> tuple[Culprit, ...]:
         """Who grows, the likeliest first; nobody before the third look of a suspicion."""
         return self._suspects.found if self._suspects is not None else ()
 
     def proposed(self) -> tuple[Proposal, ...]:
-        """The settings that the history proposes; none before half a day, and where nobody judges.
+        """The settings that the history proposes, looked at once an hour.
 
-        Looked at once an hour.
+        None before half a day, and where nobody judges.
         """
         return self._watch.ahead.proposals if self._watch is not None else ()
 
@@ -297,10 +297,17 @@ class Day:
             peaks.append((at, used, resident))
         meter.peak = max(meter.peak, used)
 
-    def _dated_peaks(self) -> list[tuple[float, int, int]]:
+    def _told(self) -> dict[str, Any]:
+        """What a report and an answer tell alike."""
         self.look_again()
-        offset = self._offset()
-        return [(at + offset, used, resident) for at, used, resident in self._peaks]
+        offset, limit = self._offset(), self._governor.pressure.limit
+        resolved = () if limit is None else self._governor.marks.resolved(limit)
+        marks = zip(MARK_NAMES, resolved, strict=False)
+        return {
+            "name": self._program,
+            "marks": {name: int(at) for name, at in marks if at < float("inf")},
+            "peaks": [(at + offset, used, resident) for at, used, resident in self._peaks],
+        }
 
     def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The day in plain values, for a control socket.
@@ -312,19 +319,17 @@ class Day:
 
         inspection, ring = self._inspection, self._inspection.ring
         samples = self._with_now(breathing(ring.reading(MOST_SAMPLES)) if ring else [])
-        left_out = len(samples) - MOST_SAMPLES
+        left_out = max(0, len(samples) - MOST_SAMPLES)
         if ring is not None:
-            left_out = max(0, left_out) + max(0, len(ring) - MOST_SAMPLES)
+            left_out += max(0, len(ring) - MOST_SAMPLES)
         return {
             "pid": os.getpid(),
-            "name": self._program,
             **breathing(packing(samples[-MOST_SAMPLES:])),
-            "left_out": max(0, left_out),
+            "left_out": left_out,
             "verdict": plain(inspection.standing),
             "culprits": plain(inspection.suspected()),
             "proposals": plain(inspection.proposed()),
-            "marks": self._marks(),
-            "peaks": self._dated_peaks(),
+            **self._told(),
             "events": list(self._lines),
         }
 
@@ -334,12 +339,10 @@ class Day:
 
         inspection = self._inspection
         told: dict[str, Any] = {
-            "name": self._program,
+            **self._told(),
             "verdict": inspection.standing,
             "culprits": inspection.suspected(),
             "proposals": inspection.proposed() if inspection.standing is not None else None,
-            "marks": self._marks(),
-            "peaks": self._dated_peaks(),
             "happenings": happenings(tuple(self._lines)),
         }
         return report(self._with_now(inspection.latest()), hours=hours, **{**told, **given})
@@ -371,13 +374,6 @@ class Day:
             samples.pop()
         return [*samples, now]
 
-    def _marks(self) -> dict[str, int]:
-        limit = self._governor.pressure.limit
-        if limit is None:
-            return {}
-        marks = zip(MARK_NAMES, self._governor.marks.resolved(limit), strict=True)
-        return {name: int(at) for name, at in marks if at < float("inf")}
-
     def _offset(self) -> float:
         """Unix seconds less the governor's own."""
         return time.time() - self._governor.clock.now()
@@ -407,9 +403,8 @@ class CollectAndTrim:
     """Shows how much of a growth is garbage, or memory that the allocator holds.
 
     It keeps to the cooldown and the share of the time of the collections that it shares with the
-    ladder: while those rest, it waits; a trim that would give nothing is left out. Costs what a
-    full collection and a trim cost, and half of the collection again for noting what types it
-    frees.
+    ladder: while those rest, it waits; a trim that would give nothing is left out. Costs what the
+    two cost, and half of the collection again for noting what types it frees.
 
     Args:
         collect: The full collection.
@@ -418,10 +413,6 @@ class CollectAndTrim:
         tell: Takes a `Reclaimed` event of the two.
         may_stop: Whether the process may be stopped for it now.
         learn: Told of each full collection, whoever asked for it: seconds and live blocks.
-        imports: Marks what is imported late.
-
-    Attributes:
-        garbage: What the last collection freed, by type; None before the first.
     """
 
     def __init__(
@@ -438,7 +429,7 @@ class CollectAndTrim:
     ) -> None:
         self.may_stop = may_stop
         self.learn = learn
-        self.garbage: Garbage | None = None
+        self.garbage: Garbage | None = None  # What the last collection freed, by type.
         self._collect = collect
         self._trim = trim
         self._own = own
@@ -450,9 +441,8 @@ class CollectAndTrim:
     def __call__(self, wanted: int) -> tuple[int, int] | None:
         """Do it, on the governor's thread, for a growth by so many bytes.
 
-        Returns:
-            Bytes of the heap that the collection freed, and by how many the process shrank; None
-            while collections rest, and where the process may not be stopped.
+        Bytes of the heap that the collection freed, and by how many the process shrank; None while
+        collections rest, and where the process may not be stopped.
         """
         began = self._clock.now()
         if began < self._not_before or self._collect.reclaimable() == 0:
