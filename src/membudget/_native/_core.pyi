@@ -1,5 +1,5 @@
 # Docstrings of what a user calls stand here, where an editor finds them; table.h and
-# membudget.sizing say the rest. Without a compiled core bounded/fallback.py answers alike.
+# membudget.sizing say the rest. Without a compiled core cache/fallback.py answers alike.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, overload

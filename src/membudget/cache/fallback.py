@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from membudget.cache.entries import FEWEST_KNOWN, NEVER, Entry, Ghost, Mark
 from membudget.cache.table import DEFAULT_ENTRIES, ForkLock
@@ -28,8 +28,10 @@ from membudget.units import as_bytes, as_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from membudget.cache.table import Cause, Gone, Step
+    from membudget.cache.table import Cause, Gone
     from membudget.registry import Registry
+
+    _Step = tuple[int, list[Gone[Any, Any]]]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -68,7 +70,7 @@ class Table(ForkLock, Generic[K, V]):
         registry: Registry,
         now: Callable[[], float] | None,
     ) -> None:
-        del policy
+        del policy, listens  # It always tells.
         if hasattr(self, "_lock"):
             raise ConfigError("this table was made already: make a new one")
         self.max_bytes, self.max_entries = max_bytes, max_entries
@@ -76,7 +78,7 @@ class Table(ForkLock, Generic[K, V]):
         self.free_entries = self._kept_entries = -1
         self.claim_quantum, self._claimed = _CLAIM_QUANTUM, 0
         self._ttl, self._idle, self._size = ttl, idle, size
-        self._listens, self._registry = listens, registry
+        self._registry = registry
         self._now = time.monotonic if now is None else now
         self._counted = {"misses": 0, "sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
@@ -119,15 +121,15 @@ class Table(ForkLock, Generic[K, V]):
         """The value under a key, which counts as used; else the default."""
         gone: list[Gone[K, V]] = []
         with self._lock:
-            entry = self._live(key, gone)
             now = self._now() if self._idle is not None else 0.0
-            if entry is not None and entry in self._order:
+            entry = self._live(key, gone)
+            if entry is not None:
                 value, entry.since = entry.value, now or entry.since
                 self._order.move_to_end(entry)
                 self.hits += 1
                 return value
             self._counted["misses"] += 1
-        if gone and self._listens:
+        if gone:
             self._told(gone)
         return default
 
@@ -152,10 +154,10 @@ class Table(ForkLock, Generic[K, V]):
             new.since = now = self._now()
             if there is not None:
                 entry = self._live(key)
-                if entry is not None and entry in self._order:
-                    there.append(entry.value)
-                    entry.since = now
+                if entry is not None:
                     self._order.move_to_end(entry)
+                    entry.since = now
+                    there.append(entry.value)
                     return False
             if self.max_bytes is self.max_entries is None:
                 self._free_bound()  # Before this one comes in.
@@ -173,8 +175,8 @@ class Table(ForkLock, Generic[K, V]):
             for _ in range(_SWEPT_AT_A_SET):
                 if (due := self._next_expired(now)) is not None:
                     self._let_go(due, "expired", gone)
-            self._batch(self._excess, gone, now)
             self._claimed += weight
+            gone += self._step(self._excess)[1]
         del replaced  # Its finalizer may do anything, so it goes outside the lock.
         if gone or self._claimed >= self.claim_quantum:
             self._settle(gone)
@@ -199,7 +201,7 @@ class Table(ForkLock, Generic[K, V]):
         with self._lock:
             entry = self._live(key, gone)
             taken = None if entry is None else self._unlink(entry)
-        if gone and self._listens:
+        if gone:
             self._told(gone)
         if taken is not None and taken[2]:
             return taken[1]
@@ -230,10 +232,9 @@ class Table(ForkLock, Generic[K, V]):
     def _move_to_end(self, key: K, newest: bool) -> bool:  # noqa: FBT001  # as the compiled one
         with self._lock:
             entry = self._live(key)
-            if entry is None or entry not in self._order:
-                return False
-            self._order.move_to_end(entry, newest)
-            return True
+            if entry is not None:
+                self._order.move_to_end(entry, newest)
+            return entry is not None
 
     def ttl_left(self, key: K) -> float | None:
         """Seconds until a value expires if it is not used, None for never; changes nothing."""
@@ -272,13 +273,13 @@ class Table(ForkLock, Generic[K, V]):
     def _set_bounds(self, max_bytes: int | None, max_entries: int | None) -> None:
         self.max_bytes, self.max_entries, self._kept_entries = max_bytes, max_entries, -1
 
-    def _evict(self, target: int, cause: Cause) -> Step[K, V]:
+    def _evict(self, target: int, cause: Cause) -> _Step:
         return self._step(lambda freed: cause if freed < target else None)
 
-    def _enforce(self) -> Step[K, V]:
+    def _enforce(self) -> _Step:
         return self._step(self._excess)
 
-    def _sweep(self) -> Step[K, V]:
+    def _sweep(self) -> _Step:
         return self._step(lambda _: "expired")
 
     def _fold(self) -> bool:
@@ -383,8 +384,8 @@ class Table(ForkLock, Generic[K, V]):
         entry: Entry | None = self._index.get(key)
         if entry is None or entry not in self._order:
             return None
-        if self._ends(entry) > now:
-            return entry
+        if self._ends(entry) > now:  # A handler may have come since: the last look is this.
+            return entry if entry in self._order else None
         if gone is not None:
             self._let_go(entry, "expired", gone)
         return None
@@ -437,42 +438,36 @@ class Table(ForkLock, Generic[K, V]):
         gone.append((key, value, weight, cause))
         return weight
 
-    def _step(self, cause_of: Callable[[int], Cause | None]) -> Step[K, V]:
-        gone: list[Gone[K, V]] = []
-        freed = 0
-        if self._lock.acquire(timeout=_PATIENCE):
-            try:
-                freed = self._batch(cause_of, gone, self._now())
-            finally:
-                self._lock.release()
-        return freed, gone if self._listens else None
-
-    def _batch(
-        self, cause_of: Callable[[int], Cause | None], gone: list[Gone[K, V]], now: float
-    ) -> int:
-        """Take out for as long as there is a cause, a batch at most; returns the bytes."""
-        freed = 0
-        while len(gone) < _BATCH and freed < _BATCH_BYTES and (cause := cause_of(freed)):
-            if (entry := self._next_expired(now)) is not None:
-                cause = "expired"
-            elif cause == "expired" or (entry := self._oldest()) is None:
-                break
-            freed += self._let_go(entry, cause, gone)
-        return freed
+    def _step(self, cause_of: Callable[[int], Cause | None]) -> _Step:
+        """Take out for as long as there is a cause, a batch at most; the bytes and the entries."""
+        freed, gone = 0, list[Any]()
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return freed, gone
+        try:
+            now = self._now()
+            while len(gone) < _BATCH and freed < _BATCH_BYTES and (cause := cause_of(freed)):
+                if (entry := self._next_expired(now)) is not None:
+                    cause = "expired"
+                elif cause == "expired" or (entry := self._oldest()) is None:
+                    break
+                freed += self._let_go(entry, cause, gone)
+        finally:
+            self._lock.release()
+        return freed, gone
 
     def _settle(self, gone: list[Gone[K, V]]) -> None:
         """Tell and drop what a set took out, let go of what is still too much, make the claim."""
-        freed, errors, more = 1, list[Exception](), cast("list[Gone[K, V]] | None", gone)
+        freed, errors = 1, list[Exception]()
         while freed:
             try:
-                if more and self._listens:
-                    self._told(more)
+                if gone:
+                    self._told(gone)
                 if self._claimed >= self.claim_quantum:
                     claimed, self._claimed = self._claimed, 0
                     self._claim(claimed)
             except Exception as error:  # noqa: BLE001  # raised at the end
                 errors.append(error)
-            freed, more = self._enforce() if self._excess() is not None else (0, None)
+            freed, gone = self._enforce() if self._excess() is not None else (0, [])
         if errors:
             raise errors[0]
 
