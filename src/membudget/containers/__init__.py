@@ -76,9 +76,7 @@ class Bounded:
     def resize(self, *, max_items: int | None = KEEP, max_bytes: int | str | None = KEEP) -> None:
         """Change a bound, or lift it with None; what is beyond it is dropped at once.
 
-        Raises:
-            ConfigError: A bound that is none.
-            Exception: What `on_drop` raised first, after all of them were dropped.
+        Raises a ConfigError for a bound that is none; what `on_drop` raised first, in the end.
         """
         items, size = self._bounds()
         items = items if max_items is KEEP else entries_bound(max_items, self._items_name)

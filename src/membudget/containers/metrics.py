@@ -206,11 +206,7 @@ class MetricsCollector(ForkLock):
         max_series: int | None = KEEP,
         max_bytes: int | str | None = KEEP,
     ) -> None:
-        """Change a bound, or lift it with None; what is beyond it goes at once.
-
-        Raises:
-            ConfigError: A bound that is none.
-        """
+        """Change a bound, or lift it with None; what is beyond it goes at once."""
         if max_samples is None:
             raise ConfigError("max_samples None keeps samples for ever: give a number above zero")
         samples: Any = (

@@ -111,10 +111,8 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     def reclaim(self, target: int, until: float) -> int:
         """Drop at least `target` bytes, the oldest items first; returns the bytes.
 
-        Overruns `until`, monotonic, by less than 1 ms, or by one large item.
-
-        Raises:
-            Exception: What `on_drop` raised first, after all of them were dropped.
+        Overruns `until`, monotonic, by less than 1 ms, or by one large item; raises what `on_drop`
+        raised first, in the end.
         """
         return self._let_go(target, until)
 
@@ -230,8 +228,7 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Put an item before a place; in a full list the foremost goes, maybe this one.
 
-        Raises:
-            IndexError: Of a deque only: it holds `maxlen` items already.
+        A deque that holds `maxlen` items raises an IndexError.
         """
 
         def put(items: list[T], weights: list[int]) -> None:

@@ -275,9 +275,6 @@ class WeakCache(ForkLock, Generic[K, V]):
         """Change how much it keeps alive; what is beyond that it lets go at once.
 
         Values taken in while it kept none alive stay weak until they are set again.
-
-        Raises:
-            ConfigError: A bound that is none.
         """
         most: Any = (self._most or 0) if strong is KEEP else strong
         if isinstance(most, bool) or not isinstance(most, int) or most < 0:

@@ -114,17 +114,11 @@ def measure(value: object, nodes: int = NODES) -> Size:
 
 
 def register(kind: type[Any], weigh: Callable[[Any], int]) -> None:
-    """Let a function of the program say what objects of a type hold, parts included.
+    """Let a function of the program say what objects of a type hold in bytes, parts included.
 
     It holds for subclasses too; the nearest registered class wins. What the function raises
-    passes through `size_of`.
-
-    Args:
-        kind: The class; built-in numbers, strings and containers keep their own reckoning.
-        weigh: Takes an object and returns bytes, at least 0.
-
-    Raises:
-        ConfigError: `kind` is no class, or a built-in one.
+    passes through `size_of`. Built-in numbers, strings and containers keep their own reckoning: to
+    name one, or what is no class, is a ConfigError.
     """
     given: object = kind
     if not isinstance(given, type) or given in ATOMS or given in CONTAINERS:

@@ -45,11 +45,7 @@ class Weighing:
         self._length = 0
 
     def follow(self, container: Any, length: int, now: float) -> None:
-        """Weigh it where that is due: once a minute, or when its length has changed by half.
-
-        Raises:
-            Exception: As `estimate`.
-        """
+        """Weigh it where that is due: once a minute, or when its length has changed by half."""
         is_near = abs(length - self._length) * 2 < max(1, self._length)
         if now - self._weighed_at < WEIGH_EVERY and is_near:
             return
@@ -79,10 +75,8 @@ def estimate(container: Any, length: int | None = None) -> tuple[int, int] | Non
     asked; anything else is walked into as `measure` does, without running its code. `length` is how
     many items it has, where its own `len` had better not be asked.
 
-    Cost: at most about 2 ms, however long it is.
-
-    Raises:
-        Exception: What a registered function, or the container's own count, raised.
+    Cost: at most about 2 ms, however long it is. Raises what a registered function, or the
+    container's own count, raised.
     """
     counted = getattr(container, "held_bytes", None)
     try:

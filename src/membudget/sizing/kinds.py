@@ -118,11 +118,7 @@ def malloced(size: int) -> int:
 
 
 def checked(size: object, name: str) -> int:
-    """A size that a function of the program returned.
-
-    Raises:
-        ConfigError: It is not an int, or below zero.
-    """
+    """A size that a function of the program returned; refused where it is no int from 0 on."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise ConfigError(f"{name} came out as {size!r}: return bytes as an int, at least 0")
     return size

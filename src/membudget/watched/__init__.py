@@ -189,11 +189,7 @@ class WatchedContainer:
         return f"{type(self).__name__}({self.name!r}, {self._length() or 0} items)"
 
     def limit(self, *, max_items: int | None = None, max_bytes: int | str | None = None) -> None:
-        """Set both limits anew; None is no limit.
-
-        Raises:
-            ConfigError: A limit that is none.
-        """
+        """Set both limits anew; None is no limit."""
         given: object = max_items
         if given is not None and (type(given) is bool or not isinstance(given, int) or given < 1):
             raise ConfigError(
@@ -262,10 +258,8 @@ class WatchedContainer:
     def observed(self) -> Observed:
         """The container to read through, so that advice and `resize` know what is read of it.
 
-        It is the readers' own: it keeps the container, and serves them when watching has ended.
-
-        Raises:
-            ConfigError: Watching has ended, or the container is gone.
+        It is the readers' own: it keeps the container, and serves them when watching has ended; to
+        ask for it then, or when the container is gone, is a ConfigError.
         """
         found = self._find()
         if found is None:
@@ -283,8 +277,7 @@ class WatchedContainer:
     def run(self, until: float) -> int:  # noqa: ARG002  # 2 ms at most
         """Look: note the length, weigh now and then, tell what is over its limit.
 
-        Raises:
-            Exception: What the container, or the function that finds it, raised.
+        Raises what the container, or the function that finds it, raised.
         """
         now = self._looked_at = self._now()
         container = self._find()
@@ -311,11 +304,7 @@ class WatchedContainer:
         return int(self._spare(length) * self._weighing.each)
 
     def reclaim(self, target: int, until: float) -> int:
-        """Take the oldest items out under the container's lock; what they hold goes after it.
-
-        Raises:
-            Exception: What the container raised.
-        """
+        """Take the oldest items out under the container's lock; what they hold goes after it."""
         container, freed = self._find(), 0
         while self._trims and container is not None and freed < target:
             length = _length_of(container)
