@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ class MetricsCollector(ForkLock):
         # In the order of the last sample, the longest silent first.
         self._series: OrderedDict[str, Series] = OrderedDict()
         # Those wider than the least in the same order, by the power of two of their width.
-        self._wide: dict[int, OrderedDict[str, Series]] = {}
+        self._wide: dict[int, OrderedDict[str, Series]] = defaultdict(OrderedDict)
         self._bytes = self._added = self._refused = 0
         self._dropped = dict.fromkeys(("samples", "series", "bytes", "expired", "pressure"), 0)
         self.resize(max_samples=max_samples, max_series=max_series, max_bytes=max_bytes)
@@ -197,7 +197,8 @@ class MetricsCollector(ForkLock):
     def clear(self) -> None:
         """Forget all series."""
         with self._lock:
-            self._series, self._wide, self._bytes = OrderedDict(), {}, 0
+            self._series, self._bytes = OrderedDict(), 0
+            self._wide.clear()
 
     def resize(
         self,
@@ -343,11 +344,12 @@ class MetricsCollector(ForkLock):
 
     def _shrink(self, cause: str) -> None:
         """Halve the widest window, of such the one longest silent; with none, drop a series."""
-        if not self._wide:
+        widest = max((width for width, alike in self._wide.items() if alike), default=None)
+        if widest is None:
             self._drop_oldest(cause)
-            return
-        series, one = next(iter(self._wide[max(self._wide)].items()))
-        self._dropped[cause] += self._fit(series, one, max(LEAST, one.capacity // 2))
+        else:
+            series, one = next(iter(self._wide[widest].items()))
+            self._dropped[cause] += self._fit(series, one, max(LEAST, one.capacity // 2))
 
     def _drop_oldest(self, cause: str) -> int:
         one: Series = self._take_out(next(iter(self._series)))
@@ -358,12 +360,12 @@ class MetricsCollector(ForkLock):
         one = self._series.pop(series, None)
         if one is not None:
             self._bytes -= one.bytes
-            self._unfile(series, one)
+            self._wide[one.capacity.bit_length()].pop(series, None)
         return one
 
     def _fit(self, series: str, one: Series, capacity: int) -> int:
         """Give a series another capacity; returns how many samples went."""
-        self._unfile(series, one)
+        self._wide[one.capacity.bit_length()].pop(series, None)
         self._bytes += SAMPLE_BYTES * (capacity - one.capacity)
         lost = one.fit(capacity)
         self._file(series, one)
@@ -371,13 +373,7 @@ class MetricsCollector(ForkLock):
 
     def _file(self, series: str, one: Series) -> None:
         if one.capacity > LEAST:
-            self._wide.setdefault(one.capacity.bit_length(), OrderedDict())[series] = one
-
-    def _unfile(self, series: str, one: Series) -> None:
-        width = one.capacity.bit_length()
-        alike = self._wide.get(width)
-        if alike is not None and alike.pop(series, None) is not None and not alike:
-            del self._wide[width]
+            self._wide[one.capacity.bit_length()][series] = one
 
     def _window(self, series: str) -> Any:
         one = self._series.get(series)
@@ -387,7 +383,7 @@ class MetricsCollector(ForkLock):
 
     def _mend(self) -> None:
         self._bytes = sum([one.bytes for one in self._series.values()])
-        self._wide = {}
+        self._wide.clear()
         for series, one in self._series.items():
             self._file(series, one)
 
