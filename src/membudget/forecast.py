@@ -30,15 +30,11 @@ from membudget.trend import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WARN_BELOW = 12 * 3600.0
-"""Seconds to the limit below which it is worth a warning."""
-
+WARN_BELOW = 12 * 3600.0  # Seconds to the limit below which it is worth a warning.
 LENGTHS = (72.0, 48.0, 24.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0)
 """Hours that a forecast is taken over: the longest that holds."""
 
-ODD = 6.0
-"""Robust deviations from what was to be expected at which a figure is odd."""
-
+ODD = 6.0  # Robust deviations from what was to be expected at which a figure is odd.
 _MIB = 2**20
 _HOUR = 3600.0
 _BLOCKS = 12
@@ -48,9 +44,7 @@ _STEADY = 0.75
 _NEWEST = 1.0
 _NOISE = 3.0
 _ESTIMATED = 0.25
-_LONGEST = 10 * 365 * 24.0
-"""Hours beyond which "never" is the better word."""
-
+_LONGEST = 10 * 365 * 24.0  # Hours beyond which "never" is the better word.
 _AGREEING = 2
 _CLEARING = 3
 _CLEARLY_FAR = 1.5

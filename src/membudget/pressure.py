@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
     _Point: TypeAlias = tuple[float, int, int, str]
 
-WINDOW = 10
-"""Readings over which growth is taken."""
-
+WINDOW = 10  # Readings over which growth is taken.
 HORIZONS = {Level.WARNING: 10.0, Level.CRITICAL: 3.0, Level.EMERGENCY: 1.0}
 """Seconds left at which each level is entered."""
 

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NORMAL = 1.4826
-"""Standard deviations of a normal law in one median absolute deviation."""
+NORMAL = 1.4826  # Standard deviations of a normal law in one median absolute deviation.
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -14,15 +14,9 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 
-MOST_BYTES = (1 << 63) - 1
-"""The largest size: what the kernel and a slot can write down."""
-
-MOST_SECONDS = 1000 * 365.25 * 86400
-"""The longest time: a thousand years."""
-
-LONGEST_NAME = 200
-"""Characters of a name."""
-
+MOST_BYTES = (1 << 63) - 1  # The largest size: what the kernel and a slot can write down.
+MOST_SECONDS = 1000 * 365.25 * 86400  # The longest time: a thousand years.
+LONGEST_NAME = 200  # Characters of a name.
 _LONGEST_TEXT = 100
 _LONGEST_SHOWN = 60
 

@@ -74,16 +74,16 @@ read_path(PyObject *module, PyObject *path)
 static PyObject *
 number_at(const char **at)
 {
-    const char *first = *at, *digit = first;
+    const char *first = *at, *here = first;
     unsigned long long number = 0;
-    for (; *digit >= '0' && *digit <= '9' && digit - first < 19; digit++) {
-        number = number * 10 + (unsigned long long)(*digit - '0');
+    for (; *here >= '0' && *here <= '9' && here - first < 19; here++) {
+        number = number * 10 + (unsigned long long)(*here - '0');
     }
-    if (digit == first || (*digit >= '0' && *digit <= '9')) {
+    if (here == first || (*here >= '0' && *here <= '9')) {
         PyErr_SetString(PyExc_ValueError, "a number is due");
         return NULL;
     }
-    *at = digit;
+    *at = here;
     return PyLong_FromUnsignedLongLong(number);
 }
 

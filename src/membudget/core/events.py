@@ -25,8 +25,7 @@ class Severity(IntEnum):
     CRITICAL = 50
 
 
-_WORTH_A_LINE = 1 << 20
-"""Bytes let go of that people are told of, where as much was asked for."""
+_WORTH_A_LINE = 1 << 20  # Bytes let go of that people are told of, where as much was asked for.
 
 _OF_LEVEL = {
     Level.NORMAL: Severity.INFO,

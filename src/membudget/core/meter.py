@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 QUANTUM = 1 << 20
 """Bytes claimed between two readings by the inserting thread, where no limit makes it smaller."""
 
-RISE = 4 << 20
-"""Bytes of growth after which it is looked whether the limit is still the same."""
-
+RISE = 4 << 20  # Bytes of growth after which it is looked whether the limit is still the same.
 _SHARE_OF_LIMIT = 0.0025
 _AT_BRIM = 9.0
 _AT_CEILING = 25.0

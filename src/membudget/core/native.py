@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_BREATH = 1e-4
-"""Seconds: a shorter sleep ends before another thread has woken up."""
+_BREATH = 1e-4  # Seconds: a shorter sleep ends before another thread has woken up.
 
 
 def _original(module: Any, name: str) -> Any:
@@ -39,8 +38,7 @@ RLock = _original(_thread, "RLock")
 get_ident = _original(_thread, "get_ident")
 get_native_id = getattr(_thread, "get_native_id", get_ident)
 sleep = _original(time, "sleep")
-poll = _original(select, "poll")
-"""None where the system has none."""
+poll = _original(select, "poll")  # None where the system has none.
 
 
 class Imports:

@@ -33,15 +33,9 @@ else:
         return lambda made: made
 
 
-Size: TypeAlias = int
-"""A whole number from 0 on, below 2^64."""
-
-Amount: TypeAlias = float
-"""A finite number from 0 on."""
-
-_BEYOND = 1 << 64
-"""What no bytes, no counts, and no rates or times of them are."""
-
+Size: TypeAlias = int  # A whole number from 0 on, below 2^64.
+Amount: TypeAlias = float  # A finite number from 0 on.
+_BEYOND = 1 << 64  # What no bytes, no counts, and no rates or times of them are.
 _SHOWN = 40
 _OFTEN = 64  # More than there are settings.
 

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 POLL = 0.01
 """Seconds between two looks of a waiting coroutine; a waiting thread is woken by each step."""
 
-TOLD_EVERY = 1.0
-"""Seconds between two refusals told; in between they are counted."""
-
+TOLD_EVERY = 1.0  # Seconds between two refusals told; in between they are counted.
 _READ_FROM = 1 << 20
 
 

@@ -208,8 +208,7 @@ def glibc_version() -> str | None:
 _BLOCK = 128
 """Bytes that one of Python's small blocks takes at most on the average; they hold 16 to 512."""
 
-_MUCH = 1 / 4
-"""Share of what is used from which on a place is named."""
+_MUCH = 1 / 4  # Share of what is used from which on a place is named.
 
 
 def where_held(reading: Reading) -> str:
