@@ -145,10 +145,7 @@ class Children:
     """Gives children that were born with a limit of ours the old one."""
 
     def __init__(
-        self,
-        limits: DataLimits,
-        proc: str = "/proc",
-        now: Callable[[], float] = time.monotonic,
+        self, limits: DataLimits, proc: str = "/proc", now: Callable[[], float] = time.monotonic
     ) -> None:
         self._limits = limits
         self._proc = proc
