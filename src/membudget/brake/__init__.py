@@ -11,6 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.probes.kernel_files import children_of
 from membudget.units import KIB, MIB
@@ -27,6 +28,28 @@ _TEST = 64 * MIB  # Bytes asked for beyond the limit, to see whether the kernel 
 
 _LOOK_EVERY, _LOOK_SHARE = 1.0, 0.001
 """Seconds between two looks at the children, and a share of the time."""
+
+
+class BrakeState(Record):
+    """The brake's figures (bytes and monotonic seconds).
+
+    Attributes:
+        is_armed: Whether a limit is kept.
+        limit: The soft limit that stands, or None.
+        room: What may still be mapped, as of the last tick.
+        never_touched: Mapped and left out of the slack, without thread stacks.
+        hits: How often memory was refused, as far as that is seen.
+        last_hit: When, or None.
+        is_reserve_released: Whether the reserve has been let go.
+    """
+
+    is_armed: bool
+    limit: int | None
+    room: int
+    never_touched: int
+    hits: int
+    last_hit: float | None
+    is_reserve_released: bool
 
 
 class DataLimits:

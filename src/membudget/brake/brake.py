@@ -22,10 +22,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from membudget.brake import Children, DataLimits, OwnLimit
+from membudget.brake import BrakeState, Children, DataLimits, OwnLimit
 from membudget.brake.hooks import LostErrors, ignore, listen
 from membudget.brake.room import Room, Stacks, default_stack_size, reserve_of, soft_limit
-from membudget.core import BrakeHit, Record, Rung, SystemClock
+from membudget.core import BrakeHit, Rung, SystemClock
 from membudget.core.native import RLock
 from membudget.errors import ConfigError, MembudgetError
 from membudget.governor.watch import WARM
@@ -52,28 +52,6 @@ room that is worth asking for."""
 SETTLED = 1.0  # Seconds of a forked child's life before it is braked.
 NEAR = 2 * MIB  # From this far below the limit on, mapping anything is about to fail, or just did.
 TOLD_EVERY = 1.0  # Seconds between two events of hits.
-
-
-class BrakeState(Record):
-    """The brake's figures (bytes and monotonic seconds).
-
-    Attributes:
-        is_armed: Whether a limit is kept.
-        limit: The soft limit that stands, or None.
-        room: What may still be mapped, as of the last tick.
-        never_touched: Mapped and left out of the slack, without thread stacks.
-        hits: How often memory was refused, as far as that is seen.
-        last_hit: When, or None.
-        is_reserve_released: Whether the reserve has been let go.
-    """
-
-    is_armed: bool
-    limit: int | None
-    room: int
-    never_touched: int
-    hits: int
-    last_hit: float | None
-    is_reserve_released: bool
 
 
 class Hits:

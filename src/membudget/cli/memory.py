@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from membudget.brake.brake import BrakeState  # noqa: TC001
+from membudget.brake import BrakeState  # noqa: TC001
 from membudget.cache.table import CacheStats  # noqa: TC001  # sections are read by these
 from membudget.cli.lookup import (
     NOBODY,
