@@ -240,11 +240,9 @@ def _read_csv(lines: _Lines) -> Recording:
         row = dict(zip(names, cells, strict=True))
         rss, wall = _size(row["rss_kb"], _KIB, "rss_kb"), _number(row["t_s"], "t_s")
         malloc = row.get("malloc_used_kb")
-        made = Sample(
-            at=wall,
-            wall=wall,
-            used=rss,
-            rss=rss,
+        made = _sample(
+            wall,
+            rss,
             blocks=_size(row.get("py_blocks", 0), 1, "py_blocks"),
             malloc=None if malloc is None else _size(malloc, _KIB, "malloc_used_kb"),
             gc_runs=(0, 0, _size(row.get("gc2_runs", 0), 1, "gc2_runs")),
@@ -313,17 +311,8 @@ def _read_mprof(lines: _Lines) -> Recording:
             near = min(looks[max(0, at - 1) : at + 1], key=lambda one: abs(one - wall))
             is_its = abs(near - wall) < 1.0
             held_below = _size(children[near], _MIB, "CHLD") if is_its else 0
-        samples.append(
-            Sample(
-                at=wall,
-                wall=wall,
-                used=rss,
-                rss=rss,
-                children=held_below,
-                gc_thresholds=COLLECTING,
-                began=times[0],
-            )
-        )
+        told = {"gc_thresholds": COLLECTING, "began": times[0]}
+        samples.append(_sample(wall, rss, children=held_below, **told))
     operations = tuple(
         OperationFigure(name=function, times=count, grew=round(grew * _MIB), took=took)
         for function, (count, grew, took) in functions.items()
@@ -331,6 +320,10 @@ def _read_mprof(lines: _Lines) -> Recording:
     return Recording(
         samples=tuple(samples), name=name, operations=operations, notes=tuple(lines.notes)
     )
+
+
+def _sample(wall: float, rss: int, **known: Any) -> Sample:
+    return Sample(at=wall, wall=wall, used=rss, rss=rss, **known)
 
 
 def _numbers(field: str, words: list[str], many: int) -> list[float]:

@@ -71,11 +71,6 @@ class Keeper:
         self._seen = self._opens_at = 0
         self._is_read = self._is_refused = False
 
-    @property
-    def path(self) -> str | None:
-        """The file that this process has, or None as long as it has none."""
-        return self._place.path if self._place is not None else None
-
     def after_sample(self) -> None:
         """One more was taken: read at the first, write at every third."""
         self._seen += 1

@@ -41,6 +41,12 @@ class Life:
             wall=lambda: NOW,
         )
 
+    @property
+    def path(self) -> str | None:
+        """The file that this life has, once it has one."""
+        place = self.keeper._place
+        return place.path if place is not None else None
+
     def live(self, *samples: Sample) -> None:
         """Take these samples, each with time for the disk."""
         for one in samples:
@@ -153,8 +159,8 @@ def test_two_processes_never_write_the_same_file(path: Path) -> None:
     first, second = Life(path), Life(path)
     first.live(*lately(0))
     second.live(*lately(1, began=BEGAN + 1))
-    assert first.keeper.path == str(path)
-    assert second.keeper.path == f"{path}.2"
+    assert first.path == str(path)
+    assert second.path == f"{path}.2"
     first.keeper.close()
     third = Life(path)
     third.live(*lately(2, began=BEGAN + 2))
@@ -212,10 +218,10 @@ def test_a_place_that_another_took_after_the_program_closed_the_lock_is_left_to_
     other = os.open(os.devnull, os.O_RDONLY)  # It has that number now.
     second = Life(path)
     second.live(*lately(3, 4, 5, began=BEGAN + 1))
-    assert second.keeper.path == str(path)
+    assert second.path == str(path)
     first.live(*lately(6, 7, 8))
     first.live(*lately(9, 10, 11))
-    assert first.keeper.path == f"{path}.2"
+    assert first.path == f"{path}.2"
     assert read(path) == [*lately(0, 1, 2), *lately(3, 4, 5, began=BEGAN + 1)]
     first.keeper.close()
     second.keeper.close()
@@ -255,7 +261,7 @@ def test_a_forked_child_takes_a_place_of_its_own_and_leaves_the_parents(path: Pa
                 os.fstat(place._lock)
             life.ring.clear()
             life.live(*lately(1, began=BEGAN + 1))
-            is_waiting = life.keeper.path is None
+            is_waiting = life.path is None
             life.live(*lately(2, began=BEGAN + 1))
             life.keeper.close()
             code = 0 if is_waiting else 2
@@ -264,7 +270,7 @@ def test_a_forked_child_takes_a_place_of_its_own_and_leaves_the_parents(path: Pa
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     other = Life(path)
     other.live(*lately(3, began=BEGAN + 3))
-    assert other.keeper.path == f"{path}.2"
+    assert other.path == f"{path}.2"
     other.keeper.close()
     life.keeper.close()
     assert read(path) == lately(0)
