@@ -57,14 +57,10 @@ class Use(Record):
 
 
 class PartFigure(PartSample):
-    """A cache or a container: what it holds and may hold, how full it is, what it gained.
+    """A cache or a container: what it holds and may hold, how full it is, what it gained."""
 
-    `fill` is the fuller of its two shares, None where it has no such bound; the gains are those
-    since the process's first sample of the report.
-    """
-
-    fill: float | None = None
-    grew_items: int | None = None
+    fill: float | None = None  # The fuller of its two shares; None where it has no such bound
+    grew_items: int | None = None  # Since the process's first sample of the report
     grew_bytes: int | None = None
 
 
@@ -87,33 +83,26 @@ class Happening(Record):
 
 
 class Report(Record):
-    """All that a report says; in bytes, and in Unix seconds or, undated, those of the recording.
+    """All that a report says; in bytes, and in Unix seconds or, undated, those of the recording."""
 
-    `made` is when the newest sample was taken, or now where there is none; `hours` were asked for,
-    and `span` seconds lie between the first and the last of `samples`. `restarts` tells when
-    earlier processes were last seen, `marks` where levels begin. `use` (the judged figure),
-    `resident` and `verdict` are None without samples; `headroom` is below zero where the limit is
-    exceeded. Samples and `happenings` stand oldest first, culprits and parts largest first.
-    """
-
-    made: float
+    made: float  # When the newest sample was taken; now where there is none
     name: str
     pid: int
     is_dated: bool
-    hours: float
-    samples: tuple[Sample, ...]
-    span: float
-    restarts: tuple[float, ...]
-    use: Use | None
+    hours: float  # Asked for
+    samples: tuple[Sample, ...]  # Oldest first
+    span: float  # Seconds from the first of them to the last
+    restarts: tuple[float, ...]  # When earlier processes were last seen
+    use: Use | None  # The judged figure; None without samples
     resident: Use | None
     limit: int | None
-    headroom: int | None
-    marks: Mapping[str, int]
-    verdict: Verdict | None
-    culprits: tuple[Culprit, ...]
-    parts: tuple[PartFigure, ...]
+    headroom: int | None  # Below zero where the limit is exceeded
+    marks: Mapping[str, int]  # Where levels begin
+    verdict: Verdict | None  # None without samples
+    culprits: tuple[Culprit, ...]  # The largest share first
+    parts: tuple[PartFigure, ...]  # The largest first
     operations: tuple[OperationFigure, ...]
-    happenings: tuple[Happening, ...]
+    happenings: tuple[Happening, ...]  # Oldest first
     forecast: Forecast
     anomalies: tuple[Anomaly, ...]
     proposals: tuple[Proposal, ...]
@@ -245,20 +234,16 @@ def happenings(kept: Iterable[tuple[float, str, str, str]]) -> tuple[Happening, 
 
 
 class DayAnswer(Record):
-    """What is answered to "samples" beside them; events are when, which kind, how grave, the line.
-
-    `peaks` are when, and the highest judged use and resident set from then on; `left_out` counts
-    older samples that were not told.
-    """
+    """What is answered to "samples" beside them."""
 
     name: str
     verdict: Verdict | None
     marks: dict[str, Size]
-    events: tuple[tuple[float, str, str, str], ...]
+    events: tuple[tuple[float, str, str, str], ...]  # When, which kind, how grave, and the line
     culprits: tuple[Culprit, ...] = ()
     proposals: tuple[Proposal, ...] = ()
-    peaks: tuple[tuple[Amount, Size, Size], ...] = ()
-    left_out: Size = 0
+    peaks: tuple[tuple[Amount, Size, Size], ...] = ()  # When, highest judged use and resident set
+    left_out: Size = 0  # Older samples that were not told
 
 
 def answered(answer: Mapping[str, Any], hours: float = 24.0) -> Report:

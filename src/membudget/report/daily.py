@@ -24,9 +24,7 @@ from membudget.report.text import as_text
 if TYPE_CHECKING:
     from membudget.governor import Governor
 
-EVERY = 24 * 3600.0
-"""Seconds between two reports."""
-
+EVERY = 24 * 3600.0  # Seconds between two reports
 _FORMS = {
     ".txt": b"Memory report",
     ".json": f'{{\n "schema": "{SCHEMA}"'.encode(),
@@ -36,11 +34,8 @@ _FORMS = {
 
 _BEGIN, _PART = "membudget-", ".part"
 _UNFINISHED = 60.0
-"""Seconds after which a file is not being written any more, if its process seems to be gone: where
-folders are shared, its number may be one of another container."""
-
-_ABANDONED = 24 * 3600.0
-"""Seconds after which it is not, whoever has that number now."""
+"""Seconds after which a file is no longer being written, if its process seems to be gone: where
+folders are shared, it may be one of another container. A day later none is."""
 
 
 class DailyReport:
@@ -128,7 +123,7 @@ class DailyReport:
             pid = name.split(".", 1)[0].rpartition("-")[2]
             with contextlib.suppress(OSError):  # Another process was first, or it is no file.
                 age = time.time() - os.stat(path, follow_symlinks=False).st_mtime
-                is_left = age > _ABANDONED or (age > _UNFINISHED and not _is_alive(pid))
+                is_left = age > EVERY or (age > _UNFINISHED and not _is_alive(pid))
                 if is_left and is_own(path, begins):
                     os.unlink(path)
 

@@ -32,15 +32,9 @@ from membudget.units import parse_bytes, parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-MOST_LINES = 5_000_000
-"""Lines of a file: a year of samples every six seconds."""
-
-LONGEST_LINE = 1 << 20
-"""Characters of a line: a sample with thousands of parts."""
-
-MOST = 20_000
-"""Samples kept of mprof's: it takes ten a second, a day of which nobody can see."""
-
+MOST_LINES = 5_000_000  # Lines of a file: a year of samples every six seconds
+LONGEST_LINE = 1 << 20  # Characters of a line: a sample with thousands of parts
+MOST = 20_000  # Samples kept of mprof's: it takes ten a second, a day of which nobody can see
 _FIELDS = frozenset(Sample.field_names())
 _KNOWN = ("t_s", "rss_kb", "malloc_used_kb", "py_blocks", "requests", "gc2_runs", "threads")
 _FORMS = {
@@ -54,15 +48,12 @@ _KEYS = ("max_items", "max_bytes", "ttl", "ttl_h", "bytes_per_item")
 
 
 class Recording(Record):
-    """What a file holds: samples, oldest first, of whom, functions, and notes for the reader.
+    """What a file holds."""
 
-    Where it is not dated, `wall` is seconds since the recording began.
-    """
-
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample, ...]  # Oldest first
     name: str = ""
-    is_dated: bool = True
-    operations: tuple[OperationFigure, ...] = ()
+    is_dated: bool = True  # Else `wall` is seconds since the recording began
+    operations: tuple[OperationFigure, ...] = ()  # The functions that it tells of
     notes: tuple[str, ...] = ()
 
 

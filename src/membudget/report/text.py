@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from membudget.leaks.culprit import Culprit
     from membudget.report import OperationFigure, PartFigure, Report, Use
 
-WIDTH, ROWS = 80, 12
-"""Columns of the text, and rows that are told of a kind."""
-
+WIDTH, ROWS = 80, 12  # Columns of the text, and rows that are told of a kind
 _INDENT = "  "
 _HOUR, _DAY = 3600.0, 86400.0
 _SHORT = 0.9 * RECORDED.min_duration

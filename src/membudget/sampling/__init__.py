@@ -21,19 +21,11 @@ if TYPE_CHECKING:
     from membudget.core import Reading
     from membudget.registry import Registry
 
-QUICK = 0.002
-"""Seconds of its thread that asking the C allocator may take; a slower one is asked hourly."""
-
+QUICK = 0.002  # Its thread's seconds that asking malloc may take; a slower one is asked hourly
+MOST_PARTS = 32  # Those kept of a sample, the largest; what bounded ones hold counts for all
+MOST_LOOKS = 256  # Files that counting children may take: each costs about 8 µs
+_FULL = 2  # The generation of full collections
 _FOREIGN = (Exception, SystemExit, GeneratorExit)
-
-MOST_PARTS = 32
-"""Parts kept of a sample, the largest; what bounded ones hold counts for all of them."""
-
-MOST_LOOKS = 256
-"""Files that counting children may take: each costs about 8 µs."""
-
-_FULL = 2
-"""The generation of full collections."""
 
 
 class Taker:

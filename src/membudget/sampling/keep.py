@@ -27,15 +27,9 @@ if TYPE_CHECKING:
     from membudget.core import Sample
     from membudget.sampling.form import SampleRing
 
-WRITTEN_EVERY = 3
-"""Samples between two times of writing: 15 minutes where there is one every five."""
-
-_AHEAD = 60.0
-"""Seconds that the clock may have been set back since a sample was taken."""
-
-MOST_PLACES = 64
-"""Processes that may share the setting."""
-
+WRITTEN_EVERY = 3  # Samples between two times of writing: 15 minutes where there is one every five
+_AHEAD = 60.0  # Seconds that the clock may have been set back since a sample was taken
+MOST_PLACES = 64  # Processes that may share the setting
 _MOST_BROKEN = 9
 
 

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     from membudget.testing.result import LeakResult
 
-_EVERY = 0.005
-"""Seconds between samples where the kernel keeps no peak that can be set back."""
-
+_EVERY = 0.005  # Seconds between samples where the kernel keeps no peak that can be set back
 _OPTIONS = ("rounds", "warmup", "calls", "seconds")
 
 
@@ -202,16 +200,11 @@ class HighMark:
     memory every 5 ms, and may miss a peak that C code makes while it holds the GIL. What the
     allocator held free before and uses now does not count: a collection and a trim at the start
     keep that small. Cost: those, and 0.1 ms at each end.
-
-    Attributes:
-        peak: Bytes above the start, at most, so far or until the end.
-        end: Bytes above the start at the end.
-        means: How it was measured, in words.
     """
 
     def __init__(self) -> None:
-        self.peak = self.end = 0
-        self.means = "the kernel's high-water mark"
+        self.peak = self.end = 0  # Bytes above the start, at most and at the end.
+        self.means = "the kernel's high-water mark"  # How it was measured.
         self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> Self:

@@ -27,46 +27,29 @@ if TYPE_CHECKING:
 
     import psutil
 
-_WARMUP = 1 / 3
-"""Of the time, what is left out at the start: imports, caches and pools fill."""
-
+_WARMUP = 1 / 3  # Of the time, what is left out at the start: imports, caches and pools fill
 _LASTING = 0.5
 """As in `result`, but lower: by time and not by calls, growth is as even as the work is."""
 
 _LEAST = 1 << 20
 """Bytes of growth over all stretches below which nothing is said: allocators round by as much."""
 
-_FEWEST = 3
-"""Samples of a stretch without which it has no floor."""
-
-_GRACE = 10.0
-"""Seconds a program has to end when asked to."""
+_FEWEST = 3  # Samples of a stretch without which it has no floor
+_GRACE = 10.0  # Seconds a program has to end when asked to
 
 
 class ProgramResult(Record):
-    """What became of a program.
+    """What became of a program."""
 
-    Attributes:
-        verdict: "leak", "no leak" or "too short to tell".
-        took: Seconds it was watched.
-        samples: How often it was looked at.
-        floors: The least bytes it and its children used in each stretch after the warm-up.
-        growth: Bytes from the first floor to the last.
-        rate: Bytes an hour, by the floors.
-        pace: Growth of the last third as a share of the first third's.
-        peak: The most bytes seen in that time.
-        code: Its exit code, negative for a signal; None where its time was over.
-    """
-
-    verdict: str
-    took: float
-    samples: int
-    floors: tuple[int, ...]
-    growth: int
-    rate: float
-    pace: float
-    peak: int
-    code: int | None
+    verdict: str  # "leak", "no leak" or "too short to tell"
+    took: float  # Seconds it was watched
+    samples: int  # How often it was looked at
+    floors: tuple[int, ...]  # The least bytes in each stretch after the warm-up, children included
+    growth: int  # Bytes from the first floor to the last
+    rate: float  # Bytes an hour, by the floors
+    pace: float  # Growth of the last third as a share of the first third's
+    peak: int  # The most bytes seen in that time
+    code: int | None  # Its exit code, negative for a signal; None where its time was over
 
 
 def watch_program(command: Sequence[str], seconds: float, rounds: int) -> ProgramResult:

@@ -18,9 +18,7 @@ from membudget.units import human_bytes, human_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LASTING = 0.7
-"""Growth of the last third ÷ that of the first from which it counts as lasting."""
-
+LASTING = 0.7  # Growth of the last third ÷ that of the first from which it counts as lasting
 _ROUNDS, _WHOLE = 6, 100
 
 
@@ -57,17 +55,13 @@ class Line(Record):
 
 
 class Grown(Record):
-    """A type with more instances, or a container with more items; `each` came with each call.
+    """A type with more instances, or a container with more items, after the traced rounds."""
 
-    `name` is the type's, or the container's owner as far as it was found; `kind` is "type", or the
-    container's type; `newest` is the newest item in short.
-    """
-
-    name: str
-    kind: str
-    each: float
+    name: str  # The type's, or the container's owner as far as it was found
+    kind: str  # "type", or the container's type
+    each: float  # Came with each call, on average
     now: int
-    newest: str = ""
+    newest: str = ""  # The newest item in short
 
 
 class Left(Record):
@@ -87,37 +81,23 @@ class Series(Record):
 
 
 class LeakResult(Record):
-    """What a leak check found.
-
-    Attributes:
-        name: Of the function.
-        is_leak: The verdict.
-        memory: What grew and lasted: "blocks", "malloc", both or neither.
-        warmup: Calls before the first round.
-        cost: Seconds a call took in the rounds.
-        took: Seconds the whole check took.
-        series: The first rounds, and where all of those grew the second, longer series.
-        lines: Where it was allocated, the most bytes first; empty where nothing was traced.
-        untraced: Bytes a call left in malloc that Python's allocators know nothing of, or None.
-        types: Types with more instances.
-        containers: Containers with more items.
-        left: Tasks, threads, descriptors and children left behind.
-        notes: What the reader should know about how it was measured.
-    """
+    """What a leak check found."""
 
     name: str
     is_leak: bool
-    memory: tuple[str, ...]
-    warmup: int
-    cost: float
-    took: float
-    series: tuple[Series, ...]
-    lines: tuple[Line, ...] = ()
-    untraced: float | None = None
-    types: tuple[Grown, ...] = ()
-    containers: tuple[Grown, ...] = ()
+    memory: tuple[str, ...]  # What grew and lasted: "blocks", "malloc", both or neither
+    warmup: int  # Calls before the first round
+    cost: float  # Seconds a call took in the rounds
+    took: float  # Seconds the whole check took
+    series: tuple[Series, ...]  # The first, and where all of that grew the second, longer one
+    lines: tuple[Line, ...] = ()  # Where it was allocated, the most bytes first
+    untraced: float | None = (
+        None  # Bytes a call left in malloc that Python's allocators do not know
+    )
+    types: tuple[Grown, ...] = ()  # Those with more instances
+    containers: tuple[Grown, ...] = ()  # Those with more items
     left: tuple[Left, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What the reader should know about how it was measured
 
     @property
     def calls(self) -> int:

@@ -37,19 +37,11 @@ if TYPE_CHECKING:
 
 ROUNDS = 6
 SECONDS = 10.0
-USUAL = 200
-"""Calls in a round: with 50, a seventh of the leaks was missed and false alarms doubled."""
-
+USUAL = 200  # Calls in a round: with 50, a seventh of the leaks was missed and false alarms doubled
 _MOST, _FEWEST, _LONGER = 2000, 4, 32
-
-_FIRST_LOOKS = 3
-"""Rounds after which a check may end early: memory stood still in one, and nothing else grew."""
-
-_OPEN = 16
-"""Tasks, threads, descriptors or children left behind at which a warm-up stops."""
-
-_SLOW = 0.05
-"""Seconds that asking malloc may take; where it walks a fragmented heap for longer, it is left."""
+_FIRST_LOOKS = 3  # Rounds after which a check may end early: memory stood still, nothing else grew
+_OPEN = 16  # Tasks, threads, descriptors or children left behind at which a warm-up stops
+_SLOW = 0.05  # Seconds that asking malloc may take, which walks the heap; else it is not asked
 
 
 def check_leaks(
