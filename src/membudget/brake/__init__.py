@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
 
 from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.probes.kernel_files import children_of
 from membudget.units import KIB, MIB
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, MutableMapping
 

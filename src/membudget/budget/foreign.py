@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from membudget.governor.status import MOST_ROWS
 from membudget.reclaimers.found import FoundCaches, Search
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from membudget.governor import Governor
     from membudget.registry import Registry

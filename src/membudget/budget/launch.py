@@ -11,12 +11,10 @@ passes, and at the end: nothing is lost.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections import deque
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 from membudget.budget import process_name
 from membudget.budget.reexec import LAUNCHED, TREE, keep_through_exec
@@ -40,8 +38,10 @@ from membudget.errors import MembudgetError
 from membudget.sinks import ALWAYS, LONGEST, StandardError, describe, line_of, summed
 from membudget.units import human_seconds, one_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from membudget.budget.start import Budget
     from membudget.core import Event
@@ -144,6 +144,8 @@ def _shared(event: Event) -> str | None:
     else:
         return None
     if isinstance(event, FloorFound) and not event.pressure.elsewhere:
+        import re
+
         # Ten workers of one kind hold the same, each a little more or less.
         seen += f" {re.sub(r'[0-9][0-9.]*', '', event.held_by)}"
     return f"{seen} {source}" if source.startswith(_SHARED) else None

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from membudget.core import RISE
 from membudget.core.native import sleep
@@ -28,6 +27,7 @@ from membudget.ownership import open_own
 from membudget.reclaimers import has_children
 from membudget.units import LONGEST_NAME, one_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

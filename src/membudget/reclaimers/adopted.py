@@ -18,7 +18,6 @@ import time
 import weakref
 from collections import OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
@@ -28,8 +27,10 @@ from membudget.registry import REGISTRY
 from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from membudget.registry import Registry
 

@@ -19,14 +19,15 @@ import time
 import weakref
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record, Rung
 from membudget.reclaimers.adopted import AdoptedCache, length_of
 from membudget.reclaimers.wrappers import FEWEST, WRAPPER, Checked, Kept, name_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from membudget.core import Clock, Meter
     from membudget.reclaimers.wrappers import Wrapper

@@ -29,13 +29,14 @@ import time
 from functools import _lru_cache_wrapper, partial
 from itertools import islice
 from types import CodeType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.sizing import size_of
 from membudget.units import found_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any, TypeAlias
 
 
 Wrapper: TypeAlias = "_lru_cache_wrapper[Any]"

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain, islice
-from typing import Any
 
 from membudget.sizing import measure
 from membudget.sizing.kinds import own_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 WEIGH_EVERY = 60.0
 """Seconds between two weighings of a container whose length hardly changes."""
