@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-_INFO = 20
-"""logging.INFO, without logging."""
+_INFO = 20  # logging.INFO, without logging.
 
 
 class MemoryProfile(Record):

@@ -148,8 +148,7 @@ class Slot:
 
 
 _slots: weakref.WeakSet[Slot] = weakref.WeakSet()
-_waiting: dict[int, Slot] = {}
-"""By thread, whose constructor it waits for."""
+_waiting: dict[int, Slot] = {}  # By thread, whose constructor it waits for.
 
 
 def _after_fork_in_child() -> None:

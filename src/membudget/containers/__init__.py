@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 Cause: TypeAlias = Literal["items", "bytes", "pressure"]
 """Why an item was dropped: the container's own bounds, or the budget."""
 
-DEFAULT_ITEMS = 10_000
-"""The bound of a container that was given none, where no budget runs."""
-
-KEEP: Any = object()
-"""For a bound that stays as it is."""
+DEFAULT_ITEMS = 10_000  # The bound of a container that was given none, where no budget runs.
+KEEP: Any = object()  # For a bound that stays as it is.
 
 
 class ContainerStats(Record):

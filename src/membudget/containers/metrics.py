@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from membudget.core import Clock, PartSample
     from membudget.registry import Registry
 
-LEAST = 16
-"""Samples that a series has room for at least."""
+LEAST = 16  # Samples that a series has room for at least.
 
 SAMPLE_BYTES, SERIES_BYTES = 16, 470
 """Bytes of a sample, two doubles, and of a series beside them: the object, two arrays and its place

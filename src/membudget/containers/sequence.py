@@ -40,17 +40,11 @@ SLOT_BYTES, INT_BYTES, SMALL = 16, 32, 256
 an int; and the largest that CPython keeps ready made, and so costs nothing."""
 
 CLAIM_EVERY = 1 << 14
-"""Bytes taken in between two questions to the budget, a 64th of what it looks at by itself."""
+"""Bytes between two questions to the budget, a 64th of what it looks at by itself."""
 
-_PIECE, _PIECE_BYTES = 1024, 1 << 16
-"""Items, and bytes, of what comes one by one that are put in at a time: so much waits outside."""
-
-_BATCH, _BATCH_BYTES = 64, 1 << 20
-"""Items and bytes dropped between two looks at the clock: well below a millisecond."""
-
-_SPARE = 64
-"""Empty places at the front that are left for a while."""
-
+_PIECE, _PIECE_BYTES = 1024, 1 << 16  # What of an iterator is put in at a time, and waits outside.
+_BATCH, _BATCH_BYTES = 64, 1 << 20  # Dropped between two looks at the clock: below 1 ms.
+_SPARE = 64  # Empty places at the front that are left for a while.
 _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 
 _INFINITE = float("inf")

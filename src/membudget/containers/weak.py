@@ -32,23 +32,12 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
-
-MISSING: Any = object()
-"""Instead of a value that is not there."""
-
-_REF_BYTES = 180
-"""Bytes of the weak reference, its number and its weight."""
-
-ENTRY_BYTES = BoundedDict.ENTRY_BYTES + _REF_BYTES
-"""Bytes of an entry beside its key and value."""
-
-_SWEPT, _SLICE = 64, 1 << 20
-"""Entries of dead values that one operation sweeps, and bytes let go between two looks at the
-clock, at most."""
-
-_PARTS = Registry()
-"""Where the tables of weak caches register: no budget asks them, the caches do."""
-
+MISSING: Any = object()  # Instead of a value that is not there.
+_REF_BYTES = 180  # Bytes of the weak reference, its number and its weight.
+ENTRY_BYTES = BoundedDict.ENTRY_BYTES + _REF_BYTES  # Bytes of an entry beside its key and value.
+_SWEPT = 64  # Entries of dead values that one operation sweeps at most.
+_SLICE = 1 << 20  # Bytes let go between two looks at the clock.
+_PARTS = Registry()  # Where the tables of weak caches register: no budget asks them, the caches do.
 _INFINITE = float("inf")
 
 

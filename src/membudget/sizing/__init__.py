@@ -48,10 +48,7 @@ NODES = 10_000
 10 ms in plain Python."""
 
 _compiled: Any = _native.core
-
-IS_COMPILED: bool = _compiled is not None
-"""Whether the compiled sizer answers."""
-
+IS_COMPILED: bool = _compiled is not None  # Whether the compiled sizer answers.
 _measure: Callable[[object, int], tuple[int, int, bool]]
 if IS_COMPILED:
     _measure = _compiled.measure

@@ -21,18 +21,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-WEIGH_EVERY = 60.0
-"""Seconds between two weighings of a container whose length hardly changes."""
-
-SAMPLED = 64
-"""Items picked."""
+WEIGH_EVERY = 60.0  # Seconds between two weighings of a container whose length hardly changes.
+SAMPLED = 64  # Items picked.
 
 _REACH = 10_000
 """Steps from either end of a dict, and half as many again into a set: 15 to 25 ns each. Of a longer
 dict only the two ends are looked at, its oldest and its newest."""
 
-_NODES = 800
-"""Objects looked at in the whole sample, half as many in its half: 0.3 to 0.5 µs each."""
+_NODES = 800  # Objects looked at in the whole sample, half as many in its half: 0.3 to 0.5 µs each.
 
 
 class Weighing:

@@ -45,16 +45,9 @@ _LIST = allocated(_EMPTY_LIST)
 
 _MANAGED_DICT = 1 << 4
 _VALUES_HEADER = 8 if sys.version_info >= (3, 13) else 0
-
-_LEAST_SHARE = 64
-"""Siblings looked at wherever a sample is taken."""
-
-_WORD = 64
-"""A str of up to so many characters may be borrowed."""
-
-_ALONE = 5
-"""References to a str with one owner within and one outside: those two, the list of siblings, the
-loop's variable and the argument."""
+_LEAST_SHARE = 64  # Siblings looked at wherever a sample is taken.
+_WORD = 64  # A str of up to so many characters may be borrowed.
+_ALONE = 5  # References to a str with one owner within and one outside: these, a list, two names.
 
 
 def weigh(value: object, nodes: int) -> tuple[int, int, bool]:

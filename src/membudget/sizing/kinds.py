@@ -80,30 +80,18 @@ _SHARED_BY_NAME = (
 _VIEWS = (memoryview, type(get_referents(memoryview(b""))[0]))
 """The second stands between a view and what it looks at."""
 
-_COLLECTOR = 16
-"""Bytes before an object that `__sizeof__` leaves out."""
-
-_LENT = 3
-"""References to what a view lent and nobody else holds: the tuple it came in, the loop's variable
-and the argument."""
-
+_COLLECTOR = 16  # Bytes before an object that `__sizeof__` leaves out.
+_LENT = 3  # References to what a view lent and nobody else holds: a tuple, a variable, an argument.
 _SMALL = 512
-
-registered: dict[type[Any], Callable[[Any], int]] = {}
-"""The program's own functions, by type."""
+registered: dict[type[Any], Callable[[Any], int]] = {}  # The program's own functions, by type.
 
 # A metaclass may answer for its classes with code of its own; these do not ask it.
 _bases_of: Callable[[type[Any]], tuple[type[Any], ...]] = type.__dict__["__mro__"].__get__
 _names_of: Callable[[type[Any]], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
 _name_of: Callable[[type[Any]], str] = type.__dict__["__name__"].__get__
 _module_of: Callable[[type[Any]], str] = type.__dict__["__module__"].__get__
-
-
-class _Plain:
-    pass
-
-
-_PREFIX = getsizeof(_Plain()) - object.__sizeof__(_Plain())
+_PLAIN: Any = type("Plain", (), {})()
+_PREFIX = getsizeof(_PLAIN) - object.__sizeof__(_PLAIN)
 """Bytes before an object that `__sizeof__` leaves out: the collector's header and the like."""
 
 

@@ -31,35 +31,21 @@ if TYPE_CHECKING:
     from membudget.core import Clock, Event
     from membudget.registry import Registry
 
-EVERY = 1.0
-"""Seconds between two looks at the length."""
-
-ADVISE_AFTER = 60.0
-"""Seconds of looking before a deque without maxlen is told with the maxlen it needs."""
-
-RESIZE_EVERY = 300.0
-"""Seconds between two changes of a limit that follows use."""
-
-MAXLEN = "maxlen"
-"""The unit by which a deque that may grow for ever is told: its limit is what would do."""
-
-BELOW, APART = 0.9, 300.0
-"""Share of the limit below which a crossing is over; seconds between two tellings at least."""
-
-BATCH = 1024
-"""Items taken out under the lock at a stretch: 0.1 to 0.5 ms."""
+EVERY = 1.0  # Seconds between two looks at the length.
+ADVISE_AFTER = 60.0  # Seconds of looking before a deque is told with the maxlen it needs.
+RESIZE_EVERY = 300.0  # Seconds between two changes of a limit that follows use.
+MAXLEN = "maxlen"  # The unit of what a deque without a bound is told with.
+BELOW = 0.9  # Share of the limit below which a crossing is over.
+APART = 300.0  # Seconds between two tellings at least.
+BATCH = 1024  # Items taken out under the lock at a stretch: 0.1 to 0.5 ms.
 
 _LONGEST_BATCH, _LONGEST_SLICE = 4096, 32_768
 """Of a long dict more go at once, since what was at its front is skipped anew each time; of a list
 many more, since all that stays is moved each time. Freeing so many takes 2 to 5 ms."""
 
 _BATCH_BYTES = 8 << 20
-
-LOCK_PATIENCE = 0.02
-"""Seconds to wait for a container's lock; one in use is asked again later."""
-
-_LEAST_SHARE = 10
-"""Parts of its limit down to which one may be resized, where nothing else is given."""
+LOCK_PATIENCE = 0.02  # Seconds to wait for a container's lock; one in use is asked again later.
+_LEAST_SHARE = 10  # Parts of its limit down to which one is resized, unless told.
 
 
 class WatchedStats(Record):

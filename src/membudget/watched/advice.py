@@ -11,25 +11,13 @@ from membudget.units import human_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SAMPLES = 120
-"""Samples kept, 150 bytes each."""
-
-LONGEST = 720.0
-"""Seconds between two samples at most: 120 of them make a day."""
-
-HEADROOM = 1.5
-"""Of what it held for 95 % of the time, or of what was read: room for a busier day."""
-
-FULL = 0.9
-"""Share of the limit from which a container counts as full."""
-
-FEWEST_READS = 100
-"""Reads before they say anything."""
-
+SAMPLES = 120  # Samples kept, 150 bytes each.
+LONGEST = 720.0  # Seconds between two samples at most: 120 of them make a day.
+HEADROOM = 1.5  # Of what it held for 95 % of the time, or what was read: room for a busier day.
+FULL = 0.9  # Share of the limit from which a container counts as full.
+FEWEST_READS = 100  # Reads before they say anything.
 _MOSTLY = 0.95
-_RARELY = 0.05
-"""Share of lookups that found something, below which a longer one would not be read either."""
-
+_RARELY = 0.05  # Share of lookups with a result, below which a longer one is not read either.
 _MISSING: Any = object()
 
 
