@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -19,11 +20,7 @@ from membudget.heap import raw
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CACHE = "lru_cache"
-TASK = "task"
-THREAD = "thread"
-TYPE = "type"
-GARBAGE = "garbage"
+CACHE, TASK, THREAD, TYPE, GARBAGE = "lru_cache", "task", "thread", "type", "garbage"
 NOT_CONTAINERS = frozenset({CACHE, TASK, THREAD, TYPE, GARBAGE})
 """The kinds of counts; any other is the name of a container's type."""
 
@@ -84,14 +81,11 @@ MOST_BLOCKS = 2_000_000
 MOST_YOUNG = 500_000
 """Young objects up to which a large heap's are listed: 25 ms."""
 
-_FEWEST = 3
-"""Of a type, so many must have ended for it to be named."""
+_FEWEST, _SHOWN = 3, 1000
+"""Of a type, so many must have ended for it to be named; of `gc.garbage`, so many are looked at."""
 
 _SPREAD = 40_503
 """Odd, so that what is made in turns is not met at the same turn each time."""
-
-_SHOWN = 1000
-"""Of `gc.garbage`, so many are told by type."""
 
 
 class Freed:
@@ -122,10 +116,7 @@ class Freed:
 
     def told(self, objects: int, size: int) -> Garbage:
         """What the collection freed: objects, as it says, and bytes, as the allocators say."""
-        types: dict[str, int] = {}
-        for note, name in self._notes:
-            if note() is None:
-                types[name] = types.get(name, 0) + 1
+        types = Counter(name for note, name in self._notes if note() is None)
         return Garbage(
             garbage=objects,
             types={name: ended * self._step for name, ended in types.items() if ended >= _FEWEST},
@@ -149,8 +140,5 @@ def _listed() -> list[Any]:
 
 def commonest(kept: list[Any]) -> str:
     """The type that most of the first objects of a list have; empty for an empty list."""
-    types: dict[str, int] = {}
-    for one in kept[:_SHOWN]:
-        name = raw.type_name(type(one))
-        types[name] = types.get(name, 0) + 1
+    types = Counter(raw.type_name(type(one)) for one in kept[:_SHOWN])
     return max(types, key=lambda name: types[name], default="")

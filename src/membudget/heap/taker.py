@@ -53,8 +53,8 @@ class CensusTaker(Walk):
 
     Args:
         before: The census to compare with: more is said of what has grown since.
-        extra: Further roots, as pairs of a name and an object (or `Several`), read when all else
-            was seen: such as the values of caches, which a walk does not enter by itself.
+        extra: Further roots, read when all else was seen: such as the values of caches, which a
+            walk does not enter by itself.
         only: Roots in place of the process's own, or None.
         redact: What texts of the program's are passed through, or None: digits hidden.
         most: Objects after which large containers are sampled.
@@ -91,10 +91,7 @@ class CensusTaker(Walk):
         )
 
     def step(self, until: float) -> Census | None:
-        """Work until a time has come (monotonic seconds), and for at most 5 ms.
-
-        The census, once it is done.
-        """
+        """Work until a time has come (monotonic seconds), at most 5 ms; the census, once done."""
         begun = self._now()
         until = min(until, begun + SLICE)
         is_done = self.go_on(until) and self._count_threads(until)
@@ -135,8 +132,10 @@ class CensusTaker(Walk):
 
     def _container(self, obj: Any, kind: Kind, place: int) -> None:
         length = kind.length(obj)  # type: ignore[misc]  # what grows has a length
-        holder = self.paths.holder(place)
-        if (length < LONG and not _may_be_own(holder)) or type(holder) is raw.CACHE:
+        holder = type(self.paths.holder(place))
+        # What refers to it may be a variable or an object with attributes.
+        may_be_own = holder is str or holder is dict or raw.container_of(holder) is None
+        if (length < LONG and not may_be_own) or holder is raw.CACHE:
             return  # The entries of a cache are counted where it is met.
         if self._named >= _NAMED and length < 16 * LONG:
             return
@@ -149,11 +148,13 @@ class CensusTaker(Walk):
         if length < LONG and not is_own:
             return
         if self._count(kind.name, name, length):
+            item = next(iter(items.newest_items(obj)), None)
+            keeps_frames = issubclass(type(item), BaseException) and _traceback_of(item) is not None
             self._details[kind.name, name] = Detail(
                 bytes_each=items.item_bytes(obj),
                 newest=items.newest(obj, self._redact),
                 chain=self._steps.chain(path),
-                note=KEEPS_FRAMES if _holds_frames(obj) else "",
+                note=KEEPS_FRAMES if keeps_frames else "",
                 id=id(obj),
             )
 
@@ -161,9 +162,8 @@ class CensusTaker(Walk):
         function = raw.read(obj, "__wrapped__")
         name = raw.function_name(function)
         if self._count(CACHE, name, raw.cache_sizes(obj)[0]):
-            is_method = type(function) is FunctionType and function.__code__.co_varnames[:1] == (
-                "self",
-            )
+            code = function.__code__ if type(function) is FunctionType else None
+            is_method = code is not None and code.co_varnames[:1] == ("self",)
             self._details[CACHE, name] = Detail(
                 bytes_each=items.entry_bytes(obj),
                 chain=self._steps.chain(self.paths.path(obj, place)),
@@ -216,7 +216,12 @@ class CensusTaker(Walk):
             if len(some) < _SAMPLED:
                 some.append(thread)
             if self._count(THREAD, name, 1):
-                self._details[THREAD, name] = _of_threads(some)
+                frames = roots.frames_by_thread()
+                held = [list(roots.values(frames.get(roots.ident(one) or 0))) for one in some]
+                del frames
+                self._details[THREAD, name] = Detail(
+                    bytes_each=items.mean_bytes(held) + _STACK, id=id(some[-1])
+                )
             if self._now() >= until:
                 return False
         return True
@@ -229,22 +234,3 @@ class CensusTaker(Walk):
         if self._before is None or len(details) >= _DETAILED or (kind, name) in details:
             return False
         return total > self._before.counts.get(kind, {}).get(name, total)
-
-
-def _of_threads(some: list[threading.Thread]) -> Detail:
-    """What threads that run the same take: their stacks, and what their variables hold."""
-    frames = roots.frames_by_thread()
-    held = [list(roots.values(frames.get(roots.ident(one) or 0))) for one in some]
-    return Detail(bytes_each=items.mean_bytes(held) + _STACK, id=id(some[-1]))
-
-
-def _holds_frames(container: Any) -> bool:
-    """Whether the newest item is an exception with its traceback."""
-    item = next(iter(items.newest_items(container)), None)
-    return issubclass(type(item), BaseException) and _traceback_of(item) is not None
-
-
-def _may_be_own(holder: Any) -> bool:
-    """Whether what refers to a container may be a variable or an object with attributes."""
-    kind = type(holder)
-    return kind is str or kind is dict or raw.container_of(kind) is None

@@ -83,17 +83,15 @@ class _WhileSuspected:
 class Suspects(_WhileSuspected):
     """Looks for what grows, in slices of at most 5 ms, while somebody suspects.
 
-    Cost: about 1.5 s of processor time a million objects and look.
+    Cost: about 1.5 s of processor time a million objects and look. Those found from the third look
+    on, the likeliest first, are told to the watch; the collector says what a collection freed.
 
     Args:
-        governor: Whose process it is; its collector tells what a collection freed.
-        watch: Suspects, and takes those found after each look from the third on.
+        governor: Whose process it is.
+        watch: Suspects.
         tracing: Gives the lines, where they are asked for.
         wall: Unix seconds that samples are dated by, and looks as well: their rates are compared.
         redact: What texts of the program's are passed through, or None: digits hidden.
-
-    Attributes:
-        found: Those found last, the likeliest first.
     """
 
     name = "culprits"
@@ -146,16 +144,14 @@ class Suspects(_WhileSuspected):
         if steps is not None:
             self._steps = left_of(steps, self._clock, until)
             return 0
-        if self._taker is None and self._has_news():
-            self._steps = self._ranking()
-            return 0
-        taker, self._taker = self._taker or self._new_taker(), None
-        census = taker.step(until)
-        if census is None:
-            self._taker = taker
-            return 0
-        now = self._wall()
-        self._censuses = [*self._censuses, census.replace(at=now, wall=now)][-_KEPT:]
+        if self._taker is not None or not self._has_news():
+            taker, self._taker = self._taker or self._new_taker(), None
+            census = taker.step(until)
+            if census is None:
+                self._taker = taker
+                return 0
+            now = self._wall()
+            self._censuses = [*self._censuses, census.replace(at=now, wall=now)][-_KEPT:]
         self._steps = self._ranking()
         return 0
 
@@ -230,10 +226,7 @@ class Tracing(_WhileSuspected):
     `leaks.trace` says for how long. Meanwhile the process is several times slower; so it is done
     once a suspicion, never under pressure, and never where somebody else traces already. At the end
     of the window other threads wait for up to 0.3 s, while the traces are listed; adding them up is
-    done in slices.
-
-    Attributes:
-        lines: Where what stayed was allocated, the most first; empty before the end of a window.
+    done in slices. `lines` is where what stayed was allocated, the most first; empty before that.
     """
 
     name = "trace"
@@ -269,7 +262,14 @@ class Tracing(_WhileSuspected):
             return 0
         self._next = now + _RETRY  # Where somebody else traces, or memory is short.
         if self._window is None:
-            self._window = self._opened()
+            with self._governor.imports:
+                import tracemalloc
+
+                from membudget.heap.window import Window
+            if not tracemalloc.is_tracing():
+                window = Window(self._seconds, self._clock.now)
+                window.begin()
+                self._window = window
             return 0
         try:
             lines = self._window.step(until - LONGEST_STEP)
@@ -279,15 +279,3 @@ class Tracing(_WhileSuspected):
         if lines is not None:
             self._window, self.lines, self._is_done = None, lines, True
         return 0
-
-    def _opened(self) -> Window | None:
-        """An open window; None where somebody else traces."""
-        with self._governor.imports:
-            import tracemalloc
-
-            from membudget.heap.window import Window
-        if tracemalloc.is_tracing():
-            return None
-        window = Window(self._seconds, self._clock.now)
-        window.begin()
-        return window
