@@ -72,20 +72,17 @@ class Garbage(Record):
     kept: str = ""  # The type that most of those have
 
 
-SAMPLED = 20_000
-"""Objects noted: 15 ms."""
+SAMPLED = 20_000  # Objects noted: 15 ms
 
 MOST_BLOCKS = 2_000_000
 """Live blocks above which not all objects are listed: it holds the GIL for 30 ms (ADR 5)."""
 
-MOST_YOUNG = 500_000
-"""Young objects up to which a large heap's are listed: 25 ms."""
+MOST_YOUNG = 500_000  # Young objects up to which a large heap's are listed: 25 ms
 
 _FEWEST, _SHOWN = 3, 1000
 """Of a type, so many must have ended for it to be named; of `gc.garbage`, so many are looked at."""
 
-_SPREAD = 40_503
-"""Odd, so that what is made in turns is not met at the same turn each time."""
+_SPREAD = 40_503  # Odd, so that what is made in turns is not met at the same turn each time
 
 
 class Freed:

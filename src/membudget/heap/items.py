@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 LONGEST, _LETTERS, _FEW = 60, 24, 4
 """Characters of one item's text, those of a str, and items of a container that are told."""
 
-_TOKEN = 20
-"""Letters and digits in a row that make a token."""
+_TOKEN = 20  # Letters and digits in a row that make a token
 
 
 def hidden(text: str) -> str:
@@ -111,17 +110,13 @@ def newest(container: Any, redact: Callable[[str], str] | None = None) -> str:
     return short(items[0], redact)
 
 
-_SAMPLED = 8
-"""Items of a container that are walked."""
+_SAMPLED = 8  # Items of a container that are walked
 
 _MOST, _MOST_ALONE = 300, 10
 """Objects walked for one item, and where there is no other to compare with."""
 
-_LONG = 32
-"""Items of a container in it that are walked, and stand for the rest."""
-
-_HEADER = 16
-"""Bytes in front of each object that can refer to others."""
+_LONG = 32  # Items of a container in it that are walked, and stand for the rest
+_HEADER = 16  # Bytes in front of each object that can refer to others
 
 _ALONE = 3
 """References to what only one object holds, as counted from a list: that one's, and two more."""

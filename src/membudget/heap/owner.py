@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 _MOST, _DEEP = 500, 4
 """Names of one class or module that are tried: 0.3 ms; functions within functions searched."""
 
-_CLASSES = 2000
-"""Classes whose names are remembered."""
-
-_TRIES = 3
-"""Times that a module is searched in vain for one class."""
-
-_DOUBTS = 20
-"""Keys of a dict that are read back before it is taken for one that an attribute holds."""
+_CLASSES = 2000  # Classes whose names are remembered
+_TRIES = 3  # Times that a module is searched in vain for one class
+_DOUBTS = 20  # Keys of a dict that are read back before it is taken for one that an attribute holds
 
 
 def is_own_dict(holder: Any, value: dict[Any, Any]) -> bool:
@@ -128,16 +123,12 @@ def _of_member(member: object, seen: set[str]) -> Iterator[str]:
             codes += inner[::-1]
 
 
-_LOOKED_AT = 2000
-"""Items of a container that are looked at for the place of one."""
-
-_LONGEST = 100
-"""Letters of a name that is shown."""
+_LOOKED_AT = 2000  # Items of a container that are looked at for the place of one
+_LONGEST = 100  # Letters of a name that is shown
 
 _ROOT_AND_ONE = 2
 
-_ANCHORS = (FunctionType, FrameType, *RESTING)
-"""Whose own name is enough, whatever holds them."""
+_ANCHORS = (FunctionType, FrameType, *RESTING)  # Whose own name is enough, whatever holds them
 
 
 class Step(NamedTuple):

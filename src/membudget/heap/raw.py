@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import CodeType
 
-_HAS_GC = 1 << 14
-"""Py_TPFLAGS_HAVE_GC: the object can refer to others."""
-
-_IMMUTABLE = 1 << 8
-"""Py_TPFLAGS_IMMUTABLETYPE."""
+_HAS_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the object can refer to others
+_IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 OURS = __name__.partition(".")[0]
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

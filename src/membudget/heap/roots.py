@@ -29,12 +29,10 @@ from membudget.heap import raw
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULE = "module "
-"""What the name of a root begins with where the root is a module's namespace."""
+MODULE = "module "  # What the name of a root begins with where the root is a module's namespace
 
 _HOLDS_THEM = frozenset({"locals", "vars", "eval", "exec", "dir", "f_locals", "_getframe"})
-_OPTIMIZED = 0x3
-"""CO_OPTIMIZED and CO_NEWLOCALS: a function's frame, not a module's or a class's."""
+_OPTIMIZED = 0x3  # CO_OPTIMIZED and CO_NEWLOCALS: a function's frame, not a module's or a class's
 
 _KEEPS = sys.version_info < (3, 13)
 
@@ -88,11 +86,8 @@ def module_of(one: Any) -> str:
     return module if type(module) is str else "?"
 
 
-_THREADS = 32
-"""Threads whose frames are taken at a time."""
-
-_FRAMES = 1000
-"""Frames of one thread that are read, the innermost first."""
+_THREADS = 32  # Threads whose frames are taken at a time
+_FRAMES = 1000  # Frames of one thread that are read, the innermost first
 
 
 def namespaces() -> Iterator[tuple[str, Any]]:
@@ -184,8 +179,7 @@ def _stack(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-_DEEPEST = 50
-"""Coroutines of one task that are looked at."""
+_DEEPEST = 50  # Coroutines of one task that are looked at
 
 _WRAPPERS = frozenset(
     {"async_generator_asend", "async_generator_athrow", "anext_awaitable", "coroutine_wrapper"}

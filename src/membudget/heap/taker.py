@@ -17,20 +17,14 @@ if TYPE_CHECKING:
 
     from membudget.heap.walk import Kind
 
-SLICE = 0.005
-"""Seconds of work at a time."""
+SLICE = 0.005  # Seconds of work at a time
 
 LONG = 64
 """Items from which on a container is counted wherever it is; variables' and attributes' from 16."""
 
-_NAMED = 20_000
-"""Containers that are named in one census: 20 µs each."""
-
-_DETAILED = 300
-"""Things of which more is said in one census: up to 0.5 ms each."""
-
-_SAMPLED = 8
-"""Of what grew, so many are weighed."""
+_NAMED = 20_000  # Containers that are named in one census: 20 µs each
+_DETAILED = 300  # Things of which more is said in one census: up to 0.5 ms each
+_SAMPLED = 8  # Of what grew, so many are weighed
 
 _STACK = 20 * 1024
 """Resident bytes of a thread that waits, its own objects included.

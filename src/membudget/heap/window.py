@@ -29,14 +29,12 @@ SETTLING = 0.25
 LATE = 0.9
 """The share after which the sums before the last are taken: what is in flight is not in both."""
 
-_LEAST_CERTAIN = 0.1
-"""What the bytes of a few blocks count for at least: one may be large."""
+_LEAST_CERTAIN = 0.1  # What the bytes of a few blocks count for at least: one may be large
 
 _MOST = 32_000_000
 """Bytes of traces after which the window is over; a list of them takes twice that for a moment."""
 
-_AT_A_TIME = 500
-"""Traces added up in a stretch: 1 ms."""
+_AT_A_TIME = 500  # Traces added up in a stretch: 1 ms
 
 _PASSED = ("tracemalloc.py", "linecache.py")
 

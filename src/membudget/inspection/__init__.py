@@ -241,14 +241,10 @@ def _system() -> tuple[float, int] | None:
     return reading.fraction, reading.parts["available"]
 
 
-_EVENTS, _LONGEST_LINE = 200, 300
-"""Events kept as lines, and the characters of one."""
+_EVENTS, _LONGEST_LINE = 200, 300  # Events kept as lines, and the characters of one
+_PEAKS_APART = 300.0  # Seconds of which one peak is kept
 
-_PEAKS_APART = 300.0
-"""Seconds of which one peak is kept."""
-
-MOST_SAMPLES = 576
-"""Samples told at once, two days of them; a longer history is told by its newest."""
+MOST_SAMPLES = 576  # Samples told at once, two days of them; a longer history is told by its newest
 
 
 class Day:
@@ -379,8 +375,7 @@ class Day:
         return time.time() - self._governor.clock.now()
 
 
-NAME = "leak check"
-"""Whom an event of a collection before accusing is by."""
+NAME = "leak check"  # Whom an event of a collection before accusing is by
 
 
 def may_stop(

@@ -24,17 +24,13 @@ if TYPE_CHECKING:
     from membudget.leaks import Verdict
     from membudget.leaks.culprit import Culprit
 
-_KEPT = 6
-"""Censuses compared: half a day of them does not see an hour's growth any more."""
+_KEPT = 6  # Censuses compared: half a day of them does not see an hour's growth any more
 
 _WORTH = 0.05
 """Share of the growth from which what a collection freed is told: there is always some garbage."""
 
-_SURE = 2
-"""Confidence.MEDIUM, which is imported with the first verdict."""
-
-_RETRY = HOUR
-"""Seconds until it is traced anew where somebody else does, or memory became short."""
+_SURE = 2  # Confidence.MEDIUM, which is imported with the first verdict
+_RETRY = HOUR  # Seconds until it is traced anew where somebody else does, or memory became short
 
 
 class _WhileSuspected:

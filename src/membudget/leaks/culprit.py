@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from membudget.heap import Census, Garbage
     from membudget.heap.window import Line
 
-LOOKS = 3
-"""Looks at least: in two, most of what is busy has grown."""
+LOOKS = 3  # Looks at least: in two, most of what is busy has grown
 
 CARRIERS = {"frame": 0.3, "traceback": 0.3, "generator": 0.3, "coroutine": 0.2}
 """Types that keep others alive, and what a share of theirs counts for."""
 
 NATIVE = "native or mmap"
-SILENT = 0.15
-"""Share of the growth below which nothing is accused."""
+SILENT = 0.15  # Share of the growth below which nothing is accused
 
 _NATIVE = "native"
 _ADVICE = (
@@ -39,38 +37,25 @@ _ADVICE = (
     "or profile the allocator"
 )
 _FRAMES = "exceptions or generators keep the local variables of the functions they passed"
-_NAMELESS = "objects in cycles"
-"""A name for garbage of types that nobody could tell."""
+_NAMELESS = "objects in cycles"  # A name for garbage of types that nobody could tell
 
 _CYCLES = "cycles that only a collection frees: is gc off, or frozen?"
 _REGISTERED = "registered component"
 _TYPES_TOLD = 3
 
-_POINTS = 64
-"""Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11."""
-
-_BEYOND = 0.01
-"""What counts of bytes beyond the growth to be explained, to tell two such apart."""
-
-_UNKNOWN = 64.0
-"""Bytes taken for an item that nobody weighed."""
+_POINTS = 64  # Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11
+_BEYOND = 0.01  # What counts of bytes beyond the growth to be explained, to tell two such apart
+_UNKNOWN = 64.0  # Bytes taken for an item that nobody weighed
 
 _WEIGHTS = {TYPE: 0.5, GARBAGE: 0.9}
 """What a share counts for in the ranking: a holder says more than the type of what it holds."""
 
 _COMPONENT = 1.2
 _BUILTIN_TYPE = 0.05
-_INNER = 0.4
-"""For what lies within another suspect."""
-
-_COMPARED = 50
-"""Of the suspects, so many may have others within."""
-
-_KEPT = 200
-"""Of the suspects, so many are looked at for lying within others."""
-
-_AT_A_TIME = 50
-"""Names looked at in a stretch: 1 ms where all of them grew."""
+_INNER = 0.4  # For what lies within another suspect
+_COMPARED = 50  # Of the suspects, so many may have others within
+_KEPT = 200  # Of the suspects, so many are looked at for lying within others
+_AT_A_TIME = 50  # Names looked at in a stretch: 1 ms where all of them grew
 
 _SAMPLES_AT_A_TIME = 32
 

@@ -166,11 +166,8 @@ _OWN = 0.05
 every 1.3 KiB. Recorded: 0.1 to 1.6 where objects are small, 0.03, 0.018 and 0.0006 for arrays,
 threads and sessions of Python, 0.016 and 0.007 for two leaks in C."""
 
-_FEW_BLOCKS = 0.0003
-"""Share from which live blocks may show it at all: one for every 210 KiB."""
-
-_SEEN, _SURELY = 0.6, 0.9
-"""Tau of the blocks, where they are many and where they are few."""
+_FEW_BLOCKS = 0.0003  # Share from which live blocks may show it at all: one for every 210 KiB
+_SEEN, _SURELY = 0.6, 0.9  # Tau of the blocks, where they are many and where they are few
 
 _GOES_ON = 0.5
 """Least slope of the blocks' second half over that of the first, in the memory's own: what a module
@@ -184,8 +181,7 @@ _ALONG = 0.2
 """Kendall's tau of the two: leaks of Python with changing load had 0.3 to 0.95, leaks in C beside
 blocks that grew by themselves -0.26 to 0.12."""
 
-_REALLY = 0.4
-"""The same of the memory and malloc, from which what varies is no noise."""
+_REALLY = 0.4  # The same of the memory and malloc, from which what varies is no noise
 
 _HELD, _NOT_HELD = 0.5, 0.15
 """Share of the growth in what Python can reach from which it is Python's, and up to which not."""
@@ -336,8 +332,7 @@ def _left_over(t: Sequence[float], y: Sequence[float]) -> list[tuple[float, floa
     return left
 
 
-_QUARTER = 0.25
-"""Hours of a block in which a step must happen to be one."""
+_QUARTER = 0.25  # Hours of a block in which a step must happen to be one
 
 _STEP, _STEPS, _FEW, _FLAT, _RECENT = 0.6, 0.85, 3, 0.05, 6.0
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 HOUR = 3600.0
-LONGEST = 72.0
-"""Hours that are looked back at most."""
+LONGEST = 72.0  # Hours that are looked back at most
 
 APART = 285.0
 """Seconds between two samples that are judged: five minutes, on which the detector's constants were
