@@ -40,11 +40,7 @@ def hidden(text: str) -> str:
 
 
 def short(value: object, redact: Callable[[str], str] | None = None, deep: int = 1) -> str:
-    """A value in at most 60 characters, without running foreign code. Cost: some microseconds.
-
-    Containers are opened so deep; each text of the program's is passed through `redact`, by default
-    `hidden`.
-    """
+    """A value in at most 60 characters, texts redacted, no foreign code run. Some microseconds."""
     told = _short(value, redact or hidden, deep)
     return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"
 
@@ -82,10 +78,7 @@ def _some(items: Iterator[Any], most: int) -> list[Any]:
 
 
 def newest_items(container: Any, most: int = 1) -> list[Any]:
-    """The items (a dict's values) put into a container last; of a set any. Cost: 1 µs.
-
-    None of what is no builtin container, nor derives from one.
-    """
+    """The items put into a builtin container last, a dict's values; of a set any. Cost: 1 µs."""
     builtin = raw.container_of(type(container))
     if builtin is None:
         return []
@@ -142,10 +135,7 @@ def own_bytes(obj: Any) -> int:
 
 
 def item_bytes(container: Any) -> float | None:
-    """Bytes of one item, its place in the container included; None for an empty one.
-
-    Cost: at most 2400 objects looked at, 0.5 ms.
-    """
+    """Bytes of one item and its place, or None for an empty one; at most 2400 objects, 0.5 ms."""
     items = newest_items(container, _SAMPLED)
     if not items:
         return None
@@ -155,10 +145,7 @@ def item_bytes(container: Any) -> float | None:
 
 
 def entry_bytes(cache: Any) -> float | None:
-    """Bytes of one entry of a cache of functools, its key and what that keeps included.
-
-    None where it cannot be told.
-    """
+    """Bytes of an entry of a cache of functools, its key and what that keeps; None if unknown."""
     if raw.is_heavy(cache):
         return None
     entries, found = raw.cache_sizes(cache)[0], list[Any]()
@@ -196,8 +183,7 @@ def exclusive_bytes(value: Any) -> float:
     """The bytes of one object and of what nothing but it refers to.
 
     Of the interpreter's own types only leaves are added: a cell or a method points at what it does
-    not own, and what a list holds is counted by its own type. Cost: 0.3 µs an object looked at, at
-    most 300.
+    not own, and what a list holds is counted by its own type. At most 300 objects, 0.3 µs each.
     """
     total, looked_at = float(own_bytes(value)), 0
     waiting = [(value, 1.0)]

@@ -53,10 +53,7 @@ class AttributeNames:
         self._vain: dict[str, int] = {}
 
     def of(self, holder: Any, value: Any) -> str | None:
-        """The attribute of `holder` that is this very value, or None.
-
-        Cost: 0.3 µs a name that the class's code knows.
-        """
+        """The attribute of `holder` that is this very value, or None. Cost: 0.3 µs a name."""
         if (slot := raw.slot_of(holder, value)) is not None:
             return slot
         kind = type(holder)
@@ -146,11 +143,7 @@ class Step(NamedTuple):
 
 
 class Steps:
-    """Puts paths into words. One thread at a time; keeps only texts.
-
-    Args:
-        redact: What a key is passed through before it is shown, or None.
-    """
+    """Puts paths into words, keys redacted. One thread at a time; keeps only texts."""
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
         self._names = AttributeNames()
@@ -176,10 +169,7 @@ class Steps:
         return name.replace("[…][…]", "[…]"), is_own
 
     def held_by(self, path: list[Any]) -> str:
-        """The nearest variable or attribute of the program's own on a path, or an empty text.
-
-        As "app.feed.Timer._reset_event" for whatever waits for that event.
-        """
+        """The nearest variable or attribute of the program's own, as "app.Timer._event", or ""."""
         for at in range(len(path) - 2, 0, -1):
             if issubclass(type(path[at]), type) or not _is_programs(path[at]):
                 continue

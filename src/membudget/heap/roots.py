@@ -45,10 +45,7 @@ _AWAITED = ("cr_await", "gi_yieldfrom", "ag_await")
 
 
 def locals_of(frame: FrameType) -> dict[str, Any]:
-    """The variables of a function's frame by name; empty where reading could be noticed.
-
-    Cost: some microseconds. Any thread.
-    """
+    """The variables of a function's frame by name; empty where reading could be noticed."""
     code = frame.f_code
     if code.co_flags & _OPTIMIZED != _OPTIMIZED or raw.is_our_code(code):
         return {}
@@ -116,10 +113,7 @@ def own_namespaces() -> list[int]:
 
 
 def variables() -> Iterator[tuple[str, Any]]:
-    """The local variables of functions that run, in all threads.
-
-    Cost: some microseconds a frame. Functions that ended are let go of at once.
-    """
+    """The local variables of functions that run, in all threads; some microseconds a frame."""
     waiting = list(frames_by_thread())
     while waiting:
         some, waiting = waiting[:_THREADS], waiting[_THREADS:]
@@ -204,9 +198,8 @@ def name_of_coroutine(coroutine: Any) -> str:
 def waiting(coroutine: Any) -> tuple[str, bool, str]:
     """What a task is called by; whether that is the standard library's; where it waits, what for.
 
-    A task often begins in the standard library (`asyncio.wait_for`) and always ends there, and both
-    help nobody: so it is called by the first coroutine on its way that is the program's or a
-    package's own, if any is.
+    A task often begins in `asyncio` and always ends there, and both help nobody: so it is called by
+    the first coroutine on its way that is the program's or a package's own, if any is.
     """
     line = list(_line_of(coroutine))
     own = [one for one in line if not _is_standard(one)]

@@ -77,10 +77,7 @@ def begin_tracing() -> object | None:
 
 
 def end_tracing(begun: object | None) -> None:
-    """Trace no more, unless somebody else does; a second call for the same is a mistake.
-
-    With what `begin_tracing` gave; None, or what is over by now, changes nothing.
-    """
+    """End what `begin_tracing` gave, once; None, or what is over by now, changes nothing."""
     global _mark, _count  # noqa: PLW0603  # likewise
     import tracemalloc
 

@@ -127,10 +127,7 @@ class Inspection:
         return [] if self.ring is None else self.ring.latest()
 
     def take_sample(self, reading: Reading) -> Sample | None:
-        """Take one, beside a reading; on the governor's thread. Cost: 0.2 to 0.7 ms.
-
-        None in a child that was forked while its parent imported what takes samples.
-        """
+        """Take one: 0.2 to 0.7 ms. None in a child forked while its parent imported what does."""
         if self._taker is None and not self._governor.imports.is_closed:
             with self._governor.imports:
                 self._begin()
@@ -154,17 +151,11 @@ class Inspection:
         return self._suspects.found if self._suspects is not None else ()
 
     def proposed(self) -> tuple[Proposal, ...]:
-        """The settings that the history proposes, looked at once an hour.
-
-        None before half a day, and where nobody judges.
-        """
+        """The settings that the history proposes, hourly; none before half a day, or unjudged."""
         return self._watch.ahead.proposals if self._watch is not None else ()
 
     def verdict(self) -> Verdict:
-        """What the samples say of a leak: the verdict that stands, or one made now.
-
-        Any thread; a verdict made now is made on it, at a cost of about 30 ms.
-        """
+        """The verdict that stands, or one made now on this thread at a cost of about 30 ms."""
         samples = self.latest()
         if (standing := self.standing) is not None:
             return standing
@@ -308,8 +299,7 @@ class Day:
     def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The day in plain values, for a control socket.
 
-        Cost: about 10 ms for 288 samples with ten parts, in pieces of about a millisecond, between
-        which other threads have their turn: that takes another 10 ms.
+        Cost: about 10 ms for 288 samples with ten parts, and as much for other threads in between.
         """
         from membudget.sampling.form import packing  # only for those who ask
 
@@ -434,10 +424,9 @@ class CollectAndTrim:
         self._not_before = float("-inf")
 
     def __call__(self, wanted: int) -> tuple[int, int] | None:
-        """Do it, on the governor's thread, for a growth by so many bytes.
+        """Do it for a growth by so many bytes: what the heap and the process shrank by.
 
-        Bytes of the heap that the collection freed, and by how many the process shrank; None while
-        collections rest, and where the process may not be stopped.
+        None while collections rest, and where the process may not be stopped.
         """
         began = self._clock.now()
         if began < self._not_before or self._collect.reclaimable() == 0:

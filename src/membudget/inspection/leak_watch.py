@@ -114,11 +114,7 @@ class LeakWatch:
         return self._is_due or self._steps is not None or self._wants_collection()
 
     def run(self, until: float) -> int:
-        """Judge for a slice; a verdict over a day of samples takes about ten of 5 ms.
-
-        Returns:
-            Bytes that a collection before accusing let go.
-        """
+        """Judge for a slice of 5 ms, of about ten for a day; bytes that a collection let go."""
         steps, self._steps = self._steps, None
         if steps is None:
             if not self._is_due:
@@ -265,10 +261,7 @@ def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
 
 
 def fewer(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """The samples to judge: all, or where they are many, about 900 that are evenly apart.
-
-    Hardly ever farther than five minutes; the newest is always among them.
-    """
+    """The samples to judge: all, or of many about 900 evenly apart, the newest among them."""
     if len(samples) <= MOST_JUDGED:
         return samples
     from membudget.leaks.series import APART, spread  # imported with the verdict
@@ -348,10 +341,7 @@ class Foresight:
             governor.tell(event)
 
     def _apply(self, limit: int | None) -> None:
-        """Put the proposals that tighten something in force, and tell each with its reason.
-
-        Only what may change while running; a larger limit is all that is ever proposed of it.
-        """
+        """Put in force what tightens something and may change now; tell each with its reason."""
         from membudget.settings.table import setting_of
 
         governor, before = self._governor, self._governor.settings

@@ -24,11 +24,10 @@ _CONTAINERS = f"{raw.OURS}.containers."
 
 
 def held_values(registry: Registry) -> Iterator[tuple[str, Several]]:
-    """The values of all registered caches and containers, some at a time, with their holder's name.
+    """The values of all registered caches and containers by name: `cache "sessions"`, lazily.
 
-    Lazily: `cache "sessions"`, `BoundedDict "orders"`. No lock is taken, nothing counts as used,
-    and what is kept alive from one step to the next is one holder and at most 256 values. Cost:
-    30 ns a value.
+    No lock is taken, nothing counts as used, and what is kept alive from one step to the next is
+    one holder and at most 256 values. Cost: 30 ns a value.
     """
     holders: list[ref[Any]] = [ref(one) for one in registry.holders()]
     for place in holders:

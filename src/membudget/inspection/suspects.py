@@ -34,10 +34,7 @@ _RETRY = HOUR  # Seconds until it is traced anew where somebody else does, or me
 
 
 class _WhileSuspected:
-    """A chore of the governor for as long as a leak is suspected, and there is no pressure.
-
-    Each suspicion begins anew, and so does a forked child.
-    """
+    """A chore for as long as a leak is suspected and there is no pressure; each time anew."""
 
     def __init__(self, governor: Governor, watch: LeakWatch) -> None:
         self._governor = governor

@@ -86,10 +86,7 @@ class Culprit(Record):
 
 
 def components(samples: Sequence[Sample]) -> Generator[None, None, list[Culprit]]:
-    """The registered parts without a bound that grew; those with one have told where it ends.
-
-    In slices of about a millisecond.
-    """
+    """The registered parts without a bound that grew; others have told where it ends."""
     rows: dict[tuple[str, str], list[tuple[float, int, int | None]]] = {}
     for place, one in enumerate(samples, 1):
         if place % _SAMPLES_AT_A_TIME == 0:
@@ -272,12 +269,7 @@ def _score(one: Culprit, growth: float | None) -> float:
 
 
 def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:
-    """The suspects, the first with the line that allocated most of what stayed.
-
-    Args:
-        found: As `rank` gives them; where there is none, the line is the suspect.
-        lines: Of a window of tracemalloc, those that kept the most first.
-    """
+    """The suspects, the first with the line that kept the most; without any, the line."""
     if found and found[0].kind == _NATIVE:
         from membudget.heap.window import memray_advice  # looks for a package on the disk
 
@@ -304,8 +296,7 @@ def _noted(found: tuple[Culprit, ...], note: str) -> tuple[Culprit, ...]:
 def reached(found: Sequence[Culprit]) -> float | None:
     """Share of the growth that what Python can reach explains; None where that is not known.
 
-    Types do not count: what they take is held by one of the others. Where a holder that grew could
-    not be weighed, it may hold all of it.
+    Types do not count: one of the others holds them. A holder that grew unweighed may hold all.
     """
     shares = [one.share for one in found if one.kind not in {TYPE, _NATIVE}]
     most = max((share or 0.0 for share in shares), default=0.0)

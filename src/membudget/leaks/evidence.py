@@ -214,10 +214,7 @@ def leak_kind(own: Columns, window: Window, state: State, rules: Rules) -> tuple
 
 
 def settled(kind: Kind, reached: float | None, *, is_sure: bool) -> Kind:
-    """The counters' kind, or where they are not sure what a look at what Python can reach tells.
-
-    That explains a share of the growth, or None where nobody has looked.
-    """
+    """The counters' kind, or where they are not sure what a look (a share of the growth) tells."""
     if is_sure or reached is None or kind not in {Kind.PYTHON, Kind.NATIVE}:
         return kind
     if reached < _NOT_HELD:

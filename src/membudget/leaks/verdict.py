@@ -65,10 +65,7 @@ _CALM = {
 
 
 def reason(verdict: Verdict, lack: str) -> str:
-    """What was seen, over how long, and why it is called so: for a verdict without its reason yet.
-
-    With what the longest window lacked, "" if nothing.
-    """
+    """What was seen, and why it is called so; with what the longest window lacked."""
     hours, kind = human_seconds(verdict.window), verdict.kind
     rate = f"{_signed(verdict.rate)}/h"
     if verdict.confidence > Confidence.NONE:
@@ -111,10 +108,7 @@ _LEVELS = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 
 
 def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
-    """The state after one more look at a time (Unix seconds of the newest sample).
-
-    Of the same level where the last look that counted is too near.
-    """
+    """The state after one more look; of the same level where the last that counted is too near."""
     window = finding.window
     if window is not None:
         rate = (window.low * MIB, window.rate * MIB, window.high * MIB)
@@ -143,9 +137,9 @@ def counted(state: State, finding: Finding, now: float, rules: Rules) -> State:
 
 
 def _after_collection(state: State, rules: Rules) -> State:
-    """Where a collection and a trim gave back most of the growth, begin anew from there.
+    """Where a collection and a trim gave back half of the growth, begin anew from there.
 
-    Half of what was gained is enough: a collection seldom finds all, and some came since.
+    A collection seldom finds all, and some came since.
     """
     done, half = state.collected, state.growth / 2
     if not rules.collect_first or done is None or state.level == Confidence.NONE:
@@ -236,10 +230,7 @@ def judging(
 
 
 def revised(verdict: Verdict, reached: float | None) -> Verdict:
-    """The verdict with the kind that a look at what Python can reach has shown.
-
-    That explains a share of the growth, or is None. A verdict stays where the counters tell.
-    """
+    """The verdict with the kind that a look (a share of the growth, or None) has shown."""
     if verdict.confidence is Confidence.NONE or verdict.is_kind_sure or reached is None:
         return verdict
     kind = settled(verdict.kind, reached, is_sure=False)
@@ -322,10 +313,7 @@ EVERY, _FIRST = 1800.0, 3600.0
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
-    """Of a recording, what is judged: samples five minutes apart.
-
-    Where they are few (less than two hours), as they are: there is no verdict on those anyway.
-    """
+    """Of a recording, what is judged: samples five minutes apart; of less than two hours all."""
     is_short = not samples or samples[-1].wall - samples[0].wall < 2 * HOUR
     return list(samples) if is_short else spread(samples)
 
@@ -333,10 +321,7 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
 def looks(
     samples: Sequence[Sample], *, every: float = EVERY, rules: Rules = RECORDED
 ) -> Iterator[Verdict]:
-    """The verdict of each look at a recording (oldest first), the last one at the newest sample.
-
-    A look each so many seconds; a day of looks every half hour takes about 0.2 s.
-    """
+    """The verdict of each look at a recording (oldest first): a day of them takes about 0.2 s."""
     kept = thinned(samples)
     if not kept:
         return
