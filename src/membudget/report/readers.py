@@ -96,11 +96,7 @@ class _Lines(Record):
         return ConfigError(f"{self.path}, line {number}: {what} {rule}")
 
     def read(self, parse: Callable[[str], tuple[float, Any] | None], rule: str) -> Iterator[Any]:
-        """What lines tell that have a moment; blank ones are passed over.
-
-        `parse` gives the moment and what is told, or raises `ValueError`, where `rule` is what to
-        do about it.
-        """
+        """What lines tell that have a moment: `parse` gives both, or raises `ValueError`."""
         before: float | None = None
         for number, text in enumerate(self.rows, 1):
             if not text.strip():

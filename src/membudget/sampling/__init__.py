@@ -238,10 +238,9 @@ class Efficiency:
     """What full collections are worth: listens to the collector between `begin` and `end`.
 
     CPython tells how many objects a collection freed, and from 3.15 on how many it looked at
-    (GH-140638). Until then the share is how far live blocks fell, counted before and after in a
-    thousandth of the collection's own time. Collections of any generation cost about 2 µs more. A
-    forked child goes on listening, with counts of its own after `forget`. `learn` is told of each
-    full collection: the seconds of its thread, and the live blocks before.
+    (GH-140638); until then the share is how far live blocks fell. Any collection costs about 2 µs
+    more. A forked child goes on listening, with counts of its own after `forget`. `learn` is told
+    of each full one: the seconds of its thread, and the live blocks before.
     """
 
     def __init__(self, learn: Callable[[float, int], object] | None = None) -> None:

@@ -152,9 +152,8 @@ def _repeated(
 def _surroundings(config: Any) -> Iterator[Callable[[], None]]:
     """Keeps what pytest keeps of each call small while a check runs: logs, output, warnings.
 
-    Of a hundred thousand calls it would keep as much a hundred thousand times, which is no leak of
-    the program's. Gives what to call between the rounds. What was printed before and at the first
-    call stays, as do its warnings; of the others only what came after the last round does.
+    Gives what to call between the rounds. What was printed before and at the first call stays, as
+    do its warnings; of the others only what came after the last round does.
     """
     capture = config.pluginmanager.getplugin("capturemanager")
     output: list[str] = []

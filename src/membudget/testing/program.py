@@ -1,8 +1,7 @@
 """A program of any kind started, watched from outside for some time, and judged by its floors.
 
-Use goes up and down with the work; its floor, the least in a stretch of time, rises where something
-stays. The rule is that of the rounds: after a warm-up, every floor above the one before, and at a
-lasting pace.
+The floor of use, the least in a stretch of time, rises where something stays. The rule is that of
+the rounds: after a warm-up, every floor above the one before, and at a lasting pace.
 """
 
 from __future__ import annotations

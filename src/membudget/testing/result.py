@@ -2,8 +2,7 @@
 
 That every round must grow is the rule of CPython's own Lib/test/libregrtest/refleak.py; over nine
 leaking and ten healthy functions it found 53 of 54 leaks where the difference of end and start
-found 48, with half the false alarms. Those left were caches that were still filling: growth that
-dies away tells them.
+found 48, with half the false alarms. Those left were caches still filling: their growth dies away.
 """
 
 from __future__ import annotations

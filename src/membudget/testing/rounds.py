@@ -1,9 +1,8 @@
 """The leak check: a function called in rounds, and what each round leaves behind.
 
-Warm-up, rounds, more rounds where all grew, and only then tracing. A leak is what grew in every
-round, and at a pace that lasts (`result.is_lasting`). For asyncio tasks, threads, descriptors and
-child processes there are looks of their own, as in Uber's goleak and in pyleak: a thread that waits
-for ever holds little memory, a descriptor none.
+A leak is what grew in every round, and at a pace that lasts (`result.is_lasting`). For tasks,
+threads, descriptors and children there are looks of their own, as in Uber's goleak and in pyleak: a
+thread that waits for ever holds little memory, a descriptor none.
 """
 
 from __future__ import annotations
@@ -413,8 +412,7 @@ _LOOKS: dict[str, Callable[[], dict[int, Any]]] = {
 class Leftovers:
     """Counts tasks, threads, descriptors and children, in storage that was there before.
 
-    One that appears once is no leak: a pool's thread or a log file is opened when first needed. So
-    more are due in two rounds at least. Cost: 0.1 to 1 ms a look.
+    More are due in two rounds at least: a pool's thread or a log file is opened when first needed.
     """
 
     def __init__(self) -> None:
