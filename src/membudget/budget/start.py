@@ -445,6 +445,6 @@ def _foreign(settings: Settings, registry: Registry, *, is_launched: bool) -> Pl
             return taken_over
     if not is_launched and not settings["caches.adopt"]:
         return None
-    from membudget.budget.foreign import ForeignCaches
+    from membudget.reclaimers.found import ForeignCaches
 
     return ForeignCaches(settings, registry, is_launched=is_launched)

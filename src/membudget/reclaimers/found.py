@@ -39,6 +39,7 @@ _COUNT_EVERY = 10.0
 FIRST = 5.0  # Seconds to the first search: by then a program has imported what it needs.
 _SEARCH_EVERY = 600.0
 _LOOK_AT_CLOCK = 64
+_MOST_TOLD = 50
 
 
 class Untouched(Record):
@@ -335,6 +336,69 @@ class Search:
             if key not in known
         ]
         self._bare = {}
+
+
+class ForeignCaches:
+    """The plugin of what may be shrunk in a program that knows nothing of it.
+
+    That is what the setting `caches.adopt` names, and where `is_launched`, what is found; what
+    `caches.spare` matches is left alone.
+    """
+
+    name = "foreign caches"
+
+    def __init__(self, settings: Any, registry: Registry, *, is_launched: bool) -> None:
+        self._registry = registry
+        self._is_launched = is_launched
+        self._named: tuple[str, ...] = settings["caches.adopt"]
+        self._is_spared = _matcher(settings["caches.spare"])
+        self.found = FoundCaches(lambda: registry.meter, self._is_spared)
+        self.search: Search | None = None
+        self._unfollow: Callable[[], object] = bool
+
+    def join(self, governor: Any) -> None:
+        """Take in what is due; one that has left may join the governor that takes its place."""
+        self.search = Search(
+            self.found,
+            self._registry,
+            governor.clock,
+            named=self._named,
+            is_spared=self._is_spared,
+            names_only=not self._is_launched,
+        )
+        governor.chores.append(self.search)
+        if self._is_launched:
+            # The register keeps it: a budget that the program starts by itself takes it over.
+            self.found.foreign = self
+            self._registry.add(self.found, keep=True)
+            self._unfollow = self.found.follow_functools()
+
+    def leave(self) -> None:
+        """End what `join` began; a second call does nothing."""
+        self._unfollow()
+        self._unfollow, self.search, self.found.foreign = bool, None, None
+        self._registry.remove(self.found)
+
+    def status(self) -> Mapping[str, Any]:
+        """Found and untouched caches, the largest first, at most 50 of each."""
+        found = sorted(self.found.contents(), key=lambda one: -one.entries)
+        untouched = self.search.untouched if self.search is not None else []
+        return {
+            "found": found[:_MOST_TOLD],
+            "found_count": len(found),
+            "untouched": untouched[:_MOST_TOLD],
+        }
+
+
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    if not patterns:
+        return lambda _: False
+    from fnmatch import translate  # only for who spares something
+    from re import compile as compiled
+
+    wanted = compiled("|".join(map(translate, patterns)))
+    # Found caches are told as module:NAME, functions as module.NAME.
+    return lambda name: bool(wanted.match(name) or wanted.match(name.replace(":", ".")))
 
 
 def _is_cachetools(value: object) -> bool:

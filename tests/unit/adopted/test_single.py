@@ -14,10 +14,9 @@ import pytest
 
 import membudget
 from fakes import MIB, FakeClock
-from membudget.budget.foreign import _matcher
 from membudget.errors import ConfigError
 from membudget.reclaimers.adopted import AdoptedCache
-from membudget.reclaimers.found import FIRST, FoundCaches, Search
+from membudget.reclaimers.found import FIRST, FoundCaches, Search, _matcher
 from membudget.registry import Registry
 
 if TYPE_CHECKING:

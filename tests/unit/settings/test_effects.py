@@ -195,7 +195,7 @@ def _adopt(_: Path) -> None:
 
 
 def _found_by(caches: dict[str, Any]) -> Any:
-    from membudget.budget.foreign import ForeignCaches
+    from membudget.reclaimers.found import ForeignCaches
 
     return ForeignCaches(resolve({"caches": caches}, {}), Registry(), is_launched=True)
 
