@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _READ_PATIENCE, _END_PATIENCE = 1.0, 2.0
 """Seconds that a lookup waits for the disk (then it is a miss), and the end for the thread."""
 
-_TRIES, _TRIED_OF, _MOST_TYPES = 3, 64, 64
+_TRIES, _TRIED_OF = 3, 64
 """Values of a type that could not be pickled, one after the other, before one of so many is tried:
-a list holds now this, now that. And types of which that is known."""
+a list holds now this, now that."""
 
 _AT_ONCE = 64
 _FORK_LOOK = 2e-4
@@ -342,14 +342,15 @@ class SpillDisk:
         ledger, what, row = self._ledger, None, None
         if waiting.dies > self._now():
             pickled, what = self._pickled(waiting.value)
+            number = next(ledger.numbers)
+            stored = None
             if pickled is not None:
-                number = next(ledger.numbers)
                 sealed = self._seal.seal(number, pickled)
                 stored = self._opened().write(number, sealed, ledger.take_oldest)
-                if stored is not None:
-                    ends, dies, size = waiting.ends, waiting.dies, waiting.size
-                    row = Note(None, ends, dies, size, weight=stored, number=number)
-                    what = "spilled"
+            if stored is not None:
+                ends, dies, size = waiting.ends, waiting.dies, waiting.size
+                row = Note(None, ends, dies, size, weight=stored, number=number)
+                what = "spilled"
         ledger.done(key, waiting, what, row)
 
     def _pickled(self, value: Any) -> tuple[bytes | None, str]:
@@ -360,8 +361,6 @@ class SpillDisk:
         except MemoryError:
             return None, "dropped"
         except BaseException:  # noqa: BLE001  # what a value's own `__reduce__` raises: not ours
-            if len(self._unpicklable) >= _MOST_TYPES:
-                self._unpicklable.clear()
             self._unpicklable[kind] = self._unpicklable.get(kind, 0) + 1
             return None, "unpicklable"
         self._unpicklable.pop(kind, None)
@@ -401,7 +400,7 @@ class SpillDisk:
 
     def _has_taken_over(self, folder: SpillFolder) -> bool:
         """Know what an earlier process left; returns whether there is anything."""
-        name = self._cache_name
+        name, left = self._cache_name, None
         try:
             key = user_key(self._spill.key)
             self._seal = Seal(key, name)
@@ -410,7 +409,6 @@ class SpillDisk:
         except (MembudgetError, OSError) as error:
             what = "begins with an empty disk" if self._is_kept_on else "keeps nothing on its disk"
             self._tell_once(f"cache {name!r} {what}: {error}")
-            return False
         if left is None:
             return False
         self._has_kept, ledger = True, self._ledger
