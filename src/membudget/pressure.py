@@ -20,7 +20,7 @@ slower one: a leak of 12 MB/h moves no ten readings. Known to the hour, it opens
 
 from __future__ import annotations
 
-from membudget.core import PART_MARKS, Level, Marks, Pressure, Record, in_bytes
+from membudget.core import PART_MARKS, Level, Marks, Pressure, in_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,20 +57,19 @@ _ALL_SHUT: tuple[_Gate, ...] = (_SHUT, _SHUT, _SHUT)
 _NORMAL = Level.NORMAL
 
 
-class Judgement(Record):
+class Judgement:
     """The pressure now, and what must be known to judge the next reading.
 
-    Attributes:
-        pressure: What the governor acts on.
-        gates: The three gates, WARNING first.
-        shutdown_hits: Readings in a row at or above the shutdown mark.
-        window: (at, used, taken in, source) of the last readings, oldest first.
+    The three gates, WARNING first; readings in a row at or above the shutdown mark; when the last
+    readings were taken, oldest first, with what was used and taken in and their source.
     """
 
-    pressure: Pressure
-    gates: tuple[_Gate, ...]
-    shutdown_hits: int
-    window: tuple[_Point, ...]
+    __slots__ = ("gates", "pressure", "shutdown_hits", "window")
+
+    def __init__(
+        self, pressure: Pressure, gates: tuple[_Gate, ...], hits: int, window: tuple[_Point, ...]
+    ) -> None:
+        self.pressure, self.gates, self.shutdown_hits, self.window = pressure, gates, hits, window
 
 
 def judge(
@@ -137,7 +136,7 @@ def judge(
         floor=floor,
         elsewhere=elsewhere if elsewhere > used / 2 else 0,
     )
-    return Judgement(pressure=pressure, gates=gates, shutdown_hits=hits, window=seen)
+    return Judgement(pressure, gates, hits, seen)
 
 
 def _growth(seen: list[_Point]) -> tuple[float, float]:

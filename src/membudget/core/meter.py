@@ -132,8 +132,10 @@ class Meter:
 
     def over_brim(self) -> int:
         """Bytes that the last reading lay above the brim."""
-        used = self.used + self.outstanding(self.used)
-        return int(max(0.0, used - self.brim - self._raised()))
+        beyond = self.used - self.brim
+        if self.reserved:
+            beyond += self.outstanding(self.used) - self._raised()
+        return int(beyond) if beyond > 0 else 0
 
     def room(self) -> float:
         """Bytes that holders may take in before they pay; below 0 above the mark."""
@@ -171,7 +173,8 @@ class Meter:
 
         Growth beyond it is runaway growth.
         """
-        return self.taken_in + self._arrived + self._come_in(used, self._held_then)
+        come_in = self._come_in(used, self._held_then) if self.reserved else 0
+        return self.taken_in + self._arrived + come_in
 
     def _come_in(self, used: int, held: int) -> int:
         return min(self.reserved, max(0, used - held - self._apart_then))

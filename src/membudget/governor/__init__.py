@@ -363,7 +363,7 @@ class Governor:
         if self._drawn_for[0] is not self.marks or self._drawn_for[1] != reading.limit:
             self._draw_lines(reading.limit)
         bounds, brim, held = self._bounds, self._brim, self.registry.held_bytes()
-        stop, emergency = bounds.stop, bounds.emergency
+        stop, emergency, own = bounds.stop, bounds.emergency, reading.parts.get(OWN)
         self.floor.follow(
             reading,
             held,
@@ -384,7 +384,7 @@ class Governor:
             brim=brim,
             ceiling=emergency,
             door=bounds.critical,
-            own=self._own_in(reading),
+            own=self._own_now() if own is None else own,
             held=held,
         )
         if self.is_resting:
@@ -414,10 +414,8 @@ class Governor:
         )
         self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
 
-    def _own_in(self, reading: Reading) -> int:
-        """The process's own figure at this moment; 0 where it cannot be read."""
-        if (own := reading.parts.get(OWN)) is not None:
-            return own
+    def _own_now(self) -> int:
+        """The process's own figure where no reading tells it; 0 where it cannot be read."""
         try:
             return self._seen_by_inserts()
         except FOREIGN:  # What cannot be read is told already.
