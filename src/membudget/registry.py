@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
     from membudget.core import Chore, ForkAware, Holder, Meter, Reclaimer
 
-FORK_PATIENCE = 0.05
-"""Seconds that a fork may wait for our own locks, all together."""
-
-_SPARE = 16
-"""Members of a kind before a sweep is worth its while."""
+FORK_PATIENCE = 0.05  # Seconds that a fork may wait for our own locks, all together.
+_SPARE = 16  # Members of a kind before a sweep is worth its while.
 
 _PARTS = {
     "Holder": ("name", "held_bytes"),
@@ -172,5 +169,4 @@ def _tell_of_fork(word: str, *arguments: object) -> None:
         registry._pass_on(word, *arguments)  # noqa: SLF001  # one module, one mechanism
 
 
-REGISTRY = Registry()
-"""The register that holders add themselves to where none is given."""
+REGISTRY = Registry()  # The register that holders add themselves to where none is given.

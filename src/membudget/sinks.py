@@ -222,8 +222,7 @@ STDERR = 2
 _MOST: int = getattr(select, "PIPE_BUF", 512)
 """Bytes that a pipe takes at once where it takes any: POSIX has at least 512, Linux 4096."""
 
-_PATIENCE = 0.05
-"""Seconds to wait for another thread's line, which takes microseconds."""
+_PATIENCE = 0.05  # Seconds to wait for another thread's line, which takes microseconds.
 
 
 def log_sink(name: str = "membudget") -> Sink:
@@ -313,9 +312,7 @@ def _put(line: str) -> bool:
         return False
 
 
-MERGE_WITHIN = 1.0
-"""Seconds within which the rounds of one reclaimer become one event."""
-
+MERGE_WITHIN = 1.0  # Seconds within which the rounds of one reclaimer become one event.
 _NEVER = float("-inf")
 
 

@@ -175,15 +175,12 @@ def _unbind(environ: Mapping[str, str]) -> None:
 FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0
 """Seconds for which a kind that was just told is held, and how that grows."""
 
-CHANGES = 4
-"""Changes of level told at once: two times up, and down again."""
+CHANGES = 4  # Changes of level told at once: two times up, and down again.
 
 SETTLED = 300.0
 """Seconds after which a level that is not the one told last is told: it has come to stay."""
 
-MOST, HOUR = 20, 3600.0
-"""Lines within so many seconds, from which on all but news is held."""
-
+MOST, HOUR = 20, 3600.0  # Lines within so many seconds, from which on all but news is held.
 _MOST_KINDS = 64
 _PATIENCE = 0.05
 _LEVEL = ("level",)

@@ -204,11 +204,8 @@ class Sources:
         return self.process().replace(source="malloc", limit=None, parts=parts)
 
 
-_MANY_BLOCKS = 1_000_000
-"""Live blocks from which frozen objects are not counted."""
-
-_SLOW = 0.002
-"""Seconds that asking malloc may take; once it took longer, it is not asked again."""
+_MANY_BLOCKS = 1_000_000  # Live blocks from which frozen objects are not counted.
+_SLOW = 0.002  # Seconds that asking malloc may take; once it took longer, it is not asked again.
 
 
 class Reclaiming:
@@ -317,8 +314,7 @@ class Reclaiming:
 _SHARE, _LEAST = 0.2, 8 * MIB
 """What is given back at an attempt: a share of what holders hold, and bytes at least."""
 
-_AT_LIMIT = 0.95
-"""Share of the limit from which a group is looked through for its own sake."""
+_AT_LIMIT = 0.95  # Share of the limit from which a group is looked through for its own sake.
 
 _STANDS_STILL = 3.0
 """Seconds after an attempt during which caches do not grow and limits are looked at."""

@@ -27,8 +27,7 @@ that of the supervisor that it runs "below"."""
 TREE = "MEMBUDGET_LAUNCH_TREE"
 """Where all that is launched together notes what was told: see `host.launch`."""
 
-REFUSED = 64
-"""EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start."""
+REFUSED = 64  # EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start.
 
 _AGAIN = "MEMBUDGET_LAUNCH_AGAIN"
 """Holds the pid of a process that was given our entry back: not again, or a program that starts

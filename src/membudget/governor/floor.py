@@ -192,8 +192,7 @@ def _calm(lines: Lines) -> float:
 
 
 ATTEMPTS, COOLDOWN, RESTART_AFTER = 3, 60.0, 300.0
-VERDICT_AFTER = 5.0
-"""Seconds that an attempt has to show before it is judged."""
+VERDICT_AFTER = 5.0  # Seconds that an attempt has to show before it is judged.
 
 
 class Protection:

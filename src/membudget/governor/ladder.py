@@ -30,8 +30,7 @@ SLICE, STEP = 0.005, 0.1
 """Seconds of work at a stretch (a clear() of 4 million entries would hold the GIL for 1.2 s), and
 of reclaiming before the meter is read again."""
 
-PROTECT = 1.0
-"""Seconds of reclaiming where everything is asked at once."""
+PROTECT = 1.0  # Seconds of reclaiming where everything is asked at once.
 
 SETTLE, CREDIT_LASTS = 5.0, 30.0
 """Seconds that a claim counts as headroom although the meter has not shown it: at EMERGENCY at
@@ -44,9 +43,7 @@ gives back 28 KiB of 31 MiB is not worth another."""
 _RISE, _RISE_SHARE = 1 << 20, 0.01
 """Bytes, and share of the limit, by which use above a floor rises that is asked about at once."""
 
-_DEBT = 4 << 20
-"""Bytes owed from which the loop collects what inserting threads have not paid."""
-
+_DEBT = 4 << 20  # Bytes owed from which the loop collects what inserting threads have not paid.
 _MOST_GUESTS = 1024
 
 RUNGS = {

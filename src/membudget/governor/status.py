@@ -37,8 +37,7 @@ _NOBODY_TELLS: dict[str, Any] = {
 }
 """What is told where no plugin tells it."""
 
-MOST_ROWS = 50
-"""Rows told of a section; the rest is only counted."""
+MOST_ROWS = 50  # Rows told of a section; the rest is only counted.
 
 
 def status_of(governor: Governor) -> Status:
@@ -133,8 +132,7 @@ def commands_of(governor: Governor) -> dict[str, Command]:
 
 
 _MOST_HOLDERS = 20
-_ENOUGH = 1 << 16
-"""Bytes of stacks that are told: what a pipe of Linux holds."""
+_ENOUGH = 1 << 16  # Bytes of stacks that are told: what a pipe of Linux holds.
 
 
 def dump(governor: Governor, out: StandardError | None = None) -> None:

@@ -147,8 +147,7 @@ LATE, LATE_TOLD_EVERY = 0.25, 60.0
 """Seconds of lateness worth telling (longer than any slice or collection of a moderate heap), and
 between two events of it; in between it is counted."""
 
-LONGEST_WAIT = 3600.0
-"""Seconds that poll can take in milliseconds, with room to spare."""
+LONGEST_WAIT = 3600.0  # Seconds that poll can take in milliseconds, with room to spare.
 
 LISTEN_AFTER = 1.0
 """Seconds before the kernel is asked for wake-ups: a pressure trigger takes it 15 to 30 ms, which

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from membudget.settings.table import Setting
 
 SECTION = "memory"
-LARGEST = 256 << 10
-"""Bytes of a file. Settings take two thousand; what is larger is another file."""
-
+LARGEST = 256 << 10  # Bytes of a file. Settings take two thousand; what is larger is another file.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Node: TypeAlias = "tuple[Any, int | None]"

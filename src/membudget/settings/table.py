@@ -65,8 +65,7 @@ _SWITCH_TEXT = "|".join(
     "".join(f"[{letter.upper()}{letter}]" for letter in word) for word in _SWITCH
 )
 
-LONGEST_TRACE = 900.0
-"""Seconds that a window of tracing may be open."""
+LONGEST_TRACE = 900.0  # Seconds that a window of tracing may be open.
 
 
 def _text_like(*patterns: str) -> dict[str, Any]:
