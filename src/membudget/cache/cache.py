@@ -39,12 +39,8 @@ elif IS_COMPILED:
 else:
     from membudget.cache.fallback import Table
 
-PIECE = 256
-"""Values looked at in one go: some microseconds."""
-
-_WEIGHED_AT_A_TIME = 16
-"""Entries that one step of weighing again looks at."""
-
+PIECE = 256  # Values looked at in one go: some microseconds.
+_WEIGHED_AT_A_TIME = 16  # Entries that one step of weighing again looks at.
 _KEEP: Any = object()
 
 

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from membudget.core import Clock
     from membudget.registry import Registry
 
-INTERVAL = 1.0
-"""Seconds between two decisions."""
+INTERVAL = 1.0  # Seconds between two decisions.
 
 SCARCE, PLENTY = 0.9, 0.8
 """Without a limit of their own caches are divided once they hold so much of the room there is, and
@@ -49,24 +48,19 @@ _PIECE, _PIECES = 64 << 10, 1024
 """Bytes, or else part of a cache, that are let go of at a time: a thread that inserts meanwhile
 evicts no more than that."""
 
-STEP = 0.02
-"""Share of the whole that one decision moves at most."""
+STEP = 0.02  # Share of the whole that one decision moves at most.
 
 PACE, FARTHEST = 0.05, 2.0
 """Part of a share by which it grows where its bytes earn e times as much as all do; and the
 logarithm from which it goes no faster."""
 
-MEMORY = 0.9
-"""Weight that a decision before the last has in one: about ten count."""
+MEMORY = 0.9  # Weight that a decision before the last has in one: about ten count.
 
 DOUBT = 32.0
 """Ghost hits that each cache is taken to have had beside its own, as many as its bytes deserve."""
 
-FLOOR = 0.05
-"""Share of an equal part that each cache keeps, however little it earns."""
-
-FILLED = 0.9
-"""Part of its share that a cache fills before it may ask for more."""
+FLOOR = 0.05  # Share of an equal part that each cache keeps, however little it earns.
+FILLED = 0.9  # Part of its share that a cache fills before it may ask for more.
 
 
 class Division:

@@ -12,8 +12,7 @@ from membudget.core.native import RLock
 from membudget.errors import ConfigError
 from membudget.units import as_bytes, checked_name
 
-IS_COMPILED = core is not None
-"""Whether tables are compiled; else `fallback` has them."""
+IS_COMPILED = core is not None  # Whether tables are compiled; else `fallback` has them.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ POLICIES = ("gdsf", "s3fifo", "lru")
 """The orders of eviction; the first is that of a cache that names none. In plain Python all are the
 last."""
 
-DEFAULT_ENTRIES = 1000
-"""The bound of a table that was given none, where no budget runs."""
-
+DEFAULT_ENTRIES = 1000  # The bound of a table that was given none, where no budget runs.
 _INFINITE = float("inf")
 
 

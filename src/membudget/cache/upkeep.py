@@ -39,8 +39,7 @@ WEIGH_FOR = 0.002
 WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0
 """Seconds between two times: the more the longer nothing was found changed."""
 
-_LOOKED_AT = 256
-"""Entries looked at between two looks at the clock: well below a millisecond."""
+_LOOKED_AT = 256  # Entries looked at between two looks at the clock: well below a millisecond.
 
 
 class Sweeper:

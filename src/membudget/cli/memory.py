@@ -48,11 +48,8 @@ SILENT = 10.0
 
 RESTING = "a supervisor, not governed while it holds nothing"
 
-_APART = 0.5
-"""Seconds between the two readings that give a rate."""
-
-_ROWS = 12
-"""Caches shown of each kind; JSON has more."""
+_APART = 0.5  # Seconds between the two readings that give a rate.
+_ROWS = 12  # Caches shown of each kind; JSON has more.
 
 
 @click.command()

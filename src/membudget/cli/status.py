@@ -16,9 +16,7 @@ from membudget.errors import ControlError, ProbeError
 if TYPE_CHECKING:
     from membudget.cli.lookup import Found
 
-FAILED = 1
-"""What health checks take for a failure, whatever else is told apart."""
-
+FAILED = 1  # What health checks take for a failure, whatever else is told apart.
 _LEVELS = [level.name.lower() for level in Level if level > Level.NORMAL]
 
 

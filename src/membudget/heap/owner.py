@@ -122,7 +122,6 @@ def _of_member(member: object, seen: set[str]) -> Iterator[str]:
 
 _LOOKED_AT = 2000  # Items of a container that are looked at for the place of one
 _LONGEST = 100  # Letters of a name that is shown
-
 _ROOT_AND_ONE = 2
 
 _ANCHORS = (FunctionType, FrameType, *RESTING)  # Whose own name is enough, whatever holds them

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _HAS_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the object can refer to others
 _IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
-
 OURS = __name__.partition(".")[0]
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 """The folder of this library."""

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODULE = "module "  # What the name of a root begins with where the root is a module's namespace
-
 _HOLDS_THEM = frozenset({"locals", "vars", "eval", "exec", "dir", "f_locals", "_getframe"})
 _OPTIMIZED = 0x3  # CO_OPTIMIZED and CO_NEWLOCALS: a function's frame, not a module's or a class's
-
 _KEEPS = sys.version_info < (3, 13)
 
 RESTING = (CoroutineType, GeneratorType, AsyncGeneratorType)

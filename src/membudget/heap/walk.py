@@ -86,7 +86,6 @@ class Cursor:
 
 
 DEEPEST = 64  # Steps of a path that are kept: of a longer one, those in the middle are left out
-
 NOWHERE = -1
 
 
@@ -220,7 +219,6 @@ _APART = 4 if sys.maxsize > 2**32 else 3
 """Binary digits by which the addresses of two objects differ at least."""
 
 _PAGE = 1 << 13  # Bytes of bits kept for one page of the address space
-
 WIDE = 16_384  # Objects waiting before the walk goes deep
 WORTH = 16  # Items from which on a container is met
 MOST = 20_000_000  # Objects after which only the first chunk of each large container is read

@@ -35,7 +35,6 @@ _MOST = 32_000_000
 """Bytes of traces after which the window is over; a list of them takes twice that for a moment."""
 
 _AT_A_TIME = 500  # Traces added up in a stretch: 1 ms
-
 _PASSED = ("tracemalloc.py", "linecache.py")
 
 MEMRAY = "memray is installed: `memray run --native` tells the C code's lines as well"

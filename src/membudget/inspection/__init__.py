@@ -234,7 +234,6 @@ def _system() -> tuple[float, int] | None:
 
 _EVENTS, _LONGEST_LINE = 200, 300  # Events kept as lines, and the characters of one
 _PEAKS_APART = 300.0  # Seconds of which one peak is kept
-
 MOST_SAMPLES = 576  # Samples told at once, two days of them; a longer history is told by its newest
 
 

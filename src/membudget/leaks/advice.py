@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from membudget.core import Sample
 
 _ENOUGH = 12.0  # Hours of history without which nothing is proposed
-
 _MARK = "thresholds."
 _RATE = "leaks.minimum_rate"
 _AT_A_TIME = 64  # Samples looked through in a stretch
-
 _LOW = 0.70
 _WARNING = 0.80
 _LEAST_WARNING = 0.50

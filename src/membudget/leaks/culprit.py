@@ -30,7 +30,6 @@ CARRIERS = {"frame": 0.3, "traceback": 0.3, "generator": 0.3, "coroutine": 0.2}
 
 NATIVE = "native or mmap"
 SILENT = 0.15  # Share of the growth below which nothing is accused
-
 _NATIVE = "native"
 _ADVICE = (
     "nothing that Python can reach grew along: run it under `memray run --native`, "
@@ -38,7 +37,6 @@ _ADVICE = (
 )
 _FRAMES = "exceptions or generators keep the local variables of the functions they passed"
 _NAMELESS = "objects in cycles"  # A name for garbage of types that nobody could tell
-
 _CYCLES = "cycles that only a collection frees: is gc off, or frozen?"
 _REGISTERED = "registered component"
 _TYPES_TOLD = 3
@@ -56,7 +54,6 @@ _INNER = 0.4  # For what lies within another suspect
 _COMPARED = 50  # Of the suspects, so many may have others within
 _KEPT = 200  # Of the suspects, so many are looked at for lying within others
 _AT_A_TIME = 50  # Names looked at in a stretch: 1 ms where all of them grew
-
 _SAMPLES_AT_A_TIME = 32
 
 

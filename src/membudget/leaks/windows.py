@@ -100,10 +100,8 @@ NEVER = float("inf")
 BLOCKS = 12
 FINE = 24
 BLOCK_MIB = 64 / 2**20  # MiB of a live block of Python's allocator, on average
-
 _FEWEST = 9
 YOUNG = 1.4  # Hours of life after its start from which a process is judged, by a single window
-
 _NEARLY = 1.06
 _PRIOR_BLOCKS = 8
 _TOLD = 3  # Figures of a heap channel that make a trend at least

@@ -57,7 +57,6 @@ interpreter's own full collections wait for a quarter as well."""
 
 _DROP = 16 << 20  # Bytes let go by holders that may have left garbage behind.
 BLOCK = 64  # Bytes taken for one freed block in a claim: pymalloc's blocks hold 16 to 512.
-
 _SECONDS_A_BLOCK = 100e-9  # Until one was seen, if each is a container; in most heaps a third is.
 _MARGIN = 1.5  # Times what was seen.
 INTERPRETERS = 1000  # Fewer frozen objects are the interpreter's: Python 3.12 starts with 375.

@@ -36,7 +36,6 @@ AT_A_TIME = 16  # Samples unpacked at a stretch: half a millisecond
 VERSION = 1
 BEGINS = b'{"membudget": "samples"'  # By which history files of ours are known from others'
 COLLECTING = (700, 10, 10)  # Taken where a file tells no thresholds: the interpreter's own for long
-
 _STAYING = ("limit", "gc_thresholds", "gc_enabled", "pid", "began")
 _CHANGING = tuple(name for name in Sample.field_names() if name not in (*_STAYING, "parts"))
 _DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")  # Hardly ever changes in a part

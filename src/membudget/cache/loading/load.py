@@ -58,13 +58,10 @@ PATIENCE = 1.0
 LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=None)
 """The innermost flight that runs what runs here."""
 
-_OWN: Outcome = (None, None, None)
-"""Instead of an outcome: do not wait, run the loader yourself."""
-
+_OWN: Outcome = (None, None, None)  # Instead of an outcome: do not wait, run the loader yourself.
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 
-_held_up: dict[int, Flight] = {}
-"""By thread, the flight that it stands still for."""
+_held_up: dict[int, Flight] = {}  # By thread, the flight that it stands still for.
 
 
 class Loading:

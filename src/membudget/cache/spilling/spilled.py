@@ -35,9 +35,7 @@ MISSING: Any = object()
 NOTE_BYTES = 140
 """Bytes of memory that the note of an entry costs besides, measured with tracemalloc."""
 
-_LOOKS = 3
-"""Looks at the disk, where others bring the same value back at the same time."""
-
+_LOOKS = 3  # Looks at the disk, where others bring the same value back at the same time.
 _NEVER, _SOON = float("inf"), 1e-9
 
 

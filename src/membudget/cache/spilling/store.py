@@ -31,9 +31,7 @@ FILE_FROM = 1 << 15
 """Bytes from which a value has a file of its own: 1 MiB is written in 0.3 ms and read in 0.07, by
 SQLite in 1.6 and 1.1 ms."""
 
-_BLOCK, _ABOUT = 4096, 512
-"""Bytes of a block, and those that SQLite keeps about a value, at most."""
-
+_BLOCK, _ABOUT = 4096, 512  # Bytes of a block, and those that SQLite keeps about a value, at most.
 _AT_ONCE = 64
 _FILE = re.compile(r"[0-9]{1,20}\.val")
 _RAW, _BINARY = 1, 2

@@ -31,9 +31,7 @@ _ASKED = ("jemalloc", "tcmalloc")
 """Replacements of malloc that give back when asked; mimalloc 2.0 was seen to keep it then, too."""
 
 _ARENAS_PER_CORE = 8
-_FIXED = 128 * KIB
-"""Where glibc's thresholds start, and stay once one of them is set (mallopt(3))."""
-
+_FIXED = 128 * KIB  # Where glibc's thresholds start, and stay once one of them is set (mallopt(3)).
 _ARENAS = "MALLOC_ARENA_MAX"
 _ADJUSTING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_",
               "MALLOC_MMAP_MAX_")  # fmt: skip

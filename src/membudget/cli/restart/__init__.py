@@ -56,8 +56,7 @@ TAKEN = signal.valid_signals() - {
 """All that is passed on, and SIGCHLD; not faults, and not what cannot be caught."""
 
 _BY_TERMINAL = ENDING | STOPPING | {signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH}
-_BY_KERNEL = 0x80
-"""si_code of what the kernel sends: SI_KERNEL."""
+_BY_KERNEL = 0x80  # si_code of what the kernel sends: SI_KERNEL.
 
 PATIENCE = 10.0
 """Seconds that what the program left behind has to end, and again to be gone once killed."""
@@ -70,9 +69,7 @@ _SWEEP = 0.1
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
-_STARTED = 19
-"""The field of a process's start among those behind its name, from 0."""
-
+_STARTED = 19  # The field of a process's start among those behind its name, from 0.
 _MOST_NAMED = 10
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
