@@ -24,6 +24,7 @@ from membudget.errors import ConfigError
 from membudget.reclaimers.allocators import Trim
 from membudget.reclaimers.wrappers import entries_of
 from membudget.registry import REGISTRY
+from membudget.sizing import size_of
 from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes
 
@@ -40,6 +41,9 @@ LOOK_EVERY = 1.0  # Seconds between two looks at a cache that is kept to a bound
 BATCH, _LONGEST_BATCH, _BATCH_BYTES = 1024, 4096, 16 << 20
 """Entries taken out under the lock at a stretch, 0.1 to 0.5 ms; of a long dict more, since what was
 at its front is skipped anew each time; of large ones fewer, since freeing takes 0.1 ms a MB."""
+
+
+_SAMPLES, _NODES = 4, 200  # Entries weighed of a batch, and objects looked at in each part of one.
 
 
 class AdoptedCache:
@@ -71,6 +75,7 @@ class AdoptedCache:
         self._lock = lock
         self._now = now
         self._weighing = Weighing()
+        self._each = 0
         self._looked_at = float("-inf")
         self._is_behind = False
 
@@ -93,7 +98,7 @@ class AdoptedCache:
         """Let entries go under the cache's own lock; 0 where that is not to be had in time."""
 
         def over(length: int, freed: int) -> int:
-            each = self._weighing.each
+            each = self._each or self._weighing.each
             return min(length, -int((freed - target) // each)) if each and freed < target else 0
 
         cache = self._find()
@@ -123,7 +128,12 @@ class AdoptedCache:
             if not gone:  # Its lock is in use; it is asked again.
                 break
             self.dropped += len(gone)
-            freed += self._weighing.bytes_of(len(gone)) or 0
+            # What was taken tells more of entries than a look from outside.
+            samples = gone[:: max(1, len(gone) // _SAMPLES)]
+            weight = sum(size_of(part, nodes=_NODES) for pair in samples for part in pair)
+            self._each = weight // len(samples)
+            freed += self._each * len(gone)
+            del samples
             gone.clear()  # Finalizers may do anything, so they run outside the lock.
             if self._now() >= until:
                 self._is_behind = wanted > count

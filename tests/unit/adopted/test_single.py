@@ -55,6 +55,30 @@ def _filled(cache: Any) -> Any:
     return cache
 
 
+def test_a_mapping_of_the_programs_own_is_weighed_by_what_it_gives() -> None:
+    """Entries that are linked to each other tell little from outside."""
+
+    class Linked:
+        def __init__(self) -> None:
+            self.last: Any = None
+            self.length = 1000
+            for pair in entries().items():
+                self.last = [self.last, *pair]
+
+        def __len__(self) -> int:
+            return self.length
+
+        def popitem(self) -> tuple[int, str]:
+            self.last, key, value = self.last
+            self.length -= 1
+            return key, value
+
+    cache = Linked()
+    freed = AdoptedCache("cache", lambda: cache).reclaim(500_000, LONG)
+    assert 500_000 <= freed <= 600_000
+    assert 400 <= len(cache) <= 600
+
+
 def test_what_could_be_had_is_told_only_where_it_is_known() -> None:
     """Nothing of an empty cache or of none; of one not weighed yet, nobody knows."""
     there: list[Any] = [None]
