@@ -62,7 +62,8 @@ def _run(words: list[str]) -> object:
     def commands() -> None:
         """Keep Python processes inside a memory budget."""
 
-    for name in words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS:
+    asked = [name for name in COMMANDS if name in words[:1]]
+    for name in asked if asked or "--version" in words[:1] else COMMANDS:
         module = import_module(f"membudget.cli.{name}")
         commands.add_command(module.as_command() if name == "run" else module.command, name)
     try:

@@ -60,10 +60,7 @@ def exit_code(level: str) -> int:
 
 
 class Found(Record):
-    """One process: who it is, where its slot and socket lie, and what its slot tells.
-
-    Its own number may be one of another pid namespace.
-    """
+    """One process: who it is, maybe in another pid namespace; its folder; what its slot tells."""
 
     identity: Identity
     folder: str
@@ -76,11 +73,7 @@ class Found(Record):
         return {"pid": self.identity.pid, **told, **({} if is_here else {"namespace": "other"})}
 
     def ask(self, command: str) -> dict[str, Any]:
-        """The process's own answer.
-
-        Raises:
-            ControlError: It cannot be reached, or did not answer.
-        """
+        """The process's own answer, or a `ControlError`."""
         return ask(self.identity, command, folder=self.folder)
 
 
@@ -90,7 +83,6 @@ def find(pid: int | None = None) -> list[Found]:
     Raises:
         ProbeError: There is no such process, or it is another user's.
         ControlError: The folder with the slots may be anybody's.
-        ConfigError: Our own settings do not fit.
     """
     owner = None
     if pid is None:
@@ -118,12 +110,7 @@ def find(pid: int | None = None) -> list[Found]:
 
 
 class OutsideView:
-    """One process without a slot, read with the settings of its own environment.
-
-    Raises:
-        ProbeError: There is none, or it is another user's.
-        ConfigError: Its environment has settings that do not fit.
-    """
+    """One process without a slot, read with the settings of its environment, which must fit."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -136,11 +123,7 @@ class OutsideView:
         self._judgement: Judgement | None = None
 
     def look(self) -> dict[str, Any]:
-        """Read and judge once more; a row as `Found` has it.
-
-        Raises:
-            ProbeError: The process has ended.
-        """
+        """Read and judge once more: a row as `Found` has it; a `ProbeError` once it has ended."""
         self._process()
         reading = self._probe()
         # From outside there is one reading a look; judged twice, a mark reached is a level.
@@ -184,28 +167,21 @@ def without_slot(known: list[Found]) -> list[OutsideView]:
 
 
 def environ_of(pid: int) -> Mapping[str, str]:
-    """The environment a process was started with.
-
-    Raises:
-        ProbeError: There is no such process, or it is another user's.
-    """
+    """The environment a process was started with; a `ProbeError` for none, or another user's."""
+    what = f"process {pid} cannot be looked at"
     try:
         raw = Path(f"/proc/{pid}/environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        raise ProbeError(
-            f"process {pid} cannot be looked at: there is none; check the number"
-        ) from None
+        raise ProbeError(f"{what}: there is none; check the number") from None
     except OSError as error:
-        raise ProbeError(
-            f"process {pid} cannot be looked at: {error.strerror}; run as its user"
-        ) from None
+        raise ProbeError(f"{what}: {error.strerror}; run as its user") from None
     pairs = (entry.partition("=") for entry in raw.decode(errors="replace").split("\0") if entry)
     environ = {name: value for name, _, value in pairs}
     if environ.get(CONFIG_VARIABLE):
         try:
             own_place = os.readlink(f"/proc/{pid}/cwd")
         except OSError as error:
-            raise ProbeError(f"process {pid} cannot be looked at: {error.strerror}") from None
+            raise ProbeError(f"{what}: {error.strerror}") from None
         environ[CONFIG_VARIABLE] = os.path.join(own_place, environ[CONFIG_VARIABLE])
     return environ
 

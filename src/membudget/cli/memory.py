@@ -64,10 +64,8 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
     or one did not answer.
     """
     try:
-        code = _look(pid, verbose=verbose, as_json=as_json)
-        while watch and code != UNREACHABLE:
+        while (code := _look(pid, verbose=verbose, as_json=as_json)) != UNREACHABLE and watch:
             time.sleep(1.0)
-            code = _look(pid, verbose=verbose, as_json=as_json)
     except (ConfigError, BrokenPipeError):
         raise
     except (MembudgetError, OSError) as error:
@@ -146,11 +144,7 @@ class Sections(Record):
 
 
 def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """A process's row, as its slot tells it, with what it answered to "memory".
-
-    Raises:
-        ControlError: A field is missing, or is not what it should be.
-    """
+    """A process's row, as its slot tells it, with its answer to "memory" if that can be read."""
     try:
         told = record_from(Status, answer).as_answer()
         sections: dict[str, Any] = plain(record_from(Sections, answer))

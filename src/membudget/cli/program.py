@@ -119,11 +119,7 @@ class Program(Record):
 
 
 def program_of(command: Sequence[str]) -> Program:
-    """What this command runs.
-
-    Raises:
-        ProbeError: It is not there, or cannot be executed or read.
-    """
+    """What this command runs; a `ProbeError` where it is not there, or cannot be run or read."""
     path = which(command[0])
     if path is None:
         is_there = os.path.exists(command[0])

@@ -115,10 +115,7 @@ def as_command() -> click.Command:
 
 
 def read_options(words: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
-    """The options by name and the program behind them, from what follows "run".
-
-    None where something is to be explained.
-    """
+    """The options by name and the program, or None where something is to be explained."""
     options: dict[str, Any] = {name: absent for name, (_, absent, _) in OPTIONS.items()}
     rest = list(words)
     while rest and len(rest[0]) > 1 and rest[0].startswith("-"):
@@ -246,11 +243,7 @@ def _variables(
 def _reaching(
     program: tuple[str, ...], *, must: bool, options: Mapping[str, Any]
 ) -> dict[str, str]:
-    """What else brings a budget into a command; says so where none can get there.
-
-    Raises:
-        ConfigError: None can, and there must be one.
-    """
+    """What else brings a budget into a command; that none can get there is said, or refused."""
     variables: dict[str, str] = {}
     try:
         found: Program | None = program_of(program)

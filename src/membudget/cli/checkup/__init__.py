@@ -32,10 +32,7 @@ class Grade(IntEnum):
 
 
 class Finding(Record):
-    """One line of a checkup: what is, what to do about it, if anything, and what it is about.
-
-    A check leaves out what it is about where that is what the check itself is about.
-    """
+    """One line of a checkup; it is about what its check is about, unless it says otherwise."""
 
     grade: Grade
     found: str
@@ -129,11 +126,7 @@ class Surroundings(Record):
 
 
 def look_around(pid: int | None, command: tuple[str, ...]) -> Surroundings:
-    """The surroundings of a process, or of what is started from here.
-
-    Raises:
-        ProbeError: There is no such process, or it is another user's.
-    """
+    """The surroundings of a process, if it can be looked at, or of what is started from here."""
     environ = os.environ if pid is None else environ_of(pid)
     error, brake = None, None
     try:

@@ -66,11 +66,7 @@ def check_settings(around: Surroundings) -> Iterator[Finding]:
 
 
 def room(around: Surroundings) -> int | None:
-    """Bytes free below the tightest group's limit, or None where none has one.
-
-    Raises:
-        ProbeError: A limit is there and cannot be read.
-    """
+    """Bytes free below the tightest group's limit, or None where none has one."""
     return min((bound.size - (bound.used or 0) for bound in _of_groups(around)), default=None)
 
 

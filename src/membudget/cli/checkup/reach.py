@@ -203,10 +203,8 @@ def _why_not(around: Surroundings) -> str | None:
 def answer_of(
     argv: Sequence[str], environ: Mapping[str, str], seconds: float = 15.0
 ) -> dict[str, Any] | str:
-    """What a Python program prints as JSON behind `MARK`, or in words why there is none.
-
-    The launcher's own messages are left out of its environment, so that no budget starts by itself.
-    """
+    """What a Python program prints as JSON behind `MARK`, or in words why there is none."""
+    # Without the launcher's own messages no budget starts by itself.
     kept = {name: text for name, text in environ.items() if not name.startswith(LAUNCH_PREFIX)}
     try:
         process = subprocess.Popen(  # noqa: S603  # trying what the user named is the job
@@ -240,10 +238,7 @@ def answer_of(
 
 
 class Relative(Record):
-    """One process of a family: what it was started as, the file it runs, and what its slot tells.
-
-    A fork runs on what its parent had in memory.
-    """
+    """One process of a family; a fork runs on what its parent had in memory."""
 
     pid: int
     words: tuple[str, ...]

@@ -188,10 +188,7 @@ class Room:
         return f"{found.source} holds {use} without it, above {format_fraction(self._low)}"
 
     def kills(self) -> tuple[str, int] | None:
-        """The kernel's kills so far, or None where they are not told.
-
-        A victim is counted in its own group, whichever group above it was short.
-        """
+        """The kernel's so far: a victim counts in its own group, whichever above it was short."""
         try:
             if (probe := cgroup_probe(root=self._root)) is not None:
                 count = probe.oom_kills()
@@ -479,11 +476,7 @@ class Supervisor:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Supervise; the arguments come checked from `membudget run`.
-
-    They are seconds before the first restart, the share up to which there is room, the executable,
-    and its arguments with its own name first.
-    """
+    """Supervise by seconds before the first restart, share up to which there is room, program."""
     first, low, path, *argv = arguments
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Where it is ignored, no death is told.
