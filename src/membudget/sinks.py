@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from membudget.core import Event, Pressure, Sink
 
-
 LONGEST = 1000
 """Characters of a line; a name has 200 at most, and the text of an error may have any number."""
 
@@ -215,7 +214,6 @@ _TELLERS: dict[type, Callable[..., str]] = {
     ProposalApplied: _applied,
     Failed: _failed,
 }
-
 
 STDERR = 2
 

@@ -24,7 +24,6 @@ _KINDS = {
 }
 """The audit events raised before a program is started, or a thread (its name since 3.13)."""
 
-
 _LISTENER = "listener"
 
 _listening: dict[str, Any] = {}

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-
 LAUNCHED = "MEMBUDGET_LAUNCH"
 """Tells a launched program how much to say: "lines" or "quiet"."""
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from membudget.settings import Settings
     from membudget.watched import WatchedContainer
 
-
 _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
 
 

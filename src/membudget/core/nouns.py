@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from membudget.core.wire import Amount, Size
 
-
 OWN = "own"  # The part of a reading that is the process's own judged figure, as the meter reads it.
 NOTHING: Mapping[str, int] = MappingProxyType({})
 

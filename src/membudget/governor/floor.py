@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from membudget.core import Pressure, Reading
     from membudget.governor.telling import Teller
 
-
 _NEAR, _GONE = 0.9, 0.85
 """Shares of the low mark from which a floor is one, and below which it is none any more."""
 

@@ -54,7 +54,6 @@ RUNGS = {
 }
 """The policy: which rungs each level asks, in order."""
 
-
 FIRST_PAUSE, LONGEST_PAUSE, PAUSE_AT_A_FLOOR = 1.0, 30.0, 3600.0
 """Seconds that a reclaimer which frees nothing is left alone: the first time, at most, and at most
 where it is known that shrinking does not cure what is too much."""

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from membudget.core import Clock, Event, Hint, Plugin, Pressure, Reading, Sample, Sink
     from membudget.registry import Registry
 
-
 FOREIGN = (Exception, SystemExit, GeneratorExit)
 """What foreign code may raise without stopping the loop. An interrupt from the keyboard is the
 program's own, and reaches it where it calls `step()` itself."""

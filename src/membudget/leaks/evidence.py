@@ -332,7 +332,6 @@ def _left_over(t: Sequence[float], y: Sequence[float]) -> list[tuple[float, floa
 _QUARTER = 0.25  # Hours of a block in which a step must happen to be one
 _STEP, _STEPS, _FEW, _FLAT, _RECENT = 0.6, 0.85, 3, 0.05, 6.0
 
-
 Shape: TypeAlias = "tuple[Kind, Step | None, float | None]"
 """NONE, STEP, FILLING or LEVELLING; the jump that explains most of it; MiB at which it will end."""
 

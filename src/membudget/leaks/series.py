@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from membudget.core import PartSample, Sample
     from membudget.leaks import Rules
 
-
 MIB = 2**20
 HOUR = 3600.0
 LONGEST = 72.0  # Hours that are looked back at most

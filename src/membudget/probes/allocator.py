@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from membudget.core import Purgeable, Reading
 
-
 _REPLACEMENTS = ("jemalloc", "tcmalloc", "mimalloc")
 _PURGES = ("mallctl", "mi_collect", "MallocExtension_ReleaseFreeMemory")
 _MALLINFO_FIELDS = (

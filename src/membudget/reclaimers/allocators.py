@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Purgeable, Reclaimer
 
-
 RISE = 16 * MIB  # Bytes by which what is free has to rise to be worth a try before its time.
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # Seconds between two tries: at first, and at most.
 _SHARE, _LOOK_SHARE = 0.05, 0.002  # Of the time: to give back, and to ask how much is free.

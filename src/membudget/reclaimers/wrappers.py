@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TypeAlias
 
-
 Wrapper: TypeAlias = "_lru_cache_wrapper[Any]"
 WRAPPER: type[Any] = _lru_cache_wrapper  # Its name in `functools` may be replaced later.
 FEWEST = 64  # Entries that a cache keeps in any case.
