@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from membudget.core import Sample
-    from membudget.report import PartFigure, Report, Use
+    from membudget.report import Report, Use
 
 BEGINS = '<!DOCTYPE html>\n<html lang="en"><head><meta name="generator" content="membudget">'
 """What every page begins with, by which ours are known from others'."""
@@ -206,7 +206,8 @@ def _curves(report: Report) -> dict[str, Any] | None:
     others          {name, bytes} of the rest together, or null
     limit, marks    bytes, or null; [[name, bytes]]
     trend           {begin, at, value, rate}: bytes an hour through a point; or null
-    restarts, now, end, is_dated, offset    moments, and seconds east of Greenwich
+    restarts, now, end, is_dated, offset    moments, and seconds east of Greenwich; the end is
+                    where the limit is reached, if that is within the time shown again
     """
     if report.span <= 0:
         return None
@@ -228,6 +229,23 @@ def _curves(report: Report) -> dict[str, Any] | None:
     gained = sorted(gained, key=lambda one: -abs(one.grew_items or 0))[:_PARTS]
     shown, rest = held[:_PARTS], {one.name for one in held[_PARTS:]}
     others = column(lambda one: sum(part.bytes or 0 for part in one.parts if part.name in rest))
+    parts = []
+    for one in [*shown, *(one for one in gained if one not in shown)]:
+        bounds = "" if one.most_bytes is not None or one.ttl is not None else "No bound is known."
+        if one.most_items is not None:
+            bounds = f"It may hold {one.most_items:,}."
+        told = {
+            "name": plain(one.name),
+            "bytes": of_part(one.name, "bytes") if one in shown else None,
+            "items": of_part(one.name, "items") if one in gained else None,
+            "grew": one.grew_items,
+            "bound": one.most_items,
+            "bounds": bounds,
+        }
+        parts.append(told)
+    left, end = report.forecast.seconds_left, report.made
+    if left is not None and left <= report.span and report.limit is not None:
+        end += min(left * 1.05, report.span)
     return {
         "t": [at for at, _ in rows],
         "columns": {
@@ -235,24 +253,14 @@ def _curves(report: Report) -> dict[str, Any] | None:
             for name, values in columns.items()
             if any(one is not None for one in values)
         },
-        "parts": [
-            {
-                "name": plain(one.name),
-                "bytes": of_part(one.name, "bytes") if one in shown else None,
-                "items": of_part(one.name, "items") if one in gained else None,
-                "grew": one.grew_items,
-                "bound": one.most_items,
-                "bounds": _bounds(one),
-            }
-            for one in [*shown, *(one for one in gained if one not in shown)]
-        ],
+        "parts": parts,
         "others": {"name": f"{len(rest)} more", "bytes": others} if rest else None,
         "limit": report.limit,
         "marks": [[plain(name), at] for name, at in report.marks.items()],
         "trend": _trend(report),
         "restarts": report.restarts,
         "now": report.made,
-        "end": _end(report),
+        "end": end,
         "is_dated": report.is_dated,
         "offset": time.localtime(report.made).tm_gmtoff if report.is_dated else 0,
     }
@@ -284,20 +292,6 @@ def _broken(samples: Sequence[Sample]) -> list[tuple[float, Sample | None]]:
         rows.append((walls[place], samples[place]))
         before = place
     return rows
-
-
-def _bounds(part: PartFigure) -> str:
-    if part.most_items is not None:
-        return f"It may hold {part.most_items:,}."
-    return "" if part.most_bytes is not None or part.ttl is not None else "No bound is known."
-
-
-def _end(report: Report) -> float:
-    """The end of the time axis: now, or where the limit is reached within the time shown again."""
-    left = report.forecast.seconds_left
-    if left is None or left > report.span or report.limit is None:
-        return report.made
-    return report.made + min(left * 1.05, report.span)
 
 
 def _trend(report: Report) -> dict[str, Any] | None:

@@ -40,8 +40,20 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     size, leak = item.get_closest_marker("membudget"), item.get_closest_marker("no_leak")
     if size is None and leak is None:
         return
+
+    def run_marked() -> None:
+        from membudget.testing import markers
+
+        del item.__dict__["runtest"]  # For it may run again.
+        run = item.runtest
+        if leak is not None:
+            run = partial(markers.run_in_rounds, item, leak, run)
+        if size is not None:
+            run = partial(markers.run_within, item, size, run)
+        run()
+
     # On the instance, so that it holds for every kind of item, whatever runs it.
-    item.runtest = partial(_run_marked, item, size, leak)  # type: ignore[method-assign]
+    item.runtest = run_marked  # type: ignore[method-assign]
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
@@ -72,16 +84,3 @@ def leak_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
     from membudget.testing.markers import checker
 
     return checker(request.node)
-
-
-def _run_marked(item: Any, size: pytest.Mark | None, leak: pytest.Mark | None) -> None:
-    """Run the test with its checks, then leave the item as it was, for it may run again."""
-    from membudget.testing import markers
-
-    del item.__dict__["runtest"]
-    run = item.runtest
-    if leak is not None:
-        run = partial(markers.run_in_rounds, item, leak, run)
-    if size is not None:
-        run = partial(markers.run_within, item, size, run)
-    run()
