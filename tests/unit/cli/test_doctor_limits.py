@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from doctor_scene import LAYOUTS, around, put
 from membudget.cli.checkup import Grade, Surroundings
 from membudget.cli.checkup.limits import (
     check_container,
@@ -19,7 +20,7 @@ from membudget.cli.checkup.limits import (
     check_order,
     room,
 )
-from membudget.errors import ConfigError, ProbeError
+from membudget.errors import ProbeError
 from membudget.settings import resolve
 from membudget.units import MIB
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from membudget.cli.checkup import Finding
 
-LAYOUTS = Path(__file__).parents[2] / "fixtures" / "cgroups"
-
 
 @pytest.fixture
 def process() -> Iterator[int]:
@@ -37,16 +36,6 @@ def process() -> Iterator[int]:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as sleeper:
         yield sleeper.pid
         sleeper.kill()
-
-
-def around(root: Path, **environ: str) -> Surroundings:
-    """The surroundings in a recorded tree."""
-    error = None
-    try:
-        settings = resolve({}, environ)
-    except ConfigError as caught:
-        settings, error = resolve({}, {}), caught
-    return Surroundings(pid=None, root=str(root), environ=environ, settings=settings, error=error)
 
 
 def recorded(layout: str, to: Path) -> Path:
@@ -58,12 +47,6 @@ def of_process(root: Path, pid: int, **environ: str) -> Surroundings:
     """The surroundings of a process that is in the group of a recorded tree."""
     put(root, f"proc/{pid}/cgroup", (root / "proc/self/cgroup").read_text())
     return around(root, **environ).replace(pid=pid)
-
-
-def put(root: Path, path: str, text: str) -> None:
-    """Write a file of the tree."""
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_text(text)
 
 
 def of(findings: list[Finding], text: str) -> Finding:

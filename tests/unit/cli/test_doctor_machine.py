@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from doctor_scene import LAYOUTS, around, put
 from membudget.cli.checkup import (
     Finding,
     Grade,
@@ -28,29 +28,11 @@ from membudget.cli.checkup.machine import (
 )
 from membudget.cli.checkup.reach import check_folder, judge_start
 from membudget.cli.doctor import exit_code, fenced, in_words
-from membudget.errors import ConfigError, ProbeError
-from membudget.settings import resolve
+from membudget.errors import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LAYOUTS = Path(__file__).parents[2] / "fixtures" / "cgroups"
-
-
-def around(root: Path, **environ: str) -> Surroundings:
-    """The surroundings in a tree of files."""
-    error = None
-    try:
-        settings = resolve({}, environ)
-    except ConfigError as caught:
-        settings, error = resolve({}, {}), caught
-    return Surroundings(pid=None, root=str(root), environ=environ, settings=settings, error=error)
-
-
-def put(root: Path, path: str, text: str) -> None:
-    """Write a file of the tree."""
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_text(text)
+    from pathlib import Path
 
 
 def only(findings: Iterator[Finding]) -> Finding:
