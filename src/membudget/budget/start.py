@@ -43,13 +43,9 @@ _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of o
 
 
 class BudgetStats(Status):
-    """A `Status`, and the judgement that it tells of.
+    """A `Status`, and the judgement that it tells of."""
 
-    Attributes:
-        pressure: The latest judgement.
-    """
-
-    pressure: Pressure
+    pressure: Pressure  # The latest judgement.
 
 
 class Budget:

@@ -164,27 +164,17 @@ class ProtectionTried(Event):
 
 
 class LeakSuspected(Event):
-    """Memory grows that nothing accounts for; told when that gets surer, and when it is over.
+    """Memory grows that nothing accounts for; told when that gets surer, and when it is over."""
 
-    Attributes:
-        rate: Bytes an hour; between `rate_low` and `rate_high`, where these are known.
-        culprit: What grows most, or "" where nobody knows.
-        confidence: "none", which takes an earlier event back, "low", "medium" or "high".
-        kind: What the growth is: "leak in Python objects", "native growth" and others.
-        onset: Unix seconds from which on it grows, or None.
-        growth: Bytes gained so far.
-        reason: One sentence with the figures.
-    """
-
-    rate: float
-    culprit: str
-    confidence: str
-    kind: str = ""
+    rate: float  # Bytes an hour; between `rate_low` and `rate_high`, where these are known.
+    culprit: str  # What grows most, or "" where nobody knows.
+    confidence: str  # "none", which takes an earlier event back, "low", "medium" or "high".
+    kind: str = ""  # What the growth is: "leak in Python objects", "native growth" and others.
     rate_low: float | None = None
     rate_high: float | None = None
-    onset: float | None = None
-    growth: int = 0
-    reason: str = ""
+    onset: float | None = None  # Unix seconds from which on it grows, or None.
+    growth: int = 0  # Bytes gained so far.
+    reason: str = ""  # One sentence with the figures.
 
     @property
     def severity(self) -> Severity:
@@ -196,20 +186,16 @@ class LimitForeseen(Event):
     """The samples foretell the limit within hours; told once, and once more when they do not.
 
     Attributes:
-        seconds_left: Seconds until the limit is met; None takes an earlier event back.
         soonest: The near end of its interval, or None; `latest` is the far end, None where that
             meets no limit.
-        rate: Bytes an hour of growth that no part with a bound explains.
-        used: Bytes judged now: the highest of the newest hour.
-        limit: Bytes, or None.
     """
 
-    seconds_left: float | None
+    seconds_left: float | None  # Seconds until the limit is met; None takes an earlier event back.
     soonest: float | None
     latest: float | None
-    rate: float
-    used: int
-    limit: int | None
+    rate: float  # Bytes an hour of growth that no part with a bound explains.
+    used: int  # Bytes judged now: the highest of the newest hour.
+    limit: int | None  # Bytes, or None.
 
     @property
     def severity(self) -> Severity:

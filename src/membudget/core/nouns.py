@@ -208,19 +208,16 @@ class PartSample(Record):
     """One registered part at one moment, with the bounds it declares.
 
     Attributes:
-        kind: What it is: "Cache", "BoundedDeque", "watched dict", "lru_cache".
         items: How many items it holds, and `bytes` that they take, where that is known.
-        most_items: The most items it may hold, and `most_bytes`, or None.
-        ttl: Seconds that an item may stay, or None.
     """
 
     name: str
-    kind: str = "part"
+    kind: str = "part"  # What it is: "Cache", "BoundedDeque", "watched dict", "lru_cache".
     items: Size | None = None
     bytes: Size | None = None
-    most_items: Size | None = None
+    most_items: Size | None = None  # The most items it may hold, and `most_bytes`, or None.
     most_bytes: Size | None = None
-    ttl: Amount | None = None
+    ttl: Amount | None = None  # Seconds that an item may stay, or None.
 
     @property
     def is_bounded(self) -> bool:
@@ -232,53 +229,36 @@ class Sample(Record):
     """One row of the ring: memory in bytes, beside what helps to explain it.
 
     Attributes:
-        at: Monotonic seconds.
-        wall: Unix seconds.
-        used: The judged figure.
-        limit: What it is held against, or None.
         file: Page cache of the memory group, or mapped files; None where neither is known.
-        system_share: Share of the system's memory in use.
-        system_available: Bytes the system still has.
-        cpu: Seconds of processor time so far.
-        blocks: Live blocks of Python's own allocator.
-        malloc: Bytes in use by the C allocator, or None where it was not asked.
         gc_runs: Collections so far, by generation, as the thresholds.
-        gc_enabled: Whether automatic collection is on.
         gc_efficiency: Share of what full collections looked at that they freed since the last
             sample; None where none ran.
-        uncollectable: Objects in `gc.garbage`.
-        tasks: Asyncio tasks pending, or None.
-        fds: Open descriptors, or None.
-        children: Resident bytes of child processes, or None.
-        governed: Bytes that holders count.
-        explained: Bytes held by parts with a declared bound.
         requests: Requests served so far, a load measure; None where nobody counts them.
-        began: Unix seconds when the process began; another value is a restart.
     """
 
-    at: Amount
-    wall: Amount
-    used: Size
+    at: Amount  # Monotonic seconds.
+    wall: Amount  # Unix seconds.
+    used: Size  # The judged figure.
     rss: Size
-    limit: Size | None = None
+    limit: Size | None = None  # What it is held against, or None.
     file: Size | None = None
-    system_share: Amount | None = None
-    system_available: Size | None = None
-    cpu: Amount = 0.0
-    blocks: Size = 0
-    malloc: Size | None = None
+    system_share: Amount | None = None  # Share of the system's memory in use.
+    system_available: Size | None = None  # Bytes the system still has.
+    cpu: Amount = 0.0  # Seconds of processor time so far.
+    blocks: Size = 0  # Live blocks of Python's own allocator.
+    malloc: Size | None = None  # Bytes in use by the C allocator, or None where it was not asked.
     gc_runs: tuple[Size, Size, Size] = (0, 0, 0)
     gc_thresholds: tuple[Size, Size, Size] = (0, 0, 0)
-    gc_enabled: bool = True
+    gc_enabled: bool = True  # Whether automatic collection is on.
     gc_efficiency: Amount | None = None
-    uncollectable: Size = 0
+    uncollectable: Size = 0  # Objects in `gc.garbage`.
     threads: Size = 1
-    tasks: Size | None = None
-    fds: Size | None = None
-    children: Size | None = None
-    governed: Size = 0
-    explained: Size = 0
+    tasks: Size | None = None  # Asyncio tasks pending, or None.
+    fds: Size | None = None  # Open descriptors, or None.
+    children: Size | None = None  # Resident bytes of child processes, or None.
+    governed: Size = 0  # Bytes that holders count.
+    explained: Size = 0  # Bytes held by parts with a declared bound.
     parts: tuple[PartSample, ...] = ()
     requests: Size | None = None
     pid: Size = 0
-    began: Amount = 0.0
+    began: Amount = 0.0  # Unix seconds when the process began; another value is a restart.

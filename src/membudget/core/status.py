@@ -116,49 +116,34 @@ class Status(Record):
     """A process's figures at one moment (bytes and seconds).
 
     Attributes:
-        used: Bytes judged, of `source`; `peak` is the highest use seen.
-        level: The level's name, and `cause` why.
-        rate: Bytes a second.
-        seconds_left: Seconds until the limit, or None.
-        name: What runs, where that is told.
-        at: Unix seconds of these figures, where that is told.
-        floor: Bytes that shrinking does not lower, or 0.
-        elsewhere: Of these, those that are not this process's.
-        governed: What all holders count, together.
-        reclaimed: What was let go so far.
-        is_resting: Whether it only looks after others, and is not governed meanwhile.
         held_free: Of what was let go, what the allocator still holds: room for the same kind.
-        reserved: Granted by `admit` and not yet given back.
-        attempts: Tries of the last resort.
-        parts: Named byte counts of the latest reading.
         seconds_at: Seconds spent at each level, by its name.
-        changes: The latest changes of level, oldest first.
         sections: What plugins and holders tell beyond that, by the section's name.
     """
 
-    used: Size
+    used: Size  # Bytes judged, of `source`; `peak` is the highest use seen.
     limit: Size | None
     source: str
-    level: str
-    rate: float
-    seconds_left: float | None
+    level: str  # The level's name, and `cause` why.
+    rate: float  # Bytes a second.
+    seconds_left: float | None  # Seconds until the limit, or None.
     pid: Size = 0
-    name: str = ""
-    at: float = 0.0
+    name: str = ""  # What runs, where that is told.
+    at: float = 0.0  # Unix seconds of these figures, where that is told.
     cause: str = ""
-    floor: Size = 0
-    elsewhere: Size = 0
+    floor: Size = 0  # Bytes that shrinking does not lower, or 0.
+    elsewhere: Size = 0  # Of these, those that are not this process's.
     peak: Size = 0
-    governed: int = 0
-    reclaimed: int = 0
-    is_resting: bool = False
+    governed: int = 0  # What all holders count, together.
+    reclaimed: int = 0  # What was let go so far.
+    is_resting: bool = False  # Whether it only looks after others, and is not governed meanwhile.
     held_free: int = 0
-    reserved: int = 0
-    attempts: Size = 0
+    reserved: int = 0  # Granted by `admit` and not yet given back.
+    attempts: Size = 0  # Tries of the last resort.
     late: LateWakes = LateWakes()
-    parts: Mapping[str, int] = MappingProxyType({})
+    parts: Mapping[str, int] = MappingProxyType({})  # Named byte counts of the latest reading.
     seconds_at: Mapping[str, float] = MappingProxyType({})
-    changes: tuple[LevelChange, ...] = ()
+    changes: tuple[LevelChange, ...] = ()  # The latest changes of level, oldest first.
     sections: Mapping[str, Any] = MappingProxyType({})
 
     def check(self) -> None:

@@ -35,12 +35,11 @@ class Settings(Record):
     """Checked values by key, and where each came from.
 
     Attributes:
-        values: Every setting's value, and those that were set for components.
         origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
             "default".
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # Every setting's value, and those that were set for components.
     origins: Mapping[str, str]
 
     def __getitem__(self, key: str) -> Any:

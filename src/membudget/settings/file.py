@@ -45,21 +45,13 @@ _SECTIONS: frozenset[str] = frozenset(
 
 
 class SettingsFile(Record):
-    """What a file sets.
+    """What a file sets."""
 
-    Attributes:
-        name: The path as it was given.
-        values: The checked values by key.
-        origins: By key, the file and the line: "file membudget.yaml:3".
-        refused: The keys whose values do not fit.
-        errors: All that is wrong with it, by line.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    origins: Mapping[str, str]
-    refused: tuple[str, ...]
-    errors: tuple[ConfigError, ...]
+    name: str  # The path as it was given.
+    values: Mapping[str, Any]  # The checked values by key.
+    origins: Mapping[str, str]  # By key, the file and the line: "file membudget.yaml:3".
+    refused: tuple[str, ...]  # The keys whose values do not fit.
+    errors: tuple[ConfigError, ...]  # All that is wrong with it, by line.
 
 
 class _Unreadable(Exception):  # noqa: N818  # leaves the reading, not this module

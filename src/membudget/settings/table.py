@@ -34,20 +34,16 @@ class Kind(Record):
     """One kind of value.
 
     Attributes:
-        form: What to write, in words: "a size such as 400MiB".
-        read: Checks a value and reads it from text; raises ConfigError.
         schema: What JSON Schema says of it in a file. It refuses no file that `read` accepts.
-        write: A checked value as a file would hold it.
         longest: Characters that a text may have: the interpreter refuses numbers of thousands.
-        absent: The word that stands for None.
     """
 
-    form: str
-    read: Callable[..., Any]
+    form: str  # What to write, in words: "a size such as 400MiB".
+    read: Callable[..., Any]  # Checks a value and reads it from text; raises ConfigError.
     schema: dict[str, Any]
-    write: Callable[[Any], Any] = _as_it_is
+    write: Callable[[Any], Any] = _as_it_is  # A checked value as a file would hold it.
     longest: int = 64
-    absent: str | None = None
+    absent: str | None = None  # The word that stands for None.
 
 
 _BARE = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)"
@@ -286,21 +282,13 @@ COMPONENTS = "components."
 
 
 class Setting(Record):
-    """One setting.
+    """One setting."""
 
-    Attributes:
-        key: Its name with sections, as in "thresholds.low".
-        default: The value where it is not set.
-        kind: What it may be.
-        meaning: What it is, in a few words.
-        is_live: Whether a reload applies it to a budget that runs.
-    """
-
-    key: str
-    default: Any
-    kind: Kind
-    meaning: str
-    is_live: bool
+    key: str  # Its name with sections, as in "thresholds.low".
+    default: Any  # The value where it is not set.
+    kind: Kind  # What it may be.
+    meaning: str  # What it is, in a few words.
+    is_live: bool  # Whether a reload applies it to a budget that runs.
 
     @property
     def variable(self) -> str:
