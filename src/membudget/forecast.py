@@ -61,26 +61,19 @@ class Forecast(Record):
     """Where a figure is going.
 
     Attributes:
-        used: Bytes now: the highest of the newest hour, for peaks meet the limit first.
-        limit: Bytes that it is held against, or None.
-        rate: Bytes an hour.
-        window: Seconds that the rate was taken over; 0.0 where no trend was found.
         seconds_left: Seconds until the limit is met, or None where it is not in sight.
-        soonest: The same at the 95th percentile of the slopes.
-        latest: The same at the 5th; None where that meets no limit.
-        levels_off_at: Bytes at which growth that slows down will end, or None.
         highest: Bytes held before the growth that the rate was taken of, but for a hundredth of
             the samples at most; 0 where nothing was.
     """
 
-    used: int
-    limit: int | None
-    rate: float = 0.0
-    window: float = 0.0
+    used: int  # Bytes now: the highest of the newest hour, for peaks meet the limit first.
+    limit: int | None  # Bytes that it is held against, or None.
+    rate: float = 0.0  # Bytes an hour.
+    window: float = 0.0  # Seconds that the rate was taken over; 0.0 where no trend was found.
     seconds_left: float | None = None
-    soonest: float | None = None
-    latest: float | None = None
-    levels_off_at: int | None = None
+    soonest: float | None = None  # The same at the 95th percentile of the slopes.
+    latest: float | None = None  # The same at the 5th; None where that meets no limit.
+    levels_off_at: int | None = None  # Bytes at which growth that slows down will end, or None.
     highest: int = 0
 
     @property

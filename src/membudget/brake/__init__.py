@@ -31,25 +31,15 @@ _LOOK_EVERY, _LOOK_SHARE = 1.0, 0.001
 
 
 class BrakeState(Record):
-    """The brake's figures (bytes and monotonic seconds).
+    """The brake's figures (bytes and monotonic seconds)."""
 
-    Attributes:
-        is_armed: Whether a limit is kept.
-        limit: The soft limit that stands, or None.
-        room: What may still be mapped, as of the last tick.
-        never_touched: Mapped and left out of the slack, without thread stacks.
-        hits: How often memory was refused, as far as that is seen.
-        last_hit: When, or None.
-        is_reserve_released: Whether the reserve has been let go.
-    """
-
-    is_armed: bool
-    limit: int | None
-    room: int
-    never_touched: int
-    hits: int
-    last_hit: float | None
-    is_reserve_released: bool
+    is_armed: bool  # Whether a limit is kept.
+    limit: int | None  # The soft limit that stands, or None.
+    room: int  # What may still be mapped, as of the last tick.
+    never_touched: int  # Mapped and left out of the slack, without thread stacks.
+    hits: int  # How often memory was refused, as far as that is seen.
+    last_hit: float | None  # When, or None.
+    is_reserve_released: bool  # Whether the reserve has been let go.
 
 
 class DataLimits:

@@ -57,20 +57,17 @@ class Program(Record):
     """What a command turns out to be.
 
     Attributes:
-        path: The file that runs it: the interpreter of a script, else itself.
         kind: "python", "shell", "passing" (starts another program in the same environment),
             "cleaning" (starts one in another environment), "frozen" (Python inside, closed),
             "embedding" (a binary with libpython), "isolated" (such a one, closed) or "other".
         flags: The interpreter's own flags that matter to us: -I, -E, -S, -P, -s.
-        script: The file it was found in, where that is a script.
-        is_setuid: Whether it runs as another user than the one who starts it.
     """
 
-    path: str
+    path: str  # The file that runs it: the interpreter of a script, else itself.
     kind: str
     flags: tuple[str, ...] = ()
-    script: str = ""
-    is_setuid: bool = False
+    script: str = ""  # The file it was found in, where that is a script.
+    is_setuid: bool = False  # Whether it runs as another user than the one who starts it.
 
     @property
     def name(self) -> str:

@@ -32,19 +32,12 @@ _STATE, _PARENT, _STARTED = 0, 1, 19  # Fields 3, 4 and 22 of /proc/PID/stat, be
 
 
 class Identity(Record):
-    """A process of this host.
+    """A process of this host."""
 
-    Attributes:
-        boot: The first 8 hexadecimal digits of the boot's id.
-        namespace: The inode of its pid namespace.
-        pid: Its number inside that namespace.
-        started: When it started, in clock ticks since the boot.
-    """
-
-    boot: str
-    namespace: int
-    pid: int
-    started: int
+    boot: str  # The first 8 hexadecimal digits of the boot's id.
+    namespace: int  # The inode of its pid namespace.
+    pid: int  # Its number inside that namespace.
+    started: int  # When it started, in clock ticks since the boot.
 
     @property
     def stem(self) -> str:

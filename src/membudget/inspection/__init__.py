@@ -55,11 +55,10 @@ class Inspection:
         wall: Unix seconds: what samples are dated by, and looks at what grows.
         requests: Requests served so far, for whoever counts them; None where nobody does.
         ring: The samples kept; None before the first.
-        day: The latest day, once it serves a governor.
     """
 
     name = "inspection"
-    day: Day
+    day: Day  # The latest day, once it serves a governor.
     _governor: Governor
 
     def __init__(self, program: str = "", *, redact: Callable[[str], object] | None = None) -> None:

@@ -103,43 +103,28 @@ class Verdict(Record):
     """What the samples say.
 
     Attributes:
-        at: Unix seconds of the newest sample.
-        kind: What the growth is.
         confidence: How sure; two verdicts half an hour apart had to agree.
-        score: From 0 to 1: 0.5 where growth was watched just as long as it must be.
-        rate: Bytes an hour by which what nobody explains grows.
-        rate_low: 5th percentile of the pairwise slopes, bytes an hour.
-        rate_high: 95th percentile, bytes an hour.
-        onset: Unix seconds from which on the trend holds, or None.
-        growth: Bytes gained in the window.
-        growing_share: Share of the window's samples above the one before.
-        window: Seconds looked at.
-        reason: One sentence with the figures.
-        facts: What the simple rules say.
-        filling: Bounded parts that are filling up.
-        step: The jump that explains most of the growth, or None.
-        levels_off_at: Bytes at which growth that slows down will end, or None.
         wants_collection: Whether one collection and one trim should come before the accusation.
         is_kind_sure: Whether the counters tell the kind; where they do not, a look at what Python
             can reach does.
     """
 
-    at: float
-    kind: Kind = Kind.NONE
+    at: float  # Unix seconds of the newest sample.
+    kind: Kind = Kind.NONE  # What the growth is.
     confidence: Confidence = Confidence.NONE
-    score: float = 0.0
-    rate: float = 0.0
-    rate_low: float = 0.0
-    rate_high: float = 0.0
-    onset: float | None = None
-    growth: int = 0
-    growing_share: float
-    window: float
-    reason: str = ""
-    facts: SimpleFacts
-    filling: tuple[Filling, ...] = ()
-    step: Step | None = None
-    levels_off_at: int | None = None
+    score: float = 0.0  # From 0 to 1: 0.5 where growth was watched just as long as it must be.
+    rate: float = 0.0  # Bytes an hour by which what nobody explains grows.
+    rate_low: float = 0.0  # 5th percentile of the pairwise slopes, bytes an hour.
+    rate_high: float = 0.0  # 95th percentile, bytes an hour.
+    onset: float | None = None  # Unix seconds from which on the trend holds, or None.
+    growth: int = 0  # Bytes gained in the window.
+    growing_share: float  # Share of the window's samples above the one before.
+    window: float  # Seconds looked at.
+    reason: str = ""  # One sentence with the figures.
+    facts: SimpleFacts  # What the simple rules say.
+    filling: tuple[Filling, ...] = ()  # Bounded parts that are filling up.
+    step: Step | None = None  # The jump that explains most of the growth, or None.
+    levels_off_at: int | None = None  # Bytes at which growth that slows down will end, or None.
     wants_collection: bool = False
     is_kind_sure: bool = True
 

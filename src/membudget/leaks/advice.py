@@ -38,21 +38,13 @@ _DIFFERS = 1.25
 
 
 class Proposal(Record):
-    """One setting as the history suggests it.
+    """One setting as the history suggests it."""
 
-    Attributes:
-        setting: The setting's path, or `maxlen of NAME`.
-        value: A share for marks, MiB an hour for rates, bytes for limits, items for bounds.
-        reason: Why, with the figures.
-        key: The key of the settings that does it, or "" where only the program can.
-        now: What holds today, as a file writes it, or "" where nothing does.
-    """
-
-    setting: str
-    value: float
-    reason: str
-    key: str = ""
-    now: str = ""
+    setting: str  # The setting's path, or `maxlen of NAME`.
+    value: float  # A share for marks, MiB an hour for rates, bytes for limits, items for bounds.
+    reason: str  # Why, with the figures.
+    key: str = ""  # The key of the settings that does it, or "" where only the program can.
+    now: str = ""  # What holds today, as a file writes it, or "" where nothing does.
 
     @property
     def told(self) -> str:

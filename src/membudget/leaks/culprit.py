@@ -61,25 +61,20 @@ class Culprit(Record):
     """One suspect.
 
     Attributes:
-        name: As "app.store.SessionStore._by_id".
         kind: "dict", "lru_cache", "task", "thread", "type", "garbage", "native", "line", or a
             component's.
-        items_per_hour: By how many items it grows.
         bytes_per_hour: How fast that is, guessed; None where nobody can tell what an item takes.
         share: The share of the growth that it explains, 0 to 1; None where that is not known.
-        newest: The newest item's type and shortened text.
-        chain: The steps from a root to it.
-        note: What is to be said of it.
     """
 
-    name: str
+    name: str  # As "app.store.SessionStore._by_id".
     kind: str
-    items_per_hour: float | None
+    items_per_hour: float | None  # By how many items it grows.
     bytes_per_hour: float | None
     share: float | None = None
-    newest: str = ""
-    chain: tuple[str, ...] = ()
-    note: str = ""
+    newest: str = ""  # The newest item's type and shortened text.
+    chain: tuple[str, ...] = ()  # The steps from a root to it.
+    note: str = ""  # What is to be said of it.
 
 
 def components(samples: Sequence[Sample]) -> Generator[None, None, list[Culprit]]:

@@ -45,14 +45,12 @@ class Mallinfo(Record):
     """What glibc holds, in bytes.
 
     Attributes:
-        in_use: Handed out and not yet freed, blocks with a mapping of their own included.
-        free: Freed and kept for later; trimming does not lower it, though the pages go.
         took: Seconds the question took: it walks every free block, 56 ms with 126 000 of them, so
             ask seldom once it is slow.
     """
 
-    in_use: int
-    free: int
+    in_use: int  # Handed out and not yet freed, blocks with a mapping of their own included.
+    free: int  # Freed and kept for later; trimming does not lower it, though the pages go.
     took: float
 
 

@@ -52,23 +52,16 @@ class Untouched(Record):
 
 
 class FoundCache(Record):
-    """One cache as it stands (hits and misses as functools counts them).
-
-    Attributes:
-        held: Bytes it is believed to hold, or None where nobody weighed it.
-        most: The entries it may hold, or None.
-        dropped: Entries let go so far.
-        why: Why it is left alone, or an empty text where it may be shrunk.
-    """
+    """One cache as it stands (hits and misses as functools counts them)."""
 
     name: str
     entries: int
-    held: int | None
-    most: int | None
+    held: int | None  # Bytes it is believed to hold, or None where nobody weighed it.
+    most: int | None  # The entries it may hold, or None.
     hits: int
     misses: int
-    dropped: int
-    why: str
+    dropped: int  # Entries let go so far.
+    why: str  # Why it is left alone, or an empty text where it may be shrunk.
 
 
 class FoundCaches:

@@ -61,23 +61,15 @@ def danger(found: str) -> Finding:
 
 
 class Surroundings(Record):
-    """What a checkup looks at: a process, or where there is none whatever is started from here.
-
-    Attributes:
-        root: The folder that holds proc and sys, without a slash at its end.
-        environ: The environment it was started with.
-        settings: Those that hold there; the defaults where there is an `error` in them.
-        command: The program that `membudget run` would be given, if any.
-        brake: What the process tells of its brake, or None.
-    """
+    """What a checkup looks at: a process, or where there is none whatever is started from here."""
 
     pid: int | None
-    root: str
-    environ: Mapping[str, str]
-    settings: Settings
+    root: str  # The folder that holds proc and sys, without a slash at its end.
+    environ: Mapping[str, str]  # The environment it was started with.
+    settings: Settings  # Those that hold there; the defaults where there is an `error` in them.
     error: ConfigError | None
-    command: tuple[str, ...] = ()
-    brake: Mapping[str, Any] | None = None
+    command: tuple[str, ...] = ()  # The program that `membudget run` would be given, if any.
+    brake: Mapping[str, Any] | None = None  # What the process tells of its brake, or None.
 
     def read(self, path: str) -> str | None:
         """The text of a file below `root`, without blanks around it; None where there is none."""
