@@ -404,8 +404,8 @@ def _visible_values() -> Iterator[tuple[str, Any]]:
     for module in list(sys.modules):
         for name, value in list(_of_module(module).items()):
             yield f"{module}:{name}", value
-            if issubclass(type(value), type) and _of_class(value).get("__module__") == module:
-                for attribute, member in list(_of_class(value).items()):
+            if issubclass(type(value), type) and _attributes_of(value).get("__module__") == module:
+                for attribute, member in list(_attributes_of(value).items()):
                     yield f"{module}:{name}.{attribute}", _unbound(member)
 
 
@@ -415,7 +415,7 @@ def _lookup(name: str) -> Any:
     namespace, value = _of_module(module), None
     for part in path.split("."):
         value = _unbound(namespace.get(part))
-        namespace = _of_class(value) if issubclass(type(value), type) else _attributes_of(value)
+        namespace = _attributes_of(value)
     return value
 
 
@@ -425,13 +425,8 @@ def _of_module(name: str) -> Mapping[str, Any]:
     return _attributes_of(module) if issubclass(type(module), ModuleType) else {}
 
 
-def _of_class(kind: type) -> Mapping[str, Any]:
-    namespace: Mapping[str, Any] = type.__getattribute__(kind, "__dict__")
-    return namespace
-
-
 def _attributes_of(value: object) -> Mapping[str, Any]:
-    """The attributes an object has of its own, empty where it has no such dict."""
+    """The attributes an object or a class has of its own, empty where it has no such dict."""
     try:
         namespace: Mapping[str, Any] = object.__getattribute__(value, "__dict__")
     except AttributeError:
