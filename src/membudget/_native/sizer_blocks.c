@@ -62,6 +62,12 @@ typedef struct {
     PyObject *weak_references;
 } Deque;
 
+#ifdef Py_GIL_DISABLED /* Where a dict stands before its instance (pycore_object.h). */
+#define MANAGED_DICT (-1)
+#else
+#define MANAGED_DICT (-3)
+#endif
+
 static int keys_are_known;
 static PyCFunction dict_size, str_size, object_size;
 
@@ -144,7 +150,7 @@ values_bytes(PyObject *item, const Type *type)
 #elif PY_VERSION_HEX >= 0x030D0000
     const Values *values = (const Values *)((const char *)item + type->type->tp_basicsize);
     int is_inside = (type->type->tp_flags & Py_TPFLAGS_INLINE_VALUES) && values->valid;
-    int is_open = is_inside && ((PyObject *const *)item)[-3] != NULL;
+    int is_open = is_inside && ((PyObject *const *)item)[MANAGED_DICT] != NULL;
     return is_open ? allocated(PyDict_Type.tp_basicsize + 2 * (Py_ssize_t)sizeof(void *)) : 0;
 #else
 #if PY_VERSION_HEX >= 0x030C0000
