@@ -110,8 +110,12 @@ def _unpacked(row: _Row) -> Sample:
     held = changes[len(_CHANGING) :]
     declared = stays[len(_STAYING) :]
     parts = [
-        PartSample(**dict(zip(_DECLARED, one, strict=True)), items=items, bytes=size)
-        for one, items, size in zip(declared, held[::2], held[1::2], strict=True)
+        PartSample(
+            name=name, kind=kind, items=items, bytes=size, most_items=most, most_bytes=room, ttl=ttl
+        )
+        for (name, kind, most, room, ttl), items, size in zip(
+            declared, held[::2], held[1::2], strict=True
+        )
     ]
     return Sample(
         **dict(zip(_STAYING, stays, strict=False)),
