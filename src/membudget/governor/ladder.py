@@ -123,6 +123,7 @@ class Ladder:
         self._tell = tell
         self._floor = floor
         self._highest = 0
+        self._used = 0  # Bytes, when the first of a round was asked.
         self._credited = (float("-inf"), 0, 0)
         self._moderate_at: float | None = None
         for reclaimer in reclaimers:
@@ -234,7 +235,7 @@ class Ladder:
         ends: float,
         of_holders: int | None = None,
     ) -> int:
-        claimed, used = 0, self._meter.estimate()
+        claimed = self._used = 0
         for seat in seats:
             left = target - claimed
             if seat.is_holder and of_holders is not None:
@@ -247,7 +248,7 @@ class Ladder:
         if claimed:
             self.reclaimed += claimed
             self.credit += claimed
-            self._credited = (self._clock.now(), used, self._registry.held_bytes())
+            self._credited = (self._clock.now(), self._used, self._registry.held_bytes())
         return claimed
 
     def _ask(self, seat: _Seat, rung: Rung, target: int, ends: float) -> int:
@@ -260,6 +261,7 @@ class Ladder:
             return 0
         claimed, error, is_under_way = 0, None, False
         used, held = meter.estimate(), self._registry.held_bytes()
+        self._used = self._used or used
         blocks = sys.getallocatedblocks()
         try:
             for got in self._slices(reclaimer, target, ends):
@@ -322,6 +324,8 @@ class Ladder:
             for one in self._registry.reclaimers()
             if one.rung is rung or (rung is Rung.EMERGENCY and one.rung is Rung.MODERATE)
         ]
+        if not found:
+            return []
         found.sort(key=_worth)
         # By id, so that no reference of ours keeps a forgotten cache alive; an id used again
         # inherits a pause of seconds at worst.
