@@ -1,12 +1,8 @@
-"""The newest items of a container, in words that give little away.
+"""The newest items of a container, in words that give little away, and what an item takes.
 
-Nothing foreign is asked for its `repr`: builtins of few bytes are shown shortened, all else by its
-type. Values can be anybody's data, so texts are shown with their digits hidden, and what looks like
-an address or a long token only by its length. `redact` replaces that.
-
-How many bytes an item holds is guessed from the newest ones. The sizer of `membudget.sizing` weighs
-exactly; here a few items are walked for some hundred objects each, which is near enough to rank
-suspects. What most of them share belongs to none.
+Nothing foreign is asked for its `repr`. Values can be anybody's data, so texts are shown with their
+digits hidden, and what looks like an address or a long token only by its length. How many bytes an
+item holds is guessed from the newest ones, which is near enough to rank suspects.
 """
 
 from __future__ import annotations

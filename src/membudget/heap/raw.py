@@ -1,10 +1,9 @@
 """Reads of foreign objects that run no line of the program's own.
 
 A type is asked by the descriptors of `type` itself, past its metaclass; a container by its builtin
-method, past what a subclass overrides; an attribute only where no class of the object defines the
-name, so that no property and no `__getattr__` is called. Nothing here makes an instance's
-`__dict__`: from CPython 3.11 on, attributes live in the object until somebody asks for that dict,
-and `gc.get_referents` hands out the values without it.
+method; an attribute only where no class of the object defines the name, so that no property and no
+`__getattr__` is called. Nothing makes an instance's `__dict__`: attributes live in the object until
+somebody asks for that dict, and `gc.get_referents` hands out the values without it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Where a walk begins: modules, functions that run or rest, threads, tasks; and what those run.
 
-No line of the program runs for it, and its variables are read without a trace. In CPython 3.11 and
-3.12 `frame.f_locals` fills a dict that the frame keeps, which would keep alive what the function
-lets go of: so the variables are taken out of it again. A function that may hold that very dict,
-since it names `locals`, `vars`, `eval` or the like, is not read, nor is one that a debugger
-follows. From 3.13 on (PEP 667) reading leaves nothing behind.
+No line of the program runs for it. In CPython 3.11 and 3.12 `frame.f_locals` fills a dict that the
+frame keeps, which would keep alive what the function lets go of: so the variables are taken out of
+it again, and what may hold that very dict, or is debugged, is not read. Later (PEP 667) reading
+leaves nothing behind.
 """
 
 from __future__ import annotations

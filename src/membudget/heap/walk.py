@@ -1,9 +1,9 @@
 """The walk from roots to all that can be reached, in slices.
 
 Breadth first, so that the first path found is a short one; once more than `WIDE` objects wait, the
-newest are taken first until fewer do, so that what the walk itself keeps alive stays bounded:
-those, and the objects on the way to them. `gc.get_objects` is never called: it holds the GIL for
-48 ms a million objects, and knows neither frozen objects nor untracked dicts.
+newest are taken first, so that what the walk keeps alive stays bounded. `gc.get_objects` is never
+called: it holds the GIL for 48 ms a million objects, and knows neither frozen objects nor untracked
+dicts.
 """
 
 from __future__ import annotations

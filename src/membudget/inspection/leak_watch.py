@@ -1,9 +1,7 @@
 """The chore that judges the samples: a verdict after each, told when surer and when it ends.
 
-What it takes to judge is imported when there are samples enough for a first verdict, two hours
-after the start by default, a module a slice; a process that lives for an hour never pays for it.
-After each verdict it is looked ahead on the same samples: a limit that is near is told, and
-settings are proposed.
+What it takes is imported when there are samples enough for a first verdict, two hours after the
+start by default, a module a slice. After each verdict it looks ahead on the same samples.
 """
 
 from __future__ import annotations

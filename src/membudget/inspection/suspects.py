@@ -1,8 +1,7 @@
-"""Who is suspected: while a leak is, a census at most hourly, and those that grew through three.
+"""Who is suspected, while a leak is: a census at most hourly, and what grew through three.
 
 And for those who asked for it, once it is sure: the lines, by one window of tracemalloc. Nothing of
-it is imported before the first suspicion. Under pressure nobody is counted and nothing traced: what
-was found last stands.
+it is imported before the first suspicion, and under pressure nobody is counted, nothing traced.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 from membudget.core import Record
-from membudget.errors import ConfigError
 
 
 class Kind(StrEnum):
@@ -182,14 +181,6 @@ class Rules(Record):
     # Share of the live blocks freed by a full collection that was the last for long, from which
     # garbage explains the growth since
     gc_efficiency: float = 0.10
-
-    def check(self) -> None:
-        """Refuse what cannot be meant."""
-        for name in ("minimum_rate", "min_duration", "apart", "threshold_mb_per_hour"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}: it must not be below zero")
-        if self.min_samples < 2:  # noqa: PLR2004  # a slope needs two
-            raise ConfigError(f"min_samples is {self.min_samples!r}: at least 2 make a trend")
 
 
 RECORDED = Rules(collect_first=False)

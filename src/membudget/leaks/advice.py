@@ -24,27 +24,20 @@ _ENOUGH = 12.0  # Hours of history without which nothing is proposed
 _MARK = "thresholds."
 _RATE = "leaks.minimum_rate"
 _AT_A_TIME = 64  # Samples looked through in a stretch
-_LOW = 0.70
-_WARNING = 0.80
-_LEAST_WARNING = 0.50
-_MOST_WARNING = 0.88
-_ROOM = 1.1
-_GAP = 0.10
-_WORTH_SAYING = 0.05
-_DEQUE_ROOM = 1.5
-_SPARSE = 0.25
-_RISING = 0.6
-_DIFFERS = 1.25
+
+_LOW, _WARNING, _LEAST_WARNING, _MOST_WARNING = 0.70, 0.80, 0.50, 0.88
+_ROOM, _GAP, _WORTH_SAYING, _DIFFERS = 1.1, 0.10, 0.05, 1.25
+_DEQUE_ROOM, _SPARSE, _RISING = 1.5, 0.25, 0.6
 
 
 class Proposal(Record):
     """One setting as the history suggests it."""
 
-    setting: str  # The setting's path, or `maxlen of NAME`.
-    value: float  # A share for marks, MiB an hour for rates, bytes for limits, items for bounds.
-    reason: str  # Why, with the figures.
-    key: str = ""  # The key of the settings that does it, or "" where only the program can.
-    now: str = ""  # What holds today, as a file writes it, or "" where nothing does.
+    setting: str  # The setting's path, or `maxlen of NAME`
+    value: float  # A share for marks, MiB an hour for rates, bytes for limits, items for bounds
+    reason: str  # Why, with the figures
+    key: str = ""  # The key of the settings that does it, or "" where only the program can
+    now: str = ""  # What holds today, as a file writes it, or "" where nothing does
 
     @property
     def told(self) -> str:
@@ -179,7 +172,14 @@ def _bounds(samples: Sequence[Sample]) -> Generator[None, None, list[Proposal]]:
         unit = 10 ** max(0, floor(log10(roomy)) - 1)
         value = float(ceil(roomy / unit) * unit)
         if most is None:
-            reason = _why(seen[part.name], peak)
+            hours, counts = zip(*seen[part.name], strict=True)
+            c, f = floors(hours, counts, hours[0], hours[-1], 12)
+            reason = f"it has no bound; it never held more than {peak:,.0f} items"
+            if kendall_tau(c, f) >= _RISING:
+                reason = (
+                    f"it has no bound and grows by {theil_sen(c, f):,.0f} items an hour;"
+                    f" it held {peak:,.0f} at most so far, which may be all it ever needed"
+                )
         elif peak < _SPARSE * most and value < most:
             reason = f"it never held more than {peak:,.0f} of {most:,} items"
         else:
@@ -195,14 +195,3 @@ def _bounds(samples: Sequence[Sample]) -> Generator[None, None, list[Proposal]]:
             )
         )
     return found
-
-
-def _why(seen: Sequence[tuple[float, float]], peak: float) -> str:
-    hours, counts = zip(*seen, strict=True)
-    c, f = floors(hours, counts, hours[0], hours[-1], 12)
-    if kendall_tau(c, f) >= _RISING:
-        return (
-            f"it has no bound and grows by {theil_sen(c, f):,.0f} items an hour;"
-            f" it held {peak:,.0f} at most so far, which may be all it ever needed"
-        )
-    return f"it has no bound; it never held more than {peak:,.0f} items"

@@ -1,8 +1,8 @@
 """Who leaks: what grew in every look, ranked by the growth that it explains.
 
-Growth in every interval of at least three looks, times what an item takes, against the growth to
-be explained: with four looks over some hours this named all of 26 leaks in Python objects first or
-second, and rightly kept silent on three native ones. Pure: censuses and series in, culprits out.
+Growth in every interval of at least three looks, times what an item takes: with four looks over
+some hours this named all of 26 leaks in Python objects first or second, and rightly kept silent on
+three native ones. Pure: censuses and samples in, culprits out.
 """
 
 from __future__ import annotations
@@ -58,23 +58,19 @@ _SAMPLES_AT_A_TIME = 32
 
 
 class Culprit(Record):
-    """One suspect.
+    """One suspect."""
 
-    Attributes:
-        kind: "dict", "lru_cache", "task", "thread", "type", "garbage", "native", "line", or a
-            component's.
-        bytes_per_hour: How fast that is, guessed; None where nobody can tell what an item takes.
-        share: The share of the growth that it explains, 0 to 1; None where that is not known.
-    """
-
-    name: str  # As "app.store.SessionStore._by_id".
+    name: str  # As "app.store.SessionStore._by_id"
+    # "dict", "lru_cache", "task", "thread", "type", "garbage", "native", "line", or a component's
     kind: str
-    items_per_hour: float | None  # By how many items it grows.
+    items_per_hour: float | None  # By how many items it grows
+    # How fast that is, guessed; None where nobody can tell what an item takes
     bytes_per_hour: float | None
+    # The share of the growth that it explains, 0 to 1; None where that is not known
     share: float | None = None
-    newest: str = ""  # The newest item's type and shortened text.
-    chain: tuple[str, ...] = ()  # The steps from a root to it.
-    note: str = ""  # What is to be said of it.
+    newest: str = ""  # The newest item's type and shortened text
+    chain: tuple[str, ...] = ()  # The steps from a root to it
+    note: str = ""  # What is to be said of it
 
 
 def components(samples: Sequence[Sample]) -> Generator[None, None, list[Culprit]]:
@@ -262,27 +258,26 @@ def _score(one: Culprit, growth: float | None) -> float:
 
 def located(found: tuple[Culprit, ...], lines: Sequence[Line]) -> tuple[Culprit, ...]:
     """The suspects, the first with the line that kept the most; without any, the line."""
+    notes = []
     if found and found[0].kind == _NATIVE:
         from membudget.heap.window import memray_advice  # looks for a package on the disk
 
-        found = _noted(found, memray_advice())
-    if not lines:
+        notes.append(memray_advice())
+    if lines:
+        first, stayed = lines[0], sum(one.bytes for one in lines)
+        where = f"{first.file}:{first.line}"
+        share = f"{first.bytes / stayed:.0%} of what stayed while it was traced"
+        notes.append(f"allocated at {where}, {share}")
+        if not found:
+            found = (
+                Culprit(
+                    name=where, kind="line", items_per_hour=None, bytes_per_hour=first.per_hour
+                ),
+            )
+    if not any(notes):
         return found
-    first, all_bytes = lines[0], sum(one.bytes for one in lines)
-    where = f"{first.file}:{first.line}"
-    told = f"allocated at {where}, {first.bytes / all_bytes:.0%} of what stayed while it was traced"
-    if found:
-        return _noted(found, told)
-    line = Culprit(
-        name=where, kind="line", items_per_hour=None, bytes_per_hour=first.per_hour, note=told
-    )
-    return (line,)
-
-
-def _noted(found: tuple[Culprit, ...], note: str) -> tuple[Culprit, ...]:
-    """The same, with more to be said of the first."""
-    first = found[0].replace(note="; ".join(text for text in (found[0].note, note) if text))
-    return (first, *found[1:])
+    note = "; ".join(text for text in (found[0].note, *notes) if text)
+    return (found[0].replace(note=note), *found[1:])
 
 
 def reached(found: Sequence[Culprit]) -> float | None:

@@ -1,17 +1,14 @@
 """Whether a window shows a leak, for how long such growth must be watched, and what it is.
 
-A leak is growth that is kept, steady, on new ground and does not slow down. What the curve of a
-leak and the curve of a slow fill share is the beginning; what tells them apart is time. So the
-hours that a window must cover are no constant. A line as straight as a ruler is believed after
-five hours. The more the quarters of the window differ, the longer it must be; and where memory
-grew faster before the window (a fill's tail?) or the load rose within it (memory that follows
-load?), longer still.
+A leak is growth that is kept, steady, on new ground and does not slow down. Its curve and that of a
+slow fill begin alike, and time tells them apart: a line as straight as a ruler is believed after
+five hours; the more the quarters of the window differ, the longer it must be, and longer still
+where memory grew faster before (a fill's tail?) or the load rose within it.
 
-Live blocks of Python's allocator that grow along speak for Python's objects, and the size of them
-tells little: a leak of large buffers shows only in what holds them, a key or a slot each. But a
-leak in C leaves a few blocks behind as well, and any program's blocks grow a little by themselves,
-for a while or with the load. So blocks that are few against the growth have to rise in step with
-it; and where that is not enough to tell, a look at what Python can reach is (`settled`).
+Live blocks of Python's allocator that grow along speak for Python's objects, whatever their size: a
+leak of large buffers shows only in what holds them. But a leak in C leaves a few blocks behind as
+well, and any program's grow a little by themselves. So blocks that are few against the growth have
+to rise in step with it; where that does not tell, a look at what Python can reach does (`settled`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What a process's samples look like to the detector: columns in hours and MiB.
 
-The figures of the simple rules in use are facts beside the verdict. Measured, they miss a third of
-real leaks and call healthy warm-ups leaks; people know them and ask for them. So they are shown,
-and nothing is decided by them.
+The simple rules in use miss a third of real leaks and call healthy warm-ups leaks; people know them
+and ask for them. So their figures are shown beside the verdict, and nothing is decided by them.
 """
 
 from __future__ import annotations

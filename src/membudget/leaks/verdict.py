@@ -1,14 +1,10 @@
 """The verdict: does this process leak, what kind of growth is it, since when, how fast.
 
-Pure: samples and the state before come in, a verdict and the state after go out; no clock, no I/O.
-The test is a floor-trend test on what is left of the resident memory when all that parts with a
-declared bound hold is taken away (`windows`, `evidence`). A look every half hour is enough; a level
-holds once two looks have agreed and ends after three without it. Before the first accusation the
-verdict asks for one collection and one trim (`Collected`), for no curve can tell the first tooth of
-a collector's saw from a leak.
-
-Growth of child processes is asked about only where the process itself does not grow. The verdict on
-a recording is that of its last look: the looks before it are taken first.
+Pure: samples and the state before come in, a verdict and the state after go out. A floor-trend test
+on what is left of the resident memory without what parts with a declared bound hold. A look every
+half hour is enough; a level holds once two looks have agreed and ends after three without it.
+Before the first accusation one collection and one trim are asked for (`Collected`): no curve can
+tell the first tooth of a collector's saw from a leak.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What a stretch of time says about growth: one `Window` for each length of looking back.
 
-Within a window the floor of the unexplained memory is taken in 12 and in 24 equal blocks
-(`membudget.trend`); everything else is measured on those. The heap channels, bytes in use by
-malloc and live blocks of Python's allocator, are measured on the same blocks: memory that grows
-because objects live shows in them, memory that an allocator keeps does not.
+The floor of the unexplained memory is taken in 12 and in 24 equal blocks, and so are bytes in use
+by malloc and live blocks of Python's allocator: memory that grows because objects live shows in
+those channels, memory that an allocator keeps does not.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from math import exp, floor, log1p, pi, sin
 import pytest
 
 from leak_scene import MIB, UNASKED, cut, followed, jitter, last, series
-from membudget.errors import ConfigError
 from membudget.leaks import Collected, Confidence, Kind, Rules, State
 from membudget.leaks.verdict import judge, judging
 
@@ -287,11 +286,3 @@ def test_an_empty_series_is_too_early() -> None:
     """No samples, no verdict, no error."""
     verdict, _ = judge(series(lambda _: 1.0, 0.0).replace(hours=(), rss=()), UNASKED, None)
     assert verdict.confidence is Confidence.NONE
-
-
-def test_rules_that_cannot_be_meant_are_refused() -> None:
-    """With the name and the value."""
-    with pytest.raises(ConfigError, match=r"minimum_rate is -1"):
-        Rules(minimum_rate=-1.0)
-    with pytest.raises(ConfigError, match=r"min_samples is 1"):
-        Rules(min_samples=1)
