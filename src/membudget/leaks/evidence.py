@@ -118,10 +118,9 @@ def _unevenness(window: Window) -> float:
     behind that the growth fills next, as a census does every hour; what is in use does not. It is
     more where the second half is hardly slower than the first.
     """
-    shown: list[Window | Channel] = [window, *_supporting(window)]
     return min(
         max(one.unevenness, _UNEVEN) if one.late < _HARDLY_SLOWER * one.early else one.unevenness
-        for one in shown
+        for one in (window, *_supporting(window))
     )
 
 

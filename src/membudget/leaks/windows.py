@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from membudget.core import Record
 from membudget.leaks.series import less
@@ -37,20 +37,22 @@ if TYPE_CHECKING:
 
 
 class Channel(Record):
-    """What a heap channel did in a window, measured as a `Window` is."""
+    """What the memory, or a heap channel, did in a window; in MiB, and hours for time."""
 
-    tau: float
-    growth: float  # MiB by which its floor grew
+    tau: float  # Share of rising less share of falling pairs of floors
+    growth: float  # Theil-Sen slope of the floors times length
+    # Order of the increments in deviations, the lower of 12 and of 24 floors; well below zero it
+    # slows down
     bend: float
-    # How much the slopes of its quarters differ, in slopes of the whole; infinite where there are
+    # How much the slopes of the quarters differ, in slopes of the whole; infinite where there are
     # too few floors to tell
     unevenness: float
-    early: float
-    late: float
+    early: float  # Theil-Sen slope of the first half
+    late: float  # Theil-Sen slope of the second half
 
 
-class Window(Record):
-    """What one window measured; memory in MiB, time in hours."""
+class Window(Channel):
+    """What one window measured."""
 
     begin: float  # Where it begins
     end: float  # Where it ends: the newest sample
@@ -59,18 +61,11 @@ class Window(Record):
     low: float  # 5th percentile of the pairwise slopes
     high: float  # 95th percentile of the pairwise slopes
     base: float  # The first floor
-    growth: float  # Rate times length
-    tau: float  # Share of rising less share of falling pairs of floors
     noise: float  # Robust deviation of the floors from the line
     kept: float  # Share of the growth that was never given back
     # Slopes of the quarters of what was kept over its whole slope, in order of time
     quarters: tuple[float, ...]
     jumps: float  # Share of the rise in the two largest steps between floors
-    early: float  # Theil-Sen slope of the first half
-    late: float  # Theil-Sen slope of the second half
-    # Order of the increments in deviations, the lower of 12 and of 24 floors; well below zero it
-    # slows down
-    bend: float
     ground: float  # Share of the growth above all floors before the window
     peak: float  # Share of the growth above all that was seen before the window
     explained: float  # MiB by which parts with a declared bound grew meanwhile
@@ -78,18 +73,13 @@ class Window(Record):
     prior_length: float  # Hours over which that was taken; 0.0 where there are none
     load_tau: float  # Share of rising less share of falling pairs of mean loads
     load_rise: float  # Mean load of the last third over that of the first, less one
-    malloc: Channel | None  # The channel of malloc, or None
-    blocks: Channel | None  # The same of Python's allocator
+    malloc: Channel | None
+    blocks: Channel | None  # Of Python's allocator
 
     @property
     def length(self) -> float:
         """Hours."""
         return self.end - self.begin
-
-    @property
-    def unevenness(self) -> float:
-        """How much the slopes of the quarters differ, in slopes of the whole."""
-        return max(self.quarters) - min(self.quarters)
 
 
 LENGTHS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 36.0, 48.0, 72.0)
@@ -168,22 +158,19 @@ def measured(own: Columns, begin: float) -> Window | None:
     """Measure the window from `begin` on; None where too little is in it."""
     hours, rest, end = own.series.hours, own.rest, own.series.hours[-1]
     first = bisect_left(hours, begin)
-    is_dense = len(hours) - first >= 2 * FINE
     c, f = floors(hours, rest, begin, end, BLOCKS)
     if len(f) < _FEWEST:
         return None
     slopes = pairwise_slopes(c, f)
     rate = quantile(slopes, 0.5)
     g = kept(f)
-    growth = rate * (end - begin)
-    scale = growth if growth > 0 else 1e-9
-    steps = increments(f)
+    scale = rate * (end - begin) if rate > 0 else 1e-9
     rise = f[-1] - f[0]
-    half = len(f) // 2
     explained = own.series.explained
     prior, prior_length = _prior(own, begin)
     load_tau, load_rise = _load(own, first)
     return Window(
+        **_trend((hours, rest), begin, end, (c, f), slopes),
         begin=begin,
         end=end,
         of_life=(end - begin) / max(end, 1e-9),
@@ -191,15 +178,10 @@ def measured(own: Columns, begin: float) -> Window | None:
         low=quantile(slopes, 0.05),
         high=quantile(slopes, 0.95),
         base=f[0],
-        growth=growth,
-        tau=rising_share(slopes),
         noise=NORMAL * mad([y - rate * x for x, y in zip(c, f, strict=True)]),
         kept=(g[-1] - g[0]) / scale,
         quarters=_quarters(c, g),
-        jumps=sum(sorted(steps)[-2:]) / rise if rise > 0 else 1.0,
-        early=theil_sen(c[:half], f[:half]),
-        late=theil_sen(c[half:], f[half:]),
-        bend=_bend(hours, rest, begin, steps, is_dense=is_dense),
+        jumps=sum(sorted(increments(f))[-2:]) / rise if rise > 0 else 1.0,
         ground=(g[-1] - _earlier_floor(own, begin, first)) / scale if first else 1.0,
         peak=(g[-1] - own.highest[first - 1]) / scale if first else 1.0,
         explained=explained[-1] - explained[first] if explained else 0.0,
@@ -212,6 +194,32 @@ def measured(own: Columns, begin: float) -> Window | None:
     )
 
 
+def _trend(
+    timed: Timed,
+    begin: float,
+    end: float,
+    blocks: Timed,
+    slopes: Sequence[float],
+    *,
+    size: float = 1.0,
+) -> dict[str, Any]:
+    """What a `Channel` tells, from its floors in 12 blocks and their slopes."""
+    (hours, values), (c, f) = timed, blocks
+    bend, half = mann_kendall_z(increments(f)), len(f) // 2
+    if len(hours) - bisect_left(hours, begin) >= 2 * FINE:  # Each finer block has two samples.
+        fine = floors(hours, values, begin, hours[-1], FINE)[1]
+        bend = min(bend, mann_kendall_z(increments(fine)))
+    quarters = _quarters(c, kept(f)) if len(f) >= _FEWEST else ()
+    return {
+        "tau": rising_share(slopes),
+        "growth": quantile(slopes, 0.5) * (end - begin) * size,
+        "bend": bend,
+        "unevenness": max(quarters) - min(quarters) if any(quarters) else NEVER,
+        "early": theil_sen(c[:half], f[:half]),
+        "late": theil_sen(c[half:], f[half:]),
+    }
+
+
 def _quarters(c: Sequence[float], g: Sequence[float]) -> tuple[float, ...]:
     whole = (g[-1] - g[0]) / (c[-1] - c[0])
     if whole <= 0:
@@ -222,46 +230,18 @@ def _quarters(c: Sequence[float], g: Sequence[float]) -> tuple[float, ...]:
     )
 
 
-def _bend(
-    hours: Sequence[float],
-    values: Sequence[float],
-    begin: float,
-    steps: Sequence[float],
-    *,
-    is_dense: bool,
-) -> float:
-    """The order of the increments; of 24 floors too where each block has two samples."""
-    bend = mann_kendall_z(steps)
-    if not is_dense:
-        return bend
-    fine = floors(hours, values, begin, hours[-1], FINE)[1]
-    return min(bend, mann_kendall_z(increments(fine)))
-
-
 def _channel(timed: Timed | None, begin: float, end: float, size: float) -> Channel | None:
     """Measure a heap channel; where fewer than three figures are so new, the newest three."""
     if timed is None:
         return None
     hours, values = timed
-    first = bisect_left(hours, begin)
-    if len(hours) - first < _TOLD:
+    if len(hours) - bisect_left(hours, begin) < _TOLD:
         c, f = hours[-_TOLD:], values[-_TOLD:]
     else:
         c, f = floors(hours, values, begin, end, BLOCKS)
     if len(f) < _TOLD:
         return None
-    slopes = pairwise_slopes(c, f)
-    quarters = _quarters(c, kept(f)) if len(f) >= _FEWEST else ()
-    half = len(f) // 2
-    is_dense = len(hours) - first >= 2 * FINE
-    return Channel(
-        tau=rising_share(slopes),
-        growth=quantile(slopes, 0.5) * (end - begin) * size,
-        bend=_bend(hours, values, begin, increments(f), is_dense=is_dense),
-        unevenness=max(quarters) - min(quarters) if any(quarters) else NEVER,
-        early=theil_sen(c[:half], f[:half]),
-        late=theil_sen(c[half:], f[half:]),
-    )
+    return Channel(**_trend(timed, begin, end, (c, f), pairwise_slopes(c, f), size=size))
 
 
 def _earlier_floor(own: Columns, begin: float, first: int) -> float:
