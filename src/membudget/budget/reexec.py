@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-LAUNCHED = "MEMBUDGET_LAUNCH"
-"""Tells a launched program how much to say: "lines" or "quiet"."""
-
+LAUNCHED = "MEMBUDGET_LAUNCH"  # Tells a launched program how much to say: "lines" or "quiet".
 REQUIRE = "MEMBUDGET_LAUNCH_REQUIRE"
 """Names the process that is to end rather than run without a budget, if any: by its own pid, or by
 that of the supervisor that it runs "below"."""
@@ -108,9 +106,7 @@ def _tell_if_lost(path: str, words: list[str], environ: Mapping[str, str], shim:
 
 
 _NAMES = ("python", "pypy")
-_VERSION = frozenset("0123456789.tdw")
-"""What may follow: "python3.13t", "pythonw"."""
-
+_VERSION = frozenset("0123456789.tdw")  # What may follow: "python3.13t", "pythonw".
 _CLOSING = {
     "-I": "ignores PYTHONPATH and the rest of the environment",
     "-E": "ignores PYTHONPATH and the rest of the environment",

@@ -234,21 +234,20 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _rows(title: str, rows: list[Any], tell: Any) -> Iterator[str]:
     for row in rows[:_ROWS]:
-        yield f"  {title:<10} {tell(row)}"
+        name = f"{_plain(row['name'])}: " if "name" in row else ""
+        yield f"  {title:<10} {name}{tell(row)}"
     if len(rows) > _ROWS:
         yield f"  {title:<10} and {len(rows) - _ROWS} more"
 
 
 def _cache(row: Mapping[str, Any]) -> str:
-    return (
-        f"{_plain(row['name'])}: {row['entries']:,} entries, {human_bytes(row['bytes'])}"
-        f"{_of(row['max_bytes'])}, {row['hit_rate']:.0%} hits, "
-        f"{sum(row['evictions'].values()):,} evicted"
-    )
+    size = f"{human_bytes(row['bytes'])}{_of(row['max_bytes'])}"
+    evicted = f"{sum(row['evictions'].values()):,} evicted"
+    return f"{row['entries']:,} entries, {size}, {row['hit_rate']:.0%} hits, {evicted}"
 
 
 def _container(row: Mapping[str, Any]) -> str:
-    return f"{_plain(row['name'])}: {row['items']:,} items, {human_bytes(row['bytes'])}"
+    return f"{row['items']:,} items, {human_bytes(row['bytes'])}"
 
 
 def _found(row: Mapping[str, Any]) -> str:
@@ -257,50 +256,44 @@ def _found(row: Mapping[str, Any]) -> str:
     hits = f", {row['hits'] / lookups:.0%} hits" if lookups else ""
     why = f"; left alone: {_plain(row['why'])}" if row["why"] else ""
     dropped = f", {row['dropped']:,} dropped" if row["dropped"] else ""
-    return (
-        f"{_plain(row['name'])}: {row['entries']:,} entries {bound}{_about(row['held'])}{hits}"
-        f"{dropped}{why}"
-    )
+    return f"{row['entries']:,} entries {bound}{_about(row['held'])}{hits}{dropped}{why}"
 
 
 def _adopted(row: Mapping[str, Any]) -> str:
     entries = "not there (yet)" if row["entries"] is None else f"{row['entries']:,} entries"
-    return f"{_plain(row['name'])}: {entries}{_about(row['held'])}, {row['dropped']:,} dropped"
+    return f"{entries}{_about(row['held'])}, {row['dropped']:,} dropped"
 
 
 def _watched(row: Mapping[str, Any]) -> str:
     if row["items"] is None:
-        return f"{_plain(row['name'])}: not there (yet)"
+        return "not there (yet)"
     bound = row["max_items"] if row["max_items"] is not None else row["maxlen"]
     items = f"{row['items']:,} items" + (f" of {bound:,}" if bound is not None else "")
     held = _about(row["bytes"]) + (_of(row["max_bytes"]) if row["bytes"] is not None else "")
     told = f", {row['exceeded']:,} times over" if row["exceeded"] else ""
     trimmed = f", {row['trimmed']:,} trimmed" if row["trimmed"] else ""
-    return f"{_plain(row['name'])}: {items}{held}, peak {row['peak']:,}{told}{trimmed}"
+    return f"{items}{held}, peak {row['peak']:,}{told}{trimmed}"
 
 
 def _untouched(row: Mapping[str, Any]) -> str:
-    name, kind, why = (_plain(row[key]) for key in ("name", "kind", "why"))
-    return f"{name}: {kind} of {row['entries']:,} entries; {why}"
+    return f"{_plain(row['kind'])} of {row['entries']:,} entries; {_plain(row['why'])}"
 
 
 def _collector(row: Mapping[str, Any]) -> str:
     state = "on" if row["is_enabled"] else "off"
-    counts = "/".join(map(str, row["counts"]))
-    collections = "/".join(map(str, row["collections"]))
-    frozen = "objects" if row["frozen"] is None else f"{row['frozen']:,} objects"
+    counts, collections = ("/".join(map(str, row[key])) for key in ("counts", "collections"))
+    objects = "objects" if row["frozen"] is None else f"{row['frozen']:,} objects"
+    frozen = "" if row["frozen"] is None else f", {objects} frozen"
     if row.get("keeps_shared"):
-        frozen = f", {frozen} inherited and frozen, so that their pages stay shared"
-    else:
-        frozen = f", {frozen} frozen" if row["frozen"] is not None else ""
+        frozen = f", {objects} inherited and frozen, so that their pages stay shared"
     return f"{state}, pending {counts}, collections {collections}{frozen}"
 
 
 def _asked(row: Mapping[str, Any]) -> str:
     if row["why"]:
-        return f"{_plain(row['name'])}: left alone: {_plain(row['why'])}"
+        return f"left alone: {_plain(row['why'])}"
     more = f", at most {human_bytes(row['free'])} more to give" if row["free"] else ""
-    return f"{_plain(row['name'])}: {human_bytes(row['given_back'])} given back{more}"
+    return f"{human_bytes(row['given_back'])} given back{more}"
 
 
 def _leak(row: Mapping[str, Any]) -> str:

@@ -41,8 +41,7 @@ _EMBEDDED = (b"libpython", b"Py_BytesMain", b"Py_RunMain")
 _ISOLATED, _ORDINARY = b"PyConfig_InitIsolatedConfig", b"PyConfig_InitPythonConfig"
 """What a binary with the library beside it calls: the first leaves out environment and user."""
 
-_FROZEN = b"MEI\014\013\012\013\016"
-"""The mark near the end of a program that PyInstaller made."""
+_FROZEN = b"MEI\014\013\012\013\016"  # The mark near the end of a program that PyInstaller made.
 
 
 class Verdict(Record):
