@@ -188,11 +188,7 @@ class Plugins:
         return None
 
     def change_settings(self, before: Any, after: Any) -> None:
-        """Have all take settings, or none.
-
-        Raises:
-            ConfigError: They do not fit one of them.
-        """
+        """Have all take settings, or none, or a ConfigError: they do not fit one of them."""
         takers: list[Any] = [one for one in self if hasattr(one, "take_settings")]
         for place, plugin in enumerate(takers):
             try:

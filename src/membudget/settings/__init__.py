@@ -51,11 +51,7 @@ class Settings(Record):
         return {word: self.values[key] for word, key in keys.items() if key in self.values}
 
     def marks(self) -> Marks:
-        """The thresholds as marks.
-
-        Raises:
-            ConfigError: They are out of order.
-        """
+        """The thresholds as marks, or a ConfigError: they are out of order."""
         parts = {part[:-1]: own for part in _PARTS[1:] if (own := self._marks_of(part))}
         return Marks(**self._marks_of(""), parts=parts)
 

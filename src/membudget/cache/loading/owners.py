@@ -76,11 +76,7 @@ class Owners:
         self._bury, self.forget = bury, forget
 
     def join(self, one: object) -> Owner:
-        """The owner for an object.
-
-        Raises:
-            ConfigError: No weak reference to it can be made.
-        """
+        """The owner for an object, or a ConfigError: no weak reference to it can be made."""
         owner = self.by_identity.get(id(one))
         if owner is not None and owner() is one:
             return owner
