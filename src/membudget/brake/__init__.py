@@ -86,7 +86,6 @@ class OwnLimit:
     Never set above the one that stood before, nor above the hard one.
 
     Attributes:
-        stands: What was set last, or None for no limit.
         before: What stood before, or what somebody else set meanwhile; None is no limit.
         recent: What was set of late, oldest first, each with its `before`: children may have been
             born under it, and who has read it may set it again.
@@ -94,7 +93,7 @@ class OwnLimit:
 
     def __init__(self, limits: DataLimits) -> None:
         self._limits = limits
-        self.stands: int | None = None
+        self.stands: int | None = None  # What was set last, or None for no limit.
         self.before: int | None = None
         self.recent: dict[int, int | None] = {}
         self._is_ours = False

@@ -69,7 +69,6 @@ class Sources:
 
     Attributes:
         allocators: Who hands memory out below Python, and can be asked to give it back.
-        failures: What could not be read at first, and why.
         original_limit: Tells a soft limit of the process's from one that the brake has set: what
             to judge by, or None.
     """
@@ -78,7 +77,7 @@ class Sources:
 
     def __init__(self, settings: Settings) -> None:
         self.cgroup: CgroupProbe | None = None
-        self.failures: list[tuple[str, Exception]] = []
+        self.failures: list[tuple[str, Exception]] = []  # What could not be read at first, and why.
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
         self.process = process_probe()
         try:

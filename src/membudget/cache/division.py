@@ -213,14 +213,13 @@ class _Part:
     """One cache, which is not kept alive, and what it is to have: whoever uses it must hold it.
 
     Attributes:
-        share: Bytes that it is to have.
         hits: Its ghost hits of late.
         space: Its share of late, counted alike: what those hits are measured by.
     """
 
     def __init__(self, cache: Any, share: int) -> None:
         self._cache = ref(cache)
-        self.share = share
+        self.share = share  # Bytes that it is to have.
         self.hits = self.space = 0.0
         self._seen = cache.ghost_hits
 

@@ -58,14 +58,13 @@ class Floor:
     """Learns what shrinking does not cure. Used by the governor's thread only.
 
     Attributes:
-        settle: Seconds that freed memory has to show at the meter.
         bytes: What use stands at without the working set; 0 where no floor is known.
         line: Use up to which holders are left alone; 0.0 where no floor is known.
         is_elsewhere: Whether what is too much lies outside this process.
     """
 
     def __init__(self, settle: float) -> None:
-        self.settle = settle
+        self.settle = settle  # Seconds that freed memory has to show at the meter.
         self.forget()
 
     def forget(self, held: int = 0) -> None:

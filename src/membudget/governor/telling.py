@@ -38,16 +38,12 @@ failures that are remembered."""
 
 
 class Teller:
-    """Passes each event to every sink and turns what they raise into `Failed` events.
-
-    Attributes:
-        suspect: What a leak was last said to be in, or "".
-    """
+    """Passes each event to every sink and turns what they raise into `Failed` events."""
 
     def __init__(self, sinks: Iterable[Sink] = (), clock: Clock | None = None) -> None:
         self.sinks = list(sinks)
         self.untold = 0
-        self.suspect = ""
+        self.suspect = ""  # What a leak was last said to be in, or "".
         self._clock = clock or SystemClock()
         self._failures: dict[tuple[str, str], tuple[float, int]] = {}
 

@@ -197,9 +197,6 @@ class Watch:
 
     `hints` makes the kernel wake-ups to wait for, on each new thread, and imports nothing; given
     true, only those that cost microseconds. An `interval` of None adapts.
-
-    Attributes:
-        quick: Seconds between two steps at rest while the process computes.
     """
 
     def __init__(
@@ -212,7 +209,7 @@ class Watch:
         self._governor = governor
         self._make_hints = hints
         self.interval = interval
-        self.quick = QUICK
+        self.quick = QUICK  # Seconds between two steps at rest while the process computes.
         self._thread: NativeThread | None = None
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None

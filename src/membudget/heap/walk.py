@@ -247,7 +247,6 @@ class Walk:
     Attributes:
         objects: Seen so far.
         unread: Items of large containers that were left out.
-        paths: Leads from roots to what is met.
     """
 
     def __init__(
@@ -261,7 +260,7 @@ class Walk:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.objects = self.unread = 0
-        self.paths = Paths()
+        self.paths = Paths()  # Leads from roots to what is met.
         self._roots, self._late = iter(roots), iter(late)
         self._has_roots = True
         self._kinds = kinds

@@ -54,7 +54,6 @@ class Inspection:
     Attributes:
         wall: Unix seconds: what samples are dated by, and looks at what grows.
         requests: Requests served so far, for whoever counts them; None where nobody does.
-        ring: The samples kept; None before the first.
     """
 
     name = "inspection"
@@ -65,7 +64,7 @@ class Inspection:
         self._program = program
         self._redact = redact
         # All of it is made with the first sample.
-        self.ring: SampleRing | None = None
+        self.ring: SampleRing | None = None  # The samples kept; None before the first.
         self._taker: Taker | None = None
         self._efficiency: Efficiency | None = None
         self._keeper: Keeper | None = None

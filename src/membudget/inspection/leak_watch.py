@@ -66,19 +66,17 @@ class LeakWatch:
     Attributes:
         verdict: The one that stands, or None before the first.
         found: Who is suspected.
-        ahead: What the samples foretell.
-        ring: The samples.
     """
 
     name = "leaks"
 
     def __init__(self, governor: Governor, ring: SampleRing) -> None:
         self._governor = governor
-        self.ring = ring
+        self.ring = ring  # The samples.
         self._settings = governor.settings
         self._collect = governor.collector
         self._rules: Rules | None = None
-        self.ahead = Foresight(governor)
+        self.ahead = Foresight(governor)  # What the samples foretell.
         self._begin()
 
     def _begin(self) -> None:

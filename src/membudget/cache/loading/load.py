@@ -70,7 +70,6 @@ class Loading:
     Attributes:
         flights: The cache's table of loads under way.
         look: Given a key and a default; the value to use, without counting the lookup.
-        keep: Given a key and a value to keep.
         keep_error: Given a key and an exception to keep; None keeps none.
         forgive: Given the exception of a refresh while the old value still serves.
     """
@@ -83,7 +82,7 @@ class Loading:
     ) -> None:
         self.function, self.get, self.drop = function, cache.get, cache.delete
         self.look: Callable[[Any, Any], Any] = cache.peek
-        self.keep: Callable[[Any, Any], object] = cache.set
+        self.keep: Callable[[Any, Any], object] = cache.set  # Given a key and a value to keep.
         if ttl is not None:
             self.keep = partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
         self.flights: dict[Hashable, Flight] = cache._flights  # noqa: SLF001  # kept there for this room

@@ -56,9 +56,6 @@ class SpillDisk:
     on the disk, which small values hardly exceed), for the sweeper, as a chore (a running governor
     tells what it raises as `Failed`), and for forks, around which it closes the database. `noted`
     gives what tells the bytes of memory of the cache's own notes, while that lives.
-
-    Attributes:
-        state: "on", or "off: " and why.
     """
 
     rung = Rung.MODERATE
@@ -76,7 +73,7 @@ class SpillDisk:
 
         self._make_store = Store
         self.name = f"spill of {name}"
-        self.state = "on"
+        self.state = "on"  # "on", or "off: " and why.
         self._cache_name, self._spill, self._ledger = name, spill, ledger
         self._now, self._noted = now, noted
         self._hits_before = 0

@@ -110,30 +110,21 @@ class SpillStats(Record):
 
     Attributes:
         directory: The folder of this cache and this process; None where there is none now.
-        state: "on", or "off: " and why.
-        entries: Values on the disk.
-        bytes: What they take up there, with all that is about them.
-        max_bytes: The bound of that.
-        waiting: Bytes in memory that wait to be written.
-        spilled: Values ever written.
-        hits: Lookups that memory missed and the disk, or what waits for it, served.
         dropped: Values evicted and not written: too many at once, too large, too late, or under
             pressure of the level EMERGENCY.
-        unpicklable: Values evicted that pickle could not, or would not again, take.
-        failed: Values that were written and could not be had again.
     """
 
     directory: str | None
-    state: str
-    entries: int
-    bytes: int
-    max_bytes: int
-    waiting: int
-    spilled: int
-    hits: int
+    state: str  # "on", or "off: " and why.
+    entries: int  # Values on the disk.
+    bytes: int  # What they take up there, with all that is about them.
+    max_bytes: int  # The bound of that.
+    waiting: int  # Bytes in memory that wait to be written.
+    spilled: int  # Values ever written.
+    hits: int  # Lookups that memory missed and the disk, or what waits for it, served.
     dropped: int
-    unpicklable: int
-    failed: int
+    unpicklable: int  # Values evicted that pickle could not, or would not again, take.
+    failed: int  # Values that were written and could not be had again.
 
 
 def checked_spill(spill: object) -> Spill:

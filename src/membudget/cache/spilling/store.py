@@ -108,7 +108,6 @@ class Store:
 
     Attributes:
         bytes: On the disk now.
-        is_open: Whether the database is open.
 
     Raises:
         MembudgetError: The folder is not ours any more, or something stands in it.
@@ -126,7 +125,7 @@ class Store:
             if not is_kept or not is_ours:  # SQLite believes journals, for one.
                 raise MembudgetError(f"{os.path.join(path, name)} was put there by somebody else")
         self._disk = diskcache.Cache(path, timeout=1, disk=ByteDisk, **_SETTINGS)
-        self.is_open = True
+        self.is_open = True  # Whether the database is open.
         status = os.stat(self._database)
         self._identity = status.st_dev, status.st_ino
         files = [os.lstat(one.path) for one in os.scandir(path) if _FILE.fullmatch(one.name)]
