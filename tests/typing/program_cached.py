@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from membudget.cache.loading.cached import cached
-from membudget.cache.loading.load import load, load_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -78,7 +77,7 @@ async def main(cache: Cache[str, float]) -> None:
     call: Coroutine[Any, Any, float] = quote("EURUSD")
     price: float = await call
     words: list[str] = await client.news("EURUSD")
-    loaded: float = load(cache, "EURUSD", lambda symbol: float(len(symbol)), ttl="5m")
-    awaited: float = await load_async(cache, "EURUSD", quote)
-    load(cache, "EURUSD", lambda symbol: symbol)  # type: ignore[arg-type, return-value]
+    loaded: float = cache.get_or_load("EURUSD", lambda symbol: float(len(symbol)), ttl="5m")
+    awaited: float = await cache.get_or_load_async("EURUSD", quote)
+    cache.get_or_load("EURUSD", lambda symbol: symbol)  # type: ignore[arg-type, return-value]
     print(price, words, loaded, awaited)  # noqa: T201  # so that none is unused

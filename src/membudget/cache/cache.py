@@ -308,17 +308,19 @@ class Cache(GovernedTable[K, V]):
             ConfigError: A `ttl` that is none, or a loader that gave a coroutine or a generator.
             Exception: What the loader raised, for all who waited for it.
         """
+        value: V = self.get(key, _KEEP)
+        if value is not _KEEP:
+            return value
         try:
-            from membudget.cache.loading.load import load  # only for those who load
+            from membudget.cache.loading.load import Loading, fly  # only for those who load
         except ImportError:
             if "membudget.cache.loading.load" not in sys.modules:
                 raise
             # A finalizer, in the middle of this very import: it waits for nobody.
-            found: V = self.get(key, _KEEP)
-            if found is _KEEP:
-                self.set(key, found := loader(key), ttl=ttl)
-            return found
-        return load(self, key, loader, ttl=ttl)
+            self.set(key, value := loader(key), ttl=ttl)
+            return value
+        loaded: V = fly(Loading(loader, self, ttl), key, (key,), {})
+        return loaded
 
     async def get_or_load_async(
         self, key: K, loader: Callable[[K], Awaitable[V]], *, ttl: float | str | None = None
@@ -328,9 +330,12 @@ class Cache(GovernedTable[K, V]):
         Cancelling the task that loads hands that to another that waits; cancelling one that waits
         disturbs nobody. Outside asyncio (trio) each task loads for itself.
         """
-        from membudget.cache.loading.load import load_async  # only for those who load
+        value: V = self.get(key, _KEEP)
+        if value is _KEEP:
+            from membudget.cache.loading.load import Loading, fly_async  # only for those who load
 
-        return await load_async(self, key, loader, ttl=ttl)
+            value = await fly_async(Loading(loader, self, ttl), key, (key,), {})
+        return value
 
     def resize(
         self, *, max_bytes: int | str | None = _KEEP, max_entries: int | None = _KEEP

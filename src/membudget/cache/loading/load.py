@@ -32,20 +32,17 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from membudget.errors import ConfigError
 from membudget.units import as_seconds
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from types import TracebackType
 
     from membudget.cache.cache import Cache
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
 """A value, or an exception with its leader's traceback; None where the leader gave up."""
@@ -195,30 +192,6 @@ class TaskFollower:
     def _end(self, outcome: Outcome) -> None:
         if not self.future.done():
             self.future.set_result(outcome)
-
-
-def load(
-    cache: Cache[K, V], key: K, loader: Callable[[K], V], *, ttl: float | str | None = None
-) -> V:
-    """The value under a key, else what the loader gives for it; see `Cache.get_or_load`."""
-    value: V = cache.get(key, MISSING)
-    if value is MISSING:
-        value = fly(Loading(loader, cache, ttl), key, (key,), {})
-    return value
-
-
-async def load_async(
-    cache: Cache[K, V],
-    key: K,
-    loader: Callable[[K], Awaitable[V]],
-    *,
-    ttl: float | str | None = None,
-) -> V:
-    """As `load`, for a coroutine function; see `Cache.get_or_load_async`."""
-    value: V = cache.get(key, MISSING)
-    if value is MISSING:
-        value = await fly_async(Loading(loader, cache, ttl), key, (key,), {})
-    return value
 
 
 def fly(

@@ -14,7 +14,6 @@ import pytest
 
 from fakes import FakeClock
 from membudget.cache.loading.cached import cached
-from membudget.cache.loading.load import load
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 
@@ -377,7 +376,7 @@ def test_a_method_may_load_from_a_cache_of_its_own() -> None:
     class Asks:
         @cached(registry=registry)
         def f(self, x: int) -> int:
-            got: int = load(Robot.greets.cache, ("mine", x), lambda _: x + 1)
+            got: int = Robot.greets.cache.get_or_load(("mine", x), lambda _: x + 1)
             return got
 
     assert Asks().f(1) == 2

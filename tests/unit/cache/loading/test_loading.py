@@ -14,7 +14,7 @@ import pytest
 
 from fakes import FakeClock
 from membudget.cache.cache import Cache
-from membudget.cache.loading.load import Loading, fly, load
+from membudget.cache.loading.load import Loading, fly
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from waiting import eventually
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+load = Cache.get_or_load
 PATIENCE = 20
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from membudget.cache.cache import Cache
 from membudget.cache.loading import load as flights
-from membudget.cache.loading.load import load, load_async
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from waiting import eventually
@@ -21,6 +20,7 @@ from waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+load, load_async = Cache.get_or_load, Cache.get_or_load_async
 PATIENCE = 20
 
 
@@ -460,9 +460,8 @@ def test_asyncio_is_not_imported_for_plain_loads() -> None:
     code = """
 import sys
 from membudget import Cache
-from membudget.cache.loading.load import load
 from membudget.cache.loading.cached import cached
-assert load(Cache("c"), "a", str.upper) == "A"
+assert Cache("c").get_or_load("a", str.upper) == "A"
 f = cached(lambda x: x)
 assert f(1) == 1 == f(1)
 heavy = {"asyncio", "inspect", "dataclasses", "logging", "random"} & set(sys.modules)

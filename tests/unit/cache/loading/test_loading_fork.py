@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from membudget.cache.cache import Cache
-from membudget.cache.loading.load import load
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
+load = Cache.get_or_load
 PATIENCE = 20
 """Seconds after which a child that hangs is ended."""
 
