@@ -56,11 +56,7 @@ class KernelHint:
     __slots__ = ("_came", "_descriptor", "_identity", "events", "name")
 
     def __init__(
-        self,
-        name: str,
-        descriptor: int,
-        events: int,
-        came: Callable[[], object] = lambda: None,
+        self, name: str, descriptor: int, events: int, came: Callable[[], object] = lambda: None
     ) -> None:
         self.name, self.events = name, events
         self._came = came
