@@ -10,7 +10,7 @@ import pytest
 from commands import lines_of
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import LeakSuspected, Severity
-from membudget.core.status import LeakState
+from membudget.core.nouns import LeakState
 from membudget.core.wire import plain
 from membudget.inspection.leak_watch import LeakWatch, fewer
 from membudget.leaks import Confidence, Kind

@@ -17,7 +17,7 @@ from math import ceil
 from membudget.cache.division import Division
 from membudget.cache.upkeep import GiveBack, Sweeper
 from membudget.core import RISE, Level, Marks, Reclaimed, Rung
-from membudget.core.status import CollectorState
+from membudget.core.nouns import CollectorState
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.floor import Protection
 from membudget.governor.status import dump

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from membudget.budget import process_name, program_name
 from membudget.budget.plugins import GiveWay, LastResort, Reclaiming, Sources
 from membudget.core import Rung, Shortcoming
-from membudget.core.status import Status
+from membudget.core.nouns import Status
 from membudget.errors import ConfigError
 from membudget.governor import Governor
 from membudget.governor.status import status_of

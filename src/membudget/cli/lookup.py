@@ -11,7 +11,7 @@ import click
 from membudget.budget import program_name
 from membudget.budget.reexec import LAUNCHED
 from membudget.core import Record
-from membudget.core.status import Status  # noqa: TC001  # a field of a record
+from membudget.core.nouns import Status  # noqa: TC001  # a field of a record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host import SLOT, Identity, check_readable, identity_of
 from membudget.host.client import ask

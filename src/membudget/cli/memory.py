@@ -25,7 +25,7 @@ from membudget.cli.lookup import (
     without_slot,
 )
 from membudget.core import Record
-from membudget.core.status import (
+from membudget.core.nouns import (
     AdoptedRow,
     AllocatorState,
     CollectorState,
@@ -126,7 +126,7 @@ def _outside(views: list[OutsideView], named: int | None) -> list[dict[str, Any]
 
 
 class Sections(Record):
-    """What a process tells beyond its own figures; see `core.status` for what each is."""
+    """What a process tells beyond its own figures; see `core.nouns` for what each is."""
 
     gc: CollectorState
     allocator: AllocatorState

@@ -11,7 +11,7 @@ import os
 import sys
 
 from membudget.core.native import poll
-from membudget.core.status import AdoptedRow, ContainerRow, LateWakes, Status
+from membudget.core.nouns import AdoptedRow, ContainerRow, LateWakes, Status
 from membudget.core.wire import plain
 from membudget.governor.telling import FOREIGN, name_of
 from membudget.ownership import kept

@@ -18,7 +18,7 @@ from membudget.core import (
     Sampled,
     SystemClock,
 )
-from membudget.core.status import LevelChange
+from membudget.core.nouns import LevelChange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

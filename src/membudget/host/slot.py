@@ -23,7 +23,7 @@ from binascii import crc32
 from math import isfinite
 
 from membudget.core.native import sleep
-from membudget.core.status import Status
+from membudget.core.nouns import Status
 from membudget.errors import ConfigError, ControlError
 from membudget.host import SLOT, lock, parse_stem
 from membudget.ownership import identity as file_identity

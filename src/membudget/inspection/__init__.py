@@ -14,7 +14,7 @@ from collections import deque
 
 from membudget.core import MARK_NAMES, Level, Reclaimed, Sample, Severity, SystemClock
 from membudget.core.native import Imports, breathing
-from membudget.core.status import ProposalRow
+from membudget.core.nouns import ProposalRow
 from membudget.core.wire import plain
 from membudget.probes import allocator
 from membudget.probes.process import HighWater

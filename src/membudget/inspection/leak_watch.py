@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import LeakSuspected, LimitForeseen, ProposalApplied, in_bytes
-from membudget.core.status import LeakState
+from membudget.core.nouns import LeakState
 from membudget.errors import MembudgetError
 from membudget.units import how_many
 

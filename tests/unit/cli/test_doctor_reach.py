@@ -13,7 +13,7 @@ from membudget.cli.checkup import Finding, Grade
 from membudget.cli.checkup.reach import MARK, Relative, answer_of, judge_family, judge_reach
 from membudget.cli.program import Program, program_of
 from membudget.cli.run import SUPERVISOR
-from membudget.core.status import Status
+from membudget.core.nouns import Status
 from membudget.errors import ProbeError
 
 if TYPE_CHECKING:

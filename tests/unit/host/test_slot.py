@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from membudget.core import Level, Pressure
-from membudget.core.status import Status
+from membudget.core.nouns import Status
 from membudget.errors import ControlError
 from membudget.host import identity_of
 from membudget.host.slot import Slot, is_alive, living, read_slot

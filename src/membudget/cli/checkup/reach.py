@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from membudget.cli.checkup import Surroundings
     from membudget.cli.program import Program
-    from membudget.core.status import Status
+    from membudget.core.nouns import Status
     from membudget.host import Identity
 
 MARK = "membudget-answer "
