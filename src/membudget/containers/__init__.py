@@ -1,30 +1,32 @@
 """Containers bounded in items and bytes: list, deque, dict, set, metrics, weak cache.
 
-Here is what the first four share: bounds, figures, copies.
+Here is what those with a lock share, and what the first four share: bounds, figures, copies.
 """
 
 from __future__ import annotations
 
 import copy
+import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from membudget.cache.table import bytes_bound, entries_bound
+from membudget.cache.table import ForkLock, bytes_bound, container_name, entries_bound
 from membudget.core import PartSample, Record, Rung
-from membudget.registry import Registry
+from membudget.registry import REGISTRY, Registry
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
-    from membudget.core import Holder
+    from membudget.core import Clock, Holder
 
 Cause: TypeAlias = Literal["items", "bytes", "pressure"]
 """Why an item was dropped: the container's own bounds, or the budget."""
 
 DEFAULT_ITEMS = 10_000  # The bound of a container that was given none, where no budget runs.
 KEEP: Any = object()  # For a bound that stays as it is.
+INFINITE = float("inf")
 
 
 class ContainerStats(Record):
@@ -43,6 +45,27 @@ class ContainerStats(Record):
     added: int
     dropped: Mapping[str, int]
     refused: int
+
+
+class Holding(ForkLock):
+    """What holds items under a lock of its own, and asks the budget for what it takes in."""
+
+    rung = Rung.MODERATE
+
+    if TYPE_CHECKING:
+        reclaim: Callable[[int, float], int]
+
+    def __init__(self, name: str, registry: Registry | None, clock: Clock | None) -> None:
+        super().__init__()
+        self.name = container_name(name)
+        self._registry = REGISTRY if registry is None else registry
+        self._now = time.monotonic if clock is None else clock.now
+
+    def _claim(self, taken_in: int) -> None:
+        meter = self._registry.meter
+        wanted = meter.claim(taken_in) if meter is not None and taken_in > 0 else 0
+        if wanted > 0:
+            self.reclaim(wanted, INFINITE)
 
 
 class Bounded:

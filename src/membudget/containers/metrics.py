@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections import OrderedDict, defaultdict
 from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from membudget.cache.table import ForkLock, bytes_bound, container_name, entries_bound
-from membudget.containers import KEEP, part_of
-from membudget.core import Record, Rung
+from membudget.cache.table import bytes_bound, entries_bound
+from membudget.containers import INFINITE, KEEP, Holding, part_of
+from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.registry import REGISTRY
 from membudget.sizing import size_of
 from membudget.units import as_seconds, human_bytes
 
@@ -28,8 +26,6 @@ LEAST = 16  # Samples that a series has room for at least.
 SAMPLE_BYTES, SERIES_BYTES = 16, 470
 """Bytes of a sample, two doubles, and of a series beside them: the object, two arrays and its place
 in the collector. Measured with tracemalloc, 1,000 to 12,000 series: 459 to 473."""
-
-_INFINITE = float("inf")
 
 
 class Summary(Record):
@@ -72,7 +68,7 @@ class MetricsStats(Record):
     oldest_age: float | None
 
 
-class MetricsCollector(ForkLock):
+class MetricsCollector(Holding):
     """Series of numbers by name, each with its last samples; bounded in samples, series and bytes.
 
     Any thread may call any method. In a full series the oldest sample goes; where there are too
@@ -90,8 +86,6 @@ class MetricsCollector(ForkLock):
         max_bytes: The bound in bytes, or text such as "1MiB". All others are as in a `BoundedDict`.
     """
 
-    rung = Rung.MODERATE
-
     _max_samples: int
     _max_series: int | None
     _max_bytes: int | None
@@ -107,11 +101,8 @@ class MetricsCollector(ForkLock):
         registry: Registry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__()
-        self.name = container_name(name)
+        super().__init__(name, registry, clock)
         self._ttl = None if ttl is None else as_seconds(ttl, name="ttl")
-        self._registry = REGISTRY if registry is None else registry
-        self._now = time.monotonic if clock is None else clock.now
         # In the order of the last sample, the longest silent first.
         self._series: OrderedDict[str, Series] = OrderedDict()
         # Those wider than the least in the same order, by the power of two of their width.
@@ -147,10 +138,7 @@ class MetricsCollector(ForkLock):
                 f"the series {series!r} is not a text: name it after what it measures"
             )
         grown = self._change(self._take_in, series, value, when)
-        meter = self._registry.meter
-        wanted = meter.claim(grown) if meter is not None and (grown or 0) > 0 else 0
-        if wanted > 0:
-            self.reclaim(wanted, _INFINITE)
+        self._claim(grown or 0)
         return grown is not None
 
     def names(self) -> list[str]:
@@ -396,7 +384,7 @@ class Series:
         self.own = own
         self.capacity = capacity
         self.count = self.total = self.at = 0
-        self.last = -_INFINITE
+        self.last = -INFINITE
         self.values, self.times = array("d", bytes(8 * capacity)), array("d", bytes(8 * capacity))
 
     @property

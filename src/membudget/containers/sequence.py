@@ -8,7 +8,6 @@ foreign runs but the comparisons of a sort.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import MutableSequence
 from itertools import compress
@@ -17,9 +16,8 @@ from operator import index as as_index
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
 
-from membudget.cache.table import ForkLock, bytes_bound, container_name, entries_bound
-from membudget.containers import DEFAULT_ITEMS, Bounded, ContainerStats
-from membudget.registry import REGISTRY
+from membudget.cache.table import bytes_bound, entries_bound
+from membudget.containers import DEFAULT_ITEMS, INFINITE, Bounded, ContainerStats, Holding
 from membudget.sizing import checked, size_of
 
 if TYPE_CHECKING:
@@ -47,8 +45,6 @@ _BATCH, _BATCH_BYTES = 64, 1 << 20  # Dropped between two looks at the clock: be
 _SPARE = 64  # Empty places at the front that are left for a while.
 _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 
-_INFINITE = float("inf")
-
 
 def _operation(operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Does with the items what the builtin does, with another of its kind."""
@@ -64,7 +60,7 @@ def _operation(operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return method
 
 
-class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
+class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
     """What a `BoundedList` and a `BoundedDeque` share."""
 
     _builtin: type[Any]
@@ -83,12 +79,9 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
         registry: Registry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__()
-        self.name = container_name(name)
+        super().__init__(name, registry, clock)
         self._given = {"size": size, "on_drop": on_drop, "registry": registry, "clock": clock}
         self._size, self._on_drop = size, on_drop
-        self._registry = REGISTRY if registry is None else registry
-        self._now = time.monotonic if clock is None else clock.now
         self._items, self._weights = self._builtin(), self._builtin()
         self._first = 0  # So many places at the front are empty.
         self._is_leftward = False  # The last came in there, so the right end gives way.
@@ -306,8 +299,8 @@ class BoundedSequence(Bounded, ForkLock, MutableSequence[T], Generic[T]):
     def _set_bounds(self, max_items: int | None, max_bytes: int | None) -> None:
         self._max_items, self._max_bytes = max_items, max_bytes
         is_free = max_items is None and max_bytes is None
-        self._most_items: float = max_items or (DEFAULT_ITEMS if is_free else _INFINITE)
-        self._most_bytes: float = max_bytes or _INFINITE
+        self._most_items: float = max_items or (DEFAULT_ITEMS if is_free else INFINITE)
+        self._most_bytes: float = max_bytes or INFINITE
 
     def _bounds(self) -> tuple[int | None, int | None]:
         return self._max_items, self._max_bytes

@@ -8,19 +8,18 @@ by the next operations, or by the governor, whose chore this is.
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections import deque
 from itertools import count
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from membudget.cache.table import ForkLock, bytes_bound, container_name
-from membudget.containers import KEEP, part_of
+from membudget.cache.table import bytes_bound
+from membudget.containers import INFINITE, KEEP, Holding, part_of
 from membudget.containers.ordered import BoundedDict
-from membudget.core import Record, Rung
+from membudget.core import Record
 from membudget.errors import ConfigError
-from membudget.registry import REGISTRY, Registry
+from membudget.registry import Registry
 from membudget.sizing import checked, size_of
 from membudget.units import human_bytes
 
@@ -38,7 +37,6 @@ ENTRY_BYTES = BoundedDict.ENTRY_BYTES + _REF_BYTES  # Bytes of an entry beside i
 _SWEPT = 64  # Entries of dead values that one operation sweeps at most.
 _SLICE = 1 << 20  # Bytes let go between two looks at the clock.
 _PARTS = Registry()  # Where the tables of weak caches register: no budget asks them, the caches do.
-_INFINITE = float("inf")
 
 
 class WeakCacheStats(Record):
@@ -84,7 +82,7 @@ class _Kept:
         self.value = value
 
 
-class WeakCache(ForkLock, Generic[K, V]):
+class WeakCache(Holding, Generic[K, V]):
     """Values by key, each found for as long as somebody holds it.
 
     With `strong` or `max_bytes` the cache itself keeps the values used last alive, so many and so
@@ -102,8 +100,6 @@ class WeakCache(ForkLock, Generic[K, V]):
             `BoundedDict`.
     """
 
-    rung = Rung.MODERATE
-
     _most: int | None = 0
     """How many it keeps alive at most; None where only bytes bound them."""
 
@@ -119,11 +115,8 @@ class WeakCache(ForkLock, Generic[K, V]):
         registry: Registry | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__()
-        self.name = container_name(name)
+        super().__init__(name, registry, clock)
         self._size = size
-        self._registry = REGISTRY if registry is None else registry
-        self._now = time.monotonic if clock is None else clock.now
         self._numbers = count()
         self._hits = self._misses = self._sets = self._died = 0
         self._dead: deque[Any] = deque()
@@ -224,10 +217,7 @@ class WeakCache(ForkLock, Generic[K, V]):
             elif type(entry) is _Kept:  # Heavier than the strong part may be.
                 self._forget(key)
         self._gone.clear()
-        meter = self._registry.meter
-        wanted = meter.claim(taken_in) if meter is not None else 0
-        if wanted > 0:
-            self.reclaim(wanted, _INFINITE)
+        self._claim(taken_in)
 
     @overload
     def pop(self, key: K) -> V: ...
@@ -276,7 +266,7 @@ class WeakCache(ForkLock, Generic[K, V]):
             self._most = None if not most and most_bytes is not None else most
             self._most_bytes = most_bytes
             if self._most == 0:
-                self._strong.reclaim(maxsize, _INFINITE)
+                self._strong.reclaim(maxsize, INFINITE)
             else:
                 self._strong.resize(max_items=self._most, max_bytes=most_bytes)
         self._gone.clear()
@@ -299,7 +289,7 @@ class WeakCache(ForkLock, Generic[K, V]):
 
         def release() -> int:
             before = self.held_bytes()
-            self._strong.reclaim(min(target - freed, _SLICE), _INFINITE)
+            self._strong.reclaim(min(target - freed, _SLICE), INFINITE)
             self._sweep(_SWEPT)
             return before - self.held_bytes()
 

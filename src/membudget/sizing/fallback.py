@@ -17,7 +17,7 @@ list as it is a constant, and constants are soon shared by more.
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from gc import get_referents
 from itertools import islice
 from sys import getrefcount, getsizeof
@@ -152,9 +152,7 @@ def _returned(borrowed: list[Any]) -> tuple[int, list[Any]]:
 
     The list is emptied.
     """
-    times: dict[int, int] = {}
-    for mark in map(id, borrowed):
-        times[mark] = times.get(mark, 0) + 1
+    times = Counter(map(id, borrowed))
     unique = dict(zip(map(id, borrowed), borrowed, strict=True))
     borrowed.clear()
     words, others = 0, []
