@@ -40,7 +40,7 @@ from membudget.units import human_seconds, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from membudget.budget.start import Budget
@@ -71,7 +71,13 @@ def start_launched() -> Budget | None:
 
     write = _writer()
     try:
-        _unbind(os.environ)
+        import resource  # there is one where a launcher could be
+
+        if resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
+            # The limit that the brake of a parent has set was the parent's own.
+            from membudget.brake import restore_launch_limit  # where there is a brake
+
+            restore_launch_limit(os.environ)
         least = Severity.ERROR if mode == "quiet" else Severity.INFO
         sink = Condensed(write, least=least, is_news=_News(os.environ.get(TREE)))
         budget = start(sinks=[sink], is_launched=True)
@@ -160,16 +166,6 @@ def _writer() -> Callable[[str], object]:
         out.write(f"membudget: {now} {os.getpid()} {name()}: {line}")
 
     return write
-
-
-def _unbind(environ: Mapping[str, str]) -> None:
-    """Leave the limit that the brake of a parent has set: it was the parent's own."""
-    import resource  # there is one where a launcher could be
-
-    if resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY:
-        from membudget.brake import restore_launch_limit  # where there is a brake
-
-        restore_launch_limit(environ)
 
 
 FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0

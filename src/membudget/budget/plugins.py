@@ -434,7 +434,15 @@ class LastResort:
     def _protection(self, governor: Governor, settings: Settings) -> Protection | None:
         if not settings["emergency.protection"]:
             return None
-        out = StandardError()
+        out, leave = StandardError(), None
+        if settings["emergency.exit"]:
+            import atexit  # only for those who opted in
+
+            from membudget.reclaimers.program import PlannedExit
+
+            self._planned = PlannedExit()
+            atexit.register(self._planned.end)  # Early, so that it comes after the program's own.
+            leave = self._planned.begin
         return Protection(
             lambda: governor.ladder.ask(Rung.EMERGENCY),
             governor.tell,
@@ -442,14 +450,5 @@ class LastResort:
             cooldown=settings["emergency.cooldown"],
             restart_after=settings["emergency.restart_after"],
             dump=(lambda: dump(governor, out)) if settings["emergency.dump"] else None,
-            leave=self._planned_exit() if settings["emergency.exit"] else None,
+            leave=leave,
         )
-
-    def _planned_exit(self) -> Callable[[], object]:
-        import atexit  # only for those who opted in
-
-        from membudget.reclaimers.program import PlannedExit
-
-        self._planned = PlannedExit()
-        atexit.register(self._planned.end)  # Early, so that it comes after the program's own.
-        return self._planned.begin

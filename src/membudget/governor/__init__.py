@@ -168,7 +168,11 @@ class Governor:
             self.pressure = self._judge(reading)
             if not self.is_resting:
                 self._tell_news(reading, self.pressure)
-            self._be_followed(reading)
+            for follower in tuple(self.followers):
+                try:
+                    follower(reading, self.pressure)
+                except FOREIGN as error:  # foreign code is fenced
+                    self.tell.failed("follower", error)
             if not self.is_resting:
                 self._act(reading)
         self.admission.look_again()
@@ -424,13 +428,6 @@ class Governor:
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)
         self._last_step = now
-
-    def _be_followed(self, reading: Reading) -> None:
-        for follower in tuple(self.followers):
-            try:
-                follower(reading, self.pressure)
-            except FOREIGN as error:  # foreign code is fenced
-                self.tell.failed("follower", error)
 
     def maintain(self) -> None:
         """Run a slice of every chore, due or not; waits for a step under way as `reclaim` does."""

@@ -147,7 +147,8 @@ class Ladder:
         self._settle_credit(pressure, now)
         self._note_rise(pressure)
         rungs = RUNGS[pressure.level]
-        if pressure.level >= Level.CRITICAL and self._is_unsettled(pressure, now):
+        began, is_high = self._moderate_at, pressure.level >= Level.CRITICAL and pressure.excess
+        if is_high and began is not None and now - began >= self._patience(pressure):
             # The meter has had its time: believe it, and give back to the kernel first.
             self.credit, self._moderate_at = 0, now
             rungs = (Rung.AGGRESSIVE, *rungs)
@@ -360,12 +361,6 @@ class Ladder:
             self._credited = (at, pressure.used, held + refilled)
         if pressure.level < Level.CRITICAL:
             self._moderate_at = None
-
-    def _is_unsettled(self, pressure: Pressure, now: float) -> bool:
-        began = self._moderate_at
-        return bool(
-            began is not None and pressure.excess and now - began >= self._patience(pressure)
-        )
 
     def _patience(self, pressure: Pressure) -> float:
         left, settle = pressure.seconds_left, self._floor.settle
