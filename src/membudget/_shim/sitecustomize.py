@@ -1,13 +1,12 @@
 """Starts a budget in a program launched by `membudget run`, before the program begins.
 
 Found through PYTHONPATH by every Python that the launched command starts. One that has no
-membudget of its own is lent ours: a finder answers for that one name, and nothing else of where
-it lies can be seen. Where no budget starts, that is said in one line, once for all that a command
+membudget of its own is lent ours: a finder answers for that one name, and nothing else of where it
+lies can be seen. Where no budget starts, that is said in one line, once for all that a command
 starts, and the command itself ends with 64 where it was told to run under a budget or not at all.
 
-It then leaves the import system as it would be without it: off the path, and the sitecustomize
-that it hid imported in its place. Where there is none, the error of that import is the one that
-`site` expects. Written in what every Python understands.
+The import system is then left as it would be without it: off the path, and the sitecustomize that
+it hid imported in its place, if any. Written in what every Python understands.
 """
 
 import gc
@@ -23,11 +22,10 @@ sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _here]
 
 
 class _Lender:
-    """Finds our package by where this file lies, and nothing else.
+    """Finds our package by where this file lies, and nothing else, while that is imported.
 
-    It stays while the package is imported; what is under that is found by its own path. Only in a
-    pex it stays for good: that takes out what it did not import, with the paths. Then it puts back
-    what runs already, since a second copy would know nothing.
+    In a pex, which takes out what it did not import, with the paths, it stays for good and puts
+    back what runs already, since a second copy would know nothing.
     """
 
     running = {}  # type: ignore[var-annotated]
@@ -122,4 +120,4 @@ if _reason != "" and "MEMBUDGET_LAUNCH" in os.environ:
     if os.environ.get("MEMBUDGET_LAUNCH_REQUIRE") in (str(os.getpid()), "below %d" % os.getppid()):
         os._exit(64)
 
-__import__("sitecustomize")
+__import__("sitecustomize")  # Where there is none, its error is the one that `site` expects.

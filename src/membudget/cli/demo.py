@@ -6,6 +6,7 @@ that grow, and prints one JSON object a second.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -13,13 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from membudget.errors import ProbeError
 from membudget.probes.process import process_probe
 from membudget.units import as_bytes, human_bytes, human_seconds, parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LEAST = 60 << 20
 _POLL = 0.005
@@ -72,20 +76,14 @@ def command(lasting: str, limit: str, *, as_json: bool) -> int:
 
 def _twin(limit: int) -> tuple[dict[str, Any], float]:
     """Run the worker without a budget until it is over the limit; its figures, and the seconds."""
-    began = time.monotonic()
-    worker = _start_worker("plain", limit, 30.0)
-    used = peak = 0
-    try:
+    began, used, peak = time.monotonic(), 0, 0
+    # It may end between two looks; what was seen stands.
+    with _worker("plain", limit, 30.0) as worker, contextlib.suppress(ProbeError):
         probe = process_probe(worker.pid)
         while worker.poll() is None and used < limit:
             used = probe().used
             peak = max(peak, used)
             time.sleep(_POLL)
-    except ProbeError:
-        pass  # It ended between two looks; what was seen stands.
-    finally:
-        worker.kill()
-        worker.communicate()
     took = time.monotonic() - began
     return {"reached_limit": peak >= limit, "peak": peak, "took": round(took, 2)}, took
 
@@ -93,33 +91,34 @@ def _twin(limit: int) -> tuple[dict[str, Any], float]:
 def _watch(limit: int, seconds: float, *, as_json: bool) -> dict[str, Any]:
     """Run the worker under a budget, one line a second; its last figures."""
     last: dict[str, Any] = {}
-    worker = _start_worker("budget", limit, seconds)
-    guard = threading.Timer(seconds + 30, worker.kill)
-    guard.daemon = True
-    guard.start()
-    try:
-        assert worker.stdout is not None  # noqa: S101  # a pipe was asked for
-        for text in worker.stdout:
-            last = json.loads(text)
-            click.echo(json.dumps(last) if as_json else _live_line(last, limit))
-        worker.wait()
-    finally:
-        guard.cancel()
-        worker.kill()
-        worker.communicate()
-    last["exit_code"] = worker.returncode
+    with _worker("budget", limit, seconds) as worker:
+        guard = threading.Timer(seconds + 30, worker.kill)
+        guard.daemon = True
+        guard.start()
+        try:
+            for text in worker.stdout or ():
+                last = json.loads(text)
+                click.echo(json.dumps(last) if as_json else _live_line(last, limit))
+            last["exit_code"] = worker.wait()
+        finally:
+            guard.cancel()
     return last
 
 
-def _start_worker(kind: str, limit: int, seconds: float) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _worker(kind: str, limit: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMBUDGET_")}
-    return subprocess.Popen(  # noqa: S603  # our own module
+    with subprocess.Popen(  # noqa: S603  # our own module
         [sys.executable, "-m", "membudget.cli.demo", kind, str(limit), str(seconds)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
         start_new_session=True,  # Ctrl-C is for the demo, which then ends its workers.
-    )
+    ) as worker:
+        try:
+            yield worker
+        finally:
+            worker.kill()
 
 
 def _live_line(figures: dict[str, Any], limit: int) -> str:
