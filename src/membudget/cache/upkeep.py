@@ -23,7 +23,7 @@ from membudget.units import as_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any
 
     from membudget.cache.cache import Cache
@@ -124,41 +124,72 @@ class Sweeper:
         return [one for one in self._registry.holders() if hasattr(one, "sweep")]
 
 
-class Giving:
-    """One giving back, in slices: look where the entries of caches lie, choose, let go.
+class GiveBack:
+    """The reclaimer that gives memory of caches back to the system: looks, chooses, lets go.
 
-    Of all caches at once, in the order given: those that are filled at the same time lie in the
-    same arenas, and what one of them lets go of alone leaves the others' entries there. Where a
-    table does not know where its entries lie, or nothing lies together, they go in the cache's own
-    order, cache by cache. It does not keep the caches alive.
+    Asked where what was let go has not shown at the meter. Of all caches at once, the largest
+    first: those that are filled at the same time lie in the same arenas, and what one of them lets
+    go of alone leaves the others' entries there. Where a table does not know where its entries lie,
+    or nothing lies together, they go in the cache's own order, cache by cache. It keeps no cache
+    alive. Runs on the governor's thread.
     """
 
-    def __init__(self, caches: Iterable[Cache[Any, Any]], now: Callable[[], float]) -> None:
-        self._caches = [weakref.ref(one) for one in caches]
-        self._now = now
+    name = "give back"
+    rung = Rung.AGGRESSIVE
+    gives_back = True
+
+    def __init__(self, registry: Registry, clock: Clock | None = None) -> None:
+        self._registry = registry
+        self._now = time.monotonic if clock is None else clock.now
+        self.begin(())
+
+    def begin(self, caches: Iterable[Cache[Any, Any]]) -> None:
+        """Begin with looking through caches, in this order."""
+        self._given = [weakref.ref(one) for one in caches]
         self._is_done = False
         self._looked_at, self._looked_to = 0, 0
         self._chosen, self._beyond = -1, 0
 
     @property
     def is_under_way(self) -> bool:
-        """Whether its target is not met, and there are caches."""
-        return not self._is_done and any(one() is not None for one in self._caches)
+        """Whether caches are looked through: a million entries take longer than a slice."""
+        return not self._is_done and any(one() is not None for one in self._given)
 
     @property
     def has_chosen(self) -> bool:
-        """Whether it was cut short while it let go of what it chose."""
+        """Whether it was cut short while it let go of what lies together."""
         return self._chosen > 0 and self.is_under_way
 
-    def go_on(self, target: int, until: float) -> int:
-        """Let go of at least so many bytes from here on; returns those that there was time for.
+    def reclaimable(self) -> int:
+        """The bytes of all caches."""
+        return sum(one.held_bytes() for one in self._caches())
+
+    def reclaim(self, target: int, until: float) -> int:
+        """Let go of at least `target` bytes until a monotonic time; the next call goes on.
 
         Raises:
-            Exception: What `on_evict` raised first, after all of a slice were let go.
+            Exception: What a cache's `on_evict` raised, after all of a slice were let go.
         """
+        freed = 0
+        while freed < target and self._now() < until:
+            if not self.is_under_way:
+                self.begin(sorted(self._caches(), key=lambda one: -one.held_bytes()))
+            got = self.go_on(target - freed, until)
+            freed += got
+            if not got and self._now() < until:
+                self.begin(())  # There is nothing left to give.
+                break
+        return freed
+
+    def _caches(self) -> list[Any]:
+        # By what it can do: a process without a cache need not load them.
+        return [one for one in self._registry.reclaimers() if hasattr(one, "evict_together")]
+
+    def go_on(self, target: int, until: float) -> int:
+        """Let go of at least so many bytes from here on; returns those that there was time for."""
         if not self._has_looked(until):
             return 0
-        caches: list[Any] = [one for ref in self._caches if (one := ref()) is not None]
+        caches: list[Any] = [one for ref in self._given if (one := ref()) is not None]
         known = [one for one in caches if hasattr(one, "_plan_arenas")]
         freed = 0
         if self._chosen < 0:
@@ -179,8 +210,8 @@ class Giving:
 
     def _has_looked(self, until: float) -> bool:
         """Look at the entries of one cache after the other; whether all were looked at in time."""
-        while self._looked_at < len(self._caches):
-            cache: Any = self._caches[self._looked_at]()
+        while self._looked_at < len(self._given):
+            cache: Any = self._given[self._looked_at]()
             to: int | None = self._looked_to if hasattr(cache, "_plan_arenas") else None
             while to is not None and self._now() < until:
                 to = cache._plan_arenas(to, _LOOKED_AT)  # noqa: SLF001
@@ -191,66 +222,14 @@ class Giving:
         return True
 
 
-class GiveBack:
-    """The reclaimer that gives memory of caches back to the system, of all caches together.
-
-    Asked where what was let go has not shown at the meter. It keeps no cache alive. Runs on the
-    governor's thread.
-    """
-
-    name = "give back"
-    rung = Rung.AGGRESSIVE
-    gives_back = True
-
-    def __init__(self, registry: Registry, clock: Clock | None = None) -> None:
-        self._registry = registry
-        self._now = time.monotonic if clock is None else clock.now
-        self._under_way: Giving | None = None
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a cache is being looked through: a million entries take longer than a slice."""
-        return self._under_way is not None and self._under_way.is_under_way
-
-    @property
-    def has_chosen(self) -> bool:
-        """Whether it was cut short while it let go of what lies together."""
-        return self._under_way is not None and self._under_way.has_chosen
-
-    def reclaimable(self) -> int:
-        """The bytes of all caches."""
-        return sum(one.held_bytes() for one in self._caches())
-
-    def reclaim(self, target: int, until: float) -> int:
-        """Let go of at least `target` bytes until a monotonic time; the next call goes on.
-
-        Raises:
-            Exception: What a cache's `on_evict` raised, after all of a slice were let go.
-        """
-        freed = 0
-        while freed < target and self._now() < until:
-            giving = self._under_way
-            if giving is None or not giving.is_under_way:
-                caches = sorted(self._caches(), key=lambda one: -one.held_bytes())
-                giving = self._under_way = Giving(caches, self._now)
-            got = giving.go_on(target - freed, until)
-            freed += got
-            if not got and self._now() < until:
-                self._under_way = None  # There is nothing left to give.
-                break
-        return freed
-
-    def _caches(self) -> list[Any]:
-        # By what it can do: a process without a cache need not load them.
-        return [one for one in self._registry.reclaimers() if hasattr(one, "evict_together")]
-
-
 def shrink(cache: Cache[Any, Any], size: int, *, give_back: bool) -> Shrunk:
     """Let go of so many bytes of a cache; see `Cache.shrink`."""
     began, before, entries = time.monotonic(), _own_bytes(cache), len(cache)
     forever = float("inf")
     if give_back:
-        freed = Giving([cache], time.monotonic).go_on(size, forever)
+        giving = GiveBack(cache._register)  # noqa: SLF001  # one part in two files
+        giving.begin([cache])
+        freed = giving.go_on(size, forever)
         if core is not None:
             core.trim()  # Larger blocks are malloc's, which keeps them too.
     else:
