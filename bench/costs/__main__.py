@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
 
 
 def _start_rows(starts: dict[str, list[Start]]) -> Iterator[Row]:
-    for place, most_ms, most_mib in (("alone", 25.0, 5.0), ("in a host", 3.0, 1.0)):
+    for place, most_ms, most_mib in (("alone", 25.0, 5.0), ("in a host", 10.0, 2.0)):
         ours, peers = starts.get(f"ours {place}"), starts.get(f"psutil {place}")
         if ours is None or peers is None:
             continue
@@ -97,6 +97,11 @@ def _start_rows(starts: dict[str, list[Start]]) -> Iterator[Row]:
             [one.settled / _MIB for one in peers],
         )
         yield Row(f"threads of a start {place}", "", 1, [float(one.threads) for one in ours])
+    ours = [
+        float(sum(name.startswith("membudget") for name in one.modules))
+        for one in starts["ours alone"]
+    ]
+    yield Row("modules of ours", "", None, ours)
     unwanted = [
         float(len(set(starting.UNWANTED) & set(one.modules))) for one in starts["ours alone"]
     ]

@@ -1,4 +1,4 @@
-"""What a start costs, in fresh processes: time, resident memory, threads and modules."""
+"""What a start costs, in fresh processes: processor time, memory, threads and modules."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ space = {}
 exec(host, space)
 code = compile(measured, "measured", "exec")
 before, modules = rss(), set(sys.modules)
-began = time.perf_counter()
+began = time.process_time()
 exec(code, space)
-took = time.perf_counter() - began
+took = time.process_time() - began
 grown = rss() - before
 time.sleep(float(rest))
 settled, new = rss() - before, sorted(set(sys.modules) - modules)
@@ -52,7 +52,7 @@ class Start:
     """One start (seconds and bytes).
 
     Attributes:
-        took: From the import to a running budget with one cache.
+        took: Of processor time, from the import to a running budget with one cache.
         grown: How far resident memory rose by then.
         settled: How far it had risen a moment later, with what the thread loads.
         threads: Threads beside the first.
