@@ -141,7 +141,7 @@ class Ladder:
         return remove
 
     def relieve(self, pressure: Pressure, wanted: int = 0) -> int:
-        """Ask for what the pressure calls for and somebody waits for; returns bytes claimed."""
+        """Ask for what the pressure calls for, or somebody waits for; returns the bytes claimed."""
         now = self._clock.now()
         self.is_giving_back = False
         self._settle_credit(pressure, now)

@@ -248,7 +248,7 @@ class News:
         self._tell(PressureChanged(at=now, before=before, pressure=pressure, again=again))
 
     def floor(self, reading: Reading, pressure: Pressure, kept: int, *, is_last: bool) -> None:
-        """Tell once that shrinking does not cure it, again when nothing is left, after hours."""
+        """Tell that shrinking does not cure it: once, once more at the last, and after hours."""
         now, news = self._clock.now(), 2 if is_last else 1
         if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
             return

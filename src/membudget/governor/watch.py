@@ -98,7 +98,7 @@ class Doorbell:
         return came
 
     def close_in_child(self) -> None:
-        """The same in a forked child, where the lock of whoever was ringing is taken for ever."""
+        """Give all back in a forked child, where the lock of who was ringing is taken for ever."""
         self._lock = RLock()
         self.close()
 

@@ -62,7 +62,11 @@ class Settings(Record):
             try:
                 Marks(parts={part[:-1]: own}) if part else Marks(**own)
             except ConfigError as error:
-                yield ConfigError(self._sources_of(str(error), part) + str(error))
+                named = [name for name in own if f" {part}{name}=" in str(error)]
+                origins = [self.origins[f"thresholds.{part}{name}"] for name in named]
+                told = [one for one in origins if one not in (DEFAULT, "argument")]
+                places = ", ".join(one.removeprefix("file ") for one in told)
+                yield ConfigError(f"{places}: {error}" if told else str(error))
 
     def changed_by(self, after: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The keys whose values differ: those a reload applies at once, those that need a restart.
@@ -79,13 +83,6 @@ class Settings(Record):
         names = PART_MARKS if part else MARK_NAMES
         marks = {name: self[f"thresholds.{part}{name}"] for name in names}
         return {name: mark for name, mark in marks.items() if mark is not None}
-
-    def _sources_of(self, message: str, part: str) -> str:
-        """Where the marks that this message names came from, as the start of a line."""
-        named = [name for name in self._marks_of(part) if f" {part}{name}=" in message]
-        origins = [self.origins[f"thresholds.{part}{name}"] for name in named]
-        sources = [one.removeprefix("file ") for one in origins if one not in {DEFAULT, "argument"}]
-        return f"{', '.join(sources)}: " if sources else ""
 
 
 def resolve(
