@@ -150,7 +150,7 @@ class Inspection:
 
     def proposed(self) -> tuple[Proposal, ...]:
         """The settings that the history proposes, hourly; none before half a day, or unjudged."""
-        return self._watch.ahead.proposals if self._watch is not None else ()
+        return self._watch.proposals if self._watch is not None else ()
 
     def verdict(self) -> Verdict:
         """The verdict that stands, or one made now on this thread at a cost of about 30 ms."""

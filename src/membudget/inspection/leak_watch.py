@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from membudget.core import Clock, Sample
-    from membudget.forecast import Forecast, Nearness
+    from membudget.forecast import Nearness
     from membudget.governor import Governor
     from membudget.leaks import Rules, State, Verdict
     from membudget.leaks.advice import Proposal
@@ -76,12 +76,14 @@ class LeakWatch:
         self._settings = governor.settings
         self._collect = governor.collector
         self._rules: Rules | None = None
-        self.ahead = Foresight(governor)  # What the samples foretell.
         self._begin()
 
     def _begin(self) -> None:
         self.verdict: Verdict | None = None
         self.found: tuple[Culprit, ...] = ()
+        self.proposals: tuple[Proposal, ...] = ()
+        self._nearness: Nearness | None = None
+        self._next = float("-inf")  # When it is proposed again.
         self._named: set[str] = set()
         self._state: State | None = None
         self._reached: float | None = None
@@ -107,14 +109,14 @@ class LeakWatch:
 
     def due(self, now: float) -> bool:  # noqa: ARG002  # after each sample
         """Whether a sample waits to be judged, a verdict is under way, or a collection wanted."""
-        return self._is_due or self._steps is not None or self._wants_collection()
+        return self._is_due or self._steps is not None or self._uncollected() is not None
 
     def run(self, until: float) -> int:
         """Judge for a slice of 5 ms, of about ten for a day; bytes that a collection let go."""
         steps, self._steps = self._steps, None
         if steps is None:
             if not self._is_due:
-                return self._collect_once() if self._wants_collection() else 0
+                return self._collect_once()
             self._is_due, steps = False, self._judge()
         self._steps = left_of(steps, self._governor.clock, until)
         return 0
@@ -137,7 +139,6 @@ class LeakWatch:
     def after_fork_in_child(self) -> None:
         """Know nothing."""
         self._begin()
-        self.ahead.forget()
 
     def _judge(self) -> Generator[None, None, None]:
         for name in NEEDED if self._rules is None else ():
@@ -164,7 +165,9 @@ class LeakWatch:
         self.verdict, self._state = yield from judging(series, rules, state)
         self._tell_change(self.verdict)
         yield
-        yield from self.ahead.looking(samples, series, self.verdict, self._rules)
+        self._look_ahead(samples[len(samples) - len(series.hours) :], series)
+        yield
+        yield from self._propose(samples, series, self.verdict, self._rules)
 
     def _tell_change(self, verdict: Verdict) -> None:
         level = int(verdict.confidence)
@@ -204,93 +207,52 @@ class LeakWatch:
         now = self._governor.clock.now()
         self._governor.tell(LeakSuspected(at=now, culprit=culprit, **_figures(verdict)))
 
-    def _wants_collection(self) -> bool:
-        return (
-            self._collect is not None
-            and self.verdict is not None
-            and self.verdict.wants_collection
-            and self._state is not None
-            and self._state.collected is None
-        )
+    def _uncollected(self) -> State | None:
+        """The state of a verdict that wants a collection which was not made."""
+        wants = self._collect is not None and self.verdict and self.verdict.wants_collection
+        state = self._state if wants else None
+        return None if state is None or state.collected is not None else state
 
     def _collect_once(self) -> int:
         """Collect and trim before a suspicion becomes an accusation, as soon as that may be."""
-        assert self._collect is not None  # noqa: S101  # for the type checker
-        assert self.verdict is not None  # noqa: S101  # likewise
-        assert self._state is not None  # noqa: S101  # likewise
+        state = self._uncollected()
+        if state is None or self._collect is None or self.verdict is None:
+            return 0
         done: tuple[int, int] | None = self._collect(max(0, self.verdict.growth))
         if done is None:
             return 0
         from membudget.leaks import Collected  # imported with the verdict
 
         collected = Collected(at=self._newest, freed=done[0], returned=done[1])
-        self._state = self._state.replace(collected=collected)
+        self._state = state.replace(collected=collected)
         return done[0]
 
+    def _look_ahead(self, own: Sequence[Sample], series: Series) -> None:
+        from membudget.forecast import Nearness, forecast  # imported ahead, with the verdict
 
-def _figures(verdict: Verdict) -> dict[str, Any]:
-    """What an event and the state tell alike."""
-    return {
-        "kind": str(verdict.kind),
-        "confidence": verdict.confidence.name.lower(),
-        "reason": verdict.reason,
-        "rate": verdict.rate,
-        "rate_low": verdict.rate_low,
-        "rate_high": verdict.rate_high,
-        "onset": verdict.onset,
-        "growth": verdict.growth,
-    }
+        governor = self._governor
+        used = [one.used / MIB for one in own]
+        ahead = forecast(series.hours, used, own[-1].limit, bounded=series.explained)
+        before = self._nearness or Nearness()
+        self._nearness = before.after(ahead)
+        now, left = governor.clock.now(), ahead.seconds_left
+        governor.foretold = None if left is None else now + left
+        is_near = self._nearness.is_told
+        if is_near is not before.is_told:
+            event = LimitForeseen(
+                at=now,
+                seconds_left=left if is_near else None,
+                soonest=ahead.soonest if is_near else None,
+                latest=ahead.latest if is_near else None,
+                rate=ahead.rate,
+                used=ahead.used,
+                limit=ahead.limit,
+            )
+            governor.tell(event)
 
-
-def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
-    """The rules of the verdict that these settings ask for."""
-    from membudget.leaks import Rules  # when a verdict is due
-
-    return Rules(
-        minimum_rate=settings["leaks.minimum_rate"] / MIB,
-        threshold_mb_per_hour=settings["leaks.threshold_mb_per_hour"],
-        min_duration=settings["leaks.min_duration"] / HOUR,
-        min_samples=settings["leaks.min_samples"],
-        gc_efficiency=settings["leaks.gc_efficiency"],
-        collect_first=can_collect,
-    )
-
-
-def fewer(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """The samples to judge: all, or of many about 900 evenly apart, the newest among them."""
-    if len(samples) <= MOST_JUDGED:
-        return samples
-    from membudget.leaks.series import APART, spread  # imported with the verdict
-
-    apart = min(APART, (samples[-1].wall - samples[0].wall) / MOST_JUDGED)
-    return [*spread(samples[:-1], apart), samples[-1]]
-
-
-class Foresight:
-    """Forecasts and proposes after each verdict, in slices of about a millisecond.
-
-    Attributes:
-        ahead: The latest forecast, or None before the first.
-        proposals: What was proposed last.
-    """
-
-    def __init__(self, governor: Governor) -> None:
-        self._governor = governor
-        self.forget()
-
-    def forget(self) -> None:
-        """Know nothing: at first, and in a forked child."""
-        self.ahead: Forecast | None = None
-        self.proposals: tuple[Proposal, ...] = ()
-        self._nearness: Nearness | None = None
-        self._next = float("-inf")
-
-    def looking(
+    def _propose(
         self, samples: Sequence[Sample], series: Series, verdict: Verdict, rules: Rules
     ) -> Generator[None, None, None]:
-        """Look ahead once, on all samples and the columns of the newest process's."""
-        self._look_ahead(samples[len(samples) - len(series.hours) :], series)
-        yield
         newest = samples[-1]
         if newest.wall < self._next:
             return
@@ -312,29 +274,6 @@ class Foresight:
         yield
         if self._governor.settings["leaks.apply_proposals"]:
             self._apply(newest.limit)
-
-    def _look_ahead(self, own: Sequence[Sample], series: Series) -> None:
-        from membudget.forecast import Nearness, forecast  # imported ahead, with the verdict
-
-        governor = self._governor
-        used = [one.used / MIB for one in own]
-        ahead = forecast(series.hours, used, own[-1].limit, bounded=series.explained)
-        before = self._nearness or Nearness()
-        self.ahead, self._nearness = ahead, before.after(ahead)
-        now, left = governor.clock.now(), ahead.seconds_left
-        governor.foretold = None if left is None else now + left
-        is_near = self._nearness.is_told
-        if is_near is not before.is_told:
-            event = LimitForeseen(
-                at=now,
-                seconds_left=left if is_near else None,
-                soonest=ahead.soonest if is_near else None,
-                latest=ahead.latest if is_near else None,
-                rate=ahead.rate,
-                used=ahead.used,
-                limit=ahead.limit,
-            )
-            governor.tell(event)
 
     def _apply(self, limit: int | None) -> None:
         """Put in force what tightens something and may change now; tell each with its reason."""
@@ -376,3 +315,41 @@ class Foresight:
                 at=now, key=one.key, before=one.now, after=one.told, reason=one.reason
             )
             governor.tell(event)
+
+
+def _figures(verdict: Verdict) -> dict[str, Any]:
+    """What an event and the state tell alike."""
+    return {
+        "kind": str(verdict.kind),
+        "confidence": verdict.confidence.name.lower(),
+        "reason": verdict.reason,
+        "rate": verdict.rate,
+        "rate_low": verdict.rate_low,
+        "rate_high": verdict.rate_high,
+        "onset": verdict.onset,
+        "growth": verdict.growth,
+    }
+
+
+def rules_of(settings: Settings, *, can_collect: bool = False) -> Rules:
+    """The rules of the verdict that these settings ask for."""
+    from membudget.leaks import Rules  # when a verdict is due
+
+    return Rules(
+        minimum_rate=settings["leaks.minimum_rate"] / MIB,
+        threshold_mb_per_hour=settings["leaks.threshold_mb_per_hour"],
+        min_duration=settings["leaks.min_duration"] / HOUR,
+        min_samples=settings["leaks.min_samples"],
+        gc_efficiency=settings["leaks.gc_efficiency"],
+        collect_first=can_collect,
+    )
+
+
+def fewer(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples to judge: all, or of many about 900 evenly apart, the newest among them."""
+    if len(samples) <= MOST_JUDGED:
+        return samples
+    from membudget.leaks.series import APART, spread  # imported with the verdict
+
+    apart = min(APART, (samples[-1].wall - samples[0].wall) / MOST_JUDGED)
+    return [*spread(samples[:-1], apart), samples[-1]]

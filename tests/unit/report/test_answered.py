@@ -90,11 +90,11 @@ def test_a_running_process_tells_what_it_proposes() -> None:
         budget.step()
         watch = budget.inspection._watch
         assert watch is not None
-        watch.ahead.proposals = (
+        watch.proposals = (
             Proposal(setting="thresholds.low", value=0.4, reason="so", key="x", now="70%"),
         )
         answer = json.loads(json.dumps(budget.inspection.day.as_answer({})))
-        assert answered(answer).proposals == watch.ahead.proposals
+        assert answered(answer).proposals == watch.proposals
         memory = full_status(budget.governor).as_answer()
         assert memory["proposals"] == [
             {"setting": "thresholds.low", "to": "40%", "now": "70%", "reason": "so"}
