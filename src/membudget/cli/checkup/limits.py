@@ -44,11 +44,6 @@ class Bound(Record):
     used: int | None = None
     is_group: bool = False
 
-    @property
-    def keeper(self) -> str:
-        """Who keeps it, in short."""
-        return "the cgroup" if self.is_group else self.source
-
 
 def check_settings(around: Surroundings) -> Iterator[Finding]:
     """Each setting that is not the default, and where it came from."""
@@ -180,7 +175,7 @@ def _unkept(
     if not kept:
         return
     least = min(kept, key=lambda bound: bound.size)
-    size, keeper = human_bytes(least.size), least.keeper
+    size, keeper = human_bytes(least.size), "the cgroup" if least.is_group else least.source
     others = max(0, (least.used or 0) - around.process().used) if least.is_group else 0
     if limit > least.size:
         yield warning(
