@@ -26,7 +26,7 @@ from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 from membudget.units import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from membudget.pressure import Judgement
 
@@ -109,34 +109,31 @@ def find(pid: int | None = None) -> list[Found]:
     ]
 
 
-class OutsideView:
-    """One process without a slot, read with the settings of its environment, which must fit."""
+def outside_view(pid: int) -> Callable[[], dict[str, Any]]:
+    """Looks at a process without a slot, with the settings of its environment, which must fit.
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        settings = resolve({}, environ_of(pid))
-        group = cgroup_probe(pid)
-        self._process = process_probe(pid)
-        self._process.limit = settings["limit"]
-        self._probe = tightest(self._process, *([group] if group is not None else []))
-        self._marks = settings.marks()
-        self._judgement: Judgement | None = None
+    Each call reads and judges once more: a row as `Found` has it; a `ProbeError` once it has ended.
+    """
+    settings = resolve({}, environ_of(pid))
+    group, process, marks = cgroup_probe(pid), process_probe(pid), settings.marks()
+    process.limit = settings["limit"]
+    probe = tightest(process, *([group] if group is not None else []))
+    judgement: Judgement | None = None
 
-    def look(self) -> dict[str, Any]:
-        """Read and judge once more: a row as `Found` has it; a `ProbeError` once it has ended."""
-        self._process()
-        reading = self._probe()
+    def look() -> dict[str, Any]:
+        nonlocal judgement
+        process()
+        reading = probe()
         # From outside there is one reading a look; judged twice, a mark reached is a level.
-        judged = judge(reading, self._marks, self._judgement)
-        self._judgement = judge(reading, self._marks, judged)
-        pressure = self._judgement.pressure
+        judgement = judge(reading, marks, judge(reading, marks, judgement))
+        pressure = judgement.pressure
         try:
-            text = Path(f"/proc/{self.pid}/cmdline").read_bytes().decode(errors="replace")
+            text = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
             name = program_name([word for word in text.split("\0") if word])
         except OSError:
             name = ""
         return {
-            "pid": self.pid,
+            "pid": pid,
             "name": name,
             "used": pressure.used,
             "limit": pressure.limit,
@@ -147,8 +144,10 @@ class OutsideView:
             "parts": dict(reading.parts),
         }
 
+    return look
 
-def without_slot(known: list[Found]) -> list[OutsideView]:
+
+def without_slot(known: list[Found]) -> list[Callable[[], dict[str, Any]]]:
     """What this user has started by `membudget run` and nobody has a slot of, seen from outside."""
     numbers = {one.identity.pid for one in known if one.identity.namespace == _own_namespace()}
     views = []
@@ -160,7 +159,7 @@ def without_slot(known: list[Found]) -> list[OutsideView]:
                 continue
             is_supervisor = _SUPERVISOR in Path(f"{folder}/cmdline").read_bytes()
             if LAUNCHED in environ_of(pid) and not is_supervisor:
-                views.append(OutsideView(pid))
+                views.append(outside_view(pid))
         except (MembudgetError, OSError):  # It ended meanwhile, or is not what it seemed.
             continue
     return views

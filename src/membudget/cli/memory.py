@@ -18,10 +18,10 @@ from membudget.cache.table import CacheStats  # noqa: TC001  # sections are read
 from membudget.cli.lookup import (
     NOBODY,
     UNREACHABLE,
-    OutsideView,
     complain,
     exit_code,
     find,
+    outside_view,
     without_slot,
 )
 from membudget.core import Record
@@ -41,7 +41,7 @@ from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
 from membudget.watched import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SILENT = 10.0
 """Seconds without a new figure that are worth telling: at rest there is one each second."""
@@ -78,7 +78,7 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     found = find(pid)
     outside: list[dict[str, Any]] = []
     if pid is None or not found:
-        outside = _outside(without_slot(found) if pid is None else [OutsideView(pid)], pid)
+        outside = _outside(without_slot(found) if pid is None else [outside_view(pid)], pid)
         if pid is not None and outside:
             found = find(pid)  # Its budget may have begun while it was looked at.
     rows, code = [], 0
@@ -109,13 +109,13 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     return max(code, *(exit_code(row["level"]) for row in rows))
 
 
-def _outside(views: list[OutsideView], named: int | None) -> list[dict[str, Any]]:
+def _outside(views: list[Callable[[], dict[str, Any]]], named: int | None) -> list[dict[str, Any]]:
     """Look twice, for a rate; one that has ended is left out, and told where it was named."""
     for is_last in (False, True):
         rows = []
         for view in tuple(views):
             try:
-                rows.append(view.look())
+                rows.append(view())
             except ProbeError as error:
                 views.remove(view)
                 if named is not None:
