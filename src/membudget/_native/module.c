@@ -51,7 +51,7 @@ typedef struct {
     size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 } Heap;
 
-/* In use, free and mapped apart, in bytes; None where it is not told. It takes locks of malloc's. */
+/* In use and free, in bytes; None where it is not told. It takes locks of malloc's. */
 static PyObject *
 mallinfo_now(PyObject *module, PyObject *nothing)
 {
@@ -65,15 +65,14 @@ mallinfo_now(PyObject *module, PyObject *nothing)
     Py_BEGIN_ALLOW_THREADS
     heap = ask();
     Py_END_ALLOW_THREADS
-    return Py_BuildValue("(nnn)", (Py_ssize_t)(heap.uordblks + heap.hblkhd),
-                         (Py_ssize_t)heap.fordblks, (Py_ssize_t)heap.hblkhd);
+    return Py_BuildValue("(nn)", (Py_ssize_t)(heap.uordblks + heap.hblkhd), (Py_ssize_t)heap.fordblks);
 }
 #endif
 
 static PyMethodDef functions[] = {
 #if !defined(_WIN32)
     {"has_symbol", has_symbol, METH_O, "Whether the process has a symbol of this name."},
-    {"mallinfo", mallinfo_now, METH_NOARGS, "Bytes of malloc in use, free and mapped apart, or None."},
+    {"mallinfo", mallinfo_now, METH_NOARGS, "Bytes of malloc in use and free, or None."},
     {"read_descriptor", read_descriptor, METH_O, "The text of an open file, the GIL held."},
     {"read_figures", (PyCFunction)(void (*)(void))read_figures, METH_FASTCALL,
      "read_figures(descriptor, keys): the numbers behind keys of an open file, the GIL held."},

@@ -146,32 +146,19 @@ py_size_of(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 }
 
 static PyObject *
-measured(PyObject *const *arguments, Py_ssize_t count, const char *name, int rule)
-{
-    Weight weight = {.nodes = 1, .exact = 1};
-    Py_ssize_t nodes;
-    if (read_nodes(arguments, count, name, &nodes) < 0) {
-        return NULL;
-    }
-    weight.bytes = root_atom_bytes(arguments[0]);
-    if (weight.bytes < 0 && weigh(arguments, 1, nodes, rule, NULL, NULL, &weight) < 0) {
-        return NULL;
-    }
-    return Py_BuildValue("nnO", weight.bytes, weight.nodes, weight.exact ? Py_True : Py_False);
-}
-
-static PyObject *
 py_measure(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)module;
-    return measured(arguments, count, "measure", DEEP);
-}
-
-static PyObject *
-py_exclusive(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    (void)module;
-    return measured(arguments, count, "exclusive", EXCLUSIVE);
+    Weight weight = {.nodes = 1, .exact = 1};
+    Py_ssize_t nodes;
+    if (read_nodes(arguments, count, "measure", &nodes) < 0) {
+        return NULL;
+    }
+    weight.bytes = root_atom_bytes(arguments[0]);
+    if (weight.bytes < 0 && weigh(arguments, 1, nodes, DEEP, NULL, NULL, &weight) < 0) {
+        return NULL;
+    }
+    return Py_BuildValue("nnO", weight.bytes, weight.nodes, weight.exact ? Py_True : Py_False);
 }
 
 static void
@@ -257,8 +244,6 @@ py_forget_types(PyObject *module, PyObject *nothing)
 static PyMethodDef functions[] = {
     {"size_of", FAST(py_size_of), "size_of(value, nodes): the bytes an object holds."},
     {"measure", FAST(py_measure), "measure(value, nodes): (bytes, nodes, exact)."},
-    {"exclusive", FAST(py_exclusive),
-     "exclusive(value, nodes): (bytes, nodes, exact) of what dropping it would free."},
     {"entry", FAST(py_entry),
      "entry(key, value, shares): the bytes that dropping both would free."},
     {"gone", FAST(py_gone), "gone(key, value, shares): forget what the entry was known to share."},
