@@ -39,8 +39,7 @@ class Detail(Record):
 class Census(Record):
     """What can be reached from a process's roots at one time."""
 
-    at: float  # When it ended, monotonic seconds
-    wall: float  # When it ended, Unix seconds
+    at: float  # When it ended: monotonic seconds, or as the caller dates it
     objects: int  # Those that can refer to others
     took: float  # Seconds of work, all slices together
     longest_slice: float  # Seconds of the longest slice

@@ -97,7 +97,6 @@ class CensusTaker(Walk):
         self._counts[TYPE] = self._kinds.counts()
         return Census(
             at=self._now(),
-            wall=time.time(),
             objects=self.objects,
             took=self._took,
             longest_slice=self._longest,

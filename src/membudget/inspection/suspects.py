@@ -142,8 +142,7 @@ class Suspects(_WhileSuspected):
             if census is None:
                 self._taker = taker
                 return 0
-            now = self._wall()
-            self._censuses = [*self._censuses, census.replace(at=now, wall=now)][-_KEPT:]
+            self._censuses = [*self._censuses, census.replace(at=self._wall())][-_KEPT:]
         self._steps = self._ranking()
         return 0
 

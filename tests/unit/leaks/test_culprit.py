@@ -38,7 +38,6 @@ def looks(
 def _census(at: float, counts: Any, details: Any) -> Census:
     return Census(
         at=at,
-        wall=at,
         objects=1,
         took=0.0,
         longest_slice=0.0,
