@@ -40,7 +40,8 @@ class Watch:
         self.garbage: Any = None
         self.collected = 0.0
         self.times: list[float] = []
-        self.window = Window(1.0) if has_window else None
+        self.has_window = has_window
+        self.window: Window | None = None
         self.lines: Any = ()
 
     def sampled(self, hour: float, rss_kb: int) -> None:
@@ -65,8 +66,8 @@ class Watch:
         self.censuses.append(census.replace(at=self.hour * 3600))
         if not gc.isenabled():  # A verdict collects before it accuses.
             self.collect()
-        if len(self.censuses) == LOOKS - 1 and self.window is not None:
-            self.window.begin()
+        if len(self.censuses) == LOOKS - 1 and self.has_window:
+            self.window = Window(1.0)
             left = self.due[0] - self.hour
             self.times = [self.hour + share * left for share in (SETTLING, LATE)]
         if not self.due:

@@ -128,30 +128,20 @@ def _adding(sums: Sums) -> Generator[None, None, None]:
 
 
 class Window:
-    """One window. One thread at a time: `begin`, then `step` until it gives lines, or `end`.
+    """One window, open once it is made. One thread: `step` until it gives lines, or `end`.
 
-    Tracing that somebody else began is used and not stopped. Where the traces take 32 MB the window
-    is over before its time: half a million live blocks came within it.
+    Cost: an import at first, 3 ms. Tracing that somebody else began is used and not stopped. Where
+    the traces take 32 MB it is over before its time: half a million live blocks came within it.
     """
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._now = now
-        self._is_open = False
-        self._begun: object | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        self._began = self._since = self._now()
+        self._begun, self._is_open = begin_tracing(), True
+        self._began = self._since = now()
         self._marks: list[Sums] = []
         self._last: Sums | None = None
         self._steps: Generator[None, None, None] | None = None
-
-    def begin(self) -> None:
-        """Open it; nothing happens where it is open. Cost: an import at first, 3 ms."""
-        if not self._is_open:
-            self._begun, self._is_open = begin_tracing(), True
-            self._forget()
 
     def due(self) -> bool:
         """Whether there is something to do now. Cost: 1 µs."""
@@ -199,9 +189,8 @@ class Window:
 
     def drop(self) -> None:
         """Close it and tell nothing; in a forked child, too, which is traced as its parent was."""
-        self._is_open = False
+        self._is_open, self._marks, self._last, self._steps = False, [], None, None
         self._trace_no_more()
-        self._forget()
 
     def _trace_no_more(self) -> None:
         begun, self._begun = self._begun, None

@@ -258,9 +258,7 @@ class Tracing(_WhileSuspected):
 
                 from membudget.heap.window import Window
             if not tracemalloc.is_tracing():
-                window = Window(self._seconds, self._clock.now)
-                window.begin()
-                self._window = window
+                self._window = Window(self._seconds, self._clock.now)
             return 0
         try:
             lines = self._window.step(until - LONGEST_STEP)

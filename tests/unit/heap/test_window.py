@@ -19,7 +19,6 @@ def test_the_line_whose_memory_stays_is_named_first() -> None:
     """And tracing ends with the window."""
     clock, kept = FakeClock(), []
     window = Window(20.0, clock.now)
-    window.begin()
     clock.time += 6.0
     assert window.step() is None
     for _ in range(200):
@@ -37,7 +36,6 @@ def test_what_is_in_flight_at_the_end_is_not_taken_for_what_stays() -> None:
     """A large request that came with the last moment is larger than the leak."""
     clock, kept = FakeClock(), []
     window = Window(20.0, clock.now)
-    window.begin()
     clock.time += 6.0
     window.step()
     for _ in range(200):
@@ -57,7 +55,6 @@ def test_many_blocks_come_before_a_few_that_are_not_much_larger() -> None:
     """Seven requests under way may be chance, and two hundred blocks are not."""
     kept: list[bytearray] = []
     window = Window(20.0, FakeClock().now)
-    window.begin()
     window.mark()
     for _ in range(200):
         kept.append(bytearray(1000))  # noqa: PERF401  # the line that is looked for
@@ -75,7 +72,6 @@ def test_tracing_that_somebody_else_began_goes_on() -> None:
     tracemalloc.start(3)
     try:
         window = Window(1.0)
-        window.begin()
         window.end()
         assert tracemalloc.is_tracing()
         assert tracemalloc.get_traceback_limit() == 3
@@ -86,7 +82,6 @@ def test_tracing_that_somebody_else_began_goes_on() -> None:
 def test_tracing_that_somebody_else_stopped_gives_no_lines() -> None:
     """And no error."""
     window = Window(1.0)
-    window.begin()
     tracemalloc.stop()
     assert window.end() == ()
     assert window.end() == ()
