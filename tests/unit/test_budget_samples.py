@@ -10,13 +10,13 @@ import pytest
 
 import membudget
 from commands import lines_of
-from fakes import MIB, FakeClock, Recorder
+from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Failed, Reclaimed, Rung, Sample, Sampled
 from membudget.errors import ConfigError
 from membudget.inspection import NAME, CollectAndTrim
 from membudget.leaks import Confidence
 from membudget.registry import Registry
-from sampling_scene import day
+from sampling_scene import day, governed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,7 +210,9 @@ def test_collecting_before_accusing_is_one_collection_and_one_trim_and_told() ->
     """With what they let go and by how much the process shrank."""
     recorder, sizes = Recorder(), iter([100 * MIB, 70 * MIB])
     collect, trim = Asked("full gc", 20 * MIB), Asked("malloc trim", 5)
-    both = CollectAndTrim(collect, trim, lambda: next(sizes), recorder, FakeClock())
+    both = CollectAndTrim(
+        governed(FakeMemory(FakeClock()), recorder), collect, trim, lambda: next(sizes)
+    )
     done = both(50 * MIB)
     assert done is not None
     freed, returned = done
@@ -225,12 +227,13 @@ def test_collecting_before_accusing_is_one_collection_and_one_trim_and_told() ->
 def test_collecting_before_accusing_waits_while_collections_rest() -> None:
     """The cooldown is that of all full ones; a trim that promises nothing is not waited for."""
     recorder = Recorder()
+    governor = governed(FakeMemory(FakeClock()), recorder)
     collect, trim = Asked("full gc", 1, rests=True), Asked("malloc trim", 1)
-    assert CollectAndTrim(collect, trim, lambda: 1, recorder, FakeClock())(5) is None
+    assert CollectAndTrim(governor, collect, trim, lambda: 1)(5) is None
     assert (collect.times, trim.times) == (0, 0)
     assert not recorder.events
     collect.rests, trim.rests = False, True
-    assert CollectAndTrim(collect, trim, lambda: 1, recorder, FakeClock())(5) is not None
+    assert CollectAndTrim(governor, collect, trim, lambda: 1)(5) is not None
     assert (collect.times, trim.times) == (1, 0)
 
 

@@ -247,13 +247,7 @@ class Reclaiming:
             return
         asked_first = partial(may_stop, collection, self._shared, lambda: governor.pressure.level)
         governor.collector = CollectAndTrim(
-            full,
-            allocators.malloc,
-            own,
-            governor.tell,
-            may_stop=asked_first,
-            learn=collection.learn,
-            imports=governor.imports,
+            governor, full, allocators.malloc, own, may_stop=asked_first, learn=collection.learn
         )
         is_asked = settings.origins["cleanup.gc_above"] != DEFAULT
         above = CollectAbove(

@@ -12,8 +12,8 @@ import sys
 import time
 from collections import deque
 
-from membudget.core import MARK_NAMES, Level, Reclaimed, Sample, Severity, SystemClock
-from membudget.core.native import Imports, breathing
+from membudget.core import MARK_NAMES, Level, Reclaimed, Sample, Severity
+from membudget.core.native import breathing
 from membudget.core.nouns import ProposalRow
 from membudget.core.wire import plain
 from membudget.probes import allocator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from membudget.core import Chore, Clock, Event, Pressure, Reading, Reclaimer
+    from membudget.core import Chore, Event, Pressure, Reading, Reclaimer
     from membudget.governor import Governor
     from membudget.heap import Freed, Garbage
     from membudget.inspection.leak_watch import LeakWatch
@@ -389,35 +389,28 @@ class CollectAndTrim:
     two cost, and half of the collection again for noting what types it frees.
 
     Args:
+        governor: Told of the two by a `Reclaimed` event.
         collect: The full collection.
         trim: The trim.
         own: Reads the bytes of the process now.
-        tell: Takes a `Reclaimed` event of the two.
         may_stop: Whether the process may be stopped for it now.
         learn: Told of each full collection, whoever asked for it: seconds and live blocks.
     """
 
     def __init__(
         self,
+        governor: Governor,
         collect: Reclaimer,
         trim: Reclaimer,
         own: Callable[[], int],
-        tell: Callable[[Event], None],
-        clock: Clock | None = None,
         *,
         may_stop: Callable[[], bool] = lambda: True,
         learn: Callable[[float, int], object] | None = None,
-        imports: Imports | None = None,
     ) -> None:
-        self.may_stop = may_stop
-        self.learn = learn
+        self.may_stop, self.learn = may_stop, learn
         self.garbage: Garbage | None = None  # What the last collection freed, by type.
-        self._collect = collect
-        self._trim = trim
-        self._own = own
-        self._tell = tell
-        self._clock = clock or SystemClock()
-        self._imports = imports or Imports()
+        self._governor, self._clock = governor, governor.clock
+        self._collect, self._trim, self._own = collect, trim, own
         self._not_before = float("-inf")
 
     def __call__(self, wanted: int) -> tuple[int, int] | None:
@@ -452,15 +445,16 @@ class CollectAndTrim:
             took=now - began,
             objects=objects,
         )
-        self._tell(event)
+        self._governor.tell(event)
         return freed, max(0, returned)
 
     def _watched(self) -> Freed | None:
         """Notes of what is there; none in a child forked amid the import, which may never end."""
-        if self._imports.is_closed:
+        imports = self._governor.imports
+        if imports.is_closed:
             return None
         try:
-            with self._imports:
+            with imports:
                 from membudget.heap import Freed  # only where a leak is suspected
             return Freed()
         except (ImportError, MemoryError):  # A list of all objects; the collection takes none.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Any
 
-from fakes import FakeClock, raising
+from fakes import FakeClock, FakeMemory, raising
 from membudget import heap
 from membudget.core import Rung
-from membudget.core.native import Imports
 from membudget.inspection import CollectAndTrim
 from membudget.reclaimers import Collect
+from sampling_scene import governed
 
 if TYPE_CHECKING:
     import pytest
@@ -45,7 +45,9 @@ def test_a_collection_says_which_types_it_freed() -> None:
     """And what they came to in bytes, once it was made."""
     told: list[Event] = []
     clock = FakeClock()
-    collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1 << 20, told.append, clock)
+    collect = CollectAndTrim(
+        governed(FakeMemory(clock), told.append), Collect(clock=clock), Trim(), lambda: 1 << 20
+    )
     gc.collect()
     gc.disable()
     try:
@@ -69,7 +71,9 @@ def test_a_process_that_may_not_be_stopped_is_not() -> None:
         asked.append(1)
         return False
 
-    collect = CollectAndTrim(full, Trim(), lambda: 1, lambda _event: None, clock, may_stop=may_stop)
+    collect = CollectAndTrim(
+        governed(FakeMemory(clock)), full, Trim(), lambda: 1, may_stop=may_stop
+    )
     for _ in range(120):
         assert collect(1) is None
         clock.advance(1)
@@ -80,12 +84,10 @@ def test_a_process_that_may_not_be_stopped_is_not() -> None:
 def test_in_a_child_forked_amid_the_import_nothing_is_noted() -> None:
     """That import may never end there; the collection is made all the same."""
     clock = FakeClock()
-    imports = Imports()
-    with imports:
-        imports.after_fork_in_child()
-    collect = CollectAndTrim(
-        Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock, imports=imports
-    )
+    governor = governed(FakeMemory(clock))
+    with governor.imports:
+        governor.imports.after_fork_in_child()
+    collect = CollectAndTrim(governor, Collect(clock=clock), Trim(), lambda: 1)
     assert collect(1) is not None
     assert collect.garbage is None
 
@@ -95,7 +97,7 @@ def test_where_a_list_of_all_objects_is_too_much_the_collection_is_made(
 ) -> None:
     """It takes no memory, and would else be wanted again at each tick."""
     clock = FakeClock()
-    collect = CollectAndTrim(Collect(clock=clock), Trim(), lambda: 1, lambda _event: None, clock)
+    collect = CollectAndTrim(governed(FakeMemory(clock)), Collect(clock=clock), Trim(), lambda: 1)
     monkeypatch.setattr(heap, "_listed", raising(MemoryError()))
     assert collect(1) is not None
     assert collect.garbage is None
