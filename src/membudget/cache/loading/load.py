@@ -360,10 +360,9 @@ def _given(outcome: Outcome) -> Any:
 
 
 def _followed(flights: dict[Hashable, Flight], key: Hashable, flight: Flight) -> Outcome:
-    """Wait in this thread for another's flight.
+    """The outcome of another's flight, waited for in this thread.
 
-    Returns:
-        Its outcome; None where the caller should try anew, `_OWN` where it must not wait.
+    None where the caller should try anew, `_OWN` where it must not wait.
     """
     if flight.is_lost():
         flight.leave(flights, key)
@@ -379,7 +378,7 @@ def _followed(flights: dict[Hashable, Flight], key: Hashable, flight: Flight) ->
 async def _followed_async(
     flights: dict[Hashable, Flight], key: Hashable, flight: Flight
 ) -> Outcome:
-    """Wait in this task for another's flight; returns as `_followed` does."""
+    """As `_followed`, in this task."""
     if flight.is_lost():
         flight.leave(flights, key)
         return None

@@ -93,11 +93,7 @@ class Seal:
 def user_key(path: str | None = None) -> bytes:
     """The key of this user, in a file by default beside the folder in which its processes meet.
 
-    Made where there is none.
-
-    Raises:
-        ConfigError: The file, or a folder above it, is not this user's alone.
-        OSError: It cannot be read or made.
+    Made where there is none; raises ConfigError where file or way are not this user's alone.
     """
     path = safe_way(path or f"{default_folder()}.key")
     length = len(_KEY_BEGINS) + KEY_BYTES

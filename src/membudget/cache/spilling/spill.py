@@ -128,12 +128,7 @@ class SpillStats(Record):
 
 
 def checked_spill(spill: object) -> Spill:
-    """A spill as an argument: a `Spill`, or only its folder.
-
-    Raises:
-        ConfigError: It is neither.
-        MissingExtraError: diskcache is not installed.
-    """
+    """A spill as an argument: a `Spill`, or only its folder; else raises ConfigError."""
     if isinstance(spill, Spill):
         return spill
     if isinstance(spill, (str, os.PathLike)):

@@ -112,11 +112,7 @@ class SpilledCache(Cache[K, V]):
         self._register.add(self._disk)
 
     def get(self, key: K, default: Any = None) -> Any:
-        """The value under a key, brought back from the disk if it is there; else the default.
-
-        Raises:
-            Exception: What `on_evict` raised, for what made room.
-        """
+        """The value under a key, brought back from the disk if it is there; else the default."""
         value: Any = super().get(key, MISSING)
         note = self._notes.get(key)
         if note is None or note.value is not value:
@@ -169,11 +165,7 @@ class SpilledCache(Cache[K, V]):
         return {key: value for key, value in found if value is not MISSING}
 
     def pop(self, key: K, default: Any = MISSING) -> Any:
-        """Take a value out, of memory or from the disk, and return it, else the default.
-
-        Raises:
-            KeyError: There is none, or it has expired, and no default is given.
-        """
+        """As `Cache.pop`, of memory or from the disk."""
         value = MISSING
         for _ in range(_LOOKS):
             note = self._found(key)
@@ -205,11 +197,7 @@ class SpilledCache(Cache[K, V]):
         return note is not None
 
     def ttl_left(self, key: K) -> float | None:
-        """Seconds until a value expires if it is not used, None for never; changes nothing.
-
-        Raises:
-            KeyError: There is none, or it has expired.
-        """
+        """As in `Cache`, also for what stands on the disk, where time goes on."""
         note = self._found(key)
         if note is None:
             raise KeyError(key)

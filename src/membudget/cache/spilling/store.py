@@ -100,20 +100,12 @@ class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
 class Store:
     """The values of one cache on the disk, for one thread: SQLite's connection is bound to it.
 
-    Args:
-        path: The folder.
-        max_bytes: The bound.
-        is_kept: Whether an earlier process left its values there, in a database that was checked;
-            else the folder must be empty.
+    Where `is_kept`, an earlier process left its values there, in a database that was checked; else
+    the folder must be empty. What a broken disk or database raises passes through.
 
     Attributes:
         bytes: On the disk now.
-
-    Raises:
-        MembudgetError: The folder is not ours any more, or something stands in it.
-        OSError: The disk.
-        sqlite3.Error: The database.
-        diskcache.Timeout: Another process holds the database.
+        is_open: Whether the database is open.
     """
 
     def __init__(self, path: str, max_bytes: int, *, is_kept: bool) -> None:
