@@ -192,15 +192,18 @@ def name_of_coroutine(coroutine: Any) -> str:
     return name.replace(".<locals>", "")
 
 
-def waiting(coroutine: Any) -> tuple[str, bool, str]:
-    """What a task is called by; whether that is the standard library's; where it waits, what for.
+def awaited(coroutine: Any) -> tuple[list[Any], list[Any]]:
+    """A task's coroutine and those that it awaits, the outermost first; and those to name it by.
 
     A task often begins in `asyncio` and always ends there, and both help nobody: so it is called by
-    the first coroutine on its way that is the program's or a package's own, if any is.
+    the first of them that is the program's or a package's own.
     """
     line = list(_line_of(coroutine))
-    own = [one for one in line if not _is_standard(one)]
-    is_standard, own = not own, own or line[:1]
+    return line, [one for one in line if not _is_standard(one)]
+
+
+def where_it_waits(line: list[Any], own: list[Any]) -> str:
+    """Where the last of a task's own coroutines waits, and what for; this makes its frame."""
     frame, said = resting_frame(own[-1]), []
     if frame is not None:
         said.append(f"waits at {frame.f_code.co_filename}:{frame.f_lineno}")
@@ -208,7 +211,7 @@ def waiting(coroutine: Any) -> tuple[str, bool, str]:
         said.append(f"awaits {name_of_coroutine(line[-1])}")
     if line[0] is not own[0]:
         said.append(f"within {name_of_coroutine(line[0])}")
-    return name_of_coroutine(own[0]), is_standard, ", ".join(said)
+    return ", ".join(said)
 
 
 def _line_of(coroutine: Any) -> Iterator[Any]:

@@ -168,16 +168,17 @@ class CensusTaker(Walk):
         coroutine = roots.coroutine_of(obj)
         if coroutine is None:
             return
-        name, is_standard, note = roots.waiting(coroutine)
+        line, own = roots.awaited(coroutine)
+        name = roots.name_of_coroutine((own or line)[0])
         path = self.paths.path(obj, place)
-        if is_standard and (holder := self._steps.held_by(path)):
+        if not own and (holder := self._steps.held_by(path)):
             # Whose event or queue it is tells more than that something waits for one.
             name = f"{name} of {holder}"
         if self._count(TASK, name, 1):
             self._details[TASK, name] = Detail(
                 bytes_each=items.mean_bytes(roots.others_of(coroutine, _SAMPLED) or [obj]),
                 chain=self._steps.chain(path),
-                note=note,
+                note=roots.where_it_waits(line, own or line[:1]),
                 id=id(obj),
             )
 
