@@ -325,7 +325,7 @@ class Governor:
     def after_fork_in_child(self) -> None:
         """Go on with a thread of its own; all else begins anew at the first step.
 
-        The program waits for it, and what is touched is copied, at 2 µs a page.
+        What is touched here is copied, at 2 µs a page, while the program waits.
         """
         self.admission.after_fork_in_child()
         self._stepping, self._stepper = Lock(), None

@@ -76,11 +76,7 @@ class Admission:
             return True
 
     def take(self, size: int, timeout: float, lease: Lease | None = None) -> None:
-        """Reserve, waiting for room at most `timeout` seconds.
-
-        Raises:
-            OverBudgetError: There was no room; nothing is reserved.
-        """
+        """Reserve, waiting for room so many seconds at most, or an OverBudgetError."""
         if self.try_take(size, lease):
             return
         began = self._clock.now()

@@ -41,10 +41,7 @@ MOST_ROWS = 50  # Rows told of a section; the rest is only counted.
 
 
 def status_of(governor: Governor) -> Status:
-    """The figures of the latest reading, and all that a section tells. Imports nothing.
-
-    Cost: 20 µs, and what the sections take.
-    """
+    """The figures of the latest reading. Imports nothing. Cost: 20 µs."""
     pressure, reading, protection = governor.pressure, governor.reading, governor.protection
     return Status(
         pid=os.getpid(),
@@ -136,11 +133,9 @@ _ENOUGH = 1 << 16  # Bytes of stacks that are told: what a pipe of Linux holds.
 
 
 def dump(governor: Governor, out: StandardError | None = None) -> None:
-    """Write the state to standard error, with as little allocation as can be; never waits.
+    """Write the state to standard error (as it was at the start, given `out`), and never wait.
 
-    Args:
-        governor: Whose process is written down.
-        out: Standard error as it was at the start; None takes it as it is.
+    Allocates as little as can be. An OSError where no descriptors are left for the stacks.
     """
     out = out or StandardError()
     for line in _state(governor):

@@ -184,7 +184,7 @@ class Plugins:
         return None
 
     def change_settings(self, before: Any, after: Any) -> None:
-        """Have all take settings, or none, or a ConfigError: they do not fit one of them."""
+        """Have all take settings, or none and the ConfigError of one that they do not fit."""
         takers: list[Any] = [one for one in self if hasattr(one, "take_settings")]
         for place, plugin in enumerate(takers):
             try:

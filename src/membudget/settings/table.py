@@ -308,11 +308,7 @@ class Setting(Record):
         return isinstance(self.default, tuple)
 
     def read(self, value: Any, *, name: str) -> Any:
-        """The checked value of an argument, or of text from the environment or a file.
-
-        Raises:
-            ConfigError: It does not fit; the message calls it `name`.
-        """
+        """The checked value of an argument or a text, or a ConfigError that calls it `name`."""
         absent = self.kind.absent
         if absent is not None and (value is None or value == absent):
             return None
