@@ -1,8 +1,7 @@
 """The limit that the brake keeps, RLIMIT_DATA: whose it is, what it was before, who inherits it.
 
-A child gets its parent's limits at the fork and keeps them through exec, and must not be bound.
-Most are caught before that, by hooks of `os.fork` and audit events. What raises none (the children
-of multiprocessing's spawn and forkserver) is found among the children, once a second.
+A child must not be bound by it: most are caught by hooks and audit events at their birth, the
+others (multiprocessing's spawn and forkserver) once a second among the children.
 """
 
 from __future__ import annotations

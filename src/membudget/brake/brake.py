@@ -1,20 +1,12 @@
 """The brake: a soft RLIMIT_DATA kept so that what would be killed becomes a MemoryError.
 
-No thread of Python runs while one C call maps a gigabyte (`b"x" * n`, `json.loads`, `np.ones`):
-neither the loop nor an inserting thread sees it in time. The kernel does, if a limit stands at what
-is mapped and what may still be had:
+No thread of Python runs while one C call maps a gigabyte; the kernel does, if a limit stands at
 
     soft limit = VmData + max(0, headroom - margin - slack - reserve)
 
-- headroom: limit less used of the reading judged, which may be a whole group's;
-- margin: what is charged without being mapped here: page tables, the kernel's memory, sockets;
-- slack: mapped and not touched, so that it can be had without asking (`brake.room`); what
-  allocators hold free is given back in time, since what is refused is not asked for again;
-- reserve: held back, let go at the first hit, so that those who handle the error have some.
-
-It is refreshed at each tick. Between two ticks it stays right, since growth of anonymous memory
-beyond the slack needs new mappings. Two things are not bounded by it: pages shared with a parent
-that are copied when written to, and other processes of the same group. ADR 11 has the figures.
+headroom is limit less used of the reading judged; margin is charged without being mapped; slack is
+mapped and not touched; reserve is let go at the first hit. Not bounded by it are pages shared with
+a parent and copied when written to, and other processes of the group. ADR 11 has the figures.
 """
 
 from __future__ import annotations

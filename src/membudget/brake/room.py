@@ -1,14 +1,8 @@
 """How much a process may still map: the figures behind the brake's one number.
 
-The kernel holds VmData, all private writable memory, against RLIMIT_DATA when something is mapped,
-not when it is touched. So the slack, memory mapped and not touched, can be used without asking
-again, and has to be taken off the room. Two kinds of it are left out, since nobody will touch them:
-the far ends of thread stacks (8 MiB each, of which Python touches 20 to 100 KiB), and what
-libraries set aside when they are loaded (numpy's OpenBLAS: 66 MiB on two cores).
-
-A third kind is left out although it may be touched again: what allocators gave back to the kernel
-when asked. It is room for what they hand out next, and once it is in use, it counts as used; were
-it slack, a program would be refused what fits, and what it has given back would be of no use.
+What is mapped and not touched (the slack) can be used without asking, so it is taken off; but for
+the far ends of thread stacks, what libraries set aside as they load (OpenBLAS: 66 MiB), and what
+allocators gave back: it is room for what they hand out next.
 """
 
 from __future__ import annotations

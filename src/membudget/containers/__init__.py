@@ -1,7 +1,4 @@
-"""Containers bounded in items and bytes: list, deque, dict, set, metrics, weak cache.
-
-Here is what those with a lock share, and what the first four share: bounds, figures, copies.
-"""
+"""Containers bounded in items and bytes: what those with a lock share, and those but metrics."""
 
 from __future__ import annotations
 

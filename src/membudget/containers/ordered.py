@@ -1,7 +1,4 @@
-"""A dict and a set that keep a bound in items and in bytes: the table of the caches, in LRU order.
-
-A table registers nothing and tells nothing by itself; what makes it a container is here.
-"""
+"""A dict and a set bounded in items and bytes: faces of the caches' table, in LRU order."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""What the bounded list and the bounded deque share: items in order, each with its weight.
+"""What the bounded list and the bounded deque share: items in one builtin, weights in another.
 
-Items lie in the builtin, their weights in another beside it. The foremost places of a list may be
-empty, so that its front gives way at once, however long it is. Items are weighed before the lock is
-taken, and dropped, told of and claimed from the budget after it was given back. Under it nothing
-foreign runs but the comparisons of a sort.
+The foremost places of a list may be empty, so that its front gives way at once. Items are weighed
+before the lock is taken; told of, freed and claimed from the budget after it was given back.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""A cache whose values live for as long as somebody holds them, or it holds them itself.
+"""Values by key for as long as somebody holds them; the last used, if asked, kept alive.
 
-Two tables: one has a weak reference for each key, the other, in LRU order, the values kept alive.
-When a value dies, the callback of its weak reference may come in the middle of anything, so it
-takes no lock: it only puts the reference into a queue, in C. The entries of dead values are swept
-by the next operations, or by the governor, whose chore this is.
+The callback of a dying value may come in the middle of anything, so it takes no lock: it only puts
+the reference into a queue, whose entries the next operation or the governor sweeps.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
 """Who a process is, and the folder that the processes of one user share.
 
-A pid alone comes back: after a while in one namespace, at once in the next container. With the
-boot, the namespace and the time of its start it does not. An exec keeps all four, on purpose: the
-process is the same one. Its files in the folder are called by them.
-
-Others may look, sweep and end at any moment, so each step there holds by itself: no link is
-followed, nothing is waited for, and a path is only believed while it leads to the file at hand.
-A folder that cannot be used is a `ControlError`, a process that cannot be seen a `ProbeError`.
-
-Sources: proc_pid_stat(5), proc_pid_status(5), pid_namespaces(7).
+A pid comes back; with the boot, its namespace and the time of its start (proc_pid_stat(5),
+pid_namespaces(7)) it does not. Others may look, sweep and end at any moment, so each step in the
+folder holds by itself: no link is followed, and a path believed only while it leads to the file.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
 """What the processes of one launch know of each other: what was told, and who looks after whom.
 
-Ten workers under one limit see it come near in the same second. Whoever sees it first notes it in a
-small file beside the slots, under its lock, and tells it; the others find it there, each level for
-itself, since one of them may be a step behind. There is no leader that could end or be late.
-
-A server's master, a pool's main process, a reloader holds next to nothing, waits, and those that it
-started are governed themselves. Its own steps would tell what they tell, and collect what it shares
-with them: so its governor rests. That is judged by what the process does, and anew at each look,
-since the main process of a pool may load its data later: one that grows, computes, fills a cache or
-is left alone is governed again.
+Whoever sees the limit first notes it in a file beside the slots, under its lock; there is no leader
+that could end or be late. A process that only waits for others that it started and that are
+governed themselves rests; that is judged anew at each look by what it does.
 """
 
 from __future__ import annotations

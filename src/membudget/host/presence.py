@@ -5,10 +5,8 @@ One question a connection, one line of JSON each way:
     {"command": "status", "arguments": {}}
     {"ok": true, "result": {...}}   or   {"ok": false, "error": "one line"}
 
-The governor's thread answers between its steps, so no client may keep it: each has 20 ms to ask
-and 20 ms to take the answer, one that keeps silent ends the round, and only this user and root are
-heard. That thread rests around every fork and closes what it waited for; slot and socket stay, so
-that a program that forks often is always there to be found.
+The governor's thread answers between its steps, so no client may keep it, and only this user and
+root are heard.
 """
 
 from __future__ import annotations

@@ -1,16 +1,8 @@
 """A process's slot: a small file in which its latest figures stand, for others to read.
 
-The figures stay readable while the process is stuck: holding the GIL, stopped, or swapped out.
-They are written into a shared mapping, which takes no call of the system and so keeps the GIL.
-A lock on the file (`flock`) says that the process lives, in whichever pid namespace; the mapping
-holds the file open, so that the lock even outlives a program that closes all its descriptors.
-
-A write is not atomic for others, so a checksum stands before the figures, and a reader that meets
-a half-written record reads again. Unlike a counter before and after (a seqlock), a checksum needs
-no order between the processor's stores, which Python cannot ask for.
-
-Room is written at the start, not only set aside: a store into a hole of a full disk would be a
-SIGBUS. For the same reason nobody else may write here: the folder is the user's own.
+Written into a shared mapping, they stay readable while it is stuck. A lock (`flock`) says that it
+lives; the mapping keeps that even where all descriptors are closed. Readers tell a half-written
+record by its checksum. Room is written at the start: a store into a hole is a SIGBUS.
 """
 
 from __future__ import annotations

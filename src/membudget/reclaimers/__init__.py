@@ -1,21 +1,10 @@
 """Garbage collection as a reclaimer and as a chore, and beside forked workers.
 
-A full collection holds the GIL for 85 to 170 ms per million tracked containers. So it keeps to a
-share of the time (as dask's ThrottledGC), comes late on the ladder, and pauses longer and longer
-where it frees nothing of note. How long it will take is known from the last one, by live blocks.
-
-It also writes to the header of every object that it looks at, and after a fork each such page is
-copied, by the parent as by each child: a preloading server of four workers held 194 MiB, and 240
-MiB after one collection each. So
-
-- a child freezes what it inherits, at the fork, in 8 µs: frozen objects are not looked at. Later on
-  it would freeze what the child made itself as well, whose cycles then stay for ever; and in the
-  parent each fork would do so. What remains is garbage among what was inherited: a bounded amount;
-- a parent does not collect in full while children live, unless it has grown much since the fork.
-
-A child that shares little any more is as it was. The kernel tells, in 2.5 ms and 10 ms more for
-each GB. It is asked before each full collection, the interpreter's and the program's as well: what
-a child took over and replaced would else fill the room twice for good.
+A full one holds the GIL for 85 to 170 ms per million tracked containers: it keeps to a share of the
+time, comes late on the ladder, and pauses longer and longer where it frees nothing of note. It also
+writes to each object's header, and so copies pages shared since a fork: four workers of 194 MiB
+held 240 after one each. So a child freezes what it inherits (8 µs), until it shares little any
+more, and a parent does not collect in full while children live, unless it has grown much.
 """
 
 from __future__ import annotations

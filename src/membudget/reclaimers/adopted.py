@@ -1,13 +1,8 @@
 """One cache of the program's own, named by its owner or found together with its lock.
 
-`adopt` takes one in by hand. Its keys and whoever uses them stay as they are: nothing is wrapped or
-copied, entries only go. It is no holder, whose bytes inserting threads are made to give up: nobody
-inserts here through us.
-
-A database connection is asked for what it holds free. DuckDB flushes its allocator when its limit
-is set, be it to what it is: 490 of 680 MiB came back after a query, in 21 ms, on any thread and
-beside a query under way. SQLite lets go of its page cache by a pragma, on the one thread that may
-use the connection, or under its owner's lock.
+Nothing is wrapped or copied, entries only go. It is no holder, whose bytes inserting threads are
+made to give up: nobody inserts here through us. A connection is asked for what it holds free:
+DuckDB by setting its limit to what it is (490 of 680 MiB in 21 ms), SQLite by a pragma.
 """
 
 from __future__ import annotations

@@ -1,16 +1,9 @@
 """What libraries can be asked to give back: their allocators, and the standard library's caches.
 
-Nothing is loaded for that. Asked are glibc's malloc, jemalloc, tcmalloc and mimalloc where they
-stand in for it (LD_PRELOAD), pyarrow's pools, and torch's cache of pinned memory. Not asked: polars
-(a jemalloc without a symbol), CUDA's cache (memory of the GPU), SQLite and DuckDB (a connection is
-its owner's, who may `adopt` it).
-
-Pymalloc leaves blocks above 512 bytes to malloc, and freeing 1 GB of 2 KB strings returned 7 % by
-itself and 99.8 % after a trim, which took about 70 ms. Whoever allocates waits meanwhile. What will
-come is not known before: 215 MiB free in malloc once gave back 2 MiB, since nearly every page held
-something. So it is done at once when the free bytes rose by 16 MiB since the last time, else after
-a pause, doubled while next to nothing comes; below CRITICAL only where the stall foreseen fits in
-50 ms, unless a late rung is asked by hand; and for a twentieth of the time at most.
+Freeing 1 GB of 2 KB strings returned 7 % by itself and 99.8 % after a trim of 70 ms, for which all
+who allocate wait; 215 MiB free once gave back 2. So it is done at once where the free bytes rose by
+16 MiB, else after a pause that doubles while next to nothing comes, for a twentieth of the time;
+below CRITICAL only where the stall foreseen is short. Nothing is loaded for it.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
 """The caches of a program, found: functools' as they are made, others by a search of its modules.
 
-Entries are dropped where there are many: a cache of a handful often holds the one database engine
-or settings object of a program, and a second one would be worse than the bytes.
-
-A cache of cachetools may only be changed under the lock that its program uses for it. Where
-`cachetools.cached` was given one, it tells; any other cache of that kind is listed and left alone.
-
-What a program can be seen to hold from outside are the values of its modules and classes. Only
-namespaces are read, past every `__getattr__` and `__class__` of the program's own: a look must not
-load a lazy module or wake a proxy.
+A handful of entries stays: it often is the one engine or settings object of a program. A cachetools
+cache is changed only under the lock that `cachetools.cached` was given. Namespaces are read past
+every `__getattr__` of the program's own: a look must not load a lazy module or wake a proxy.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""What the program itself is asked for: to let go by a function of its own, or to end.
-
-A process that is about to be killed does better to end by itself, where its owner has asked for
-that, with its own handlers run and an exit code that a supervisor can tell from a crash, and from a
-program that came to its end.
-"""
+"""What the program itself is asked for: to let go by a function of its own, or to end in order."""
 
 from __future__ import annotations
 

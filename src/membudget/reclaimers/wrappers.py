@@ -1,22 +1,10 @@
 """What `functools.lru_cache` makes: looked into, and looked after as it is filled.
 
-An unbounded wrapper keeps one plain dict from arguments to result, in the order in which they came;
-the collector's own view of the wrapper shows it. Entries taken out of it are computed anew when
-asked for. A bounded wrapper links its entries in a list of its own, so it can only be cleared.
-
-A cache that grows at full speed takes 400 MB in 0.2 s, before the loop's thread has looked a second
-time. So the function behind an unbounded one is replaced by an object that pays attention on each
-miss, as our own caches do on each insert: every so many misses it weighs the newest entry, claims
-what came since, and drops what is due from the front of the same cache.
-
-The object is called through a property: the interpreter asks for `__call__`, our check runs and
-ends, and what it returns is the function itself. So no frame of ours is on the stack while the
-program's function runs: tracebacks show nothing, and on 3.13 recursion goes as deep as before. On
-3.11 and 3.12 a call through an object counts for the recursion limit, and a function that recurses
-through its own cache would go a third less deep. There a `partial` stands in between, which counts
-for nothing and can be turned to the function itself: at the first miss, when the names of a module
-are all bound, where the function comes back to itself as far as its code tells. Its cache is then
-left to the loop. What is called through attributes of other objects is not seen.
+An unbounded wrapper keeps one plain dict, in the order of coming; the collector's view shows it. As
+400 MB take it 0.2 s, the function behind is replaced by an object that looks after the cache at a
+miss. It is called through a property, which returns the function itself: no frame of ours is on the
+stack. On 3.11 and 3.12 such a call counts for the recursion limit, so a `partial` stands between,
+which is turned to the function itself where that comes back to itself.
 """
 
 from __future__ import annotations

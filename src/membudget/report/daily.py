@@ -1,7 +1,6 @@
 """A report every 24 hours, as three files in a folder: text, JSON and a page.
 
-What its thread needs is imported here, before it runs: an import under way in a thread while the
-process forks would stay locked in the child.
+What its thread needs is imported here: an import under way at a fork stays locked in the child.
 """
 
 from __future__ import annotations

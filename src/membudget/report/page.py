@@ -1,7 +1,6 @@
 """The report as one HTML file: the page of `membudget/page/` with its data inside, and no address.
 
-Names come from other programs: the data hold no `<`, the script makes text of them and never
-markup, and a policy lets no other script run and nothing be loaded.
+Names come from other programs: the data hold no `<`, and a policy lets no other script run.
 """
 
 from __future__ import annotations

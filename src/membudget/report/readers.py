@@ -1,18 +1,9 @@
 """Files of samples, of whatever kind, and of bounds to be laid over their parts.
 
-Four kinds are known: our own rows (one JSON object a line, with the fields of `Sample`; `wall` and
-`rss` at least), the history file (`sampling/form.py`), CSV with the header `t_s,rss_kb,...`, and
-the `.dat` files of memory_profiler's `mprof`; each but the history may be packed by gzip. A file is
-read whole or not at all: the first line that does not fit ends it with its number, what it holds,
-and what would be right. Only a last line that breaks off is left out, for that is how the file of a
-killed process ends; a note says so.
-
-CSV: `t_s` counts seconds from the process's begin, `requests` is what was served since the row
-before, `c_NAME` how many items the part NAME holds; malloc_used_kb, py_blocks and more if told.
-
-mprof: `CMDLINE words`, `MEM <MiB> <Unix time>`, `CHLD <number> <MiB> <Unix time>` for a child with
-`--multiprocess`, and `FUNC <name> <MiB> <begin> <MiB> <end>` for a profiled function. Source: the
-format as `mprof` of memory_profiler 0.61 writes it.
+Read are our own rows (a JSON object a line, `wall` and `rss` at least), the history file, CSV with
+the header `t_s,rss_kb,...` (`c_NAME` is how many items the part NAME holds), and `mprof`'s `.dat`
+files as memory_profiler 0.61 writes them; each but the history may be packed by gzip. The first
+line that does not fit is an error; only a last one that breaks off, as of a killed process, is not.
 """
 
 from __future__ import annotations

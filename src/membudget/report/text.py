@@ -1,7 +1,4 @@
-"""The report in words: the sentences that text and page share, and a text of 80 columns.
-
-It is for a person at a terminal at night: the worst first.
-"""
+"""The report in words, for a person at a terminal at night: the worst first, in 80 columns."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Taking one sample: everything that may explain memory later, in at most 2 ms.
 
-Nothing is changed by looking, nothing is imported, no lock of the program is waited for. What
-cannot be told is left out, and why is told once.
+Nothing is imported and no lock of the program waited for; why something is missing is told once.
 """
 
 from __future__ import annotations

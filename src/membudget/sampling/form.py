@@ -1,17 +1,11 @@
 """How samples are packed: in memory for a day, in the history file, and in the answer to "samples".
 
-A history file's first line is a JSON object, every other line a JSON array with one sample, oldest
-first:
+A history file's first line is a JSON object, every other a JSON array with one sample, oldest
+first; `fields` and `part` name the places, the sums tell a file that was cut short or changed:
 
     {"membudget": "samples", "version": 1, "count": 2, "crc32": "5d1f0c2a", "fields": ["at", ...],
      "part": ["name", "kind", "items", "bytes", "most_items", "most_bytes", "ttl"]}
     [16403.04, 1795280149.65, 7991296, ...]
-
-`fields` names the places of a line by `core.Sample`'s attributes, bytes and seconds as there, and
-`part` those of each entry of `parts`. `crc32` is that of all bytes after the first line, and
-`names_crc32` that of the names, so a file cut short or changed is known. A reader skips fields that
-it does not know, and takes the default of those that are missing; another version would mean that a
-field has another meaning.
 """
 
 from __future__ import annotations

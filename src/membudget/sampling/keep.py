@@ -1,12 +1,7 @@
 """Keeping the ring over a restart: read once, written every quarter of an hour and at the end.
 
-A file of ours that cannot be used (broken, cut short, of another version) is told and put aside
-under another name; what is not ours is told once and left as it is, and no history is kept.
-
-Processes of one program share the setting, so each has the first free one of `samples`,
-`samples.2`, `samples.3` and on. What is free is told by a lock (`flock`) on an empty file beside
-it, `samples.lock`, which the kernel lifts when its process ends, however it ends. So workers never
-mix, and one that takes another's place goes on with that one's history.
+Each process has the first free one of `samples`, `samples.2` and on, as told by a lock (`flock`) on
+an empty `.lock` file beside it. A file of ours that is broken is put aside, a foreign one left.
 """
 
 from __future__ import annotations

@@ -1,21 +1,10 @@
-"""How many bytes an object holds, so that a cache can keep a byte budget.
+"""How many bytes an object holds, with all it refers to, so that a cache can keep a byte budget.
 
-`sys.getsizeof` is not that figure: it stops at the first container (5 % of a JSON record), leaves
-out the allocator's rounding, and for a DataFrame runs code that makes the DataFrame grow. Here an
-object is weighed with all it refers to, each part once, in the allocator's own size classes:
-
-- What everybody shares weighs nothing: None, small ints, classes, functions, modules. Nor does
-  what counts itself: a cache that a value refers to.
-- What is often borrowed, a record's field names and the array behind a view, is weighed only where
-  nobody outside refers to it. All else is weighed in full, since the caller's own variables often
-  still refer to parts of a value while it is being stored: give what has a session, a parent, a
-  shared table a size of its own, or `register` its type.
-- The walk looks at a bounded number of objects and goes on from averages, saying so in `measure`.
-- No `__sizeof__` written in Python is called, no `__dict__` is made, nothing is imported.
-
-What a cache charges its entries is another sum, `entry_bytes`. The compiled sizer
-(`_native/sizer*.c`) answers where it could be built and MEMBUDGET_PURE=1 does not forbid it, else
-`fallback`, which charges an entry with parts held elsewhere, too.
+`sys.getsizeof` stops at the first container and leaves out the allocator's rounding. What everybody
+shares (None, small ints, classes, functions, modules) and what counts itself (`held_bytes`) weighs
+nothing here; field names and arrays behind views only where nobody outside refers to them; all else
+is weighed in full: give what has a session, a parent or a shared table a size of its own, or
+`register` its type. No Python code of a class is run, no `__dict__` made, nothing imported.
 """
 
 from __future__ import annotations

@@ -1,12 +1,7 @@
-"""How many bytes a container holds, taken from a sample of its items: cheap for any length.
+"""How many bytes a container holds, from a sample of its items: cheap for any length.
 
-Up to 64 items are picked evenly, without a copy of the container. What all items share (a table, a
-parent, a session) must count once and not once an item, so the sample is weighed twice, whole and
-half: what the second half adds is what an item weighs by itself, and only that is multiplied.
-Where what is shared is itself too large to walk through, the figure is a rough one.
-
-A container that other threads change meanwhile may refuse to be looked at; then there is no figure
-this time.
+What all items share (a table, a session) must count once, so the sample is weighed whole and half:
+what the second half adds is what an item weighs by itself, and only that is multiplied.
 """
 
 from __future__ import annotations

@@ -1,17 +1,7 @@
 """The sizer in plain Python, for where there is no compiled core or MEMBUDGET_PURE=1 asks for it.
 
-`gc.get_referents` asks a type's own traversal, as the garbage collector does, so it sees the
-attributes of an instance without making its `__dict__`. Containers are read by their built-in
-base, since a subclass may have other ideas of iterating.
-
-Siblings form a level. One is weighed with all below it before the next; those the walk does not
-come to are taken to weigh as much as the others on average, and each gets only its share of the
-bound, or one large sibling would stand for many small ones.
-
-A reference count tells whether anybody outside refers to a part. It is asked only where the answer
-is usually yes: for short strings, which are names of fields and constants such as "buy", and for
-the array behind a view. One owner of a string outside is let pass: it is as often the caller's own
-list as it is a constant, and constants are soon shared by more.
+`gc.get_referents` shows attributes without making an instance's `__dict__`. Siblings form a level,
+weighed one by one with all below; those the walk does not come to weigh as much on average.
 """
 
 from __future__ import annotations

@@ -1,15 +1,8 @@
 """What is known of objects without running their code: blocks, buffers of libraries, types.
 
-CPython's small-object allocator hands out multiples of 16 bytes up to 512 (Objects/obmalloc.c);
-above that glibc's malloc adds a header of 8 and rounds to 16.
-
-NumPy, PyTorch and Arrow hold buffers outside Python objects. A library is looked up in
-`sys.modules` and never imported: a program that has not imported it cannot hold its objects.
-DataFrames and Series need nothing of their own, since the walk finds the arrays they consist of;
-asking pandas would run its Python code and make its indexes grow.
-
-The compiled walk runs no Python code. When it meets a type for the first time it stops, asks
-`kind_of` and begins again; the answer is kept until the class dies or `forget_types` is called.
+CPython hands out multiples of 16 bytes up to 512 (Objects/obmalloc.c); above, glibc's malloc adds a
+header of 8. A library is looked up in `sys.modules`: one not imported has no objects here. The
+compiled walk asks `kind_of` when it meets a type for the first time, and keeps the answer.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Leak checks for tests and CI: rounds of calls, what they leave behind, and where.
-
-`check_leaks` does it without pytest; the plugin (`membudget.testing.plugin`, found by pytest of its
-own accord) offers it as markers and a fixture; `membudget stress` as a command. Importing this
-package loads nothing: pytest loads it at every start.
-"""
+"""Leak checks for tests and CI: `check_leaks` by itself, `membudget.testing.plugin` for pytest."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A program of any kind started, watched from outside for some time, and judged by its floors.
-
-The floor of use, the least in a stretch of time, rises where something stays. The rule is that of
-the rounds: after a warm-up, every floor above the one before, and at a lasting pace.
-"""
+"""A program of any kind started, watched from outside for some time, and judged by its floors."""
 
 from __future__ import annotations
 

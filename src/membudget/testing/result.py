@@ -1,8 +1,7 @@
 """What a leak check found: the rule, the records, and the words for who did not expect it.
 
-That every round must grow is the rule of CPython's own Lib/test/libregrtest/refleak.py; over nine
-leaking and ten healthy functions it found 53 of 54 leaks where the difference of end and start
-found 48, with half the false alarms. Those left were caches still filling: their growth dies away.
+That every round must grow is the rule of CPython's Lib/test/libregrtest/refleak.py: it found 53 of
+54 leaks, the difference of end and start 48, with half the false alarms (caches still filling).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The leak check: a function called in rounds, and what each round leaves behind.
 
-A leak is what grew in every round, and at a pace that lasts (`result.is_lasting`). For tasks,
-threads, descriptors and children there are looks of their own, as in Uber's goleak and in pyleak: a
-thread that waits for ever holds little memory, a descriptor none.
+A leak grew in every round, at a pace that lasts. Tasks, threads, descriptors and children are
+looked at by themselves: a thread that waits for ever holds little memory, a descriptor none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Where leaked memory comes from: some rounds with tracemalloc, and a census before and after.
 
-tracemalloc makes calls 4 to 7 times slower with one frame, a census takes a second a million
-objects, and counting types by a list of all objects holds the GIL for 48 ms a million: all right in
-a test that has failed. In that list is also what C code leaks and no walk reaches.
+Calls get 4 to 7 times slower, which is all right in a test that has failed.
 """
 
 from __future__ import annotations
