@@ -7,15 +7,13 @@ DuckDB by setting its limit to what it is (490 of 680 MiB in 21 ms), SQLite by a
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 import weakref
-from collections import OrderedDict
-from itertools import islice
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
+from membudget.foreign import check_count, check_lock, length_of, most_at_once, take_oldest, under
 from membudget.reclaimers.allocators import Trim
 from membudget.reclaimers.wrappers import entries_of
 from membudget.registry import REGISTRY
@@ -25,18 +23,12 @@ from membudget.units import as_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from membudget.registry import Registry
 
-_PATIENCE = 0.02  # Seconds to wait for the owner's lock; what is in use is asked again later.
 LOOK_EVERY = 1.0  # Seconds between two looks at a cache that is kept to a bound.
-
-BATCH, _LONGEST_BATCH, _BATCH_BYTES = 1024, 4096, 16 << 20
-"""Entries taken out under the lock at a stretch, 0.1 to 0.5 ms; of a long dict more, since what was
-at its front is skipped anew each time; of large ones fewer, since freeing takes 0.1 ms a MB."""
-
 
 _SAMPLES, _NODES = 4, 200  # Entries weighed of a batch, and objects looked at in each part of one.
 
@@ -99,7 +91,7 @@ class AdoptedCache:
         cache = self._find()
         if cache is None or _mapping_in(cache) is not None:
             return self._shrink(over, until)
-        with _under(self._lock) as is_ours:
+        with under(self._lock) as is_ours:
             if is_ours:
                 before = length_of(cache) or 0
                 cache.cache_clear()
@@ -114,12 +106,11 @@ class AdoptedCache:
             # Of cachetools the dict inside: the lists that it links entries in cannot be sampled.
             self._weighing.follow(getattr(cache, "_Cache__data", cache), length, self._now())
             wanted = over(length, freed)
-            fitting = max(1, int(_BATCH_BYTES // (self._weighing.each or 1)))
-            count = min(wanted, fitting, _LONGEST_BATCH, max(BATCH, length >> 8))
+            count = min(wanted, most_at_once(cache, length, self._weighing.each or 1.0))
             if not wanted:
                 break
-            with _under(self._lock) as is_ours:
-                gone = _take_oldest(cache, count) if is_ours else []
+            with under(self._lock) as is_ours:
+                gone = take_oldest(cache, count) if is_ours else []
             if not gone:  # Its lock is in use; it is asked again.
                 break
             self.dropped += len(gone)
@@ -181,15 +172,7 @@ def adopt(
             a bound that is none or cannot be kept.
     """
     called = name or type(cache).__name__
-    # An asyncio lock cannot be had from another thread.
-    if lock is not None and not (
-        hasattr(lock, "acquire")
-        and hasattr(lock, "release")
-        and not type(lock).__module__.startswith("asyncio")
-    ):
-        raise ConfigError(
-            f"lock {lock!r} of {called} cannot be acquired: give a threading.Lock or RLock"
-        )
+    check_lock(lock, called)
     holders = registry if registry is not None else REGISTRY
 
     def end(_: object = None) -> None:
@@ -219,28 +202,6 @@ def adopt(
     return end
 
 
-def length_of(cache: Any) -> int | None:
-    """How many entries a cache has, without changing it; None where it does not say."""
-    library = sys.modules.get("cachetools")
-    if library is not None and isinstance(cache, library.Cache):
-        # A TTLCache's own length expires entries first, and we may be without its lock.
-        return int(library.Cache.__len__(cache))
-    if hasattr(cache, "cache_info"):
-        return int(cache.cache_info().currsize)
-    return len(cache) if hasattr(cache, "__len__") else None
-
-
-@contextlib.contextmanager
-def _under(lock: Any) -> Iterator[bool]:
-    """Hold an owner's lock, if there is one; gives whether it was to be had in time."""
-    is_ours = lock is None or bool(lock.acquire(timeout=_PATIENCE))
-    try:
-        yield is_ours
-    finally:
-        if is_ours and lock is not None:
-            lock.release()
-
-
 def _checked_bounds(
     cache: Any, name: str, max_items: object, max_bytes: int | str | None
 ) -> int | None:
@@ -250,30 +211,13 @@ def _checked_bounds(
             f"{name} can only be cleared as a whole, so it cannot be kept to a bound: give "
             "functools.lru_cache its own maxsize, or adopt it without one"
         )
-    if max_items is not None and (
-        isinstance(max_items, bool) or not isinstance(max_items, int) or max_items < 1
-    ):
-        raise ConfigError(
-            f"max_items {max_items!r:.80} of {name} is not a count: give a whole number >= 1"
-        )
+    check_count(max_items, name)
     return None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
 
 
 def _mapping_in(cache: Any) -> Any:
     """What single entries can be taken out of, or None."""
     return cache if hasattr(cache, "popitem") else entries_of(cache)
-
-
-def _take_oldest(cache: Any, count: int) -> list[Any]:
-    """Take out about so many of its oldest, or least wanted, entries; they live on in the list."""
-    if isinstance(cache, dict) and not isinstance(cache, OrderedDict):
-        return [(key, cache.pop(key, None)) for key in list(islice(cache, count))]
-    oldest = {"last": False} if isinstance(cache, OrderedDict) else {}
-    gone: list[Any] = []
-    with contextlib.suppress(KeyError):  # Another thread took the last one.
-        while len(gone) < count and len(cache):
-            gone.append(cache.popitem(**oldest))
-    return gone
 
 
 def _release_of(
@@ -295,7 +239,7 @@ def _release_of(
         release = _shrink_sqlite
 
     def give_back() -> None:
-        with _under(lock) as is_ours:
+        with under(lock) as is_ours:
             if is_ours:
                 release(find())
 

@@ -15,7 +15,8 @@ from functools import partial
 from types import ModuleType
 
 from membudget.core import PartSample, Record, Rung
-from membudget.reclaimers.adopted import AdoptedCache, length_of
+from membudget.foreign import length_of
+from membudget.reclaimers.adopted import AdoptedCache
 from membudget.reclaimers.wrappers import FEWEST, WRAPPER, Checked, Kept, name_of
 
 TYPE_CHECKING = False

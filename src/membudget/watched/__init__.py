@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import weakref
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from membudget.core import LimitExceeded, PartSample, Record, Rung
 from membudget.errors import ConfigError
+from membudget.foreign import (
+    check_count,
+    check_lock,
+    length_of,
+    most_at_once,
+    take_oldest,
+    under,
+)
 from membudget.registry import REGISTRY
 from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes, as_seconds, checked_name
@@ -37,14 +43,6 @@ RESIZE_EVERY = 300.0  # Seconds between two changes of a limit that follows use.
 MAXLEN = "maxlen"  # The unit of what a deque without a bound is told with.
 BELOW = 0.9  # Share of the limit below which a crossing is over.
 APART = 300.0  # Seconds between two tellings at least.
-BATCH = 1024  # Items taken out under the lock at a stretch: 0.1 to 0.5 ms.
-
-_LONGEST_BATCH, _LONGEST_SLICE = 4096, 32_768
-"""Of a long dict more go at once, since what was at its front is skipped anew each time; of a list
-many more, since all that stays is moved each time. Freeing so many takes 2 to 5 ms."""
-
-_BATCH_BYTES = 8 << 20
-LOCK_PATIENCE = 0.02  # Seconds to wait for a container's lock; one in use is asked again later.
 _LEAST_SHARE = 10  # Parts of its limit down to which one is resized, unless told.
 
 
@@ -142,11 +140,7 @@ class WatchedContainer:
         self._is_exchanged = not _has_length(container)
         self._trims = trim
         self._lock = lock
-        has_both = hasattr(lock, "acquire") and hasattr(lock, "release")
-        if lock is not None and (not has_both or type(lock).__module__.startswith("asyncio")):
-            raise ConfigError(  # An asyncio lock cannot be had from another thread.
-                f"lock {lock!r} of {name} cannot be acquired: give a threading.Lock or RLock"
-            )
+        check_lock(lock, name)
         self._every = as_seconds(every, name="every")
         self._tell = tell if tell is not None else lambda _: None
         self._registry = registry if registry is not None else REGISTRY
@@ -176,11 +170,7 @@ class WatchedContainer:
 
     def limit(self, *, max_items: int | None = None, max_bytes: int | str | None = None) -> None:
         """Set both limits anew; None is no limit."""
-        given: object = max_items
-        if given is not None and (type(given) is bool or not isinstance(given, int) or given < 1):
-            raise ConfigError(
-                f"max_items {given!r:.80} of {self.name} is not a count: give a whole number >= 1"
-            )
+        check_count(max_items, self.name)
         self._max_items = max_items
         self._max_bytes = None if max_bytes is None else as_bytes(max_bytes, name="max_bytes")
         if self._bounds is not None and max_items is not None:
@@ -269,7 +259,7 @@ class WatchedContainer:
         container = self._find()
         if container is None:
             return 0
-        length = _length_of(container)
+        length = length_of(container) or 0
         self._history.note(now, length)
         self._seen = (type(container).__name__, _maxlen_of(container))
         try:
@@ -293,20 +283,16 @@ class WatchedContainer:
         """Take the oldest items out under the container's lock; what they hold goes after it."""
         container, freed = self._find(), 0
         while self._trims and container is not None and freed < target:
-            length = _length_of(container)
+            length = length_of(container) or 0
             if self._weighing.each is None:
                 self._weighing.follow(container, length, self._now())
             each = max(1.0, self._weighing.each or 1.0)
             wanted = min(self._spare(length), max(1, -int(-(target - freed) // each)))
             if wanted <= 0:
                 break
-            if self._lock is not None and not self._lock.acquire(timeout=LOCK_PATIENCE):
-                break
-            try:
-                gone = _take_oldest(container, _batch_of(container, length, wanted, each))
-            finally:
-                if self._lock is not None:
-                    self._lock.release()
+            with under(self._lock) as is_ours:
+                most = most_at_once(container, length, each)
+                gone = take_oldest(container, min(wanted, most)) if is_ours else []
             if not gone:
                 break
             self.trimmed += len(gone)
@@ -318,7 +304,7 @@ class WatchedContainer:
 
     def _length(self) -> int | None:
         container = self._find()
-        return None if container is None else _length_of(container)
+        return None if container is None else length_of(container)
 
     def _spare(self, length: int) -> int:
         """How many items may go: those over its limits, or all where it has none."""
@@ -386,15 +372,6 @@ def _has_length(container: object) -> bool:
     return hasattr(container, "__len__") or hasattr(container, "qsize")
 
 
-def _length_of(container: Any) -> int:
-    """How many items it holds. O(1) for all built-in kinds and for queues."""
-    library = sys.modules.get("cachetools")
-    if library is not None and isinstance(container, library.Cache):
-        # A TTLCache's own length expires entries first, and we may be without its lock.
-        return int(library.Cache.__len__(container))
-    return len(container) if hasattr(container, "__len__") else int(container.qsize())
-
-
 def _maxlen_of(container: object) -> int | None:
     """The bound that a deque, or what is like one, keeps by itself, or None."""
     bound = getattr(container, "maxlen", None)
@@ -422,36 +399,3 @@ def _finder(container: Any, at_its_end: Callable[[object], object]) -> Callable[
         f"{container!r:.80} is a {type(container).__name__}, which has no length: watch a dict, "
         "list, deque, set or queue, or give a function that returns one"
     )
-
-
-def _batch_of(container: Any, length: int, wanted: int, each: float) -> int:
-    """How many items to take out at a stretch, for so many wanted of so many bytes each."""
-    most = min(_LONGEST_BATCH, max(BATCH, length >> 8))
-    if isinstance(container, list):
-        most = min(_LONGEST_SLICE, max(BATCH, length >> 4))
-    return max(1, min(wanted, most, int(_BATCH_BYTES / each)))
-
-
-def _take_oldest(container: Any, count: int) -> list[Any]:
-    """Take out about so many of the oldest items, of a set any; they live on in what is returned.
-
-    A dict's first keys, a list's front in one operation, a deque's left end. Beside threads that
-    use the container without a lock, each step is one operation of it.
-    """
-    if isinstance(container, list):
-        gone = list(container[:count])
-        del container[:count]
-        return gone
-    if isinstance(container, dict):
-        # Through its own methods: an OrderedDict, or a class of the program, keeps its own order.
-        return [(key, container.pop(key, None)) for key in list(islice(container, count))]
-    pop = getattr(container, "popleft", None)
-    if pop is None:  # Any item, or the one least wanted.
-        pop = container.pop if isinstance(container, set) else container.popitem
-    gone = []
-    while len(gone) < count and _length_of(container):
-        try:
-            gone.append(pop())
-        except LookupError:  # Another thread took the last one.
-            break
-    return gone

@@ -16,8 +16,9 @@ import membudget
 from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
 from membudget.errors import ConfigError
+from membudget.foreign import BATCH
 from membudget.governor import Governor
-from membudget.reclaimers.adopted import BATCH, LOOK_EVERY, AdoptedCache, same_limit
+from membudget.reclaimers.adopted import LOOK_EVERY, AdoptedCache, same_limit
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
