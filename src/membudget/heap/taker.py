@@ -43,16 +43,9 @@ class CensusTaker(Walk):
     """Walks a process's heap in slices and counts. One thread at a time.
 
     A census changes nothing in the program: no line of its code runs, and what it drops goes away
-    as before, except for at most some ten thousand objects that the walk is about to enter.
-
-    Args:
-        before: The census to compare with: more is said of what has grown since.
-        extra: Further roots, read when all else was seen: such as the values of caches, which a
-            walk does not enter by itself.
-        only: Roots in place of the process's own, or None.
-        redact: What texts of the program's are passed through, or None: digits hidden.
-        most: Objects after which large containers are sampled.
-        now: Monotonic seconds.
+    as before, except for at most some ten thousand objects that the walk is about to enter. More
+    is said of what has grown since the census before. `extra` roots are read when all else was
+    seen, such as the values of caches, which a walk does not enter; `only` replaces all others.
     """
 
     def __init__(

@@ -236,17 +236,8 @@ class Walk:
     for each 16 bytes of the address space in use: a set of a million ids takes 65 MB, the bits
     take 1/128 of what the objects take.
 
-    Args:
-        roots: Pairs of a name and an object, or `Several` of them; read lazily.
-        kinds: What is known of types; counts objects.
-        late: Roots for what the others do not lead to: taken when all else was seen.
-        passed: Objects that are not entered, by their ids.
-        most: Objects before large containers are sampled.
-        now: Monotonic seconds.
-
-    Attributes:
-        objects: Seen so far.
-        unread: Items of large containers that were left out.
+    Roots are pairs of a name and an object, or `Several` of them, read lazily; `late` ones when all
+    else was seen. What is `passed`, by its id, is not entered.
     """
 
     def __init__(

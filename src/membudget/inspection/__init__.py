@@ -386,15 +386,8 @@ class CollectAndTrim:
 
     It keeps to the cooldown and the share of the time of the collections that it shares with the
     ladder: while those rest, it waits; a trim that would give nothing is left out. Costs what the
-    two cost, and half of the collection again for noting what types it frees.
-
-    Args:
-        governor: Told of the two by a `Reclaimed` event.
-        collect: The full collection.
-        trim: The trim.
-        own: Reads the bytes of the process now.
-        may_stop: Whether the process may be stopped for it now.
-        learn: Told of each full collection, whoever asked for it: seconds and live blocks.
+    two cost, and half of the collection again for noting what types it frees. `own` reads the bytes
+    of the process; `learn` is told of each full collection, by anyone: seconds and live blocks.
     """
 
     def __init__(

@@ -77,13 +77,7 @@ class Suspects(_WhileSuspected):
 
     Cost: about 1.5 s of processor time a million objects and look. Those found from the third look
     on, the likeliest first, are told to the watch; the collector says what a collection freed.
-
-    Args:
-        governor: Whose process it is.
-        watch: Suspects.
-        tracing: Gives the lines, where they are asked for.
-        wall: Unix seconds that samples are dated by, and looks as well: their rates are compared.
-        redact: What texts of the program's are passed through, or None: digits hidden.
+    Looks are dated by the clock of samples, `wall`: their rates are compared.
     """
 
     name = "culprits"

@@ -64,16 +64,9 @@ def proposing(
 ) -> Generator[None, None, tuple[Proposal, ...]]:
     """Propose settings from a history of at least twelve hours; nothing where it is shorter.
 
-    In slices of about a millisecond: three for a day of five-minute samples with ten parts.
-
-    Args:
-        samples: The history, oldest first; earlier processes count for marks and bounds.
-        rules: The constants in use; defaults without.
-        warning: The share of the limit at which WARNING begins now.
-        low: The same of the low mark.
-        is_growing: Whether a leak is suspected: what it holds then is no normal day, and no
-            limit and no mark is proposed from it.
-        series: The columns of the samples, where they are at hand.
+    In slices of about a millisecond: three for a day of five-minute samples with ten parts. Earlier
+    processes count for marks and bounds; `warning` and `low` are the marks of now, as shares of the
+    limit. What a process holds that leaks is no normal day: no limit and no mark is proposed then.
     """
     if not samples or samples[-1].wall - samples[0].wall < _ENOUGH * 3600:
         return ()

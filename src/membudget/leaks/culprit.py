@@ -188,14 +188,8 @@ def ranking(
 ) -> Generator[None, None, tuple[Culprit, ...]]:
     """The suspects, the likeliest first, in slices of about a millisecond.
 
-    Cost: 2 µs a name, 20 µs one that grew.
-
-    Args:
-        censuses: At least three, in order of time; with fewer, only parts and garbage are ranked.
-        growth: The growth to be explained, in bytes an hour, or None.
-        parts: Registered components that grew over the same time.
-        garbage: What a look for cycles found, or None.
-        most: How many at most.
+    Cost: 2 µs a name, 20 µs one that grew. The growth is what is to be explained, in bytes an hour;
+    with fewer than three censuses, in order of time, only parts and garbage are ranked.
     """
     found = [*parts, *_from_garbage(garbage)]
     if len(censuses) >= LOOKS:

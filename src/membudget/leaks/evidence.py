@@ -186,12 +186,10 @@ _HELD, _NOT_HELD = 0.5, 0.15
 def leak_kind(own: Columns, window: Window, state: State, rules: Rules) -> tuple[Kind, bool]:
     """The kind of a leak, by who shows it in the window, and whether that is sure.
 
-    Garbage is growth that a collection would free. So it is told only where nothing speaks against
-    that: no collection before the accusation has freed too little, and no full one has run amid the
-    growth, which what stayed has then outlived. Nor is a low share freed a sign of it, as one might
-    read "low efficiency": it says that hardly anything waited. What speaks for it is that automatic
-    collection is off, or that the last full collection freed much (`Rules.gc_efficiency`) and was
-    long ago, and live blocks that grow along: garbage is made of objects.
+    Garbage is told only where nothing speaks against that: no collection before the accusation has
+    freed too little, and no full one has run amid the growth. What speaks for it is that automatic
+    collection is off, or that the last full one freed much and was long ago, and live blocks that
+    grow along. A low share freed is no sign of it: it says that hardly anything waited.
     """
     series = own.series
     if gained(series, series.file, window.begin) >= _HALF * window.growth:

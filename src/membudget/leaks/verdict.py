@@ -185,12 +185,7 @@ def _in_children(series: Series, verdict: Verdict, rules: Rules) -> Generator[No
 def judge(series: Series, rules: Rules, before: State | None = None) -> tuple[Verdict, State]:
     """Judge the newest samples of one process: the verdict, and the state for the next call.
 
-    About 3 ms for a day of five-minute samples.
-
-    Args:
-        series: Its samples; `Series.of` makes them.
-        rules: The constants.
-        before: What the last call returned, or None. A state of another process is dropped.
+    About 3 ms for a day of five-minute samples. A state of another process is dropped.
     """
     return in_one_go(judging(series, rules, before))
 

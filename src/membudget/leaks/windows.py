@@ -118,13 +118,7 @@ class Columns(Record):
 
 
 def columns(series: Series, settled: float, since: float = 0.0) -> Columns:
-    """Prepare a series of at least one sample.
-
-    Args:
-        series: The samples.
-        settled: Hours after its beginning that a process is left alone.
-        since: Hours before which nothing counts, as after a collection.
-    """
+    """Prepare a series of at least one sample; before some hours nothing counts."""
     rest = series.unexplained
     return Columns(
         series=series,
