@@ -197,10 +197,9 @@ def close_own(
     look: Callable[[int], Identity] = identity,
     close: Callable[[int], None] = os.close,
 ) -> None:
-    """Close a descriptor, if it still is the one that was opened.
+    """Close a descriptor, if it still is the one that was opened: a daemon closes all it finds.
 
-    A program that turns itself into a daemon closes every number it finds, and what it opens next
-    gets ours. The functions are bound early: at the interpreter's end names may be gone.
+    The functions are bound early: at the interpreter's end names may be gone.
     """
     if expected is not None and look(descriptor) == expected:
         close(descriptor)
@@ -285,10 +284,7 @@ def _check_way(path: str, above: str) -> None:
 
 
 def _is_users(status: os.stat_result) -> bool:
-    """Whether those who may write are the user: a group of that name and number, and no others.
-
-    Many systems give each user such a group, and let folders be written to by it from the start.
-    """
+    """Whether those who may write are the user: a group of that name and number, and no others."""
     is_own = status.st_uid == status.st_gid == os.geteuid() != 0
     if status.st_mode & stat.S_IWOTH or not is_own:
         return False

@@ -111,9 +111,8 @@ class Slot:
     def _under_lock(self, work: Callable[[], Any]) -> Any:
         """Do something under the lock; refused where a constructor under way waits for itself.
 
-        An exception from a signal's handler may come after any call, so also between taking the
-        lock and saying so: then it is given back all the same. Where it is not this thread's, to
-        give it back is refused.
+        A signal's handler may raise between taking the lock and saying so: it is given back all the
+        same.
         """
         me, lock = threading.get_ident(), self.lock
         self._check_circle(me)

@@ -80,14 +80,10 @@ class DataLimits:
 
 
 class OwnLimit:
-    """The soft limit of this process, as long as we keep it. One thread at a time.
+    """The soft limit of this process while we keep it: never above what stood, nor the hard one.
 
-    Never set above the one that stood before, nor above the hard one.
-
-    Attributes:
-        before: What stood before, or what somebody else set meanwhile; None is no limit.
-        recent: What was set of late, oldest first, each with its `before`: children may have been
-            born under it, and who has read it may set it again.
+    One thread at a time. `before` is what stood, or what somebody else set meanwhile; `recent` what
+    was set of late, with its `before`: children may have been born under it.
     """
 
     def __init__(self, limits: DataLimits) -> None:
@@ -165,10 +161,7 @@ class Children:
         self._due = float("-inf")
 
     def look(self, ours: Collection[int], old: int | None) -> None:
-        """Look for new children, if a look is due, and give those under one of ours the old one.
-
-        Cost: 10 µs a thread and 3 µs a new child, at most a thousandth of the time.
-        """
+        """Give new children under one of ours the old limit, if due. Cost: 10 µs a thread."""
         began = self._now()
         if began < self._due:
             return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from membudget.brake import BrakeState, Children, DataLimits, OwnLimit
 from membudget.brake.hooks import LostErrors, ignore, listen
-from membudget.brake.room import Room, Stacks, default_stack_size, reserve_of, soft_limit
+from membudget.brake.room import Room, Stacks, default_stack_size, reserve_of
 from membudget.core import BrakeHit, Rung, SystemClock
 from membudget.core.native import RLock
 from membudget.errors import ConfigError, MembudgetError
@@ -47,10 +47,7 @@ TOLD_EVERY = 1.0  # Seconds between two events of hits.
 
 
 class Hits:
-    """Counts refusals as far as they are seen, and knows whether the reserve has been let go.
-
-    One that the program handles by itself is seen only where it came near the limit.
-    """
+    """Counts refusals, seen where one came near the limit; knows whether the reserve is let go."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -75,9 +72,8 @@ class Hits:
     def look(self, mapped: int, stands: int | None, allowed: int, reserve: int, now: float) -> int:
         """Count one where growth just came near the limit; returns what is to be held back.
 
-        A limit that came near by itself, as where a group shrinks, has refused nothing yet: that
-        lets the reserve go and is no hit. The reserve comes back once there is room for it twice
-        (`allowed` may still be mapped, the reserve included): else it would be a hit at once.
+        A limit that came near by itself lets the reserve go and is no hit. It comes back once there
+        is room for it twice (`allowed` may still be mapped): else it would be a hit at once.
         """
         self.reserve = reserve
         # Once near, it has to go further away to come near again.
@@ -104,9 +100,9 @@ class Hits:
 class Brake:
     """Keeps the soft limit of this process's private memory just above what it may have.
 
-    One a process. `follow` runs on the governor's thread; the hooks on any. Hits are told once a
-    second. `ready` tells the bytes that allocators hold free, `ask` asks for them, and `wake` for a
-    tick soon. While it `is_scarce`, giving back may stop others for longer.
+    `follow` runs on the governor's thread, the hooks on any. `ready` tells the bytes that
+    allocators hold free, `ask` asks for them, `wake` for a tick soon; `is_scarce` allows longer
+    stalls.
     """
 
     def __init__(
@@ -285,7 +281,7 @@ class Brake:
                 f"{human_bytes(limit)} is used and {human_bytes(self._room.slack)} more is mapped "
                 "and not touched; raise the limit, set less aside, or leave the brake off"
             )
-        self._free, self._base = free, soft_limit(data, free)
+        self._free, self._base = free, data + free
         self._limit.set(self._base)
 
     def _leave(self) -> None:
@@ -306,7 +302,7 @@ class Brake:
         allowed = self._room.allowed(reading, limit)
         held_back = self._hits.look(data, self._limit.stands, allowed, reserve_of(limit), now)
         self._free = max(0, allowed - held_back)
-        self._base = soft_limit(data, self._free)
+        self._base = data + self._free
         # A thread may be on its way between its event and its stack.
         coming = 2 * self._room.stacks.size_of_next() if now < self._granted_until else 0
         self._limit.set(self._base + coming)

@@ -35,11 +35,8 @@ _is_hooked = False
 def listen(listener: Any) -> None:
     """Call its `before_child` and `before_thread` from now on, and nobody else's.
 
-    It is called on the thread that is about to do it, has to be quick, and what it raises is
-    dropped. Nobody else listens then, since a process has one limit to be kept.
-
-    Audit hooks cannot be removed: the one added here, at first use, stays for the life of the
-    process and costs 0.3 µs an event.
+    On the thread that is about to do it; what it raises is dropped. The audit hook, added at first
+    use, cannot be removed, and costs 0.3 µs an event.
     """
     global _is_hooked  # noqa: PLW0603  # the interpreter keeps such a hook for ever
     if _listening.setdefault(_LISTENER, listener) is not listener:
@@ -89,8 +86,7 @@ def _raise_event_of_threads() -> None:
 class LostErrors:
     """Sees a MemoryError that ends a thread, or the program, on its way to the hooks set before.
 
-    Once those have told it, the frames of its traceback are cleared: they keep alive what did not
-    fit. A post-mortem debugger finds no locals in them.
+    The frames of its traceback are cleared then: they keep alive what did not fit.
     """
 
     def __init__(self, note: Callable[[], object]) -> None:

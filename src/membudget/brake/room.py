@@ -36,14 +36,6 @@ _LIBRARY, _LOADING = 4 * MIB, 1.0
 """Code mapped anew that makes a large library, and seconds until it has set aside all."""
 
 
-def soft_limit(data: int, allowed: int) -> int:
-    """The limit to set: VmData, and what may still be mapped; below zero counts as none.
-
-    Never below what is mapped: memory freed inside the process must stay usable.
-    """
-    return data + max(0, allowed)
-
-
 def margin_of(limit: int) -> int:
     """Bytes kept free below a limit for what is charged without being mapped."""
     return max(_MARGIN, int(limit * _MARGIN_SHARE))
@@ -57,10 +49,8 @@ def reserve_of(limit: int) -> int:
 class Room:
     """What of a reading may still be mapped, after margin and slack; all figures are bytes.
 
-    What is left out of the slack as never touched is a baseline that only libraries raise. Bytes
-    once touched no longer belong to it. What it holds is the most by which the brake's promise can
-    be broken, so it is bounded. `given_back` tells what allocators gave back to the kernel so far,
-    `code` what library code is mapped, looked at where the number of `modules` changed.
+    What is never touched is a bounded baseline that only libraries raise. `given_back` tells what
+    allocators gave back so far, `code` what library code is mapped, `modules` when to look.
     """
 
     def __init__(

@@ -140,8 +140,7 @@ def lock(descriptor: int, *, shared: bool = False) -> bool:
 def claim_folder(path: str) -> str:
     """Make a folder ours alone, or find that it is; returns its absolute path.
 
-    The one it lies in must exist. A folder that others may enter is closed to them only where
-    nothing else lies in it: it might be one that a whole system uses.
+    One that others may enter is closed to them only where nothing else lies in it.
     """
     path = os.path.abspath(path)
     try:

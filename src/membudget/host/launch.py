@@ -42,10 +42,9 @@ class Told:
         self._wall = wall
 
     def is_news(self, subject: str, seconds: float, *, again: bool = False) -> bool:
-        """Whether nobody told this within so many seconds; then it is noted as told.
+        """Whether nobody told this within so many seconds, or it cannot be known; then it is noted.
 
-        With `again` it is news to whoever told it. True as well where it cannot be known. Cost:
-        60 µs.
+        With `again` it is news to whoever told it. Cost: 60 µs.
         """
         try:
             descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
@@ -90,8 +89,7 @@ def _parsed(text: str) -> Iterator[tuple[str, tuple[str, float]]]:
 class Supervising:
     """Says at each step whether the governor of this process rests. One thread calls it.
 
-    A plugin, for a launched process. `own` and `shared` read the bytes of the process, and those
-    that other processes have as well (None: not known).
+    `own` and `shared` read its bytes, and those that others have as well (None: not known).
     """
 
     name = "supervising"

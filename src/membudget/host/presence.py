@@ -53,9 +53,8 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONN
 class Presence:
     """A process's slot and socket, kept for its whole life and made anew in a forked child.
 
-    A plugin; any thread may call any method. The user's default folder is looked up at each
-    opening, since a program may change its user; a name that is a function is asked now and then,
-    since a worker learns its name after it has begun.
+    A plugin; any thread. The default folder is looked up at each opening (a program may change its
+    user), a name that is a function asked now and then (a worker learns its name late).
     """
 
     name = "presence"
@@ -197,10 +196,7 @@ class Presence:
 
 
 class ControlSocket:
-    """A hint that is ready when somebody asks, and answers in `clear`.
-
-    Many bells may wait for it, one after the other, while it stays: `close` ends nothing.
-    """
+    """A hint that is ready when somebody asks, and answers in `clear`; many may wait for it."""
 
     name = "control socket"
     events = select.POLLIN

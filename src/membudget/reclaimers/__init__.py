@@ -62,9 +62,8 @@ def is_on() -> bool:
 class Collect:
     """A garbage collection of one generation, as a reclaimer and as a chore that is never due.
 
-    As a chore it is brought forward above low. It keeps to a share of the time, and a cooldown in
-    seconds. `own` reads the bytes of the process, without which live blocks alone are counted,
-    `held` those of holders, whose fall may have left garbage. One thread, but for `learn`.
+    `own` reads the bytes of the process, `held` those of holders, whose fall may have left garbage.
+    One thread, but for `learn`.
     """
 
     paces_itself = comes_early = True
@@ -202,10 +201,7 @@ class Throttled:
 
 
 class CollectAbove:
-    """The chore of collecting in full while the process, as `own` reads it, is above so many bytes.
-
-    What came of it is told as `Reclaimed`; `may_stop` says whether the process may be stopped.
-    """
+    """The chore of collecting in full while the process is above so many bytes, and `may_stop`."""
 
     name = "gc above"
 
@@ -271,8 +267,8 @@ def _faulted() -> int:
 class SharedPages:
     """Freezes what a child inherits, and undoes it where that is of no use, or as the child ends.
 
-    A program that has frozen objects itself is left alone: it knows better. `own` and `shared` read
-    the bytes of the process, and those that others have as well (None: not known).
+    A program that freezes objects itself is left alone. `own` and `shared` read the bytes of the
+    process, and those that others have as well (None: not known).
     """
 
     name = "shared pages"

@@ -13,12 +13,19 @@ import weakref
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
-from membudget.foreign import check_count, check_lock, length_of, most_at_once, take_oldest, under
 from membudget.reclaimers.allocators import Trim
 from membudget.reclaimers.wrappers import entries_of
 from membudget.registry import REGISTRY
 from membudget.sizing import size_of
-from membudget.sizing.estimate import Weighing
+from membudget.sizing.foreign import (
+    Weighing,
+    check_count,
+    check_lock,
+    length_of,
+    most_at_once,
+    take_oldest,
+    under,
+)
 from membudget.units import as_bytes
 
 TYPE_CHECKING = False
@@ -36,10 +43,8 @@ _SAMPLES, _NODES = 4, 200  # Entries weighed of a batch, and objects looked at i
 class AdoptedCache:
     """A foreign cache as a reclaimer at AGGRESSIVE: its oldest, or least wanted, entries go.
 
-    A dict loses its oldest entries; a mapping with `popitem` (cachetools) what that gives; a
-    function with `cache_clear` is cleared. `find` returns the cache, or None; its owner's lock is
-    held for a batch of entries at a time. With bounds in entries or bytes (as estimated) it is also
-    a chore: its oldest go as soon as it is over.
+    `find` returns it, or None; its owner's lock is held for a batch at a time. A function with
+    `cache_clear` is cleared. With bounds it is also a chore: its oldest go as soon as it is over.
     """
 
     rung = Rung.AGGRESSIVE

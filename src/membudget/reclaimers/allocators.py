@@ -34,8 +34,7 @@ _PAYS, _PAYS_SHARE = MIB, 1 / 16
 class Trim:
     """A reclaimer that has one allocator give back what it holds free. For one thread.
 
-    `free` tells the bytes that it holds free at the most (None: not known); `is_pressed`, whether a
-    long stall is better than what else comes. The process shrank by `given_back` bytes so far.
+    `free` tells that at the most (None: not known), `given_back` by what the process shrank so far.
     """
 
     paces_itself = True
@@ -145,10 +144,9 @@ UNREACHABLE = {"polars": "an allocator of its own, which cannot be asked to give
 
 
 class Allocators:
-    """What may be asked, each as a reclaimer. Used by the governor's thread.
+    """What may be asked, each as a reclaimer; `native` is malloc, then what stands in for it.
 
-    `native` is the C library's malloc first, then what stands in for it; `is_pressed` tells whether
-    a long stall is better than what else comes.
+    One thread. `is_pressed` tells whether a long stall is better than what else comes.
     """
 
     def __init__(
@@ -238,10 +236,7 @@ def _release_pinned() -> None:
 
 
 class StandardCaches:
-    """Compiled patterns, source lines, split addresses and the like, as one reclaimer.
-
-    What CPython's own test runner clears between two tests, of modules that the program has loaded.
-    """
+    """Compiled patterns, source lines and the like: what CPython's own test runner clears."""
 
     name = "standard library caches"
     rung = Rung.MODERATE

@@ -15,9 +15,9 @@ from functools import partial
 from types import ModuleType
 
 from membudget.core import PartSample, Record, Rung
-from membudget.foreign import length_of
 from membudget.reclaimers.adopted import AdoptedCache
 from membudget.reclaimers.wrappers import FEWEST, WRAPPER, Checked, Kept, name_of
+from membudget.sizing.foreign import length_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ class FoundCache(Record):
 class FoundCaches:
     """All functools caches seen so far: a holder, a reclaimer at AGGRESSIVE, a chore.
 
-    Unbounded ones pay as our own caches do, on the thread that fills them. At AGGRESSIVE they lose
-    their oldest entries in slices, the largest first; then bounded ones are cleared. Any thread may
-    call `make` and `note`. `foreign` is who keeps this in a register, for the next budget.
+    At AGGRESSIVE unbounded ones lose their oldest entries, the largest first; then bounded ones are
+    cleared. Any thread may call `make` and `note`. `foreign` is who keeps this in a register.
     """
 
     name = "functools caches"
@@ -244,8 +243,7 @@ def _is_large(wrapper: Wrapper, kept: Kept) -> bool:
 class Search:
     """A chore that looks through the program's modules, in slices. The governor's thread only.
 
-    What may be shrunk is added to the registry; caches named by their owner, as module:NAME, are
-    looked up anew each time, and with `names_only` nothing else is looked for.
+    Caches `named` by their owner, as module:NAME, are looked up anew each time.
     """
 
     name = "search for caches"
@@ -329,8 +327,7 @@ class Search:
 class ForeignCaches:
     """The plugin of what may be shrunk in a program that knows nothing of it.
 
-    That is what the setting `caches.adopt` names, and where `is_launched`, what is found; what
-    `caches.spare` matches is left alone.
+    That is what `caches.adopt` names and, where `is_launched`, what is found.
     """
 
     name = "foreign caches"

@@ -28,9 +28,8 @@ _FLUSH_WITHIN = 1.0  # Seconds for buffered output; behind a pipe nobody reads i
 class Callback:
     """A function that lets memory go when asked: takes the bytes wanted, returns those let go.
 
-    A coroutine function is started on the loop that runs right now, and not awaited; what it
-    returns counts when a later step asks again, and past its deadline it is cancelled and told as
-    failed.
+    A coroutine function is started on the running loop and not awaited: what it returns counts when
+    a later step asks; past its deadline it is cancelled.
     """
 
     def __init__(
@@ -104,8 +103,8 @@ class PlannedExit:
     def begin(self) -> None:
         """Raise SIGTERM where the program handles it, else KeyboardInterrupt in the main thread.
 
-        A watchdog thread ends the process when that has not helped in time; where no thread is to
-        be had, the caller's own waits for it.
+        A watchdog thread, or else the caller's own, ends the process when that has not helped in
+        time.
         """
         self.has_begun = True
         is_watched = False
@@ -119,10 +118,7 @@ class PlannedExit:
             self._watch()
 
     def end(self) -> None:
-        """Leave with our code where the exit had begun: the last of the program's exit handlers.
-
-        A program that ends well after SIGTERM would be taken for one that came to its end.
-        """
+        """Leave with our code where the exit had begun: else it would pass for a good end."""
         if self.has_begun:
             _leave()
 

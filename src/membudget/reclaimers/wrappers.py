@@ -58,11 +58,10 @@ def entries_of(wrapper: Any) -> dict[Any, Any] | None:
 
 
 class Kept:
-    """The entries of one wrapper, oldest first, as far as they are to be seen.
+    """The entries of one wrapper, oldest first, as far as they are to be seen. Any thread.
 
-    Safe beside threads that use it: each step is one atomic operation of its dict. That is asked
-    for anew each time: a reference of ours would keep alive what a collection frees, wherever an
-    entry leads back to its own cache. `counted` is what it holds, `weight` an average entry, bytes.
+    Its dict is asked for anew each time: a reference of ours would keep alive what leads back to
+    it. `counted` is what it holds, `weight` an average entry, in bytes.
     """
 
     __slots__ = ("counted", "dropped", "weight", "wrapper")
@@ -114,10 +113,7 @@ def _weigh(entries: dict[Any, Any], key: Any) -> int:
 
 
 class Checked:
-    """Stands before the function of a cache and looks after its entries.
-
-    `claim` takes the bytes that came and returns the bytes to drop, as a meter does.
-    """
+    """Stands before a cache's function and looks after it; `claim` returns the bytes to drop."""
 
     __slots__ = ("_between", "_claim", "_function", "_is_busy", "_kept", "_left", "_way")
 
@@ -170,11 +166,7 @@ class Checked:
 
 
 def comes_back(function: Any) -> bool:
-    """Whether a call of it may lead to another one. Cost: about 10 µs for each function followed.
-
-    Names are followed through functions, methods of the same class and other caches; of what is no
-    function, nothing is known.
-    """
+    """Whether a call of it may lead to another one, by names. Cost: 10 µs a function followed."""
     called = [one] if (one := _function_in(function)) is not None else []
     origin = called[0].__code__ if called else None
     owner = getattr(function, "__self__", None)

@@ -266,10 +266,9 @@ def _curves(report: Report) -> dict[str, Any] | None:
 
 
 def _broken(samples: Sequence[Sample]) -> list[tuple[float, Sample | None]]:
-    """Samples with their moments, and None between two where a process ended or nobody looked.
+    """Samples with their moments, those kept at which a column is lowest or highest.
 
-    Of many those are kept at which a column is lowest or highest, of all columns. Nobody looked in
-    five times the usual distance.
+    None stands where a process ended, or nobody looked for five times the usual distance.
     """
     gaps = [b.wall - a.wall for a, b in pairwise(samples)]
     usual = sorted(gaps)[len(gaps) // 2]

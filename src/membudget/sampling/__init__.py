@@ -30,11 +30,9 @@ _FOREIGN = (Exception, SystemExit, GeneratorExit)
 class Taker:
     """Takes samples of this process, on one thread. A forked child needs one of its own.
 
-    `sources` are asked beside the process itself, each as it is given: `malloc`, bytes in use by
-    the C allocator; `system`, the share of its memory in use and the bytes left; `parts`, and what
-    bounded ones hold; `governed`, bytes that all holders count; `gc`, the share that full
-    collections freed since it was last asked; `requests` served so far. `failed` takes the place
-    and the error of one that raised, the first time; `spent` is the thread's own processor time.
+    `sources` are asked beside the process itself, by name: `malloc`, `system`, `parts`, `governed`,
+    `gc`, `requests`. `failed` takes the place and the error of one that raised, the first time;
+    `spent` is the thread's own processor time.
     """
 
     def __init__(
@@ -151,8 +149,7 @@ def _tasks() -> int | None:
 def children() -> int | None:
     """Resident bytes of this process's children, and theirs; pages they share count in each.
 
-    None where Linux does not list children, or where there are too many threads and processes to
-    look at. Cost: 8 µs for each thread of this process, 30 µs for each process below it.
+    None where they cannot be listed, or are too many. Cost: 8 µs a thread, 30 µs a process.
     """
     own = str(os.getpid())
     waiting, looks, pages, seen = [own], 0, 0, {own}
@@ -187,9 +184,8 @@ def _text(path: str) -> bytes | None:
 class Parts:
     """Asks the holders of a register, and the containers watched, how they stand.
 
-    A part of ours answers through `as_part`, which takes no lock and changes nothing, or through
-    `as_parts` for several; a holder of the program's own is asked for the name and the bytes that
-    it promises. One that raises is left out, and `failed` is told where, once.
+    Ours answer by `as_part` or `as_parts`, without a lock; a holder of the program's own by name
+    and bytes. One that raises is left out, and `failed` told where, once.
     """
 
     def __init__(self, registry: Registry, failed: Callable[[str, BaseException], object]) -> None:
@@ -236,10 +232,9 @@ def _explained(part: PartSample) -> int:
 class Efficiency:
     """What full collections are worth: listens to the collector between `begin` and `end`.
 
-    CPython tells how many objects a collection freed, and from 3.15 on how many it looked at
-    (GH-140638); until then the share is how far live blocks fell. Any collection costs about 2 µs
-    more. A forked child goes on listening, with counts of its own after `forget`. `learn` is told
-    of each full one: the seconds of its thread, and the live blocks before.
+    CPython tells how many objects it looked at from 3.15 on (GH-140638); until then the share is
+    how far live blocks fell. `learn` is told of each full one: seconds of its thread, and blocks
+    before.
     """
 
     def __init__(self, learn: Callable[[float, int], object] | None = None) -> None:

@@ -38,9 +38,7 @@ _DECLARED = ("name", "kind", "most_items", "most_bytes", "ttl")  # Hardly ever c
 class SampleRing:
     """The newest so many samples, oldest first: about 85 KB for 288 with ten parts.
 
-    A row is what changes, in `marshal`'s form, which never leaves the process's memory, beside what
-    hardly ever does and is shared by rows that agree in it. One thread adds and restores; any
-    thread may read, without a lock.
+    What hardly changes is shared by rows; the rest is marshalled. One thread adds, any may read.
     """
 
     def __init__(self, size: int = 288) -> None:  # A day at five minutes.
@@ -121,8 +119,7 @@ def _unpacked(row: _Row) -> Sample:
 def to_text(samples: Sequence[Sample]) -> bytes:
     """A file of these samples. Cost: about 80 µs a sample with ten parts.
 
-    One with a figure that `from_text` would refuse, as a foreign part may tell it, is left out:
-    the whole file would be refused for it.
+    A sample that `from_text` would refuse is left out: the whole file would be refused for it.
     """
     import json  # only for those who keep a file
 
@@ -213,8 +210,7 @@ def sample_of(row: Any) -> Sample:
 def packing(samples: Sequence[Sample]) -> Generator[None, None, dict[str, Any]]:
     """The samples for a client, fields named once: by name it would take five times as long.
 
-    `rows` have no names and no parts; `parts` tell once what each declares, and each of `held` the
-    parts' places there, items and bytes, one after the other. Yields every millisecond.
+    `parts` tell what each declares, `held` their places there, items and bytes. Yields each ms.
     """
     fields = [name for name in Sample.field_names() if name != "parts"]
     rows: list[list[Any]] = []

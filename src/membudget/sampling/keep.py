@@ -31,9 +31,8 @@ _MOST_BROKEN = 9
 class Keeper:
     """Keeps a ring in a file. A chore, run by the thread that adds to the ring.
 
-    Files are read and written on a thread that lives only for that, so that a disk that hangs holds
-    up nobody. Samples of the last `span` seconds count. `failed` takes the place and the error of
-    what went wrong, on any thread; `now` is the monotonic seconds that `run` is given.
+    A disk that hangs holds up nobody: files are a thread's of their own. Samples of the last `span`
+    seconds count; `failed` takes the place and the error of what went wrong, on any thread.
     """
 
     name = "history"
@@ -160,10 +159,7 @@ class Keeper:
 
 
 class Place:
-    """One history file, `path`, that this process alone writes.
-
-    Raises `ConfigError` where something that is not ours stands there.
-    """
+    """A history file that this process alone writes; a `ConfigError` where another stands there."""
 
     def __init__(self, path: str) -> None:
         try:

@@ -41,10 +41,7 @@ _ALONE = 5  # References to a str with one owner within and one outside: these, 
 
 
 def weigh(value: object, nodes: int) -> tuple[int, int, bool]:
-    """The bytes of an object, how many were looked at, and whether these were all it refers to.
-
-    Cost: about 1 µs for each object.
-    """
+    """Bytes of an object, how many were looked at, and whether these were all. Cost: 1 µs each."""
     if type(value) in ATOMS:
         return 0 if id(value) in SINGLETONS else allocated(getsizeof(value)), 1, True
     walk = _Walk(nodes, takes_all=True)
@@ -138,10 +135,7 @@ class _Walk:
 
 
 def _returned(borrowed: list[Any]) -> tuple[int, list[Any]]:
-    """Of the borrowed objects that nobody outside refers to: the bytes of words, and the others.
-
-    The list is emptied.
-    """
+    """Of the borrowed that nobody outside refers to: bytes of words, and the others. Empties it."""
     times = Counter(map(id, borrowed))
     unique = dict(zip(map(id, borrowed), borrowed, strict=True))
     borrowed.clear()

@@ -171,10 +171,7 @@ def _kind_in_library(kind: type[Any]) -> Kind | None:
 
 
 def _kind_by_size(size: MethodDescriptorType | None) -> Kind:
-    """Of a type like any other: its `__sizeof__` is called in the walk only if it is trusted.
-
-    That of the standard library runs no Python code.
-    """
+    """Of any other type: in the walk only a `__sizeof__` of the standard library is called."""
     if size is None or (_module_of(size.__objclass__).partition(".")[0] in sys.stdlib_module_names):
         return OBJECT, None, size
 

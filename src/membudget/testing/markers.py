@@ -50,8 +50,7 @@ def run_within(item: Any, mark: Any, run: Callable[[], None]) -> None:
 def run_in_rounds(item: Any, mark: Any, run: Callable[[], None]) -> None:
     """Run a test with its function replaced by one that calls it in rounds.
 
-    Whatever runs the test, pytest, unittest or a plugin for coroutines, runs all rounds at once, so
-    fixtures, setUp and event loop are the same for all calls.
+    Whatever runs the test runs all rounds at once: fixtures, setUp and loop are the same for all.
     """
     wrong = [name for name in mark.kwargs if name not in _OPTIONS]
     if mark.args or wrong:
@@ -150,10 +149,9 @@ def _repeated(
 
 @contextmanager
 def _surroundings(config: Any) -> Iterator[Callable[[], None]]:
-    """Keeps what pytest keeps of each call small while a check runs: logs, output, warnings.
+    """Keeps what pytest keeps of each call small while a check runs; gives what to call between.
 
-    Gives what to call between the rounds. What was printed before and at the first call stays, as
-    do its warnings; of the others only what came after the last round does.
+    What came before, at the first call and after the last round stays.
     """
     capture = config.pluginmanager.getplugin("capturemanager")
     output: list[str] = []
@@ -193,12 +191,9 @@ def _forget_logs() -> None:
 class HighMark:
     """The peak of this process above its start, as a context manager; other threads count as well.
 
-    On Linux it is the kernel's own high-water mark of resident memory, set back at the start, so no
-    peak is missed; pages of files that were mapped meanwhile, such as a library's, are left out as
-    they stand at the end. Where the mark cannot be set back, a thread samples private and shared
-    memory every 5 ms, and may miss a peak that C code makes while it holds the GIL. What the
-    allocator held free before and uses now does not count: a collection and a trim at the start
-    keep that small. Cost: those, and 0.1 ms at each end.
+    On Linux the kernel's own high-water mark, without pages of files mapped meanwhile: no peak is
+    missed. Where that cannot be set back, memory is sampled every 5 ms. A collection and a trim at
+    the start keep small what the allocator held free and uses now, which does not count.
     """
 
     def __init__(self) -> None:

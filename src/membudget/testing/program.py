@@ -99,10 +99,7 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
 
 
 def floors_of(times: Sequence[float], uses: Sequence[int], rounds: int) -> tuple[int, ...]:
-    """The least bytes used in each of so many equal stretches after the warm-up.
-
-    Empty where a stretch has fewer than three samples. Times are seconds since the start, rising.
-    """
+    """Least bytes used in each stretch after the warm-up; empty where one has under 3 samples."""
     if not times:
         return ()
     begin, end = times[-1] * _WARMUP, times[-1]

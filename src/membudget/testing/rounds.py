@@ -162,7 +162,7 @@ class Asked(Record):
 def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> tuple[int, str]:
     """How many calls a round has, and in words why they are fewer than usual, or "".
 
-    A call costs so many seconds, and leaves `scarce` tasks, threads, descriptors or children.
+    A call costs so many seconds, and leaves `scarce` things that may be used up.
     """
     if asked.calls is not None:
         return asked.calls, ""
@@ -184,8 +184,7 @@ def size_of_rounds(asked: Asked, cost: float, scarce: float = 0.0) -> tuple[int,
 def longer(asked: Asked, calls: int, cost: float, blocks: float, malloc: float) -> int:
     """Calls in a round of the second series, where one costs so much and leaves so many behind.
 
-    A cache of ten thousand entries grows by one at each of the first ten thousand calls, exactly
-    as a leak does; only going further tells them apart.
+    A cache of ten thousand entries grows as a leak does; only going further tells them apart.
     """
     rounds = 2 * asked.rounds
     by_time = asked.seconds / max(rounds * cost, 1e-9)

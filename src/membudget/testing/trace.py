@@ -41,10 +41,7 @@ async def trace(
     between: Callable[[], object],
     run: Callable[[int], Awaitable[None]],
 ) -> dict[str, Any]:
-    """Trace some rounds; `lines`, `untraced`, `types` and `containers` of a result.
-
-    Tracing that is already on is used as it is, and stays on. `run` makes so many calls.
-    """
+    """Trace some rounds; a result's `lines`, `untraced`, `types` and `containers`."""
     calls = min(calls, _CALLS)
     types, before = _types(), _census(function)
     begun, marks, malloc = begin_tracing(), list[Any](), list[int]()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import LimitExceeded, PartSample, Record, Rung
 from membudget.errors import ConfigError
-from membudget.foreign import (
+from membudget.registry import REGISTRY
+from membudget.sizing.foreign import (
+    Weighing,
     check_count,
     check_lock,
     length_of,
@@ -17,8 +19,6 @@ from membudget.foreign import (
     take_oldest,
     under,
 )
-from membudget.registry import REGISTRY
-from membudget.sizing.estimate import Weighing
 from membudget.units import as_bytes, as_seconds, checked_name
 from membudget.watched.advice import (
     Advice,
@@ -383,10 +383,7 @@ def _is_endless(container: object) -> bool:
 
 
 def _finder(container: Any, at_its_end: Callable[[object], object]) -> Callable[[], Any]:
-    """What returns the container, or None while there is none (any more).
-
-    It is held weakly where it can be. Plain dicts, lists and sets cannot; they are kept.
-    """
+    """What returns the container, or None once it is gone: held weakly where it can be."""
     if _has_length(container):
         try:
             return weakref.ref(container, at_its_end)

@@ -31,10 +31,9 @@ class _Sample:
 
 
 class History:
-    """The lengths seen, in samples whose distance doubles when they become too many.
+    """The lengths seen, in samples whose distance (`every`, seconds) doubles as they get many.
 
-    Not for several writers at once; reading is safe beside one. `every` is the distance to begin
-    with, in seconds; `peak` the greatest length seen, `looks` how many were noted, `last` the last.
+    One writer; reading is safe beside it. `peak` is the greatest length seen, `looks` their number.
     """
 
     def __init__(self, every: float) -> None:
@@ -93,8 +92,7 @@ class History:
 class Reads:
     """How often a container was read, counted without a lock: threads that race may lose a count.
 
-    `hits` and `misses` are lookups that found something and those that did not; `depth` is how many
-    items back from the newest was read, of a list or deque, or None.
+    `depth` is how many items back from the newest was read, of a list or deque, or None.
     """
 
     def __init__(self) -> None:
@@ -217,10 +215,7 @@ def is_worth_more(mostly: int, limit: int, hit_rate: float | None) -> bool:
 
 
 def hits_of(container: Any, reads: Reads | None) -> tuple[float | None, int | None]:
-    """Share of lookups that found something, and how far back they went.
-
-    Where enough were counted, by us or, the share alone, by the container itself.
-    """
+    """Share of lookups that found something, and how far back; as we, or itself, counted enough."""
     ask = getattr(container, "stats", None)
     try:
         own = ask() if callable(ask) else None

@@ -16,10 +16,10 @@ import membudget
 from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
 from membudget.errors import ConfigError
-from membudget.foreign import BATCH
 from membudget.governor import Governor
 from membudget.reclaimers.adopted import LOOK_EVERY, AdoptedCache, same_limit
 from membudget.registry import Registry
+from membudget.sizing.foreign import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

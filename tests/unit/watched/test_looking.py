@@ -17,7 +17,7 @@ from membudget.core import LimitExceeded
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sinks import line_of
-from membudget.sizing.estimate import WEIGH_EVERY
+from membudget.sizing.foreign import WEIGH_EVERY
 from membudget.watched import ADVISE_AFTER, APART, WatchedContainer
 from watched_scene import Scene
 

@@ -11,9 +11,9 @@ import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Marks, Reclaimed, Rung
-from membudget.foreign import BATCH
 from membudget.governor import Governor
 from membudget.registry import Registry
+from membudget.sizing.foreign import BATCH
 from membudget.watched import WatchedContainer
 from watched_scene import LONG, Scene
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from membudget.sizing import size_of
-from membudget.sizing.estimate import SAMPLED, estimate
+from membudget.sizing.foreign import SAMPLED, estimate
 
 COUNT = 30_000
 DICE = random.Random(1)  # noqa: S311  # the same sizes each time
