@@ -36,10 +36,8 @@ _ADVICE = (
     "or profile the allocator"
 )
 _FRAMES = "exceptions or generators keep the local variables of the functions they passed"
-_NAMELESS = "objects in cycles"  # A name for garbage of types that nobody could tell
 _CYCLES = "cycles that only a collection frees: is gc off, or frozen?"
 _REGISTERED = "registered component"
-_TYPES_TOLD = 3
 
 _POINTS = 64  # Of a part's figures, so many are compared, each with each: 1 ms, and 288 took 11
 _BEYOND = 0.01  # What counts of bytes beyond the growth to be explained, to tell two such apart
@@ -54,7 +52,6 @@ _INNER = 0.4  # For what lies within another suspect
 _COMPARED = 50  # Of the suspects, so many may have others within
 _KEPT = 200  # Of the suspects, so many are looked at for lying within others
 _AT_A_TIME = 50  # Names looked at in a stretch: 1 ms where all of them grew
-_SAMPLES_AT_A_TIME = 32
 
 
 class Culprit(Record):
@@ -77,7 +74,7 @@ def components(samples: Sequence[Sample]) -> Generator[None, None, list[Culprit]
     """The registered parts without a bound that grew; others have told where it ends."""
     rows: dict[tuple[str, str], list[tuple[float, int, int | None]]] = {}
     for place, one in enumerate(samples, 1):
-        if place % _SAMPLES_AT_A_TIME == 0:
+        if place % 32 == 0:  # A millisecond of them.
             yield
         if (one.pid, one.began) != (samples[-1].pid, samples[-1].began):
             continue
@@ -112,7 +109,7 @@ def _from_garbage(garbage: Garbage | None) -> list[Culprit]:
         return []
     own = {name: count for name, count in garbage.types.items() if _is_users(name)}
     named = own or garbage.types
-    most = sorted(named, key=lambda one: -named[one])[:_TYPES_TOLD]
+    most = sorted(named, key=lambda one: -named[one])[:3]
     said = [f"{_CYCLES} One freed {garbage.garbage} objects"]
     if most:
         said.append("among them " + ", ".join(f"about {named[one]} {one}" for one in most))
@@ -121,7 +118,7 @@ def _from_garbage(garbage: Garbage | None) -> list[Culprit]:
         said.append(
             f"{garbage.uncollectable} more wait in gc.garbage for somebody to clear it{kept}"
         )
-    name = most[0] if most else _NAMELESS
+    name = most[0] if most else "objects in cycles"
     hours = max(garbage.over, 1e-3) / 3600
     one = Culprit(
         name=name,
