@@ -57,6 +57,20 @@ def test_what_is_not_there_is_told_by_default_or_error(cache: Cache[str, Any]) -
             asking("x")
 
 
+def test_arguments_may_be_named(cache: Cache[str, Any]) -> None:
+    """In any order."""
+    assert cache.get(key="a") == cache.get(default=5, key="a") == 1
+    assert cache.get("x", default=5) == cache.get(default=5, key="x") == 5
+    assert cache.peek("x", default=5) == cache.pop("x", default=5) == 5
+    assert cache.peek(key="a") == cache.pop(key="a") == 1
+    assert cache.set(value=2, key="a", size=50, ttl=None)
+    assert cache.get("a") == 2
+    wrong: list[dict[str, Any]] = [{}, {"default": 5}, {"key": "a", "none": 1}]
+    for named in wrong:
+        with pytest.raises(TypeError):
+            cache.get(**named)
+
+
 def test_what_is_taken_out_is_gone(cache: Cache[str, Any]) -> None:
     """By pop, delete and del."""
     assert cache.pop("a") == 1
