@@ -292,7 +292,6 @@ def _slots_of(classes: tuple[Singleton, ...]) -> list[Slot]:
 
 
 def _same(self: Any, _memo: object = None) -> Any:
-    """The one itself: its copies."""
     return self
 
 

@@ -12,7 +12,7 @@ a parent and copied when written to, and other processes of the group. ADR 11 ha
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from membudget.brake import BrakeState, Children, DataLimits, OwnLimit
 from membudget.brake.hooks import LostErrors, ignore, listen
@@ -28,10 +28,9 @@ from membudget.units import MIB, human_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from membudget.core import Clock, Pressure, Probe, Reading
+    from membudget.core import Clock, Pressure, Reading
     from membudget.governor import Governor
     from membudget.governor.telling import Teller
-    from membudget.reclaimers.allocators import Allocators
     from membudget.registry import Registry
 
 EASED = 0.005  # Seconds between the event that tells of a child, or a thread, and its birth.
@@ -256,7 +255,6 @@ class Brake:
             self._leave()  # The thread that was arming it, or disarming, is not here.
 
     def _begin(self, reading: Reading) -> None:
-        """Measure what is never touched and set the first limit."""
         limit, data = reading.limit, reading.parts.get("data")
         if limit is None:
             raise ConfigError(
@@ -285,7 +283,6 @@ class Brake:
         self._limit.set(self._base)
 
     def _leave(self) -> None:
-        """Undo what `arm` did, as far as it came."""
         self._lost.remove()
         self._registry.remove(self)
         try:
@@ -318,23 +315,15 @@ class Brake:
             self._wake()
 
 
-class Read(Protocol):
-    """What a brake needs of what is read: the figure judged, and who can be asked to give back.
-
-    `original_limit` tells a soft limit of the process's from one that the brake has set.
-    """
-
-    probe: Probe
-    allocators: Allocators
-    original_limit: Callable[[int], int | None]
-
-
 class BrakePlugin:
-    """Arms the brake where that is possible; where it is not, one line says so, or an error."""
+    """Arms the brake where that is possible; where it is not, one line says so, or an error.
+
+    `sources` are the budget's: the `probe` judged, `allocators`, and `original_limit`.
+    """
 
     name = "brake"
 
-    def __init__(self, sources: Read, *, is_strict: bool = False) -> None:
+    def __init__(self, sources: Any, *, is_strict: bool = False) -> None:
         self._sources = sources
         self._is_strict = is_strict
         self.brake: Brake | None = None

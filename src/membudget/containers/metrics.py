@@ -323,7 +323,6 @@ class MetricsCollector(Holding):
         return one
 
     def _shed(self) -> None:
-        """Let go of what is beyond the bounds."""
         while self._max_series is not None and len(self._series) > self._max_series:
             self._drop_oldest("series")
         while self._max_bytes is not None and self._bytes > self._max_bytes:

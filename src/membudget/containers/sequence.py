@@ -249,7 +249,6 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
             return self._items[self._first :]  # type: ignore[no-any-return]
 
     def _plain(self) -> Any:
-        """The items as the builtin has them."""
         return self._whole()
 
     # Under the lock, from here to `_set_bounds`:

@@ -138,7 +138,6 @@ class Supervising:
         return self._rests
 
     def _holds(self) -> bool:
-        """Whether there is anything to let go of; one that cannot tell may have."""
         if self._governor is None:
             return True
         registry = self._governor.registry
@@ -172,7 +171,6 @@ class Supervising:
 
 
 def _descends(pid: int, ancestor: int) -> bool:
-    """Whether a process was started by another, by however many between."""
     try:
         while pid > 1:
             pid = parent_of(pid)

@@ -108,7 +108,6 @@ class Collect:
         return 0 if self._would_copy() else None
 
     def _may_find_more(self, now: float) -> bool:
-        """Whether there is reason to believe in garbage since the last one."""
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY

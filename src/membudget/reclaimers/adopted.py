@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import weakref
+from operator import methodcaller
 
 from membudget.core import Rung
 from membudget.errors import ConfigError
@@ -210,7 +211,6 @@ def adopt(
 def _checked_bounds(
     cache: Any, name: str, max_items: object, max_bytes: int | str | None
 ) -> int | None:
-    """The bound in bytes, once all has been found in order."""
     if _mapping_in(cache) is None:
         raise ConfigError(
             f"{name} can only be cleared as a whole, so it cannot be kept to a bound: give "
@@ -241,7 +241,7 @@ def _release_of(
             "execute PRAGMA shrink_memory on its thread"
         )
     else:
-        release = _shrink_sqlite
+        release = methodcaller("execute", "PRAGMA shrink_memory")
 
     def give_back() -> None:
         with under(lock) as is_ours:
@@ -249,10 +249,6 @@ def _release_of(
                 release(find())
 
     return give_back
-
-
-def _shrink_sqlite(connection: Any) -> None:
-    connection.execute("PRAGMA shrink_memory")
 
 
 def _flush_duckdb(connection: Any) -> None:

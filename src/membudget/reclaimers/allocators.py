@@ -158,8 +158,11 @@ class Allocators:
         self.malloc, *preloaded = (trim(name, give, free=free) for name, give, free in native)
         arrow = trim("pyarrow pools", _release_arrow, free=_arrow_free)
         self._early = [*preloaded, arrow, self.malloc]
-        # Giving pinned memory back waits for the GPU.
-        late = trim("torch pinned memory", _release_pinned, free=_pinned_free)
+
+        def release_pinned() -> None:  # Which waits for the GPU.
+            _torch()._C._host_emptyCache()  # noqa: SLF001  # its public name is years younger
+
+        late = trim("torch pinned memory", release_pinned, free=_pinned_free)
         self._all = [*self._early, late]
 
     def reclaimers(self) -> Sequence[Reclaimer]:
@@ -229,10 +232,6 @@ def _pinned_free() -> int | None:
         return None
     stats = core._cuda_hostMemoryStats()  # noqa: SLF001  # torch.cuda builds a table of it
     return int(stats["allocated_bytes"]["current"] - stats["active_bytes"]["current"])
-
-
-def _release_pinned() -> None:
-    _torch()._C._host_emptyCache()  # noqa: SLF001  # its public name is years younger
 
 
 class StandardCaches:

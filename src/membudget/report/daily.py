@@ -127,7 +127,6 @@ class DailyReport:
                     os.unlink(path)
 
     def _forget_old(self) -> None:
-        """Remove this program's reports but those of its newest days."""
         ours = re.compile(rf"{_BEGIN}{re.escape(self._program)}-(\d{{4}}-\d\d-\d\d).*(\.\w+)")
         days: dict[str, list[tuple[str, bytes]]] = {}
         for name in os.listdir(self._directory):
@@ -141,7 +140,6 @@ class DailyReport:
 
 
 def _is_alive(pid: str) -> bool:
-    """Whether a process of this number runs, as far as can be seen from here."""
     try:
         with contextlib.suppress(PermissionError):  # Somebody else's.
             os.kill(int(pid), 0)

@@ -83,7 +83,6 @@ class _Lines(Record):
     notes: list[str]
 
     def wrong(self, number: int, what: str, rule: str) -> ConfigError:
-        """The error for a line, counted from 1."""
         return ConfigError(f"{self.path}, line {number}: {what} {rule}")
 
     def read(self, parse: Callable[[str], tuple[float, Any] | None], rule: str) -> Iterator[Any]:

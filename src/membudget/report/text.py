@@ -309,6 +309,5 @@ def _rows(rows: list[str], hanging: int = 2) -> Iterator[str]:
 
 
 def _wrapped(words: str, hanging: int = 2) -> list[str]:
-    """The words in lines, those after the first further in."""
     after = _INDENT + " " * hanging
     return wrap(words, WIDTH, initial_indent=_INDENT, subsequent_indent=after, expand_tabs=False)

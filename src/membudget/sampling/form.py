@@ -80,7 +80,6 @@ class SampleRing:
 
 
 def _packed(sample: Sample, beside: _Row | None) -> _Row:
-    """The row of a sample; what stays is shared with the row beside it."""
     declared = [tuple([getattr(part, name) for name in _DECLARED]) for part in sample.parts]
     stays: tuple[Any, ...] = (*[getattr(sample, name) for name in _STAYING], *declared)
     if beside is not None:

@@ -77,7 +77,6 @@ class _Walk:
         self._readers = _EXACTLY.copy()
 
     def weigh(self, value: object) -> int:
-        """The bytes, or what they are estimated to be."""
         size = self._descend([value])
         # What was borrowed is taken to stand in the same proportion where nobody looked.
         scale = size / self._weighed if self._weighed else 1.0

@@ -244,9 +244,6 @@ _READERS: tuple[tuple[str, str, Reader], ...] = (
     ("builtins", "range", _read_range),
     ("numpy", "ndarray", _read_numpy),
     ("torch", "Tensor", _read_torch),
-    ("pyarrow", "ChunkedArray", _read_arrow),
-    ("pyarrow", "Array", _read_arrow),
-    ("pyarrow", "Table", _read_arrow),
-    ("pyarrow", "RecordBatch", _read_arrow),
+    *(("pyarrow", one, _read_arrow) for one in ("ChunkedArray", "Array", "Table", "RecordBatch")),
 )
 """Module, type and what reads objects of it: what a walk does not find by itself."""

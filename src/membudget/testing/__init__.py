@@ -10,13 +10,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LeakResult", "check_leaks", "check_leaks_async"]
 
-_HOMES = {"LeakResult": "result", "check_leaks": "rounds", "check_leaks_async": "rounds"}
-
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from membudget.testing import rounds  # pytest loads this package at every start
 
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(rounds, name)

@@ -248,5 +248,4 @@ def _reset_mark() -> bool:
 
 
 def _resident() -> tuple[int, int]:
-    """All resident bytes, and those of files among them."""
     return status_bytes(b"VmRSS"), status_bytes(b"RssFile")

@@ -365,11 +365,8 @@ class _Meter:
 _forget: Callable[[], object] = getattr(
     sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", list)
 )
-"""Empties the interpreter's cache of attributes, as refleak.py does; of all caches from 3.13 on.
-
-It keeps up to 4096 names alive that C code made to look something up: opening a text file "leaked"
-a string a call for the first hundreds of calls.
-"""
+"""Empties the cache of attributes, as refleak.py does (all caches from 3.13 on): it keeps names
+alive that C code made: opening a text file "leaked" a string a call for hundreds of calls."""
 
 
 def _tasks() -> dict[int, Any]:

@@ -373,7 +373,6 @@ def _has_length(container: object) -> bool:
 
 
 def _maxlen_of(container: object) -> int | None:
-    """The bound that a deque, or what is like one, keeps by itself, or None."""
     bound = getattr(container, "maxlen", None)
     return bound if isinstance(bound, int) else None
 
