@@ -77,10 +77,9 @@ class GovernedTable(Table[K, V]):
         return self._repeat(lambda _: self._enforce(), until)
 
     def reweigh(self, until: float) -> int:
-        """Weigh entries again whose values may have changed, in turn, until time is up.
+        """Weigh entries again whose values may have changed, and evict what is beyond the bounds.
 
-        What is beyond a bound then is evicted. Returns the bytes by which entries were found
-        lighter or heavier, added up.
+        Returns the bytes by which entries were found lighter or heavier, added up.
         """
         changed = grown = 0
         for _ in range(len(self) // _WEIGHED_AT_A_TIME + 1 if self.may_change() else 0):
@@ -271,9 +270,8 @@ class Cache(GovernedTable[K, V]):
         return super().delete(key)
 
     def __delitem__(self, key: K) -> None:
-        if self._flights:
-            self._abandon(key)
-        super().__delitem__(key)
+        if not self.delete(key):
+            raise KeyError(key)
 
     def clear(self) -> None:
         """Forget all entries at once; this is no eviction. Loads under way are not kept."""
@@ -282,10 +280,7 @@ class Cache(GovernedTable[K, V]):
         super().clear()
 
     def _abandon(self, *keys: K) -> None:
-        """Let loads of a key, or of all, end without being kept.
-
-        Those who wait already get the value still; callers that ask from now on, load anew.
-        """
+        """Let loads of a key, or of all, end without being kept; who asks now, loads anew."""
         for key in keys or list(self._flights):
             flight = self._flights.pop(key, None)
             if flight is not None:
@@ -417,8 +412,7 @@ class Cache(GovernedTable[K, V]):
 def pieces_of(table: Table[K, V]) -> Iterator[list[V]]:
     """Lists of values for a thread that only looks: no hit, no order, no lock; 20 ns an entry.
 
-    Each is of its own moment: what is set, let go or moved meanwhile may be seen or not. Expired
-    ones are seen: they hold memory as well. A list lives on until the next one is asked for.
+    Each is of its own moment. Expired ones are seen: they hold memory as well.
     """
     if not IS_COMPILED:
         entries = list(table._index.values())  # type: ignore[attr-defined]  # noqa: SLF001  # of the fallback

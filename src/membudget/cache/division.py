@@ -3,21 +3,11 @@
 What a cache loses it lets go of first, in pieces, and only what is free then is given to others. So
 the caches never hold more than the whole together, and no thread that inserts pays for a decision.
 
-Each table remembers for a while what it evicted (its ghost). A key set again that is found there
-would have been a hit, had the cache been about twice as large. So ghost hits ÷ bytes tells what
-more bytes would earn, at no cost beyond a counter. At each decision a share grows or shrinks by
-`PACE` times the logarithm of what its cache earns so to what all earn together, a few percent at
-most: where all earn alike, nothing moves, and the farther one is off the faster it goes.
-
-Two things keep chance from moving bytes. Hits of about the last ten decisions count, and `DOUBT`
-more are added on both sides of the ratio, so that a few say nothing, and an idle process stands
-still. And a share that its cache does not fill grows only by what others leave: where it is too
-small for one value, say.
-
-Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016), there with a constant
-credit for each hit in a shadow queue; here with multiplicative weights (Freund and Schapire 1997),
-since caches of one process differ a thousandfold in size and traffic. The constants were found on
-recorded requests, see ADR 18.
+A key set again that is found in the table's ghost would have been a hit, had the cache been about
+twice as large: ghost hits ÷ bytes tells what more bytes would earn. At each decision a share moves
+by `PACE` times the logarithm of what its cache earns so to what all earn together.
+Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016), with multiplicative
+weights (Freund and Schapire 1997); the constants were found on recorded requests, see ADR 18.
 """
 
 from __future__ import annotations
@@ -36,28 +26,23 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 INTERVAL = 1.0  # Seconds between two decisions.
-
 SCARCE, PLENTY = 0.9, 0.8
-"""Without a limit of their own caches are divided once they hold so much of the room there is, and
-no longer when they hold so much less: below the mark nobody needs to be kept small."""
+"""Without a limit of their own caches are divided from this share of the room on, and below that no
+longer."""
 
 _NEWCOMERS, _RESERVE = 16, 1024
 """Caches that may come between two decisions, and the part of the whole that each starts on."""
 
 _PIECE, _PIECES = 64 << 10, 1024
-"""Bytes, or else part of a cache, that are let go of at a time: a thread that inserts meanwhile
-evicts no more than that."""
+"""Bytes, or else part of a cache, let go at a time: who inserts meanwhile evicts no more."""
 
 STEP = 0.02  # Share of the whole that one decision moves at most.
-
 PACE, FARTHEST = 0.05, 2.0
-"""Part of a share by which it grows where its bytes earn e times as much as all do; and the
-logarithm from which it goes no faster."""
+"""Part by which a share grows that earns e times what all do; the logarithm that counts at most."""
 
 MEMORY = 0.9  # Weight that a decision before the last has in one: about ten count.
-
 DOUBT = 32.0
-"""Ghost hits that each cache is taken to have had beside its own, as many as its bytes deserve."""
+"""Ghost hits added on both sides of the ratio: a few say nothing, an idle process stands still."""
 
 FLOOR = 0.05  # Share of an equal part that each cache keeps, however little it earns.
 FILLED = 0.9  # Part of its share that a cache fills before it may ask for more.
@@ -66,12 +51,9 @@ FILLED = 0.9  # Part of its share that a cache fills before it may ask for more.
 class Division:
     """The chore that divides one budget among the caches of a register.
 
-    The shares never sum to more than the whole, and a cache never holds more than its share. Its
-    own `max_bytes` holds too; what it cannot use others get. Runs on the governor's thread, except
-    `welcome`. A decision costs about 10 µs a cache.
-
-    `limit`, asked each time, gives the bytes for all caches together, or None: then they are
-    divided only where room is scarce, and only among two or more.
+    A cache never holds more than its share, nor than its own `max_bytes`; what it cannot use others
+    get. `limit`, asked each time, gives the bytes for all together, or None: then they are divided
+    only where room is scarce, among two or more. Runs on the governor's thread, except `welcome`.
     """
 
     name = "division"
@@ -108,10 +90,7 @@ class Division:
     def run(self, until: float) -> int:
         """Decide, where it is time, and carry out as much as can be by a monotonic time.
 
-        Returns the bytes let go; what is left is done by the next runs.
-
-        Raises:
-            Exception: What a cache's `on_evict` raised first; all is in order then.
+        Returns the bytes let go. What `on_evict` raised first is raised once all is in order.
         """
         # In this order: a newcomer that got of the old pieces is among the holders.
         self._first, was_dividing = [], self._is_dividing
@@ -210,17 +189,12 @@ class Division:
 
 
 class _Part:
-    """One cache, which is not kept alive, and what it is to have: whoever uses it must hold it.
-
-    Attributes:
-        hits: Its ghost hits of late.
-        space: Its share of late, counted alike: what those hits are measured by.
-    """
+    """One cache, which is not kept alive, and what it is to have: whoever uses it must hold it."""
 
     def __init__(self, cache: Any, share: int) -> None:
         self._cache = ref(cache)
         self.share = share  # Bytes that it is to have.
-        self.hits = self.space = 0.0
+        self.hits = self.space = 0.0  # Of late: its ghost hits, and its share, counted alike.
         self._seen = cache.ghost_hits
 
     @property
@@ -266,8 +240,8 @@ def _move(parts: Sequence[_Part], whole: int) -> None:
 def _fit(parts: Sequence[_Part], whole: int) -> None:
     """Make the shares sum to the whole: none above what its cache may hold, none below the floor.
 
-    What is too much is taken where it is not used first, in the proportion of what each has to
-    spare; what is left goes to those that may hold more, in the proportion of their shares.
+    What is too much is taken first where it is not used; what is left goes to those that may hold
+    more.
     """
     floor = int(whole * FLOOR / len(parts))
     for part in parts:

@@ -36,8 +36,8 @@ class Mark(float):
 class Ghost:
     """Which keys were evicted last, as many as there are entries, without keeping them.
 
-    By it the budget sees which cache would earn more with more room. A slot of eight bytes has half
-    a key's hash beside the number of its eviction: one of long ago, or of another key, is told.
+    A slot of eight bytes has half a key's hash beside the number of its eviction: one of long ago,
+    or of another key, is told.
     """
 
     def __init__(self) -> None:

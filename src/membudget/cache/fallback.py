@@ -4,10 +4,9 @@ It answers as the compiled one does, and `_native/_core.pyi` says what; but what
 longest goes first (LRU), whatever policy a cache names. A dict finds entries, another one has them
 in the order of their use, and a heap of times tells which expire next. One lock guards all.
 
-Nothing foreign runs under the lock but the keys' own `__hash__` and `__eq__`. What is let go is
-taken out under it, a batch at a time, and dropped and told after it. What belongs together changes
-without a call in between: no signal handler finds it half done. An entry taken out while its key
-could not be compared is still in the dict that finds: it counts as absent.
+Nothing foreign runs under the lock but the keys' own `__hash__` and `__eq__`: what is let go is
+dropped and told after it. What belongs together changes without a call in between, so that no
+signal handler finds it half done.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from membudget.errors import ConfigError
 from membudget.units import as_bytes, checked_name
 
 IS_COMPILED = core is not None  # Whether tables are compiled; else `fallback` has them.
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,14 +24,11 @@ if TYPE_CHECKING or not IS_COMPILED:
     K = TypeVar("K")
     V = TypeVar("V")
 
+    # Why an entry was let go: its own bounds, its share of the budget, the budget, its time.
     Cause: TypeAlias = Literal["bytes", "entries", "share", "pressure", "expired"]
-    """Why an entry was let go: its own bounds, its share of the budget, the budget, its time."""
-
-    Gone: TypeAlias = tuple[K, V, int, Cause]
-    """What was let go: key, value, weight and why."""
-
+    Gone: TypeAlias = tuple[K, V, int, Cause]  # Key, value, weight and why.
+    # What one step let go: bytes, and each entry where somebody listens.
     Step: TypeAlias = tuple[int, list[Gone[K, V]] | None]
-    """What one step let go: bytes, and each entry where somebody listens."""
 else:
     K = V = object  # The compiled table takes whatever stands between the brackets.
 
@@ -74,65 +70,46 @@ class CacheStats(Record):
     """A cache's figures since it was made (bytes and seconds).
 
     Attributes:
-        name: The cache's name.
-        entries: Entries held, those expired but not yet freed included.
-        bytes: What they weigh.
-        max_bytes: The bound in bytes, or None.
-        max_entries: The bound in entries, or None.
-        hits: Lookups that found a value.
-        misses: Lookups that did not.
-        hit_rate: Hits ÷ lookups; 0.0 before the first.
-        sets: Values taken in.
-        refused: Values not taken in, as heavier than `max_bytes`.
         evictions: Entries evicted, by what they made room for: "bytes" and "entries" are the
             cache's own bounds, "share" its share of the budget, "pressure" the budget itself.
-        bytes_evicted: What those weighed.
-        expirations: Entries freed because they had expired.
         oldest_age: Seconds since the entry oldest in its order was set; None where there is none.
-        hits_per_byte: Recent hits ÷ bytes; the least worthy cache shrinks first.
         ghost_hits: Values taken in whose keys had been evicted shortly before: with more room they
             would have been hits.
-        ghost_bytes: About how much more room that is.
-        policy: What goes first: "gdsf", "s3fifo" or "lru".
-        is_compiled: Whether the compiled table does the work.
     """
 
     name: str
-    entries: int
-    bytes: int
+    entries: int  # Those expired but not yet freed included.
+    bytes: int  # What they weigh.
     max_bytes: int | None
     max_entries: int | None
-    hits: int
+    hits: int  # Lookups that found a value.
     misses: int
-    hit_rate: float
-    sets: int
-    refused: int
+    hit_rate: float  # Hits ÷ lookups; 0.0 before the first.
+    sets: int  # Values taken in.
+    refused: int  # Values not taken in, as heavier than `max_bytes`.
     evictions: Mapping[str, int]
     bytes_evicted: int
-    expirations: int
+    expirations: int  # Entries freed because they had expired.
     oldest_age: float | None
-    hits_per_byte: float
+    hits_per_byte: float  # Recent hits ÷ bytes; the least worthy cache shrinks first.
     ghost_hits: int
-    ghost_bytes: int
-    policy: str
-    is_compiled: bool
+    ghost_bytes: int  # About how much more room that is.
+    policy: str  # What goes first: "gdsf", "s3fifo" or "lru".
+    is_compiled: bool  # Whether the compiled table does the work.
 
 
 class Shrunk(Record):
     """What came of shrinking a cache.
 
     Attributes:
-        freed: Bytes that the entries let go weighed.
         measured: Bytes by which the process shrank meanwhile; below 0 where it grew. Freed memory
             often stays with the allocator, for the process to use again.
-        entries: Entries let go.
-        took: Seconds.
     """
 
-    freed: int
+    freed: int  # Bytes that the entries let go weighed.
     measured: int
-    entries: int
-    took: float
+    entries: int  # Entries let go.
+    took: float  # Seconds.
 
 
 class ForkLock:
@@ -150,11 +127,7 @@ class ForkLock:
         self._lock = RLock()
 
     def __reduce__(self) -> Any:
-        """Refuse to be copied or pickled, where a class does not say how.
-
-        Raises:
-            TypeError: Always; two that share items and a lock would each count the bytes.
-        """
+        """Raise TypeError: two that share items and a lock would each count the bytes."""
         kind = type(self).__name__
         raise TypeError(
             f"a {kind} can be neither copied nor pickled: make another {kind}, and put in what it "
@@ -185,9 +158,8 @@ class ForkLock:
     def _under_lock(self, until: float | None, work: Callable[[], int]) -> int | None:
         """Do something once the lock is had, by a monotonic time or whenever; None: it was not had.
 
-        An exception from a signal's handler may come after any call, so also between taking the
-        lock and saying so: then it is given back all the same. Where it is not this thread's, to
-        give it back is refused.
+        A signal's handler may raise between taking the lock and saying so: it is given back all the
+        same, which is refused where it is not this thread's.
         """
         lock = self._lock
         if until is None or until == _INFINITE:

@@ -34,7 +34,6 @@ _CLEARING = {
 
 _HEAD, _TAIL = 4096, 1 << 16
 _LIBRARIES = 1 << 23  # Bytes of a binary in which the names of its libraries are looked for.
-
 _EMBEDDED = (b"libpython", b"Py_BytesMain", b"Py_RunMain")
 """The library's name, or what a binary that has it inside calls."""
 

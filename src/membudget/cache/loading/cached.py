@@ -249,8 +249,7 @@ def _decorated(
     elif owners is not None:
         wrapper = calls.of_method(loading, parts, owners)
     else:
-        wrapper = calls.of_one_argument(loading)
-        wrapper = wrapper or calls.of_arguments(loading, key_of)
+        wrapper = calls.of_one_argument(loading) or calls.of_arguments(loading, key_of)
     update_wrapper(wrapper, function)
     _add_functions(wrapper, cache, {**bounds, **lifetime.as_dict(), "typed": is_typed})
     return wrapper
@@ -322,11 +321,7 @@ def _check(function: Any) -> None:
 
 
 class Lifetime:
-    """How long a value lasts (seconds), from what the decorator was given; see `cached`.
-
-    Raises:
-        ConfigError: An argument that cannot be used as given.
-    """
+    """How long a value lasts (seconds), from what the decorator was given; else a ConfigError."""
 
     def __init__(
         self,
@@ -379,10 +374,7 @@ class Kept:
 
 
 class Shelf:
-    """A cache of values that may be old, and of exceptions; also the chore that tells of refreshes.
-
-    A failed refresh is told as `Failed` by a running governor, which tells what chores raise.
-    """
+    """A cache of values that may be old, and of exceptions; a chore, whose failures are told."""
 
     def __init__(
         self, name: str, cache: Cache[Any, Any], lifetime: Lifetime, clock: Clock | None

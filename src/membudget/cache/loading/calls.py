@@ -1,13 +1,9 @@
 """A call of a cached function: what it is kept under, and what stands in the function's place.
 
 One argument that is exactly a str or an int is its own key (they hash fast and equal no tuple),
-anything else a tuple of all. Arguments given by name stand where they would by position, so
-`f(1, 2)` and `f(1, b=2)` are one call; the rest follow a mark, by name in alphabetical order.
-(After the standard library's `functools._make_key`, which keeps the two apart.)
-
-The closures differ in how a key is made and in what a hit is, and are written out, since each layer
-in between would cost as much as the lookup. All are plain functions, which bind to an instance and
-are pickled by name like any other.
+anything else a tuple of all; those given by name stand where they would by position. The closures
+are written out, since each layer in between would cost as much as the lookup; all are plain
+functions, which bind to an instance and are pickled by name.
 """
 
 from __future__ import annotations
@@ -43,18 +39,14 @@ class _Mark:
 _NAMED: Final = _Mark()
 
 _VARIABLE, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04 | 0x08, 0x20, 0x80 | 0x100, 0x200
-"""Bits of `co_flags`, which `inspect` knows by name and 8 ms of importing; the first: that it takes
-any number of arguments, by position or by name."""
+"""Bits of `co_flags`, which `inspect` knows by name and takes 8 ms to import; the first: any number
+of arguments."""
 
 _OWN_NAMES = frozenset({"self", "cls", "mcs", "metacls"})
 
 
 def is_coroutine_function(function: Any) -> bool:
-    """Whether calling it gives something to await: a function, a partial one, a method, an object.
-
-    Raises:
-        ConfigError: It gives a generator, which could be used only once.
-    """
+    """Whether calling it gives something to await; a ConfigError where that is a generator."""
     inner = function
     for _ in range(10):
         if hasattr(inner, "__code__"):
@@ -81,10 +73,7 @@ def code_written(function: Any) -> CodeType | None:
 
 
 def has_self(function: Any) -> bool:
-    """Whether its first parameter is called `self` or `cls`, as a method's is.
-
-    Other decorators in between are looked through, where they say what they wrap.
-    """
+    """Whether its first parameter is called `self` or `cls`; decorators are looked through."""
     while isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     code = code_written(function)
@@ -157,8 +146,8 @@ def unhashable(
 def of_one_argument(loading: Loading) -> Function | None:
     """For a function written in Python with a single parameter; None for any other.
 
-    The closure's own parameter gets that name and its default, so the interpreter itself sorts out
-    arguments given by name, without packing them: this saves a third of a hit.
+    The closure's parameter gets that name and default, so the interpreter itself sorts out what is
+    given by name: this saves a third of a hit.
     """
     function, get, load = loading.function, loading.get, partial(fly, loading)
     code = code_written(function)
@@ -232,10 +221,7 @@ def of_method(loading: Loading, parts: Parts, owners: Owners) -> Function:
 
 
 def of_calls(loading: Loading, key_of: KeyOf, now: Callable[[], float] | None) -> Function:
-    """For a function whose keys are made by another, or whose old values or exceptions are kept.
-
-    Where what is kept is `Kept`, `now` gives monotonic seconds, and an old value is refreshed.
-    """
+    """For a function whose keys are made by another; or, with `now`, whose values are `Kept`."""
     function, get, load = loading.function, loading.get, partial(fly, loading)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -1,26 +1,17 @@
 """Loading what a cache does not hold, once for all who ask at the same time.
 
-A flight is one load of one key. A caller that puts its flight into the cache's table leads: it
-runs the loader and lands the flight with what came of it. One that finds another's follows: it
-waits for the landing and gets the very same value, whether or not the cache kept it, or the very
-same exception, which is kept nowhere: the next call tries again. A leader that was cancelled or
-interrupted gives nothing: one of its followers leads next. The table holds a flight only while it
-is under way. No lock is taken: each step is one operation of a dict, which is atomic, and every
-pair of steps that could miss each other is ordered as "say so first, then look".
+A flight is one load of one key. Whoever puts its flight into the cache's table leads: it runs the
+loader and lands with what came of it. Whoever finds another's follows: it waits, and gets the same
+value or exception (the idea of Go's `singleflight`). Where a leader was cancelled, or is lost with
+its process or loop, the next one leads. No lock is taken: each step is one operation of a dict,
+which is atomic, and of steps that could miss each other each says so first, then looks.
 
-Waiting would never end, so the caller runs the loader itself, where the leader
-
-- is the caller, further up its own stack. The context variable below says so, and it also reaches
-  the tasks that a leader starts and what it hands to `asyncio.to_thread`. So a load may ask for its
-  own key, as a plain function calls itself: 330 levels deep, where the limit is the usual 1000;
-- runs on the caller's thread, which would stand still (a task of this loop, for a plain function);
-- waits, perhaps over others, for a flight of the caller. A caller notes first what it waits for, at
-  every flight that waits for it in turn and, for a plain function, at its thread, which now stands
-  still. Then it walks along such notes from the flight it found. Of waits that would form a ring,
-  the last one noted sees the whole ring. These are the wait-for graphs of databases.
-
-A leader can be lost: its process was forked away from it, or its event loop stopped. Then the next
-caller leads. That followers share one outcome is the idea of Go's `singleflight`.
+Where waiting would never end the caller runs the loader itself: where the leader is the caller,
+further up its stack (or what the leader started, as the context variable tells); where it runs on
+the caller's thread, which would stand still; and where it waits, perhaps over others, for a flight
+of the caller. For that each notes first what it waits for, at every flight that waits for it in
+turn and at its thread if that stands still, then walks along such notes: of waits that would form a
+ring, the last one noted sees the whole ring. These are the wait-for graphs of databases.
 """
 
 from __future__ import annotations
@@ -62,23 +53,16 @@ _held_up: dict[int, Flight] = {}  # By thread, the flight that it stands still f
 
 
 class Loading:
-    """How values come into a cache: where they are looked up, what gives them, what is kept.
-
-    Attributes:
-        flights: The cache's table of loads under way.
-        look: Given a key and a default; the value to use, without counting the lookup.
-        keep_error: Given a key and an exception to keep; None keeps none.
-        forgive: Given the exception of a refresh while the old value still serves.
-    """
+    """How values come into a cache: where they are looked up, what gives them, what is kept."""
 
     keep_error: Callable[[Any, Exception], object] | None = None
-    forgive: Callable[[Any, Exception], object] | None = None
+    forgive: Callable[[Any, Exception], object] | None = None  # While the old value still serves.
 
     def __init__(
         self, function: Callable[..., Any], cache: Cache[Any, Any], ttl: float | str | None = None
     ) -> None:
         self.function, self.get, self.drop = function, cache.get, cache.delete
-        self.look: Callable[[Any, Any], Any] = cache.peek
+        self.look: Callable[[Any, Any], Any] = cache.peek  # Does not count the lookup.
         self.keep: Callable[[Any, Any], object] = cache.set  # Given a key and a value to keep.
         if ttl is not None:
             self.keep = partial(cache.set, ttl=as_seconds(ttl, name="ttl"))
@@ -88,9 +72,7 @@ class Loading:
 class Flight:
     """One load of one key, led by the caller that made this; in an event loop, or a plain function.
 
-    Attributes:
-        is_over: Whether it has landed.
-        is_void: Whether the key was forgotten meanwhile, so that the value must not be kept.
+    It is void where the key was forgotten meanwhile, so that the value must not be kept.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -203,8 +185,7 @@ def fly(
 ) -> Any:
     """The value of a function for a key: by leading a flight, or by following one.
 
-    Where there is an `old` value that still serves, it is given while another refreshes it already,
-    and where that fails.
+    An `old` value serves while another refreshes it already, and where that fails.
     """
     function, flights = loading.function, loading.flights
     while True:
@@ -360,10 +341,7 @@ def _given(outcome: Outcome) -> Any:
 
 
 def _followed(flights: dict[Hashable, Flight], key: Hashable, flight: Flight) -> Outcome:
-    """The outcome of another's flight, waited for in this thread.
-
-    None where the caller should try anew, `_OWN` where it must not wait.
-    """
+    """Another's outcome, waited for in this thread; None: try anew; `_OWN`: it must not wait."""
     if flight.is_lost():
         flight.leave(flights, key)
         return None

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     from membudget.core import Clock
 
 _AT_A_TIME, _ENTRY_STEPS = 512, 8
-"""Steps that one load does for objects that are gone, 0.1 to 0.2 ms of the caller's; and those that
-letting an entry go costs, against an object that has none left."""
+"""Steps that one load does for objects that are gone, 0.1 to 0.2 ms, and what an entry costs."""
 
 OWNER_BYTES, KEY_BYTES = 490, 41
-"""Bytes that an object known here costs, and each key noted of one besides the key itself,
-which the cache counts; measured with tracemalloc."""
+"""Bytes that an object known here costs, and each note of a key, measured with tracemalloc."""
 
 
 class Owner(weakref.ref[Any]):
@@ -43,10 +41,7 @@ class Owner(weakref.ref[Any]):
 
 
 class Owners:
-    """The living objects that have entries in a cache; a holder of what is noted of them.
-
-    Any thread may call any method. `name` is the cached function's.
-    """
+    """The living objects that have entries in a cache; a holder of what is noted of them."""
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:
         self.name = f"cached {name}"
@@ -125,12 +120,6 @@ class Owners:
 
         return note_and_keep
 
-    def forget_all(self) -> None:
-        """Forget the keys of entries that are there no longer, after all were let go."""
-        for owner in list(self.by_number.values()):
-            for key in list(owner.keys):
-                self.forget(key)
-
     def held_bytes(self) -> int:
         """Bytes of memory that the notes take, about. No lock."""
         entries = 0 if self.cache is None else len(self.cache)
@@ -178,17 +167,15 @@ class MethodCache(Cache[Any, Any]):
         """Forget all."""
         super().clear()
         if (known := self.owners()) is not None:
-            known.forget_all()
+            for owner in list(known.by_number.values()):
+                for key in list(owner.keys):
+                    known.forget(key)
 
     def delete(self, key: Any) -> bool:
         """Forget a key; returns whether it was there."""
         was_there = super().delete(key)
         self._tell(key)
         return was_there
-
-    def __delitem__(self, key: Any) -> None:
-        super().__delitem__(key)
-        self._tell(key)
 
     def pop(self, key: Any, *default: Any) -> Any:
         """Take out the value of a key, else the default, else raise KeyError."""

@@ -32,8 +32,7 @@ _READ_PATIENCE, _END_PATIENCE = 1.0, 2.0
 """Seconds that a lookup waits for the disk (then it is a miss), and the end for the thread."""
 
 _TRIES, _TRIED_OF = 3, 64
-"""Values of a type that could not be pickled, one after the other, before one of so many is tried:
-a list holds now this, now that."""
+"""Values of a type in turn that could not be pickled, before only one of so many is tried."""
 
 _AT_ONCE = 64
 _FORK_LOOK = 2e-4
@@ -52,9 +51,8 @@ class _Ask:
 class SpillDisk:
     """The disk of one cache in one process; raises ConfigError where its folder cannot be used.
 
-    Registered as a holder (what waits is memory), as a reclaimer (so is what is noted of each value
-    on the disk, which small values hardly exceed), for the sweeper, as a chore (a running governor
-    tells what it raises as `Failed`), and for forks, around which it closes the database. `noted`
+    Registered as a holder and a reclaimer (what waits is memory, and so are the notes), for the
+    sweeper and forks, and as a chore (a running governor tells what it raises as `Failed`). `noted`
     gives what tells the bytes of memory of the cache's own notes, while that lives.
     """
 
@@ -192,10 +190,7 @@ class SpillDisk:
         return (hits - self._hits_before) / max(1, self.reclaimable())
 
     def reclaim(self, target: int, until: float) -> int:
-        """Forget, and delete, what was put on the disk first, for the memory of its notes.
-
-        Returns the bytes let go, `target` or what was had by the monotonic time `until`.
-        """
+        """Forget, and delete, what was put on the disk first, for the memory of its notes."""
         self._hits_before = self._ledger.counts["hits"]
         return self._forget(until, target)
 
@@ -205,10 +200,7 @@ class SpillDisk:
         return row is not None and row.dies <= now
 
     def sweep(self, until: float) -> int:
-        """Forget, and delete, what is dead of what was put on the disk first; as `reclaim`.
-
-        What has less time than what was put there before it waits for that to go.
-        """
+        """Forget, and delete, what is dead of what was put on the disk first; as `reclaim`."""
         return self._forget(until, dead_at=self._now())
 
     def _forget(

@@ -1,15 +1,10 @@
 """The folder of one spilling cache in one process: numbered, locked, the user's own.
 
-A process holds the lock of its number while it lives, by whatever end; so the next one sees which
-numbers are free, and removes what killed processes left there, under whatever number.
-
-Each value carries a seal, an HMAC over the cache's name, its generation, the value's number and its
-bytes, so that a value neither made elsewhere, nor moved from another cache, number or time, is
-believed. What is kept for the next process is a list of what stands there, sealed as well, and with
-it the shape of the database: diskcache does what its settings say and SQLite what triggers are in
-it, so one of another shape is not opened. Where nothing is kept the key lives and dies with the
-process. Else it is the user's, in a file outside the folder the values stand in: another host that
-shares the disk, and may write to that folder, has no key by it.
+A process holds the lock of its number while it lives, so the next one sees which numbers are free,
+and removes what killed processes left there. Each value carries a seal, an HMAC over the cache's
+name, its generation, the value's number and its bytes (ADR 23). With what is kept for the next
+process goes the shape of the database: diskcache does what its settings say and SQLite what its
+triggers do, so one of another shape is not opened.
 """
 
 from __future__ import annotations
@@ -47,7 +42,6 @@ _KEY_BEGINS = b"membudget key 1\n"
 _FRAME, _NUMBER = struct.Struct(">I"), struct.Struct(">Q")
 
 _MOST = 1000  # Processes at a time, far beyond what one host runs of a program.
-
 _ATTEMPTS = 10
 """Tries while other processes, beginning or ending, make or remove what is looked at."""
 
@@ -119,9 +113,8 @@ def user_key(path: str | None = None) -> bytes:
 class SpillFolder:
     """A folder that is this process's alone while it is held.
 
-    Raises:
-        ConfigError: The directory cannot be used, or is not the user's own.
-        OSError: The disk is broken, full or may only be read.
+    Raises ConfigError where the directory cannot be used or is not the user's own, OSError where
+    the disk is broken, full or may only be read.
     """
 
     def __init__(self, spill: Spill, name: str) -> None:
@@ -178,8 +171,7 @@ class SpillFolder:
     ) -> list[int]:
         """Write down what stands there, and the highest number ever given, for the next process.
 
-        Returns:
-            The numbers of those whose keys cannot be: they would take up room for good.
+        Returns the numbers of those whose keys cannot be: they would take up room for good.
         """
         since, known, lost = time.time() - now, [], []
         for key, row in rows.items():
@@ -199,9 +191,7 @@ class SpillFolder:
     ) -> tuple[OrderedDict[Hashable, Note], Seal, int] | None:
         """What an earlier process saved: rows, seal, highest number. Or None: it is there once.
 
-        Raises:
-            MembudgetError: It was not written by this user's processes, or changed since.
-            OSError: The disk.
+        Raises MembudgetError where another user wrote or changed it, OSError for the disk.
         """
         index = os.path.join(self.path, _INDEX)
         written = read_own(index, _LONGEST)

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 MAX_BYTES, LEAST_BYTES = 1 << 30, 1 << 20
-"""Bytes on disk where no bound is given; and the smallest bound: an empty store takes some 50 kB,
-and a bound should hold a few values."""
+"""Bytes on disk where no bound is given; and the smallest bound, as an empty store takes 50 kB."""
 
 WAITING_BYTES = 4 << 20
 """Bytes that may wait for the disk, for they are memory that was to be free already."""
@@ -155,13 +154,9 @@ def _path(given: object, name: str, example: str) -> str:
 class Note:
     """What is known of a value, in memory, waiting for the disk, or standing there.
 
-    Attributes:
-        value: The value, unless it stands on the disk.
-        ends: When it expires (monotonic seconds).
-        dies: The same, `idle` considered.
-        size: The size that the program gave with it, or None.
-        bytes: What it weighs while it waits, then what it takes up on the disk, about.
-        number: What the disk knows it by, a generation of its own; 0 while it is not there.
+    It expires at `ends` (monotonic seconds), and at `dies` if it is not used. `bytes` is what it
+    weighs while it waits, then about what it takes up on the disk, which knows it by `number`: 0
+    while it is not there.
     """
 
     __slots__ = ("bytes", "dies", "ends", "number", "size", "value")
@@ -176,12 +171,7 @@ class Note:
 class Ledger:
     """The waiting values and the rows of one cache. Any thread may call any method.
 
-    Attributes:
-        lock: Held while any of this, or a note of what is in memory, changes.
-        waiting: What waits for the disk, by key.
-        rows: What stands there, what was written first before all.
-        doomed: Numbers to be deleted from the disk.
-        counts: What happened so far, by its name in `SpillStats`.
+    The lock is held while any of this, or a note of what is in memory, changes.
     """
 
     def __init__(self, most_waiting: int) -> None:
@@ -194,8 +184,8 @@ class Ledger:
         """Begin anew, also in a forked child, with nothing on the disk and nothing under way."""
         self.lock = RLock()
         self.waiting: dict[Hashable, Note] = {}
-        self.rows: OrderedDict[Hashable, Note] = OrderedDict()
-        self.doomed: deque[int] = deque()
+        self.rows: OrderedDict[Hashable, Note] = OrderedDict()  # On the disk, the oldest first.
+        self.doomed: deque[int] = deque()  # Numbers to be deleted from the disk.
         self.waiting_bytes = 0
 
     def count(self, what: str) -> None:
@@ -204,9 +194,9 @@ class Ledger:
             self.counts[what] += 1
 
     def offer(self, key: Hashable, note: Note, *, is_alone: bool) -> object:
-        """Have a value wait for the disk, or count it as dropped where too much waits.
+        """Have a value wait, or count it as dropped where too much waits; returns what was there.
 
-        One larger than what may wait is taken alone, where that is allowed. Returns what was there.
+        One larger than what may wait is taken alone, where that is allowed.
         """
         with self.lock:
             before = self.take(key)

@@ -13,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from membudget.cache.cache import Cache
+from membudget.cache.fallback import Table
 from membudget.cache.spilling.disk import SpillDisk
 from membudget.cache.spilling.spill import Ledger, Note, checked_spill
 from membudget.cache.table import K, V, container_name
@@ -22,7 +23,7 @@ from membudget.sizing import checked
 from membudget.units import as_bytes, as_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from os import PathLike
 
     from membudget.cache.spilling.spill import Spill, SpillStats
@@ -151,18 +152,9 @@ class SpilledCache(Cache[K, V]):
         del gone  # Finalizers run here, outside the lock.
         return self._is_put(key, note)
 
-    def set_many(
-        self, pairs: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: float | str | None = None
-    ) -> int:
-        """Keep many values, as one `set` after the other; returns how many were taken in."""
-        given: Any = pairs
-        found = given.items() if hasattr(given, "items") else given
-        return sum([self.set(key, value, ttl=ttl) for key, value in found])
-
-    def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """The values found under keys, in memory or on the disk; each counts as a lookup."""
-        found = ((key, self.get(key, MISSING)) for key in keys)
-        return {key: value for key, value in found if value is not MISSING}
+    if not TYPE_CHECKING:  # As plain Python has them: one by one, by `get` and `set` of here.
+        get_many, set_many = Table.get_many, Table.set_many
+        __getitem__, __setitem__ = Table.__getitem__, Table.__setitem__
 
     def pop(self, key: K, default: Any = MISSING) -> Any:
         """As `Cache.pop`, of memory or from the disk."""
@@ -240,19 +232,6 @@ class SpilledCache(Cache[K, V]):
 
     def __contains__(self, key: object) -> bool:
         return self._found(cast("Any", key)) is not None
-
-    def __getitem__(self, key: K) -> V:
-        value: V = self.get(key, MISSING)
-        if value is MISSING:
-            raise KeyError(key)
-        return value
-
-    def __setitem__(self, key: K, value: V) -> None:
-        self.set(key, value)
-
-    def __delitem__(self, key: K) -> None:
-        if not self.delete(key):
-            raise KeyError(key)
 
     def noted_bytes(self) -> int:
         """Bytes of memory that the notes of what is in memory take. No lock."""

@@ -1,12 +1,7 @@
 """What stands on the disk: sealed values by number, under a bound that holds at every moment.
 
-diskcache keeps them: small ones in one SQLite file, those from 32 kB on in files of their own. It
-culls only after a bound was passed, so the bound is kept here: before a value is written, what was
-written first is deleted until the database as it stands, the files and the new value are within it.
-Nothing is synchronised and the journal is in memory, since nothing here is believed after a crash.
-
-diskcache's own `Disk` unpickles keys and values as the database says, and opens and removes the
-files that it names. With the one here a database that was changed can only make a value unknown.
+diskcache keeps them, and culls only after a bound was passed; so what was written first is deleted
+here before a value is written. Nothing is synchronised: nothing is believed after a crash.
 """
 
 from __future__ import annotations
@@ -50,13 +45,13 @@ _SETTINGS = {
 
 
 class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
-    """Whole numbers as keys, bytes as values; all files in the one folder.
+    """Whole numbers as keys, bytes as values; all files in the one folder, which writes faster.
 
-    Two more folders for each file, as diskcache has it, cost three times the writing.
+    diskcache's own unpickles, opens and removes what the database names: with this one, a database
+    that was changed can only make a value unknown.
     """
 
-    file_bytes = 0
-    """What the files take up."""
+    file_bytes = 0  # What the files take up.
 
     def put(self, key: Any) -> tuple[int, bool]:
         """A key for the database."""
@@ -102,10 +97,6 @@ class Store:
 
     Where `is_kept`, an earlier process left its values there, in a database that was checked; else
     the folder must be empty. What a broken disk or database raises passes through.
-
-    Attributes:
-        bytes: On the disk now.
-        is_open: Whether the database is open.
     """
 
     def __init__(self, path: str, max_bytes: int, *, is_kept: bool) -> None:
@@ -127,11 +118,7 @@ class Store:
     def write(
         self, number: int, sealed: bytes, take_oldest: Callable[[], Note | None]
     ) -> int | None:
-        """Write a value under a number; `take_oldest` takes out what may go first, to make room.
-
-        Returns:
-            About what it takes up; None where it is beyond the bound, and not written.
-        """
+        """Write a value, where `take_oldest` makes room; returns what it takes up, or None."""
         stored = _stored(len(sealed))
         disk = self._in_place()
         while (missing := self.bytes + stored - self._max_bytes) > 0:

@@ -57,7 +57,6 @@ TAKEN = signal.valid_signals() - {
 
 _BY_TERMINAL = ENDING | STOPPING | {signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH}
 _BY_KERNEL = 0x80  # si_code of what the kernel sends: SI_KERNEL.
-
 PATIENCE = 10.0
 """Seconds that what the program left behind has to end, and again to be gone once killed."""
 
