@@ -1,10 +1,8 @@
 """Files and folders on paths from outside, used only where they are this user's own.
 
-What a setting names may be a link, a device, a pipe or somebody's document, and may become one
-between two looks. So a file is opened without following a link and without waiting, and the open
-descriptor is asked: a regular file, of this user, that others may not write to, and beginning as
-those of ours do. Whatever else stands there stays as it is, and is a `ConfigError`; what cannot be
-opened or written is an `OSError`.
+A path may lead to a link, a pipe or somebody's document, and may do so between two looks: a file is
+opened without following or waiting, and the descriptor is asked. What is not ours stays as it is
+and is a `ConfigError`; what cannot be opened or written is an `OSError`.
 """
 
 from __future__ import annotations

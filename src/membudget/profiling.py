@@ -145,16 +145,12 @@ def profile_memory(
     """Measures what a function or a block holds and at most held, as tracemalloc sees it.
 
     A decorator, bare or with arguments, for functions and coroutine functions; a context manager
-    and an async one. Stretches may lie within each other and beside each other in threads and
-    tasks: each has its own peak; but tracemalloc counts the whole process, so what others allocate
-    meanwhile counts for all that are open. Tracing that somebody else began is used and stays on,
-    with the peak set back whenever a stretch begins; tracing begun here ends with the last one,
-    even where somebody else asked for tracing in the meantime, which tracemalloc does not tell.
+    and an async one. Stretches may lie within and beside each other, in any thread or task: each
+    has its own peak, but what others allocate meanwhile counts for all that are open. Tracing that
+    somebody else began is used and stays on; tracing begun here ends with the last stretch.
 
-    The result is the `last` of what this returns (of a decorated function:
-    `function.profile.last`), is handed to `on_result`, and is logged to "membudget".
-
-    Cost: see the module; nothing while no stretch is open. Any thread.
+    The result is the `last` of what this returns (`function.profile.last`), is handed to
+    `on_result`, and is logged to "membudget". Cost: see the module; nothing while none is open.
 
     Args:
         name: What is profiled, or None: the function's name, or "block".

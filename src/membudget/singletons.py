@@ -1,10 +1,7 @@
 """One instance a class, made once however many threads ask: `class Pool(metaclass=Singleton)`.
 
-Each class has a lock of its own from its definition on, so that nothing has to be made under a race
-and a slow constructor holds up nobody else. The lock may be entered again by its own thread, which
-is how a constructor that asks for its own class is caught. Threads whose constructors wait for each
-other are caught by following who waits for whom: a lock is never waited for without a look at that
-now and then.
+Each class has a lock of its own from its definition on. Constructors that ask for their own class,
+or wait for each other, are caught by following who waits for whom now and then.
 """
 
 from __future__ import annotations
@@ -198,15 +195,12 @@ class Singleton(type):
     leaves nothing behind. Subclasses have their own. Copying, deep copying and unpickling return
     the one; a process that has none makes it, with the arguments of the one that was pickled.
 
-    Asked for again without any arguments, or with the same, the one is returned; with others that
-    is refused. The first arguments are kept as long as the instance. Where a class is defined as
-    `class Pool(metaclass=Singleton, ignore_arguments=True)` all later ones are ignored; subclasses
-    inherit that, and may say otherwise.
+    Asked for again without any arguments, or with the same, the one is returned; others are refused
+    unless `ignore_arguments`, which subclasses inherit. The first are kept as long as the instance.
 
     For an abstract class there is `SingletonABC`. Any thread may ask. A forked child has its
-    parent's instances, but for one whose constructor was under way in another thread.
-
-    Cost: about 0.3 µs where the instance is there, 1 µs with arguments to compare.
+    parent's instances, but for one whose constructor was under way in another thread. Cost: about
+    0.3 µs where the instance is there, 1 µs with arguments to compare.
 
     Args:
         ignore_arguments: Whether the arguments of later calls are ignored; None is as in the base.

@@ -23,12 +23,10 @@ class BoundedList(BoundedSequence[T]):
     Any thread may call any method, and each is done as a whole; iterating goes over a copy. At its
     bounds it drops from the front, as it does for a budget that is short; an item heavier than
     `max_bytes` is refused without an exception, and counted; what it should have replaced is gone.
-    Slices, `+` and `*` give a plain list; `copy` gives another of its kind, with the same name and
-    bounds. `on_drop(item, cause)` is called as by a `BoundedDict`. Items are weighed when they come
-    in: one that grows later has to be put in again to be counted.
+    Slices, `+` and `*` give a plain list, `copy` another of its kind. `on_drop(item, cause)` is
+    called as by a `BoundedDict`. An item that grows later has to be put in again to be counted.
 
-    Cost: 0.6 to 1 µs for `append` of a number or a text, and what weighing it takes otherwise;
-    dropping from the front takes no longer in a long list.
+    Cost: 0.6 to 1 µs for `append` of a number or a text, else what weighing it takes.
 
     Args:
         iterable: What to begin with. All others are as in a `BoundedDict`, of items for values.

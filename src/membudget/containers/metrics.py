@@ -71,12 +71,10 @@ class MetricsStats(Record):
 class MetricsCollector(Holding):
     """Series of numbers by name, each with its last samples; bounded in samples, series and bytes.
 
-    Any thread may call any method. In a full series the oldest sample goes; where there are too
-    many series, the one longest without a new sample goes, its total with it. For the bound in
-    bytes, and for a budget that is short, windows are cut to half, down to 16 samples, before whole
-    series go.
-
-    Cost: about 1 µs for `record`; a summary of 1000 samples takes 0.02 to 0.2 ms.
+    Any thread may call any method. In a full series the oldest sample goes; of too many series the
+    one longest without a new sample, its total with it. For bytes, its own bound or a budget's,
+    windows are cut to half, down to 16 samples, before whole series go. Cost: about 1 µs for
+    `record`; a summary of 1000 samples takes 0.02 to 0.2 ms.
 
     Args:
         name: What it is called in reports, events and settings.

@@ -54,10 +54,9 @@ def check_leaks(
 ) -> LeakResult:
     """Call a function in rounds and say whether calls leave memory or anything else behind.
 
-    After a warm-up, each round's calls are followed by a full collection; a leak is what grew in
-    every round, and on in a second, longer series. Only then is it traced where it comes from.
-    A healthy function costs some 1000 calls, a leaky one up to 100 times that where it is quick.
-    Any thread; others should be idle, since what they allocate counts as well.
+    A leak is what grew in every round, and on in a second, longer series; then it is traced where
+    it comes from. Cost: some 1000 calls, up to 100 times that for a quick function that leaks. Any
+    thread; others should be idle, since what they allocate counts as well.
 
     Args:
         function: Called without keyword arguments. A coroutine function runs in `asyncio.run`.

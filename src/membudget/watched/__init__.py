@@ -86,17 +86,14 @@ class Alarm:
 class WatchedContainer:
     """A container that is not ours, under a limit: a chore that looks, a reclaimer if allowed.
 
-    A look is O(1): length and maxlen. What it holds is weighed by a sample, at most once a minute,
-    or when the length has changed by half; 2 ms at most. A limit that is crossed is told as
+    A look is O(1), and now and then 2 ms to weigh a sample. A limit that is crossed is told as
     `LimitExceeded`, once a crossing; nothing is taken out without pressure (`membudget.adopt` keeps
     a bound at all times). With `trim`, memory pressure (the MODERATE rung) takes the oldest items
-    out, down to its limits; where it has none, as many as are asked for. The first keys of a dict,
-    the front of a list, the left end of a deque, any of a set.
+    out, down to its limits; where it has none, as many as are asked for: the first keys of a dict,
+    the front of a list, the left end of a deque, any of a set. Looks and trims run on the
+    governor's thread; any thread may call the rest.
 
-    It is no holder: what the meter counts as held is what inserting threads are made to give up,
-    and no thread inserts here through us; its growth is the process's, which the meter sees.
-
-    Looks and trims run on the governor's thread; any thread may call the rest.
+    It is no holder, whose bytes inserting threads are made to give up: none inserts through us.
 
     Args:
         name: What it is called in events, and in settings under `components`.
