@@ -1,12 +1,9 @@
 """What will be: the time to the limit with an interval, where growth levels off, what is odd now.
 
-Pure: hours and MiB in, records in bytes and seconds out. The time to the limit is what is left
-over the Theil-Sen slope of the floors; its interval comes from the percentiles of the pairwise
-slopes. Growth that slows down is taken for an exponential: with slopes b1 and b2 in two halves of
-L hours, its time constant is L / 2 / ln(b1 / b2), and b2 times that is still to come.
-
-Nothing here says whether there is a leak; a real limit may be met without one. `Nearness` makes
-of one forecast after another what is worth telling.
+Pure: hours and MiB in, records in bytes and seconds out. The time to the limit is what is left over
+the Theil-Sen slope of the floors, its interval from percentiles of the pairwise slopes. Growth that
+slows down is taken for an exponential: with slopes b1 and b2 in two halves of L hours, its time
+constant is L / 2 / ln(b1 / b2). Nothing here says whether there is a leak.
 """
 
 from __future__ import annotations
@@ -105,11 +102,7 @@ class Anomaly(Record):
 
 
 class Nearness(Record):
-    """What was said of a limit that is near, for the next forecast to be held against.
-
-    `is_told` as near, and not taken back since; forecasts in a row that had it near, and that had
-    it out of sight or clearly `far`ther away.
-    """
+    """What was said of a limit that is near, for the next forecast to be held against."""
 
     is_told: bool = False
     near: int = 0
@@ -137,14 +130,9 @@ def forecast(
 ) -> Forecast:
     """Say when a limit in bytes will be met, or where growth will end. Cost: about 1 ms.
 
-    Without a rate where there are too few samples or no trend.
-
-    Args:
-        hours: When each sample was taken, rising.
-        held: MiB held then.
-        limit: Bytes that must not be passed, or None.
-        bounded: MiB of it that parts with a bound of their own held. Their growth is theirs to
-            stop, as it is for whoever judges the pressure, and nothing is foretold from it.
+    `held` are MiB at these hours, rising; `bounded` MiB of it that parts with a bound of their own
+    held, whose growth is theirs to stop. Without a rate where there are too few samples or no
+    trend.
     """
     if not hours:
         return Forecast(used=0, limit=limit)
@@ -245,9 +233,7 @@ def scored_newest(
     """The robust score of the newest samples; None where too few came before.
 
     What is expected is what was seen in the same hour the day before, moved by as much as the last
-    hours lie above the same hours then; without a day before, the median of the last hours. The
-    spread is that of the last hours, at least a hundredth of the figure: a line as flat as a table
-    must not make a pebble a mountain.
+    hours lie above the same hours then; without a day before, the median of the last hours.
     """
     first = len(column) - newest
     begin = bisect_left(hours, hours[-1] - _RECENT) if hours else 0

@@ -1,21 +1,14 @@
 """What a reading means: pure judging with hysteresis, no clock, no I/O.
 
-Each level above NORMAL is a gate of its own. A gate opens when its mark is reached (by share, by
-bytes, by a part's own mark or by the seconds left), for EMERGENCY at once, for the others on two
-readings in a row, so that a single odd figure raises nothing. It closes after three readings and
-a second at or below the mark beneath, or after a minute below its own mark: no state may depend
-on history for ever. One that only the seconds left have opened closes when nothing is foretold any
-more: growth that has ended is no pressure. The level is the highest open gate.
+Each level above NORMAL is a gate of its own; the level is the highest open one. A gate opens when
+its mark is reached (by share, by bytes, by a part's own mark or by the seconds left), for EMERGENCY
+at once, else on two readings in a row. It closes after three readings and a second at or below the
+mark beneath, or after a minute below its own: no state may depend on history for ever. One that
+only the seconds left have opened closes when nothing is foretold any more.
 
-Seconds left are judged on the growth that nobody governs, what holders took in and what admission
-granted subtracted. A cache that fills at 1 GB/s stops at the meter's mark by itself; calling that
-an emergency would cry wolf at every warm start. A trend counts only from the mark beneath on (time
-brings a level forward by one mark, no more: a burst of 100 ms at 72 % is no emergency, and emptying
-caches at 250 MB/s would delay its end by less), and only once it has been watched for a twentieth
-of the time it foretells.
-
-What a day of samples foretells is told as the seconds left where the readings show no trend, or a
-slower one: a leak of 12 MB/h moves no ten readings. Known to the hour, it opens no gate.
+Seconds left count growth that nobody governs, from the mark beneath on, once it has been watched
+for a twentieth of the time foretold (ADR 8). What a day of samples foretells is told where the
+readings show no trend or a slower one, and opens no gate (ADR 19).
 """
 
 from __future__ import annotations
@@ -91,11 +84,9 @@ def judge(
         reading: What was just read.
         marks: Where the levels begin.
         before: The judgement of the reading before, or None at the first.
-        taken_in: Bytes that holders under the meter took in so far, and that admission granted;
-            what they explain of the growth is theirs to stop, and not foretold.
+        taken_in: Bytes that holders took in so far, and that admission granted: not foretold.
         window: Readings over which growth is taken, at least 2.
-        foretold: When the limit will be met as a day of samples goes on, on the readings' clock,
-            or None.
+        foretold: When a day of samples meets the limit, on the readings' clock, or None.
         floor: Bytes that shrinking was seen not to lower, or 0; told, and raises nothing.
         lines: The marks in bytes for the reading's limit, where they are known already.
     """
@@ -168,10 +159,7 @@ def _step_gates(
     left: float | None,
     watched: float,
 ) -> tuple[tuple[_Gate, ...], Level, str]:
-    """The three gates after this reading, the level, and why the highest mark reached is reached.
-
-    `left` are the seconds left at the growth that nobody governs, watched for so many seconds.
-    """
+    """The three gates after this reading, the level, and why the highest mark is reached."""
     used, gates, highest, cause = reading.used, [], _NORMAL, ""
     for (level, horizon), was in zip(HORIZONS.items(), before, strict=True):
         beneath, reason = lines[level - 1], ""

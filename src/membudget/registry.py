@@ -1,8 +1,7 @@
 """The weak register of everything that holds memory: the one global, like prometheus_client's.
 
-Holders add themselves when they are made and vanish when nobody else keeps them. A governor
-attaches itself, so that holders find the meter to check their inserts against, and finds what it
-may ask to shrink. The register also brings its members to rest while the process forks.
+Holders vanish when nobody else keeps them, find the meter here to check their inserts against, and
+are brought to rest while the process forks.
 """
 
 from __future__ import annotations
@@ -57,8 +56,8 @@ class Registry:
     def add(self, member: object, *, keep: bool = False) -> None:
         """Keep a weak reference to a holder under every protocol it satisfies, or a strong one too.
 
-        They are looked up once, here, since such a look costs microseconds. Those that are gone are
-        swept when there may be as many of them as of the others, so that the cost stays the same.
+        They are looked up once, here: it costs microseconds. Those that are gone are swept when
+        there may be as many of them as of the others.
         """
         _hook_forks_once()
         with self._lock:

@@ -258,9 +258,8 @@ class StandardError:
     """Descriptor 2, as long as it leads where it led when this was made, and never waited for.
 
     The stream object belongs to the program, which may have closed or replaced it; so may the
-    number, and then it can be a file of data. A pipe that nobody reads takes 64 KiB and then holds
-    up whoever writes: lines are left out meanwhile, and counted. The descriptor's own mode stays,
-    since other processes share it.
+    number, and then it can be a file of data. A pipe that nobody reads holds up whoever writes:
+    lines are left out meanwhile, and counted. The mode stays, since other processes share it.
     """
 
     def __init__(self) -> None:
@@ -317,8 +316,7 @@ _NEVER = float("-inf")
 def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
     """The same sink, told the rounds of one reclaimer summed up instead of one by one.
 
-    A cleanup under pressure takes a round every 10 ms; people want to read one line of it. The
-    first round is told at once, those within the next second when it is over or when any other
+    The first round is told at once, those within the next second when it is over or when any other
     event comes.
     """
     told: dict[str, float] = {}

@@ -1,14 +1,10 @@
 """Robust trends of short series: slopes, ranks, floors. Pure, plain Python, lists of floats.
 
-Memory is autocorrelated, its noise has one side (requests in flight, garbage not yet collected)
-and its steps are real, so nothing here computes a p-value. What is used instead: the *floor* of a
-series (its minimum in each of a few equal blocks of time), the part of a floor that was *kept*
-(never given back later), and medians of pairwise slopes, which a quarter of wild points does not
-move.
+Memory is autocorrelated, its noise has one side and its steps are real, so nothing here computes a
+p-value; medians of pairwise slopes are not moved by a quarter of wild points.
 
 Sources: H. Theil (1950) and P. K. Sen (1968) for the slope; M. Kendall (1938) for tau; H. B. Mann
-(1945) for the count of concordant pairs, here of increments, where it tells a fill that slows down
-from growth that does not, whatever the scale of either.
+(1945) for the count of concordant pairs, here of increments: a fill that slows down.
 """
 
 from __future__ import annotations
@@ -135,8 +131,7 @@ def kept(minima: Sequence[float]) -> list[float]:
 def envelope(t: Sequence[float], y: Sequence[float | None], most: int) -> list[int]:
     """Places to keep: of each of `most` / 2 stretches of time, its lowest and its highest value.
 
-    The first and the last are kept. Missing values (None) go. Where there are few enough, all are
-    kept: `most` is how many there may be, about.
+    The first and the last are kept, missing values (None) are not; all where they are few enough.
     """
     known = [place for place, value in enumerate(y) if value is not None]
     if len(known) <= max(4, most):

@@ -1,7 +1,6 @@
 """Text with units to plain numbers and back: "400MiB" ↔ bytes, "30s" ↔ seconds, "80%" ↔ 0.8.
 
-Text comes from people, so a bare number is refused wherever a unit is due: whether "400" means
-bytes or megabytes is exactly what cannot be guessed.
+A bare number is refused in text: whether "400" means bytes or megabytes cannot be guessed.
 """
 
 from __future__ import annotations
@@ -32,12 +31,8 @@ _UNIT_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz%"
 def parse_bytes(text: str, *, name: str = "size") -> int:
     """The bytes that a text such as "400MiB", "1.5 GB" or "64Mi" stands for.
 
-    Args:
-        text: A number above 0 and a unit: B, KiB to TiB (powers of 1024) or KB to TB (of 1000).
-        name: What the value is called in an error message.
-
-    Raises:
-        ConfigError: No number, no unit, an unknown or ambiguous one, not above zero, or 8 EiB.
+    B, KiB to TiB (powers of 1024) or KB to TB (of 1000), above zero and below 8 EiB; anything else
+    is a ConfigError, which calls it `name`, as for all that follow.
     """
     number, unit = _split(text, name, "400MiB")
     scale = _BYTES.get(unit.lower())
@@ -55,11 +50,7 @@ def parse_bytes(text: str, *, name: str = "size") -> int:
 
 
 def parse_seconds(text: str, *, name: str = "time") -> float:
-    """The seconds that a text such as "250ms", "30s", "5m", "1h" or "2d" stands for.
-
-    Raises:
-        ConfigError: No number, no unit, an unknown one, not above zero, or over 1000 years.
-    """
+    """The seconds that a text such as "250ms", "30s", "5m", "1h" or "2d" stands for."""
     number, unit = _split(text, name, "30s")
     scale = _SECONDS.get(unit.lower())
     if scale is None:
@@ -74,11 +65,7 @@ def parse_seconds(text: str, *, name: str = "time") -> float:
 
 
 def parse_fraction(text: str, *, name: str = "share") -> float:
-    """The fraction, above 0 and at most 1, that a text such as "80%" stands for.
-
-    Raises:
-        ConfigError: No number, no percent sign, or outside that range.
-    """
+    """The fraction, above 0 and at most 1, that a text such as "80%" stands for."""
     number, unit = _split(text, name, "80%")
     if unit != "%":
         raise ConfigError(f'{name} {_shown(text)} has no percent sign: write it as "80%"')
@@ -93,11 +80,7 @@ def parse_mark(text: str, *, name: str = "mark") -> float | int:
 
 
 def as_bytes(value: int | str, *, name: str = "size") -> int:
-    """The bytes of an argument: an int is bytes already, a text needs its unit.
-
-    Raises:
-        ConfigError: The value is neither, not above zero, or 8 EiB.
-    """
+    """The bytes of an argument: an int is bytes already, a text needs its unit."""
     if isinstance(value, str):
         return parse_bytes(value, name=name)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -111,11 +94,7 @@ def as_bytes(value: int | str, *, name: str = "size") -> int:
 
 
 def as_seconds(value: float | str, *, name: str = "time") -> float:
-    """The seconds of an argument: a number is seconds already, a text needs its unit.
-
-    Raises:
-        ConfigError: The value is neither, not above zero, or over 1000 years.
-    """
+    """The seconds of an argument: a number is seconds already, a text needs its unit."""
     if isinstance(value, str):
         return parse_seconds(value, name=name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -180,10 +159,8 @@ def printable(line: str) -> str:
 def one_line(text: object, most: int = 80) -> str:
     """Text from anywhere fit for a line: printable, its blanks single, and not long.
 
-    What is not printable (line ends, escapes for terminals, what turns the direction of writing)
-    is written as Python would write it in a string, and the end of what has more than `most`
-    characters is left out. Names, the texts of errors and what other processes answer go through
-    this once, where they leave the process or reach a terminal.
+    Names, the texts of errors and what other processes answer go through this once, where they
+    leave the process or reach a terminal. The end beyond `most` characters is left out.
     """
     try:
         whole = str(text)
@@ -196,11 +173,9 @@ def one_line(text: object, most: int = 80) -> str:
 
 
 def checked_name(name: object, what: str) -> str:
-    """A name as a program gives it: printable, and at most 200 characters.
+    """A name as a program gives it: printable, and at most 200 characters; else a ConfigError.
 
-    Raises:
-        ConfigError: It is no such text; `what` tells what is named, and after what: "a container
-            after what it holds".
+    `what` tells what is named, and after what: "a container after what it holds".
     """
     if not isinstance(name, str) or not name:
         rule = f"is not a text: name {what}"
@@ -232,6 +207,11 @@ def how_many(count: int, what: str = "sample") -> str:
 def format_fraction(share: float) -> str:
     """A share as text: 0.8 is "80%"."""
     return f"{share * 100:.12g}%"
+
+
+def format_mark(mark: float) -> str:
+    """A mark as text: bytes are an int, a share is a float."""
+    return format_bytes(mark) if isinstance(mark, int) else format_fraction(mark)
 
 
 def _split(text: str, name: str, example: str) -> tuple[float, str]:

@@ -75,7 +75,7 @@ class Scene:
             self._maybe_break("attempt")
             owner.ladder.ask(Rung.EMERGENCY)
 
-        return Protection(attempt, owner.tell)
+        return Protection(attempt, owner.tell, most=3, cooldown=60.0, restart_after=300.0)
 
     def play(self, moves: list[tuple[int, float, str]]) -> None:
         """Go through uses, waits and failures."""

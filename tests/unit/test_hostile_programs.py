@@ -261,7 +261,9 @@ def test_protection_that_recovered_three_times_still_ends() -> None:
         own=memory.own,
         clock=clock,
     )
-    governor.protection = Protection(lambda: None, governor.tell)
+    governor.protection = Protection(
+        lambda: None, governor.tell, most=3, cooldown=60.0, restart_after=300.0
+    )
     for _ in range(3):
         for used, seconds in ((99, 2), (93, 70)):
             memory.used = used * MIB

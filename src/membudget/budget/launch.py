@@ -2,10 +2,8 @@
 
 Its lines are for people who read them for weeks. The first of a kind is told at once, of changes of
 level the first four. Its like is held, for 10 s at first and then four times as long each, up to an
-hour: then one line sums them up and counts. A kind that was quiet for an hour begins anew. Beyond
-20 lines in an hour only what is grave and new (and its end), and what is told anyway (leaks,
-forecasts, the summary), is not held. What is held is told when its time has come and any event
-passes, and at the end: nothing is lost.
+hour, and summed up in one line. Beyond 20 lines in an hour only what is grave and new (and its
+end), and what is told anyway, is not held. What is held is told once any event passes, or the end.
 """
 
 from __future__ import annotations
@@ -47,9 +45,7 @@ if TYPE_CHECKING:
     from membudget.core import Event
 
 _HELPERS = ("resource_tracker", "forkserver")
-_SHARED = ("cgroup", "system")
-"""How the sources begin that several processes have in common."""
-
+_SHARED = ("cgroup", "system")  # How the sources begin that several processes have in common.
 _LEVEL_FOR, _START_FOR = 600.0, 3600.0
 """Seconds for which a level of what is shared is not told by another process, and the limit kept
 by none."""
@@ -58,8 +54,7 @@ by none."""
 def start_launched() -> Budget | None:
     """Start the budget that the launcher asked for, told on standard error.
 
-    Settings come from the environment. It gives way to a budget that the program starts by
-    itself. Whatever goes wrong is one line; the program runs on without a budget.
+    Whatever goes wrong is one line; the program runs on without a budget.
     """
     mode = os.environ.get(LAUNCHED)
     helper = helper_of(sys.orig_argv)
@@ -172,7 +167,6 @@ FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0
 """Seconds for which a kind that was just told is held, and how that grows."""
 
 CHANGES = 4  # Changes of level told at once: two times up, and down again.
-
 SETTLED = 300.0
 """Seconds after which a level that is not the one told last is told: it has come to stay."""
 
@@ -223,7 +217,7 @@ class Condensed:
     """A sink that writes lines, condensed. Any thread may call it.
 
     Events below `least` are left out, but for those that are told always. `is_news` says whether
-    nobody else has told an event that several processes see; asked just before it is told.
+    nobody else has told an event that several processes see.
     """
 
     def __init__(

@@ -1,10 +1,4 @@
-"""The plugins of every budget: what is read, who is asked to let go, the last resort.
-
-Cgroup v1 refuses a limit below what the group holds unless enough can be taken back while it is
-written, and tells nobody but by looking through the group in vain. Well below its limit, somebody
-wants the group smaller: then caches give some memory back at each attempt, and do not grow
-meanwhile, until the limit fits. v2 takes a lower limit at once, and it is read.
-"""
+"""The plugins of every budget: what is read, who is asked to let go, the last resort."""
 
 from __future__ import annotations
 
@@ -63,9 +57,8 @@ _MEANWHILE = "; until then "
 class Sources:
     """What is read for a process: its own figures, its cgroup and its resource limits.
 
-    The whole system is judged only while none of these has a limit: other people's programs are
-    no reason to empty the caches of one that keeps its own. What this machine does not let us read
-    is noted, not raised.
+    The whole system is judged only while none of these has a limit. What this machine does not let
+    us read is noted, not raised.
 
     Attributes:
         allocators: Who hands memory out below Python, and can be asked to give it back.
@@ -185,10 +178,7 @@ class Sources:
         return reading
 
     def _is_due(self, last: Reading) -> bool:
-        """Whether the group has a limit, or the process grew much since its limits were looked at.
-
-        Then they are looked at anew.
-        """
+        """Whether to look: it has a limit, or the process grew much since the last look."""
         used = self._used
         self._looked_at = min(self._looked_at, used)
         if used - self._looked_at < RISE or self.cgroup is None:
@@ -308,13 +298,12 @@ _SHARE, _LEAST = 0.2, 8 * MIB
 """What is given back at an attempt: a share of what holders hold, and bytes at least."""
 
 _AT_LIMIT = 0.95  # Share of the limit from which a group is looked through for its own sake.
-
 _STANDS_STILL = 3.0
 """Seconds after an attempt during which caches do not grow and limits are looked at."""
 
 
 class GiveWay:
-    """Listens for the kernel's wake-ups; a chore gives memory back where it looked in vain."""
+    """Has holders give memory back where the kernel looked through the group in vain (ADR 26)."""
 
     name = "give way"
 

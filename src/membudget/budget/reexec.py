@@ -1,10 +1,7 @@
 """A launched program that starts Python anew in its own place: its budget comes along, or a line.
 
-Nobody sees afterwards what replaces a process: there is no supervisor. A program that takes
-PYTHONPATH out for it (to be found by nothing that was there) gets our own entry back, once; where
-the new interpreter will not look there, that is said before it goes. `os.execv` and `os.execve`,
-which all others of their kind call, are exchanged for functions that look first. An audit hook
-would see as much, and cost each event of the whole program 0.3 µs.
+`os.execv` and `os.execve`, which all others of their kind call, are exchanged for functions that
+look first, and give our entry in PYTHONPATH back, once; ADR 24 tells why.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ TREE = "MEMBUDGET_LAUNCH_TREE"
 """Where all that is launched together notes what was told: see `host.launch`."""
 
 REFUSED = 64  # EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start.
-
 _AGAIN = "MEMBUDGET_LAUNCH_AGAIN"
 """Holds the pid of a process that was given our entry back: not again, or a program that starts
 anew until PYTHONPATH is gone would never end."""

@@ -1,8 +1,4 @@
-"""New settings for a budget that runs, from its file, when the process is sent SIGHUP.
-
-Only where a settings file is used and the program has no handler of its own. A hangup of the
-terminal still ends the program, as it would without us.
-"""
+"""New settings for a budget that runs, from its file, when the process is sent SIGHUP."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The events: everything the governor tells, a record each.
-
-Sinks that forward use `as_dict()`; sinks that decide match on the type.
-"""
+"""The events: everything the governor tells, a record each. Sinks match on the type."""
 
 from __future__ import annotations
 

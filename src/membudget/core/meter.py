@@ -1,29 +1,18 @@
 """The Meter: how much is used right now, kept true between the loop's readings.
 
-Plain Python allocates 0.6 to 3 GB/s, and no other thread runs while C code holds the GIL, so a
-loop that samples never sees a burst in time. What survives is a check by the thread that inserts:
-after each quantum it reads the process's own size (1.3 µs) and, above the mark, evicts from its own
-cache before it goes on.
+Plain Python allocates 0.6 to 3 GB/s, so a loop that samples never sees a burst in time. What
+survives is a check by the thread that inserts: after each quantum it reads the process's own size
+and, above the mark, evicts from its own cache before it goes on. How much follows from an
+*allowance*, the bytes that all holders together may hold meanwhile (ADR 4): each byte that the
+figure rises lowers it by one byte at the mark, `_AT_BRIM` at the brim and `_AT_CEILING` at the
+ceiling; at rest between mark and brim it recovers slowly, since there may be holes left to fill,
+and above it is drained.
 
-How much: freed objects often do not lower RSS at once. A cache that evicts because the figure
-stands high would empty itself while new entries fill the very holes it made; one that evicts only
-as the figure rises would refill the holes and rise again, a little higher each time. So the meter
-keeps an *allowance*, the bytes that all holders together may hold while the figure stands above the
-mark, in the manner of congestion control:
-
-- below the mark there is none: hold what you like;
-- each byte that the figure rises lowers it by one byte at the mark, by `_AT_BRIM` at the brim and
-  by `_AT_CEILING` at the ceiling, from what is held at that moment;
-- where the figure rests between mark and brim it recovers slowly, since there may be holes left to
-  fill; above the brim it is drained as slowly;
-- beyond the ceiling the overshoot and the weight inserted are due in any case.
-
-What admission has granted counts as used from the grant on, and its growth is nobody's fault: the
-lines rise by as much, to the door at most. So a load that was granted empties no cache on its way
-in, and no cache fills the room that was granted.
+What admission has granted counts as used from the grant on, and raises the lines by as much, to
+the door at most: so a load that was granted empties no cache, and no cache fills its room.
 
 Source: additive increase and multiplicative decrease (Chiu and Jain 1989), with RSS growth in the
-place of a lost packet. ADR 4 tells what was tried before.
+place of a lost packet.
 """
 
 from __future__ import annotations
@@ -145,8 +134,8 @@ class Meter:
     def reserve(self, size: int, used: int) -> None:
         """Count bytes as granted while so many are used; the caller has looked for the room.
 
-        What stands and has come in stays counted as come in; growth from here on that is not the
-        holders' is set against all that is reserved now. One thread at a time, as for `release`.
+        Growth from here on that is not the holders' is set against all that is reserved now. One
+        thread at a time, as for `release`.
         """
         held = self._counted(size)
         self._apart_then = used - held - self._come_in(used, held)
@@ -186,7 +175,7 @@ class Meter:
         return self._held()
 
     def _raised(self) -> float:
-        """Bytes by which what is granted raises the lines: up to the door, not beyond."""
+        """Bytes by which what is granted raises the lines: up to the door."""
         return min(self.reserved, max(0.0, self.door - self.mark)) if self.reserved else 0
 
     def owed(self) -> int:

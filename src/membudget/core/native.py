@@ -1,8 +1,6 @@
 """The system's own threads, locks and waits, also where gevent or eventlet put theirs in place.
 
-A thread of ours that became a greenlet would hold up the program instead of watching it. Under
-`membudget run` this module is loaded before the program can exchange anything; later on, whoever
-did the exchange is asked for the originals.
+A greenlet in the place of a thread of ours would hold up the program (ADR 14).
 """
 
 from __future__ import annotations
@@ -44,12 +42,8 @@ poll = _original(select, "poll")  # None where the system has none.
 class Imports:
     """The mark of an import under way on the governor's thread: `with imports: import ...`.
 
-    The lock of a module that is just being imported when the process forks stays locked in the
-    child for ever, so a child that was forked amid one imports nothing more there. All that is
-    loaded late is loaded through the one mark of its governor.
-
-    Attributes:
-        is_closed: Whether this process was forked amid an import of its parent's.
+    The lock of a module that is being imported when the process forks stays locked in the child for
+    ever: one forked amid an import of its parent's (`is_closed`) imports nothing more there.
     """
 
     __slots__ = ("_is_under_way", "is_closed")
@@ -89,10 +83,7 @@ class NativeThread:
     def start(self, rest: float = 0.0) -> None:
         """Begin, after a rest of so many seconds before it does anything, even to have its name.
 
-        A process that forks and children that only live for a moment pay for its birth alone.
-
-        Raises:
-            RuntimeError: No thread is to be had.
+        A RuntimeError where no thread is to be had.
         """
         self._running.acquire()
         self._roused.acquire(blocking=False)

@@ -1,8 +1,4 @@
-"""The nouns: what is read, what it is held against, what that means, and how a process stands.
-
-Samples are what it looked like at one moment, for the ring, the verdicts and the report; the status
-is one record of how it stands now, read by whoever shows it.
-"""
+"""The nouns: what is read, what it is held against, what that means, and how a process stands."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from types import MappingProxyType
 
 from membudget.core.wire import Record, plain
 from membudget.errors import ConfigError, ProbeError
-from membudget.units import format_bytes, format_fraction
+from membudget.units import format_bytes, format_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +21,7 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Level(IntEnum):
-    """How pressed the process is; each level is entered at its own mark."""
+    """How pressed the process is."""
 
     NORMAL = 0
     WARNING = 1
@@ -196,14 +192,10 @@ def _check_order(marks: Mapping[str, float], prefix: str, limit: int | None) -> 
         if size < least:
             where = f" for a limit of {format_bytes(limit)}" if limit is not None else ""
             raise ConfigError(
-                f"marks are out of order{where}: {prefix}{name}={_in_words(mark)} is below "
-                f"{prefix}{below}={_in_words(marks[below])}; raise {name} or lower {below}"
+                f"marks are out of order{where}: {prefix}{name}={format_mark(mark)} is below "
+                f"{prefix}{below}={format_mark(marks[below])}; raise {name} or lower {below}"
             )
         last[kind] = name, size
-
-
-def _in_words(mark: float) -> str:
-    return format_bytes(mark) if isinstance(mark, int) else format_fraction(mark)
 
 
 class PartSample(Record):
@@ -304,8 +296,8 @@ class AdoptedRow(Record):
 class CollectorState(Record):
     """What the interpreter's collector tells of itself: objects pending and collections so far.
 
-    `frozen` objects are left out by it, None where counting them would take long; `keeps_shared`
-    tells whether what was inherited is frozen by us, so that its pages stay shared.
+    `frozen` is None where counting would take long; `keeps_shared` is whether they are frozen by
+    us, so that inherited pages stay shared.
     """
 
     counts: tuple[Size, ...]

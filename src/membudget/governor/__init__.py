@@ -9,7 +9,7 @@ from membudget.core.native import Imports, Lock, get_ident
 from membudget.governor.admission import Admission, Lease
 from membudget.governor.floor import Floor, Lines
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
-from membudget.governor.telling import FOREIGN, INTERVAL, News, Plugins, Snapshots, Teller
+from membudget.governor.telling import FOREIGN, News, Plugins, Snapshots, Teller
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
 from membudget.registry import REGISTRY
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from membudget.governor.floor import Protection
     from membudget.registry import Registry
 
-_NOWHERE = (float("inf"),) * 5
-"""The marks of one that only watches: nobody who inserts has to pay."""
-
+_NOWHERE = (float("inf"),) * 5  # The marks of one that only watches: nobody who inserts has to pay.
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
 """Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
 
@@ -99,7 +97,7 @@ class Governor:
         hints: Callable[[bool], Sequence[Hint]] | None = None,
         settings: Any = MappingProxyType({}),
         settle: float = SETTLE,
-        snapshot_interval: float = INTERVAL,
+        snapshot_interval: float = 300.0,
         window: int = WINDOW,
         interval: float | None = None,
         is_active: bool = True,
@@ -412,10 +410,8 @@ class Governor:
         self._drawn_for = self.marks, limit
         self._lines = self.marks.resolved(limit)
         low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
-        stop, self._brim = (
-            _between(low, warning, _CACHES_STOP),
-            _between(low, warning, _CACHES_BRIM),
-        )
+        stop = _between(low, warning, _CACHES_STOP)
+        self._brim = _between(low, warning, _CACHES_BRIM)
         self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
 
     def _own_now(self) -> int:

@@ -1,8 +1,7 @@
 """Admission: a place for a big load is asked for before it is taken.
 
-A reservation counts against the limit from the moment it is granted. While the load comes in, the
-process grows by what was reserved, and counting both would refuse others for room that is there:
-so the meter sets growth since the oldest standing reservation against the sum reserved.
+A reservation counts against the limit from the moment it is granted; while the load comes in, the
+meter sets growth since the oldest standing one against the sum reserved.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import threading
 import warnings
 
 from membudget._native import core
-from membudget.core import AdmissionRefused, SystemClock
+from membudget.core import AdmissionRefused
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.units import human_bytes, human_seconds
 
@@ -34,8 +33,8 @@ _READ_FROM = 1 << 20
 class Admission:
     """The door: grants reservations against the meter. Any thread may ask.
 
-    `make_room` asks the loop for so many bytes, or makes the room itself where there is no loop of
-    its own; it returns whether waiting makes sense on this thread.
+    `make_room` asks the loop for so many bytes, or makes the room itself where there is no loop; it
+    returns whether waiting makes sense on this thread.
     """
 
     __slots__ = (
@@ -44,20 +43,12 @@ class Admission:
     )  # fmt: skip
 
     def __init__(
-        self,
-        meter: Meter,
-        tell: Teller,
-        make_room: Callable[[int], bool],
-        clock: Clock | None = None,
+        self, meter: Meter, tell: Teller, make_room: Callable[[int], bool], clock: Clock
     ) -> None:
         self.is_shut = False
         self.wanted = 0
-        self._meter = meter
-        self._tell = tell
-        self._make_room = make_room
-        self._clock = clock or SystemClock()
-        self._told = float("-inf")
-        self._untold = 0
+        self._meter, self._tell, self._make_room, self._clock = meter, tell, make_room, clock
+        self._told, self._untold = float("-inf"), 0
         self.after_fork_in_child()
 
     def room(self) -> int:
@@ -143,8 +134,7 @@ class Admission:
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._stepped = threading.Condition(self._lock)
         self._is_held = False
-        self._waiting = 0
-        self.wanted = 0
+        self._waiting = self.wanted = 0
         self._meter.forget_reserved()
 
     def _used(self, size: int) -> int:

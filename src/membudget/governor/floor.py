@@ -1,15 +1,12 @@
 """The floor (what use stands at whatever holders let go of; ADR 21), and the last resort.
 
-Above a floor holders keep a *working set*: what they held when it rose, as far as that fits, or
-more and more over a minute half of the room to the critical mark; at most what leaves room for the
-highest that has come and gone lately, below the *top* just beneath the emergency mark. Above the
-*line*, floor and working set, they are asked for what is beyond their working set; above the top
-for all that it takes. A floor that rises while holders take much in may be their own (values
-weighed too light, holes they left), so it takes from their working set; while they are idle, the
-line rises with it. It falls with use, and is forgotten well below the low mark, or once use has
-rested there for a settling time. What refills holes of the allocator's is no fall.
-
-The last resort waits for nothing: each step looks at the clock.
+Above a floor holders keep a *working set*: what they held when it rose, or over a minute half of
+the room to the critical mark; at most what leaves room for the highest that has come and gone
+lately, below the *top* just beneath the emergency mark. Above the *line*, floor and working set,
+they are asked for what is beyond it; above the top for all that it takes. A floor that rises while
+holders take much in may be their own (values weighed too light, holes they left), so it takes from
+their working set; while they are idle, the line rises with it. It falls with use, and is forgotten
+well below the low mark, or once use has rested there for a settling time.
 """
 
 from __future__ import annotations
@@ -149,7 +146,7 @@ class Floor:
         self._calm_since = None
 
     def _go_on(self, reading: Reading, apart: int, taken_in: int, limit: int, lines: Lines) -> None:
-        """A floor is known: it may fall at once, and rise once it has stood for a while."""
+        """What is known may fall at once, and rise once it has stood for a while."""
         used, at = reading.used, reading.at
         if used > _calm(lines):
             self._calm_since = None
@@ -189,7 +186,6 @@ def _calm(lines: Lines) -> float:
     return (lines.low + lines.stop) / 2
 
 
-ATTEMPTS, COOLDOWN, RESTART_AFTER = 3, 60.0, 300.0
 VERDICT_AFTER = 5.0  # Seconds that an attempt has to show before it is judged.
 
 
@@ -197,11 +193,9 @@ class Protection:
     """Counts attempts and decides when they are over. Used by the governor's thread only.
 
     `dump` writes down the state once, before the last resort; `leave` begins the planned exit where
-    its owner opted in. Attempts count anew after `restart_after` seconds at NORMAL.
-
-    Attributes:
-        began_over: Whether the process was over the mark when its budget began, and has been since:
-            then neither dump nor exit would help, since the next one begins alike.
+    its owner opted in. Attempts count anew after `restart_after` seconds at NORMAL. `began_over` is
+    whether the process was over the mark when its budget began, and has been since: then neither
+    dump nor exit would help.
     """
 
     def __init__(
@@ -209,9 +203,9 @@ class Protection:
         attempt: Callable[[], object],
         tell: Teller,
         *,
-        most: int = ATTEMPTS,
-        cooldown: float = COOLDOWN,
-        restart_after: float = RESTART_AFTER,
+        most: int,
+        cooldown: float,
+        restart_after: float,
         dump: Callable[[], object] | None = None,
         leave: Callable[[], object] | None = None,
     ) -> None:

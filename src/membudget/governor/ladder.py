@@ -1,19 +1,15 @@
 """The ladder: who is asked to let go, in which order, for how much, and what came of it.
 
-Within a step claims are believed, between steps the meter is: what was claimed and has not yet
-shown is credit, set against the excess while it settles (ADR 3). Where a floor is known, holders
-are asked only for what lies above its line, and what frees nothing is left alone for up to an hour;
-when use rises, everything is asked again at once.
-
-Work goes in slices of at most 5 ms with a pause for the other threads after each, and a step ends
-after 100 ms at the latest, so that the meter is read again.
+Within a step claims are believed, between steps the meter is (ADR 3); above a known floor holders
+keep their working set (ADR 21). Work goes in slices with a pause for the other threads after each,
+and a step ends after 100 ms at the latest, so that the meter is read again.
 """
 
 from __future__ import annotations
 
 import sys
 
-from membudget.core import Level, Reclaimed, Rung, SystemClock
+from membudget.core import Level, Reclaimed, Rung
 from membudget.governor.telling import FOREIGN
 from membudget.reclaimers import BLOCK
 
@@ -31,7 +27,6 @@ SLICE, STEP = 0.005, 0.1
 of reclaiming before the meter is read again."""
 
 PROTECT = 1.0  # Seconds of reclaiming where everything is asked at once.
-
 SETTLE, CREDIT_LASTS = 5.0, 30.0
 """Seconds that a claim counts as headroom although the meter has not shown it: at EMERGENCY at
 most, and below."""
@@ -62,8 +57,7 @@ where it is known that shrinking does not cure what is too much."""
 class Pause:
     """How long a reclaimer is left alone, after two rounds in a row that changed nothing.
 
-    The pause doubles, and one effective round ends it: asking the same thing in vain at every tick
-    is how collectors melt down (OpenTelemetry's memory limiter doubles its interval likewise).
+    The pause doubles, and one effective round ends it.
     """
 
     def __init__(self) -> None:
@@ -111,18 +105,14 @@ class Ladder:
         tell: Teller,
         *,
         floor: Floor,
-        clock: Clock | None = None,
+        clock: Clock,
     ) -> None:
-        self.reclaimed = self.credit = 0
+        self.reclaimed = self.credit = self._highest = 0
         self.is_giving_back = False
-        self._clock = clock or SystemClock()
         self._seats: list[_Seat] = []
         self._guests: dict[int, Pause] = {}
-        self._registry = registry
-        self._meter = meter
-        self._tell = tell
-        self._floor = floor
-        self._highest = 0
+        self._registry, self._meter, self._tell = registry, meter, tell
+        self._floor, self._clock = floor, clock
         self._used = 0  # Bytes, when the first of a round was asked.
         self._credited = (float("-inf"), 0, 0)
         self._moderate_at: float | None = None
@@ -165,8 +155,7 @@ class Ladder:
     def _make_room(self, wanted: int, ends: float) -> int:
         """Free what somebody waits for, whatever the level; of holders only where that suffices.
 
-        What gives memory back comes before what lets go in the caches' own order: a load needs the
-        room itself, not holes for more of the same kind.
+        What gives memory back comes first: a load needs the room itself, not holes.
         """
         moderate = self._at(Rung.MODERATE)
         counted = {seat: count for seat in moderate if (count := _count(seat)) is not None}
@@ -179,11 +168,7 @@ class Ladder:
         return claimed + self._ask_seats(seats, Rung.MODERATE, wanted - claimed, ends)
 
     def _keep_healthy(self, ends: float) -> int:
-        """Below WARNING: what lets caches keep what they hold, and pay what they owe.
-
-        Above the brim the meter drains them; pages that malloc holds free may be all it takes.
-        The least worthy pay what the threads that inserted could not.
-        """
+        """Below WARNING: what malloc holds free goes above the brim, the least worthy pay debts."""
         claimed, owed = 0, self._meter.owed()
         if (over := self._meter.over_brim()) > 0:
             claimed += self._ask_rungs((Rung.GENTLE,), over, ends)
@@ -298,10 +283,7 @@ class Ladder:
         return claimed
 
     def _slices(self, reclaimer: Reclaimer, target: int, ends: float) -> Iterator[int]:
-        """What each slice of work let go, with as long a pause for other threads after each.
-
-        Asked again only where it knows that something remains: a collection is not run twice.
-        """
+        """What each slice of work let go, with as long a pause for other threads after each."""
         while (began := self._clock.now()) < ends:
             got = reclaimer.reclaim(target, min(began + SLICE, ends))
             yield got

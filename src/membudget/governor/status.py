@@ -1,7 +1,4 @@
-"""How a governed process stands: the governor's own figures, its holders' and its plugins'.
-
-And what is written down before the last resort: who holds how much, and what every thread does.
-"""
+"""How a governed process stands, and what is written down of it before the last resort."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a governor tells, and whom: events to sinks, samples, news; and the plugins that joined.
-
-Foreign code is fenced: a broken sink or plugin stops nothing.
-"""
+"""What a governor tells, and whom: events to sinks, samples, news; and the plugins that joined."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from membudget.core import (
     Level,
     PressureChanged,
     Sampled,
-    SystemClock,
 )
 from membudget.core.nouns import LevelChange
 
@@ -40,11 +36,11 @@ failures that are remembered."""
 class Teller:
     """Passes each event to every sink and turns what they raise into `Failed` events."""
 
-    def __init__(self, sinks: Iterable[Sink] = (), clock: Clock | None = None) -> None:
+    def __init__(self, sinks: Iterable[Sink], clock: Clock) -> None:
         self.sinks = list(sinks)
         self.untold = 0
         self.suspect = ""  # What a leak was last said to be in, or "".
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._failures: dict[tuple[str, str], tuple[float, int]] = {}
 
     def __call__(self, event: Event) -> None:
@@ -93,21 +89,15 @@ def name_of(part: object) -> str:
     return name if isinstance(name, str) else type(part).__name__
 
 
-INTERVAL = 300.0
-
-
 class Snapshots:
     """Tells a `Sampled` event every so many seconds, on the governor's thread.
 
-    Attributes:
-        take: Takes the sample that the event carries, set by who takes samples. The first is taken
-            by the first step after the start, which should not wait.
+    The sample it carries is made by `take`, set by who takes samples; the start does not wait for
+    it.
     """
 
-    def __init__(self, tell: Teller, registry: Registry, interval: float = INTERVAL) -> None:
-        self._tell = tell
-        self._registry = registry
-        self._interval = interval
+    def __init__(self, tell: Teller, registry: Registry, interval: float) -> None:
+        self._tell, self._registry, self._interval = tell, registry, interval
         self.take: Callable[[Reading], Sample | None] | None = None
         self.begin()
 
@@ -157,10 +147,7 @@ class Plugins:
             join(governor)
 
     def leave(self) -> None:
-        """End them all, the last that joined first; nobody is left.
-
-        Each is asked once, also where one of them, or another thread, ends the governor meanwhile.
-        """
+        """End them all, the last that joined first; nobody is left, and nobody is asked twice."""
         with contextlib.suppress(IndexError):  # None is left.
             while True:
                 self.ask(self._joined.pop(), "leave")
@@ -210,11 +197,7 @@ level that are kept for whoever asks."""
 
 
 class News:
-    """Tells changes of level, and floors, where they are news. The governor's thread only.
-
-    Attributes:
-        changes: The latest changes of level, oldest first.
-    """
+    """Tells changes of level, and floors, where they are news, and keeps the latest changes."""
 
     def __init__(
         self, tell: Teller, clock: Clock, explain: Callable[[Reading], str] | None = None

@@ -1,7 +1,4 @@
-"""The governor's thread: one daemon thread that steps at an interval adapted to the pressure.
-
-Between two steps it waits for its interval, a ring at the door, or a hint from the kernel.
-"""
+"""The governor's thread: one daemon thread that steps at an interval adapted to the pressure."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ class Doorbell:
     """Something to wait at, that any thread may ring. One thread waits.
 
     Uses `poll` on a pipe and the hints' descriptors; where there is no poll, a lock, and then
-    hints are left aside. A pipe is told from all others, an eventfd would not be.
+    hints are left aside.
     """
 
     def __init__(self) -> None:
@@ -148,7 +145,6 @@ LATE, LATE_TOLD_EVERY = 0.25, 60.0
 between two events of it; in between it is counted."""
 
 LONGEST_WAIT = 3600.0  # Seconds that poll can take in milliseconds, with room to spare.
-
 LISTEN_AFTER = 1.0
 """Seconds before the kernel is asked for wake-ups: a pressure trigger takes it 15 to 30 ms, which
 children that only live for a moment should not pay."""
@@ -214,7 +210,8 @@ class Watch:
         self._bell: Doorbell | None = None
         self._late_bell: Doorbell | None = None
         self._inherited: list[Doorbell] = []
-        self._is_paused = self._is_bell_stale = self._is_rung = self._is_parked = False
+        self._is_paused = self._is_rung = self._is_parked = False
+        self.is_bell_stale = False  # Whether to make all hints anew: one was lost.
         self._ends_at_exit = False
         self._missing: list[float] = []  # When a thread was sought in vain, where there is none.
         self._is_new = True  # No thread has begun yet in this process.
@@ -311,10 +308,6 @@ class Watch:
             self._is_rung = True
             thread.rouse()
 
-    def listen_anew(self) -> None:
-        """Make all hints anew, after the one or other was lost."""
-        self._is_bell_stale = True
-
     def pause(self, until: float) -> None:
         """Come to rest before a fork, at the latest by `until`; the kernel's wake-ups stay."""
         self._is_paused = self._is_paused or self.is_running
@@ -355,15 +348,6 @@ class Watch:
             self._bell = Doorbell()
         return self._bell
 
-    def _renew(self, bell: Doorbell) -> Doorbell:
-        """Another bell in the place of one whose descriptor was closed by the program."""
-        fresh = Doorbell()
-        self._is_bell_stale = False
-        if self._bell is bell:
-            self._bell = fresh
-        bell.close()
-        return fresh
-
     def _listen(self, bell: Doorbell, *, is_early: bool) -> None:
         """Have the bell wait for the kernel's hints as well, which are extras."""
         try:
@@ -382,8 +366,11 @@ class Watch:
                     self._listen(bell, is_early=True)
                     if self._is_rung:
                         wait, self._is_rung = 0.0, False
-                elif self._is_bell_stale or not bell.is_whole():
-                    bell = self._renew(bell)
+                elif self.is_bell_stale or not bell.is_whole():
+                    stale, bell, self.is_bell_stale = bell, Doorbell(), False
+                    if self._bell is stale:
+                        self._bell = bell
+                    stale.close()
                     self._listen(bell, is_early=True)
                 self._go_round(bell, me, wait)
                 if not bell.is_listening and self._stepped - born >= LISTEN_AFTER:

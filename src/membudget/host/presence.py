@@ -110,7 +110,7 @@ class Presence:
         if reading.at - self._looked_at > PRESENT_EVERY:
             self._looked_at = reading.at
             if not self.touch():
-                governor.watch.listen_anew()
+                governor.watch.is_bell_stale = True
         self._write(governor)
 
     def _write(self, governor: Governor) -> None:

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 def tightest(*probes: Probe, otherwise: Probe | None = None) -> Probe:
     """A probe that reads all of these, at least one, and tells the one nearest to its limit.
 
-    A source without a limit only adds its parts; where none has one, the first is told, without
-    a limit. The parts of all are united, those of the source told taking precedence. A source
-    that fails is listed in the reading's errors; its last reading, if it had a limit, still counts,
-    since a limit does not end because it cannot be read. `otherwise` is read as well while none of
-    these has a limit, or can be read.
+    Where none has a limit, the first is told. The parts of all are united, those of the source told
+    taking precedence. A source that fails is listed in the reading's errors; its last reading, if
+    it had a limit, still counts. `otherwise` is read as well while none of these has a limit, or
+    can be read.
     """
     if not probes:
         raise ConfigError("tightest() has no probes to choose from: give it at least one")
@@ -30,41 +29,33 @@ def tightest(*probes: Probe, otherwise: Probe | None = None) -> Probe:
     def read() -> Reading:
         readings: list[Reading] = []
         errors: list[ProbeError] = []
-        failed = 0
+        count = 0
         for place, probe in enumerate(probes):
             try:
                 reading = last[place] = probe()
             except Exception as error:  # noqa: BLE001  # a probe may be foreign code: it is fenced
                 errors.append(_as_probe_error(probe, error))
-                failed += 1
                 before = last[place]
                 if before is not None and before.limit is not None:
                     readings.append(before)
             else:
+                count += 1
                 readings.append(reading)
                 errors += reading.errors
-        count = len(probes) - failed
         limited = [reading for reading in readings if reading.limit is not None]
         if otherwise is not None and not (limited and count):
-            if not count:
-                readings.clear()
-            count += _add(otherwise, readings, errors)
+            readings = readings if count else []
+            try:
+                readings.append(otherwise())
+                count += 1
+            except ProbeError as error:
+                errors.append(error)
             limited = [reading for reading in readings if reading.limit is not None]
         if not count:
             raise ProbeError("no source can be read: " + "; ".join(map(str, errors)))
         return _united(readings, limited, errors)
 
     return read
-
-
-def _add(probe: Probe, readings: list[Reading], errors: list[ProbeError]) -> bool:
-    """Whether there is one reading more; else one error more."""
-    try:
-        readings.append(probe())
-    except ProbeError as error:
-        errors.append(error)
-        return False
-    return True
 
 
 def _united(readings: list[Reading], limited: list[Reading], errors: list[ProbeError]) -> Reading:

@@ -1,8 +1,4 @@
-"""The allocator under Python: which one it is, what it holds free, and how to make it give back.
-
-Freed memory that the allocator keeps is headroom for later and still counts as used. glibc and
-jemalloc tell how much that is and give it back on demand, tcmalloc and mimalloc do the latter.
-"""
+"""The allocator under Python: which one it is, what it holds free, and how to make it give back."""
 
 from __future__ import annotations
 
@@ -114,8 +110,8 @@ def trim() -> bool:
 def purgeable() -> list[Purgeable]:
     """Who can be asked to give back: the C library's malloc first, then what stands in for it.
 
-    The latter is found by the symbols that a preload brings; an allocator inside a library, for its
-    own use, shows none. Any thread may ask; others that allocate may wait meanwhile.
+    The latter is found by the symbols that a preload brings. Any thread may ask; others that
+    allocate may wait meanwhile.
     """
 
     def malloc_free() -> int | None:

@@ -1,30 +1,18 @@
 """The memory cgroup of a process: how much of the tightest limit over it is used.
 
-A limit on any group above ours ends us as surely as our own, and is shared with whoever else is
-in that group. So what is judged is the limited group with the highest fraction, its own use
-against its own limit. Which one that is, and all limits, are looked at anew twice a second:
-containers are resized while they run. In between, one group is read.
+A limit on any group above ours ends us as surely as our own, so what is judged is the limited group
+with the highest fraction, its own use against its own limit; which one that is, and all limits, are
+looked at anew twice a second (ADR 26). Used is what the kernel cannot take back: usage counts the
+page cache, and read 99 % for a process that held nothing and re-read a file.
 
-Used is what the kernel cannot take back. Usage itself is no measure of need: it counts the page
-cache, and read 99 % of the limit for a process that held nothing and re-read a file; less
-inactive_file, as the kubelet has it, it still read 85 %.
+- v2: anon + shmem + sock + kernel, less slab_reclaimable. `kernel` does not contain `sock`; before
+  Linux 5.18 its parts are added up. memory.max kills, memory.high throttles: both count.
+- v1: total_rss + total_shmem + kmem. Slab that could be reclaimed is inside kmem and told nowhere,
+  so that a process that walks large directory trees reads higher than on v2.
+- Both: and what of it was swapped out, in v2 less `swapcached`, whose place in the swap is kept.
 
-- v2: anon + shmem + sock + kernel, less slab_reclaimable. `kernel` does not contain `sock`. Before
-  Linux 5.18 there is no `kernel`, and its parts are added up.
-- v1: total_rss + total_shmem + kmem. Slab that could be reclaimed is inside kmem and told nowhere
-  in v1 (memory.kmem.slabinfo is empty since Linux 5.9), so nothing is taken off: a process that
-  walks large directory trees reads higher on v1 than on v2.
-- Both: and what of it was swapped out, since a group that swaps needs more than it is given. v2
-  counts pages read back as long as their place in the swap is kept, so `swapcached` is taken off.
-
-v2's memory.max kills and memory.high throttles until nothing goes forward, so both count. v1's soft
-limit does neither and is left out, as are the limits of swap: all use is held against memory's.
-
-The group's path (/proc/PID/cgroup) begins at the hierarchy's root, and /proc/self/mountinfo says
-which part of the hierarchy is mounted where: v1's, v2's, or both, and memory belongs to one. In a
-container the mount may show only the container's own part, or the path may name a group of the host
-that no mount shows. Then the mount point itself is the container's group, or the nearest to it that
-can be seen.
+In a container the mount may show only the container's own part, or the path may name a group that
+no mount shows: then the mount point itself is the group, or the nearest to it that can be seen.
 
 Sources: cgroups(7), proc_pid_mountinfo(5), the kernel's admin guides to cgroup v1 and v2, and
 mm/memcontrol.c.
@@ -291,7 +279,7 @@ class Group:
         return told
 
     def kills(self) -> int | None:
-        """How often the kernel killed in it for want of memory, or None where it does not tell."""
+        """How often the kernel killed in it for want of memory, or None where it is not told."""
         return figure(read_whole(f"{self.folder}/{_KILLS[self.version]}"), b"oom_kill ")
 
     def close(self) -> None:

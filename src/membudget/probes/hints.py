@@ -1,15 +1,11 @@
-r"""Kernel wake-ups: descriptors that become ready when memory may be short.
+"""Kernel wake-ups: descriptors that become ready when memory may be short.
 
-A hint only makes the loop look sooner; it is never protection. Each has its blind spots: v1
-thresholds count the page cache, memory.events moves when reclaim already works, and pressure
-stall information without swap rises moments before the kill. What cannot be had is left out.
+A hint only makes the loop look sooner: each has its blind spots. What cannot be had is left out.
 
-- v1: an eventfd registered in cgroup.event_control fires when usage crosses a threshold.
-- v1: an eventfd registered for critical memory.pressure_level fires where the kernel looked through
-  the group and found hardly anything to take back: at its limit, and where somebody writes a limit
-  below what is used, which v1 refuses unless memory is given back meanwhile.
+- v1: eventfds in cgroup.event_control, for thresholds of usage (the page cache included), and for
+  critical memory.pressure_level: the kernel looked through the group in vain (ADR 26).
 - v2: memory.events wakes with POLLPRI when its counts move: high, max, oom.
-- PSI: a trigger written to a pressure file wakes with POLLPRI. Without CAP_SYS_RESOURCE a window
+- PSI: a trigger written to a pressure file wakes with POLLPRI; without CAP_SYS_RESOURCE a window
   must be a multiple of 2 s.
 - systemd: MEMORY_PRESSURE_WATCH names a pressure file, a FIFO or a socket, and
   MEMORY_PRESSURE_WRITE what to write into it, in base64; /dev/null switches watching off.
@@ -118,12 +114,8 @@ def kernel_hints(
 ) -> list[Hint]:
     """All wake-ups that can be had here, to be closed by the caller.
 
-    Args:
-        probe: The memory cgroup, or None.
-        thresholds: Bytes of the group's usage at which v1 shall wake us.
-        in_vain: Called with a group of v1 in which the kernel found nothing to take back.
-        environ: Environment variables, or None for this process's.
-        pressure: The machine's pressure file.
+    v1 shall wake us at these thresholds of the group's usage, in bytes; `in_vain` is called with a
+    group of v1 in which the kernel found nothing to take back; `pressure` is the machine's file.
     """
     hints: list[Hint] = []
 

@@ -1,8 +1,6 @@
 """The kernel's small text files: kept open and read with pread, or read whole once.
 
-The compiled core reads them without letting go of the GIL: beside threads that compute, each read
-that lets go of it waits up to 5 ms to have it back, so that a tick of four reads takes 20 ms
-instead of 15 µs, and its figures are of four moments.
+The compiled core reads them without letting go of the GIL (ADR 9).
 """
 
 from __future__ import annotations
@@ -42,9 +40,8 @@ else:
 class KernelFile:
     """A file of /proc or a cgroup that stays open, since opening costs six times the reading.
 
-    Any thread may read. The descriptor is closed on exec and shared across a fork. Reading costs
-    0.2 µs and what the kernel takes to write it. Raises `ProbeError` where the file is gone, cannot
-    be read, or says something else; and when made, where it cannot be opened.
+    Any thread may read, in 0.2 µs and what the kernel takes. Raises `ProbeError` where the file is
+    gone, cannot be read, or says something else; and when made, where it cannot be opened.
     """
 
     __slots__ = ("_descriptor", "_identity", "path")

@@ -1,13 +1,9 @@
 """The process itself: what it holds that nobody can take from it, and the limits set on it alone.
 
-The kernel tells three things at three prices (Linux 6.18): statm takes 1 µs and has resident,
-shared and data pages; status takes 7 µs and splits shared into files and shared memory; smaps
-takes 10 ms per resident GB and is never read here. So statm is read each time, and status only
-when the shared pages have moved, and once a second where the machine has swap: statm does not tell
-what was moved out. What is judged is anonymous plus shared memory, resident or swapped out: pages
-of files can be dropped and read again.
-
-And the whole machine: the last limit there is, where no group or setting gives a smaller one.
+The kernel tells three things at three prices (Linux 6.18): statm takes 1 µs and is read each time;
+status takes 7 µs, splits shared pages into files and shared memory and tells what was swapped out,
+and is read when those have moved; smaps takes 10 ms per resident GB. What is judged is anonymous
+plus shared memory: pages of files can be dropped and read again. And the whole machine.
 """
 
 from __future__ import annotations
@@ -45,8 +41,7 @@ class ProcessProbe:
 
     Any thread may call it. Cost: 3 µs, and 12 µs more when its shared pages moved by over 1 MiB, or
     any where some of it is swapped out. This process is opened at the first reading that can, for
-    descriptors may be short at a start; a child opens its own: what /proc/self led to before the
-    fork still shows the parent.
+    descriptors may be short at a start; a forked child opens its own.
 
     Attributes:
         limit: Bytes that somebody has set for it, which readings are held against, or None.
@@ -152,8 +147,7 @@ class ProcessProbe:
 class PortableProcessProbe:
     """What one process holds, from psutil: its resident memory, since no more is told everywhere.
 
-    For macOS, Windows and others; psutil takes 15 ms to import. Any thread may call it. Cost: 20 to
-    60 µs. Raises `ProbeError` as `ProcessProbe` does.
+    Any thread may call it. Cost: 20 to 60 µs. Raises `ProbeError` as `ProcessProbe` does.
     """
 
     def __init__(self, pid: int | None = None) -> None:
@@ -212,10 +206,8 @@ def rlimit_probe(
     """A probe of this process against its own resource limits.
 
     RLIMIT_DATA ends its writable private memory without the stack, RLIMIT_AS its address space.
-    What is over the limit is refused, not killed: `MemoryError`, "can't start new thread". The
-    soft limits are read again twice a second, since they may be set at any time; while there are
-    none the process is not read, and nothing is told. A probe that does not tell `data` (psutil's)
-    has no limits that a kernel keeps as Linux does.
+    What is over the limit is refused, not killed. The soft limits are read again twice a second;
+    while there are none the process is not read, and nothing is told.
 
     `original` takes a soft RLIMIT_DATA and returns the one to judge by: not one of the brake's.
     """
@@ -244,7 +236,7 @@ def rlimit_probe(
 
 
 def _soft_limits(original: Callable[[int], int | None]) -> list[tuple[str, str, int]]:
-    """The part that each limit holds, the limit's name and its bytes; unlimited ones left out."""
+    """The part that each limit holds, the limit's name and its bytes."""
     try:
         import resource
     except ImportError:  # Windows.
@@ -263,15 +255,11 @@ def _soft_limits(original: Callable[[int], int | None]) -> list[tuple[str, str, 
 class HighWater:
     """What this process held at most, between two readings as well: the kernel's high-water mark.
 
-    A burst that comes and goes within a second is seen by no tick, and one that ends in a
-    MemoryError even less. Linux keeps VmHWM, the highest resident set of an address space: an exec
-    begins it anew, a forked child's begins at what it inherited (dup_mm in kernel/fork.c). Only its
-    rise since the first look is ours to tell.
-
-    Pages of files are in it and not in the figure that is judged. How many there were at the height
-    is not kept; the most that any reading saw since the last look is taken off, so that the figure
-    may be too low by what was dropped meanwhile, and too high only where a file was mapped, read
-    and unmapped within one tick.
+    Linux keeps VmHWM, the highest resident set of an address space; a forked child's begins at what
+    it inherited (dup_mm in kernel/fork.c). Only its rise since the first look is ours to tell.
+    Pages of files are in it and not in the figure that is judged: the most that any reading saw
+    since the last look is taken off, so that the figure may be too low by what was dropped
+    meanwhile.
 
     One thread at a time may call it; a forked child must call `begin`.
     """
@@ -352,8 +340,8 @@ def _of_system(total: int, available: int, swap_free: int) -> Reading:
 def stalled_share(path: str = PRESSURE) -> float | None:
     """The share of the last minute in which tasks waited for memory, of the machine or a group.
 
-    None where the kernel does not tell (PSI is missing or switched off). A source for people alone:
-    without swap it stays at nought until moments before the kill, and reading files can raise it.
+    None where the kernel does not tell (PSI is missing or switched off). For people alone: without
+    swap it stays at nought until moments before the kill, and reading files can raise it.
     """
     # A kernel with PSI switched off shows the file and refuses to read it.
     with contextlib.suppress(ProbeError, ValueError):

@@ -1,8 +1,7 @@
-"""A settings file: found, read and checked against the table, and its JSON Schema.
+"""A settings file: found, read and checked against the table, and its JSON Schema (ADR 10).
 
-Settings stand under `memory`; what else a file holds belongs to the program. Both formats are read
-to nodes, pairs of a value and its line: text as it was written, None for null, or a list or dict of
-more nodes. So 400 and "400" are the same setting, 010 is no eight and 1:30 no ninety.
+Both formats are read to nodes, pairs of a value and its line: text as it was written, None for
+null, or a list or dict of more nodes. So 400 and "400" are the same setting.
 """
 
 from __future__ import annotations
@@ -204,10 +203,7 @@ def _yaml_top(text: str, findings: _Findings) -> dict[str, Node]:
 
 
 class _YamlWalk:
-    """One walk over a YAML parser's events: no tag can make an object there, no alias multiply.
-
-    What is wrong outside our section is not told.
-    """
+    """One walk over a YAML parser's events: no tag can make an object there, no alias multiply."""
 
     def __init__(self, text: str, findings: _Findings) -> None:
         import yaml
@@ -282,11 +278,7 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 def _toml_top(text: str) -> dict[str, Node]:
-    """The keys at the top of a TOML file.
-
-    The standard parser gives no lines: exact where a key stands plainly under its header, else the
-    line of what it stands in.
-    """
+    """The keys at the top of a TOML file, with lines: of a key, or of what it stands in."""
     import tomllib
 
     try:

@@ -1,9 +1,8 @@
 """Every setting: its key, how its text is read, its default, and what it is; all else follows.
 
-What stands under `components` is named by the program: `components.order_book.max_items`. These
-keys have a row for what comes after the name, and no environment names, which could not tell it.
-In text, from people and files, a number without its unit is refused; as a Python value a bare
-number is bytes or seconds.
+Keys under `components` are named by the program (`components.order_book.max_items`): they have a
+row for what comes after the name, and no environment names. In text a number without its unit is
+refused; as a Python value it is bytes or seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from membudget.units import (
     as_seconds,
     format_bytes,
     format_fraction,
+    format_mark,
     format_seconds,
     parse_fraction,
     parse_mark,
@@ -24,10 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 class Kind(Record):
@@ -41,7 +37,7 @@ class Kind(Record):
     form: str  # What to write, in words: "a size such as 400MiB".
     read: Callable[..., Any]  # Checks a value and reads it from text; raises ConfigError.
     schema: dict[str, Any]
-    write: Callable[[Any], Any] = _as_it_is  # A checked value as a file would hold it.
+    write: Callable[[Any], Any] = lambda value: value  # A checked value as a file would hold it.
     longest: int = 64
     absent: str | None = None  # The word that stands for None.
 
@@ -94,10 +90,6 @@ def _mark(value: Any, *, name: str) -> float | int:
         raise _refused(name, value, f"is out of range: {rule}")
     found: float | int = value
     return found
-
-
-def _mark_text(value: float) -> str:
-    return format_bytes(value) if isinstance(value, int) else format_fraction(value)
 
 
 def _share(value: Any, *, name: str) -> float:
@@ -223,7 +215,7 @@ LIMIT = SIZE.replace(
     form="a size such as 400MiB, or auto", schema=_text_like("auto", _SIZE_TEXT), absent="auto"
 )
 MARK = _text(
-    "a share such as 80%, or a size such as 400MiB", _mark, _mark_text, _SHARE_TEXT, _SIZE_TEXT
+    "a share such as 80%, or a size such as 400MiB", _mark, format_mark, _SHARE_TEXT, _SIZE_TEXT
 )
 SHARE = _text("a share such as 5%", _share, format_fraction, _SHARE_TEXT)
 TIME = _text("a time such as 30s", as_seconds, format_seconds, _TIME_TEXT)

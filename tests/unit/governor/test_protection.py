@@ -23,6 +23,9 @@ class Scene:
             return Protection(
                 lambda: self.done.append("attempt"),
                 owner.tell,
+                most=3,
+                cooldown=60.0,
+                restart_after=300.0,
                 dump=lambda: self.done.append("dump"),
                 leave=(lambda: self.done.append("exit")) if exits else None,
             )
