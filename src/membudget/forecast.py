@@ -55,30 +55,23 @@ _LEAST_SAMPLES = 12
 
 
 class Forecast(Record):
-    """Where a figure is going.
-
-    Attributes:
-        seconds_left: Seconds until the limit is met, or None where it is not in sight.
-        highest: Bytes held before the growth that the rate was taken of, but for a hundredth of
-            the samples at most; 0 where nothing was.
-    """
+    """Where a figure is going."""
 
     used: int  # Bytes now: the highest of the newest hour, for peaks meet the limit first.
     limit: int | None  # Bytes that it is held against, or None.
     rate: float = 0.0  # Bytes an hour.
     window: float = 0.0  # Seconds that the rate was taken over; 0.0 where no trend was found.
-    seconds_left: float | None = None
+    seconds_left: float | None = None  # Until the limit is met, or None where it is not in sight.
     soonest: float | None = None  # The same at the 95th percentile of the slopes.
     latest: float | None = None  # The same at the 5th; None where that meets no limit.
     levels_off_at: int | None = None  # Bytes at which growth that slows down will end, or None.
-    highest: int = 0
+    highest: int = 0  # Bytes held before that growth, but for a hundredth of the samples.
 
     @property
     def is_near(self) -> bool:
         """Whether the limit is near enough for a warning.
 
-        Growth below what was held before is none: it has been there and has come back, as on every
-        morning of a service that is busy by day.
+        Growth below what was held before is none: it has come back, as on every morning.
         """
         if self.seconds_left is None or self.seconds_left >= WARN_BELOW:
             return False
@@ -86,19 +79,14 @@ class Forecast(Record):
 
 
 class Anomaly(Record):
-    """A figure that is not what was to be expected.
-
-    Its value is the median of its newest samples, in its own unit; the spread a robust deviation of
-    what was seen lately; the score value less expected, in deviations; the basis of what was
-    expected "the same hour before" or "the last hours".
-    """
+    """A figure that is not what was to be expected, in its own unit."""
 
     name: str
-    value: float
+    value: float  # The median of its newest samples.
     expected: float
-    spread: float
-    score: float
-    basis: str
+    spread: float  # A robust deviation of what was seen lately.
+    score: float  # Value less expected, in deviations.
+    basis: str  # What was expected: "the same hour before" or "the last hours".
 
 
 class Nearness(Record):

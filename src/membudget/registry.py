@@ -37,15 +37,11 @@ class Registry:
     """Weak references to holders, by what they can do, and the governor that watches them.
 
     Any thread may call any method.
-
-    Attributes:
-        meter: That of the governor, or None.
-        newcomer: Called with each member once it was added, or None.
     """
 
     def __init__(self) -> None:
-        self.meter: Meter | None = None
-        self.newcomer: Callable[[object], None] | None = None
+        self.meter: Meter | None = None  # That of the governor.
+        self.newcomer: Callable[[object], None] | None = None  # Called once a member was added.
         self._lock = RLock()
         self._governor: weakref.ref[ForkAware] | None = None
         self._members: dict[str, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}

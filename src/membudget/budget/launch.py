@@ -95,8 +95,8 @@ def start_launched() -> Budget | None:
 def helper_of(words: Sequence[str]) -> str:
     """Which of multiprocessing's own helpers a command line starts, or an empty text.
 
-    They hold nothing and are not governed: not the tracker of resources at all, of a server of
-    forks its children. joblib's are called alike.
+    They hold nothing: the tracker of resources is not governed at all, of a server of forks its
+    children are. joblib's are called alike.
     """
     code = next((code for flag, code in pairwise(words) if flag == "-c"), "")
     first, _, rest = code.partition(" import main")

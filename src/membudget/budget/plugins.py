@@ -59,11 +59,6 @@ class Sources:
 
     The whole system is judged only while none of these has a limit. What this machine does not let
     us read is noted, not raised.
-
-    Attributes:
-        allocators: Who hands memory out below Python, and can be asked to give it back.
-        original_limit: Tells a soft limit of the process's from one that the brake has set: what
-            to judge by, or None.
     """
 
     name = "sources"
@@ -71,6 +66,7 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self.cgroup: CgroupProbe | None = None
         self.failures: list[tuple[str, Exception]] = []  # What could not be read at first, and why.
+        # Tells a soft limit of the process's from one that the brake has set: what to judge by.
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
         self.process = process_probe()
         try:

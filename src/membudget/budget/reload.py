@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class HangupHandler:
     """Reads `config` again at SIGHUP, below the arguments `given`; a plugin.
 
-    Runs on the main thread, between two instructions; what fails is told, and reaches no program.
+    Only where the program has no handler of its own. Runs on the main thread, between two
+    instructions; what fails is told, and reaches no program.
     """
 
     name = "reload"

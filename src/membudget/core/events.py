@@ -180,16 +180,11 @@ class LeakSuspected(Event):
 
 
 class LimitForeseen(Event):
-    """The samples foretell the limit within hours; told once, and once more when they do not.
-
-    Attributes:
-        soonest: The near end of its interval, or None; `latest` is the far end, None where that
-            meets no limit.
-    """
+    """The samples foretell the limit within hours; told once, and once more when they do not."""
 
     seconds_left: float | None  # Seconds until the limit is met; None takes an earlier event back.
-    soonest: float | None
-    latest: float | None
+    soonest: float | None  # The near end of its interval, or None.
+    latest: float | None  # The far end; None where that meets no limit.
     rate: float  # Bytes an hour of growth that no part with a bound explains.
     used: int  # Bytes judged now: the highest of the newest hour.
     limit: int | None  # Bytes, or None.

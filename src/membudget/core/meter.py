@@ -39,20 +39,15 @@ class Meter:
 
     The loop sets it right at each tick with `rebase`; in between, `estimate` adds what the process
     itself grew. Any thread may call any method. A lost count in a race (free-threaded builds only)
-    delays one check by the weight of one insert.
-
-    Args:
-        own: Reads the bytes of this process alone in 1 to 10 µs; with None claims are added to the
-            last reading.
-        held: Counts the bytes of all holders (about 1 µs), or None where there are none.
+    delays one check by the weight of one insert. `own` reads the bytes of this process alone in 1
+    to 10 µs, `held` counts those of all holders in about 1 µs.
 
     Attributes:
         allowance: Bytes that all holders together may hold now; infinite below the mark.
         used: Bytes judged at the last tick; `base` are those of this process alone.
         claimed: Bytes that holders took in since then; `taken_in` since the start.
         peak: The highest use that a holder saw between two ticks.
-        reserved: Bytes granted and not yet given back, come in or not.
-        door: Bytes up to which admission grants.
+        reserved: Bytes granted and not yet given back, come in or not; granted up to the `door`.
     """
 
     __slots__ = (

@@ -199,16 +199,12 @@ def _check_order(marks: Mapping[str, float], prefix: str, limit: int | None) -> 
 
 
 class PartSample(Record):
-    """One registered part at one moment, with the bounds it declares.
-
-    Attributes:
-        items: How many items it holds, and `bytes` that they take, where that is known.
-    """
+    """One registered part at one moment, with the bounds it declares."""
 
     name: str
     kind: str = "part"  # What it is: "Cache", "BoundedDeque", "watched dict", "lru_cache".
     items: Size | None = None
-    bytes: Size | None = None
+    bytes: Size | None = None  # What they take.
     most_items: Size | None = None  # The most items it may hold, and `most_bytes`, or None.
     most_bytes: Size | None = None
     ttl: Amount | None = None  # Seconds that an item may stay, or None.
@@ -220,31 +216,23 @@ class PartSample(Record):
 
 
 class Sample(Record):
-    """One row of the ring: memory in bytes, beside what helps to explain it.
-
-    Attributes:
-        file: Page cache of the memory group, or mapped files; None where neither is known.
-        gc_runs: Collections so far, by generation, as the thresholds.
-        gc_efficiency: Share of what full collections looked at that they freed since the last
-            sample; None where none ran.
-        requests: Requests served so far, a load measure; None where nobody counts them.
-    """
+    """One row of the ring: memory in bytes, beside what helps to explain it."""
 
     at: Amount  # Monotonic seconds.
     wall: Amount  # Unix seconds.
     used: Size  # The judged figure.
     rss: Size
     limit: Size | None = None  # What it is held against, or None.
-    file: Size | None = None
+    file: Size | None = None  # Page cache of the memory group, or mapped files.
     system_share: Amount | None = None  # Share of the system's memory in use.
     system_available: Size | None = None  # Bytes the system still has.
     cpu: Amount = 0.0  # Seconds of processor time so far.
     blocks: Size = 0  # Live blocks of Python's own allocator.
     malloc: Size | None = None  # Bytes in use by the C allocator, or None where it was not asked.
-    gc_runs: tuple[Size, Size, Size] = (0, 0, 0)
+    gc_runs: tuple[Size, Size, Size] = (0, 0, 0)  # Collections by generation, as the thresholds.
     gc_thresholds: tuple[Size, Size, Size] = (0, 0, 0)
     gc_enabled: bool = True  # Whether automatic collection is on.
-    gc_efficiency: Amount | None = None
+    gc_efficiency: Amount | None = None  # Share that full collections freed since the last one.
     uncollectable: Size = 0  # Objects in `gc.garbage`.
     threads: Size = 1
     tasks: Size | None = None  # Asyncio tasks pending, or None.
@@ -253,7 +241,7 @@ class Sample(Record):
     governed: Size = 0  # Bytes that holders count.
     explained: Size = 0  # Bytes held by parts with a declared bound.
     parts: tuple[PartSample, ...] = ()
-    requests: Size | None = None
+    requests: Size | None = None  # Served so far; None where nobody counts them.
     pid: Size = 0
     began: Amount = 0.0  # Unix seconds when the process began; another value is a restart.
 
@@ -356,13 +344,7 @@ class ProposalRow(Record):
 
 
 class Status(Record):
-    """A process's figures at one moment (bytes and seconds).
-
-    Attributes:
-        held_free: Of what was let go, what the allocator still holds: room for the same kind.
-        seconds_at: Seconds spent at each level, by its name.
-        sections: What plugins and holders tell beyond that, by the section's name.
-    """
+    """A process's figures at one moment (bytes and seconds)."""
 
     used: Size  # Bytes judged, of `source`; `peak` is the highest use seen.
     limit: Size | None
@@ -380,14 +362,14 @@ class Status(Record):
     governed: int = 0  # What all holders count, together.
     reclaimed: int = 0  # What was let go so far.
     is_resting: bool = False  # Whether it only looks after others, and is not governed meanwhile.
-    held_free: int = 0
+    held_free: int = 0  # Of what was let go, what the allocator still holds: room for its kind.
     reserved: int = 0  # Granted by `admit` and not yet given back.
     attempts: Size = 0  # Tries of the last resort.
     late: LateWakes = LateWakes()
     parts: Mapping[str, int] = MappingProxyType({})  # Named byte counts of the latest reading.
-    seconds_at: Mapping[str, float] = MappingProxyType({})
+    seconds_at: Mapping[str, float] = MappingProxyType({})  # Spent at each level, by its name.
     changes: tuple[LevelChange, ...] = ()  # The latest changes of level, oldest first.
-    sections: Mapping[str, Any] = MappingProxyType({})
+    sections: Mapping[str, Any] = MappingProxyType({})  # What plugins and holders tell beyond that.
 
     def check(self) -> None:
         """Raise where the level is none, or the limit leaves no room."""

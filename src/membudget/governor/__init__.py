@@ -53,13 +53,9 @@ class Governor:
     reclaims memory of others.
 
     Args:
-        probe: What is read at each step.
-        marks: Where the levels begin.
         ladder: Reclaimers, asked in this order within their rung.
-        sinks: Takers of events, in order.
         chores: Upkeep; the registry's chores come after these.
         followers: Called with each reading and what was made of it, before anything is asked for.
-        registry: Whose holders are counted and asked.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
         hints: Makes wake-ups to wait for beside those of plugins, anew on each thread; imports
             nothing. Given true, only those that cost microseconds.
@@ -70,17 +66,6 @@ class Governor:
         interval: Seconds between two steps; None adapts to the pressure.
         is_active: Whether it reclaims at all, or only reads, judges and tells.
         explain: Says where memory lies that no holder counts, for the one line that tells a floor.
-        clock: Where time comes from.
-
-    Attributes:
-        imports: Marks what is imported late on this governor's thread.
-        protection: The last resort, or None.
-        collector: Collects and trims once, to show what is garbage; None where nobody may.
-        notes: What the event of the start says.
-        rests: Says whether a step only looks: nothing is told then, and nobody asked to let go.
-        is_resting: Whether the latest one did.
-        foretold: When the limit will be met as a day of samples goes on, by the clock, or None;
-            set by whoever forecasts, told as the pressure's `seconds_left`.
     """
 
     def __init__(
@@ -104,14 +89,14 @@ class Governor:
         explain: Callable[[Reading], str] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.settings = settings
-        self.marks = marks
+        self.settings, self.marks = settings, marks
         self.clock = clock or SystemClock()
         self.registry = registry if registry is not None else REGISTRY
-        self.imports = Imports()
-        self.collector: Any = None
-        self.protection: Protection | None = None
-        self.notes: list[str] = []
+        self.imports = Imports()  # Marks what is imported late on this governor's thread.
+        self.collector: Any = None  # Collects and trims once, to show what is garbage, or None.
+        self.protection: Protection | None = None  # The last resort.
+        self.notes: list[str] = []  # What the event of the start says.
+        # Whether a step only looks: nothing is told then, and nobody asked to let go.
         self.rests: Callable[[Pressure], bool] = lambda _pressure: False
         self.reading: Reading | None = None
         self.gives_way = self._has_rung = self._is_starting = self._is_inherited = False
@@ -136,14 +121,14 @@ class Governor:
 
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
-        self.is_resting = False
+        self.is_resting = False  # Whether the latest step only looked.
         self._judgement: Judgement | None = None
         self.pressure = Pressure()
         self._level = Level.NORMAL  # What was told last.
         self._draw_lines(None)
         self.floor.forget()
         self.news.begin()
-        self.foretold: float | None = None
+        self.foretold: float | None = None  # When a day of samples meets the limit, by the clock.
         self._peak = self.meter.peak = 0
         self.seconds_at = dict.fromkeys(Level, 0.0)
         self._began = self._last_step = self.clock.now()
@@ -222,8 +207,7 @@ class Governor:
     def reclaim(self, rung: Rung, target: int | None = None) -> int:
         """Ask all rungs up to this one now; returns the bytes claimed.
 
-        Waits for a step under way, at most 5 s; 0 where that was in vain, and where a part that is
-        being asked asks in turn.
+        Waits for a step under way, at most 5 s; 0 in vain, and from a part that is being asked.
         """
         return self._in_turn(lambda: self.ladder.ask(rung, target))
 
@@ -321,17 +305,15 @@ class Governor:
         self.watch.resume()
 
     def after_fork_in_child(self) -> None:
-        """Go on with a thread of its own; all else begins anew at the first step.
-
-        What is touched here is copied, at 2 µs a page, while the program waits.
-        """
+        """Go on with a thread of its own; all else begins anew at the first step."""
+        # What is touched here is copied, at 2 µs a page, while the program waits.
         self.admission.after_fork_in_child()
         self._stepping, self._stepper = Lock(), None
         self._is_inherited, self.is_resting = True, False
         self.watch.resume_in_child()
 
     def begin_in_child(self) -> None:
-        """Begin anew in a forked child that has not stepped yet; else nothing happens."""
+        """Begin anew in a forked child that has not stepped yet."""
         if self._is_inherited:
             self._in_turn(int)
 

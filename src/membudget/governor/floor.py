@@ -52,13 +52,7 @@ class Lines(Record):
 
 
 class Floor:
-    """Learns what shrinking does not cure. Used by the governor's thread only.
-
-    Attributes:
-        bytes: What use stands at without the working set; 0 where no floor is known.
-        line: Use up to which holders are left alone; 0.0 where no floor is known.
-        is_elsewhere: Whether what is too much lies outside this process.
-    """
+    """Learns what shrinking does not cure. Used by the governor's thread only."""
 
     def __init__(self, settle: float) -> None:
         self.settle = settle  # Seconds that freed memory has to show at the meter.
@@ -66,9 +60,11 @@ class Floor:
 
     def forget(self, held: int = 0) -> None:
         """Know nothing: at first, in a forked child, and when it is gone."""
-        self.bytes = self._apart_before = self._peak = self._kept = 0
-        self.line = self._top = self._working_set = self._found = self._highest_since = 0.0
-        self.is_elsewhere = False
+        self.bytes = 0  # What use stands at without the working set; 0 where no floor is known.
+        self.line = 0.0  # Use up to which holders are left alone.
+        self.is_elsewhere = False  # Whether what is too much lies outside this process.
+        self._apart_before = self._peak = self._kept = 0
+        self._top = self._working_set = self._found = self._highest_since = 0.0
         self._held = self._held_before = held
         self._pressed_since: float | None = None
         self._calm_since: float | None = None
@@ -85,10 +81,10 @@ class Floor:
         unshown: int = 0,
         is_giving_back: bool = False,
     ) -> None:
-        """Take note of one reading, and of bytes held, taken in since the start and `unshown`.
+        """Take note of one reading, and of bytes held and taken in since the start.
 
-        `stop` of the lines is where caches stop growing. `unshown` has been let go of and not shown
-        by the meter; `is_giving_back` is whether holders are asked to give it back just now.
+        `unshown` has been let go of and not shown by the meter; `is_giving_back` is whether holders
+        are asked to give it back just now.
         """
         used, limit, at = reading.used, reading.limit, reading.at
         if used <= lines.low and not self.bytes:

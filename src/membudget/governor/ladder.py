@@ -90,11 +90,6 @@ class Ladder:
     """Reclaimers by rung: the given ones in their order, then the register's, least worthy first.
 
     Used by the governor's thread only, except `add` and what it returns.
-
-    Attributes:
-        reclaimed: Bytes claimed so far.
-        credit: Bytes let go that the meter has not shown yet: headroom that the allocator holds.
-        is_giving_back: Whether what gives memory back to the kernel is in the middle of it.
     """
 
     def __init__(
@@ -107,8 +102,9 @@ class Ladder:
         floor: Floor,
         clock: Clock,
     ) -> None:
-        self.reclaimed = self.credit = self._highest = 0
-        self.is_giving_back = False
+        self.reclaimed = self._highest = 0  # Bytes claimed so far.
+        self.credit = 0  # Bytes let go that the meter has not shown yet: the allocator holds them.
+        self.is_giving_back = False  # Whether what gives back to the kernel is amid it.
         self._seats: list[_Seat] = []
         self._guests: dict[int, Pause] = {}
         self._registry, self._meter, self._tell = registry, meter, tell

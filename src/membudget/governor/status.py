@@ -130,10 +130,7 @@ _ENOUGH = 1 << 16  # Bytes of stacks that are told: what a pipe of Linux holds.
 
 
 def dump(governor: Governor, out: StandardError | None = None) -> None:
-    """Write the state to standard error (as it was at the start, given `out`), and never wait.
-
-    Allocates as little as can be. An OSError where no descriptors are left for the stacks.
-    """
+    """Write the state to standard error (as it was at the start, given `out`), and never wait."""
     out = out or StandardError()
     for line in _state(governor):
         out.write(f"membudget: {printable(line)}")

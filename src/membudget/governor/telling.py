@@ -102,7 +102,7 @@ class Snapshots:
         self.begin()
 
     def begin(self, rest: float = 0.0) -> None:
-        """Know of none yet: at first, and in a forked child, with seconds to wait for the first."""
+        """Know of none yet: at first, and in a forked child, which waits for its first."""
         self._at, self._rest = float("-inf"), min(rest, self._interval)
 
     def follow(self, reading: Reading, pressure: Pressure, *, is_starting: bool = False) -> None:
@@ -171,7 +171,7 @@ class Plugins:
         return None
 
     def change_settings(self, before: Any, after: Any) -> None:
-        """Have all take settings, or none and the ConfigError of one that they do not fit."""
+        """Have all take settings, or none, and raise the ConfigError of who cannot."""
         takers: list[Any] = [one for one in self if hasattr(one, "take_settings")]
         for place, plugin in enumerate(takers):
             try:

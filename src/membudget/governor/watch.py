@@ -170,8 +170,7 @@ def interval_for(
 ) -> float:
     """Seconds until the next step: never more than half of the seconds left.
 
-    Haste alone shortens one that is pinned by a setting; `quick` holds at rest while the process
-    computes: one that sleeps does not grow.
+    Haste alone shortens one that is pinned; `quick` holds at rest while the process computes.
     """
     if pinned is not None:
         interval = pinned
@@ -189,11 +188,7 @@ def interval_for(
 
 
 class Watch:
-    """Runs a governor's steps on a thread of its own, and brings it to rest around forks.
-
-    `hints` makes the kernel wake-ups to wait for, on each new thread, and imports nothing; given
-    true, only those that cost microseconds. An `interval` of None adapts.
-    """
+    """Runs a governor's steps on a thread of its own, and brings it to rest around forks."""
 
     def __init__(
         self, governor: Any, hints: Callable[[bool], Sequence[Hint]], interval: float | None

@@ -54,10 +54,7 @@ def allocator(maps: str = "/proc/self/maps", environ: Mapping[str, str] | None =
     """The allocator of this process. Cost: 0.1 to 1 ms, by the number of its mappings.
 
     A replacement ("jemalloc", "tcmalloc", "mimalloc") counts when a library of its name is mapped,
-    which a preload does; one built into a library for its own use is not seen, and does not matter.
-
-    Raises:
-        ProbeError: The list of mappings is there and cannot be read.
+    which a preload does. A ProbeError where the list of mappings is there and cannot be read.
     """
     mapped = os.fsdecode(read_whole(maps, takes_long=True) or b"")
     version = glibc_version()
@@ -98,8 +95,7 @@ def in_use() -> int | None:
 def trim() -> bool:
     """Make glibc give free pages back to the kernel; whether any went. False elsewhere.
 
-    Any thread. Other threads that allocate wait for the arenas' locks meanwhile: 55 to 120 ms for
-    each GB to go.
+    Any thread. Others that allocate wait meanwhile: 55 to 120 ms for each GB to go.
     """
     if core is not None:
         return bool(core.trim())
@@ -179,8 +175,7 @@ def libc() -> CDLL | None:
 def load_unwinder() -> None:
     """Have the library loaded by which glibc ends a thread amid its work; once, in 0.2 ms.
 
-    glibc seeks it when it is first needed, and aborts the process where it finds no address space
-    for it by then. Takes 84 KiB.
+    glibc aborts the process where it finds no address space for its 84 KiB by then.
     """
     if glibc_version() is not None and (library := libc()) is not None:
         with suppress(OSError):

@@ -31,6 +31,7 @@ from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 LOOK = 0.5
 """Seconds between two looks at the whole tree, while it is read so often: a process that grows may
@@ -59,15 +60,9 @@ class CgroupProbe:
     there is no memory controller, a group was removed or a file cannot be read; the next call finds
     anew where the process is. Cost of a call: 10 µs, and 25 µs for each group at a look around.
 
-    Args:
-        pid: The process, or None for this one.
-        root: The folder that holds proc and sys.
-        own: Reads the process's own bytes, told with the group's as they stood at that moment:
-            what it grew since is counted from there.
-        now: Monotonic seconds.
-
-    Attributes:
-        group: The group that is read, as chosen at the last look around; `source` in words.
+    The `root` is the folder that holds proc and sys; `own` reads the process's own bytes, told with
+    the group's as they stood at that moment. `group` is the one read, as last chosen, `source` in
+    words.
     """
 
     __slots__ = (
@@ -134,8 +129,7 @@ class CgroupProbe:
     def oom_kills(self) -> int | None:
         """How often the kernel killed for want of memory in the process's own group.
 
-        v1 counts the group alone, v2 the groups below it as well; None where it is not told (v1
-        before Linux 4.13).
+        In v2 in those below it as well; None where it is not told (v1 before Linux 4.13).
         """
         return self._groups[0].kills() if self._groups else None
 
@@ -189,15 +183,11 @@ class _NoControllerError(ProbeError):
 
 
 def cgroup_probe(
-    pid: int | None = None,
-    root: str = "/",
-    *,
-    own: Callable[[], int] | None = None,
-    now: Callable[[], float] = time.monotonic,
+    pid: int | None = None, root: str = "/", **options: Callable[[], Any]
 ) -> CgroupProbe | None:
     """A probe of a process's memory cgroup, or None where no memory controller can be seen."""
     try:
-        return CgroupProbe(pid, root, own=own, now=now)
+        return CgroupProbe(pid, root, **options)
     except _NoControllerError:
         return None
 
@@ -205,13 +195,9 @@ def cgroup_probe(
 class Group:
     """One memory group that can be seen; its files are kept open from the first look at its use on.
 
-    Methods raise `ProbeError` where a file is there and cannot be read, or says something else.
-
-    Args:
-        version: 1 or 2.
-        folder: Where its files are.
-        name: Its path in its hierarchy, as people know it.
-        ram: Bytes of memory that the machine has, or None: a limit above it is none.
+    Methods raise `ProbeError` where a file is there and cannot be read, or says something else. Its
+    `name` is its path in its hierarchy, as people know it; a limit above `ram`, the bytes that the
+    machine has, is none.
     """
 
     __slots__ = ("_files", "_ram", "folder", "name", "version")
@@ -255,8 +241,8 @@ class Group:
         """What it holds now, in bytes, as parts of a reading. Cost: 8 µs.
 
         `cgroup` is what cannot be taken back, `cgroup_file` page cache without shared memory;
-        `cgroup_shmem` and `cgroup_swap`, if any, what of the first is shared memory (files in a
-        tmpfs among it) and what is swapped out.
+        `cgroup_shmem` and `cgroup_swap`, if any, are the first's shared memory (a tmpfs too) and
+        swap.
         """
         stat, other = self._files or self._open()
         beside = other.numbers(1)[0] if other else 0
@@ -299,18 +285,14 @@ class Group:
 
 
 def membership(pid: int | None, root: str) -> bytes:
-    """The text that tells which groups a process (or this one) is in; it changes with them.
-
-    The root is the folder that holds proc, without a slash at its end.
-    """
+    """The text that tells which groups a process (or this one) is in; it changes with them."""
     return read_whole(f"{root}/proc/{'self' if pid is None else pid}/cgroup") or b""
 
 
 def visible_groups(groups: bytes, root: str, ram: int | None) -> list[Group]:
     """The memory group named in a membership and all above it that can be seen, innermost first.
 
-    Groups whose memory is not counted are left out, so that the list is empty where there is no
-    memory controller. Cost: about 100 µs.
+    Empty where there is no memory controller. Cost: about 100 µs.
     """
     version, path = 2, ""
     for line in groups.splitlines():

@@ -64,11 +64,7 @@ class KernelHint:
         return self._descriptor
 
     def clear(self) -> None:
-        """Take note of the wake-up, so that it can fire again.
-
-        Raises:
-            ProbeError: What it watched is gone and would be ready for ever: close it.
-        """
+        """Take note of the wake-up; a ProbeError where what it watched is gone: close it."""
         if _mark_of(self._descriptor) != self._identity:
             raise ProbeError(f"hint {self.name} was closed by the program: close it")
         try:

@@ -108,10 +108,8 @@ class KernelFile:
 def read_whole(path: str, *, takes_long: bool = False) -> bytes | None:
     """The text of a file opened only for this, or None where there is none. Cost: about 10 µs.
 
-    Others may run meanwhile where it takes long: where the kernel looks through a whole process.
-
-    Raises:
-        ProbeError: It is there and cannot be read.
+    Others may run meanwhile where it takes long: where the kernel looks through a whole process. A
+    ProbeError where it is there and cannot be read.
     """
     try:
         if _read_path is not None and not takes_long:
@@ -125,12 +123,10 @@ def read_whole(path: str, *, takes_long: bool = False) -> bytes | None:
 
 
 def figure(text: bytes | None, key: bytes) -> int | None:
-    r"""The number behind a key at the beginning of a line, or None where the key is missing.
+    """The number behind a key at the beginning of a line, or None where the key is missing.
 
-    The key is given with what ends it: b"anon ", b"MemTotal:". A number of kB is told in bytes.
-
-    Raises:
-        ValueError: Something else than a number stands there.
+    The key is given with what ends it: b"anon ", b"MemTotal:". A number of kB is told in bytes; a
+    ValueError where something else than a number stands there.
     """
     _, found, rest = (b"\n" + (text or b"")).partition(b"\n" + key)
     if not found:
@@ -163,11 +159,7 @@ def status_bytes(key: bytes, path: str = "/proc/self/status") -> int:
 
 
 def children_of(pid: int | str, proc: str = "/proc") -> Iterator[int]:
-    """The children of all threads of a process; none where the kernel does not list them.
-
-    Raises:
-        OSError: The process has ended.
-    """
+    """The children of all threads of a process; an OSError where it has ended."""
     folder = f"{proc}/{pid}/task"
     for thread in os.listdir(folder):
         try:

@@ -32,15 +32,10 @@ _PARTS = ("", "rss.", "native.")
 
 
 class Settings(Record):
-    """Checked values by key, and where each came from.
-
-    Attributes:
-        origins: By key: "argument", "environment MEMBUDGET_LIMIT", "file membudget.yaml:3" or
-            "default".
-    """
+    """Checked values by key, and where each came from."""
 
     values: Mapping[str, Any]  # Every setting's value, and those that were set for components.
-    origins: Mapping[str, str]
+    origins: Mapping[str, str]  # "argument", "environment MEMBUDGET_X", "file y.yaml:3", "default".
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
@@ -69,10 +64,7 @@ class Settings(Record):
                 yield ConfigError(f"{places}: {error}" if told else str(error))
 
     def changed_by(self, after: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The keys whose values differ: those a reload applies at once, those that need a restart.
-
-        Where a value came from makes no difference.
-        """
+        """The keys whose values differ: those a reload applies at once, and those that wait."""
         # Of what the program named, one may know what the other does not.
         known = dict.fromkeys([*SETTINGS, *self.values, *after.values])
         keys = [key for key in known if self.values.get(key) != after.values.get(key)]
@@ -96,12 +88,11 @@ def resolve(
         arguments: By key, nested by section or flat: `{"limit": "400MiB", "cleanup": {"settle":
             2}}`; None stands for not given.
         environ: The environment; by default the process's own.
-        file: A settings file, YAML or TOML by its suffix; by default the one that the
-            environment's MEMBUDGET_CONFIG names, if any.
+        file: YAML or TOML by its suffix; by default the one that MEMBUDGET_CONFIG names, if any.
 
     Raises:
-        ConfigError: A file that cannot be read, an unknown key, a value that does not fit, or
-            marks out of order; the message names where it came from.
+        ConfigError: It cannot be read, or a key is not known, a value does not fit, or marks are
+            out of order; the message names where it came from.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {key: setting.default for key, setting in SETTINGS.items()}

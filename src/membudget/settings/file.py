@@ -62,11 +62,9 @@ class _Unreadable(Exception):  # noqa: N818  # leaves the reading, not this modu
 
 
 def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
-    """Read and check a file; whatever is wrong with it is in its `errors`.
+    """Read and check a file, YAML or TOML by its suffix; what is wrong with it is in its `errors`.
 
-    Args:
-        path: YAML or TOML, by its suffix.
-        source: Who named the file, as "MEMBUDGET_CONFIG", for the advice where there is none.
+    `source` is who named the file, as "MEMBUDGET_CONFIG", for the advice where there is none.
     """
     given = os.fsdecode(path)
     name = given if given.isprintable() and given else ascii(given)

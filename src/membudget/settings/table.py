@@ -27,18 +27,13 @@ if TYPE_CHECKING:
 
 
 class Kind(Record):
-    """One kind of value.
-
-    Attributes:
-        schema: What JSON Schema says of it in a file. It refuses no file that `read` accepts.
-        longest: Characters that a text may have: the interpreter refuses numbers of thousands.
-    """
+    """One kind of value."""
 
     form: str  # What to write, in words: "a size such as 400MiB".
     read: Callable[..., Any]  # Checks a value and reads it from text; raises ConfigError.
-    schema: dict[str, Any]
+    schema: dict[str, Any]  # JSON Schema's words of it; refuses no file that `read` accepts.
     write: Callable[[Any], Any] = lambda value: value  # A checked value as a file would hold it.
-    longest: int = 64
+    longest: int = 64  # Characters of a text: the interpreter refuses numbers of thousands.
     absent: str | None = None  # The word that stands for None.
 
 
@@ -317,7 +312,7 @@ class Setting(Record):
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """Advice for a word that is not known: the nearest one that is, or where all are told.
 
-    Without their common prefix, which would make all look alike; it is shown before the nearest.
+    The known ones come without their common prefix, which would make all look alike.
     """
     import difflib  # only an error needs it
 
