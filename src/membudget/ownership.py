@@ -120,6 +120,32 @@ def open_own(
     return descriptor
 
 
+def lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take a file's lock (`flock`) if it is free at once; it goes with the descriptor."""
+    import fcntl  # not on Windows
+
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_locked(path: str, *, begins: bytes = b"") -> int | None:
+    """A descriptor of a file of ours, made where missing, and its lock; None where that is held."""
+    descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=begins)
+    try:
+        # Between opening and locking, whoever held it may have removed it.
+        if lock(descriptor) and identity(path) == identity(descriptor):
+            return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
 def read_own(path: str, most: int, *, begins: bytes = b"", others: int = WRITABLE) -> bytes | None:
     """What a file of ours holds, at most so many bytes, or None where there is none."""
     try:

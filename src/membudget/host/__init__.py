@@ -8,13 +8,20 @@ folder holds by itself: no link is followed, and a path believed only while it l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 
 from membudget.core import Record
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
-from membudget.ownership import OTHERS, WRITABLE, default_folder, identity, open_folder, open_own
+from membudget.ownership import (
+    OTHERS,
+    WRITABLE,
+    default_folder,
+    identity,
+    lock,
+    open_folder,
+    open_own,
+)
 from membudget.probes.kernel_files import read_whole, unexpected
 
 SLOT, SOCKET = ".slot", ".sock"
@@ -125,16 +132,6 @@ def remove_socket(path: str) -> int:
             os.unlink(path)
             return 1
     return 0
-
-
-def lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Take a file's lock if it is free at once; it goes with the descriptor."""
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def claim_folder(path: str) -> str:

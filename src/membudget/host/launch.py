@@ -15,9 +15,9 @@ from membudget.core.native import sleep
 from membudget.errors import MembudgetError, ProbeError
 from membudget.governor.telling import FOREIGN
 from membudget.governor.watch import AT_EASE, BUSY
-from membudget.host import SLOT, TOLD, lock, parent_of, parse_stem
+from membudget.host import SLOT, TOLD, parent_of, parse_stem
 from membudget.host.slot import is_alive
-from membudget.ownership import open_own
+from membudget.ownership import lock, open_own
 from membudget.reclaimers import has_children
 from membudget.units import LONGEST_NAME, one_line
 

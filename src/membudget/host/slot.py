@@ -17,9 +17,9 @@ from math import isfinite
 from membudget.core.native import sleep
 from membudget.core.nouns import Status
 from membudget.errors import ConfigError, ControlError
-from membudget.host import SLOT, lock, parse_stem
+from membudget.host import SLOT, parse_stem
 from membudget.ownership import identity as file_identity
-from membudget.ownership import open_own, standard_taken
+from membudget.ownership import lock, open_locked, open_own, standard_taken
 from membudget.units import MOST_BYTES
 
 TYPE_CHECKING = False
@@ -138,11 +138,8 @@ class Slot:
 def _locked(path: str) -> int:
     """A descriptor of the file at a path, made where missing, with the owner's lock on it."""
     for _ in range(_LOCK_ATTEMPTS):
-        descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=_MAGIC)
-        # Between opening and locking, a sweeper may have taken it for a dead one's.
-        if lock(descriptor) and file_identity(path) == file_identity(descriptor):
+        if (descriptor := open_locked(path, begins=_MAGIC)) is not None:
             return descriptor
-        os.close(descriptor)
         sleep(0.001)
     raise ControlError(
         f"{path} is held already: a process tells its figures once; stop() its other budget"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from membudget.core.native import NativeThread
 from membudget.errors import ConfigError, MembudgetError
-from membudget.ownership import close_own, identity, open_own, write_whole
+from membudget.ownership import close_own, identity, open_locked, open_own, write_whole
 from membudget.sampling.form import AT_A_TIME, BEGINS, from_text, to_text
 
 if TYPE_CHECKING:
@@ -162,25 +162,14 @@ class Place:
     """A history file that this process alone writes; a `ConfigError` where another stands there."""
 
     def __init__(self, path: str) -> None:
-        try:
-            from fcntl import LOCK_EX, LOCK_NB, flock  # only for those who keep a file
-        except ImportError as error:
-            raise MembudgetError(f"{path} is not kept: this system has no flock") from error
-
+        if os.name == "nt":
+            raise MembudgetError(f"{path} is not kept: this system has no flock")
         for number in range(1, MOST_PLACES + 1):
             self.path = path if number == 1 else f"{path}.{number}"
             with contextlib.suppress(FileNotFoundError):  # Before a lock is made beside it.
                 os.close(open_own(self.path, begins=BEGINS))
-            self._lock = open_own(f"{self.path}.lock", os.O_RDWR | os.O_CREAT)
-            try:
-                flock(self._lock, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                os.close(self._lock)
-            except OSError:
-                os.close(self._lock)
-                raise
-            else:
-                self._identity = identity(self._lock)
+            if (descriptor := open_locked(f"{self.path}.lock")) is not None:
+                self._lock, self._identity = descriptor, identity(descriptor)
                 return
         raise MembudgetError(f"{path} is not kept: {MOST_PLACES} processes keep one already")
 

@@ -24,17 +24,20 @@ from typing import TYPE_CHECKING
 
 from membudget.cache.spilling.spill import Note
 from membudget.errors import ConfigError, MembudgetError
-from membudget.ownership import OTHERS, check_owner, default_folder, open_own, read_own, safe_way
+from membudget.ownership import (
+    OTHERS,
+    check_owner,
+    default_folder,
+    open_locked,
+    open_own,
+    read_own,
+    safe_way,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from membudget.cache.spilling.spill import Spill
-
-try:
-    import fcntl
-except ImportError:  # Not a Unix.
-    fcntl = None  # type: ignore[assignment]
 
 SEAL_BYTES = KEY_BYTES = 32
 _GENERATION_BYTES = 16
@@ -118,7 +121,7 @@ class SpillFolder:
     """
 
     def __init__(self, spill: Spill, name: str) -> None:
-        if fcntl is None:
+        if os.name == "nt":
             raise ConfigError("spilling needs locks on files (flock), which this system lacks")
         self._keep = spill.keep
         try:
@@ -249,7 +252,7 @@ def _locked(base: str) -> tuple[int, str]:
         try:
             for number in range(_MOST):
                 path = os.path.join(base, f"{number}.lock")
-                descriptor = _lock(path)
+                descriptor = open_locked(path)
                 if descriptor is not None:
                     return descriptor, path
         except FileNotFoundError:  # A process that ended just now removed the folder.
@@ -267,7 +270,7 @@ def _remove_left_over(base: str, own: str) -> None:
             continue
         # Others may do the same; or it is not ours.
         with contextlib.suppress(ConfigError, OSError):
-            descriptor = _lock(f"{path}.lock")
+            descriptor = open_locked(f"{path}.lock")
             if descriptor is None:
                 continue
             try:
@@ -276,21 +279,6 @@ def _remove_left_over(base: str, own: str) -> None:
                 os.unlink(f"{path}.lock")
             finally:
                 os.close(descriptor)
-
-
-def _lock(path: str) -> int | None:
-    descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):  # Held; or removed by the process that held it.
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
 
 
 def _shape_of(path: str) -> str:
