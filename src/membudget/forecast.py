@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 WARN_BELOW = 12 * 3600.0  # Seconds to the limit below which it is worth a warning.
-LENGTHS = (72.0, 48.0, 24.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0)
-"""Hours that a forecast is taken over: the longest that holds."""
-
+LENGTHS = (72.0, 48.0, 24.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0)  # Hours: the longest that holds.
 ODD = 6.0  # Robust deviations from what was to be expected at which a figure is odd.
 _MIB = 2**20
 _HOUR = 3600.0
@@ -45,10 +43,7 @@ _LONGEST = 10 * 365 * 24.0  # Hours beyond which "never" is the better word.
 _AGREEING = 2
 _CLEARING = 3
 _CLEARLY_FAR = 1.5
-
-_NEW_GROUND = 1.02
-"""Use over the highest before from which it is more than another peak, or a restless one."""
-
+_NEW_GROUND = 1.02  # Use over the highest before from which it is no mere peak.
 _DAY = 24.0
 _RECENT = 3.0
 _LEAST_SAMPLES = 12

@@ -29,19 +29,13 @@ if TYPE_CHECKING:
     _Point: TypeAlias = tuple[float, int, int, str]
 
 WINDOW = 10  # Readings over which growth is taken.
-HORIZONS = {Level.WARNING: 10.0, Level.CRITICAL: 3.0, Level.EMERGENCY: 1.0}
-"""Seconds left at which each level is entered."""
-
+HORIZONS = {Level.WARNING: 10.0, Level.CRITICAL: 3.0, Level.EMERGENCY: 1.0}  # Seconds left.
 WATCHED_SHARE = 1 / 20
 CALM_READINGS = 3
 CALM_SECONDS = 1.0
 RELEASE_SECONDS = 60.0
-PART_RELEASE = 0.9
-"""Share of a part's own mark at or below which it is calm; parts have no mark beneath."""
-
-FORETOLD_LEAST = 60.0
-"""Seconds to the limit below which the samples' word, minutes old, is no more worth than none."""
-
+PART_RELEASE = 0.9  # Share of a part's own mark up to which it is calm: there is none beneath.
+FORETOLD_LEAST = 60.0  # Seconds: nearer than that, the samples' word is minutes too old.
 _TIME = "time"
 _SHUTDOWN_READINGS = 2
 _WILD_SHARE = 0.5

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Event, Pressure, Sink
 
-LONGEST = 1000
-"""Characters of a line; a name has 200 at most, and the text of an error may have any number."""
-
+LONGEST = 1000  # Characters of a line; a name has 200 at most, the text of an error any number.
 ALWAYS: tuple[type, ...] = (LeakSuspected, LimitForeseen, FloorFound)
 """Events of which a warning is told even to those who asked for quiet: what is done about it takes
 longer than the night."""
@@ -216,10 +214,7 @@ _TELLERS: dict[type, Callable[..., str]] = {
 }
 
 STDERR = 2
-
-_MOST: int = getattr(select, "PIPE_BUF", 512)
-"""Bytes that a pipe takes at once where it takes any: POSIX has at least 512, Linux 4096."""
-
+_MOST: int = getattr(select, "PIPE_BUF", 512)  # Bytes that a pipe takes at once; Linux 4096.
 _PATIENCE = 0.05  # Seconds to wait for another thread's line, which takes microseconds.
 
 
@@ -313,7 +308,7 @@ MERGE_WITHIN = 1.0  # Seconds within which the rounds of one reclaimer become on
 _NEVER = float("-inf")
 
 
-def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
+def merged(sink: Sink) -> Sink:
     """The same sink, told the rounds of one reclaimer summed up instead of one by one.
 
     The first round is told at once, those within the next second when it is over or when any other
@@ -326,7 +321,10 @@ def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
     # operation of a dict, which is whole by itself: no lock that a forked child could find taken.
     def flush(now: float) -> None:
         for by in list(held):
-            if now - told.get(by, _NEVER) >= within and (event := held.pop(by, None)) is not None:
+            if (
+                now - told.get(by, _NEVER) >= MERGE_WITHIN
+                and (event := held.pop(by, None)) is not None
+            ):
                 told[by] = event.at
                 sink(event)
 
@@ -336,7 +334,7 @@ def merged(sink: Sink, within: float = MERGE_WITHIN) -> Sink:
             sink(event)
             return
         flush(event.at)
-        if event.by in held or event.at - told.get(event.by, _NEVER) < within:
+        if event.by in held or event.at - told.get(event.by, _NEVER) < MERGE_WITHIN:
             _hold(held, event)
         else:
             told[event.by] = event.at

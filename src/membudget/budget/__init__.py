@@ -16,9 +16,7 @@ _POOLS = ("multiprocessing.process", "billiard.process", "multiprocess.process")
 _FORKING = ("gunicorn", "uwsgi", "hypercorn", "daphne", "circusd")
 """Servers whose forked children are workers, and no processes that a pool knows of."""
 
-_SPAWNED = "from multiprocessing."
-"""How the command of a process begins that multiprocessing has spawned."""
-
+_SPAWNED = "from multiprocessing."  # How the command of a process begins that it spawned.
 _LONGEST = 60
 
 

@@ -64,7 +64,12 @@ def start_launched() -> Budget | None:
 
     from membudget.budget.start import start
 
-    write = _writer()
+    out, name = StandardError(), process_name()
+
+    def write(line: str) -> None:
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        out.write(f"membudget: {now} {os.getpid()} {name()}: {line}")
+
     try:
         import resource  # there is one where a launcher could be
 
@@ -152,30 +157,14 @@ def _shared(event: Event) -> str | None:
     return f"{seen} {source}" if source.startswith(_SHARED) else None
 
 
-def _writer() -> Callable[[str], object]:
-    """Writes lines with the time, the process's number and its name."""
-    out, name = StandardError(), process_name()
-
-    def write(line: str) -> None:
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
-        out.write(f"membudget: {now} {os.getpid()} {name()}: {line}")
-
-    return write
-
-
-FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0
-"""Seconds for which a kind that was just told is held, and how that grows."""
-
+FIRST_PAUSE, FACTOR, LONGEST_PAUSE = 10.0, 4.0, 3600.0  # Seconds for which a kind is held.
 CHANGES = 4  # Changes of level told at once: two times up, and down again.
-SETTLED = 300.0
-"""Seconds after which a level that is not the one told last is told: it has come to stay."""
-
+SETTLED = 300.0  # Seconds after which another level than the one told last has come to stay.
 MOST, HOUR = 20, 3600.0  # Lines within so many seconds, from which on all but news is held.
 _MOST_KINDS = 64
 _PATIENCE = 0.05
 _LEVEL = ("level",)
-_COUNTED = (AdmissionRefused, BrakeHit, Failed, Late)
-"""Events that say themselves how many there were."""
+_COUNTED = (AdmissionRefused, BrakeHit, Failed, Late)  # They say themselves how many.
 
 
 class _Kind:
@@ -227,9 +216,7 @@ class Condensed:
         least: Severity = Severity.INFO,
         is_news: Callable[[Event], bool] = lambda _event: True,
     ) -> None:
-        self._write = write
-        self._least = least
-        self._is_news = is_news
+        self._write, self._least, self._is_news = write, least, is_news
         self._begin()
 
     def _begin(self) -> None:

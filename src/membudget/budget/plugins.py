@@ -48,9 +48,7 @@ if TYPE_CHECKING:
     from membudget.reclaimers.program import PlannedExit
     from membudget.settings import Settings
 
-LIMITS_EVERY, SYSTEM_EVERY, NATIVE_EVERY = 0.5, 1.0, 10.0
-"""Seconds between two readings of the slower sources."""
-
+LIMITS_EVERY, SYSTEM_EVERY, NATIVE_EVERY = 0.5, 1.0, 10.0  # Seconds between two readings.
 _MEANWHILE = "; until then "
 
 
@@ -290,9 +288,7 @@ class Reclaiming:
         return None if limit is None else int(limit * given)
 
 
-_SHARE, _LEAST = 0.2, 8 * MIB
-"""What is given back at an attempt: a share of what holders hold, and bytes at least."""
-
+_SHARE, _LEAST = 0.2, 8 * MIB  # Of what is held, given back at an attempt; and bytes at least.
 _AT_LIMIT = 0.95  # Share of the limit from which a group is looked through for its own sake.
 _STANDS_STILL = 3.0
 """Seconds after an attempt during which caches do not grow and limits are looked at."""

@@ -18,9 +18,7 @@ REQUIRE = "MEMBUDGET_LAUNCH_REQUIRE"
 """Names the process that is to end rather than run without a budget, if any: by its own pid, or by
 that of the supervisor that it runs "below"."""
 
-TREE = "MEMBUDGET_LAUNCH_TREE"
-"""Where all that is launched together notes what was told: see `host.launch`."""
-
+TREE = "MEMBUDGET_LAUNCH_TREE"  # Where a launch notes what was told: see `host.launch`.
 REFUSED = 64  # EX_USAGE of sysexits.h, as the launcher itself ends where no budget can start.
 _AGAIN = "MEMBUDGET_LAUNCH_AGAIN"
 """Holds the pid of a process that was given our entry back: not again, or a program that starts

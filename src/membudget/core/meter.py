@@ -21,16 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-QUANTUM = 1 << 20
-"""Bytes claimed between two readings by the inserting thread, where no limit makes it smaller."""
-
+QUANTUM = 1 << 20  # Bytes claimed between two readings at most, where a thread inserts.
 RISE = 4 << 20  # Bytes of growth after which it is looked whether the limit is still the same.
 _SHARE_OF_LIMIT = 0.0025
 _AT_BRIM = 9.0
 _AT_CEILING = 25.0
-_RECOVERY = 1 / 32
-"""Share of the bytes inserted by which the allowance recovers, or is drained, at rest."""
-
+_RECOVERY = 1 / 32  # Share of what is inserted by which the allowance moves at rest.
 _INFINITE = float("inf")
 
 

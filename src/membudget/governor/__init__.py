@@ -35,15 +35,9 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 _NOWHERE = (float("inf"),) * 5  # The marks of one that only watches: nobody who inserts has to pay.
-_CACHES_STOP, _CACHES_BRIM = 0.2, 0.8
-"""Where caches stop growing, between low and WARNING: a full cache is healthy, not a warning."""
-
-CHILD_RESTS = 60.0
-"""Seconds before a forked child of a program that knows nothing of it takes its first sample: what
-that loads and touches is the child's own memory, and most children live for less."""
-
-EAGER_CHORES_EVERY = 1.0
-"""Seconds between two runs of the chores brought forward above the low mark."""
+_CACHES_STOP, _CACHES_BRIM = 0.2, 0.8  # Of the way from low to WARNING: a full cache is healthy.
+CHILD_RESTS = 60.0  # Seconds to the first sample of a forked child: most live for less.
+EAGER_CHORES_EVERY = 1.0  # Seconds between two runs of chores brought forward.
 
 
 class Governor:

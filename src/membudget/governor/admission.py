@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from membudget.core import Clock, Meter
     from membudget.governor.telling import Teller
 
-POLL = 0.01
-"""Seconds between two looks of a waiting coroutine; a waiting thread is woken by each step."""
-
+POLL = 0.01  # Seconds between two looks of a waiting coroutine; each step wakes a waiting thread.
 TOLD_EVERY = 1.0  # Seconds between two refusals told; in between they are counted.
 _READ_FROM = 1 << 20
 
@@ -151,8 +149,7 @@ class Admission:
         return max(0, int(door) - used - self._meter.outstanding(used))
 
 
-_Native: Any = object if core is None else core.Lease
-"""Takes what is small in C, and leaves the rest to the methods here."""
+_Native: Any = object if core is None else core.Lease  # Takes what is small, in C.
 
 
 class Lease(_Native):  # type: ignore[misc]  # as typed here

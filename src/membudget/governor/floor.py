@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from membudget.core import Pressure, Reading
     from membudget.governor.telling import Teller
 
-_NEAR, _GONE = 0.9, 0.85
-"""Shares of the low mark from which a floor is one, and below which it is none any more."""
-
+_NEAR, _GONE = 0.9, 0.85  # Shares of the low mark: a floor from the one on, below the other none.
 _SHOWS, _GIVEN_BACK = 1 / 5, 6 / 5
 """Shares of the settling time after which a floor is believed: at once, or where the allocator
 keeps what holders let go of, once they have been asked to give it back and are done. One found too
@@ -33,13 +31,9 @@ _LITTLE = 1 / 64
 the top and the emergency mark, and up to which what they take in does not make them those who
 press."""
 
-_AT_LEAST = 8 << 20
-"""Bytes between the top and the emergency mark at least: what threads take in at full speed while
-one of them waits for the interpreter."""
-
-_GROWS_FOR, _REMEMBERED = 60.0, 300.0
-"""Seconds in which the working set grows to half of the room to the critical mark, and for which at
-least it is remembered what came and went."""
+_AT_LEAST = 8 << 20  # The same in bytes at least: what threads take in while one waits for the GIL.
+_GROWS_FOR = 60.0  # Seconds until the working set is half of the room to the critical mark.
+_REMEMBERED = 300.0  # Seconds, at least, for which it is known what came and went.
 
 
 class Lines(Record):

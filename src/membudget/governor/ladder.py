@@ -22,15 +22,10 @@ if TYPE_CHECKING:
     from membudget.governor.telling import Teller
     from membudget.registry import Registry
 
-SLICE, STEP = 0.005, 0.1
-"""Seconds of work at a stretch (a clear() of 4 million entries would hold the GIL for 1.2 s), and
-of reclaiming before the meter is read again."""
-
+SLICE, STEP = 0.005, 0.1  # Seconds of work at a stretch, and until the meter is read again.
 PROTECT = 1.0  # Seconds of reclaiming where everything is asked at once.
-SETTLE, CREDIT_LASTS = 5.0, 30.0
-"""Seconds that a claim counts as headroom although the meter has not shown it: at EMERGENCY at
-most, and below."""
-
+SETTLE = 5.0  # Seconds that a claim counts at EMERGENCY although the meter has not shown it.
+CREDIT_LASTS = 30.0  # The same below EMERGENCY.
 _NOTICEABLE, _NOTICEABLE_SHARE = 64 << 10, 1 / 32
 """Bytes, and share of what was asked for, below which a round has changed nothing: a trim that
 gives back 28 KiB of 31 MiB is not worth another."""

@@ -28,9 +28,8 @@ FOREIGN = (Exception, SystemExit, GeneratorExit)
 """What foreign code may raise without stopping the loop. An interrupt from the keyboard is the
 program's own, and reaches it where it calls `step()` itself."""
 
-REPEAT_AFTER, _MOST_REMEMBERED = 60.0, 64
-"""Seconds before the same failure of the same part is told again (in between it is counted), and
-failures that are remembered."""
+REPEAT_AFTER = 60.0  # Seconds until the same failure of a part is told again, with their count.
+_MOST_REMEMBERED = 64  # Failures.
 
 
 class Teller:
@@ -188,12 +187,10 @@ class Plugins:
 
 
 NEWS_AFTER = {Level.WARNING: 300.0, Level.CRITICAL: 300.0, Level.EMERGENCY: 60.0}
-"""Seconds in which a level that is reached again is told as a detail: use that swings about a mark
-would ring the same bell all day."""
+"""Seconds in which a level that is reached again is told as a detail: use may swing about it."""
 
-FLOOR_TOLD_EVERY, CHANGES_KEPT = 6 * 3600.0, 50
-"""Seconds after which it is told again that shrinking does not lower what is used, and changes of
-level that are kept for whoever asks."""
+FLOOR_TOLD_EVERY = 6 * 3600.0  # Seconds until it is told again that shrinking does not help.
+CHANGES_KEPT = 50  # Changes of level that are kept for whoever asks.
 
 
 class News:

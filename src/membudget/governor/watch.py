@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from membudget.core import Hint, Pressure
     from membudget.ownership import Identity
 
-_LOOK_EVERY = 1.0
-"""Seconds between two looks whether the program has closed our descriptors: each look may cost a
-wait for the GIL."""
+_LOOK_EVERY = 1.0  # Seconds between looks at our descriptors: each may wait for the GIL.
 
 
 class Doorbell:
@@ -133,32 +131,18 @@ class Doorbell:
 AT_REST, QUICK, WARM, FAST = 1.0, 0.25, 0.1, 0.02
 """Seconds between steps below 60 % at rest and while the process computes, below 80 %, above."""
 
-AT_EASE = 5.0
-"""Seconds between two looks of a governor that rests: few, and no figure is called silent."""
-
-BUSY = 0.25
-"""Share of one processor from which a process computes: at 200 MB/s it may gain 200 MB unseen in
-the second that is enough at rest."""
-
-LATE, LATE_TOLD_EVERY = 0.25, 60.0
-"""Seconds of lateness worth telling (longer than any slice or collection of a moderate heap), and
-between two events of it; in between it is counted."""
-
+AT_EASE = 5.0  # Seconds between two looks of a governor that rests.
+BUSY = 0.25  # Share of a processor from which a process computes: it may gain 200 MB in a second.
+LATE, LATE_TOLD_EVERY = 0.25, 60.0  # Seconds of lateness worth telling, and until it is told again.
 LONGEST_WAIT = 3600.0  # Seconds that poll can take in milliseconds, with room to spare.
-LISTEN_AFTER = 1.0
-"""Seconds before the kernel is asked for wake-ups: a pressure trigger takes it 15 to 30 ms, which
-children that only live for a moment should not pay."""
-
+LISTEN_AFTER = 1.0  # Seconds until the kernel is asked for wake-ups: that may take it 30 ms.
 STOP_PATIENCE, EXIT_PATIENCE = 5.0, 0.5
 """Seconds that a step under way is waited for, and by the interpreter's end. A thread that it finds
 running it ends by pthread_exit, for which glibc loads a library: where address space is short it
 aborts."""
 
-_GLANCE = 0.00002
-"""Seconds, which the system makes 70 µs of: what a thread takes to end once it has let go."""
-
-THREADS_ARE_COUNTED = sys.version_info >= (3, 12)
-"""Whether Python asks the system for the number of threads at a fork, to warn of them."""
+_GLANCE = 0.00002  # Seconds, which the system makes 70 µs of: what a thread takes to end.
+THREADS_ARE_COUNTED = sys.version_info >= (3, 12)  # Then Python warns of them at a fork.
 
 
 def interval_for(

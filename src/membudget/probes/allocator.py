@@ -193,9 +193,7 @@ def glibc_version() -> str | None:
     return version if name == "glibc" else None
 
 
-_BLOCK = 128
-"""Bytes that one of Python's small blocks takes at most on the average; they hold 16 to 512."""
-
+_BLOCK = 128  # Bytes of one of Python's small blocks at most, on the average: they hold 16 to 512.
 _MUCH = 1 / 4  # Share of what is used from which on a place is named.
 
 

@@ -33,13 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-LOOK = 0.5
-"""Seconds between two looks at the whole tree, while it is read so often: a process that grows may
-be in another group, or under another limit, since the last one. A look costs 0.1 to 0.2 ms."""
-
-_ENDLESS = 1 << 60
-"""Bytes from which a limit is none: v1 writes "no limit" as the last page below 2^63."""
-
+LOOK = 0.5  # Seconds between two looks at the whole tree, of 0.1 to 0.2 ms each (ADR 26).
+_ENDLESS = 1 << 60  # v1 writes "no limit" as the last page below 2^63.
 _LIMITS = {1: ("memory.limit_in_bytes",), 2: ("memory.max", "memory.high")}
 _KILLS = {1: "memory.oom_control", 2: "memory.events"}
 _BESIDE = {1: "memory.kmem.usage_in_bytes", 2: "memory.swap.current"}

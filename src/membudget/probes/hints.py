@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from membudget.ownership import Identity
     from membudget.probes.cgroup import CgroupProbe, Group
 
-_TRIGGER = b"some 150000 2000000\0"
-"""Tasks waiting 150 ms in any 2 s; systemd asks for 200 ms, GLib's lowest level for 70 ms."""
-
+_TRIGGER = b"some 150000 2000000\0"  # Waiting 150 ms in any 2 s: systemd has 200 ms.
 _CHUNK = 4096
 
 

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-_CHUNK = 8192
-"""Bytes asked for at once: the longest of these files, a cgroup's memory.stat, has about 2 KiB."""
-
+_CHUNK = 8192  # The longest of these files, a cgroup's memory.stat, has about 2 KiB.
 _read_path: Callable[[str], bytes] | None = getattr(core, "read_path", None)
 if core is not None and _read_path is not None:
     _read_descriptor, _read_numbers = core.read_descriptor, core.read_numbers

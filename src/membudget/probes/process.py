@@ -31,8 +31,7 @@ _OWN_SOURCE, _CONFIGURED = "process", "configured"
 LOOK_EVERY = 5.0  # Seconds between two looks at the high-water mark: each takes 20 µs.
 _STATM_FIELDS = 7
 _LIMITS_KEPT = 0.5  # Seconds that resource limits are believed; asking for one takes 0.5 µs.
-_SWAP_KEPT, _SWAP_AWAITED = 1.0, 60.0
-"""Seconds that swapped memory is believed, and that a machine is believed to have no swap."""
+_SWAP_KEPT, _SWAP_AWAITED = 1.0, 60.0  # Seconds that swap, and its absence, are believed.
 _UNLIMITED = Reading(at=0.0, used=0)
 
 

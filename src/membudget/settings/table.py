@@ -264,8 +264,7 @@ MOST_SAMPLES = 2880
 """Ten days at five minutes: what is judged of them is as many as of three days, and a history
 file with 200 parts a sample stays below the 64 MiB that are read back."""
 
-COMPONENTS = "components."
-"""The section whose keys begin with a name that the program gave: a watched container's."""
+COMPONENTS = "components."  # Keys with a name that the program gave: a watched container's.
 
 
 class Setting(Record):
