@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from membudget.core import Record
 from membudget.errors import ConfigError
 from membudget.heap.window import begin_tracing, end_tracing, own_lock
-from membudget.units import human_bytes, human_seconds
+from membudget.units import human_bytes, human_seconds, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +46,8 @@ class MemoryProfile(Record):
     is_complete: bool
 
     def __str__(self) -> str:
-        sign = "-" if self.held < 0 else "+"
         told = (
-            f"{self.name}: {sign}{human_bytes(abs(self.held))} held, "
+            f"{self.name}: {signed(self.held)} held, "
             f"peak {human_bytes(self.peak)}, {human_seconds(self.took)}"
         )
         return told if self.is_complete else f"{told}; tracing was ended meanwhile"

@@ -125,6 +125,11 @@ def human_bytes(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def signed(size: float) -> str:
+    """A change of a size with its sign: "+12.0 MiB"."""
+    return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
+
+
 def format_seconds(seconds: float) -> str:
     """A time as exact text: `parse_seconds(format_seconds(t)) == t` for every t it can read."""
     seconds = max(-MOST_SECONDS, min(seconds, MOST_SECONDS))

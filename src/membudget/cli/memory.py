@@ -37,7 +37,7 @@ from membudget.core.nouns import (
 from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.reclaimers.found import HANDFUL, FoundCache, Untouched
-from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line
+from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line, signed
 from membudget.watched import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -169,8 +169,7 @@ def line(row: Mapping[str, Any]) -> str:
     size = human_bytes(used)
     if limit is not None:
         size += f" of {human_bytes(limit)} ({used / limit:.0%}, {_plain(row['source'])})"
-    sign = "-" if row["rate"] < 0 else "+"
-    parts = [f"{who}: {size} {_plain(row['level'])} {sign}{human_bytes(abs(row['rate']))}/s"]
+    parts = [f"{who}: {size} {_plain(row['level'])} {signed(row['rate'])}/s"]
     if row.get("is_resting"):
         parts.append(RESTING)
     if row["seconds_left"] is not None:

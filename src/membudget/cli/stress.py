@@ -15,7 +15,7 @@ import click
 
 from membudget.errors import ConfigError
 from membudget.testing.rounds import ROUNDS, SECONDS
-from membudget.units import how_many, human_bytes, human_seconds, parse_seconds
+from membudget.units import how_many, human_bytes, human_seconds, parse_seconds, signed
 
 LEAK, UNTOLD = 1, 2
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -119,11 +119,10 @@ def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: boo
         if result.samples:
             click.echo(f"  peak      {human_bytes(result.peak)}")
         if result.floors:
-            sign = "-" if result.growth < 0 else "+"
-            grown, rate = human_bytes(abs(result.growth)), human_bytes(result.rate)
+            grown, rate = signed(result.growth), human_bytes(result.rate)
             pace = f"last third at {result.pace:.2f} of the first"
             click.echo(f"  floors    {', '.join(map(human_bytes, result.floors))}")
-            click.echo(f"  growth    {sign}{grown} between them, {rate}/h; {pace}")
+            click.echo(f"  growth    {grown} between them, {rate}/h; {pace}")
         else:
             click.echo("  floors    too few samples: let it run longer, or give fewer --rounds")
         if result.code:

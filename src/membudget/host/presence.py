@@ -23,6 +23,7 @@ import time
 from membudget.core.native import Imports, Lock, breathing
 from membudget.errors import ControlError, MembudgetError
 from membudget.governor.status import commands_of
+from membudget.governor.telling import FOREIGN
 from membudget.host import SOCKET, claim_folder, identity_of, remove_socket, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import close_own, default_folder, kept
@@ -46,7 +47,6 @@ _AT_ONCE = 8  # Clients answered in one round; the others wait for the next.
 _AT_A_TIME = 32  # Rows of a list written at a stretch: half a millisecond for samples.
 _WAITING = 16
 _PEER = struct.Struct("iII")
-_FOREIGN = (Exception, SystemExit, GeneratorExit)
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
 
 
@@ -257,7 +257,7 @@ class ControlSocket:
                 return
             try:
                 is_served = self._serve(client)
-            except _FOREIGN:
+            except FOREIGN:
                 continue  # The client went away; nothing of it may end the governor's thread.
             finally:
                 client.close()
@@ -310,7 +310,7 @@ class ControlSocket:
             if line is None:
                 return False
             text = f'{{"ok": true, "result": {breathing(dumping(self._answer(line)))}}}'
-        except _FOREIGN as error:  # told to the client; the loop goes on
+        except FOREIGN as error:  # told to the client; the loop goes on
             text = json.dumps({"ok": False, "error": one_line(error, 1000) or type(error).__name__})
         return _sent(client, text.encode() + b"\n")
 

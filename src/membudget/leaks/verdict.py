@@ -28,7 +28,7 @@ from membudget.leaks.series import (
     spread,
 )
 from membudget.leaks.windows import YOUNG, Columns, columns, windows
-from membudget.units import how_many, human_bytes, human_seconds, human_span
+from membudget.units import how_many, human_bytes, human_seconds, human_span, signed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -63,14 +63,14 @@ _CALM = {
 def reason(verdict: Verdict, lack: str) -> str:
     """What was seen, and why it is called so; with what the longest window lacked."""
     hours, kind = human_seconds(verdict.window), verdict.kind
-    rate = f"{_signed(verdict.rate)}/h"
+    rate = f"{signed(verdict.rate)}/h"
     if verdict.confidence > Confidence.NONE:
         wants = verdict.wants_collection
         begin = "Before it is called a leak, collect and trim once: " if wants else ""
         unsure = {} if verdict.is_kind_sure else _UNSURE
         note = unsure.get(kind, _NOTES.get(kind, ""))
         span = human_span(verdict.rate_low, verdict.rate_high)
-        return f"{begin}{rate} ({span}/h) over {hours}, {_signed(verdict.growth)} in all; {note}."
+        return f"{begin}{rate} ({span}/h) over {hours}, {signed(verdict.growth)} in all; {note}."
     if kind is Kind.NONE and not lack:
         return f"{rate} over {hours}: the next look must agree before it counts."
     if kind is Kind.FILLING:
@@ -83,10 +83,6 @@ def reason(verdict: Verdict, lack: str) -> str:
     else:
         said = _CALM.get(kind, f"No leak over {hours}")
     return f"{said}{f' ({lack})' if lack else ''}."
-
-
-def _signed(size: float) -> str:
-    return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
 
 
 def _filling(parts: Sequence[Filling]) -> str:

@@ -18,7 +18,7 @@ from membudget.leaks import Confidence
 from membudget.report import finite, text
 from membudget.report.text import Calendar, plain
 from membudget.trend import envelope
-from membudget.units import how_many, human_bytes, human_seconds, human_span
+from membudget.units import how_many, human_bytes, human_seconds, human_span, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,7 +174,7 @@ def _tables(report: Report, calendar: Calendar) -> Iterator[tuple[str, str, list
     yield "Caches and containers", "Name, Kind, Holds, Full, Gained", rows
     rows = []
     for span in report.operations:
-        left = "not known" if span.grew is None else text.signed(span.grew)
+        left = "not known" if span.grew is None else signed(span.grew)
         took = "not known" if span.took is None else human_seconds(span.took)
         rows.append([plain(span.name), f"{span.times:,}", left, took])
     yield "Operations", "Name, Times, Left behind, Took", rows

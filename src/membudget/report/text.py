@@ -16,6 +16,7 @@ from membudget.units import (
     human_span,
     one_line,
     printable,
+    signed,
 )
 
 if TYPE_CHECKING:
@@ -68,16 +69,6 @@ def lasting(seconds: float) -> str:
     if _DAY <= seconds < 3 * _DAY:
         return f"{seconds / _HOUR:.0f} h"
     return human_seconds(seconds)
-
-
-def signed(size: float) -> str:
-    """Bytes with their sign: "+12.0 MiB"."""
-    return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
-
-
-def between(low: float, high: float) -> str:
-    """Two rates with their unit: "11.0 to 12.9 MiB/h"."""
-    return f"{human_span(low, high)}/h"
 
 
 def headline(report: Report) -> str:
@@ -143,7 +134,8 @@ def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, st
     yield "kind", f"{standing(verdict)}{score}"
     yield "why", verdict.reason
     if verdict.confidence > Confidence.NONE:
-        yield "rate", f"{signed(verdict.rate)}/h ({between(verdict.rate_low, verdict.rate_high)})"
+        span = human_span(verdict.rate_low, verdict.rate_high)
+        yield "rate", f"{signed(verdict.rate)}/h ({span}/h)"
         if verdict.onset is not None:
             yield "since", calendar.date(verdict.onset)
     if verdict.step is not None:
