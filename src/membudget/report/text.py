@@ -71,6 +71,11 @@ def lasting(seconds: float) -> str:
     return human_seconds(seconds)
 
 
+def between(low: float, high: float) -> str:
+    """Two rates with their unit: "11.0 to 12.9 MiB/h"."""
+    return f"{human_span(low, high)}/h"
+
+
 def headline(report: Report) -> str:
     """The verdict in one sentence: what grows, how fast, since when, in what."""
     verdict = report.verdict
@@ -134,8 +139,7 @@ def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, st
     yield "kind", f"{standing(verdict)}{score}"
     yield "why", verdict.reason
     if verdict.confidence > Confidence.NONE:
-        span = human_span(verdict.rate_low, verdict.rate_high)
-        yield "rate", f"{signed(verdict.rate)}/h ({span}/h)"
+        yield "rate", f"{signed(verdict.rate)}/h ({between(verdict.rate_low, verdict.rate_high)})"
         if verdict.onset is not None:
             yield "since", calendar.date(verdict.onset)
     if verdict.step is not None:
