@@ -1,12 +1,8 @@
 """Starts a budget in a program launched by `membudget run`, before the program begins.
 
-Found through PYTHONPATH by every Python that the launched command starts. One that has no
-membudget of its own is lent ours: a finder answers for that one name, and nothing else of where it
-lies can be seen. Where no budget starts, that is said in one line, once for all that a command
-starts, and the command itself ends with 64 where it was told to run under a budget or not at all.
-
-The import system is then left as it would be without it: off the path, and the sitecustomize that
-it hid imported in its place, if any. Written in what every Python understands.
+Found through PYTHONPATH by each Python that the command starts; one without membudget is lent ours.
+Where no budget starts, that is said once for all of them. The import system is then left as it
+would be without it, with the sitecustomize that it hid. Written in what every Python understands.
 """
 
 import gc
@@ -24,8 +20,7 @@ sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _here]
 class _Lender:
     """Finds our package by where this file lies, and nothing else, while that is imported.
 
-    In a pex, which takes out what it did not import, with the paths, it stays for good and puts
-    back what runs already, since a second copy would know nothing.
+    In a pex, which takes out what it did not import, it stays and puts back what runs already.
     """
 
     running = {}  # type: ignore[var-annotated]

@@ -26,12 +26,8 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 INTERVAL = 1.0  # Seconds between two decisions.
-SCARCE, PLENTY = 0.9, 0.8
-"""Without a limit of their own caches are divided from this share of the room on, and below that no
-longer."""
-
-_NEWCOMERS, _RESERVE = 16, 1024
-"""Caches that may come between two decisions, and the part of the whole that each starts on."""
+SCARCE, PLENTY = 0.9, 0.8  # Of the room: caches are divided from here on, and until there.
+_NEWCOMERS, _RESERVE = 16, 1024  # Caches between two decisions; part of the whole for each.
 
 _PIECE, _PIECES = 64 << 10, 1024
 """Bytes, or else part of a cache, let go at a time: who inserts meanwhile evicts no more."""
@@ -41,9 +37,7 @@ PACE, FARTHEST = 0.05, 2.0
 """Part by which a share grows that earns e times what all do; the logarithm that counts at most."""
 
 MEMORY = 0.9  # Weight that a decision before the last has in one: about ten count.
-DOUBT = 32.0
-"""Ghost hits added on both sides of the ratio: a few say nothing, an idle process stands still."""
-
+DOUBT = 32.0  # Ghost hits added on both sides of the ratio, so that a few say nothing.
 FLOOR = 0.05  # Share of an equal part that each cache keeps, however little it earns.
 FILLED = 0.9  # Part of its share that a cache fills before it may ask for more.
 

@@ -25,15 +25,9 @@ if TYPE_CHECKING:
     from membudget.core import Clock
     from membudget.registry import Registry
 
-INTERVAL = 1.0
-"""Seconds between two rounds through all caches; a look whether one is due costs 0.3 µs a cache."""
-
-WEIGH_FOR = 0.002
-"""Seconds of weighing again at a time, all caches together: a thousand values or so."""
-
-WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0
-"""Seconds between two times: the more the longer nothing was found changed."""
-
+INTERVAL = 1.0  # Seconds between two rounds; to look whether one is due costs 0.3 µs a cache.
+WEIGH_FOR = 0.002  # Seconds of weighing again at a time, all caches together: a thousand values.
+WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0  # Seconds: longer while nothing changes.
 _LOOKED_AT = 256  # Entries looked at between two looks at the clock: well below a millisecond.
 
 

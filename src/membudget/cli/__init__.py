@@ -13,8 +13,7 @@ from membudget.errors import ConfigError, MembudgetError
 COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "status", "stress")
 
 USAGE = 64  # EX_USAGE of sysexits.h: wrong usage or settings.
-NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 126, 127, 130
-"""What a shell reports for a command that it cannot start, and for one ended by Ctrl-C."""
+NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 126, 127, 130  # As a shell reports them.
 
 
 def main() -> None:

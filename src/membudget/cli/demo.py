@@ -25,14 +25,8 @@ from membudget.units import as_bytes, human_bytes, human_seconds, parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LEAST = 60 << 20
-_POLL = 0.005
-_BAR = 24
-
-_KEYS = 2_000_000
-_GROWS_OVER = 0.6
-_LEAK_A_SECOND = 512 << 10
-_BATCH = 500
+_LEAST, _POLL, _BAR = 60 << 20, 0.005, 24
+_KEYS, _BATCH, _GROWS_OVER, _LEAK_A_SECOND = 2_000_000, 500, 0.6, 512 << 10
 
 
 @click.command()

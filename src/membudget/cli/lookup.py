@@ -43,8 +43,7 @@ _OF_A_SLOT = (
 
 _EXIT = {"NORMAL": 0, "WARNING": 1, "CRITICAL": 2, "EMERGENCY": 2}
 
-_SUPERVISOR = b"/membudget/cli/restart\0"
-"""Stands in the command line of our own supervisor, which carries its program's environment."""
+_SUPERVISOR = b"/membudget/cli/restart\0"  # Our own, which carries its program's environment.
 
 _LONGEST_COMPLAINT = 1000
 
@@ -80,9 +79,7 @@ class Found(Record):
 def find(pid: int | None = None) -> list[Found]:
     """The living processes of this user that have a slot, or the one named.
 
-    Raises:
-        ProbeError: There is no such process, or it is another user's.
-        ControlError: The folder with the slots may be anybody's.
+    Raises ProbeError for none, or another user's; ControlError where the folder may be anybody's.
     """
     owner = None
     if pid is None:
@@ -110,10 +107,7 @@ def find(pid: int | None = None) -> list[Found]:
 
 
 def outside_view(pid: int) -> Callable[[], dict[str, Any]]:
-    """Looks at a process without a slot, with the settings of its environment, which must fit.
-
-    Each call reads and judges once more: a row as `Found` has it; a `ProbeError` once it has ended.
-    """
+    """A look at a process without a slot: a row as `Found` has it, or a `ProbeError`."""
     settings = resolve({}, environ_of(pid))
     group, process, marks = cgroup_probe(pid), process_probe(pid), settings.marks()
     process.limit = settings["limit"]

@@ -1,8 +1,7 @@
 """`membudget memory`: what the processes under a budget use now, and their figures in words.
 
-What a process answers about its memory is looked at field by field before it is shown: it may be
-another version, or another user's program that answers what it likes. Fields that are not known
-here are passed on as they are: JSON shows them, and words do not.
+What a process answers is looked at field by field: it may be another version, or a program that
+answers what it likes. Fields that are not known here are shown by JSON only.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ from membudget.watched import WatchedStats  # noqa: TC001
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-SILENT = 10.0
-"""Seconds without a new figure that are worth telling: at rest there is one each second."""
+SILENT = 10.0  # Seconds without a new figure that are told: at rest there is one each second.
 
 RESTING = "a supervisor, not governed while it holds nothing"
 

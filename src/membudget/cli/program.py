@@ -1,7 +1,4 @@
-"""What a command is: an interpreter, a script and for which one, or something else.
-
-And whether a budget gets into it, as far as that can be told without starting anything.
-"""
+"""What a command is, and whether a budget gets into it, as far as is told without a start."""
 
 from __future__ import annotations
 
@@ -54,16 +51,14 @@ class Verdict(Record):
 class Program(Record):
     """What a command turns out to be.
 
-    Attributes:
-        kind: "python", "shell", "passing" (starts another program in the same environment),
-            "cleaning" (starts one in another environment), "frozen" (Python inside, closed),
-            "embedding" (a binary with libpython), "isolated" (such a one, closed) or "other".
-        flags: The interpreter's own flags that matter to us: -I, -E, -S, -P, -s.
+    Its kind: "python", "shell", "passing" (starts another program in the same environment),
+    "cleaning" (starts one in another), "frozen" (Python inside, closed), "embedding" (a binary with
+    libpython), "isolated" (such a one, closed) or "other".
     """
 
     path: str  # The file that runs it: the interpreter of a script, else itself.
     kind: str
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # The interpreter's that matter to us: -I, -E, -S, -P, -s.
     script: str = ""  # The file it was found in, where that is a script.
     is_setuid: bool = False  # Whether it runs as another user than the one who starts it.
 
@@ -224,11 +219,9 @@ def _part(path: str, start: int, most: int) -> bytes:
 def pex_variables(path: str, shim: str, environ: Mapping[str, str]) -> dict[str, str] | None:
     """What lets the start in a folder into a pex file; None for any other file.
 
-    A pex shuts out whatever is not in it. One that is run with PYTHONPATH set starts itself anew
-    with -I, unless PEX_INHERIT_PATH says that what is installed beside it may be found, last of
-    all. One that makes a virtual environment of itself (--venv) runs there with -I in any case, and
-    its own start adds PEX_EXTRA_SYS_PATH. What somebody has set holds. Source: pex 2,
-    `pex --help-variables`, pex/pex_boot.py and the PEX_EXTRA_SYS_PATH.pth of its environments.
+    A pex run with PYTHONPATH set starts itself anew with -I, unless PEX_INHERIT_PATH lets it find
+    what is installed beside it. One that makes a virtual environment of itself (--venv) does in any
+    case, and adds PEX_EXTRA_SYS_PATH. Source: pex 2, `pex --help-variables`, pex/pex_boot.py.
     """
     try:
         if (info := _pex_info(path)) is None:

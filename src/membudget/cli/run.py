@@ -1,8 +1,7 @@
 """`membudget run`: its options, and the command that takes this process's place.
 
-Every program under a budget waits for this, so its options are read here by a few lines wherever
-there is nothing to explain. What is to be explained (--help, an option that is not there) is left
-to the command line's library, which takes longer to load than all the rest: `as_command`.
+Every program under a budget waits for this, so where there is nothing to explain its options are
+read here: click takes longer to load than all the rest.
 """
 
 from __future__ import annotations
@@ -36,15 +35,13 @@ SUPERVISOR = os.path.join(_HERE, "restart")
 MALLOC = {"MALLOC_ARENA_MAX": "2"}
 """What --malloc sets for glibc: two arenas at most, instead of eight a core.
 
-Sixteen threads of a pool that took turns building 30 MB and each left a few objects behind held
-574 MiB afterwards, and 87 MiB with two arenas, in no more time; one thread alone sees no change.
-MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ stay as they are: to set either ends glibc's own
-adjusting (mallopt(3)), and the popular 65536 made arrays of 160 KB 130 times slower to allocate.
+Sixteen threads that took turns building 30 MB held 574 MiB afterwards, with two arenas 87 MiB, in
+no more time. The thresholds stay: to set one ends glibc's own adjusting (mallopt(3)), and the
+popular 65536 made arrays of 160 KB 130 times slower to allocate.
 """
 
 _LEND = "MEMBUDGET_LAUNCH_LEND"
-"""Set to "no", it keeps our package from a Python that has none of its own; to "pex", it lets one
-find it for good."""
+"""Whether a Python without our package is lent ours: not with "no", for good with "pex"."""
 
 _EXIT = "emergency.exit"
 
@@ -72,8 +69,8 @@ OPTIONS: dict[str, tuple[str, object, str]] = {
     "quiet": ("", False, "Tell only failures, levels from CRITICAL on, and what is foreseen."),
     "dry-run": ("", False, "Print the command and the variables it would set."),
 }  # fmt: skip
-"""By what is typed behind the dashes: what the value is ("" for a switch), what stands for it where
-it is not given (an empty tuple for what may be repeated), and what it does."""
+"""By name: what the value is ("" for a switch), its default (an empty tuple for what may be
+repeated), and what it does."""
 
 _HELP = """
 Run PROGRAM under a budget, in place of this process; put -- before it.
@@ -102,15 +99,11 @@ def as_command() -> click.Command:
     def callback(program: tuple[str, ...], **given: Any) -> None:
         launch({name.replace("_", "-"): value for name, value in given.items()}, program)
 
+    program = click.Argument(["program"], nargs=-1, required=True, type=click.UNPROCESSED)
+    context = {"ignore_unknown_options": False, "allow_interspersed_args": False}
+    params = [*options, program]
     return click.Command(
-        "run",
-        callback=callback,
-        help=_HELP,
-        params=[
-            *options,
-            click.Argument(["program"], nargs=-1, required=True, type=click.UNPROCESSED),
-        ],
-        context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+        "run", callback=callback, help=_HELP, params=params, context_settings=context
     )
 
 
@@ -143,8 +136,7 @@ def read_options(words: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]
 def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     """Become the program, with what starts a budget in it in its environment; or tell what that is.
 
-    Raises:
-        ConfigError: The options do not fit, or no budget gets there where there must be one.
+    Raises ConfigError where the options do not fit, or no budget gets there that must.
     """
     given, settings = _settled(options)
     delay = parse_seconds(options["restart-delay"], name="--restart-delay")
@@ -160,8 +152,9 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     variables |= _reaching(program, must=must, options=options)
     if options["restart"]:
         if not sys.platform.startswith("linux"):
-            why = "--restart needs Linux: leave it out, and let your init system restart"
-            raise ConfigError(why)
+            raise ConfigError(
+                "--restart needs Linux: leave it out, and let your init system restart"
+            )
         # A mark in bytes is the program's own; the group and the machine are judged by a share.
         low = settings["thresholds.low"]
         share = SETTINGS["thresholds.low"].default if isinstance(low, int) else low

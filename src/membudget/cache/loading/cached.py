@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RETRY_SHARE: Final = 0.1
-"""After a failed refresh, the next one waits for this share of `stale`: ten tries at most fail."""
-
-_GOLDEN: Final = 0x9E3779B97F4A7C15
-"""2**64 ÷ the golden ratio: multiplying by it spreads neighbouring hashes (Knuth, TAOCP 6.4)."""
+RETRY_SHARE: Final = 0.1  # After a failed refresh, the next one waits for this share of `stale`.
+_GOLDEN: Final = 0x9E3779B97F4A7C15  # 2**64 ÷ the golden ratio spreads hashes (Knuth, TAOCP 6.4).
 
 
 class CacheInfo(NamedTuple):

@@ -40,8 +40,7 @@ Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
 
 MISSING: Final[Any] = object()
 
-PATIENCE = 1.0
-"""Seconds between two looks at whether the leader, in another thread's loop, is still there."""
+PATIENCE = 1.0  # Seconds between two looks at whether a leader in another thread's loop is there.
 
 LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=None)
 """The innermost flight that runs what runs here."""

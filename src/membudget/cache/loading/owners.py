@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _AT_A_TIME, _ENTRY_STEPS = 512, 8
 """Steps that one load does for objects that are gone, 0.1 to 0.2 ms, and what an entry costs."""
 
-OWNER_BYTES, KEY_BYTES = 490, 41
-"""Bytes that an object known here costs, and each note of a key, measured with tracemalloc."""
+OWNER_BYTES, KEY_BYTES = 490, 41  # An object known here, and each note of a key; by tracemalloc.
 
 
 class Owner(weakref.ref[Any]):

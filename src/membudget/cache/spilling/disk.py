@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from membudget.cache.spilling.spill import Ledger, Spill
     from membudget.cache.spilling.store import Store
 
-_READ_PATIENCE, _END_PATIENCE = 1.0, 2.0
-"""Seconds that a lookup waits for the disk (then it is a miss), and the end for the thread."""
-
-_TRIES, _TRIED_OF = 3, 64
-"""Values of a type in turn that could not be pickled, before only one of so many is tried."""
+_READ_PATIENCE, _END_PATIENCE = 1.0, 2.0  # Seconds that a lookup, and the end, wait for the thread.
+_TRIES, _TRIED_OF = 3, 64  # Values of a type in turn not pickled, before one of so many is tried.
 
 _AT_ONCE = 64
 _FORK_LOOK = 2e-4

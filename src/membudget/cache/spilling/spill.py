@@ -23,14 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from os import PathLike
 
-MAX_BYTES, LEAST_BYTES = 1 << 30, 1 << 20
-"""Bytes on disk where no bound is given; and the smallest bound, as an empty store takes 50 kB."""
-
-WAITING_BYTES = 4 << 20
-"""Bytes that may wait for the disk, for they are memory that was to be free already."""
-
-ROW_BYTES = 265
-"""Bytes of memory that a value on the disk costs besides its key, measured with tracemalloc."""
+MAX_BYTES, LEAST_BYTES = 1 << 30, 1 << 20  # Bytes on disk: unless given, and at least.
+WAITING_BYTES = 4 << 20  # That wait for the disk: they are memory that was to be free already.
+ROW_BYTES = 265  # Memory that a value on the disk costs besides its key, by tracemalloc.
 
 
 class Spill:

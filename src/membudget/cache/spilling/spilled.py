@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 MISSING: Any = object()
 
-NOTE_BYTES = 140
-"""Bytes of memory that the note of an entry costs besides, measured with tracemalloc."""
-
+NOTE_BYTES = 140  # Memory that the note of an entry costs besides, by tracemalloc.
 _LOOKS = 3  # Looks at the disk, where others bring the same value back at the same time.
 _NEVER, _SOON = float("inf"), 1e-9
 

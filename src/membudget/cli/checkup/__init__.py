@@ -1,12 +1,9 @@
-"""What `membudget doctor` looks at: where a process runs, and what is found there.
-
-A check is a function that takes the surroundings and yields findings; what it raises, since
-something cannot be read, becomes a finding as well.
-"""
+"""What `membudget doctor` looks at: where a process runs, and what is found there."""
 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +79,11 @@ class Surroundings(Record):
 
     def process(self) -> Reading:
         """What the process holds, as its budget would read it; nothing where that is not told."""
-        probe = None
         try:
-            probe = ProcessProbe(self.pid, f"{self.root}/proc")
-            return probe()
+            with closing(ProcessProbe(self.pid, f"{self.root}/proc")) as probe:
+                return probe()
         except ProbeError:
             return Reading(at=0.0, used=0)
-        finally:
-            if probe is not None:
-                probe.close()
 
     def groups(self) -> list[Group]:
         """The memory group of the process and those above it, innermost first."""

@@ -1,7 +1,4 @@
-"""Every limit that stands over a process: which of them rules, and what happens at it.
-
-The settings' own, the groups' as the budget's probes read them, and the resource limits.
-"""
+"""Every limit that stands over a process: which of them rules, and what happens at it."""
 
 from __future__ import annotations
 
@@ -26,11 +23,8 @@ if TYPE_CHECKING:
 _WARNING = SETTINGS["thresholds.warning"].default
 _EMERGENCY = SETTINGS["thresholds.emergency"].default
 
-_LITTLE_ROOM = 0.9
-"""Share of a group's limit from which a process leaves little to the others in it."""
-
-_SCARCE = 0.05
-"""Share of the machine's memory below which what is available is short: earlyoom kills at 10 %."""
+_LITTLE_ROOM = 0.9  # Share of a group's limit that leaves little to the others in it.
+_SCARCE = 0.05  # Share of the machine's memory, available, that is short: earlyoom kills at 10 %.
 
 _FIRST_TO_GO, _NEVER = 500, -1000
 

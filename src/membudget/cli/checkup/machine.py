@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
     from membudget.cli.checkup import Surroundings
 
-_STALLED = 0.10
-"""Share of a minute spent waiting for memory that is worth telling; systemd-oomd kills at 60 %."""
+_STALLED = 0.10  # Share of a minute waited for memory that is told; systemd-oomd kills at 60 %.
 
 _PROMISED = 0.90
 _NEVER_REFUSES, _STRICT = "1", "2"
 
-_ASKED = ("jemalloc", "tcmalloc")
-"""Replacements of malloc that give back when asked; mimalloc 2.0 was seen to keep it then, too."""
+_ASKED = ("jemalloc", "tcmalloc")  # They give back when asked; mimalloc 2.0 was seen to keep it.
 
 _ARENAS_PER_CORE = 8
 _FIXED = 128 * KIB  # Where glibc's thresholds start, and stay once one of them is set (mallopt(3)).
@@ -167,8 +165,8 @@ def check_allocator(around: Surroundings) -> Iterator[Finding]:
 def check_glibc(environ: Mapping[str, str], cores: int) -> Iterator[Finding]:
     """How many arenas threads spread over, and whether glibc still adjusts its thresholds.
 
-    Setting one threshold fixes all of them. Below both, arrays are mapped and cleared anew each
-    time: 66 µs instead of 0.5 µs for 160 KB; with both above the arrays' size nothing changed.
+    Setting one fixes all. Above them arrays are mapped and cleared anew each time: 66 µs instead of
+    0.5 µs for 160 KB.
     """
     asked = _asked(environ)
     if _ARENAS in asked:

@@ -1,8 +1,7 @@
 """Whether budgets start: here, in a command, and in the processes that run already.
 
-Nothing is parsed that can be tried: the interpreter which will run the command is started with the
-environment that `membudget run` would give it, and says whether it loaded our start. The same
-program, in our own interpreter, starts a budget with the brake, tells how that went and ends.
+Nothing is parsed that can be tried: the command's interpreter is started as `membudget run` would
+start it, and says whether it loaded our start; our own starts a budget, tells how that went, ends.
 """
 
 from __future__ import annotations
@@ -40,11 +39,8 @@ if TYPE_CHECKING:
     from membudget.core.nouns import Status
     from membudget.host import Identity
 
-MARK = "membudget-answer "
-"""What the line with the answer begins with: a program's start may print as well."""
-
-_NEEDED = 48 * MIB
-"""What an interpreter with a budget takes at the most; a checkup must not get others killed."""
+MARK = "membudget-answer "  # Before the answer: a program's start may print as well.
+_NEEDED = 48 * MIB  # An interpreter with a budget, at most: a checkup must not get others killed.
 
 _OLDEST, _SHOWN = (3, 11), 10
 
@@ -60,8 +56,7 @@ if not answer["reached"]:
     except BaseException as error:
         answer["error"] = "%s: %s" % (type(error).__name__, error)
 sys.stdout.write("\\n{MARK}" + json.dumps(answer) + "\\n")
-"""
-"""Written in what every Python understands."""
+"""  # Written in what every Python understands.
 
 _STARTED = f"""
 import json
@@ -369,8 +364,7 @@ def check_folder(around: Surroundings) -> Iterator[Finding]:
         try:
             claim_folder(folder)
         except ControlError as error:
-            found = f"{error}; budgets are kept, `status` and `memory -v` find nobody"
-            yield warning(found)
+            yield warning(f"{error}; budgets are kept, `status` and `memory -v` find nobody")
             return
     else:
         with contextlib.suppress(OSError):

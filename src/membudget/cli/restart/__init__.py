@@ -1,21 +1,12 @@
 """The supervisor of `membudget run --restart`: it stays, and starts the program anew when it dies.
 
-It is a process of its own with one thread, and runs without site and without what the command line
-imports: the one that parsed the options becomes it by exec. Linux only.
+The one that parsed the options becomes it by exec, without site and what the command line imports.
+Every signal that can be caught belongs to the program, but for faults. They are taken, with the
+deaths of children, one by one from the kernel's queue: none is lost between a look and a wait.
+A shell waits for the supervisor, so that stops when it was sent such a signal and the program has
+stopped: many programs run on. Linux only.
 
-Every signal that can be caught belongs to the program, but for those that a process brings on
-itself by a fault. They are blocked and taken, with the deaths of children, one by one from the
-kernel's queue: no handler runs in between, so none is lost between a look and a wait.
-
-A stop has two sides. The shell waits for the supervisor, so that has to stop where the program
-does; yet many programs give the same signals a meaning of their own and run on. So the supervisor
-stops when it has been sent such a signal and the program has stopped.
-
-A process keeps its id and its children when it becomes another program by exec, as a container's
-entry point does that starts a sidecar first. Those were never the program's.
-
-Sources: signal(7); core(5); si_code in sigaction(2); prctl(2), PR_SET_CHILD_SUBREAPER and
-PR_SET_PDEATHSIG; proc_pid_stat(5).
+Sources: signal(7); core(5); sigaction(2); prctl(2); proc_pid_stat(5).
 """
 
 from __future__ import annotations
@@ -45,8 +36,7 @@ if TYPE_CHECKING:
 ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 """Signals after which the end of the program is the end."""
 
-STOPPING = frozenset((signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
-"""Signals that stop a program that does not handle them."""
+STOPPING = frozenset((signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))  # They stop a program.
 
 TAKEN = signal.valid_signals() - {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
@@ -57,17 +47,11 @@ TAKEN = signal.valid_signals() - {
 
 _BY_TERMINAL = ENDING | STOPPING | {signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH}
 _BY_KERNEL = 0x80  # si_code of what the kernel sends: SI_KERNEL.
-PATIENCE = 10.0
-"""Seconds that what the program left behind has to end, and again to be gone once killed."""
-
-LOOK, TELL_EVERY = 1.0, 60.0
-"""Seconds between two looks for room, and between two lines that tell of waiting for it."""
-
-_SWEEP = 0.1
-"""Seconds between two looks for what is left: the end of a child's child sends us no signal."""
+PATIENCE = 10.0  # Seconds for what was left behind to end, and again to be gone once killed.
+LOOK, TELL_EVERY = 1.0, 60.0  # Seconds between two looks for room, and two lines that tell of it.
+_SWEEP = 0.1  # Seconds between two looks for what is left: a child's child sends no signal.
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-
 _STARTED = 19  # The field of a process's start among those behind its name, from 0.
 _MOST_NAMED = 10
 
@@ -80,8 +64,7 @@ _WRONG = {USAGE: "wrong usage", NOT_EXECUTABLE: "cannot be executed", NOT_FOUND:
 MOST, SETTLED = 60, 60.0
 """How many first waits the longest is, and seconds of life after which it is the first again."""
 
-HEEDED = 10.0
-"""Seconds of life after a signal which show that the program has not done what it asks for."""
+HEEDED = 10.0  # Seconds of life after a signal which show that the program did not heed it.
 
 
 class Request(Record):
@@ -100,14 +83,10 @@ class Request(Record):
 
 
 class Death(Record):
-    """The end of one life of the program.
+    """The end of one life of the program."""
 
-    By its exit code, negative for a signal; and how often the kernel had killed for want of memory
-    at its start and at its end, in the "group" or on the "machine", where that is told.
-    """
-
-    code: int
-    before: tuple[str, int] | None
+    code: int  # Negative for a signal.
+    before: tuple[str, int] | None  # In the "group" or on the "machine", kills for want of memory.
     after: tuple[str, int] | None
 
     @property
@@ -165,12 +144,8 @@ class Backoff:
 class Room:
     """Tells whether there is room for a start, and how often the kernel killed for want of it.
 
-    It looks at the group this process is in, and keeps no file open. Cost of a look: 1 ms.
-
-    Args:
-        low: The share of the limit up to which there is room. What was in use before the first
-            start is others' and does not count against it.
-        root: The folder that holds proc and sys.
+    It looks at the group this process is in, which costs 1 ms. There is room up to the share `low`
+    of the limit; what was in use before the first start is others' and does not count.
     """
 
     def __init__(self, low: float, root: str = "/") -> None:
@@ -223,8 +198,8 @@ def tell(message: str) -> None:
 class Leftovers:
     """The processes below this one, but for those that were here when this was made.
 
-    What those start is left alone as well, if they or their parents are still there when it is
-    looked for: an orphan does not tell whose it was.
+    Those keep their own children, as a container's entry point that started a sidecar first; but an
+    orphan does not tell whose it was.
     """
 
     def __init__(self) -> None:
@@ -287,16 +262,9 @@ def stop_by(number: int) -> None:
 
 
 class Supervisor:
-    """Keeps a program running; one thread, with `TAKEN` blocked.
+    """Keeps a program running, which starts with the signals of `mask` blocked.
 
-    What is below its process already is none of the program's.
-
-    Args:
-        program: The executable, and its arguments with its own name first.
-        mask: The signals that it starts with blocked.
-        room: Tells whether there is room for it.
-        backoff: Tells how long to wait.
-        now: Monotonic seconds.
+    One thread, with `TAKEN` blocked.
     """
 
     def __init__(
