@@ -45,18 +45,16 @@ _NORMAL = Level.NORMAL
 
 
 class Judgement:
-    """The pressure now, and what must be known to judge the next reading.
-
-    The three gates, WARNING first; readings in a row at or above the shutdown mark; when the last
-    readings were taken, oldest first, with what was used and taken in and their source.
-    """
+    """The pressure now, and what must be known to judge the next reading."""
 
     __slots__ = ("gates", "pressure", "shutdown_hits", "window")
 
     def __init__(
         self, pressure: Pressure, gates: tuple[_Gate, ...], hits: int, window: tuple[_Point, ...]
     ) -> None:
-        self.pressure, self.gates, self.shutdown_hits, self.window = pressure, gates, hits, window
+        self.pressure, self.gates = pressure, gates  # The three, WARNING first.
+        self.shutdown_hits = hits  # Readings in a row at or above the shutdown mark.
+        self.window = window  # When the last were taken, oldest first, and what they told.
 
 
 def judge(
@@ -127,8 +125,7 @@ def judge(
 def _growth(seen: list[_Point]) -> tuple[float, float]:
     """Bytes a second that use grew, and the part of it that nobody governs.
 
-    The smaller of the slopes from the first and from the middle reading to the last: a burst that
-    is over foretells nothing.
+    The smaller slope from the first and the middle reading: a burst that is over foretells nothing.
     """
     at, used, held, _ = seen[-1]
     slopes = []

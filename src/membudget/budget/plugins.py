@@ -96,8 +96,7 @@ class Sources:
     def check(self, settings: Settings) -> list[str]:
         """What keeps a budget with these settings from being kept here, a sentence each.
 
-        Raises:
-            ConfigError: Marks that do not fit the limit that is set; with `strict`, whatever else.
+        A ConfigError for marks that do not fit the limit that is set; with `strict`, for all of it.
         """
         marks = settings.marks()
         marks.check_for(settings["limit"])
@@ -133,8 +132,7 @@ class Sources:
     def take_settings(self, settings: Settings) -> None:
         """Read against another limit, and judge by other marks at another pace.
 
-        Raises:
-            ConfigError: The limit is below what the process holds, or the marks do not fit it.
+        A ConfigError where the limit is below what is held, or the marks do not fit it.
         """
         marks, before, limit = settings.marks(), self.process.limit, settings["limit"]
         held = self.process().used
@@ -201,7 +199,6 @@ class Reclaiming:
         self._allocators = sources.allocators
         self._shared = SharedPages(self._own, shared_bytes)
         self._mallinfo_took = 0.0
-        self._governor: Governor | None = None
         self._division: Division | None = None
 
     def join(self, governor: Governor) -> None:
@@ -248,8 +245,6 @@ class Reclaiming:
 
     def leave(self) -> None:
         """Freeze and divide nothing any longer; a second call does nothing."""
-        if self._governor is None:
-            return
         registry = self._governor.registry
         self._shared.thaw()
         registry.remove(self._shared)
@@ -280,9 +275,8 @@ class Reclaiming:
     def _for_caches(self) -> int | None:
         """Bytes for all caches together, or None where they are not bounded together."""
         governor = self._governor
-        if governor is None or (given := governor.settings["caches.size_limit"]) is None:
-            return None
-        if isinstance(given, int):
+        given = governor.settings["caches.size_limit"]
+        if given is None or isinstance(given, int):
             return given
         limit = governor.reading.limit if governor.reading is not None else None
         return None if limit is None else int(limit * given)
@@ -379,7 +373,6 @@ class LastResort:
     name = "last resort"
 
     def __init__(self) -> None:
-        self._governor: Governor | None = None
         self._planned: PlannedExit | None = None
 
     def join(self, governor: Governor) -> None:
@@ -390,8 +383,6 @@ class LastResort:
     def take_settings(self, settings: Settings) -> None:
         """Protect as these say, where that is not as it was: attempts are counted anew."""
         governor = self._governor
-        if governor is None:
-            return
         keys = [key for key in settings.values if key.startswith("emergency.")]
         if any(settings[key] != governor.settings[key] for key in keys):
             self.leave()

@@ -66,8 +66,7 @@ class Imports:
 class NativeThread:
     """A thread that `threading` does not list: a program that joins all it finds would wait for it.
 
-    Ends with the process, like a daemon thread. What it runs must not raise, and its name has at
-    most 15 letters.
+    Ends with the process. What it runs must not raise, and its name has at most 15 letters.
     """
 
     def __init__(self, run: Callable[[], object], name: str) -> None:

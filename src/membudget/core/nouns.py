@@ -42,22 +42,14 @@ class Reading(Record):
     """What one source knows at one moment: the figure judged and the limit it is held against.
 
     Both come from the same source, so that a cgroup's use is never held against another limit.
-
-    Attributes:
-        at: Monotonic seconds.
-        used: Bytes in use that cannot be reclaimed by the kernel: the one figure judged.
-        limit: Bytes at which this source ends, or None where it has no limit.
-        source: Which source, in words for people: "cgroup v1 /web", "configured".
-        parts: Named byte counts of the same tick: rss, anon, file, data and others.
-        errors: What could not be read beside it.
     """
 
-    at: float
-    used: int
-    limit: int | None = None
-    source: str = ""
-    parts: Mapping[str, int] = NOTHING
-    errors: tuple[ProbeError, ...] = ()
+    at: float  # Monotonic seconds.
+    used: int  # Bytes in use that cannot be reclaimed by the kernel: the one figure judged.
+    limit: int | None = None  # Bytes at which this source ends, or None where it has no limit.
+    source: str = ""  # Which source, in words for people: "cgroup v1 /web", "configured".
+    parts: Mapping[str, int] = NOTHING  # Bytes of the same tick by name: rss, anon, file, data...
+    errors: tuple[ProbeError, ...] = ()  # What could not be read beside it.
 
     @property
     def fraction(self) -> float:
@@ -77,21 +69,15 @@ class Reading(Record):
 class Marks(Record):
     """Where each level begins, as shares of the limit (float, 0 to 1) or as bytes (int).
 
-    Attributes:
-        low: Where a cleanup is content and the level is NORMAL again.
-        shutdown: Where a protection attempt begins.
-        parts: Marks of single parts of a reading, in bytes or shares of the limit, such as
-            `{"rss": {"warning": 500 * MIB}}`; the highest level reached wins.
-
-    Raises:
-        ConfigError: A share outside 0 to 1, bytes not above zero, or marks out of order.
+    The `parts` are marks of single parts of a reading, such as `{"rss": {"warning": 500 * MIB}}`;
+    the highest level reached wins. A ConfigError where one is out of range or out of order.
     """
 
-    low: float = 0.70
+    low: float = 0.70  # Where a cleanup is content and the level is NORMAL again.
     warning: float = 0.80
     critical: float = 0.90
     emergency: float = 0.95
-    shutdown: float = 0.98
+    shutdown: float = 0.98  # Where a protection attempt begins.
     parts: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
     def check(self) -> None:
@@ -116,11 +102,7 @@ class Marks(Record):
         return min(in_bytes(self.low, limit), warning), warning, critical, emergency, shutdown
 
     def check_for(self, limit: int | None) -> None:
-        """Refuse marks that are out of order once this limit is known.
-
-        Raises:
-            ConfigError: A mark in bytes lies above a share of the limit that should be higher.
-        """
+        """Refuse marks in bytes that lie above a share of this limit that should be higher."""
         if limit is not None:
             _check_order({name: getattr(self, name) for name in MARK_NAMES}, "", limit)
 
@@ -130,34 +112,21 @@ PART_MARKS = ("warning", "critical", "emergency")
 
 
 class Pressure(Record):
-    """What a reading means.
+    """What a reading means; bytes and seconds."""
 
-    Attributes:
-        level: The level, hysteresis applied.
-        used: Bytes judged.
-        limit: Bytes, or None.
-        excess: Bytes above the low mark, at least 0: what a cleanup aims to free.
-        growth: Bytes a second over the last readings; negative when shrinking.
-        seconds_left: Seconds until the limit at the growth that nobody governs, or None: by the
-            last readings, or by a day of samples where those foretell it sooner.
-        cause: What raised the level: a mark's name, "time", or "" at NORMAL.
-        shutdown: Whether the shutdown mark stands reached for two readings.
-        source: The source judged.
-        floor: Bytes that shrinking was seen not to lower, or 0.
-        elsewhere: Bytes of `used` that are not this process's, where that is most of it.
-    """
-
-    level: Level = Level.NORMAL
+    level: Level = Level.NORMAL  # Hysteresis applied.
     used: int = 0
     limit: int | None = None
-    excess: int = 0
-    growth: float = 0.0
+    excess: int = 0  # Above the low mark: what a cleanup aims to free.
+    growth: float = 0.0  # A second, over the last readings; negative when shrinking.
+    # Until the limit at the growth that nobody governs: by the last readings, or by a day of
+    # samples where those foretell it sooner.
     seconds_left: float | None = None
-    cause: str = ""
-    shutdown: bool = False
-    source: str = ""
-    floor: int = 0
-    elsewhere: int = 0
+    cause: str = ""  # What raised the level: a mark's name, "time", or "" at NORMAL.
+    shutdown: bool = False  # Whether the shutdown mark stands reached for two readings.
+    source: str = ""  # The source judged.
+    floor: int = 0  # What shrinking was seen not to lower, or 0.
+    elsewhere: int = 0  # Of `used`, what is not this process's, where that is most of it.
 
     @property
     def fraction(self) -> float:

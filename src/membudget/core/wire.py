@@ -158,8 +158,7 @@ def plain(value: Any) -> Any:
 def record_from(cls: type[R], value: Any, where: str = "") -> R:
     """A record from its fields by name, as JSON has them; `where` is what it is called in an error.
 
-    Raises:
-        ValueError: A field is of another kind, or missing without a default.
+    A ValueError where a field is of another kind, or missing without a default.
     """
     fields = _as(dict, value, where, "an object")
     readers = _readers.get(cls)

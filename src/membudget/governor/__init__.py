@@ -179,8 +179,7 @@ class Governor:
     def _seen_by_inserts(self) -> int:
         """The process's own figure, for who inserts.
 
-        A missing thread is sought; where the process grew much since the last step, the next one
-        comes soon: the limit may be another one by now.
+        Where it grew much since the last step, the next one comes soon: the limit may have changed.
         """
         self.watch.seek()
         own = 0 if self._own is None else self._own()
@@ -222,11 +221,7 @@ class Governor:
         self.plugins.join(plugin, self)
 
     def change_settings(self, settings: Any) -> None:
-        """Put settings in force while running.
-
-        Raises:
-            ConfigError: They do not fit; then all is as it was.
-        """
+        """Put settings in force while running, or raise a ConfigError and leave all as it was."""
         self.plugins.change_settings(self.settings, settings)
         self.settings = settings
         self.watch.ring()
@@ -238,11 +233,8 @@ class Governor:
     def start(self, *, thread: bool = True) -> str:
         """Take the first reading and begin; with `thread=False` the program calls `step()`.
 
-        Returns:
-            Why there is no thread though one was wanted, or ""; it is tried again.
-
-        Raises:
-            ConfigError: The registry has a governor already.
+        Returns why there is no thread though one was wanted, or ""; it is tried again. A
+        ConfigError where the registry has a governor already.
         """
         self.registry.attach(self, self.meter)
         self._is_starting = True

@@ -184,11 +184,9 @@ class Lease(_Native):  # type: ignore[misc]  # as typed here
             self._forgotten()
 
     def acquire(self) -> None:
-        """Reserve, waiting for room.
+        """Reserve, waiting for room; an OverBudgetError where there was none in time.
 
-        Raises:
-            OverBudgetError: There was no room in time; nothing is reserved.
-            LeaseError: It is held already, or a running event loop would wait with this thread.
+        A LeaseError where it is held already, or a running event loop would wait with this thread.
         """
         self._check_free()
         # What the program has not imported runs no loop on this thread.
@@ -201,11 +199,7 @@ class Lease(_Native):  # type: ignore[misc]  # as typed here
         self._admission.take(self._size, self._timeout, self)
 
     def release(self) -> None:
-        """End the reservation.
-
-        Raises:
-            LeaseError: It is not held.
-        """
+        """End the reservation; a LeaseError where it is not held."""
         if not self._is_held:
             raise LeaseError("this reservation is not held: acquire() it first, release() it once")
         self._is_held = False

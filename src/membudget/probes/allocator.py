@@ -38,16 +38,11 @@ class Allocator(Record):
 
 
 class Mallinfo(Record):
-    """What glibc holds, in bytes.
-
-    Attributes:
-        took: Seconds the question took: it walks every free block, 56 ms with 126 000 of them, so
-            ask seldom once it is slow.
-    """
+    """What glibc holds, in bytes."""
 
     in_use: int  # Handed out and not yet freed, blocks with a mapping of their own included.
     free: int  # Freed and kept for later; trimming does not lower it, though the pages go.
-    took: float
+    took: float  # Seconds: every free block is walked, 56 ms with 126,000. Ask seldom once slow.
 
 
 def allocator(maps: str = "/proc/self/maps", environ: Mapping[str, str] | None = None) -> Allocator:

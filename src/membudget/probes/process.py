@@ -40,13 +40,8 @@ class ProcessProbe:
 
     Any thread may call it. Cost: 3 µs, and 12 µs more when its shared pages moved by over 1 MiB, or
     any where some of it is swapped out. This process is opened at the first reading that can, for
-    descriptors may be short at a start; a forked child opens its own.
-
-    Attributes:
-        limit: Bytes that somebody has set for it, which readings are held against, or None.
-
-    Raises:
-        ProbeError: There is no such process; when called, it has ended or cannot be read.
+    descriptors may be short at a start; a forked child opens its own. Raises a `ProbeError` where
+    there is no such process; when called, where it has ended or cannot be read.
     """
 
     __slots__ = (
@@ -64,7 +59,7 @@ class ProcessProbe:
         self._pid, self._proc, self._now = pid, proc, now
         self._folder = f"{proc}/{'self' if pid is None else pid}"
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self.limit: int | None = None
+        self.limit: int | None = None  # What somebody has set, which readings are held against.
         self._due = float("-inf")
         self._opened_by = 0
         if pid is not None:
@@ -303,8 +298,7 @@ class HighWater:
 def system_probe(root: str = "/") -> Probe:
     """A probe of the machine's memory that is in use and could not be freed at once.
 
-    By Linux's /proc in 15 µs, else by psutil. Raises `ProbeError` where the machine does not tell,
-    or a Linux before 3.14. `root` is the folder that holds proc.
+    By Linux's /proc in 15 µs, else by psutil. Raises `ProbeError` where the machine does not tell.
     """
     path = f"{root.rstrip('/')}/proc/meminfo"
 
