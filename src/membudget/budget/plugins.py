@@ -19,20 +19,8 @@ from membudget.inspection import CollectAndTrim, may_stop
 from membudget.probes import allocator, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
-from membudget.probes.process import (
-    process_probe,
-    rlimit_probe,
-    shared_bytes,
-    system_probe,
-)
-from membudget.reclaimers import (
-    YOUNG,
-    YOUNG_EVERY,
-    Collect,
-    CollectAbove,
-    SharedPages,
-    Throttled,
-)
+from membudget.probes.process import process_probe, rlimit_probe, shared_bytes, system_probe
+from membudget.reclaimers import YOUNG, YOUNG_EVERY, Collect, CollectAbove, SharedPages, Throttled
 from membudget.reclaimers.allocators import Allocators, StandardCaches
 from membudget.settings import DEFAULT
 from membudget.sinks import StandardError

@@ -6,14 +6,7 @@ import contextlib
 import sys
 from collections import deque
 
-from membudget.core import (
-    Failed,
-    FloorFound,
-    LeakSuspected,
-    Level,
-    PressureChanged,
-    Sampled,
-)
+from membudget.core import Failed, FloorFound, LeakSuspected, Level, PressureChanged, Sampled
 from membudget.core.nouns import LevelChange
 
 TYPE_CHECKING = False

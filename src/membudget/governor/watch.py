@@ -146,11 +146,7 @@ THREADS_ARE_COUNTED = sys.version_info >= (3, 12)  # Then Python warns of them a
 
 
 def interval_for(
-    pressure: Pressure,
-    pinned: float | None = None,
-    *,
-    is_busy: bool = False,
-    quick: float = QUICK,
+    pressure: Pressure, pinned: float | None = None, *, is_busy: bool = False, quick: float = QUICK
 ) -> float:
     """Seconds until the next step: never more than half of the seconds left.
 
