@@ -47,20 +47,14 @@ _KINDS = (
 
 
 def default_folder(uid: int | None = None) -> str:
-    """Where the processes of a user, or of this one's, meet when no setting says otherwise.
-
-    It depends on nothing but the user and the machine, so that a service and a shell agree.
-    """
+    """Where a user's processes meet when no setting says otherwise, be it a service or a shell."""
     uid = os.geteuid() if uid is None else uid
     # Not /run/user: that is there only while somebody is logged in, and services are not.
     return "/run/membudget" if uid == 0 else f"/tmp/membudget-{uid}"  # noqa: S108  # checked where it is used
 
 
 def kept(descriptor: int) -> int:
-    """The same file under a number that is not one of the program's standard streams.
-
-    A program that was started without them prints to whatever is opened next: to none of ours.
-    """
+    """The same file under a number that is no standard stream's: who has none prints to ours."""
     if descriptor > _STANDARD or os.name == "nt":
         return descriptor
     import fcntl  # only where one of them is closed

@@ -54,10 +54,7 @@ class MemoryProfile(Record):
 
 
 class Profiling:
-    """A stretch that is being profiled, or was; then there is a `result`. Any thread may read it.
-
-    `highest` is what was traced at most since it began, as far as it was noted.
-    """
+    """A stretch that is being profiled, or was: then it has a `result`. Any thread may read it."""
 
     def __init__(self, name: str, tell: Callable[[MemoryProfile], None]) -> None:
         self.name = name
@@ -165,10 +162,7 @@ def profile_memory(
 
 
 class MemoryProfiler:
-    """What `profile_memory` returns: a decorator and a context manager.
-
-    `name` is what is profiled, or None; `last` the profile that ended last, or None.
-    """
+    """What `profile_memory` returns, a decorator and a context manager; `last` ended last."""
 
     def __init__(
         self, name: str | None, on_result: Callable[[MemoryProfile], object] | None, level: int

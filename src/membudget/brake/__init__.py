@@ -42,10 +42,7 @@ class BrakeState(Record):
 
 
 class DataLimits:
-    """RLIMIT_DATA, on private writable memory, of this process (0) or another; None is no limit.
-
-    Any thread may use it. Cost: 1 µs a call.
-    """
+    """RLIMIT_DATA of this process (0) or another; None is no limit. Any thread; 1 µs a call."""
 
     def __init__(self) -> None:
         import mmap  # nothing is imported once the loop runs
@@ -68,10 +65,7 @@ class DataLimits:
         self._prlimit(pid, self._data, limits)
 
     def binds(self, beyond: int) -> bool:
-        """Whether this process is refused so many bytes at once; they are never touched.
-
-        Not so before Linux 4.7, with `ignore_rlimit_data`, and in sandboxes that imitate Linux.
-        """
+        """Whether so many bytes are refused: not before Linux 4.7, nor in imitations of it."""
         try:
             self._map(-1, beyond, flags=self._private).close()
         except OSError:

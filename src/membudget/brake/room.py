@@ -158,10 +158,7 @@ class Stacks:
 
 
 def default_stack_size() -> int | None:
-    """Bytes of a thread's stack where nobody asks for another; None where it is not known.
-
-    glibc takes the soft RLIMIT_STACK from the start of the process; others have rules of their own.
-    """
+    """A thread's stack where nobody asks for another: glibc's soft RLIMIT_STACK, else None."""
     import resource  # Linux only, where this is called
 
     if glibc_version() is None:

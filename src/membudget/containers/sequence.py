@@ -96,8 +96,8 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
     def reclaim(self, target: int, until: float) -> int:
         """Drop at least `target` bytes, the oldest items first; returns the bytes.
 
-        Overruns `until`, monotonic, by less than 1 ms, or by one large item; raises what `on_drop`
-        raised first, in the end.
+        Overruns `until`, monotonic, by less than 1 ms or a large item; raises what `on_drop`
+        raised.
         """
         return self._let_go(target, until)
 
@@ -202,10 +202,7 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
             self._finish(gone)
 
     def extend(self, values: Iterable[T]) -> None:
-        """Take in items at the end: at once where they are in memory, else in pieces.
-
-        Where an iterator raises, what came before is in.
-        """
+        """Take in items at the end; where an iterator raises, what came before is in."""
         self._draw(values, self._extend)
 
     _take_in = extend

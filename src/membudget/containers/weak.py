@@ -249,10 +249,7 @@ class WeakCache(Holding, Generic[K, V]):
         self._gone.clear()
 
     def resize(self, *, strong: int = KEEP, max_bytes: int | str | None = KEEP) -> None:
-        """Change how much it keeps alive; what is beyond that it lets go at once.
-
-        Values taken in while it kept none alive stay weak until they are set again.
-        """
+        """Change how much it keeps alive; what was taken in while that was none stays weak."""
         most: Any = (self._most or 0) if strong is KEEP else strong
         if isinstance(most, bool) or not isinstance(most, int) or most < 0:
             raise ConfigError(
@@ -278,10 +275,10 @@ class WeakCache(Holding, Generic[K, V]):
         return self._strong.held_bytes()
 
     def reclaim(self, target: int, until: float) -> int:
-        """Stop keeping at least `target` bytes alive, the longest unused values first.
+        """Stop keeping at least `target` bytes alive, longest unused first; returns the bytes.
 
-        Returns the bytes let go: where the program itself holds a value, its memory stays.
-        Overruns `until`, monotonic, by less than 1 ms, or by one large value.
+        What the program itself holds stays. Overruns `until`, monotonic, by less than 1 ms or a
+        value.
         """
         freed = 0
 

@@ -172,10 +172,7 @@ def _refused(path: str, why: str) -> ControlError:
 
 
 def launch_mark(directory: str) -> str | None:
-    """A path, without its suffix, where the processes launched from here may note things, or None.
-
-    The folder is as settings have it, or "auto" or "none".
-    """
+    """A path, without its suffix, where processes launched from here may note things, or None."""
     if directory == "none":
         return None
     try:

@@ -33,10 +33,7 @@ def ask(
     folder: str,
     timeout: float = 5.0,
 ) -> dict[str, Any]:
-    """The answer of a running process, whose socket lies in this folder, or a `ControlError`.
-
-    Waits for so many seconds, all in all.
-    """
+    """The answer of a running process within so many seconds all in all, or a `ControlError`."""
     path = f"{folder}/{identity.stem}{SOCKET}"
     try:
         mode = os.lstat(path).st_mode

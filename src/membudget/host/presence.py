@@ -156,10 +156,7 @@ class Presence:
             return self._socket
 
     def touch(self) -> bool:
-        """Show that the slot is in use; whether all is where it was put. Cost: 10 µs.
-
-        Folders of temporary files are swept by age, and a mapped file does not grow younger.
-        """
+        """Show sweepers of old files that it is used; whether all is in place. Cost: 10 µs."""
         slot, socket = self._slot, self._socket
         if slot is None or socket is None or not (slot.is_in_place() and socket.is_in_place()):
             return False

@@ -38,11 +38,9 @@ folders are shared, it may be one of another container. A day later none is."""
 
 
 class DailyReport:
-    """A plugin, and a chore, that has the governor's own report written once a day.
+    """A plugin, and a chore, that has the governor's own report written once a day, by a thread.
 
-    The directory is made where missing, for this user alone. `program` stands in the files' names,
-    and reports of its newest `keep` days are kept. The chore only starts a thread: a page takes
-    tens of milliseconds and a disk may be slow, and the governor's thread must be at its post.
+    `program` stands in the files' names; reports of its newest `keep` days are kept.
     """
 
     name = "daily report"

@@ -193,10 +193,7 @@ def _with_names(names: Any, row: Any) -> dict[str, Any]:
 
 
 def sample_of(row: Any) -> Sample:
-    """A sample from its fields by name, as JSON has them; `wall` and `rss` are enough.
-
-    A `ValueError` says which field is missing or does not fit, and the rule.
-    """
+    """A sample from fields by name (`wall` and `rss` are enough); a `ValueError` tells the rule."""
     if not isinstance(row, dict):
         return record_from(Sample, row)
     # Thresholds of zero mean that collection is off; who tells none has it on, as is the rule.

@@ -404,10 +404,7 @@ _LOOKS: dict[str, Callable[[], dict[int, Any]]] = {
 
 
 class Leftovers:
-    """Counts tasks, threads, descriptors and children, in storage that was there before.
-
-    More are due in two rounds at least: a pool's thread or a log file is opened when first needed.
-    """
+    """Counts tasks, threads, descriptors and children: more are due in two rounds at least."""
 
     def __init__(self) -> None:
         self._before = {kind: set(look()) for kind, look in _LOOKS.items()}

@@ -231,8 +231,7 @@ class WatchedContainer:
     def observed(self) -> Observed:
         """The container to read through, so that advice and `resize` know what is read of it.
 
-        It is the readers' own: it keeps the container, and serves them when watching has ended; to
-        ask for it then, or when the container is gone, is a ConfigError.
+        It serves its readers when watching has ended; to ask for it then is a ConfigError.
         """
         found = self._find()
         if found is None:
@@ -248,10 +247,7 @@ class WatchedContainer:
         return now - self._looked_at >= self._every
 
     def run(self, until: float) -> int:  # noqa: ARG002  # 2 ms at most
-        """Look: note the length, weigh now and then, tell what is over its limit.
-
-        Raises what the container, or the function that finds it, raised.
-        """
+        """Look: note the length, weigh at times, tell what is over. Raises what it raised."""
         now = self._looked_at = self._now()
         container = self._find()
         if container is None:
