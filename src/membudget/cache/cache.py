@@ -50,16 +50,13 @@ class GovernedTable(Table[K, V]):
     What lets go of entries stops at a monotonic time, overrun by less than 1 ms or by one large
     value, and returns the bytes let go; what `on_evict` raised first is raised after all of them
     were. A subclass sets the attributes.
-
-    Attributes:
-        name: What it is called in reports, events and settings.
     """
 
     __slots__ = ("_on_evict", "_register", "_time", "name")
 
     rung = Rung.MODERATE
 
-    name: str
+    name: str  # What it is called in reports, events and settings.
     _on_evict: Callable[[K, V, Cause], object] | None
     _register: Registry
     _time: Callable[[], float]
@@ -294,11 +291,6 @@ class Cache(GovernedTable[K, V]):
         lock held; the others wait for its very value or exception. One that waits for a thread
         asking for its own key waits for ever.
 
-        Args:
-            key: Any hashable object.
-            loader: What gives a value.
-            ttl: As in `set`.
-
         Raises:
             ConfigError: A `ttl` that is none, or a loader that gave a coroutine or a generator.
             Exception: What the loader raised, for all who waited for it.
@@ -351,14 +343,12 @@ class Cache(GovernedTable[K, V]):
         """Let go of so many bytes now, expired entries first, and tell what came of it.
 
         Args:
-            size: Bytes, or text such as "20MiB".
+            size: Bytes, or text such as "20MiB"; else a ConfigError.
             give_back: Whether the memory is to leave the process: then what lies together in
                 memory is let go together, where the table knows that, at the price of some entries
                 that were worth more.
 
-        Raises:
-            ConfigError: A size that is none.
-            Exception: What `on_evict` raised first, after all of them were let go.
+        What `on_evict` raised first is raised after all of them were let go.
         """
         from membudget.cache.upkeep import shrink  # only for those who shrink by hand
 

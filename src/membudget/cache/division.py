@@ -70,10 +70,7 @@ class Division:
         return self._is_under_way or now - self._divided_at >= INTERVAL
 
     def welcome(self, cache: Any) -> None:
-        """Give a new cache a little to start on, so that the sum keeps from its first moment.
-
-        Any thread may call it, once the cache is in the register; no lock.
-        """
+        """Give a new cache a little to start on, so that the sum keeps. Any thread; no lock."""
         if self._is_dividing and hasattr(cache, "evict_together"):
             try:
                 cache.share = self._first.pop()
@@ -82,10 +79,7 @@ class Division:
             self._is_under_way = True
 
     def run(self, until: float) -> int:
-        """Decide, where it is time, and carry out as much as can be by a monotonic time.
-
-        Returns the bytes let go. What `on_evict` raised first is raised once all is in order.
-        """
+        """Decide, where it is time, and carry out what can be until then; returns bytes let go."""
         # In this order: a newcomer that got of the old pieces is among the holders.
         self._first, was_dividing = [], self._is_dividing
         caches = self._caches()
@@ -232,16 +226,12 @@ def _move(parts: Sequence[_Part], whole: int) -> None:
 
 
 def _fit(parts: Sequence[_Part], whole: int) -> None:
-    """Make the shares sum to the whole: none above what its cache may hold, none below the floor.
-
-    What is too much is taken first where it is not used; what is left goes to those that may hold
-    more.
-    """
+    """Make the shares sum to the whole: none above its cache's own bound, none below the floor."""
     floor = int(whole * FLOOR / len(parts))
     for part in parts:
         part.share = int(min(part.most, max(floor, part.share)))
     used = [max(floor, part.cache.held_bytes()) for part in parts]
-    for least in (used, [floor] * len(parts)):
+    for least in (used, [floor] * len(parts)):  # Taken first where it is not used.
         over = sum(part.share for part in parts) - whole
         spare = [max(0, part.share - low) for part, low in zip(parts, least, strict=True)]
         if over > 0 and (total := sum(spare)):

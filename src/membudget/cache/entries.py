@@ -12,16 +12,13 @@ _FEWEST_SLOTS, _LOW = 64, (1 << 32) - 1
 
 
 class Entry:
-    """A key and its value; `weight` is 0 once it was taken out.
-
-    `since` is when it was set, or last used where `idle` counts; `due` when its mark says to look
-    at it, and other marks of it do not count.
-    """
+    """A key and its value; `weight` is 0 once it was taken out."""
 
     __slots__ = ("due", "expires", "is_loose", "key", "since", "value", "weight")
 
     def __init__(self, key: Any, value: Any, weighed: tuple[int, bool]) -> None:
         self.key, self.value, (self.weight, self.is_loose) = key, value, weighed
+        # When it was set, or last used where `idle` counts; at `due` its mark says to look at it.
         self.since, self.expires, self.due = 0.0, NEVER, NEVER
 
 

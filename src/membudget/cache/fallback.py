@@ -1,12 +1,9 @@
 """The table in plain Python, for where there is no compiled core or MEMBUDGET_PURE=1 asks for it.
 
-It answers as the compiled one does, and `_native/_core.pyi` says what; but what was unused for
-longest goes first (LRU), whatever policy a cache names. A dict finds entries, another one has them
-in the order of their use, and a heap of times tells which expire next. One lock guards all.
-
-Nothing foreign runs under the lock but the keys' own `__hash__` and `__eq__`: what is let go is
-dropped and told after it. What belongs together changes without a call in between, so that no
-signal handler finds it half done.
+It answers as the compiled one does (`_native/_core.pyi`), but what was unused for longest goes
+first, whatever policy a cache names. Nothing foreign runs under the lock but the keys' own
+`__hash__` and `__eq__`. What belongs together changes without a call in between, so that no signal
+handler finds it half done.
 """
 
 from __future__ import annotations
@@ -45,10 +42,7 @@ _MISSING: Any = object()
 
 
 class Table(ForkLock, Generic[K, V]):
-    """A bounded mapping in the order of use. Any thread may call any method.
-
-    Arguments as the compiled one, checked by the caller; `policy` is not heeded.
-    """
+    """A bounded mapping in the order of use. Any thread may call any method; heeds no policy."""
 
     __slots__ = ("__dict__",)
 

@@ -113,17 +113,14 @@ class Shrunk(Record):
 
 
 class ForkLock:
-    """Something with a lock of its own, which comes to rest while the process forks.
-
-    The lock is re-entrant and the system's: foreign code that comes back in the middle of a change
-    does not wait for itself, and the governor's thread does not wait for greenlets.
-    """
+    """Something with a lock of its own, which comes to rest while the process forks."""
 
     __slots__ = ("_lock",)
 
     _now: Callable[[], float]
 
     def __init__(self) -> None:
+        # Re-entrant, for foreign code that comes back; the system's, which waits for no greenlets.
         self._lock = RLock()
 
     def __reduce__(self) -> Any:
@@ -156,11 +153,7 @@ class ForkLock:
         raise NotImplementedError
 
     def _under_lock(self, until: float | None, work: Callable[[], int]) -> int | None:
-        """Do something once the lock is had, by a monotonic time or whenever; None: it was not had.
-
-        A signal's handler may raise between taking the lock and saying so: it is given back all the
-        same, which is refused where it is not this thread's.
-        """
+        """Do something once the lock is had, until a monotonic time; None: it was not had."""
         lock = self._lock
         if until is None or until == _INFINITE:
             with lock:
@@ -173,6 +166,7 @@ class ForkLock:
             is_had = lock.acquire(timeout=min(left, threading.TIMEOUT_MAX))
             return work() if is_had else None
         finally:
+            # A signal's handler may have raised between taking the lock and saying so.
             try:  # noqa: SIM105  # suppress() would be a call that could be cut short after
                 lock.release()
             except RuntimeError:

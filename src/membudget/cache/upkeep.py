@@ -69,10 +69,7 @@ class Sweeper:
         return self._only_weighs
 
     def run(self, until: float) -> int:
-        """Sweep the caches in turn, until a monotonic time; the next run goes on from there.
-
-        Returns the bytes let go. What a cache's `on_evict` raises passes through.
-        """
+        """Sweep the caches in turn, until a monotonic time, and go on there; the bytes let go."""
         only_weighs, self._only_weighs = self._only_weighs, False
         if not self._waiting and not only_weighs:
             self._waiting = [weakref.ref(one) for one in self._sweepable()]

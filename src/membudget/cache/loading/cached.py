@@ -345,12 +345,10 @@ class Lifetime:
         return {name: getattr(self, name) for name in ("ttl", "jitter", "stale", "keep_errors")}
 
     def of(self, key: Any) -> float | None:
-        """How long a key's value is fresh: the same for a key each time, unlike its neighbours'.
-
-        The hash of a text differs from process to process, so workers do not expire together.
-        """
+        """How long a key's value is fresh: the same for a key each time, unlike its neighbours'."""
         if self.ttl is None or not self.jitter:
             return self.ttl
+        # A text's hash is another in each process, so workers do not expire together.
         spread = hash(("membudget", key)) * _GOLDEN & (1 << 64) - 1
         return self.ttl * (1 - self.jitter * (spread / (1 << 64)))
 
@@ -389,10 +387,9 @@ class Shelf:
     def keep(self, key: Any, value: Any) -> bool:
         """Keep a value; returns whether the cache took it."""
         fresh = self._lifetime.of(key)
-        if fresh is None:
-            return self._cache.set(key, Kept(value, None, float("inf")))
-        kept = Kept(value, None, self.now() + fresh)
-        return self._cache.set(key, kept, ttl=fresh + (self._lifetime.stale or 0.0))
+        until = float("inf") if fresh is None else self.now() + fresh
+        lasts = None if fresh is None else fresh + (self._lifetime.stale or 0.0)
+        return self._cache.set(key, Kept(value, None, until), ttl=lasts)
 
     def keep_error(self, key: Any, error: Exception) -> bool:
         """Keep an exception, if so asked and if it is not one that was kept already."""
@@ -421,10 +418,7 @@ class Shelf:
 
 
 def _bare(error: Exception) -> Exception:
-    """A copy of an exception that refers to no frames: what is raised again grows by some.
-
-    What takes other arguments is made without its constructor; what cannot be so, is stripped.
-    """
+    """A copy of an exception that refers to no frames: what is raised again grows by some."""
     from copy import copy  # takes 1 ms
 
     kind = type(error)

@@ -48,7 +48,7 @@ LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=Non
 _OWN: Outcome = (None, None, None)  # Instead of an outcome: do not wait, run the loader yourself.
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 
-_held_up: dict[int, Flight] = {}  # By thread, the flight that it stands still for.
+_held_up: dict[int | None, Flight] = {}  # By thread, the flight that it stands still for.
 
 
 class Loading:
@@ -69,16 +69,14 @@ class Loading:
 
 
 class Flight:
-    """One load of one key, led by the caller that made this; in an event loop, or a plain function.
-
-    It is void where the key was forgotten meanwhile, so that the value must not be kept.
-    """
+    """One load of one key, led by the caller that made this; in an event loop, or by a thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.process = os.getpid()
         self.thread = threading.get_ident()
         self.loop = loop
-        self.is_over = self.is_void = False
+        self.is_over = False  # Whether it has landed.
+        self.is_void = False  # Whether the key was forgotten meanwhile: the value is not kept.
         self.followers: dict[ThreadFollower | TaskFollower, None] = {}
         self.waits: dict[object, Flight] = {}
         under: Flight | None = LEADING.get()
@@ -182,10 +180,7 @@ def fly(
     kwargs: dict[str, Any],
     old: Any = MISSING,
 ) -> Any:
-    """The value of a function for a key: by leading a flight, or by following one.
-
-    An `old` value serves while another refreshes it already, and where that fails.
-    """
+    """The value of a function for a key; an `old` one serves while that is loaded, or fails."""
     function, flights = loading.function, loading.flights
     while True:
         mine, flight = Flight(), None
@@ -386,7 +381,7 @@ def _noted(
     thread: int | None,
 ) -> Iterator[bool]:
     """Note what is waited for while it is; gives whether that would come back to the caller."""
-    before = None if thread is None else _held_up.get(thread)
+    before = _held_up.get(thread)
     try:
         if thread is not None:
             _held_up[thread] = flight
@@ -397,11 +392,10 @@ def _noted(
         flight.take_out(follower)
         for one in leading:
             one.waits.pop(follower, None)
-        if thread is not None and before is None:
-            _held_up.pop(thread, None)
-        elif thread is not None and before is not None:
-            # A signal's handler waits in the middle of another wait.
+        if before is not None:  # A signal's handler waits in the middle of another wait.
             _held_up[thread] = before
+        else:
+            _held_up.pop(thread, None)
 
 
 def _comes_back(flight: Flight, leading: list[Flight], thread: int | None) -> bool:

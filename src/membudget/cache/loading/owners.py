@@ -1,8 +1,7 @@
 """The objects whose methods are cached: known by identity, and never kept alive.
 
-Each gets a number that is never given again, and its entries are kept under that number. When it
-dies, a weak reference's callback, which may come in the middle of anything, only puts it in a
-queue; its entries are let go at the next load, or by the governor, whose chore this is.
+Entries are kept under a number that is never given again. When the object dies, a weak reference's
+callback, which may come anywhere, only queues it; the next load or the governor lets them go.
 """
 
 from __future__ import annotations

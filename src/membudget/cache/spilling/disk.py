@@ -1,8 +1,7 @@
 """The disk of a spilling cache, and the thread that alone is at it, doing one thing at a time.
 
-A thread that evicts only notes the value; it is pickled and written here, where no caller waits.
-Lookups come first, then what is to be deleted, then what is to be written. Where no thread can be
-had, the caller that evicts or looks up does all that by itself, one caller at a time.
+Lookups come first, then what is to be deleted, then what is to be pickled and written. Where no
+thread can be had, the caller that evicts or looks up does that, one caller at a time.
 """
 
 from __future__ import annotations

@@ -87,10 +87,7 @@ class Seal:
 
 
 def user_key(path: str | None = None) -> bytes:
-    """The key of this user, in a file by default beside the folder in which its processes meet.
-
-    Made where there is none; raises ConfigError where file or way are not this user's alone.
-    """
+    """The key of this user, made where there is none; a ConfigError where it is not theirs."""
     path = safe_way(path or f"{default_folder()}.key")
     length = len(_KEY_BEGINS) + KEY_BYTES
     for _ in range(_ATTEMPTS):
@@ -113,11 +110,7 @@ def user_key(path: str | None = None) -> bytes:
 
 
 class SpillFolder:
-    """A folder that is this process's alone while it is held.
-
-    Raises ConfigError where the directory cannot be used or is not the user's own, OSError where
-    the disk is broken, full or may only be read.
-    """
+    """A folder that is this process's alone while it is held; else a ConfigError, or OSError."""
 
     def __init__(self, spill: Spill, name: str) -> None:
         if os.name == "nt":
@@ -171,10 +164,7 @@ class SpillFolder:
     def save(
         self, rows: Mapping[Hashable, Note], seal: Seal, highest: int, now: float
     ) -> list[int]:
-        """Write down what stands there, and the highest number ever given, for the next process.
-
-        Returns the numbers of those whose keys cannot be: they would take up room for good.
-        """
+        """Write down what stands there, for the next process; the numbers of what cannot be."""
         since, known, lost = time.time() - now, [], []
         for key, row in rows.items():
             noted = (row.number, row.ends + since, row.dies + since, row.size, row.bytes)

@@ -1,10 +1,9 @@
 """Where a cache puts what it evicts, how much may stand there, and what is known of that.
 
 Each key of a spilling cache has one note: with its value in memory, waiting, or as a row of the
-disk. It is moved under one lock, in which nothing foreign runs but the keys' own `__hash__` and
-`__eq__`, and the disk is not waited for; what methods return is dropped by the caller, outside it.
-Whoever sets or forgets a key first takes the old note out. Whoever reads, writes or brings back a
-value looks afterwards, under the lock, whether its note still stands: so no old value comes back.
+disk. Whoever sets or forgets a key first takes the old note out; whoever reads, writes or brings
+back a value looks afterwards, under the lock, whether its note still stands. So no old value comes
+back. What methods return is dropped by the caller, outside the lock.
 """
 
 from __future__ import annotations
@@ -100,15 +99,9 @@ class Spill:
 
 
 class SpillStats(Record):
-    """A spilling cache's figures about its disk (bytes).
+    """A spilling cache's figures about its disk (bytes)."""
 
-    Attributes:
-        directory: The folder of this cache and this process; None where there is none now.
-        dropped: Values evicted and not written: too many at once, too large, too late, or under
-            pressure of the level EMERGENCY.
-    """
-
-    directory: str | None
+    directory: str | None  # Of this cache and this process; None where there is none now.
     state: str  # "on", or "off: " and why.
     entries: int  # Values on the disk.
     bytes: int  # What they take up there, with all that is about them.
@@ -116,7 +109,7 @@ class SpillStats(Record):
     waiting: int  # Bytes in memory that wait to be written.
     spilled: int  # Values ever written.
     hits: int  # Lookups that memory missed and the disk, or what waits for it, served.
-    dropped: int
+    dropped: int  # Values not written: too many at once, too large, too late, or at EMERGENCY.
     unpicklable: int  # Values evicted that pickle could not, or would not again, take.
     failed: int  # Values that were written and could not be had again.
 
@@ -164,10 +157,7 @@ class Note:
 
 
 class Ledger:
-    """The waiting values and the rows of one cache. Any thread may call any method.
-
-    The lock is held while any of this, or a note of what is in memory, changes.
-    """
+    """The waiting values and the rows of one cache, under one lock. Any thread may call it."""
 
     def __init__(self, most_waiting: int) -> None:
         self._most_waiting = most_waiting
@@ -189,14 +179,11 @@ class Ledger:
             self.counts[what] += 1
 
     def offer(self, key: Hashable, note: Note, *, is_alone: bool) -> object:
-        """Have a value wait, or count it as dropped where too much waits; returns what was there.
-
-        One larger than what may wait is taken alone, where that is allowed.
-        """
+        """Have a value wait, or count it as dropped where too much does; returns what was there."""
         with self.lock:
             before = self.take(key)
             is_much = self.waiting_bytes + note.bytes > self._most_waiting
-            if is_much and (self.waiting or not is_alone):
+            if is_much and (self.waiting or not is_alone):  # A large one is taken alone.
                 self.count("dropped")
             else:
                 self.waiting[key] = note

@@ -220,11 +220,7 @@ class SpilledCache(Cache[K, V]):
     def flush_spill(self, timeout: float | str = 5.0) -> bool:
         """Wait until nothing waits for the disk; returns whether that came in time.
 
-        Args:
-            timeout: Seconds, or text such as "2s".
-
-        Raises:
-            ConfigError: A timeout that is none.
+        The timeout is in seconds, or text such as "2s"; else a ConfigError.
         """
         return self._disk.flush(as_seconds(timeout, name="timeout"))
 
@@ -324,10 +320,7 @@ class SpilledCache(Cache[K, V]):
         return MISSING
 
     def _press(self, target: int, until: float | None = None) -> int:
-        """As in `Cache`; a thread that inserts lets go of notes as well, by their part of all.
-
-        Else those of small values would leave memory no room. The governor asks the disk itself.
-        """
+        """As in `Cache`; who inserts lets go of notes too: they would leave values no room."""
         if until is not None:
             return super()._press(target, until)
         notes = self._disk.reclaimable()

@@ -89,11 +89,7 @@ class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
 
 
 class Store:
-    """The values of one cache on the disk, for one thread: SQLite's connection is bound to it.
-
-    Where `is_kept`, an earlier process left its values there, in a database that was checked; else
-    the folder must be empty. What a broken disk or database raises passes through.
-    """
+    """The values of one cache, for one thread; where `is_kept`, those of an earlier process."""
 
     def __init__(self, path: str, max_bytes: int, *, is_kept: bool) -> None:
         check_in_place(path)

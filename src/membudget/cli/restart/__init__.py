@@ -281,9 +281,8 @@ class Supervisor:
         self._pid: int | None = None
         self._status = 0
         self._asked: Request | None = None
-        self._is_hung_up = False
         self._stop: Request | None = None
-        self._is_stopped = False
+        self._is_hung_up = self._is_stopped = False
 
     def run(self) -> int:
         """Start the program again and again; the exit code of its last life, as a shell has it."""
