@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.watched import APART, BELOW, Alarm
+from membudget.watched import APART, BELOW
 from membudget.watched.advice import SAMPLES, History
 from watched_scene import LONG, Scene
 
@@ -63,10 +63,15 @@ def test_between_two_tellings_it_was_well_below_the_limit_and_five_minutes_passe
     limit: int, used: list[int], apart: float
 ) -> None:
     """And at each of them it is over."""
-    alarm = Alarm()
+    items: list[None] = []
+    scene = Scene(items, max_items=limit)
     told_at: int | None = None
     for number, one in enumerate(used):
-        if alarm.is_due(number * apart, one, limit):
+        items[:] = [None] * one
+        scene.clock.advance(apart)
+        before = scene.watched.exceeded
+        scene.watched.run(LONG)
+        if scene.watched.exceeded > before:
             assert one > limit
             if told_at is not None:
                 assert (number - told_at) * apart >= APART * (1 - 1e-9)

@@ -66,23 +66,6 @@ class WatchedStats(Record):
     trimmed: int
 
 
-class Alarm:
-    """One limit of one container."""
-
-    def __init__(self) -> None:
-        self._is_armed = True
-        self._told_at = float("-inf")
-
-    def is_due(self, now: float, used: int, limit: int) -> bool:
-        """Whether to tell that `used` is over the limit: once a crossing, five minutes apart."""
-        if used < BELOW * limit:
-            self._is_armed = True
-        if used <= limit or not self._is_armed or now - self._told_at < APART:
-            return False
-        self._is_armed, self._told_at = False, now
-        return True
-
-
 class WatchedContainer:
     """A container that is not ours, under a limit: a chore that looks, a reclaimer if allowed.
 
@@ -147,7 +130,8 @@ class WatchedContainer:
         self._bounds = _checked_bounds(resize, self._max_items, name)
         self._history = History(self._every)
         self._reads: Reads | None = None
-        self._alarms = {"items": Alarm(), "bytes": Alarm()}
+        self._armed = {"items", "bytes"}  # Limits whose next crossing is told.
+        self._told_at = dict.fromkeys(self._armed, float("-inf"))
         self._weighing = Weighing()
         self._began = self._resized_at = self._now()
         self._looked_at = float("-inf")
@@ -311,10 +295,16 @@ class WatchedContainer:
             ("items", length, self._max_items),
             ("bytes", held, self._max_bytes),
         ):
-            if used is None or limit is None or not self._alarms[unit].is_due(now, used, limit):
+            if used is None or limit is None:
                 continue
-            self.exceeded += 1
-            self._tell(LimitExceeded(at=now, name=self.name, used=used, limit=limit, unit=unit))
+            if used < BELOW * limit:
+                self._armed.add(unit)
+            elif used > limit and unit in self._armed and now - self._told_at[unit] >= APART:
+                self._armed.remove(unit)
+                self._told_at[unit] = now
+                self.exceeded += 1
+                told = LimitExceeded(at=now, name=self.name, used=used, limit=limit, unit=unit)
+                self._tell(told)
 
     def _tell_endless(self, length: int, now: float) -> None:
         """Tell once that a deque has no bound, its own or one of ours, and what would do."""
