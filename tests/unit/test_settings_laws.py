@@ -32,7 +32,7 @@ _TEXTS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def _values(key: str) -> st.SearchStrategy[Any]:
-    form = SETTINGS[key].form.removeprefix("a ")
+    form = SETTINGS[key].kind.form.removeprefix("a ")
     return next(values for word, values in _TEXTS.items() if form.startswith(word))
 
 

@@ -183,8 +183,7 @@ class Reclaiming:
     name = "reclaiming"
 
     def __init__(self, sources: Sources) -> None:
-        self._own = sources.process.own_bytes
-        self._allocators = sources.allocators
+        self._own, self._allocators = sources.process.own_bytes, sources.allocators
         self._shared = SharedPages(self._own, shared_bytes)
         self._mallinfo_took = 0.0
         self._division: Division | None = None

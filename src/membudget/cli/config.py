@@ -81,7 +81,7 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
                 "value": setting.write(settings[one]),
                 "origin": settings.origins[one],
                 "meaning": setting.meaning,
-                "form": setting.form,
+                "form": setting.kind.form,
                 "variable": setting.variable,
                 "live": setting.is_live,
             }
@@ -96,7 +96,7 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     if key in keys:
         setting = known_setting(keys[0])
         also = f", here or as {setting.variable}" if setting.variable else ""
-        click.echo(f"{setting.meaning}; give {setting.form}{also}")
+        click.echo(f"{setting.meaning}; give {setting.kind.form}{also}")
 
 
 def in_words(settings: Settings, key: str) -> str:

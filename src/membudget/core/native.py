@@ -72,10 +72,8 @@ class NativeThread:
     def __init__(self, run: Callable[[], object], name: str) -> None:
         self.ident: int | None = None
         self.native_id: int | None = None
-        self._run = run
-        self._name = name
-        self._running = Lock()
-        self._roused = Lock()
+        self._run, self._name = run, name
+        self._running, self._roused = Lock(), Lock()
         self._first_rest = 0.0
         self._is_dismissed = False
 

@@ -146,10 +146,10 @@ def _restore(cls: type[Record], values: dict[str, Any]) -> Record:
 
 def plain(value: Any) -> Any:
     """The same as dicts, lists, text and numbers."""
-    if isinstance(value, Record):
-        return {name: plain(one) for name, one in value.as_dict().items()}
     if isinstance(value, (tuple, list)):
         return [plain(one) for one in value]
+    if isinstance(value, Record):
+        value = value.as_dict()
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
     return value

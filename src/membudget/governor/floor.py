@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _NEAR, _GONE = 0.9, 0.85  # Shares of the low mark: a floor from the one on, below the other none.
 _SHOWS, _GIVEN_BACK = 1 / 5, 6 / 5
 """Shares of the settling time after which a floor is believed: at once, or where the allocator
-keeps what holders let go of, once they have been asked to give it back and are done. One found too
-soon is forgotten as soon as use falls; one found late is paid for in misses."""
+keeps what holders let go of, once they have been asked to give it back and are done."""
 
 _LITTLE = 1 / 64
 """Share of the limit that holders have above any floor that leaves room for it, that lies between

@@ -26,9 +26,8 @@ SLICE, STEP = 0.005, 0.1  # Seconds of work at a stretch, and until the meter is
 PROTECT = 1.0  # Seconds of reclaiming where everything is asked at once.
 SETTLE = 5.0  # Seconds that a claim counts at EMERGENCY although the meter has not shown it.
 CREDIT_LASTS = 30.0  # The same below EMERGENCY.
-_NOTICEABLE, _NOTICEABLE_SHARE = 64 << 10, 1 / 32
-"""Bytes, and share of what was asked for, below which a round has changed nothing: a trim that
-gives back 28 KiB of 31 MiB is not worth another."""
+_NOTICEABLE = 64 << 10  # Bytes below which a round has changed nothing,
+_NOTICEABLE_SHARE = 1 / 32  # or the share of what was asked for: 28 KiB of 31 MiB are nothing.
 
 _RISE, _RISE_SHARE = 1 << 20, 0.01
 """Bytes, and share of the limit, by which use above a floor rises that is asked about at once."""
@@ -44,9 +43,8 @@ RUNGS = {
 }
 """The policy: which rungs each level asks, in order."""
 
-FIRST_PAUSE, LONGEST_PAUSE, PAUSE_AT_A_FLOOR = 1.0, 30.0, 3600.0
-"""Seconds that a reclaimer which frees nothing is left alone: the first time, at most, and at most
-where it is known that shrinking does not cure what is too much."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # Seconds that what frees nothing is left alone,
+PAUSE_AT_A_FLOOR = 3600.0  # and at most where shrinking does not cure what is too much.
 
 
 class Pause:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 FOREIGN = (Exception, SystemExit, GeneratorExit)
-"""What foreign code may raise without stopping the loop. An interrupt from the keyboard is the
-program's own, and reaches it where it calls `step()` itself."""
+"""What foreign code may raise without stopping the loop; a KeyboardInterrupt is the program's."""
 
 REPEAT_AFTER = 60.0  # Seconds until the same failure of a part is told again, with their count.
 _MOST_REMEMBERED = 64  # Failures.

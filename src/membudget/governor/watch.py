@@ -92,13 +92,10 @@ class Doorbell:
         self._quiet.acquire(blocking=False)
         return came
 
-    def close_in_child(self) -> None:
-        """Give all back in a forked child, where the lock of who was ringing is taken for ever."""
-        self._lock = RLock()
-        self.close()
-
-    def close(self) -> None:
+    def close(self, *, in_child: bool = False) -> None:
         """Give all descriptors back."""
+        if in_child:
+            self._lock = RLock()  # That of who was ringing is taken for ever.
         with self._lock:
             ends, self._ends, self._poll = self._ends, (), None
             for end in ends:
@@ -137,9 +134,8 @@ LATE, LATE_TOLD_EVERY = 0.25, 60.0  # Seconds of lateness worth telling, and unt
 LONGEST_WAIT = 3600.0  # Seconds that poll can take in milliseconds, with room to spare.
 LISTEN_AFTER = 1.0  # Seconds until the kernel is asked for wake-ups: that may take it 30 ms.
 STOP_PATIENCE, EXIT_PATIENCE = 5.0, 0.5
-"""Seconds that a step under way is waited for, and by the interpreter's end. A thread that it finds
-running it ends by pthread_exit, for which glibc loads a library: where address space is short it
-aborts."""
+"""Seconds that a step under way is waited for, and by the interpreter's end, which ends a thread by
+pthread_exit: glibc loads a library for it, and aborts where address space is short."""
 
 _GLANCE = 0.00002  # Seconds, which the system makes 70 µs of: what a thread takes to end.
 THREADS_ARE_COUNTED = sys.version_info >= (3, 12)  # Then Python warns of them at a fork.
@@ -177,8 +173,7 @@ class Watch:
         self.latest = 0.0
         self._late_told = float("-inf")
         self._late_needed = False
-        self._governor = governor
-        self._make_hints = hints
+        self._governor, self._make_hints = governor, hints
         self.interval = interval
         self.quick = QUICK  # Seconds between two steps at rest while the process computes.
         self._thread: NativeThread | None = None
@@ -318,7 +313,7 @@ class Watch:
     def _own_bell(self) -> Doorbell:
         """What to wait at; what was inherited for it is given back."""
         while self._inherited:
-            self._inherited.pop().close_in_child()
+            self._inherited.pop().close(in_child=True)
         if self._bell is None:
             self._bell = Doorbell()
         return self._bell

@@ -53,8 +53,7 @@ class KernelHint:
         self, name: str, descriptor: int, events: int, came: Callable[[], object] = lambda: None
     ) -> None:
         self.name, self.events = name, events
-        self._came = came
-        self._descriptor = descriptor
+        self._came, self._descriptor = came, descriptor
         self._identity = _mark_of(descriptor)
 
     def fileno(self) -> int:

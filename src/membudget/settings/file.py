@@ -174,12 +174,12 @@ def _flatten(
             else:
                 told = f"is not known: {advice_for(key, sorted(_SECTIONS))}"
             findings.append((line, f"{one_line(key)} {told}"))
-        elif isinstance(value, dict) or (isinstance(value, list) and not setting.is_list):
-            what = "keys under it" if isinstance(value, dict) else "list"
-            findings.append((line, f"{one_line(key)} takes no {what}: give {setting.form}"))
-        elif isinstance(value, list):
+        elif isinstance(value, list) and isinstance(setting.default, tuple):
             # What is more than a name is told as {}.
             found[key] = [{} if isinstance(one, (dict, list)) else one for one, _ in value], line
+        elif isinstance(value, (dict, list)):
+            what = "keys under it" if isinstance(value, dict) else "list"
+            findings.append((line, f"{one_line(key)} takes no {what}: give {setting.kind.form}"))
         elif value is not None:
             found[key] = value, line
 
@@ -372,7 +372,7 @@ def _section(description: str) -> dict[str, Any]:
 def _property(setting: Setting) -> dict[str, Any]:
     again = "applied while running" if setting.is_live else "applied at the next start"
     return {
-        "description": f"{setting.meaning}: {setting.form}; null for the default; {again}.",
+        "description": f"{setting.meaning}: {setting.kind.form}; null for the default; {again}.",
         "default": setting.write(setting.default),
         **setting.kind.schema,
     }

@@ -255,15 +255,11 @@ PATTERNS = _list('names or patterns, as in ["prices", "tmp_*"]', _names, r"\S")
 PLACES = _list('places of caches, as in ["app.views:cache"]', _places, r"^[^\s:]+:[^\s:]+$")
 
 PREFIX = "MEMBUDGET_"
-CONFIG_VARIABLE, PURE_VARIABLE = PREFIX + "CONFIG", PREFIX + "PURE"
-LAUNCH_PREFIX = PREFIX + "LAUNCH"
-"""Names the settings file; asks for plain Python alone, before there are settings; begins what the
-launcher tells the process it starts."""
+CONFIG_VARIABLE = PREFIX + "CONFIG"  # Names the settings file.
+PURE_VARIABLE = PREFIX + "PURE"  # Asks for plain Python alone, before there are settings.
+LAUNCH_PREFIX = PREFIX + "LAUNCH"  # Begins what the launcher tells the process it starts.
 
-MOST_SAMPLES = 2880
-"""Ten days at five minutes: what is judged of them is as many as of three days, and a history
-file with 200 parts a sample stays below the 64 MiB that are read back."""
-
+MOST_SAMPLES = 2880  # Ten days at five minutes: a file of them is below 64 MiB with 200 parts each.
 COMPONENTS = "components."  # Keys with a name that the program gave: a watched container's.
 
 
@@ -283,16 +279,6 @@ class Setting(Record):
             return ""
         return PREFIX + self.key.replace(".", "_").upper()
 
-    @property
-    def form(self) -> str:
-        """What to write, in words: "a size such as 400MiB"."""
-        return self.kind.form
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it holds several names."""
-        return isinstance(self.default, tuple)
-
     def read(self, value: Any, *, name: str) -> Any:
         """The checked value of an argument or a text, or a ConfigError that calls it `name`."""
         absent = self.kind.absent
@@ -300,7 +286,7 @@ class Setting(Record):
             return None
         if isinstance(value, str) and len(value) > self.kind.longest:
             told = f"{value[:20]!r}... of {len(value)} characters"
-            raise ConfigError(f"{name} {told} is too long: give {self.form}")
+            raise ConfigError(f"{name} {told} is too long: give {self.kind.form}")
         return self.kind.read(value, name=name)
 
     def write(self, value: Any) -> Any:
