@@ -258,10 +258,7 @@ def open_folder(path: str, advice: str) -> int:
 
 
 def safe_way(path: str) -> str:
-    """The real path of a folder that only this user and root can put another in the place of.
-
-    Folders on the way to it are made where they are missing, for others to read; it itself is not.
-    """
+    """The real path of a folder that only this user and root can replace; the way to it is made."""
     if os.path.islink(path):
         raise _refused(path, "is a link, which could lead anywhere")
     way, name = os.path.split(os.path.abspath(path))

@@ -252,11 +252,8 @@ class Singleton(type):
     def clear_instances(*classes: Singleton) -> None:
         """Forget a class's instance, for tests: `Singleton.clear_instances()` means all classes.
 
-        Waits for a constructor that is under way in another thread. Those that hold the instance
-        keep it.
-
-        Raises:
-            ConfigError: This very thread is making it.
+        Waits for a constructor under way in another thread; in the thread that makes it, a
+        ConfigError.
         """
         for slot in _slots_of(classes):
             slot.forget()

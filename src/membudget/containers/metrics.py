@@ -124,11 +124,8 @@ class MetricsCollector(Holding):
     def record(self, series: str, value: float, at: float | None = None) -> bool:
         """Take in a sample, of now or of `at` (seconds of the collector's clock, else monotonic).
 
-        Returns False where it was not taken in, but counted: the value is no number (NaN), or a
-        series is heavier than `max_bytes`.
-
-        Raises:
-            ConfigError: A series without a text for a name; a time further ahead than `ttl`.
+        False where it was only counted: the value is no number (NaN), or a series is over
+        `max_bytes`. A ConfigError for a series that is no text, or a time further ahead than `ttl`.
         """
         value, when = float(value), None if at is None else float(at)
         if not isinstance(series, str):
@@ -219,9 +216,9 @@ class MetricsCollector(Holding):
         return self._bytes
 
     def reclaim(self, target: int, until: float) -> int:
-        """Let go of at least `target` bytes: older halves of windows first, then whole series.
+        """Let go of at least `target` bytes, older halves of windows first; returns the bytes.
 
-        Returns the bytes; overruns `until`, monotonic, by less than 1 ms.
+        Overruns `until`, monotonic, by less than 1 ms.
         """
 
         def shrink() -> int:

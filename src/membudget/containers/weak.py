@@ -194,9 +194,8 @@ class WeakCache(Holding, Generic[K, V]):
     def set(self, key: K, value: V) -> None:
         """Let a value be found under a key for as long as it lives.
 
-        Raises:
-            ConfigError: There are no weak references to it, and the cache keeps none alive.
-            Exception: What the size function raised; then nothing was changed.
+        A ConfigError where it allows no weak references and the cache keeps none alive. What the
+        size function raised passes through; then nothing was changed.
         """
         weight = None  # Where it may have to be kept alive, it is weighed.
         if self._most != 0:

@@ -199,8 +199,7 @@ def check_readable(path: str, uid: int | None = None) -> None:
 def sweep(path: str) -> int:
     """Remove the files of processes that are gone; returns how many. Cost: about 20 µs a file.
 
-    What may still be alive stays, and so does every file that is none of ours. Any number of
-    processes may sweep at once. Never raises.
+    All others stay. Any number of processes may sweep at once. Never raises.
     """
     try:
         names, own = os.listdir(path), identity_of()

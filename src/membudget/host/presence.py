@@ -131,8 +131,8 @@ class Presence:
     def open(self) -> ControlSocket:
         """Be findable from now on; returns what to wait for, or raises why that cannot be had.
 
-        May be called again at any time: what still stands is used on, at 15 µs. The first call
-        sweeps the folder as well and costs about 0.5 ms. A slot stays where no socket can be had.
+        May be called at any time, at 15 µs; the first sweeps the folder, 0.5 ms. A slot stays
+        anyway.
         """
         with self._lock:
             if self._pid != os.getpid():

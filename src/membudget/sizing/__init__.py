@@ -70,9 +70,8 @@ def size_of(value: object, *, nodes: int = NODES) -> int:
 def entry_bytes(key: object, value: object) -> int:
     """The bytes that dropping a key and its value would free, the two always counted.
 
-    Parts that somebody else holds as well are left out, or charged in proportion where they are
-    small. Above `NODES` objects it is the estimate of `size_of`. Cost: 0.1 to 0.5 µs for numbers
-    and strings, else about twice that of `size_of`. Raises what `measure` does.
+    Parts that somebody else holds as well are left out, or charged in proportion. Cost: 0.1 to 0.5
+    µs for numbers and strings, else about twice that of `size_of`. Raises what `measure` does.
     """
     if _compiled is not None:
         size: int = _compiled.entry(key, value)
@@ -81,17 +80,10 @@ def entry_bytes(key: object, value: object) -> int:
 
 
 def measure(value: object, nodes: int = NODES) -> Size:
-    """The bytes an object holds, and how they were found.
+    """The bytes an object holds, and how they were found, from so many `nodes` at most.
 
-    Cost: 30 to 60 ns for each object compiled, about 1 µs in plain Python.
-
-    Args:
-        value: Any object.
-        nodes: How many objects to look at, at most; more are taken from averages.
-
-    Raises:
-        ConfigError: `nodes` is not above zero, or a registered function gave no size.
-        Exception: What a registered function raised.
+    Cost: 30 to 60 ns an object compiled, about 1 µs in plain Python. A ConfigError where `nodes` is
+    not above zero, or a registered function gave no size; what that raised passes through.
     """
     if nodes < 1:
         raise ConfigError(f"nodes {nodes!r} is not above zero: let a walk look at 1 or more")

@@ -73,8 +73,8 @@ def leak_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """A function that calls another in rounds and fails the test if something stays behind.
 
     `leak_check(function, *args, rounds=6, warmup=None, calls=None, seconds=10)` returns what was
-    found. A coroutine function is run by `asyncio.run`, and within a coroutine test on its loop:
-    `await leak_check(...)`.
+    found; a coroutine function runs by `asyncio.run`, within a coroutine test by `await
+    leak_check(...)`.
     """
     from membudget.testing.markers import checker
 

@@ -51,11 +51,8 @@ def watch_program(command: Sequence[str], seconds: float, rounds: int) -> Progra
     """Run a program for so many seconds, sample it and its children, and judge.
 
     The time after the warm-up is divided into so many rounds. It inherits input, output and
-    environment; after the time it is sent SIGTERM, and SIGKILL 10 s later. Cost: a look takes
-    0.1 ms, more with children; it is not slowed down otherwise.
-
-    Raises:
-        OSError: It cannot be started.
+    environment; after the time it is sent SIGTERM, and SIGKILL 10 s later. Cost: a look takes 0.1
+    ms, more with children. An OSError where it cannot be started.
     """
     every = min(1.0, max(0.02, seconds * (1 - _WARMUP) / (rounds * 20)))
     times, uses = array("d"), array("q")
