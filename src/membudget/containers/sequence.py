@@ -208,7 +208,7 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
     _take_in = extend
 
     def insert(self, index: SupportsIndex, value: T) -> None:
-        """Put an item before a place; a full list drops its foremost, a full deque raises."""
+        """Put an item before a place; a full list drops its foremost; a deque: IndexError."""
 
         def put(items: list[T], weights: list[int]) -> None:
             if items and self._builtin is deque and self._count() >= (self._max_items or maxsize):
