@@ -87,16 +87,12 @@ class Anomaly(Record):
 class Nearness(Record):
     """What was said of a limit that is near, for the next forecast to be held against."""
 
-    is_told: bool = False
-    near: int = 0
-    far: int = 0
+    is_told: bool = False  # As near, and not taken back since.
+    near: int = 0  # Forecasts in a row that had it near.
+    far: int = 0  # And that had it out of sight or clearly farther away.
 
     def after(self, ahead: Forecast) -> Nearness:
-        """What holds after one more forecast.
-
-        Two in a row must agree before it is told, for one odd hour is no trend; three in a row,
-        half as far again, take it back.
-        """
+        """What holds after one more: two in a row have it told, three far ones take it back."""
         left = ahead.seconds_left
         near = self.near + 1 if ahead.is_near else 0
         far = self.far + 1 if left is None or left > _CLEARLY_FAR * WARN_BELOW else 0

@@ -221,8 +221,8 @@ _PATIENCE = 0.05  # Seconds to wait for another thread's line, which takes micro
 def log_sink(name: str = "membudget") -> Sink:
     """A sink that logs each event's line on a logger, the record itself as `extra["event"]`.
 
-    Where the program has not imported logging, warnings go to standard error, as logging's own
-    handler of last resort has it, without the 1 MB and 5 ms that importing it would cost.
+    Where the program has not imported logging, which would cost 5 ms, warnings go to standard
+    error.
     """
     last_resort = stderr_sink(least=Severity.WARNING)
 

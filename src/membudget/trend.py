@@ -63,10 +63,7 @@ def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def rising_share(slopes: Sequence[float]) -> float:
-    """Kendall's tau-a from sorted pairwise slopes: the share that rises less the share that falls.
-
-    Ties count as neither, so a series that mostly stands still is near 0.
-    """
+    """Kendall's tau-a from sorted pairwise slopes: the share rising less that falling."""
     if not slopes:
         return 0.0
     falling = bisect_left(slopes, 0.0)
@@ -106,10 +103,7 @@ def increments(y: Sequence[float]) -> list[float]:
 def floors(
     t: Sequence[float], y: Sequence[float], begin: float, end: float, blocks: int
 ) -> tuple[list[float], list[float]]:
-    """The middles of so many equal blocks of time, and the lowest value in each.
-
-    Blocks without a value are left out; the last one contains its end.
-    """
+    """The middles of so many equal blocks of time, and the lowest value in each that has one."""
     width = (end - begin) / blocks
     centres, minima = [], []
     last = bisect_left(t, begin)

@@ -164,8 +164,8 @@ def printable(line: str) -> str:
 def one_line(text: object, most: int = 80) -> str:
     """Text from anywhere fit for a line: printable, its blanks single, and not long.
 
-    Names, the texts of errors and what other processes answer go through this once, where they
-    leave the process or reach a terminal. The end beyond `most` characters is left out.
+    Names, errors and what other processes answer go through this once, where they leave the
+    process.
     """
     try:
         whole = str(text)

@@ -122,10 +122,7 @@ def is_python(path: str) -> bool:
 
 
 def flags_of(words: Sequence[str]) -> tuple[str, ...]:
-    """Python's own flags that matter to us, from the words behind its name.
-
-    Those behind the script, `-c` or `-m` are the program's.
-    """
+    """Python's own flags that matter to us, from the words behind its name."""
     return _parsed(words)[0]
 
 

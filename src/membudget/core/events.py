@@ -73,16 +73,13 @@ class Stopped(Event):
 
 
 class Sampled(Event):
-    """A sample was taken, once every snapshot interval.
-
-    `sample` has it all; None where nobody takes samples, as under a bare `Governor`.
-    """
+    """A sample was taken, once every snapshot interval."""
 
     reading: Reading
     pressure: Pressure
     governed: int
     blocks: int | None = None
-    sample: Sample | None = None
+    sample: Sample | None = None  # None where nobody takes samples, as under a bare `Governor`.
     severity = Severity.DEBUG
 
 
@@ -103,15 +100,13 @@ class PressureChanged(Event):
 class FloorFound(Event):
     """Shrinking does not lower use: what is too much is held elsewhere, and holders keep the rest.
 
-    Told once, and once more where EMERGENCY finds nothing left to let go (`is_last`). The floor is
-    `pressure.floor`, holders may keep so many bytes above it; where the memory lies, and what a
-    leak was last said to be in, are told in words, or "".
+    Told once, and once more where EMERGENCY finds nothing left to let go (`is_last`).
     """
 
     pressure: Pressure
-    kept: int
-    held_by: str = ""
-    culprit: str = ""
+    kept: int  # Bytes that holders may keep above the floor.
+    held_by: str = ""  # Where the memory lies, in words.
+    culprit: str = ""  # What a leak was last said to be in.
     is_last: bool = False
 
     @property
@@ -121,19 +116,15 @@ class FloorFound(Event):
 
 
 class Reclaimed(Event):
-    """A reclaimer was asked and answered (bytes; `took` in seconds).
-
-    `claimed` is what it says it let go, `measured` how far the judged figure fell meanwhile,
-    negative when it rose; `objects` are those that a collection freed, where that is known.
-    """
+    """A reclaimer was asked and answered (bytes; `took` in seconds)."""
 
     by: str
     rung: Rung | None
     asked: int
-    claimed: int
-    measured: int
+    claimed: int  # What it says it let go.
+    measured: int  # How far the judged figure fell meanwhile, negative when it rose.
     took: float
-    objects: int | None = None
+    objects: int | None = None  # Those that a collection freed, where that is known.
 
     @property
     def severity(self) -> Severity:
@@ -143,16 +134,12 @@ class Reclaimed(Event):
 
 
 class ProtectionTried(Event):
-    """The shutdown mark was reached and everything was asked once more.
+    """The shutdown mark was reached and everything was asked once more."""
 
-    There are `most` attempts, from 1, before the last resort. The outcome is "recovered", "not
-    enough", "exit" or "admission shut"; `source` is whose figure was judged.
-    """
-
-    attempt: int
+    attempt: int  # From 1; `most` come before the last resort.
     most: int
-    outcome: str
-    source: str = ""
+    outcome: str  # "recovered", "not enough", "exit" or "admission shut".
+    source: str = ""  # Whose figure was judged.
 
     @property
     def severity(self) -> Severity:
@@ -196,15 +183,12 @@ class LimitForeseen(Event):
 
 
 class LimitExceeded(Event):
-    """A container or a part is over its own limit (`unit` is "bytes" or "items").
-
-    With the unit "maxlen" it is a deque that has none, and `limit` is what would do.
-    """
+    """A container or a part is over its own limit."""
 
     name: str
     used: int
-    limit: int
-    unit: str = "bytes"
+    limit: int  # With the unit "maxlen", what would do for a deque that has none.
+    unit: str = "bytes"  # Or "items", or "maxlen".
     severity = Severity.WARNING
 
 
@@ -232,40 +216,30 @@ class ComponentStarted(Event):
 
 
 class AdmissionRefused(Event):
-    """A request for memory did not fit (bytes; `waited` in seconds).
-
-    Told at most once a second; `times` is how many since the last one told.
-    """
+    """A request for memory did not fit (bytes). Told at most once a second."""
 
     asked: int
     room: int
-    waited: float
-    times: int = 1
+    waited: float  # Seconds.
+    times: int = 1  # Since the last one told.
     severity = Severity.WARNING
 
 
 class BrakeHit(Event):
-    """The brake refused memory, as far as that can be seen (bytes; `mapped` of `limit`).
-
-    Told at most once a second; `times` is how often so far.
-    """
+    """The brake refused memory, as far as that can be seen (bytes). Told once a second at most."""
 
     mapped: int
     limit: int
-    times: int = 1
+    times: int = 1  # How often so far.
     severity = Severity.WARNING
 
 
 class Late(Event):
-    """The loop woke late: for `by` seconds nobody watched. A held GIL is the usual cause.
+    """The loop woke late: nobody watched, as where the GIL is held. Told once a minute."""
 
-    Told once a minute; `times` is how often it happened so far, `was_needed` whether use stood
-    above the low mark before or after, so that somebody should have watched.
-    """
-
-    by: float
-    times: int = 1
-    was_needed: bool = True
+    by: float  # Seconds.
+    times: int = 1  # How often it happened so far.
+    was_needed: bool = True  # Whether use stood above the low mark before or after.
 
     @property
     def severity(self) -> Severity:
@@ -292,13 +266,10 @@ class SettingsReloaded(Event):
 
 
 class ProposalApplied(Event):
-    """A setting was changed as the process's own history proposed, because settings ask for that.
+    """A setting was changed as the process's own history proposed, as settings ask for."""
 
-    The key is as in "thresholds.warning", both values as a settings file writes them, "" for none.
-    """
-
-    key: str
-    before: str
+    key: str  # As in "thresholds.warning".
+    before: str  # As a settings file writes it, or "".
     after: str
     reason: str
 

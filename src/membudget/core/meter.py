@@ -149,10 +149,7 @@ class Meter:
         return self.reserved - self._come_in(used, self._counted()) if self.reserved else 0
 
     def expected(self, used: int) -> int:
-        """Bytes that came in so far and were expected: what holders took in, and what was granted.
-
-        Growth beyond it is runaway growth.
-        """
+        """Bytes that holders took in, and granted ones that came in; more is runaway growth."""
         come_in = self._come_in(used, self._held_then) if self.reserved else 0
         return self.taken_in + self._arrived + come_in
 

@@ -251,18 +251,14 @@ class AdoptedRow(Record):
 
 
 class CollectorState(Record):
-    """What the interpreter's collector tells of itself: objects pending and collections so far.
+    """What the interpreter's collector tells of itself."""
 
-    `frozen` is None where counting would take long; `keeps_shared` is whether they are frozen by
-    us, so that inherited pages stay shared.
-    """
-
-    counts: tuple[Size, ...]
+    counts: tuple[Size, ...]  # Objects pending.
     collections: tuple[Size, ...]
-    frozen: Size | None
+    frozen: Size | None  # Left out by it; None where counting them would take long.
     is_enabled: bool
     thresholds: tuple[Size, ...] = ()
-    keeps_shared: bool = False
+    keeps_shared: bool = False  # Whether what was inherited is frozen, so that pages stay shared.
 
 
 class AllocatorRow(Record):
@@ -284,15 +280,12 @@ class AllocatorState(Record):
 
 
 class LeakState(Record):
-    """The verdict that stands; before the first only why there is none, and no confidence.
-
-    The fields are those of `leaks.Verdict`, and `culprits` the names of who is suspected.
-    """
+    """The verdict that stands, as `leaks.Verdict` has it; at first only why there is none."""
 
     reason: str
     confidence: str | None
     kind: str = ""
-    culprits: tuple[str, ...] = ()
+    culprits: tuple[str, ...] = ()  # The names of who is suspected.
     at: float | None = None
     score: float | None = None
     rate: float | None = None

@@ -43,8 +43,8 @@ _CHUNK = 4096
 class KernelHint:
     """One descriptor that the kernel or the service manager makes ready; owned.
 
-    It is polled for POLLPRI where it is a file that is read from the start, POLLIN where it is a
-    queue. `came` is called at each wake-up, by the thread that waits.
+    Polled for POLLPRI where it is a file, POLLIN where it is a queue; `came` is called at each
+    wake-up.
     """
 
     __slots__ = ("_came", "_descriptor", "_identity", "events", "name")

@@ -109,10 +109,7 @@ class ProcessProbe:
         return Reading(at=at, used=used, limit=limit, source=source, parts=parts)
 
     def own_bytes(self) -> int:
-        """The figure judged, as fast as it can be had, for the Meter. Cost: under 2 µs.
-
-        Shared and swapped memory count as they stood when last read.
-        """
+        """The figure judged for the Meter, in 2 µs: what is shared and swapped as last read."""
         if self._opened_by != getpid():
             self._reopen()
         pages = self._statm.numbers(_STATM_FIELDS)
