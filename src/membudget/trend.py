@@ -1,10 +1,8 @@
 """Robust trends of short series: slopes, ranks, floors. Pure, plain Python, lists of floats.
 
 Memory is autocorrelated, its noise has one side and its steps are real, so nothing here computes a
-p-value; medians of pairwise slopes are not moved by a quarter of wild points.
-
-Sources: H. Theil (1950) and P. K. Sen (1968) for the slope; M. Kendall (1938) for tau; H. B. Mann
-(1945) for the count of concordant pairs, here of increments: a fill that slows down.
+p-value. Sources: H. Theil (1950) and P. K. Sen (1968) for the slope; M. Kendall (1938) for tau;
+H. B. Mann (1945) for the count of concordant pairs, here of increments.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def checked_name(name: object, what: str) -> str:
 
 
 def found_name(name: str) -> str:
-    """A name that was found and not given, such as a function's, as `checked_name` takes it."""
+    """A name that was found and not given, as `checked_name` takes it."""
     if len(name) <= LONGEST_NAME and name.isprintable():
         return name
     # What tells it from others may lie in the part that is left out.

@@ -33,10 +33,7 @@ def program_name(words: Sequence[str]) -> str:
 
 
 class ProcessName:
-    """This process's name, looked up at each call: a worker learns its own after it has begun.
-
-    A call costs 2 µs, imports nothing and never raises.
-    """
+    """This process's name, looked up at each call, in 2 µs: a worker learns its own late."""
 
     def __init__(self, words: Sequence[str] | None = None) -> None:
         self._words = list(sys.orig_argv if words is None else words)

@@ -52,10 +52,7 @@ by none."""
 
 
 def start_launched() -> Budget | None:
-    """Start the budget that the launcher asked for, told on standard error.
-
-    Whatever goes wrong is one line; the program runs on without a budget.
-    """
+    """Start the budget that the launcher asked for; whatever goes wrong is one line."""
     mode = os.environ.get(LAUNCHED)
     helper = helper_of(sys.orig_argv)
     if mode is None or helper == "resource_tracker":
@@ -98,10 +95,9 @@ def start_launched() -> Budget | None:
 
 
 def helper_of(words: Sequence[str]) -> str:
-    """Which of multiprocessing's own helpers a command line starts, or an empty text.
+    """Which of multiprocessing's own helpers a command line starts, or "": they hold nothing.
 
-    They hold nothing: the tracker of resources is not governed at all, of a server of forks its
-    children are. joblib's are called alike.
+    A server of forks has governed children. joblib's are called alike.
     """
     code = next((code for flag, code in pairwise(words) if flag == "-c"), "")
     first, _, rest = code.partition(" import main")

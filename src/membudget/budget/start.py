@@ -49,13 +49,10 @@ class BudgetStats(Status):
 
 
 class Budget:
-    """A running budget. Any thread may use it.
+    """A running budget, kept by its `governor`; its `inspection` takes samples and judges them.
 
-    Ends with `stop()`, at the end of a `with` or `async with` block, or with the process.
-
-    Attributes:
-        governor: What keeps it.
-        inspection: What takes the samples and judges them.
+    Any thread may use it. Ends with `stop()`, at the end of a `with` or `async with` block, or with
+    the process.
     """
 
     def __init__(self, governor: Governor) -> None:
@@ -182,13 +179,9 @@ class Budget:
     def admit(self, size: int | str, timeout: float | str = 0.0) -> Lease:
         """Room for a big load, reserved on entering `with` or `async with`.
 
-        Args:
-            size: Bytes, or text such as "200MiB".
-            timeout: Seconds to wait for room, or text such as "2s"; 0 does not wait.
-
-        Raises:
-            ConfigError: A size or time that is none.
-            OverBudgetError: On entering: there is no room, and none came in time.
+        The size is bytes, or text such as "200MiB"; the timeout seconds to wait for room, or text
+        such as "2s". A ConfigError where one is none of these; on entering, an OverBudgetError
+        where there is no room, and none came in time.
         """
         seconds = 0.0 if timeout == 0 else as_seconds(timeout, name="timeout")
         return self.governor.admit(as_bytes(size), seconds)

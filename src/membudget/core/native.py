@@ -42,8 +42,8 @@ poll = _original(select, "poll")  # None where the system has none.
 class Imports:
     """The mark of an import under way on the governor's thread: `with imports: import ...`.
 
-    The lock of a module that is being imported when the process forks stays locked in the child for
-    ever: one forked amid an import of its parent's (`is_closed`) imports nothing more there.
+    A lock of the import system's stays locked in a child that is forked meanwhile (`is_closed`): it
+    imports nothing more there.
     """
 
     __slots__ = ("_is_under_way", "is_closed")
@@ -160,5 +160,5 @@ def in_one_go(steps: Generator[Any, None, T], breath: float = 0.0) -> T:
 
 
 def breathing(steps: Generator[object, None, T]) -> T:
-    """The same, threads that wait for the interpreter having their turn wherever it yields."""
+    """The same, other threads having their turn wherever it yields."""
     return in_one_go(steps, _BREATH)

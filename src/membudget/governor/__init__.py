@@ -176,10 +176,7 @@ class Governor:
             self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
 
     def _seen_by_inserts(self) -> int:
-        """The process's own figure, for who inserts.
-
-        Where it grew much since the last step, the next one comes soon: the limit may have changed.
-        """
+        """The process's own figure, for who inserts; much growth has the next step come soon."""
         self.watch.seek()
         own = 0 if self._own is None else self._own()
         if own - self.meter.base >= RISE and not self._has_rung:
@@ -333,6 +330,11 @@ class Governor:
             self._draw_lines(reading.limit)
         bounds, brim, held = self._bounds, self._brim, self.registry.held_bytes()
         stop, emergency, own = bounds.stop, bounds.emergency, reading.parts.get(OWN)
+        if own is None:
+            try:
+                own = self._seen_by_inserts()
+            except FOREIGN:  # What cannot be read is told already.
+                own = 0
         self.floor.follow(
             reading,
             held,
@@ -353,7 +355,7 @@ class Governor:
             brim=brim,
             ceiling=emergency,
             door=bounds.critical,
-            own=self._own_now() if own is None else own,
+            own=own,
             held=held,
         )
         if self.is_resting:
@@ -380,13 +382,6 @@ class Governor:
         stop = _between(low, warning, _CACHES_STOP)
         self._brim = _between(low, warning, _CACHES_BRIM)
         self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
-
-    def _own_now(self) -> int:
-        """The process's own figure where no reading tells it; 0 where it cannot be read."""
-        try:
-            return self._seen_by_inserts()
-        except FOREIGN:  # What cannot be read is told already.
-            return 0
 
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)

@@ -31,8 +31,7 @@ _READ_FROM = 1 << 20
 class Admission:
     """The door: grants reservations against the meter. Any thread may ask.
 
-    `make_room` asks the loop for so many bytes, or makes the room itself where there is no loop; it
-    returns whether waiting makes sense on this thread.
+    `make_room` has room made for so many bytes; it returns whether waiting makes sense here.
     """
 
     __slots__ = (

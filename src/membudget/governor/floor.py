@@ -27,8 +27,7 @@ keeps what holders let go of, once they have been asked to give it back and are 
 
 _LITTLE = 1 / 64
 """Share of the limit that holders have above any floor that leaves room for it, that lies between
-the top and the emergency mark, and up to which what they take in does not make them those who
-press."""
+the top and the emergency mark, and that they may take in and not be those who press."""
 
 _AT_LEAST = 8 << 20  # The same in bytes at least: what threads take in while one waits for the GIL.
 _GROWS_FOR = 60.0  # Seconds until the working set is half of the room to the critical mark.

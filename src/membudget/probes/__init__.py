@@ -100,8 +100,8 @@ def every(
 ) -> Probe:
     """A probe that repeats its last reading and asks its source only so often.
 
-    A reading told again keeps the time at which it was taken. A source that fails is asked again
-    at the next call; so is one for which `is_due` finds a reason in the last reading.
+    A source that fails is asked again at the next call; so is one for which `is_due` finds a reason
+    in the last reading.
     """
     last: Reading | None = None
     due = 0.0

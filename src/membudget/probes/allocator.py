@@ -195,8 +195,7 @@ _MUCH = 1 / 4  # Share of what is used from which on a place is named.
 def where_held(reading: Reading) -> str:
     """Who holds what is used and no holder counts, in words, as far as the process can tell.
 
-    Cost: 2 µs where others hold it, else one `mallinfo2`: up to 50 ms in a fragmented heap, so ask
-    seldom.
+    Where that is this process, one `mallinfo2`: up to 50 ms in a fragmented heap, so ask seldom.
     """
     used, others, parts = reading.used, reading.elsewhere, reading.parts
     if others > used / 2:

@@ -38,8 +38,7 @@ else:
 class KernelFile:
     """A file of /proc or a cgroup that stays open, since opening costs six times the reading.
 
-    Any thread may read, in 0.2 µs and what the kernel takes. Raises `ProbeError` where the file is
-    gone, cannot be read, or says something else; and when made, where it cannot be opened.
+    Any thread may read. Raises `ProbeError` where it is gone, cannot be read, or says else.
     """
 
     __slots__ = ("_descriptor", "_identity", "path")

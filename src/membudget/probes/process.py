@@ -194,12 +194,10 @@ def rlimit_probe(
     *,
     now: Callable[[], float] = time.monotonic,
 ) -> Probe:
-    """A probe of this process against its own resource limits.
+    """A probe of this process against its own resource limits: what is over them is refused.
 
     RLIMIT_DATA ends its writable private memory without the stack, RLIMIT_AS its address space.
-    What is over the limit is refused, not killed. The soft limits are read again twice a second;
-    while there are none the process is not read, and nothing is told.
-
+    The soft limits are read again twice a second; while there are none, nothing is told.
     `original` takes a soft RLIMIT_DATA and returns the one to judge by: not one of the brake's.
     """
     limits: list[tuple[str, str, int]] = []
@@ -246,9 +244,8 @@ def _soft_limits(original: Callable[[int], int | None]) -> list[tuple[str, str, 
 class HighWater:
     """What this process held at most, between two readings as well: the kernel's high-water mark.
 
-    Linux keeps VmHWM, the highest resident set of an address space; a forked child's begins at what
-    it inherited (dup_mm in kernel/fork.c). Only its rise since the first look is ours to tell.
-    Pages of files are in it and not in the figure that is judged: the most that any reading saw
+    A forked child's VmHWM begins at what it inherited (dup_mm in kernel/fork.c); only its rise
+    since the first look is ours to tell. Pages of files are in it: the most that any reading saw
     since the last look is taken off, so that the figure may be too low by what was dropped
     meanwhile.
 
@@ -328,10 +325,9 @@ def _of_system(total: int, available: int, swap_free: int) -> Reading:
 
 
 def stalled_share(path: str = PRESSURE) -> float | None:
-    """The share of the last minute in which tasks waited for memory, of the machine or a group.
+    """The share of the last minute in which tasks waited for memory; None where it is not told.
 
-    None where the kernel does not tell (PSI is missing or switched off). For people alone: without
-    swap it stays at nought until moments before the kill, and reading files can raise it.
+    For people alone: without swap it stays at nought until moments before the kill.
     """
     # A kernel with PSI switched off shows the file and refuses to read it.
     with contextlib.suppress(ProbeError, ValueError):

@@ -82,17 +82,12 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     file: str | os.PathLike[str] | None = None,
 ) -> Settings:
-    """The settings that hold.
+    """The settings that hold: arguments over the environment over a file over defaults.
 
-    Args:
-        arguments: By key, nested by section or flat: `{"limit": "400MiB", "cleanup": {"settle":
-            2}}`; None stands for not given.
-        environ: The environment; by default the process's own.
-        file: YAML or TOML by its suffix; by default the one that MEMBUDGET_CONFIG names, if any.
-
-    Raises:
-        ConfigError: It cannot be read, or a key is not known, a value does not fit, or marks are
-            out of order; the message names where it came from.
+    Arguments come by key, nested by section or flat: `{"limit": "400MiB", "cleanup": {"settle":
+    2}}`; None stands for not given. The environment is by default the process's own, the file (YAML
+    or TOML, by its suffix) the one that MEMBUDGET_CONFIG names, if any. A ConfigError for an
+    unknown key, a value that does not fit, or marks out of order tells where it came from.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {key: setting.default for key, setting in SETTINGS.items()}

@@ -295,10 +295,7 @@ class Setting(Record):
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
-    """Advice for a word that is not known: the nearest one that is, or where all are told.
-
-    The known ones come without their common prefix, which would make all look alike.
-    """
+    """Advice for a word that is not known: the nearest of those known, or where all are told."""
     import difflib  # only an error needs it
 
     near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)
