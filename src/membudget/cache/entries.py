@@ -6,7 +6,6 @@ from array import array
 from typing import Any
 
 NEVER = float("inf")
-
 FEWEST_KNOWN = 16  # Evicted keys that a ghost knows, however few entries there are.
 _FEWEST_SLOTS, _LOW = 64, (1 << 32) - 1
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
-
 _BATCH, _BATCH_BYTES = 64, 1 << 20  # Let go at a stretch: well below a millisecond.
 _CLAIM_QUANTUM = 1 << 14  # Bytes taken in between two claims: none for each small value.
 _FORGET_EVERY = 1024  # Sets after which the hits before count half.

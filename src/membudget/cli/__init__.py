@@ -11,7 +11,6 @@ from io import TextIOWrapper
 from membudget.errors import ConfigError, MembudgetError
 
 COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "status", "stress")
-
 USAGE = 64  # EX_USAGE of sysexits.h: wrong usage or settings.
 NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 126, 127, 130  # As a shell reports them.
 

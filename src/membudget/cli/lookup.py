@@ -42,9 +42,7 @@ _OF_A_SLOT = (
 """The fields of a `Status` that a slot tells."""
 
 _EXIT = {"NORMAL": 0, "WARNING": 1, "CRITICAL": 2, "EMERGENCY": 2}
-
 _SUPERVISOR = b"/membudget/cli/restart\0"  # Our own, which carries its program's environment.
-
 _LONGEST_COMPLAINT = 1000
 
 

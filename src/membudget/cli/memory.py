@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 SILENT = 10.0  # Seconds without a new figure that are told: at rest there is one each second.
-
 RESTING = "a supervisor, not governed while it holds nothing"
-
 _APART = 0.5  # Seconds between the two readings that give a rate.
 _ROWS = 12  # Caches shown of each kind; JSON has more.
 

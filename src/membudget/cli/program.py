@@ -112,11 +112,7 @@ def program_of(command: Sequence[str]) -> Program:
     """What this command runs; a `ProbeError` where it is not there, or cannot be run or read."""
     path = which(command[0])
     if path is None:
-        is_there = os.path.exists(command[0])
-        raise ProbeError(
-            f"command {command[0]!r} {'cannot be executed' if is_there else 'was not found'}: "
-            "give an executable or a command on PATH"
-        )
+        raise ProbeError(missing(command[0]))
     if is_python(path):
         return Program(path=path, kind="python", flags=flags_of(command[1:]))
     name = os.path.basename(command[0])
@@ -145,6 +141,12 @@ def which(name: str) -> str | None:
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
     return None
+
+
+def missing(name: str) -> str:
+    """What to say of a command that is not to be had."""
+    what = "cannot be executed" if os.path.exists(name) else "was not found"
+    return f"command {name!r} {what}: give an executable or a command on PATH"
 
 
 def _of_env(path: str, words: Sequence[str]) -> Program:

@@ -12,7 +12,7 @@ import sys
 
 from membudget.budget.reexec import LAUNCHED, REQUIRE, TREE, script_of
 from membudget.cli import NOT_EXECUTABLE, NOT_FOUND, warn
-from membudget.cli.program import pex_variables, program_of, which
+from membudget.cli.program import missing, pex_variables, program_of, which
 from membudget.errors import ConfigError, ProbeError
 from membudget.settings import DEFAULT, resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
@@ -143,11 +143,8 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     variables = _variables(given, settings, options)
     path, argv = which(program[0]), program
     if path is None:
-        is_there = os.path.exists(program[0])
-        what = "cannot be executed" if is_there else "was not found"
-        advice = "give an executable or a command on PATH, as in: membudget run -- python app.py"
-        warn(f"command {program[0]!r} {what}: {advice}")
-        sys.exit(NOT_EXECUTABLE if is_there else NOT_FOUND)
+        warn(f"{missing(program[0])}, as in: membudget run -- python app.py")
+        sys.exit(NOT_EXECUTABLE if os.path.exists(program[0]) else NOT_FOUND)
     must = settings["brake"] or settings["strict"] or options["require"]
     variables |= _reaching(program, must=must, options=options)
     if options["restart"]:
@@ -228,7 +225,7 @@ def _variables(
         note_launch_limit(variables)
         if (mark := launch_mark(settings["agent.directory"])) is not None:
             variables[TREE] = mark
-    paths = [SHIM, *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = filter(None, [SHIM, os.environ.get("PYTHONPATH")])
     variables["PYTHONPATH"] = os.pathsep.join(paths)
     return variables
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
 RETRY_SHARE: Final = 0.1  # After a failed refresh, the next one waits for this share of `stale`.
 _GOLDEN: Final = 0x9E3779B97F4A7C15  # 2**64 ÷ the golden ratio spreads hashes (Knuth, TAOCP 6.4).
 
@@ -248,7 +247,8 @@ def _decorated(
     else:
         wrapper = calls.of_one_argument(loading) or calls.of_arguments(loading, key_of)
     update_wrapper(wrapper, function)
-    _add_functions(wrapper, cache, {**bounds, **lifetime.as_dict(), "typed": is_typed})
+    given = {name: getattr(lifetime, name) for name in ("ttl", "jitter", "stale", "keep_errors")}
+    _add_functions(wrapper, cache, {**bounds, **given, "typed": is_typed})
     return wrapper
 
 
@@ -339,10 +339,6 @@ class Lifetime:
             what = f"stale={stale!r}" if stale is not None else f"jitter={jitter!r}"
             raise ConfigError(f'{what} needs a ttl to count from: give one too, such as ttl="5m"')
         self.is_plain = stale is None and keep_errors is None  # Values are kept as they are.
-
-    def as_dict(self) -> dict[str, float | None]:
-        """The figures by name."""
-        return {name: getattr(self, name) for name in ("ttl", "jitter", "stale", "keep_errors")}
 
     def of(self, key: Any) -> float | None:
         """How long a key's value is fresh: the same for a key each time, unlike its neighbours'."""

@@ -39,7 +39,6 @@ Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
 """A value, or an exception with its leader's traceback; None where the leader gave up."""
 
 MISSING: Final[Any] = object()
-
 PATIENCE = 1.0  # Seconds between two looks at whether a leader in another thread's loop is there.
 
 LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=None)
@@ -47,7 +46,6 @@ LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=Non
 
 _OWN: Outcome = (None, None, None)  # Instead of an outcome: do not wait, run the loader yourself.
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
-
 _held_up: dict[int | None, Flight] = {}  # By thread, the flight that it stands still for.
 
 

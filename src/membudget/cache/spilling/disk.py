@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _READ_PATIENCE, _END_PATIENCE = 1.0, 2.0  # Seconds that a lookup, and the end, wait for the thread.
 _TRIES, _TRIED_OF = 3, 64  # Values of a type in turn not pickled, before one of so many is tried.
-
 _AT_ONCE = 64
 _FORK_LOOK = 2e-4
 

@@ -43,10 +43,8 @@ SEAL_BYTES = KEY_BYTES = 32
 _GENERATION_BYTES = 16
 _KEY_BEGINS = b"membudget key 1\n"
 _FRAME, _NUMBER = struct.Struct(">I"), struct.Struct(">Q")
-
 _MOST = 1000  # Processes at a time, far beyond what one host runs of a program.
 _ATTEMPTS = 10  # Tries while other processes make or remove what is looked at.
-
 _INDEX = "index.pickle"
 _LONGEST = 256 << 20
 _MOST_ROWS = 100

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
 
 MISSING: Any = object()
-
 NOTE_BYTES = 140  # Memory that the note of an entry costs besides, by tracemalloc.
 _LOOKS = 3  # Looks at the disk, where others bring the same value back at the same time.
 _NEVER, _SOON = float("inf"), 1e-9
@@ -44,18 +43,13 @@ class SpilledCache(Cache[K, V]):
     As `Cache`, and: `get`, `[]`, `get_many`, `pop`, `delete`, `in`, `peek` and `ttl_left` look at
     memory and at the disk. A hit on the disk brings the value back into memory; `peek` leaves it
     where it is, and `in` and `ttl_left` read nothing from the disk. `len`, the bytes, `keys`,
-    `values`, `items` and iteration are those of memory. In `stats` a hit on the disk is a hit.
+    `values`, `items` and iteration are those of memory. In `stats` a hit on the disk is a hit; for
+    `idle`, time there is time without one. `on_evict` is called for what goes to disk as well.
 
     A value that comes back is a copy: what is evicted is pickled, by a thread of its own, within
     which the value may still be changed by those who hold it. What a broken disk does is never
     raised: the cache goes on without it, says so in `spill_stats`, and in an event of a running
     budget. A lookup waits for the disk a second at most.
-
-    Args:
-        name: As in `Cache`, as are all others but these.
-        spill: The folder, or a `Spill` with its bounds. See there for who may write to it.
-        idle: As in `Cache`; time on the disk counts as time without a hit.
-        on_evict: As in `Cache`; called for values that go to disk too, once they are noted for it.
 
     Raises:
         ConfigError: An argument that cannot be used as given, or a folder that is not one's own.

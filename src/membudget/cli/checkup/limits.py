@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _WARNING = SETTINGS["thresholds.warning"].default
 _EMERGENCY = SETTINGS["thresholds.emergency"].default
-
 _LITTLE_ROOM = 0.9  # Share of a group's limit that leaves little to the others in it.
 _SCARCE = 0.05  # Share of the machine's memory, available, that is short: earlyoom kills at 10 %.
-
 _FIRST_TO_GO, _NEVER = 500, -1000
+_KILLS = "the kernel kills there"
+_SLOWS = "the kernel slows it down there until nothing goes forward"
 
 
 class Bound(Record):
@@ -109,15 +109,12 @@ def _of_groups(around: Surroundings) -> list[Bound]:
         group.close()
         for name, size in group.limits().items():
             source = _called(group) if group.version == 1 else f"{name} of {_called(group)}"
-            effect = "the kernel kills there"
-            if name == "memory.high":
-                effect = "the kernel slows it down there until nothing goes forward"
+            effect = _SLOWS if name == "memory.high" else _KILLS
             found.append(Bound(size=size, source=source, effect=effect, used=used, is_group=True))
     inherited = groups[0].inherited_limit() if groups else None
     if inherited is not None and all(inherited < bound.size for bound in found):
         source = f"a group above {_called(groups[-1])}, which cannot be seen from here"
-        effect = "the kernel kills there"
-        found.append(Bound(size=inherited, source=source, effect=effect, used=used, is_group=True))
+        found.append(Bound(size=inherited, source=source, effect=_KILLS, used=used, is_group=True))
     return found
 
 

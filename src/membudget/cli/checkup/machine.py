@@ -22,12 +22,9 @@ if TYPE_CHECKING:
     from membudget.cli.checkup import Surroundings
 
 _STALLED = 0.10  # Share of a minute waited for memory that is told; systemd-oomd kills at 60 %.
-
 _PROMISED = 0.90
 _NEVER_REFUSES, _STRICT = "1", "2"
-
 _ASKED = ("jemalloc", "tcmalloc")  # They give back when asked; mimalloc 2.0 was seen to keep it.
-
 _ARENAS_PER_CORE = 8
 _FIXED = 128 * KIB  # Where glibc's thresholds start, and stay once one of them is set (mallopt(3)).
 _ARENAS = "MALLOC_ARENA_MAX"

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 MARK = "membudget-answer "  # Before the answer: a program's start may print as well.
 _NEEDED = 48 * MIB  # An interpreter with a budget, at most: a checkup must not get others killed.
-
 _OLDEST, _SHOWN = (3, 11), 10
 
 _REACHED = f"""
@@ -157,7 +156,7 @@ def check_reach(around: Surroundings) -> Iterator[Finding]:
     elif (why := _why_not(around)) is not None:
         yield note(why)
     else:
-        paths = [SHIM, *filter(None, [around.environ.get("PYTHONPATH")])]
+        paths = filter(None, [SHIM, around.environ.get("PYTHONPATH")])
         environ = {**around.environ, "PYTHONPATH": os.pathsep.join(paths)}
         argv = [program.path, *program.flags, "-c", _REACHED]
         yield from judge_reach(program, answer_of(argv, environ))

@@ -50,11 +50,9 @@ _BY_KERNEL = 0x80  # si_code of what the kernel sends: SI_KERNEL.
 PATIENCE = 10.0  # Seconds for what was left behind to end, and again to be gone once killed.
 LOOK, TELL_EVERY = 1.0, 60.0  # Seconds between two looks for room, and two lines that tell of it.
 _SWEEP = 0.1  # Seconds between two looks for what is left: a child's child sends no signal.
-
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _STARTED = 19  # The field of a process's start among those behind its name, from 0.
 _MOST_NAMED = 10
-
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 _prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
