@@ -100,9 +100,9 @@ class FoundCaches:
         return self.note(wrapper, kept)
 
     def note(self, wrapper: Wrapper, kept: Kept | None = None) -> Wrapper:
-        """Take note of a wrapper, weakly; returns it."""
+        """Take note of a wrapper, weakly; returns it. What the standard library bounds is its own."""
         key = id(wrapper)
-        if key not in self._seen:
+        if key not in self._seen and not _is_of_the_library(wrapper):
             kept = kept or Kept()
             kept.wrapper = weakref.ref(wrapper, lambda _: self._forget(key))
             self._seen[key] = kept
@@ -233,6 +233,13 @@ def _alive(seen: Iterable[Kept]) -> Iterator[tuple[Wrapper, Kept]]:
     for kept in list(seen):
         if (wrapper := kept.wrapper()) is not None:
             yield wrapper, kept
+
+
+def _is_of_the_library(wrapper: Wrapper) -> bool:
+    """Whether it is a bounded one of the standard library: `typing` alone has dozens."""
+    module = getattr(wrapper, "__module__", None)
+    is_library = isinstance(module, str) and module.partition(".")[0] in sys.stdlib_module_names
+    return is_library and wrapper.cache_info().maxsize is not None
 
 
 def _is_large(wrapper: Wrapper, kept: Kept) -> bool:

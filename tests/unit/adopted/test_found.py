@@ -380,6 +380,22 @@ def test_dead_caches_and_our_own_are_not_among_the_programs(found: FoundCaches) 
     assert [part.name for part in found.as_parts()] == [f"{kept.__module__}.{kept.__qualname__}"]
 
 
+def test_bounded_caches_of_the_standard_library_are_its_own(found: FoundCaches) -> None:
+    """`typing` alone has dozens, whether it was imported before the budget or after."""
+
+    def load(number: int) -> int:
+        return number
+
+    load.__module__ = "typing"
+    bounded: Any = functools.lru_cache(load)
+    unbounded: Any = functools.lru_cache(maxsize=None)(load)
+    for number in range(100):
+        bounded(number), unbounded(number)
+    assert [one.most for one in found.contents()] == [None]
+    assert found.reclaim(1, LONG) > 0
+    assert bounded.cache_info().currsize == 100
+
+
 def test_a_failing_weigher_never_reaches_the_program() -> None:
     """The program called its own function; our trouble is not its."""
 
