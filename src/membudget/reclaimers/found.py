@@ -100,7 +100,7 @@ class FoundCaches:
         return self.note(wrapper, kept)
 
     def note(self, wrapper: Wrapper, kept: Kept | None = None) -> Wrapper:
-        """Take note of a wrapper, weakly; returns it. What the standard library bounds is its own."""
+        """Take note of a wrapper, weakly; returns it. A bounded one of the library is its own."""
         key = id(wrapper)
         if key not in self._seen and not _is_of_the_library(wrapper):
             kept = kept or Kept()
