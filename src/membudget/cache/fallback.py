@@ -46,8 +46,7 @@ class Table(ForkLock, Generic[K, V]):
     __slots__ = ("__dict__",)
 
     ENTRY_BYTES = 320
-    """Bytes an entry costs beside its key and value: itself 96, its places in index and order 130,
-    its weight and time 64, its mark 90 where it has one."""
+    """Itself 96, its places in index and order 130, weight and time 64; a mark, if any, 90 more."""
 
     def __init__(
         self,

@@ -33,8 +33,7 @@ else:
     K = V = object  # The compiled table takes whatever stands between the brackets.
 
 POLICIES = ("gdsf", "s3fifo", "lru")
-"""The orders of eviction; the first is that of a cache that names none. In plain Python all are the
-last."""
+"""What goes first; the first is that of a cache that names none, the last that of plain Python."""
 
 DEFAULT_ENTRIES = 1000  # The bound of a table that was given none, where no budget runs.
 _INFINITE = float("inf")

@@ -34,10 +34,9 @@ _LOOKED_AT = 256  # Entries looked at between two looks at the clock: well below
 class Sweeper:
     """The one chore that frees what has expired, in all caches of a register.
 
-    Every `interval` (seconds, or text such as "10m"; else a ConfigError) it looks whether a cache
-    holds an expired entry, and then goes through all, in slices; above the low mark once a second.
-    Values that may have changed it weighs again, 2 ms in a second at most: a list grows, and parts
-    that the caller still held are the cache's alone by now. Runs on the governor's thread.
+    Every `interval` (seconds, or text such as "10m"; else a ConfigError) it goes through all, if
+    one holds an expired entry; above the low mark once a second. Values that may have changed it
+    weighs again, 2 ms in a second at most. Runs on the governor's thread.
     """
 
     name = "sweeper"
@@ -107,8 +106,7 @@ class GiveBack:
     """The reclaimer that gives memory of caches back to the system: looks, chooses, lets go.
 
     Asked where what was let go has not shown at the meter. Of all caches at once: those filled at
-    the same time lie in the same arenas. Where a table does not know where its entries lie, or
-    nothing lies together, they go in its own order. Runs on the governor's thread.
+    the same time lie in the same arenas. What does not lie together goes in a table's own order.
     """
 
     name = "give back"

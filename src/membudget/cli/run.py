@@ -149,9 +149,8 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
     variables |= _reaching(program, must=must, options=options)
     if options["restart"]:
         if not sys.platform.startswith("linux"):
-            raise ConfigError(
-                "--restart needs Linux: leave it out, and let your init system restart"
-            )
+            why = "--restart needs Linux: leave it out, and let your init system restart"
+            raise ConfigError(why)
         # A mark in bytes is the program's own; the group and the machine are judged by a share.
         low = settings["thresholds.low"]
         share = SETTINGS["thresholds.low"].default if isinstance(low, int) else low

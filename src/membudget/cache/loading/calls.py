@@ -39,8 +39,7 @@ class _Mark:
 _NAMED: Final = _Mark()
 
 _VARIABLE, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04 | 0x08, 0x20, 0x80 | 0x100, 0x200
-"""Bits of `co_flags`, which `inspect` knows by name and takes 8 ms to import; the first: any number
-of arguments."""
+"""Bits of `co_flags`, as in `inspect`, which takes 8 ms to import; the first: any arguments."""
 
 _OWN_NAMES = frozenset({"self", "cls", "mcs", "metacls"})
 

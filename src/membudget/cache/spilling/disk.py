@@ -44,11 +44,10 @@ class _Ask:
 
 
 class SpillDisk:
-    """The disk of one cache in one process; raises ConfigError where its folder cannot be used.
+    """The disk of one cache in one process; a ConfigError where its folder cannot be used.
 
-    Registered as a holder and a reclaimer (what waits is memory, and so are the notes), for the
-    sweeper and forks, and as a chore (a running governor tells what it raises as `Failed`). `noted`
-    gives what tells the bytes of memory of the cache's own notes, while that lives.
+    Registered as holder and reclaimer (what waits is memory, as are notes), as a chore that tells
+    of failures, for the sweeper and for forks. `noted` tells the bytes of the cache's own notes.
     """
 
     rung = Rung.MODERATE

@@ -41,11 +41,7 @@ _SETTINGS = {
 
 
 class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
-    """Whole numbers as keys, bytes as values; all files in the one folder, which writes faster.
-
-    diskcache's own unpickles, opens and removes what the database names: with this one, a database
-    that was changed can only make a value unknown.
-    """
+    """Whole numbers as keys, bytes as values; a changed database can only make a value unknown."""
 
     file_bytes = 0  # What the files take up.
 

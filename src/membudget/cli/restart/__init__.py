@@ -140,15 +140,11 @@ class Backoff:
 
 
 class Room:
-    """Tells whether there is room for a start, and how often the kernel killed for want of it.
-
-    It looks at the group this process is in, which costs 1 ms. There is room up to the share `low`
-    of the limit; what was in use before the first start is others' and does not count.
-    """
+    """Tells whether there is room for a start, and how often the kernel killed for want of it."""
 
     def __init__(self, low: float, root: str = "/") -> None:
         self._root = root.rstrip("/")
-        found = self._read()
+        found = self._read()  # What is in use before the first start is others'.
         self._low = low if found is None else max(low, found.fraction)
 
     def shortage(self) -> str | None:
@@ -194,11 +190,7 @@ def tell(message: str) -> None:
 
 
 class Leftovers:
-    """The processes below this one, but for those that were here when this was made.
-
-    Those keep their own children, as a container's entry point that started a sidecar first; but an
-    orphan does not tell whose it was.
-    """
+    """The processes below this one, but for those that were here when this was made, and theirs."""
 
     def __init__(self) -> None:
         self._earlier = _started(_below(os.getpid()))
