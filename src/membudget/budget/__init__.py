@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 _POOLS = ("multiprocessing.process", "billiard.process", "multiprocess.process")
 """The modules that know what a worker is called, where they are loaded: billiard is Celery's."""
 
-_FORKING = ("gunicorn", "uwsgi", "hypercorn", "daphne", "circusd")
-"""Servers whose forked children are workers, and no processes that a pool knows of."""
-
+_FORKING = ("gunicorn", "uwsgi", "hypercorn", "daphne", "circusd")  # Their children are workers.
 _SPAWNED = "from multiprocessing."  # How the command of a process begins that it spawned.
 _LONGEST = 60
 

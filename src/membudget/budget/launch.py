@@ -46,9 +46,8 @@ if TYPE_CHECKING:
 
 _HELPERS = ("resource_tracker", "forkserver")
 _SHARED = ("cgroup", "system")  # How the sources begin that several processes have in common.
-_LEVEL_FOR, _START_FOR = 600.0, 3600.0
-"""Seconds for which a level of what is shared is not told by another process, and the limit kept
-by none."""
+_LEVEL_FOR = 600.0  # Seconds for which no other process tells a level of what is shared.
+_START_FOR = 3600.0  # Seconds for which none tells the limit kept.
 
 
 def start_launched() -> Budget | None:

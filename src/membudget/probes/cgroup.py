@@ -37,8 +37,7 @@ LOOK = 0.5  # Seconds between two looks at the whole tree, of 0.1 to 0.2 ms each
 _ENDLESS = 1 << 60  # v1 writes "no limit" as the last page below 2^63.
 _LIMITS = {1: ("memory.limit_in_bytes",), 2: ("memory.max", "memory.high")}
 _KILLS = {1: "memory.oom_control", 2: "memory.events"}
-_BESIDE = {1: "memory.kmem.usage_in_bytes", 2: "memory.swap.current"}
-"""Where what memory.stat lacks is told: v1's kernel memory, v2's swap."""
+_BESIDE = {1: "memory.kmem.usage_in_bytes", 2: "memory.swap.current"}  # memory.stat lacks it.
 
 _OF_V1 = (b"total_rss ", b"total_cache ", b"total_shmem ", b"total_swap ")
 _OF_V2 = (
