@@ -42,6 +42,7 @@ class Reading(Record):
     """What one source knows at one moment: the figure judged and the limit it is held against.
 
     Both come from the same source, so that a cgroup's use is never held against another limit.
+    `at` is monotonic seconds, sizes are bytes; `parts` has those of the same moment by name.
     """
 
     at: float  # Monotonic seconds.
@@ -112,7 +113,12 @@ PART_MARKS = ("warning", "critical", "emergency")
 
 
 class Pressure(Record):
-    """What a reading means; bytes and seconds."""
+    """What a reading means: the `level`, why, and how far it is to the limit.
+
+    Sizes are bytes, `growth` is bytes a second, `seconds_left` None where nothing foretells the
+    limit. `excess` is what lies above the low mark; `floor` what shrinking was seen not to lower,
+    `elsewhere` what is not this process's.
+    """
 
     level: Level = Level.NORMAL  # Hysteresis applied.
     used: int = 0

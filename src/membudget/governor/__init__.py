@@ -47,9 +47,13 @@ class Governor:
     reclaims memory of others.
 
     Args:
+        probe: What is read at each step.
+        marks: Where the levels begin.
         ladder: Reclaimers, asked in this order within their rung.
+        sinks: Takers of events, in order.
         chores: Upkeep; the registry's chores come after these.
         followers: Called with each reading and what was made of it, before anything is asked for.
+        registry: Whose holders are counted and asked; None is the process's own.
         own: Reads the bytes of this process alone in about a microsecond; for the meter.
         hints: Makes wake-ups to wait for beside those of plugins, anew on each thread; imports
             nothing. Given true, only those that cost microseconds.
@@ -60,6 +64,7 @@ class Governor:
         interval: Seconds between two steps; None adapts to the pressure.
         is_active: Whether it reclaims at all, or only reads, judges and tells.
         explain: Says where memory lies that no holder counts, for the one line that tells a floor.
+        clock: Where time comes from; None is the monotonic clock.
     """
 
     def __init__(
