@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Concatenate, Protocol, Self
 
+    from membudget.cache.loading.owners import KeyOf
     from membudget.cache.spilling.spill import Spill
     from membudget.core import Clock
     from membudget.registry import Registry
@@ -252,7 +253,7 @@ def _decorated(
     return wrapper
 
 
-def _calling(key: Callable[..., Hashable]) -> calls.KeyOf:
+def _calling(key: Callable[..., Hashable]) -> KeyOf:
     return lambda args, kwargs: key(*args, **kwargs)
 
 

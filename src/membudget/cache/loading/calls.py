@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from membudget.cache.loading.load import Loading
-    from membudget.cache.loading.owners import Owner, Owners
+    from membudget.cache.loading.owners import KeyOf, Owner, Owners, Parts
 
-    Parts = Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]
-    KeyOf = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
     Function = Callable[..., Any]
 
 

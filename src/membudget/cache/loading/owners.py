@@ -19,8 +19,10 @@ from membudget.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from membudget.cache.loading.calls import KeyOf, Parts
     from membudget.core import Clock
+
+    Parts = Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]
+    KeyOf = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
 
 _AT_A_TIME, _ENTRY_STEPS = 512, 8
 """Steps that one load does for objects that are gone, 0.1 to 0.2 ms, and what an entry costs."""
