@@ -136,7 +136,6 @@ class Division:
         return room if held > room * (PLENTY if self._is_dividing else SCARCE) else None
 
     def _decide(self, caches: list[Any], whole: int) -> list[_Part]:
-        """What each cache is to have."""
         known, now = self._parts, self._now()
         for one in caches:
             if one not in known:

@@ -78,7 +78,6 @@ class Table(ForkLock, Generic[K, V]):
         super().__init__()  # Last: what has a lock is complete.
 
     def _mend(self) -> None:
-        """Begin with nothing."""
         order, ghost = OrderedDict[Entry, None](), Ghost()
         self._index: dict[Any, Entry] = {}  # Finds them, and may lead to one that was taken out.
         self._order, self._ghost = order, ghost
@@ -387,13 +386,11 @@ class Table(ForkLock, Generic[K, V]):
         return entry.expires if idle is None else min(entry.expires, entry.since + idle)
 
     def _mark(self, entry: Entry) -> None:
-        """Note when an entry is due."""
         mark = Mark(entry.due)
         mark.entry = entry
         heappush(self._marks, mark)
 
     def _next_expired(self, now: float) -> Entry | None:
-        """An entry that has expired; None where none is known to have."""
         marks, self._is_behind = self._marks, False
         for _ in range(_LOOKED_AT):
             if not marks or not marks[0] <= now:

@@ -85,7 +85,6 @@ class Sweeper:
         return freed
 
     def _weigh(self, until: float) -> None:
-        """Weigh some values of each cache again."""
         self._weighed_at, changed = self._now(), 0
         changing = self._changing()
         for number, one in enumerate(changing, 1):

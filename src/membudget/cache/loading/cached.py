@@ -276,7 +276,6 @@ def _loading(
 
 
 def _add_functions(wrapper: Any, cache: Cache[Any, Any], parameters: dict[str, Any]) -> None:
-    """What the standard library's has too."""
     before = [0, 0]
 
     def cache_info() -> CacheInfo:

@@ -249,7 +249,6 @@ class SpillDisk:
     # The thread, and what is done on it.
 
     def _start(self) -> bool:
-        """Start the thread; returns whether there is one."""
         with self._ledger.lock:
             if self._thread is None:
                 thread = NativeThread(self._run, "mb-spill")
@@ -278,7 +277,6 @@ class SpillDisk:
             self._finish()
 
     def _work_here(self) -> None:
-        """Do what waits on the caller's thread."""
         if not self._turn.acquire(timeout=_READ_PATIENCE):
             return
         try:

@@ -283,7 +283,6 @@ class SpilledCache(Cache[K, V]):
             return MISSING
 
     def _take(self, key: K) -> Note | None:
-        """Take out the note of a key."""
         return self._notes.pop(key, None) or self._ledger.take(key)
 
     def _brought_back(self, key: K) -> Any:

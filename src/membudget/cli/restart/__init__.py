@@ -219,10 +219,9 @@ def _below(pid: int) -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    try:
+    with contextlib.suppress(OSError):  # It has ended meanwhile.
         return list(children_of(pid))
-    except OSError:  # It has ended meanwhile.
-        return []
+    return []
 
 
 def _started(pids: list[int]) -> dict[int, str]:
@@ -295,7 +294,6 @@ class Supervisor:
                 return 128 + self._asked.number
 
     def _live(self) -> Death:
-        """One life of the program, from its start to its end."""
         before = self._room.kills()
         self._is_hung_up = self._is_stopped = False
         self._stop = None
