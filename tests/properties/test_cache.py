@@ -42,12 +42,9 @@ SIZES = st.integers(1, 2_500)
 
 
 class Asking(Meter):
-    """A meter that asks for what it is told to."""
-
     wanted = 0
 
     def claim(self, weight: int) -> int:
-        """Ask once."""
         wanted, self.wanted = self.wanted, 0
         return wanted
 
@@ -66,7 +63,6 @@ class CacheMachine(RuleBasedStateMachine):
         bounds: tuple[int | None, int | None],
         times: tuple[float | None, float | None],
     ) -> None:
-        """Begin with an empty cache under a budget."""
         self.clock = FakeClock()
         self.registry = Registry()
         self.registry.meter = self.meter = Asking()
@@ -96,12 +92,10 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS, size=SIZES, ttl=TTLS)
     def set(self, key: int, size: int, ttl: float | None) -> None:
-        """Take in a value."""
         self._set(key, size, ttl)
 
     @rule(key=KEYS, size=SIZES, wanted=st.integers(1, 5_000))
     def set_under_pressure(self, key: int, size: int, wanted: int) -> None:
-        """Take in a value while the budget is short."""
         self.cache.sweep(FOREVER)
         refused = self.model.refused
         self.meter.wanted = wanted
@@ -112,7 +106,6 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def get(self, key: int) -> None:
-        """Look one up."""
         assert self.cache.get(key) == self.model.get(key, self.clock.now())
 
     @rule(key=KEYS)
@@ -132,7 +125,6 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_lru)
     @rule(key=KEYS, newest=st.booleans())
     def move_to_end(self, key: int, newest: bool) -> None:  # noqa: FBT001  # drawn
-        """Move one to an end of the order."""
         self.cache.sweep(FOREVER)
         is_there = self.model.move_to_end(key, newest=newest)
         assert self.cache._move_to_end(key, newest) == is_there
@@ -140,7 +132,6 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_lru)
     @rule(newest=st.booleans())
     def popitem(self, newest: bool) -> None:  # noqa: FBT001  # drawn
-        """Take out an end of the order."""
         self.cache.sweep(FOREVER)
         rows = self.model.rows
         key = next(reversed(rows) if newest else iter(rows), None)
@@ -149,25 +140,21 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def look(self, key: int) -> None:
-        """Look without touching."""
         row = self.model.rows.get(key)
         assert self.cache.peek(key, None) == (None if row is None else row.value)
         assert (key in self.cache) == (row is not None)
 
     @rule(key=KEYS)
     def pop(self, key: int) -> None:
-        """Take one out."""
         row = self.model.drop(key)
         assert self.cache.pop(key, None) == (None if row is None else row.value)
 
     @rule(key=KEYS)
     def delete(self, key: int) -> None:
-        """Forget one."""
         assert self.cache.delete(key) == (self.model.drop(key) is not None)
 
     @rule(seconds=WAITS)
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
         self.clock.advance(seconds)
         self.model.expire(self.clock.now())
 
@@ -180,14 +167,12 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(wanted=st.integers(1, 5_000))
     def reclaim(self, wanted: int) -> None:
-        """Be asked to shrink."""
         self.cache.sweep(FOREVER)
         assert self.cache.reclaim(wanted, FOREVER) == self.model.relieve(wanted)
 
     @precondition(lambda self: self.serial % 3 == 0)
     @rule(max_bytes=BOUNDS, max_entries=ENTRIES)
     def resize(self, max_bytes: int | None, max_entries: int | None) -> None:
-        """Change the bounds."""
         self.cache.resize(max_bytes=max_bytes, max_entries=max_entries)
         self.model.max_bytes, self.model.max_entries = max_bytes, max_entries
         self.model.keep_bounds()
@@ -195,25 +180,21 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.serial % 7 == 0)
     @rule()
     def clear(self) -> None:
-        """Forget everything."""
         self.cache.clear()
         self.model.begin()
 
     @invariant()
     def it_answers_as_the_model_does(self) -> None:
-        """Same entries, in the same order."""
         expected = [(key, row.value) for key, row in self.model.rows.items()]
         assert self.cache.items() == expected
         assert self.cache.keys() == list(self.cache) == [key for key, _ in expected]
 
     @invariant()
     def it_evicts_as_the_model_does(self) -> None:
-        """The same entries for the same causes, and what had expired is told as such."""
         assert [what for what in self.told if what[2] != "expired"] == self.model.evicted
 
     @invariant()
     def its_sums_agree_and_keep_the_bounds(self) -> None:
-        """What is held is counted, and never more than the bounds allow."""
         check(self.cache)
         held = self.cache.held_bytes()
         assert self.model.bytes <= held
@@ -223,7 +204,6 @@ class CacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def its_statistics_add_up(self) -> None:
-        """They are the model's, and reading them changes nothing."""
         stats = self.cache.stats()
         model = self.model
         assert (stats.hits, stats.misses, stats.sets, stats.refused) == (

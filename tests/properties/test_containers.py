@@ -30,7 +30,6 @@ Op = tuple[str, tuple[Any, ...]]
 
 
 def ops(**kinds: tuple[st.SearchStrategy[Any], ...]) -> st.SearchStrategy[list[Op]]:
-    """Lists of method names with arguments."""
     one = [st.tuples(st.just(name), st.tuples(*args)) for name, args in kinds.items()]
     return st.lists(st.one_of(one), max_size=30)
 
@@ -41,7 +40,6 @@ def outcome(one: Any, name: str, args: tuple[Any, ...]) -> tuple[str, Any]:
 
 
 def outcome_of(act: Callable[[], Any]) -> tuple[str, Any]:
-    """What came of it: a value, or the kind of an error."""
     try:
         return "value", act()
     except (LookupError, ValueError, TypeError) as error:
@@ -54,7 +52,6 @@ def plain(value: Any) -> Any:
 
 
 def weight(value: int) -> int:
-    """What an item weighs whose size is its value."""
     heavy = value + SLOT_BYTES
     return heavy if heavy <= 256 else heavy + 32
 
@@ -109,7 +106,6 @@ def bound_by_hand(model: Any, items: float, most: float, *, leftward: bool) -> i
 
 
 def check_sequence(tested: Any, model: Any, dropped: list[int], total: int) -> None:
-    """Same items, sums that agree, figures that add up."""
     assert list(tested) == list(model)
     assert list(reversed(tested)) == list(reversed(model))
     assert len(tested) == len(model)
@@ -122,7 +118,6 @@ def check_sequence(tested: Any, model: Any, dropped: list[int], total: int) -> N
 
 
 def run_sequence(made: Callable[..., Any], model: Any, bounds: tuple[Any, Any], todo: Any) -> None:
-    """Do the same to a container and to a builtin."""
     items, most = bounds[0] or float("inf"), bounds[1] or float("inf")
     is_deque = isinstance(model, deque)
     dropped: list[int] = []
@@ -168,8 +163,6 @@ def run_sequence(made: Callable[..., Any], model: Any, bounds: tuple[Any, Any], 
     ),
 )
 def test_a_deque_is_the_builtin_within_bounds(items: Any, most: Any, todo: Any) -> None:
-    """Whatever is done to both."""
-
     def made(maxlen: Any, max_bytes: Any, **more: Any) -> BoundedDeque[int]:
         return BoundedDeque("d", maxlen=maxlen, max_bytes=max_bytes, registry=Registry(), **more)
 
@@ -187,8 +180,6 @@ def test_a_deque_is_the_builtin_within_bounds(items: Any, most: Any, todo: Any) 
     cuts=ops(__setitem__=(SLICES, MANY), append=(VALUES,)),
 )
 def test_a_list_is_the_builtin_within_bounds(items: Any, most: Any, todo: Any, cuts: Any) -> None:
-    """Whatever is done to both, slices included."""
-
     def made(max_items: Any, max_bytes: Any, **more: Any) -> BoundedList[int]:
         return BoundedList(
             "l", max_items=max_items, max_bytes=max_bytes, registry=Registry(), **more
@@ -217,12 +208,10 @@ def test_a_long_list_keeps_its_bound_at_little_cost(most: int, what: list[int]) 
 
 
 def dict_weight(item: tuple[int, int]) -> int:
-    """What an item of a dict weighs whose size is its value."""
     return item[1] + size_of(item[0]) + BoundedDict.ENTRY_BYTES
 
 
 def run_dict(op: Op, model: OrderedDict[int, int], most: float, bind: Callable[[], None]) -> Any:
-    """An operation on an OrderedDict, as a dict in order of use has it."""
     name, args = op
     pairs: list[tuple[int, int]] = []
     if name == "__setitem__":
@@ -267,7 +256,6 @@ def run_dict(op: Op, model: OrderedDict[int, int], most: float, bind: Callable[[
     ),
 )
 def test_a_dict_is_an_ordered_dict_in_order_of_use(items: Any, most: Any, todo: Any) -> None:
-    """Within bounds, the longest unused going first."""
     dropped: list[tuple[int, int]] = []
     tested: BoundedDict[int, int] = BoundedDict(
         "d",

@@ -24,7 +24,6 @@ class Told(Registry):
     division: Division | None = None
 
     def add(self, member: object, *, keep: bool = False) -> None:
-        """Add it, then tell."""
         super().add(member, keep=keep)
         if self.division is not None:
             self.division.welcome(member)
@@ -35,7 +34,6 @@ class Dividing(RuleBasedStateMachine):
 
     @initialize(limit=LIMITS)
     def begin(self, limit: int) -> None:
-        """One limit for all."""
         self.clock, self.registry, self.limit = FakeClock(), Told(), limit
         self.division = Division(self.registry, lambda: self.limit, self.clock)
         self.registry.division = self.division
@@ -46,14 +44,12 @@ class Dividing(RuleBasedStateMachine):
 
     @rule(bound=st.none() | st.integers(1_000, 500_000), policy=st.sampled_from(["s3fifo", "lru"]))
     def make(self, bound: int | None, policy: str) -> None:
-        """A new cache, with a bound of its own or without."""
         more: dict[str, Any] = {"registry": self.registry, "clock": self.clock, "policy": policy}
         self.caches.append(Cache("one", max_bytes=bound, **more))
 
     @precondition(lambda self: self.caches)
     @rule(number=st.integers(0, 99))
     def drop(self, number: int) -> None:
-        """A cache goes away."""
         self.caches.pop(number % len(self.caches))
 
     @precondition(lambda self: self.caches)
@@ -64,7 +60,6 @@ class Dividing(RuleBasedStateMachine):
         size=st.integers(0, 20_000),
     )
     def fill(self, number: int, first: int, count: int, size: int) -> None:
-        """Keys are asked for and set."""
         cache = self.caches[number % len(self.caches)]
         for key in range(first, first + count):
             if cache.get(key) is None:
@@ -74,13 +69,11 @@ class Dividing(RuleBasedStateMachine):
     @precondition(lambda self: self.caches)
     @rule(number=st.integers(0, 99), bound=st.none() | st.integers(1_000, 500_000))
     def resize(self, number: int, bound: int | None) -> None:
-        """A bound is set, moved or lifted."""
         self.caches[number % len(self.caches)].resize(max_bytes=bound)
 
     @precondition(lambda self: self.caches)
     @rule(number=st.integers(0, 99))
     def clear(self, number: int) -> None:
-        """A cache is emptied."""
         self.caches[number % len(self.caches)].clear()
 
     @rule(seconds=st.floats(0, 3), has_time=st.booleans())
@@ -98,7 +91,6 @@ class Dividing(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        """The caches hold no more than the limit, and their shares sum to no more."""
         if self.is_lowered:
             return
         assert sum(one.held_bytes() for one in self.caches) <= self.limit
@@ -107,12 +99,10 @@ class Dividing(RuleBasedStateMachine):
 
     @invariant()
     def own_bounds_hold(self) -> None:
-        """A cache's own bound holds whatever its share is."""
         for one in self.caches:
             assert one.max_bytes is None or one.held_bytes() <= one.max_bytes
 
     def teardown(self) -> None:
-        """Let go of all."""
         self.caches = []
 
 

@@ -48,7 +48,6 @@ def _built(graph: tuple[list[int], list[tuple[int, int]]]) -> tuple[list[Any], s
 @given(_GRAPHS)
 @settings(deadline=None)
 def test_exactly_what_can_be_reached_is_met_once(graph: Any) -> None:
-    """Whatever circles there are."""
     nodes, reached = _built(graph)
     own = {id(one): number for number, one in enumerate(nodes)}
     met = [own[one] for one in walked(nodes[0], passed=[deque]) if one in own]
@@ -59,7 +58,6 @@ def test_exactly_what_can_be_reached_is_met_once(graph: Any) -> None:
 @given(_GRAPHS, st.integers(1, 20))
 @settings(deadline=None)
 def test_in_slices_the_same_is_met(graph: Any, rest: int) -> None:
-    """However short they are."""
     nodes, reached = _built(graph)
     own = {id(one): number for number, one in enumerate(nodes)}
     walk = Met([("root", nodes[0])], AllMet({}), passed=[id(deque)])

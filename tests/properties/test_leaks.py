@@ -38,13 +38,11 @@ def walk(steps: list[int], scale: float = 1.0, level: float = 1024.0) -> Series:
 
 
 def findings(whole: Series) -> tuple[Confidence, tuple[str, ...]]:
-    """What one look says, by shape alone."""
     found = weigh(list(windows(columns(whole, ANYWHERE.settled))), ANYWHERE)
     return found.level, found.failed
 
 
 def line(rate: float, hour: float) -> float:
-    """So many MiB an hour."""
     return 100 + rate * hour
 
 
@@ -75,7 +73,6 @@ def test_the_hour_of_the_calendar_does_not_matter(steps: list[int], origin: int)
 @FEW
 @given(st.floats(1.0, 1e6), st.integers(2, 48))
 def test_a_constant_never_leaks(level: float, hours: int) -> None:
-    """At any level, over any time."""
     verdict = last(series(lambda _: level, float(hours)), ANYWHERE, since=hours - 1.0)
     assert verdict.confidence is Confidence.NONE
 
@@ -103,7 +100,6 @@ def test_the_faster_the_growth_the_surer_the_verdict(rates: list[float]) -> None
 @FEW
 @given(WALKS)
 def test_what_falls_or_stands_still_never_leaks(steps: list[int]) -> None:
-    """Whatever the steps down."""
     falling = walk([min(step, 0) for step in steps])
     verdicts, _ = followed(falling, ANYWHERE)
     assert not [one for one in verdicts if one.confidence > Confidence.NONE]

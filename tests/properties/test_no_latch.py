@@ -55,11 +55,9 @@ class Scene:
     name = "chore"
 
     def due(self, now: float) -> bool:
-        """Always."""
         return True
 
     def run(self, until: float) -> int:
-        """Do nothing, or break."""
         self._maybe_break("chore")
         return 0
 
@@ -78,7 +76,6 @@ class Scene:
         return Protection(attempt, owner.tell, most=3, cooldown=60.0, restart_after=300.0)
 
     def play(self, moves: list[tuple[int, float, str]]) -> None:
-        """Go through uses, waits and failures."""
         for used, wait, what in moves:
             self.broken = {what} & set(PARTS)
             self.memory.error = ProbeError("gone") if what == "probe" else None

@@ -70,7 +70,6 @@ def _can_be(sample: Sample) -> bool:
 def test_unpacking_what_was_packed_gives_the_newest_as_they_were(
     samples: list[Sample], size: int
 ) -> None:
-    """For any figures."""
     ring = SampleRing(size)
     for sample in samples:
         ring.add(sample)

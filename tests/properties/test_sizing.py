@@ -46,7 +46,6 @@ def test_a_whole_weighs_what_its_parts_weigh(values: list[Any]) -> None:
 @given(VALUES)
 @settings(deadline=None)
 def test_weighing_twice_gives_the_same(value: Any) -> None:
-    """Looking changes nothing."""
     assert size_of(value) == size_of(value) == measure(value).bytes
 
 

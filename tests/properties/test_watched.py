@@ -62,7 +62,6 @@ def test_what_is_trimmed_is_the_oldest_and_only_what_is_over_the_limits(
 def test_between_two_tellings_it_was_well_below_the_limit_and_five_minutes_passed(
     limit: int, used: list[int], apart: float
 ) -> None:
-    """And at each of them it is over."""
     items: list[None] = []
     scene = Scene(items, max_items=limit)
     told_at: int | None = None

@@ -24,7 +24,6 @@ SLACK = 64 << 10
 
 @pytest.fixture(autouse=True)
 def _no_tracing_is_left() -> Iterator[None]:
-    """Whatever was begun is ended."""
     assert not tracemalloc.is_tracing()
     yield
     is_left = tracemalloc.is_tracing()
@@ -33,7 +32,6 @@ def _no_tracing_is_left() -> Iterator[None]:
 
 
 def test_a_block_tells_what_it_holds_and_what_it_held_at_most() -> None:
-    """In bytes beyond its start."""
     with profile_memory("load") as profile:
         kept = bytearray(2 * MIB)
         gone = bytearray(8 * MIB)
@@ -47,7 +45,6 @@ def test_a_block_tells_what_it_holds_and_what_it_held_at_most() -> None:
 
 
 def test_an_open_block_tells_its_figures_so_far() -> None:
-    """Before there is a result."""
     with profile_memory() as profile:
         kept = bytearray(MIB)
         assert abs(profile.held - MIB) < SLACK
@@ -58,7 +55,6 @@ def test_an_open_block_tells_its_figures_so_far() -> None:
 
 
 def test_what_is_let_go_is_held_below_zero() -> None:
-    """And the peak stays at 0."""
     with profile_memory():
         kept = [bytearray(MIB)]
         with profile_memory() as inner:
@@ -83,7 +79,6 @@ def test_an_inner_peak_is_its_own_and_leaves_the_outer_ones() -> None:
 
 
 def test_an_inner_peak_counts_for_the_outer_too() -> None:
-    """It happened within both."""
     with profile_memory() as outer, profile_memory():
         bytearray(8 * MIB)
     assert abs(outer.peak - 8 * MIB) < SLACK
@@ -104,7 +99,6 @@ def test_stretches_that_overlap_without_lying_within_each_other_keep_their_peaks
 
 
 def test_tracing_of_somebody_else_stays_on() -> None:
-    """As deep as it was."""
     tracemalloc.start(3)
     with profile_memory() as profile:
         bytearray(MIB)
@@ -115,7 +109,6 @@ def test_tracing_of_somebody_else_stays_on() -> None:
 
 
 def test_a_profile_whose_tracing_was_ended_says_so() -> None:
-    """And the next one begins anew."""
     with profile_memory() as profile:
         tracemalloc.stop()
     assert profile.result is not None
@@ -127,8 +120,6 @@ def test_a_profile_whose_tracing_was_ended_says_so() -> None:
 
 
 def test_a_decorated_function_gives_its_answer_and_its_profile() -> None:
-    """And its name and docstring."""
-
     @profile_memory
     def load(size: int) -> bytearray:
         """Load."""
@@ -143,7 +134,6 @@ def test_a_decorated_function_gives_its_answer_and_its_profile() -> None:
 
 
 def test_a_decorated_function_that_raises_is_profiled_and_raises() -> None:
-    """As it would without."""
     found: list[MemoryProfile] = []
 
     @profile_memory("fails", on_result=found.append)
@@ -158,7 +148,6 @@ def test_a_decorated_function_that_raises_is_profiled_and_raises() -> None:
 
 
 def test_recursion_profiles_each_depth() -> None:
-    """Each with its own peak."""
     found: list[MemoryProfile] = []
 
     @profile_memory(on_result=found.append)
@@ -173,7 +162,6 @@ def test_recursion_profiles_each_depth() -> None:
 
 
 def test_coroutines_are_profiled_until_they_end() -> None:
-    """Not only until they are made."""
     found: list[MemoryProfile] = []
 
     @profile_memory("coroutine", on_result=found.append)
@@ -193,7 +181,6 @@ def test_coroutines_are_profiled_until_they_end() -> None:
 
 
 def test_threads_may_profile_at_the_same_time() -> None:
-    """Neither ends the tracing of the other."""
     barrier = threading.Barrier(2)
     found: list[MemoryProfile] = []
 
@@ -213,7 +200,6 @@ def test_threads_may_profile_at_the_same_time() -> None:
 
 
 def test_the_profile_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Under the name of the package."""
     with caplog.at_level(logging.INFO, "membudget"), profile_memory("load"):
         bytearray(MIB)
     assert [record.name for record in caplog.records] == ["membudget"]

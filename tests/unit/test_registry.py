@@ -10,12 +10,9 @@ from steps import steps
 
 
 class Holding:
-    """A holder of so many bytes."""
-
     name = "holding"
 
     def held_bytes(self) -> int:
-        """Always the same."""
         return 5
 
 
@@ -27,20 +24,16 @@ class Resting:
         self.name = name
 
     def before_fork(self, until: float) -> None:
-        """Note it."""
         self.log.append(f"{self.name} before")
 
     def after_fork_in_parent(self) -> None:
-        """Note it."""
         self.log.append(f"{self.name} parent")
 
     def after_fork_in_child(self) -> None:
-        """Note it."""
         self.log.append(f"{self.name} child")
 
 
 def test_members_are_filed_by_what_they_can_do() -> None:
-    """A holder is counted, a reclaimer asked; neither is taken for the other."""
     registry = Registry()
     holder, reclaimer = Holding(), FakeReclaimer(FakeMemory(FakeClock()), MIB)
     registry.add(holder)
@@ -51,7 +44,6 @@ def test_members_are_filed_by_what_they_can_do() -> None:
 
 
 def test_a_member_nobody_keeps_is_forgotten() -> None:
-    """The register keeps nothing alive."""
     registry = Registry()
     holder = Holding()
     registry.add(holder)
@@ -61,7 +53,6 @@ def test_a_member_nobody_keeps_is_forgotten() -> None:
 
 
 def test_a_member_can_be_removed() -> None:
-    """Removing is final, and removing what is not there does nothing."""
     registry, holder = Registry(), Holding()
     registry.add(holder)
     registry.remove(holder)

@@ -27,7 +27,6 @@ class Pool(metaclass=Singleton):
     made = 0
 
     def __init__(self, size: int = 4, *, name: str = "pool") -> None:
-        """Count."""
         type(self).made += 1
         self.size = size
         self.name = name
@@ -41,7 +40,6 @@ class Larger(Pool):
 
 @pytest.fixture(autouse=True)
 def cleared() -> Iterator[None]:
-    """Every test begins and ends with none."""
     Singleton.clear_instances()
     Pool.made = Larger.made = 0
     yield
@@ -70,8 +68,6 @@ def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
 
 
 def test_however_many_threads_ask_it_is_made_once() -> None:
-    """Also where the constructor lets the others run."""
-
     class Slow(metaclass=Singleton):
         made = 0
 
@@ -87,8 +83,6 @@ def test_however_many_threads_ask_it_is_made_once() -> None:
 
 
 def test_a_subclass_has_an_instance_and_a_lock_of_its_own() -> None:
-    """Neither is the other's, and one may be made while the other is."""
-
     class Outer(metaclass=Singleton):
         def __init__(self) -> None:
             self.inner: Any = Inner() if type(self) is Outer else None
@@ -104,8 +98,6 @@ def test_a_subclass_has_an_instance_and_a_lock_of_its_own() -> None:
 
 
 def test_a_constructor_that_raised_leaves_nothing_behind() -> None:
-    """The next one asked begins anew, in this thread and in others."""
-
     class Fragile(metaclass=Singleton):
         is_broken = True
 
@@ -124,7 +116,6 @@ def test_a_constructor_that_raised_leaves_nothing_behind() -> None:
 
 
 def test_copies_and_pickles_are_the_one() -> None:
-    """At every depth and protocol."""
     pool = Pool(7)
     assert copy.copy(pool) is pool
     assert copy.deepcopy({"inside": [pool]})["inside"][0] is pool
@@ -145,14 +136,12 @@ def test_unpickling_where_there_is_none_makes_it_with_the_same_arguments() -> No
 
 
 def test_the_same_arguments_however_written_and_none_at_all_give_the_one() -> None:
-    """By place or by name, with the defaults written out or not."""
     pool = Pool(4)
     for given in (Pool(), Pool(4), Pool(size=4), Pool(4, name="pool"), Pool(name="pool")):
         assert given is pool
 
 
 def test_other_arguments_are_refused_with_both_named() -> None:
-    """And the one that is there stays as it is."""
     pool = Pool(4)
     with pytest.raises(ConfigError) as caught:
         Pool(5, name="x")
@@ -185,8 +174,6 @@ def test_arguments_that_do_not_compare_are_others() -> None:
 
 
 def test_arguments_are_ignored_where_the_class_says_so_and_its_subclasses_too() -> None:
-    """Unless they say otherwise."""
-
     class Lax(metaclass=Singleton, ignore_arguments=True):
         def __init__(self, size: int) -> None:
             self.size = size
@@ -206,8 +193,6 @@ def test_arguments_are_ignored_where_the_class_says_so_and_its_subclasses_too() 
 
 
 def test_a_constructor_that_asks_for_its_own_class_is_told() -> None:
-    """Directly or through another one, instead of waiting for ever."""
-
     class First(metaclass=Singleton):
         def __init__(self) -> None:
             Second()
@@ -256,7 +241,6 @@ def test_threads_whose_constructors_need_each_other_are_told() -> None:
 
 
 def test_clearing_means_one_class_or_all() -> None:
-    """Called on a class, with a class, or on the metaclass."""
     pool, larger = Pool(), Larger()
     Pool.clear_instances()
     assert Pool() is not pool
@@ -279,7 +263,6 @@ def test_an_instance_being_made_is_not_cleared_from_within() -> None:
 
 
 def test_statistics_tell_what_became_of_each_class() -> None:
-    """By module and name, on one class or on all."""
     Pool()
     Pool()
     Pool()
@@ -309,7 +292,6 @@ def test_an_abstract_class_may_be_a_singleton() -> None:
 
 
 def test_a_class_that_nobody_keeps_is_forgotten() -> None:
-    """Classes made in functions do not pile up."""
     import gc
 
     def make() -> None:
@@ -351,8 +333,6 @@ def test_a_lock_that_another_thread_held_at_the_fork_is_free_in_the_child() -> N
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_constructor_that_forks_goes_on_in_the_child() -> None:
-    """With the lock that it holds."""
-
     class Forking(metaclass=Singleton):
         def __init__(self) -> None:
             self.child = os.fork()

@@ -41,8 +41,6 @@ class Trade:
 
 
 class Slotted:
-    """An instance with slots."""
-
     __slots__ = ("name", "parts", "price")
 
     def __init__(self, number: int) -> None:
@@ -150,7 +148,6 @@ def test_weighing_makes_nothing_grow(kind: str) -> None:
 
 @pytest.mark.parametrize("value", [None, True, 0, 256, "", "x", b"", (), Ellipsis, Side.BUY])
 def test_what_exists_once_weighs_nothing(value: object) -> None:
-    """The interpreter holds it anyway."""
     assert size_of(value) == 0
 
 
@@ -174,13 +171,11 @@ def test_what_counts_itself_weighs_nothing() -> None:
 
 
 def test_an_object_met_twice_weighs_once() -> None:
-    """Ten references to one list hold one list."""
     part = [number * 1.5 for number in range(100)]
     assert size_of([part] * 10) < size_of(part) * 1.1
 
 
 def test_a_circle_ends() -> None:
-    """A list that holds itself is weighed like any other."""
     circle: list[Any] = [1.5, None]
     circle[1] = circle
     assert size_of(circle) == size_of([1.5, 2.5]) - size_of(1.5)
@@ -232,7 +227,6 @@ def test_a_class_may_not_answer_for_itself() -> None:
 
 
 def test_a_small_value_is_weighed_exactly() -> None:
-    """And says how many objects that took."""
     found = measure([1000, 2000, 3.5])
     assert found.exact
     assert found.nodes == 4
@@ -261,7 +255,6 @@ def test_a_large_value_is_estimated_from_a_bounded_sample() -> None:
     ids=["dict", "set", "tuple", "deque", "object array"],
 )
 def test_every_large_container_is_estimated_well(value: Any) -> None:
-    """The estimate from 2,000 objects is within 10 % of the figure from all of them."""
     assert measure(value, 2000).bytes == pytest.approx(measure(value, 200_000).bytes, rel=0.10)
 
 
@@ -274,7 +267,6 @@ def test_one_large_sibling_does_not_stand_for_many_small_ones() -> None:
 
 
 def test_a_walk_of_no_nodes_is_refused() -> None:
-    """It could say nothing."""
     with pytest.raises(ConfigError, match="nodes 0"):
         size_of([1.5], nodes=0)
 
@@ -291,7 +283,6 @@ class Tuned(Model):
 
 
 def test_a_registered_function_says_what_its_type_holds() -> None:
-    """For instances anywhere in a value, and for subclasses; the nearest class wins."""
     register(Model, lambda model: int(model.weight))
     try:
         assert size_of(Model(12_345)) == 12_345
@@ -305,7 +296,6 @@ def test_a_registered_function_says_what_its_type_holds() -> None:
 
 
 def test_the_error_of_a_registered_function_is_the_programs_own() -> None:
-    """It passes through; an answer that is no size is named."""
     register(Model, lambda model: model.weight())
     try:
         with pytest.raises(ZeroDivisionError):
@@ -318,13 +308,11 @@ def test_the_error_of_a_registered_function_is_the_programs_own() -> None:
 
 @pytest.mark.parametrize("kind", [int, list, "Model"])
 def test_only_classes_that_are_not_built_in_are_registered(kind: Any) -> None:
-    """The built-in ones are reckoned the same everywhere."""
     with pytest.raises(ConfigError, match="cannot be registered"):
         register(kind, lambda _: 1)
 
 
 def test_weighing_imports_no_library() -> None:
-    """A program without NumPy stays one."""
     script = (
         "import sys; from membudget.sizing import size_of; size_of([object(), {1.5: 'x'}]);"
         "print([m for m in ('numpy', 'pandas', 'torch', 'asyncio', 'enum') if m in sys.modules])"
@@ -345,6 +333,5 @@ def test_a_tensor_weighs_its_storage_where_it_owns_it() -> None:
 
 
 def test_an_arrow_array_weighs_its_buffers() -> None:
-    """They lie outside Python."""
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     assert size_of(pyarrow.array(range(100_000))) == pytest.approx(800_000, rel=0.05)

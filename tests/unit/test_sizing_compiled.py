@@ -32,7 +32,6 @@ def size_of(value: object) -> int:
 
 
 def entry_bytes(key: object, value: object) -> int:
-    """Likewise."""
     size: int = CORE.entry(key, value)
     return size
 
@@ -44,12 +43,10 @@ def entries_sharing(count: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def charges(values: list[Any], shares: Any) -> list[int]:
-    """What each of a table's entries is charged."""
     return [CORE.entry(None, value, shares) for value in values]
 
 
 def test_entries_that_share_a_part_pay_it_together() -> None:
-    """Each its portion, once it is known that nobody else holds it."""
     values, part = entries_sharing(10)
     alone = size_of({"own": 5000, "all": None})
     shares = CORE.new_shares()
@@ -59,7 +56,6 @@ def test_entries_that_share_a_part_pay_it_together() -> None:
 
 
 def test_a_part_the_program_holds_is_paid_by_nobody() -> None:
-    """Though every entry of the table refers to it."""
     values, part = entries_sharing(10)
     held = values[0]["all"]
     shares = CORE.new_shares()
@@ -69,7 +65,6 @@ def test_a_part_the_program_holds_is_paid_by_nobody() -> None:
 
 
 def test_entries_that_left_pay_nothing_and_the_others_more() -> None:
-    """The table says so before it drops them."""
     values, part = entries_sharing(10)
     shares = CORE.new_shares()
     charges(values, shares)
@@ -123,18 +118,15 @@ def test_shares_are_bounded() -> None:
 
 @pytest.mark.parametrize("value", [None, True, 7, 1.5, "text", b"bytes", (1, "a", 2.5), ()])
 def test_an_atom_and_a_tuple_of_atoms_keep_their_size(value: object) -> None:
-    """They need not be weighed again."""
     assert CORE.is_atomic(value)
 
 
 @pytest.mark.parametrize("value", [[], {}, (1, []), bytearray(5), object()])
 def test_all_else_may_change_its_size(value: object) -> None:
-    """Also a tuple that has one of these."""
     assert not CORE.is_atomic(value)
 
 
 def test_classes_that_come_and_go_are_not_confused() -> None:
-    """Another class at the address of one that died is read for what it is."""
     sizes: dict[str, set[int]] = {"slots": set(), "tuple": set()}
     for _ in range(2000):
         made = type("Slots", (), {"__slots__": ("a", "b", "c", "d")})()
@@ -187,7 +179,6 @@ class Odd(list[Any], metaclass=Hostile):
 
 
 def test_no_code_of_a_class_runs() -> None:
-    """Neither the class's nor its metaclass's."""
     odd = Odd([1.5, 2.5 * CORE.is_atomic(1)])
     size, charge = size_of([odd, odd]), entry_bytes(None, odd)
     assert 0 < size < 1000
@@ -195,8 +186,6 @@ def test_no_code_of_a_class_runs() -> None:
 
 
 def test_a_class_that_cannot_be_hashed_or_compared_is_weighed() -> None:
-    """Its metaclass is not asked."""
-
     class Proud(type):
         __hash__ = None  # type: ignore[assignment]
 
@@ -273,8 +262,6 @@ def test_a_function_that_is_asked_may_weigh_and_change_things() -> None:
 
 
 def test_a_sample_asks_too() -> None:
-    """And goes on from what it was told."""
-
     class Model:
         pass
 
@@ -289,7 +276,6 @@ def test_a_sample_asks_too() -> None:
 
 
 def test_an_object_that_changes_is_weighed_as_it_is_now() -> None:
-    """Nothing of an object is remembered."""
     value: list[Any] = [1.5]
     before = size_of(value)
     value += [number * 1.5 for number in range(1000)]
@@ -299,7 +285,6 @@ def test_an_object_that_changes_is_weighed_as_it_is_now() -> None:
 
 
 def test_weighing_leaves_no_block_behind() -> None:
-    """After 100,000 calls the interpreter holds as many blocks as before."""
     part = [number * 1.5 for number in range(50)]
     value = {"part": part, "rest": [{"a": (1.5, "some text")}, {"b": part}, np.zeros(10)]}
     shares = CORE.new_shares()
@@ -333,7 +318,6 @@ def told(**environment: str) -> list[str]:
 
 
 def test_the_environment_can_ask_for_plain_python() -> None:
-    """Both tell the same."""
     assert told(MEMBUDGET_PURE="1") == ["False", told(MEMBUDGET_PURE="0")[1]]
 
 
@@ -363,7 +347,6 @@ def test_another_interpreter_does_without_and_takes_nothing_along() -> None:
 
 
 def test_the_debugging_allocator_changes_nothing() -> None:
-    """What it puts around blocks is its own affair."""
     assert told(PYTHONMALLOC="debug") == told(PYTHONMALLOC="pymalloc")
 
 

@@ -24,12 +24,10 @@ def weigh(value: Any) -> int:
 
 
 def floats(count: int) -> list[float]:
-    """A list of numbers that nobody else refers to."""
     return [number * 1.5 + 1000 for number in range(count)]
 
 
 def test_what_only_the_entry_holds_is_charged_in_full() -> None:
-    """Then the charge is the size."""
     value = {"numbers": floats(100), "more": [floats(10) for _ in range(5)]}
     assert weigh(value) == pytest.approx(size_of(value), rel=0.03)
 
@@ -60,7 +58,6 @@ def test_what_another_way_leads_to_as_well_is_charged() -> None:
 
 
 def test_a_short_string_is_charged_in_proportion() -> None:
-    """One of two owners pays half."""
     words = [f"word {number}" for number in range(100)]
     value = [*words]
     lists = size_of([None] * 100)
@@ -68,7 +65,6 @@ def test_a_short_string_is_charged_in_proportion() -> None:
 
 
 def test_a_view_is_charged_for_its_array_only_as_the_last_that_holds_it() -> None:
-    """A slice of a big table is small."""
     table = np.zeros(100_000)
     value = [table[:10]]
     assert weigh(value) < 500
@@ -77,7 +73,6 @@ def test_a_view_is_charged_for_its_array_only_as_the_last_that_holds_it() -> Non
 
 
 def test_a_circle_is_charged_once() -> None:
-    """Parts that refer to each other and to the value are all inside."""
     value: dict[str, Any] = {"numbers": floats(100)}
     value["self"] = value
     value["back"] = [value, value["numbers"]]
@@ -122,7 +117,6 @@ def test_a_registered_function_is_asked_for_entries_too() -> None:
 
 
 def test_key_and_value_are_weighed_together() -> None:
-    """Atoms quickly, others as they are."""
     assert entry_bytes("a key of its own", 1.5) == size_of("a key of its own") + size_of(1.5)
     key = ("a key", 1234567)
     assert entry_bytes(key, None) > size_of(key) / 2
@@ -130,7 +124,6 @@ def test_key_and_value_are_weighed_together() -> None:
 
 
 def test_what_the_two_share_is_charged_once() -> None:
-    """A value that refers to its own key."""
     part = tuple(floats(100))
     key = (part, 1)
     value = [part]

@@ -22,23 +22,17 @@ pytestmark = pytest.mark.skipif(CORE is None, reason="the compiled core was not 
 
 
 class Plain:
-    """Attributes as most classes have them."""
-
     def __init__(self, number: int) -> None:
         self.one, self.two = number * 1.5, number * 2.5
 
 
 class Wide:
-    """More of them."""
-
     def __init__(self, number: int) -> None:
         for at in range(12):
             setattr(self, f"attribute_{at}", number * 1.5 + at)
 
 
 class Slotted:
-    """Slots, and a dict for the rest."""
-
     __slots__ = ("__dict__", "__weakref__", "one", "two")
 
     def __init__(self, number: int) -> None:
@@ -58,21 +52,18 @@ class Late(Plain):
 
 
 def late(number: int) -> Late:
-    """After they were made."""
     value = Late(number)
     value.three = number * 3.5  # type: ignore[attr-defined]
     return value
 
 
 def beside_slots(number: int) -> Slotted:
-    """One attribute in the dict."""
     value = Slotted(number)
     value.three = number * 3.5  # type: ignore[attr-defined]
     return value
 
 
 def opened(number: int) -> Plain:
-    """An object whose `__dict__` was looked at."""
     value = Plain(number)
     assert vars(value)
     return value
@@ -94,7 +85,6 @@ def thinned(number: int) -> dict[str, float]:
 
 
 def appended(number: int) -> list[float]:
-    """A list with room to spare."""
     value: list[float] = []
     for at in range(37):
         value.append(number * 1.5 + at)  # noqa: PERF401  # that leaves the room
@@ -155,7 +145,6 @@ def _alone() -> Iterator[None]:
 @pytest.mark.usefixtures("_alone")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_weight_is_what_the_allocator_gave(kind: str) -> None:
-    """To the byte, on average over many."""
     make = KINDS[kind]
     kept = [make(number) for number in range(50)]  # What the interpreter makes once is made now.
     held: list[Any] = [None] * HELD

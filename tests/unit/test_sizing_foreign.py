@@ -50,7 +50,6 @@ def test_an_estimate_is_near_the_exact_size(make: Any) -> None:
 
 
 def test_what_all_items_share_counts_once() -> None:
-    """A table that every item refers to is not multiplied by their number."""
     table = {"names": [str(number) * 10 for number in range(200)]}
     container = [(number + 1000, table) for number in range(COUNT)]
     found = estimate(container)
@@ -61,7 +60,6 @@ def test_what_all_items_share_counts_once() -> None:
 
 
 def test_what_grows_towards_its_end_is_seen_at_both_ends() -> None:
-    """Of a dict longer than the walk reaches, too."""
     container = {number: "x" * (number // 1000) for number in range(100_000)}
     found = estimate(container)
     assert found is not None
@@ -71,7 +69,6 @@ def test_what_grows_towards_its_end_is_seen_at_both_ends() -> None:
 
 @pytest.mark.parametrize("container", [[], {}, set(), deque()])
 def test_an_empty_container_weighs_itself(container: Any) -> None:
-    """And has no item to take an average of."""
     found = estimate(container)
     assert found is not None
     assert found[1] == 0
@@ -79,8 +76,6 @@ def test_an_empty_container_weighs_itself(container: Any) -> None:
 
 
 def test_what_counts_itself_is_asked() -> None:
-    """Its own figure is the best there is."""
-
     class Counting(list[int]):
         def held_bytes(self) -> int:
             return 12_345

@@ -34,7 +34,6 @@ def pairs(count: int = 1000) -> dict[int, str]:
 
 
 def adopted(cache: Any, **options: Any) -> tuple[Any, Registry]:
-    """What the register keeps of it."""
     registry = Registry()
     membudget.adopt(cache, "cache", registry=registry, **options)
     (one,) = registry.reclaimers()
@@ -49,7 +48,6 @@ def _lru(content: dict[int, str]) -> Any:
 
 @pytest.mark.parametrize("make", [pairs, lambda: OrderedDict(pairs()), lambda: _lru(pairs())])
 def test_a_bound_is_kept_and_the_oldest_go(make: Callable[[], Any]) -> None:
-    """The keys that stay find what they found before."""
     cache = make()
     one, registry = adopted(cache, max_items=400)
     assert registry.chores() == [one]
@@ -73,7 +71,6 @@ def _expiring(content: dict[int, str]) -> Any:
 
 @pytest.mark.parametrize("make", [pairs, lambda: _lru(pairs()), lambda: _expiring(pairs())])
 def test_a_bound_in_bytes_is_kept_as_estimated(make: Callable[[], Any]) -> None:
-    """And what it holds is told."""
     cache = make()
     one, _ = adopted(cache, max_bytes="500KiB")
     one.run(LONG)
@@ -95,7 +92,6 @@ def test_looking_at_a_cache_within_its_bound_expires_nothing() -> None:
 
 
 def test_below_its_bound_nothing_goes() -> None:
-    """At it, neither."""
     cache = pairs()
     one, _ = adopted(cache, max_items=1000, max_bytes="10MiB")
     assert one.run(LONG) == 0
@@ -103,7 +99,6 @@ def test_below_its_bound_nothing_goes() -> None:
 
 
 def test_with_a_bound_it_is_still_asked_under_pressure() -> None:
-    """At AGGRESSIVE, like any adopted cache."""
     cache = pairs()
     one, _ = adopted(cache, max_items=5000)
     assert one.reclaim(500_000, LONG) >= 500_000
@@ -112,7 +107,6 @@ def test_with_a_bound_it_is_still_asked_under_pressure() -> None:
 
 
 def test_without_a_bound_there_is_no_upkeep() -> None:
-    """Only pressure shortens it."""
     cache = pairs()
     one, _ = adopted(cache)
     assert not one.due(0.0)
@@ -127,7 +121,6 @@ def test_it_is_no_holder() -> None:
 
 
 def test_a_look_that_runs_out_of_time_goes_on_at_the_next_step() -> None:
-    """Without waiting for its second."""
     clock, cache = FakeClock(), pairs(10 * BATCH)
     one = AdoptedCache("it", lambda: cache, max_items=10, max_bytes=None, now=clock.now)
     one.run(clock.now())
@@ -193,7 +186,6 @@ def test_an_unbounded_functools_cache_can_be_kept_to_a_bound() -> None:
     ],
 )
 def test_a_bound_that_is_none_is_refused(bounds: Any, why: str) -> None:
-    """Nothing is adopted then."""
     registry = Registry()
     with pytest.raises(ConfigError, match=why):
         membudget.adopt({}, registry=registry, **bounds)
@@ -201,7 +193,6 @@ def test_a_bound_that_is_none_is_refused(bounds: Any, why: str) -> None:
 
 
 def test_while_a_budget_runs_the_program_finds_its_bound_kept() -> None:
-    """By the governor's steps, and no longer once it is ended."""
     clock, registry = FakeClock(), Registry()
     governor = Governor(FakeMemory(clock, used=MIB), Marks(), registry=registry, clock=clock)
     cache: dict[int, str] = {}
@@ -221,7 +212,6 @@ def test_while_a_budget_runs_the_program_finds_its_bound_kept() -> None:
 
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
-    """One that other threads may use."""
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as made:
         yield made
 
@@ -248,7 +238,6 @@ def test_sqlite_lets_go_of_its_pages_under_the_owners_lock(
 
 
 def test_a_connection_in_use_is_asked_later(connection: sqlite3.Connection) -> None:
-    """Its lock is waited for a moment only."""
     said: list[str] = []
     connection.set_trace_callback(said.append)
     registry, lock = Registry(), threading.Lock()

@@ -51,7 +51,6 @@ def filled(count: int, maxsize: int | None = None) -> Any:
 
 
 def test_what_is_made_is_as_functools_makes_it(found: FoundCaches) -> None:
-    """Type, name, wrapped function, statistics and isinstance answer as without us."""
     load, _ = filled(3)
     assert type(load) is functools._lru_cache_wrapper
     before: Any = vars(functools.lru_cache)["__wrapped__"]
@@ -64,8 +63,6 @@ def test_what_is_made_is_as_functools_makes_it(found: FoundCaches) -> None:
 
 
 def test_methods_and_wrong_calls_behave_as_without(found: FoundCaches) -> None:
-    """A cached method binds, keywords pass, and a wrong call raises the function's own error."""
-
     class Service:
         @functools.cache  # noqa: B019  # as programs do
         def price(self, symbol: str, *, digits: int = 2) -> str:
@@ -81,7 +78,6 @@ def test_methods_and_wrong_calls_behave_as_without(found: FoundCaches) -> None:
 
 
 def test_the_oldest_entries_go_first(found: FoundCaches) -> None:
-    """About as many bytes as asked go, from the front; what is left is still cached."""
     load, calls = filled(4000)
     freed = found.reclaim(MIB, LONG)
     kept = load.cache_info().currsize
@@ -113,7 +109,6 @@ def test_bounded_caches_are_cleared_only_after_unbounded_ones(found: FoundCaches
 
 
 def test_a_slice_ends_in_time() -> None:
-    """When the time is up, what remains stays."""
     clock = FakeClock()
 
     def ticking() -> float:
@@ -131,7 +126,6 @@ def test_a_slice_ends_in_time() -> None:
 
 
 def test_spared_names_are_never_touched() -> None:
-    """Opting out is by name, and is told."""
     caches = FoundCaches(lambda: None, is_spared=lambda name: name.endswith("load"))
     end = caches.follow_functools()
     try:
@@ -166,8 +160,6 @@ def test_the_thread_that_fills_a_cache_drops_what_is_due() -> None:
 
 
 def test_tracebacks_show_no_frame_of_ours(found: FoundCaches) -> None:
-    """What a function raises looks as it does without a budget."""
-
     @functools.cache
     def fail(number: int) -> str:
         raise KeyError(number)
@@ -229,7 +221,6 @@ def through(n): return 0 if n == 0 else helper(n)
     [("by_lambda", 450), ("renamed", 450), ("by_expression", 220), ("ping", 450), ("through", 300)],
 )
 def test_no_way_of_recursion_is_shortened(found: FoundCaches, name: str, depth: int) -> None:
-    """Nearly as deep as without us, on every Python."""
     with threaded_depth():
         assert lead_back()[name](depth) == 0
 
@@ -279,8 +270,6 @@ class Service:
 def test_a_cache_that_its_own_entries_lead_back_to_is_collected(
     found: FoundCaches, maxsize: int | None
 ) -> None:
-    """No reference of ours keeps alive what a collection frees."""
-
     class Page:
         def __init__(self) -> None:
             self.child = functools.lru_cache(maxsize)(self._child)
@@ -333,8 +322,6 @@ def test_a_handful_of_heavy_entries_is_no_handful(found: FoundCaches) -> None:
 
 
 def test_no_more_is_dropped_than_asked(found: FoundCaches) -> None:
-    """One entry where one is enough."""
-
     @functools.cache
     def frame(number: int) -> bytes:
         return bytes(MIB) + bytes(number)
@@ -353,7 +340,6 @@ def test_odd_callables_are_cached_as_without(found: FoundCaches) -> None:
 
 
 def test_a_cache_that_died_is_forgotten(found: FoundCaches) -> None:
-    """Caches of objects that come and go leave nothing behind."""
     for _ in range(100):
         filled(100)
     gc.collect()
@@ -397,8 +383,6 @@ def test_bounded_caches_of_the_standard_library_are_its_own(found: FoundCaches) 
 
 
 def test_a_failing_weigher_never_reaches_the_program() -> None:
-    """The program called its own function; our trouble is not its."""
-
     def broken() -> Meter:
         raise RuntimeError("no meter")
 

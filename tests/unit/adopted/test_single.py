@@ -41,7 +41,6 @@ def entries(count: int = 1000) -> dict[int, str]:
     ],
 )
 def test_the_oldest_entries_of_a_mapping_go(make: Any) -> None:
-    """About as much as was asked, oldest first, and the newest stay."""
     cache = make()
     freed = AdoptedCache("cache", lambda: cache).reclaim(500_000, LONG)
     assert 500_000 <= freed <= 600_000
@@ -80,7 +79,6 @@ def test_a_mapping_of_the_programs_own_is_weighed_by_what_it_gives() -> None:
 
 
 def test_what_could_be_had_is_told_only_where_it_is_known() -> None:
-    """Nothing of an empty cache or of none; of one not weighed yet, nobody knows."""
     there: list[Any] = [None]
     adopted = AdoptedCache("cache", lambda: there[0])
     assert adopted.reclaimable() == 0
@@ -97,7 +95,6 @@ def test_what_could_be_had_is_told_only_where_it_is_known() -> None:
 
 
 def test_a_lock_in_use_keeps_the_cache_whole() -> None:
-    """It is tried for a moment; then the cache is left for a later time."""
     cache, lock = entries(), threading.Lock()
     adopted = AdoptedCache("cache", lambda: cache, lock)
     with lock:
@@ -108,8 +105,6 @@ def test_a_lock_in_use_keeps_the_cache_whole() -> None:
 
 
 def test_the_lock_is_given_back_when_the_cache_raises() -> None:
-    """Nothing of the program's stays locked."""
-
     class Broken(dict[int, str]):
         def pop(self, *_: Any) -> Any:
             raise RuntimeError("broken")
@@ -122,7 +117,6 @@ def test_the_lock_is_given_back_when_the_cache_raises() -> None:
 
 
 def test_adopting_by_hand_lasts_until_it_is_ended() -> None:
-    """The register keeps it; what it returns removes it."""
     registry, cache = Registry(), entries()
     end = membudget.adopt(cache, "prices", registry=registry)
     (adopted,) = registry.reclaimers()
@@ -141,20 +135,17 @@ def test_an_asyncio_lock_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [[1], {1}, "text", 7])
 def test_what_is_no_cache_is_refused(value: Any) -> None:
-    """The error names the value, the rule and what would do."""
     with pytest.raises(ConfigError, match="cannot be shrunk as a cache: adopt a dict"):
         membudget.adopt(value, "it")
 
 
 def test_a_lock_that_is_none_is_refused() -> None:
-    """Before anything is shrunk without it."""
     with pytest.raises(ConfigError, match="give a threading"):
         membudget.adopt({}, "it", lock=object())
 
 
 @pytest.fixture
 def program() -> Iterator[types.ModuleType]:
-    """A module of a program, with caches of every kind."""
     import sys
 
     module = types.ModuleType("adopted_program")
@@ -193,7 +184,6 @@ def program() -> Iterator[types.ModuleType]:
 
 
 def searched(**options: Any) -> tuple[Search, FoundCaches, Registry]:
-    """A search that has looked through everything once."""
     clock, registry = FakeClock(), Registry()
     found = FoundCaches(lambda: None, now=clock.now)
     search = Search(found, registry, clock, **options)
@@ -205,7 +195,6 @@ def searched(**options: Any) -> tuple[Search, FoundCaches, Registry]:
 def test_earlier_functools_caches_are_found_from_modules_and_classes(
     program: types.ModuleType,
 ) -> None:
-    """Also those made before us, and shrunk like the others."""
     _, found, _ = searched()
     names = {one.name for one in found.contents() if "program" in one.name}
     assert {name.rpartition(".")[2] for name in names} >= {"early", "inside"}
@@ -228,7 +217,6 @@ def test_a_cachetools_cache_is_shrunk_under_its_own_lock_only(program: types.Mod
 
 
 def test_what_the_owner_names_is_shrunk(program: types.ModuleType) -> None:
-    """A dict and a bare cache, by module:NAME; then they are not listed as left alone."""
     search, _, registry = searched(named=("adopted_program:BARE", "adopted_program:PLAIN"))
     for one in registry.reclaimers():
         if one.name in ("adopted_program:BARE", "adopted_program:PLAIN"):
@@ -253,7 +241,6 @@ def test_looking_at_a_cache_expires_nothing(program: types.ModuleType) -> None:
 
 
 def test_a_dead_cache_leaves_nothing_in_the_register() -> None:
-    """Programs make caches by the thousand."""
     registry = Registry()
     for _ in range(100):
         membudget.adopt(_filled(cachetools.LRUCache(10_000)), "it", registry=registry)

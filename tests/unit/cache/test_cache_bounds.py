@@ -33,7 +33,6 @@ def clock() -> FakeClock:
 
 
 def test_a_bound_in_bytes_is_kept(registry: Registry) -> None:
-    """After every set; the oldest of those not asked for go, and no more than needed."""
     cache: Cache[int, bytes] = Cache("bytes", max_bytes="20KiB", registry=registry)
     for number in range(100):
         assert cache.set(number, bytes(1000))
@@ -79,7 +78,6 @@ def test_the_weight_is_what_the_allocator_gave(
 
 
 def test_a_heavy_value_makes_room_for_itself_whatever_it_takes() -> None:
-    """More than is let go of at a time."""
     cache: Cache[int, int] = Cache("heavy", max_bytes="1MiB", registry=Registry())
     for number in range(3_000):
         cache.set(number, number, size=100)
@@ -100,7 +98,6 @@ def test_a_value_too_heavy_is_refused_without_an_error(registry: Registry) -> No
 
 
 def test_both_bounds_hold(registry: Registry) -> None:
-    """Whichever is reached first."""
     cache: Cache[int, bytes] = Cache(
         "both", max_bytes="8KiB", max_entries=5, policy="lru", registry=registry
     )
@@ -133,7 +130,6 @@ def test_without_a_bound_it_keeps_a_thousand_entries(registry: Registry) -> None
 
 
 def test_a_bound_can_be_changed(registry: Registry) -> None:
-    """Narrower at once, or lifted; what is not named stays."""
     cache: Cache[int, int] = Cache("resized", max_entries=500, registry=registry)
     for number in range(500):
         cache.set(number, number)
@@ -166,7 +162,6 @@ def test_evictions_are_told_with_their_cause(registry: Registry) -> None:
 
 
 def test_on_evict_may_use_the_cache(registry: Registry) -> None:
-    """It runs outside the lock, when everything is in order."""
     seen: list[tuple[int, list[int]]] = []
 
     def again(key: int, value: int, _cause: str) -> None:
@@ -203,7 +198,6 @@ def test_an_error_of_on_evict_comes_after_everything_is_in_order(registry: Regis
 def test_an_error_of_the_size_function_changes_nothing(
     registry: Registry, clock: FakeClock
 ) -> None:
-    """It passes through; an answer that is no size is named."""
     cache: Cache[str, Any] = Cache(
         "sized", size=lambda value: 100 // value, registry=registry, clock=clock
     )

@@ -26,7 +26,6 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def told() -> list[tuple[str, int, str]]:
-    """What was told of evictions."""
     return []
 
 
@@ -34,7 +33,6 @@ def told() -> list[tuple[str, int, str]]:
 def cache(
     registry: Registry, clock: FakeClock, told: list[tuple[str, int, str]]
 ) -> Cache[str, int]:
-    """A cache whose entries last a minute."""
     return Cache(
         "timed",
         ttl="1m",
@@ -46,7 +44,6 @@ def cache(
 
 
 def test_what_has_expired_is_never_returned(cache: Cache[str, int], clock: FakeClock) -> None:
-    """By any way of looking; up to its time it is."""
     cache.set("a", 1)
     clock.advance(59.9)
     assert cache.get("a") == 1
@@ -62,7 +59,6 @@ def test_what_has_expired_is_never_returned(cache: Cache[str, int], clock: FakeC
 
 
 def test_an_entry_may_have_a_time_of_its_own(cache: Cache[str, int], clock: FakeClock) -> None:
-    """Longer or shorter than the cache's."""
     cache.set("short", 1, ttl="10s")
     cache.set("long", 1, ttl=600)
     cache.set("usual", 1)
@@ -73,7 +69,6 @@ def test_an_entry_may_have_a_time_of_its_own(cache: Cache[str, int], clock: Fake
 
 
 def test_a_value_set_again_lasts_anew(cache: Cache[str, int], clock: FakeClock) -> None:
-    """Its old deadline is void, whether earlier or later."""
     cache.set("a", 1)
     clock.advance(30)
     cache.set("a", 2)
@@ -89,7 +84,6 @@ def test_a_value_set_again_lasts_anew(cache: Cache[str, int], clock: FakeClock) 
 def test_a_touched_entry_that_has_expired_is_freed(
     cache: Cache[str, int], clock: FakeClock, told: list[tuple[str, int, str]]
 ) -> None:
-    """By get and by pop, and told as expired."""
     cache.set("a", 1)
     cache.set("b", 2)
     clock.advance(60)
@@ -116,7 +110,6 @@ def test_each_set_frees_two_that_have_expired(cache: Cache[str, int], clock: Fak
 def test_a_sweep_frees_what_has_expired_and_nothing_else(
     cache: Cache[str, int], clock: FakeClock, told: list[tuple[str, int, str]]
 ) -> None:
-    """And says how many bytes that were."""
     for number in range(50):
         cache.set(f"old {number}", number)
     before = cache.held_bytes()
@@ -133,7 +126,6 @@ def test_a_sweep_frees_what_has_expired_and_nothing_else(
 def test_a_sweep_finds_the_one_that_has_expired_among_very_many(
     registry: Registry, clock: FakeClock
 ) -> None:
-    """However many live ones of about the same time it passes on its way."""
     cache: Cache[object, int] = Cache("many", registry=registry, clock=clock, max_entries=40_000)
     for number in range(30_000):
         cache.set(number, number, ttl=3601 + number % 7 * 5)
@@ -146,7 +138,6 @@ def test_a_sweep_finds_the_one_that_has_expired_among_very_many(
 def test_no_live_entry_is_evicted_while_an_expired_one_is_held(
     registry: Registry, clock: FakeClock
 ) -> None:
-    """Even where the live one is unused for longer."""
     cache: Cache[str, int] = Cache("order", max_entries=6, registry=registry, clock=clock)
     cache.set("live", 1)
     for number in range(5):
@@ -160,7 +151,6 @@ def test_no_live_entry_is_evicted_while_an_expired_one_is_held(
 
 
 def test_setting_a_key_over_and_over_piles_nothing_up(registry: Registry) -> None:
-    """A value replaced or evicted leaves no deadline behind."""
     cache: Cache[int, int] = Cache("again", max_entries=100, ttl="1h", registry=registry)
     for number in range(5_000):
         cache.set(number % 3, number)
@@ -171,7 +161,6 @@ def test_setting_a_key_over_and_over_piles_nothing_up(registry: Registry) -> Non
 
 
 def test_a_reclaim_frees_the_expired_first(cache: Cache[str, int], clock: FakeClock) -> None:
-    """They are nobody's loss, and counted as expired."""
     cache.set("live", 1, ttl=600)
     cache.set("old", 1)
     clock.advance(60)
@@ -184,7 +173,6 @@ def test_a_reclaim_frees_the_expired_first(cache: Cache[str, int], clock: FakeCl
 def test_the_soonest_deadline_is_known_without_a_search(
     cache: Cache[str, int], clock: FakeClock
 ) -> None:
-    """So that a look for something to sweep costs next to nothing."""
     assert not cache.has_expired(clock.now() + 1e9)
     cache.set("a", 1)
     cache.set("b", 1, ttl=5)
@@ -193,7 +181,6 @@ def test_the_soonest_deadline_is_known_without_a_search(
 
 
 def test_a_cleared_cache_forgets_its_deadlines(cache: Cache[str, int], clock: FakeClock) -> None:
-    """Nothing of before expires in what comes after."""
     cache.set("a", 1)
     cache.clear()
     cache.set("a", 2, ttl=600)

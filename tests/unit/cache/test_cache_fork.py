@@ -45,7 +45,6 @@ def in_child(act: Callable[[], None]) -> bool:
 
 @pytest.fixture
 def cache() -> Cache[Any, int]:
-    """A cache of ten numbers, with a register of its own."""
     made: Cache[Any, int] = Cache("forked", max_entries=100, registry=Registry())
     for number in range(10):
         made.set(number, number)
@@ -53,8 +52,6 @@ def cache() -> Cache[Any, int]:
 
 
 def test_a_child_goes_on_with_what_was_there(cache: Cache[Any, int]) -> None:
-    """And the parent's is another from then on."""
-
     def act() -> None:
         assert cache.keys() == list(range(10))
         cache.set("child", 1)
@@ -128,7 +125,6 @@ def test_hooks_around_hooks_give_back_every_lock(cache: Any) -> None:
 
 
 def test_forks_beside_a_busy_thread(cache: Cache[Any, int]) -> None:
-    """Fifty children, each with a cache that works."""
     ended = threading.Event()
 
     def hammer() -> None:

@@ -33,8 +33,6 @@ class Name:
 
 
 class Value:
-    """A value that knows its key."""
-
     def __init__(self, number: int) -> None:
         self.number = number
 
@@ -49,7 +47,6 @@ def hasty() -> Iterator[None]:
 
 
 def seeded(seed: int) -> random.Random:
-    """Chance that can be repeated."""
     return random.Random(seed)  # noqa: S311  # no secret depends on it
 
 
@@ -78,7 +75,6 @@ def use_much(cache: Cache[Any, Value], make: Callable[[int], Any], seed: int, ti
 
 @pytest.mark.usefixtures("hasty")
 def test_eight_threads_leave_a_cache_in_order() -> None:
-    """No error, no wrong value, and sums that agree."""
     cache: Cache[Name, Value] = Cache(
         "hammered", max_entries=200, max_bytes="100KiB", registry=Registry()
     )
@@ -162,7 +158,6 @@ class HostileUse:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_key_that_comes_back_to_the_cache_breaks_nothing(seed: int) -> None:
-    """Whatever its `__eq__` does in the middle of an operation."""
     use = HostileUse(seed, fails=0.0)
     use.run()
     assert len(use.cache) <= 15
@@ -221,7 +216,6 @@ def test_a_key_whose_hash_changes_can_still_be_evicted() -> None:
 
 
 def test_a_finalizer_may_use_the_cache() -> None:
-    """Values are dropped outside the lock, whatever lets them go."""
     cache: Cache[int, Any] = Cache("finalized", max_entries=20, registry=Registry())
     seen: list[int] = []
 

@@ -20,7 +20,6 @@ def clock() -> FakeClock:
 
 @pytest.fixture(params=["gdsf", "s3fifo", "lru"])
 def cache(request: pytest.FixtureRequest, clock: FakeClock) -> Cache[str, int]:
-    """A cache whose entries last a minute, or ten seconds without use."""
     return Cache(
         "idle",
         ttl="1m",
@@ -33,7 +32,6 @@ def cache(request: pytest.FixtureRequest, clock: FakeClock) -> Cache[str, int]:
 
 
 def test_what_is_not_used_expires(cache: Cache[str, int], clock: FakeClock) -> None:
-    """To the tick of 1/64 s, and whichever way one looks."""
     cache.set("a", 1)
     clock.advance(10 - 1 / 64)
     assert "a" in cache
@@ -46,7 +44,6 @@ def test_what_is_not_used_expires(cache: Cache[str, int], clock: FakeClock) -> N
 
 
 def test_a_hit_keeps_a_value_and_a_look_does_not(cache: Cache[str, int], clock: FakeClock) -> None:
-    """A look changes nothing at all."""
     cache.set("used", 1)
     cache.set("seen", 1)
     for _ in range(5):
@@ -60,7 +57,6 @@ def test_a_hit_keeps_a_value_and_a_look_does_not(cache: Cache[str, int], clock: 
 
 
 def test_no_use_outlasts_the_time_to_live(cache: Cache[str, int], clock: FakeClock) -> None:
-    """The sooner of the two counts."""
     cache.set("a", 1)
     for _ in range(59):
         clock.advance(1)
@@ -70,7 +66,6 @@ def test_no_use_outlasts_the_time_to_live(cache: Cache[str, int], clock: FakeClo
 
 
 def test_the_time_left_is_told(cache: Cache[str, int], clock: FakeClock) -> None:
-    """That of the sooner end; asking is no use, and an absent key an error."""
     cache.set("a", 1)
     clock.advance(4)
     assert cache.ttl_left("a") == 6
@@ -91,7 +86,6 @@ def test_the_time_left_is_told(cache: Cache[str, int], clock: FakeClock) -> None
 def test_an_idle_value_is_swept_although_another_one_is_used(
     cache: Cache[str, int], clock: FakeClock
 ) -> None:
-    """However often its slot comes up."""
     for number in range(200):
         cache.set(str(number), number)
     for _ in range(20):

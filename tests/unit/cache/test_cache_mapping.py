@@ -39,7 +39,6 @@ def cache(registry: Registry, clock: FakeClock) -> Cache[str, Any]:
 
 
 def test_what_is_set_is_found(cache: Cache[str, Any]) -> None:
-    """By every way of looking, None as a value included."""
     assert cache.get("a") == cache["a"] == cache.peek("a") == 1
     assert cache["c"] is None
     assert cache.get("c", "default") is None
@@ -47,7 +46,6 @@ def test_what_is_set_is_found(cache: Cache[str, Any]) -> None:
 
 
 def test_what_is_not_there_is_told_by_default_or_error(cache: Cache[str, Any]) -> None:
-    """As a dict does."""
     assert cache.get("x") is None
     assert cache.get("x", 5) == cache.peek("x", 5) == cache.pop("x", 5) == 5
     assert "x" not in cache
@@ -58,7 +56,6 @@ def test_what_is_not_there_is_told_by_default_or_error(cache: Cache[str, Any]) -
 
 
 def test_arguments_may_be_named(cache: Cache[str, Any]) -> None:
-    """In any order."""
     assert cache.get(key="a") == cache.get(default=5, key="a") == 1
     assert cache.get("x", default=5) == cache.get(default=5, key="x") == 5
     assert cache.peek("x", default=5) == cache.pop("x", default=5) == 5
@@ -72,7 +69,6 @@ def test_arguments_may_be_named(cache: Cache[str, Any]) -> None:
 
 
 def test_what_is_taken_out_is_gone(cache: Cache[str, Any]) -> None:
-    """By pop, delete and del."""
     assert cache.pop("a") == 1
     assert cache.delete("b")
     del cache["c"]
@@ -81,7 +77,6 @@ def test_what_is_taken_out_is_gone(cache: Cache[str, Any]) -> None:
 
 
 def test_a_value_set_again_replaces_the_old_one(cache: Cache[str, Any]) -> None:
-    """Its key is then the last used, and its weight the new one."""
     before = cache.held_bytes()
     cache["a"] = "x" * 1000
     assert cache.keys() == ["b", "c", "a"]
@@ -89,14 +84,12 @@ def test_a_value_set_again_replaces_the_old_one(cache: Cache[str, Any]) -> None:
 
 
 def test_a_read_makes_a_value_the_last_used(cache: Cache[str, Any]) -> None:
-    """So that the longest unused goes first."""
     cache.get("a")
     cache.set("d", 4)
     assert cache.keys() == ["c", "a", "d"]
 
 
 def test_looking_changes_nothing(cache: Cache[str, Any], clock: FakeClock) -> None:
-    """Order, statistics and size stay as they are, and expired entries stay held."""
     timed: Cache[str, int] = Cache("timed", ttl=10, registry=Registry(), clock=clock)
     timed.set("old", 1)
     clock.advance(20)
@@ -112,7 +105,6 @@ def test_looking_changes_nothing(cache: Cache[str, Any], clock: FakeClock) -> No
 
 
 def test_iteration_is_over_a_snapshot(cache: Cache[str, Any]) -> None:
-    """The cache may change meanwhile."""
     for key in cache:
         cache.delete(key)
     assert len(cache) == 0
@@ -120,7 +112,6 @@ def test_iteration_is_over_a_snapshot(cache: Cache[str, Any]) -> None:
 
 
 def test_clear_forgets_everything(cache: Cache[str, Any]) -> None:
-    """And the cache works on."""
     cache.clear()
     assert len(cache) == cache.held_bytes() == 0
     cache.set("a", 7)
@@ -153,7 +144,6 @@ def test_a_cleared_cache_lets_go_of_its_values() -> None:
 
 
 def test_a_cache_in_a_circle_is_collected() -> None:
-    """A value that refers to its cache does not keep it alive for ever."""
     cache: Cache[str, Any] = Cache("circle", registry=Registry())
     cache.set("self", cache)
     ref = weakref.ref(cache)
@@ -163,7 +153,6 @@ def test_a_cache_in_a_circle_is_collected() -> None:
 
 
 def test_a_cache_registers_itself() -> None:
-    """With the process's own register where it is given none."""
     cache: Cache[str, int] = Cache("mine")
     assert cache in REGISTRY.holders()
     assert cache in REGISTRY.reclaimers()
@@ -172,7 +161,6 @@ def test_a_cache_registers_itself() -> None:
 
 
 def test_the_statistics_count_what_happened(cache: Cache[str, Any], clock: FakeClock) -> None:
-    """Lookups are hits or misses; `in`, peek and pop are none."""
     cache.get("a")
     cache.get("x")
     assert "a" in cache
@@ -189,7 +177,6 @@ def test_the_statistics_count_what_happened(cache: Cache[str, Any], clock: FakeC
 
 
 def test_the_oldest_age_is_that_of_the_longest_unused(registry: Registry, clock: FakeClock) -> None:
-    """In seconds since it was set; None for an empty cache."""
     cache: Cache[str, int] = Cache("ages", policy="lru", registry=registry, clock=clock)
     assert cache.stats().oldest_age is None
     cache.set("a", 1)
@@ -238,7 +225,6 @@ def test_a_byte_of_a_used_cache_is_worth_more(registry: Registry) -> None:
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(options: dict[str, Any], message: str) -> None:
-    """By name, with what would be right; nothing is registered."""
     registry = Registry()
     with pytest.raises(ConfigError, match=message):
         Cache(**{"name": "wrong", "registry": registry, **options})
@@ -251,7 +237,6 @@ def test_arguments_that_cannot_be_used_are_refused(options: dict[str, Any], mess
 def test_a_set_with_wrong_arguments_changes_nothing(
     cache: Cache[str, Any], options: dict[str, Any]
 ) -> None:
-    """It is refused before anything is touched."""
     before = (cache.items(), cache.stats())
     with pytest.raises(ConfigError):
         cache.set("a", 5, **options)
@@ -275,7 +260,6 @@ def test_a_set_with_wrong_arguments_changes_nothing(
 def test_a_set_needs_a_key_and_a_value_once(
     cache: Cache[str, Any], given: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    """As any function in Python."""
     with pytest.raises(TypeError):
         cache.set(*given, **named)
     assert cache.items() == [("a", 1), ("b", 2), ("c", None)]

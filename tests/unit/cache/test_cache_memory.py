@@ -98,7 +98,6 @@ def test_a_cache_of_large_values_does_not_leave_its_bound_in_holes() -> None:
 @has_proc
 @pytest.mark.skipif(core is None, reason="the plain table is Python's dict")
 def test_an_emptied_cache_gives_its_own_tables_back() -> None:
-    """Though a few entries are left, wherever they stand."""
     command = [sys.executable, "-c", EMPTIED]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # our own
     full, left = map(int, told.split())

@@ -19,13 +19,11 @@ needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="in plain Python all
 
 
 def cache(policy: str = "s3fifo", **bounds: Any) -> Cache[Any, int]:
-    """A cache of ten entries."""
     bounds = bounds or {"max_entries": 10}
     return Cache("order", policy=policy, size=lambda _: 0, registry=Registry(), **bounds)
 
 
 def asked(one: Cache[Any, int], keys: Iterable[object], times: int = 1) -> None:
-    """Look keys up, several times."""
     for _ in range(times):
         for key in list(keys):
             one.get(key)
@@ -33,7 +31,6 @@ def asked(one: Cache[Any, int], keys: Iterable[object], times: int = 1) -> None:
 
 @needs_compiled
 def test_a_scan_does_not_displace_what_is_used() -> None:
-    """As it would in an LRU cache."""
     for policy, survivors in (("s3fifo", 5), ("gdsf", 5), ("lru", 0)):
         one = cache(policy)
         for key in range(5):
@@ -61,7 +58,6 @@ def test_a_single_hit_does_not_promote() -> None:
 
 @needs_compiled
 def test_a_key_that_returns_soon_goes_to_the_main_queue() -> None:
-    """And outlives those that are new."""
     one = cache()
     for key in range(11):
         one.set(key, key)
@@ -127,7 +123,6 @@ def test_the_small_queue_is_a_tenth_of_what_binds() -> None:
 
 
 def test_the_last_used_goes_last_in_lru_order() -> None:
-    """By a read, or by a value set again."""
     one = cache("lru", max_entries=4)
     for key in range(4):
         one.set(key, key)
@@ -140,7 +135,6 @@ def test_the_last_used_goes_last_in_lru_order() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_entry_just_set_is_evicted_last(policy: str) -> None:
-    """Whatever its queue and the hits of the others."""
     one = cache(policy)
     for key in range(10):
         one.set(key, key)
@@ -155,7 +149,6 @@ def test_the_entry_just_set_is_evicted_last(policy: str) -> None:
 
 @needs_compiled
 def test_an_old_entry_set_again_is_passed_over_once_and_leaves_in_its_turn() -> None:
-    """Also where it stands before all others that could leave."""
     one: Cache[int, int] = Cache("order", policy="gdsf", max_bytes=5_000, registry=Registry())
     for key in range(10):
         one.set(key, key, size=400)
@@ -169,7 +162,6 @@ def test_an_old_entry_set_again_is_passed_over_once_and_leaves_in_its_turn() -> 
 
 
 def test_without_the_compiled_core_every_policy_is_lru_and_the_figures_say_so() -> None:
-    """A policy that is not known is refused there too."""
     assert cache("s3fifo").stats().policy == ("s3fifo" if IS_COMPILED else "lru")
     with pytest.raises(ValueError, match="policy 'mru' is not known"):
         cache("mru")

@@ -51,14 +51,12 @@ class Ticking(FakeClock):
 
 @pytest.fixture
 def meter(registry: Registry) -> Asking:
-    """The meter of a running budget."""
     registry.meter = meter = Asking()
     return meter
 
 
 @pytest.fixture
 def cache(registry: Registry) -> Cache[int, bytes]:
-    """A cache of 100 values of 1,000 bytes."""
     made: Cache[int, bytes] = Cache("filled", policy="lru", registry=registry)
     made.claim_quantum = 1
     for number in range(100):
@@ -67,7 +65,6 @@ def cache(registry: Registry) -> Cache[int, bytes]:
 
 
 def test_a_cache_is_what_the_budget_looks_for(cache: Cache[int, bytes]) -> None:
-    """A holder, a reclaimer of the moderate rung, and at rest around forks."""
     assert isinstance(cache, Holder)
     assert isinstance(cache, Reclaimer)
     assert isinstance(cache, ForkAware) is not IS_COMPILED, "the compiled one needs no lock"
@@ -75,7 +72,6 @@ def test_a_cache_is_what_the_budget_looks_for(cache: Cache[int, bytes]) -> None:
 
 
 def test_every_insert_is_claimed_with_its_weight(meter: Asking, registry: Registry) -> None:
-    """An overwrite too, with the new weight; a refused value is not taken in."""
     cache: Cache[str, bytes] = Cache("claims", max_bytes="1MiB", registry=registry)
     cache.claim_quantum = 1
     cache.set("a", bytes(1000))
@@ -88,7 +84,6 @@ def test_every_insert_is_claimed_with_its_weight(meter: Asking, registry: Regist
 def test_the_inserting_thread_pays_before_it_goes_on(
     cache: Cache[int, bytes], meter: Asking
 ) -> None:
-    """At least what is asked for, from this cache, the longest unused first."""
     before = cache.held_bytes()
     meter.wanted = before // 2
     cache.set(100, bytes(1000))
@@ -117,7 +112,6 @@ def test_the_new_entry_goes_last(policy: str, meter: Asking, registry: Registry)
 def test_nobody_elses_cache_pays(
     cache: Cache[int, bytes], meter: Asking, registry: Registry
 ) -> None:
-    """Only the one that grew."""
     other: Cache[int, int] = Cache("other", registry=registry)
     other.claim_quantum = 1
     meter.wanted = MIB
@@ -127,7 +121,6 @@ def test_nobody_elses_cache_pays(
 
 
 def test_a_real_meter_holds_a_process_at_its_ceiling(registry: Registry) -> None:
-    """Memory that grows with the cache stops growing, well below the limit."""
     memory = FakeMemory(FakeClock(), limit=100 * MIB)
     registry.meter = meter = Meter(memory.own)
     cache: Cache[int, bytes] = Cache("governed", registry=registry)
@@ -140,7 +133,6 @@ def test_a_real_meter_holds_a_process_at_its_ceiling(registry: Registry) -> None
 
 
 def test_a_reclaim_frees_at_least_its_target(cache: Cache[int, bytes]) -> None:
-    """In order of use, and says what it freed."""
     cache.get(0)
     before = cache.held_bytes()
     freed = cache.reclaim(10_000, FOREVER)
@@ -152,7 +144,6 @@ def test_a_reclaim_frees_at_least_its_target(cache: Cache[int, bytes]) -> None:
 
 
 def test_a_reclaim_of_everything_empties_the_cache(cache: Cache[int, bytes]) -> None:
-    """And then finds nothing."""
     held = cache.held_bytes()
     assert cache.reclaim(1 << 40, FOREVER) == held
     assert cache.reclaim(1 << 40, FOREVER) == cache.reclaimable() == len(cache) == 0
@@ -175,7 +166,6 @@ def test_a_reclaim_stops_at_its_time(registry: Registry) -> None:
 
 
 def test_a_sweep_stops_at_its_time(registry: Registry) -> None:
-    """As a reclaim does."""
     clock = Ticking()
     cache: Cache[int, int] = Cache("swept", max_bytes="1GiB", registry=registry, clock=clock)
     for number in range(2000):

@@ -24,24 +24,20 @@ class Thing:
 
 
 def expired(cache: Cache[Any, Any], clock: FakeClock) -> Cache[Any, Any]:
-    """A minute later."""
     clock.advance(61)
     return cache
 
 
 def emptied(cache: Cache[Any, Any]) -> None:
-    """At once."""
     cache.clear()
 
 
 def deleted(cache: Cache[Any, Any], keys: list[Any]) -> None:
-    """As from a dict."""
     for key in keys:
         del cache[key]
 
 
 def replaced(cache: Cache[Any, Any], keys: list[Any]) -> None:
-    """Each value by another, and then the keys."""
     for key in keys:
         cache.set(key, 1)
     cache.clear()
@@ -66,8 +62,6 @@ WAYS: dict[str, Callable[[Cache[Any, Any], list[Any], FakeClock], object]] = {
 
 
 def test_what_a_cache_was_given_is_free_with_it() -> None:
-    """Its clock, its functions, its register and its entries."""
-
     class Own(FakeClock):
         pass
 

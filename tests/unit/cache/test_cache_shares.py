@@ -76,7 +76,6 @@ def test_caches_that_come_and_go_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_values_that_left_leave_no_trace(is_deleted: bool) -> None:  # noqa: FBT001
-    """Evicted or deleted: parts that they shared are nobody's any more."""
     url = "u" * 200
     values = [(url, number) for number in range(20_000)]
     kept = cache(max_entries=100)
@@ -114,14 +113,12 @@ class Torn:
     is_torn = False
 
     def now(self) -> float:
-        """The time, or an error."""
         if self.is_torn:
             raise OSError("no time")
         return 1.0
 
 
 def test_a_set_that_fails_leaves_no_trace() -> None:
-    """Not in what is known of shared parts either."""
     url = "u" * 200
     values = [(url, number) for number in range(20_000)]
     clock = Torn()

@@ -34,7 +34,6 @@ class Ticking(FakeClock):
 
 
 def filled(name: str, registry: Registry, count: int, **options: Any) -> Cache[int, bytes]:
-    """A cache of values of a thousand bytes."""
     cache: Cache[int, bytes] = Cache(name, max_bytes="1GiB", registry=registry, **options)
     for number in range(count):
         cache.set(number, bytes(1000))
@@ -72,7 +71,6 @@ def test_without_a_budget_the_process_itself_is_measured() -> None:
 
 
 def test_a_size_that_is_none_is_refused() -> None:
-    """And nothing let go."""
     cache = filled("kept", Registry(), 10)
     for size in (0, -5, "5", None):
         with pytest.raises(ConfigError):
@@ -81,7 +79,6 @@ def test_a_size_that_is_none_is_refused() -> None:
 
 
 def test_memory_is_given_back_by_the_caches_that_serve_least() -> None:
-    """As much as is asked for, at the rung for what has not shown."""
     registry = Registry()
     used, idle = filled("used", registry, 3_000), filled("idle", registry, 5_000)
     for key in (*range(3_000), *range(3_000)):
@@ -158,7 +155,6 @@ def test_what_is_asked_for_is_spared_though_it_lies_in_front(policy: Any) -> Non
 
 
 def test_all_caches_give_back_where_one_is_not_enough() -> None:
-    """And then there is nothing left to ask for."""
     registry = Registry()
     caches = [filled(str(number), registry, 100 * number) for number in (1, 2, 3)]
     reclaimer = GiveBack(registry)
@@ -169,7 +165,6 @@ def test_all_caches_give_back_where_one_is_not_enough() -> None:
 
 
 def test_giving_back_goes_on_where_time_ran_out() -> None:
-    """In slices, until the target is met."""
     registry = Registry()
     cache = filled("sliced", registry, 20_000)
     reclaimer = GiveBack(registry)
@@ -221,7 +216,6 @@ def test_what_was_chosen_for_more_is_not_all_let_go() -> None:
 
 
 def test_giving_back_knows_however_many_places_values_lie_in() -> None:
-    """Each of these lies in one of its own."""
     cache: Cache[int, bytes] = Cache("scattered", max_bytes="1GiB", registry=Registry())
     for number in range(3_000):
         cache.set(number, bytes(300_000))  # Never written to, so that they take no memory.
@@ -232,7 +226,6 @@ def test_giving_back_knows_however_many_places_values_lie_in() -> None:
 
 
 def test_what_took_the_place_of_what_was_chosen_leaves_in_the_order_of_the_cache() -> None:
-    """The choice was of what lay there before."""
     registry, clock = Registry(), Ticking()
     cache = filled("renewed", registry, 60_000, policy="lru", clock=clock)
     reclaimer = GiveBack(registry, clock)
@@ -248,7 +241,6 @@ def test_what_took_the_place_of_what_was_chosen_leaves_in_the_order_of_the_cache
 
 
 def test_giving_back_keeps_no_cache_alive() -> None:
-    """Not even one it is in the middle of."""
     registry = Registry()
     cache = filled("dropped", registry, 20_000)
     reclaimer = GiveBack(registry)
@@ -282,7 +274,6 @@ class Lying(Cache[int, bytes]):
 
 
 def lying(registry: Registry, clock: FakeClock | None = None) -> Lying:
-    """A cache of twenty thousand values."""
     cache = Lying("lying", max_bytes="1GiB", registry=registry, clock=clock)
     cache.looked = []
     for number in range(20_000):

@@ -9,12 +9,10 @@ from membudget.registry import Registry
 
 
 def test_it_is_a_chore() -> None:
-    """So the governor runs it without knowing of caches."""
     assert isinstance(Division(Registry()), Chore)
 
 
 def test_a_decision_is_due_once_a_second() -> None:
-    """And at once for the first."""
     scene = Scene()
     cache = scene.cache("one")
     assert scene.division.due(scene.clock.now())
@@ -48,7 +46,6 @@ def test_bytes_go_where_they_earn_hits() -> None:
 
 
 def test_where_all_earn_alike_nothing_moves_much() -> None:
-    """Chance alone does not carry bytes from one to the other."""
     scene = Scene()
     caches = {scene.cache(str(number)): 3_000 for number in range(4)}
     scene.step()
@@ -58,7 +55,6 @@ def test_where_all_earn_alike_nothing_moves_much() -> None:
 
 
 def test_it_recovers_when_the_load_changes() -> None:
-    """The cache that was idle is busy now, and the other way around."""
     scene = Scene()
     one, other = scene.cache("one"), scene.cache("other")
     scene.live({one: 4_000, other: 0}, 80)
@@ -70,7 +66,6 @@ def test_it_recovers_when_the_load_changes() -> None:
 
 
 def test_a_decision_moves_a_small_part_only() -> None:
-    """However clear the case is."""
     scene = Scene()
     one, other = scene.cache("one"), scene.cache("other")
     scene.live({one: 4_000, other: 0}, 1)
@@ -110,7 +105,6 @@ def test_running_more_often_decides_no_faster() -> None:
 
 
 def test_an_idle_process_stands_still() -> None:
-    """No hits, no news."""
     scene = Scene()
     one, other = scene.cache("one"), scene.cache("other")
     scene.live({one: 4_000, other: 2_500}, 20)
@@ -130,7 +124,6 @@ def test_each_keeps_a_floor() -> None:
 
 
 def test_a_cache_that_does_not_fill_its_share_gives_it_to_others() -> None:
-    """Ten keys need no half of the whole."""
     scene = Scene()
     small, large = scene.cache("small"), scene.cache("large")
     scene.live({small: 10, large: 4_000}, 120)
@@ -140,7 +133,6 @@ def test_a_cache_that_does_not_fill_its_share_gives_it_to_others() -> None:
 
 
 def test_a_share_too_small_for_one_value_grows() -> None:
-    """Although such a cache never fills it."""
     scene = Scene()
     heavy, light = scene.cache("heavy"), scene.cache("light")
     scene.live({heavy: 0, light: 4_000}, 120)

@@ -12,7 +12,6 @@ from fakes import MIB
 
 
 def test_its_own_bound_is_kept_and_others_get_the_rest() -> None:
-    """A bound of its own below the equal part."""
     scene = Scene()
     bound = scene.cache("bound", max_bytes=100_000)
     free = scene.cache("free")
@@ -25,7 +24,6 @@ def test_its_own_bound_is_kept_and_others_get_the_rest() -> None:
 
 
 def test_a_bound_set_later_frees_its_part() -> None:
-    """And lifted again, the cache may earn more."""
     scene = Scene()
     one, other = scene.cache("one"), scene.cache("other")
     scene.live({one: 4_000, other: 4_000}, 3)
@@ -40,7 +38,6 @@ def test_a_bound_set_later_frees_its_part() -> None:
 
 
 def test_what_a_cache_held_goes_to_the_others_when_it_is_gone() -> None:
-    """The division keeps none alive."""
     scene = Scene()
     one, other = scene.cache("one"), scene.cache("other")
     scene.live({one: 4_000, other: 4_000}, 3)
@@ -69,7 +66,6 @@ def test_a_newcomer_starts_small_among_full_ones_and_grows() -> None:
 
 
 def test_a_newcomer_gets_what_others_do_not_use() -> None:
-    """At once: nobody loses an entry by it."""
     scene = Scene()
     old = scene.cache("old")
     scene.live({old: 100}, 3)
@@ -97,7 +93,6 @@ def test_many_newcomers_at_once_stay_within_the_whole() -> None:
 
 
 def test_a_smaller_whole_is_reached_in_slices() -> None:
-    """A run ends when its time is up, and is due again until all is done."""
     scene = Scene(20 * MIB, Ticking())
     one, other = scene.cache("one"), scene.cache("other")
     for key in range(8_000):
@@ -115,7 +110,6 @@ def test_a_smaller_whole_is_reached_in_slices() -> None:
 
 
 def test_an_error_of_a_listener_reaches_the_governor_and_stops_nothing() -> None:
-    """The other caches are divided all the same."""
     scene = Scene(4 * MIB)
 
     def fails(_key: int, _value: int, _cause: str) -> None:
@@ -138,7 +132,6 @@ def test_an_error_of_a_listener_reaches_the_governor_and_stops_nothing() -> None
 
 
 def test_without_a_limit_there_are_no_shares_while_there_is_room() -> None:
-    """A cache is not kept small for nothing."""
     scene = Scene(None)
     caches = [scene.cache("one", max_bytes=WHOLE), scene.cache("other", max_bytes=WHOLE)]
     scene.registry.meter = meter(scene.registry, used=0)
@@ -147,7 +140,6 @@ def test_without_a_limit_there_are_no_shares_while_there_is_room() -> None:
 
 
 def test_without_a_limit_caches_are_divided_where_room_is_scarce() -> None:
-    """And no longer when it is not."""
     scene = Scene(None)
     caches = [scene.cache("one", max_bytes=WHOLE), scene.cache("other", max_bytes=WHOLE)]
     scene.live(dict.fromkeys(caches, 4_000), 3)
@@ -162,7 +154,6 @@ def test_without_a_limit_caches_are_divided_where_room_is_scarce() -> None:
 
 
 def test_a_cache_alone_is_not_divided_without_a_limit() -> None:
-    """The meter is enough for one."""
     scene = Scene(None)
     cache = scene.cache("one")
     scene.ask(cache, 4_000)
@@ -172,7 +163,6 @@ def test_a_cache_alone_is_not_divided_without_a_limit() -> None:
 
 
 def test_a_limit_taken_back_or_an_end_lifts_the_shares() -> None:
-    """What stays behind has no bound that nobody moves."""
     scene = Scene()
     one, other = scene.cache("one"), scene.cache("other")
     scene.step()

@@ -39,7 +39,6 @@ def registry() -> Registry:
 
 
 def filled(name: str, registry: Registry, clock: FakeClock, entries: int) -> Cache[int, int]:
-    """A cache whose entries last a minute."""
     cache: Cache[int, int] = Cache(name, ttl=60, max_bytes="1GiB", registry=registry, clock=clock)
     for number in range(entries):
         cache.set(number, number)
@@ -47,14 +46,12 @@ def filled(name: str, registry: Registry, clock: FakeClock, entries: int) -> Cac
 
 
 def test_it_is_a_chore(registry: Registry) -> None:
-    """So the governor runs it without knowing of caches."""
     assert isinstance(Sweeper(registry), Chore)
 
 
 def test_expired_entries_are_freed_within_about_a_second(
     registry: Registry, clock: FakeClock
 ) -> None:
-    """Although nobody touches the cache, and long before the interval ends."""
     cache = filled("idle", registry, clock, 100)
     sweeper = Sweeper(registry, clock=clock)
     clock.advance(59)
@@ -87,7 +84,6 @@ def test_the_interval_rules_also_where_values_are_weighed(
 
 
 def test_a_round_goes_on_where_time_ran_out(registry: Registry) -> None:
-    """In slices, each within its time, until every cache was swept."""
     clock = Ticking()
     caches = [filled(f"cache {number}", registry, clock, 500) for number in range(3)]
     sweeper = Sweeper(registry, clock=clock)
@@ -103,7 +99,6 @@ def test_a_round_goes_on_where_time_ran_out(registry: Registry) -> None:
 
 
 def test_it_keeps_no_cache_alive(registry: Registry, clock: FakeClock) -> None:
-    """Not even one it has not yet come to."""
     cache = filled("dropped", registry, clock, 10)
     sweeper = Sweeper(registry, clock=clock)
     clock.advance(100)
@@ -137,8 +132,6 @@ def test_a_cache_that_fails_does_not_hold_up_the_others(
 
 
 def test_holders_without_deadlines_are_left_alone(registry: Registry, clock: FakeClock) -> None:
-    """Other containers register, too."""
-
     class Holding:
         name = "holding"
 
@@ -151,13 +144,11 @@ def test_holders_without_deadlines_are_left_alone(registry: Registry, clock: Fak
 
 
 def test_an_interval_that_is_none_is_refused(registry: Registry) -> None:
-    """In words that say what is right."""
     with pytest.raises(ConfigError, match="interval '10' has no unit"):
         Sweeper(registry, "10")
 
 
 def test_a_value_that_grew_is_weighed_again(registry: Registry, clock: FakeClock) -> None:
-    """And what is beyond the bound then is evicted."""
     cache: Cache[int, list[bytes]] = Cache(
         "grows", max_bytes="200KiB", registry=registry, clock=clock
     )
@@ -178,7 +169,6 @@ def test_a_value_that_grew_is_weighed_again(registry: Registry, clock: FakeClock
 def test_values_that_do_not_change_are_weighed_ever_less_often(
     registry: Registry, clock: FakeClock
 ) -> None:
-    """And at once more often when one does."""
     cache: Cache[int, list[int]] = Cache("still", registry=registry, clock=clock)
     value: list[int] = []
     cache.set(1, value)
@@ -201,7 +191,6 @@ def test_values_that_do_not_change_are_weighed_ever_less_often(
 
 
 def test_numbers_and_texts_are_not_weighed_again(registry: Registry, clock: FakeClock) -> None:
-    """They cannot change; nor can a size that was given."""
     cache: Cache[str, object] = Cache("fixed", registry=registry, clock=clock)
     for value in (1, "text", b"bytes", 1.5, None):
         cache.set(str(value), value)

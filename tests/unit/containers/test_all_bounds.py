@@ -25,7 +25,6 @@ pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 
 def test_it_is_what_the_budget_looks_for(kind: Any) -> None:
-    """A holder, a reclaimer of the moderate rung, at rest around forks; and its builtin's kind."""
     one = made(kind)
     assert isinstance(one, Holder)
     assert isinstance(one, Reclaimer)
@@ -39,7 +38,6 @@ def test_it_is_what_the_budget_looks_for(kind: Any) -> None:
 
 
 def test_it_registers_itself(kind: Any) -> None:
-    """With the process's own register where it is given none, and does not live on there."""
     one = kind("registered")
     assert [holder.name for holder in REGISTRY.holders()] == ["registered"]
     del one
@@ -47,7 +45,6 @@ def test_it_registers_itself(kind: Any) -> None:
 
 
 def test_a_bound_in_bytes_is_kept(kind: Any) -> None:
-    """After every addition; the oldest go, and no more than needed."""
     one = made(kind, max_bytes="20KiB")
     for number in range(100):
         put(one, f"{number:01000d}")
@@ -60,7 +57,6 @@ def test_a_bound_in_bytes_is_kept(kind: Any) -> None:
 
 
 def test_both_bounds_hold(kind: Any) -> None:
-    """Whichever is reached first."""
     one = made(kind, max_items=5, max_bytes="8KiB")
     put_many(one, range(10))
     assert list(one) == [5, 6, 7, 8, 9]
@@ -73,7 +69,6 @@ def test_both_bounds_hold(kind: Any) -> None:
 
 
 def test_an_item_weighs_what_it_holds_and_its_place(kind: Any) -> None:
-    """A size function stands for the item, or the value."""
     text = "a text " * 50
     one = made(kind)
     put(one, text)
@@ -85,7 +80,6 @@ def test_an_item_weighs_what_it_holds_and_its_place(kind: Any) -> None:
 
 
 def test_a_size_that_is_none_changes_nothing(kind: Any) -> None:
-    """It is refused in words; what the size function raises comes through."""
     one = made(kind, size=lambda value: value)
     put(one, 1)
     with pytest.raises(ConfigError, match="some"):
@@ -98,7 +92,6 @@ def test_a_size_that_is_none_changes_nothing(kind: Any) -> None:
 
 
 def test_an_item_too_heavy_is_refused_without_an_error(kind: Any) -> None:
-    """And nothing goes for it."""
     one = made(kind, max_bytes="4KiB")
     put_many(one, ["small", "x" * 5000, "other"])
     assert list(one) == ["small", "other"]
@@ -125,7 +118,6 @@ def test_without_a_bound_it_keeps_ten_thousand(kind: Any) -> None:
 
 
 def test_a_bound_can_be_changed(kind: Any) -> None:
-    """Narrower at once, or lifted; what is not named stays."""
     items = "maxlen" if kind is BoundedDeque else "max_items"
     one = made(kind, max_items=500)
     put_many(one, range(500))
@@ -153,6 +145,5 @@ def test_a_bound_can_be_changed(kind: Any) -> None:
     ],
 )
 def test_an_argument_that_is_none_is_refused(kind: Any, wrong: dict[str, Any], words: str) -> None:
-    """In words that say what is right."""
     with pytest.raises(ConfigError, match=words):
         made(kind, **wrong)

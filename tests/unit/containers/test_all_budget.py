@@ -80,7 +80,6 @@ def test_items_are_freed_outside_the_lock(kind: Any) -> None:
 
 
 def test_a_claim_is_made_for_every_sixteen_kibibytes(kind: Any) -> None:
-    """Not for every item, and nothing is forgotten."""
     registry = Registry()
     registry.meter = meter = Asking()
     one = made(kind, registry=registry, max_bytes="1GiB")
@@ -92,7 +91,6 @@ def test_a_claim_is_made_for_every_sixteen_kibibytes(kind: Any) -> None:
 
 
 def test_the_inserting_thread_pays_before_it_goes_on(kind: Any) -> None:
-    """At least what is asked for, the oldest first, from this container and no other."""
     registry = Registry()
     registry.meter = meter = Asking()
     one, other = made(kind, registry=registry), made(kind, "other", registry=registry)
@@ -108,7 +106,6 @@ def test_the_inserting_thread_pays_before_it_goes_on(kind: Any) -> None:
 
 
 def test_a_reclaim_frees_at_least_its_target(kind: Any) -> None:
-    """The oldest first, and says what it freed; asked for everything it ends up empty."""
     one = made(kind)
     put_many(one, [f"{number:01000d}" for number in range(100)])
     before = one.held_bytes()
@@ -121,7 +118,6 @@ def test_a_reclaim_frees_at_least_its_target(kind: Any) -> None:
 
 
 def test_a_reclaim_stops_at_its_time(kind: Any) -> None:
-    """In batches, between which it looks at the clock."""
     clock = Ticking()
     one = made(kind, clock=clock)
     put_many(one, range(2000))
@@ -131,7 +127,6 @@ def test_a_reclaim_stops_at_its_time(kind: Any) -> None:
 
 
 def test_a_reclaim_does_not_wait_beyond_its_time(kind: Any) -> None:
-    """Where another thread has the lock."""
     one = made(kind)
     if not hasattr(one, "_lock"):
         pytest.skip("a compiled table has none")

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.parametrize("kind", KINDS)
     ids=["copy", "deepcopy", "method", "pickle"],
 )
 def test_a_copy_has_the_same_name_bounds_and_items(kind: Any, again: Callable[[Any], Any]) -> None:
-    """And is another: what is done to it is not done to the first."""
     one = made(kind, max_items=5, max_bytes="8KiB", size=len)
     put_many(one, ["a", "b", "c"])
     other = again(one)
@@ -40,7 +39,6 @@ def test_a_copy_has_the_same_name_bounds_and_items(kind: Any, again: Callable[[A
 
 
 def test_a_circle_can_be_copied_and_pickled(kind: Any) -> None:
-    """An item that refers to its container; and it is collected."""
     if kind is BoundedSet:
         pytest.skip("an item of a set is hashed before it is whole")
     one = made(kind)
@@ -59,7 +57,6 @@ def test_a_circle_can_be_copied_and_pickled(kind: Any) -> None:
 
 
 def test_it_may_be_changed_while_it_is_gone_through(kind: Any) -> None:
-    """Iterating goes over a copy."""
     one = made(kind)
     put_many(one, range(10))
     for item in one:
@@ -72,7 +69,6 @@ def test_it_may_be_changed_while_it_is_gone_through(kind: Any) -> None:
 
 
 def test_looking_changes_no_figures(kind: Any) -> None:
-    """Nor the order."""
     one = made(kind, max_items=5)
     put_many(one, range(7))
     before, order = one.stats(), list(one)
@@ -106,7 +102,6 @@ class OwnDict(_Own, BoundedDict[Any, Any]):
     """A dict of a program, with an answer for what is missing."""
 
     def __missing__(self, key: Any) -> str:
-        """Say so."""
         return f"no {key} in {self.topic}"
 
 
@@ -115,7 +110,6 @@ class OwnSet(_Own, BoundedSet[Any]):
 
 
 def pickled(one: Any) -> Any:
-    """What comes back from a pickle."""
     return pickle.loads(pickle.dumps(one))  # noqa: S301  # our own
 
 

@@ -35,7 +35,6 @@ def hasty() -> Iterator[None]:
 @every_kind
 @pytest.mark.usefixtures("hasty")
 def test_threads_leave_it_in_order(kind: Any) -> None:
-    """Six that add and take out, one that reclaims: no error, and sums that agree."""
     one = made(kind, max_items=100, max_bytes="20KiB")
     errors: list[BaseException] = []
 

@@ -24,17 +24,14 @@ FOREVER = float("inf")
 
 
 def a_dict(**more: Any) -> BoundedDict[str, int]:
-    """Three items, with a register of its own."""
     return BoundedDict("dict", {"a": 1, "b": 2, "c": 3}, registry=Registry(), **more)
 
 
 def a_set(*items: Any, **more: Any) -> BoundedSet[Any]:
-    """A set with a register of its own."""
     return BoundedSet("set", items, registry=Registry(), **more)
 
 
 def test_reading_makes_an_item_the_newest() -> None:
-    """By `[]`, `get` and `setdefault`; so does writing."""
     one = a_dict(max_items=3)
     assert one["a"] == 1
     assert list(one) == ["b", "c", "a"]
@@ -47,7 +44,6 @@ def test_reading_makes_an_item_the_newest() -> None:
 
 
 def test_looking_leaves_the_order() -> None:
-    """By `in`, `peek`, iterating, views and comparing."""
     one = a_dict()
     assert "a" in one
     assert one.peek("a") == 1
@@ -62,7 +58,6 @@ def test_looking_leaves_the_order() -> None:
 
 
 def test_views_follow_the_dict_and_work_as_sets() -> None:
-    """Keys and items do; a copy is gone through, so the dict may change meanwhile."""
     one = a_dict()
     keys, values, items = one.keys(), one.values(), one.items()
     one["d"] = 4
@@ -79,7 +74,6 @@ def test_views_follow_the_dict_and_work_as_sets() -> None:
 
 
 def test_it_is_an_ordered_dict() -> None:
-    """`popitem`, `move_to_end`, `|`, `fromkeys`, order in comparisons."""
     one = a_dict(max_items=3)
     assert one.popitem() == ("c", 3)
     assert one.popitem(last=False) == ("a", 1)
@@ -120,7 +114,6 @@ def test_a_heavy_value_leaves_nothing_under_its_key() -> None:
 
 
 def test_an_update_that_fails_has_taken_in_what_came_before() -> None:
-    """What cannot be hashed, or is no pair, is an error as the builtin's."""
     one = a_dict()
     with pytest.raises((TypeError, ValueError)):
         one.update([("d", 4), ("e",)])
@@ -131,7 +124,6 @@ def test_an_update_that_fails_has_taken_in_what_came_before() -> None:
 
 
 def test_what_grows_in_a_dict_is_weighed_again() -> None:
-    """By the budget's sweeper, so that its bound in bytes holds."""
     registry, clock = Registry(), FakeClock()
     one: BoundedDict[str, list[bytes]] = BoundedDict(
         "lists", max_bytes="100KiB", registry=registry, clock=clock
@@ -150,7 +142,6 @@ def test_what_grows_in_a_dict_is_weighed_again() -> None:
 
 
 def test_a_set_is_not_taken_for_a_mapping() -> None:
-    """Though it stands on one."""
     one = a_set("ab", "cd")
     assert not hasattr(one, "keys")
     assert dict(one) == {"a": "b", "c": "d"}
@@ -159,7 +150,6 @@ def test_a_set_is_not_taken_for_a_mapping() -> None:
 
 
 def test_a_set_drops_the_first_added() -> None:
-    """Adding again what is there changes nothing."""
     one = a_set(1, 2, 3, max_items=3)
     one.add(1)
     assert one.stats().added == 3
@@ -289,7 +279,6 @@ class HostileUse:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", [BoundedDict, BoundedSet])
 def test_a_key_that_comes_back_or_fails_breaks_nothing(kind: Any, seed: int, fails: float) -> None:
-    """Whatever its `__eq__` does in the middle of an operation, sums agree."""
     one = kind("hostile", max_items=15, registry=Registry(), size=lambda _: 100)
     use = HostileUse(one, seed, fails)
     use.run()
@@ -301,7 +290,6 @@ def test_a_key_that_comes_back_or_fails_breaks_nothing(kind: Any, seed: int, fai
 
 
 def test_a_size_of_a_value_that_is_none_is_refused() -> None:
-    """And nothing is changed."""
     one: BoundedDict[str, int] = BoundedDict(
         "dict", {"a": 1}, size=lambda value: value, registry=Registry()
     )
@@ -346,10 +334,7 @@ def test_a_subclass_that_changes_what_is_added_is_copied_as_it_is() -> None:
     """As with a set: `update`, and with it the constructor and a copy, do not go through `add`."""
 
     class Doubled(BoundedSet[int]):
-        """Adds twice as much."""
-
         def add(self, value: int) -> None:
-            """Add it."""
             super().add(2 * value)
 
     doubled = Doubled("doubled", [1], registry=Registry())

@@ -15,12 +15,10 @@ FOREVER = float("inf")
 
 
 def a_list(*items: Any, **more: Any) -> BoundedList[Any]:
-    """A list with a register of its own."""
     return BoundedList("list", items, registry=Registry(), **more)
 
 
 def a_deque(*items: Any, **more: Any) -> BoundedDeque[Any]:
-    """A deque with a register of its own."""
     return BoundedDeque("deque", items, registry=Registry(), **more)
 
 
@@ -42,7 +40,6 @@ def test_a_deque_drops_from_the_other_end() -> None:
 
 
 def test_a_full_deque_refuses_an_insert() -> None:
-    """As the builtin; where there is room it goes to its place."""
     one = a_deque(1, 2, maxlen=3)
     one.insert(1, 9)
     assert list(one) == [1, 9, 2]
@@ -53,7 +50,6 @@ def test_a_full_deque_refuses_an_insert() -> None:
 
 
 def test_a_deque_takes_the_tail_of_a_long_iterator_in_pieces() -> None:
-    """Without holding all of it; what comes meanwhile is in order."""
     sizes = []
 
     def numbers() -> Any:
@@ -84,7 +80,6 @@ def test_a_heavy_item_takes_the_place_of_none() -> None:
 
 
 def test_a_full_list_drops_from_the_front() -> None:
-    """Wherever the new item goes: one put at the front of a full list goes itself."""
     one = a_list(1, 2, 3, max_items=3)
     one.append(4)
     one.insert(2, 9)
@@ -97,7 +92,6 @@ def test_a_full_list_drops_from_the_front() -> None:
 
 
 def test_slices_and_operators_give_plain_lists() -> None:
-    """Unbounded, so nothing of a result is lost; both ways round."""
     one = a_list(1, 2, 3, max_items=3)
     assert one[1:] == [2, 3]
     assert one[::-1] == [3, 2, 1]
@@ -110,7 +104,6 @@ def test_slices_and_operators_give_plain_lists() -> None:
 
 
 def test_a_deques_operators_give_plain_deques() -> None:
-    """Of its `maxlen`, as the builtin's do."""
     one = a_deque(1, 2, 3, maxlen=3)
     result = one + deque([4])
     assert type(result) is deque
@@ -120,7 +113,6 @@ def test_a_deques_operators_give_plain_deques() -> None:
 
 
 def test_comparisons_go_both_ways() -> None:
-    """With the builtin and among themselves; a list is no deque."""
     one, two = a_list(1, 2), a_deque(1, 2)
     assert one == [1, 2] == one
     assert [1, 3] > one < a_list(2)
@@ -134,7 +126,6 @@ def test_comparisons_go_both_ways() -> None:
 
 
 def test_a_list_sorts_with_its_weights() -> None:
-    """Stable, by key and in reverse; weights stay with their items."""
     words = ["ccc", "a" * 300, "bb", "dd"]
     one = a_list(*words)
     one.sort(key=len)
@@ -147,7 +138,6 @@ def test_a_list_sorts_with_its_weights() -> None:
 
 
 def test_a_list_changed_by_its_own_sort_says_so() -> None:
-    """As the builtin does; nothing is lost but what the comparison did."""
     one = a_list(3, 1, 2)
     with pytest.raises(ValueError, match="modified during sort"):
         one.sort(key=lambda item: (one.append(9), item))  # type: ignore[func-returns-value]
@@ -177,7 +167,6 @@ def test_an_item_is_removed_once_although_its_comparison_changes_the_list() -> N
 
 
 def test_empty_places_at_the_front_are_not_seen() -> None:
-    """By any way of looking or changing."""
     one = a_list(*range(100), max_items=100)
     one.extend(range(100, 150))
     assert one._first > 0
@@ -199,7 +188,6 @@ def test_empty_places_at_the_front_are_not_seen() -> None:
 
 @pytest.mark.parametrize("make", [a_list, a_deque])
 def test_what_cannot_be_had_is_an_error_as_the_builtins(make: Any) -> None:
-    """The same kind."""
     one = make()
     for act in (one.pop, lambda: one[0], lambda: one.__delitem__(0)):
         with pytest.raises(IndexError):

@@ -35,7 +35,6 @@ def clock() -> FakeClock:
 
 
 def made(**more: Any) -> MetricsCollector:
-    """A collector with a register of its own."""
     more.setdefault("registry", Registry())
     return MetricsCollector("metrics", **more)
 
@@ -46,13 +45,11 @@ def check(metrics: MetricsCollector) -> None:
 
 
 def test_it_is_what_the_budget_looks_for() -> None:
-    """A holder, a reclaimer, at rest around forks."""
     for protocol in (Holder, Reclaimer, ForkAware):
         assert isinstance(made(), protocol)
 
 
 def test_a_summary_says_what_the_samples_come_to() -> None:
-    """Over the window; the total is that of all times."""
     metrics = made(max_samples=100)
     for number in range(250):
         assert metrics.record("latency", number * 1.5)
@@ -70,7 +67,6 @@ def test_a_summary_says_what_the_samples_come_to() -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 16, 17, 100, 1000])
 def test_every_window_holds_the_last_samples(most: int) -> None:
-    """At any size, while it grows and when it goes round."""
     metrics = made(max_samples=most)
     for number in range(260):
         metrics.record("a", number)
@@ -86,7 +82,6 @@ def test_every_window_holds_the_last_samples(most: int) -> None:
 
 
 def test_of_one_sample_everything_is_that() -> None:
-    """And of none there is nothing."""
     metrics = made()
     metrics.record("one", 2.5)
     summary = metrics.summary("one")
@@ -124,7 +119,6 @@ def test_samples_too_old_do_not_count(clock: FakeClock) -> None:
 
 
 def test_recording_frees_the_place_of_samples_too_old(clock: FakeClock) -> None:
-    """So that a slow series does not grow."""
     metrics = made(ttl=10, clock=clock)
     for number in range(100):
         clock.advance(1)
@@ -134,7 +128,6 @@ def test_recording_frees_the_place_of_samples_too_old(clock: FakeClock) -> None:
 
 
 def test_a_time_may_be_given(clock: FakeClock) -> None:
-    """In seconds of the collector's clock."""
     metrics = made(ttl=60, clock=clock)
     metrics.record("a", 1, at=clock.now() - 100)
     metrics.record("a", 2, at=clock.now() - 10)
@@ -143,7 +136,6 @@ def test_a_time_may_be_given(clock: FakeClock) -> None:
 
 
 def test_the_series_longest_silent_goes() -> None:
-    """Where there are more than the bound."""
     metrics = made(max_series=2)
     for series in "abac":
         metrics.record(series, 1)
@@ -195,7 +187,6 @@ def test_what_is_no_number_is_not_taken_in() -> None:
 
 
 def test_it_can_be_exported() -> None:
-    """As plain dicts."""
     metrics = made()
     metrics.record("a", 1)
     metrics.record("b", 2)
@@ -208,7 +199,6 @@ def test_it_can_be_exported() -> None:
 
 
 def test_a_reclaim_cuts_windows_before_it_takes_series() -> None:
-    """The recent picture of all stays for as long as it can."""
     metrics = made(max_samples=1024)
     for number in range(3 * 1024):
         metrics.record(f"series {number % 3}", number)
@@ -226,8 +216,6 @@ def test_a_reclaim_cuts_windows_before_it_takes_series() -> None:
 
 
 def test_what_it_takes_in_is_claimed() -> None:
-    """Once for every growth, and what is asked for goes."""
-
     class Asking(Meter):
         wanted = 0
 
@@ -249,7 +237,6 @@ def test_what_it_takes_in_is_claimed() -> None:
 
 
 def test_it_can_be_resized_and_cleared() -> None:
-    """At once; what is not named stays."""
     metrics = made()
     for number in range(300):
         metrics.record(f"series {number % 3}", number)
@@ -276,13 +263,11 @@ def test_it_can_be_resized_and_cleared() -> None:
     ],
 )
 def test_an_argument_that_is_none_is_refused(wrong: dict[str, Any], words: str) -> None:
-    """In words that say what is right."""
     with pytest.raises(ConfigError, match=words):
         made(**wrong)
 
 
 def test_threads_leave_it_in_order() -> None:
-    """No sample is lost or counted twice."""
     metrics = made(max_samples=50, max_series=4)
 
     def work(seed: int) -> None:
@@ -311,8 +296,6 @@ def crowd(count: int, **more: Any) -> MetricsCollector:
 
 
 def test_many_series_give_way_one_by_one_at_the_same_price() -> None:
-    """To free twice as many is twice the work, and not four times."""
-
     def work(count: int) -> int:
         metrics = crowd(count)
         cost = steps(lambda: metrics.reclaim(metrics.held_bytes(), FOREVER))
@@ -323,8 +306,6 @@ def test_many_series_give_way_one_by_one_at_the_same_price() -> None:
 
 
 def test_a_new_series_at_the_bound_costs_the_same_among_many() -> None:
-    """However many have to be passed over for the one that goes."""
-
     def work(count: int) -> int:
         metrics = crowd(count, max_bytes=700 * count)
         held = len(metrics)
@@ -355,7 +336,6 @@ def test_of_windows_alike_the_one_longest_silent_is_cut() -> None:
 
 
 def test_an_exception_from_a_signal_leaves_it_in_order() -> None:
-    """Wherever in the middle of recording it comes."""
     metrics = made(max_samples=64, max_bytes="4KiB")
 
     class StopHereError(Exception):

@@ -28,12 +28,10 @@ class Block:
 
 
 def heavy(_: object) -> int:
-    """What a block is said to hold."""
     return HEAVY
 
 
 def drawn(container: Any, values: Iterator[Any]) -> None:
-    """Put in all of an iterator, as the container has it."""
     if isinstance(container, BoundedDict):
         container.update((value, value) for value in values)
     elif isinstance(container, BoundedSet):
@@ -43,7 +41,6 @@ def drawn(container: Any, values: Iterator[Any]) -> None:
 
 
 def drawn_leftward(container: Any, values: Iterator[Any]) -> None:
-    """The same at a deque's other end."""
     container.extendleft(values)
 
 
@@ -61,7 +58,6 @@ ways = pytest.mark.parametrize(("kind", "draw"), WAYS)
 def test_heavy_items_are_bounded_while_they_are_drawn(
     kind: Any, draw: Callable[[Any, Any], None]
 ) -> None:
-    """Of hundreds of blocks no more are alive than the bound has room for, and one or two."""
     one = kind("blocks", max_bytes="3.5MiB", size=heavy, registry=Registry())
     most = 0
 
@@ -80,8 +76,6 @@ def test_heavy_items_are_bounded_while_they_are_drawn(
 def test_what_was_drawn_before_an_exception_is_in(
     kind: Any, draw: Callable[[Any, Any], None]
 ) -> None:
-    """As with the builtins: the iterator's own error, and everything before it."""
-
     def five() -> Iterator[int]:
         yield from range(5)
         raise OSError("the line is down")
@@ -96,8 +90,6 @@ def test_what_was_drawn_before_an_exception_is_in(
 def test_an_item_that_cannot_be_weighed_loses_none_before_it(
     kind: Any, draw: Callable[[Any, Any], None]
 ) -> None:
-    """Nor does it come in itself."""
-
     def size(item: int) -> int:
         if item == 3:
             raise ArithmeticError("three")

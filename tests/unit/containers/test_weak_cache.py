@@ -36,26 +36,22 @@ class Value:
 
 
 def made(**more: Any) -> WeakCache[Any, Any]:
-    """A weak cache with a register of its own."""
     more.setdefault("registry", Registry())
     return WeakCache("weak", **more)
 
 
 def check(cache: WeakCache[Any, Any]) -> None:
-    """Its parts agree: what it keeps alive is found."""
     assert {*cache._strong} <= {entry.number for entry in cache._refs.values()}
     assert cache.held_bytes() == cache._strong.held_bytes() + cache._refs.held_bytes()
 
 
 def test_it_is_what_the_budget_looks_for() -> None:
-    """A holder, a reclaimer, a chore for the swept, at rest around forks."""
     cache = made()
     for protocol in (Holder, Reclaimer, Chore, ForkAware):
         assert isinstance(cache, protocol)
 
 
 def test_a_value_lives_while_somebody_holds_it() -> None:
-    """And is the same object for all."""
     cache, value = made(), Value()
     cache["a"] = value
     assert cache["a"] is value
@@ -104,7 +100,6 @@ def test_a_late_sweep_spares_a_key_set_again() -> None:
 
 
 def test_the_strong_part_keeps_the_last_used_alive() -> None:
-    """Reading counts as use; what leaves it lives on where somebody else holds it."""
     cache = made(strong=2)
     for number in range(2):
         cache.set(number, Value(number))
@@ -136,7 +131,6 @@ def test_the_strong_part_keeps_a_bound_in_bytes() -> None:
 
 @pytest.mark.parametrize("value", [5, "text", [1], {}, None, (1, 2)])
 def test_a_value_without_weak_references_is_refused_in_words(value: Any) -> None:
-    """Its type is named, and what to do; nothing is changed."""
     cache = made()
     with pytest.raises(ConfigError, match=f"type {type(value).__name__}.*strong=.*class"):
         cache.set("a", value)
@@ -144,7 +138,6 @@ def test_a_value_without_weak_references_is_refused_in_words(value: Any) -> None
 
 
 def test_the_strong_part_takes_any_value() -> None:
-    """Which is found while it is there, and then no more."""
     cache = made(strong=2)
     for key, value in [("a", [1]), ("b", None), ("c", "text")]:
         cache[key] = value
@@ -171,7 +164,6 @@ def test_its_bytes_are_those_it_alone_holds() -> None:
 
 
 def test_a_reclaim_lets_go_of_the_longest_unused() -> None:
-    """At least the target; who is held elsewhere stays to be found."""
     cache = made(strong=100, size=lambda _: 1000)
     for number in range(100):
         cache.set(number, Value(number))
@@ -185,8 +177,6 @@ def test_a_reclaim_lets_go_of_the_longest_unused() -> None:
 
 
 def test_the_budget_is_asked_at_every_set() -> None:
-    """And paid from the strong part."""
-
     class Asking(Meter):
         wanted = 0
 
@@ -224,7 +214,6 @@ def test_it_can_be_resized() -> None:
 
 
 def test_pop_and_delete_forget() -> None:
-    """The value with its reference; one that died is not there."""
     cache, value = made(strong=1), Value()
     cache.set("a", value)
     assert cache.pop("a") is value
@@ -256,7 +245,6 @@ def test_a_death_takes_no_lock() -> None:
 
 
 def test_deaths_do_not_pile_up() -> None:
-    """Although nobody asks for the length: every set sweeps some."""
     cache = made()
     for number in range(1000):
         cache.set(number, Value(number))
@@ -264,7 +252,6 @@ def test_deaths_do_not_pile_up() -> None:
 
 
 def test_it_keeps_no_value_and_nobody_keeps_it() -> None:
-    """Values outlive the cache, and their deaths then mean nothing."""
     registry, value = Registry(), Value()
     cache = made(registry=registry)
     cache.set("a", value)
@@ -279,7 +266,6 @@ def test_it_keeps_no_value_and_nobody_keeps_it() -> None:
 
 
 def test_threads_leave_it_in_order() -> None:
-    """Values come and die; one that is found is that of its key."""
     cache = made(strong=20, size=lambda _: 10)
     errors: list[BaseException] = []
     before = sys.getswitchinterval()
@@ -314,6 +300,5 @@ def test_threads_leave_it_in_order() -> None:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_copy_is_refused_in_words(again: Callable[[Any], Any]) -> None:
-    """Two caches that share their entries would each count the bytes."""
     with pytest.raises(TypeError, match="make another WeakCache"):
         again(made())

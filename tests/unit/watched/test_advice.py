@@ -18,7 +18,6 @@ from watched_scene import Scene
     [(0, 1), (1, 1), (9.2, 10), (99, 99), (99.5, 100), (101, 110), (1203, 1300), (98_001, 99_000)],
 )
 def test_what_is_advised_is_a_round_number_from_there_on(number: float, rounded: int) -> None:
-    """Two digits, then zeros."""
     assert rounded_up(number) == rounded
 
 
@@ -45,7 +44,6 @@ def test_mostly_leaves_out_a_rare_burst() -> None:
 
 
 def test_growth_is_told_by_the_hour() -> None:
-    """From the first look to the last."""
     book: list[int] = []
     scene = Scene(book)
     for _ in range(100):
@@ -79,7 +77,6 @@ def test_the_oldest_item_is_no_older_than_what_was_dropped_since() -> None:
 
 
 def test_a_full_container_and_one_half_empty_are_told_apart() -> None:
-    """Both in one line, with what would do."""
     full, empty = Scene(list(range(100)), max_items=100), Scene(list(range(10)), max_items=100)
     for scene in (full, empty):
         scene.look(10)
@@ -95,7 +92,6 @@ def test_a_full_container_and_one_half_empty_are_told_apart() -> None:
 
 
 def test_a_deque_is_measured_by_its_own_maxlen() -> None:
-    """And one without is told that it cannot be given one."""
     bounded, endless = Scene(deque(range(5), maxlen=50)), Scene(deque(range(5)))
     for scene in (bounded, endless):
         scene.look(10)
@@ -107,14 +103,12 @@ def test_a_deque_is_measured_by_its_own_maxlen() -> None:
 
 
 def test_before_the_first_look_there_is_nothing_to_advise() -> None:
-    """And that is said."""
     advice = Scene([1, 2]).watched.advice()
     assert advice.enough is None
     assert advice.text.endswith("nothing seen yet to advise from")
 
 
 def test_how_far_back_is_read_is_what_is_needed() -> None:
-    """Of 1000 items only the last 20 are read, from either end of the index."""
     ticks = deque(range(1000), maxlen=1000)
     scene = Scene(ticks)
     seen = scene.watched.observed()
@@ -138,7 +132,6 @@ def test_how_far_back_is_read_is_what_is_needed() -> None:
 
 
 def test_a_slice_of_a_list_is_read_from_where_it_begins() -> None:
-    """As the last hundred of a thousand often are."""
     scene = Scene(list(range(1000)))
     seen = scene.watched.observed()
     scene.look()
@@ -148,7 +141,6 @@ def test_a_slice_of_a_list_is_read_from_where_it_begins() -> None:
 
 
 def test_lookups_of_a_mapping_are_counted_as_hits_and_misses() -> None:
-    """All else goes to the mapping itself."""
     book = {number: str(number) for number in range(10)}
     scene = Scene(book, max_items=10)
     seen = scene.watched.observed()
@@ -168,8 +160,6 @@ def test_lookups_of_a_mapping_are_counted_as_hits_and_misses() -> None:
 
 
 def test_what_counts_its_own_lookups_is_asked() -> None:
-    """Whatever it answers."""
-
     class Stats:
         hits, misses = 90, 10
 
@@ -187,7 +177,6 @@ def test_what_counts_its_own_lookups_is_asked() -> None:
 
 
 def test_a_limit_that_follows_use_stays_between_its_bounds() -> None:
-    """Down where little is held, up again where it is full; never beyond."""
     book = list(range(100))
     scene = Scene(book, max_items=1000, resize=(200, 2000))
     scene.look(int(RESIZE_EVERY) - 1)
@@ -203,7 +192,6 @@ def test_a_limit_that_follows_use_stays_between_its_bounds() -> None:
 
 
 def test_resizing_without_bounds_goes_no_further_than_the_limit_given() -> None:
-    """Down to a tenth of it."""
     book = [1]
     scene = Scene(book, max_items=1000, resize=True)
     scene.look(int(RESIZE_EVERY))
@@ -225,14 +213,12 @@ def test_a_full_container_that_nobody_finds_anything_in_is_made_no_longer() -> N
 
 
 def test_a_deques_own_maxlen_is_never_resized() -> None:
-    """It cannot be; its limit stays too."""
     scene = Scene(deque(range(5), maxlen=50), max_items=40, resize=(10, 100))
     scene.look(int(RESIZE_EVERY))
     assert scene.watched.stats().max_items == 40
 
 
 def test_limits_can_be_set_anew() -> None:
-    """Both at once; what is none is refused and changes nothing."""
     scene = Scene(list(range(20)), max_items=10)
     scene.watched.limit(max_items=30, max_bytes="1MiB")
     scene.look()

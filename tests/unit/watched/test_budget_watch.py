@@ -27,7 +27,6 @@ def start(recorder: Recorder, **settings: Any) -> membudget.Budget:
 
 
 def test_what_is_over_its_limit_is_told_to_the_sinks() -> None:
-    """At the next step, like every event."""
     told = Recorder()
     with start(told) as budget:
         budget.watch("order_book", dict.fromkeys(range(11)), max_items=10)
@@ -37,7 +36,6 @@ def test_what_is_over_its_limit_is_told_to_the_sinks() -> None:
 
 
 def test_limits_come_from_the_settings_of_its_name_and_arguments_are_over_them() -> None:
-    """Each by itself; another name has none of them."""
     components = {"book": {"max_items": 10, "max_bytes": "1MiB"}}
     with start(Recorder(), components=components) as budget:
         book, other = budget.watch("book", [1], max_items=20), budget.watch("other", [1])
@@ -46,7 +44,6 @@ def test_limits_come_from_the_settings_of_its_name_and_arguments_are_over_them()
 
 
 def test_the_end_of_the_budget_is_the_end_of_watching() -> None:
-    """Nothing stays in the register, and the next budget looks at nothing of the last."""
     budget = start(Recorder())
     registry = budget.governor.registry
     book = budget.watch("book", {1: 2})
@@ -112,7 +109,6 @@ def test_nothing_is_watched_for_a_budget_that_has_stopped() -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no hangup here")
 def test_a_reload_gives_new_limits_to_what_is_watched(tmp_path: Path) -> None:
-    """At once, and what was given as an argument stays."""
     file, told = tmp_path / "membudget.yaml", Recorder()
     file.write_text("memory:\n  components:\n    a: {max_items: 5}\n    b: {max_items: 5}\n")
     with start(told, config=file) as budget:
@@ -131,8 +127,6 @@ def test_a_reload_gives_new_limits_to_what_is_watched(tmp_path: Path) -> None:
 
 
 def test_a_container_that_raises_is_told_and_stops_nothing() -> None:
-    """It is the program's own."""
-
     class Broken:
         def __len__(self) -> int:
             raise OSError("gone")

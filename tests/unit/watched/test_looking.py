@@ -25,7 +25,6 @@ VALUE = "x" * 1000
 
 
 def filled(count: int = 100) -> dict[int, str]:
-    """So many entries of 1 KB."""
     return {number: VALUE + str(number) for number in range(count)}
 
 
@@ -52,7 +51,6 @@ class Sized:
     ],
 )
 def test_whatever_has_a_length_is_watched(container: Any) -> None:
-    """Items and bytes are there after the first look, and what is over is told."""
     scene = Scene(container, max_items=99, max_bytes="50KiB")
     scene.look()
     stats = scene.watched.stats()
@@ -64,7 +62,6 @@ def test_whatever_has_a_length_is_watched(container: Any) -> None:
 
 
 def test_a_queue_is_as_long_as_its_qsize() -> None:
-    """Of threads and of asyncio."""
     waiting: queue.Queue[int] = queue.Queue()
     loop_queue: asyncio.Queue[int] = asyncio.Queue()
     for number in range(3):
@@ -77,7 +74,6 @@ def test_a_queue_is_as_long_as_its_qsize() -> None:
 
 
 def test_a_function_follows_what_is_exchanged() -> None:
-    """The attribute may be bound anew, or be None for a while."""
     owner: dict[str, list[int] | None] = {"book": [1, 2, 3]}
     scene = Scene(lambda: owner["book"], max_items=10)
     scene.look()
@@ -123,14 +119,12 @@ def test_a_limit_crossed_again_soon_waits_five_minutes() -> None:
 
 
 def test_at_its_limit_it_is_not_over() -> None:
-    """The limit is what it may hold."""
     scene = Scene(deque(range(10), maxlen=10), max_items=10)
     scene.look(400)
     assert scene.exceeded == []
 
 
 def test_a_deque_without_any_bound_is_told_once_with_the_maxlen_it_needs() -> None:
-    """After a minute of looking: in the words that people read."""
     scene = Scene(deque(range(1203)), "trades")
     scene.look(int(ADVISE_AFTER) - 1)
     assert scene.exceeded == []
@@ -160,8 +154,6 @@ def test_what_has_a_bound_or_is_no_deque_is_not_told_of(
 
 
 def test_it_is_weighed_once_a_minute_or_when_its_length_changed_by_half() -> None:
-    """In between its bytes follow its length."""
-
     class Counted(list[str]):
         weighed = 0
 
@@ -185,7 +177,6 @@ def test_it_is_weighed_once_a_minute_or_when_its_length_changed_by_half() -> Non
 
 
 def test_its_own_interval_is_kept() -> None:
-    """A look is due every so many seconds, as a number or as text."""
     scene = Scene([1], every="5s")
     scene.look(11)
     assert not scene.watched.due(scene.clock.now())
@@ -194,8 +185,6 @@ def test_its_own_interval_is_kept() -> None:
 
 
 def test_looking_changes_nothing() -> None:
-    """No item moves, no lookup is counted, no default is made."""
-
     class Touchy(dict[str, int]):
         def __getitem__(self, key: str) -> int:
             raise AssertionError("looked up")
@@ -251,7 +240,6 @@ def test_a_container_that_others_change_is_looked_at_again() -> None:
 
 
 def test_what_dies_is_watched_no_longer() -> None:
-    """It is held weakly where that is possible, and leaves nothing in the register."""
     registry = Registry()
     book: deque[int] | None = deque([1])
     watched = WatchedContainer("book", book, registry=registry)
@@ -295,7 +283,6 @@ def test_it_is_no_holder() -> None:
 
 
 def test_a_function_registered_for_a_type_that_fails_hides_no_limit() -> None:
-    """The error reaches the governor, which tells it, and the length is told all the same."""
     from membudget import sizing
 
     class Odd:
@@ -339,7 +326,6 @@ def test_a_function_registered_for_a_type_that_fails_hides_no_limit() -> None:
 def test_what_cannot_be_watched_so_is_refused(
     container: Any, options: dict[str, Any], why: str
 ) -> None:
-    """With the value, the rule and what would do; nothing is registered."""
     registry = Registry()
     with pytest.raises(ConfigError, match=why):
         WatchedContainer("book", container, registry=registry, **options)
@@ -348,6 +334,5 @@ def test_what_cannot_be_watched_so_is_refused(
 
 @pytest.mark.parametrize("name", ["", 5, None])
 def test_a_name_that_is_none_is_refused(name: Any) -> None:
-    """Events and settings call it by its name."""
     with pytest.raises(ConfigError, match="is not a text: name it after"):
         WatchedContainer(name, [])

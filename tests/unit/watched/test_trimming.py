@@ -29,7 +29,6 @@ def items(count: int = 1000) -> list[str]:
 
 
 def pairs(count: int = 1000) -> dict[int, str]:
-    """The same by number."""
     return dict(enumerate(items(count)))
 
 
@@ -49,7 +48,6 @@ def _cached(content: dict[int, str]) -> Any:
 
 
 def texts(container: Any) -> list[str]:
-    """What it holds, oldest first."""
     return list(container.values() if hasattr(container, "values") else container)
 
 
@@ -57,7 +55,6 @@ def texts(container: Any) -> list[str]:
 def test_the_oldest_go_down_to_the_limit_and_the_newest_stay(
     name: str, make: Callable[[], Any]
 ) -> None:
-    """However much is asked for: what is within the limit is the owner's."""
     container = make()
     scene = Scene(container, name, max_items=400, trim=True)
     scene.look()
@@ -73,7 +70,6 @@ def test_the_oldest_go_down_to_the_limit_and_the_newest_stay(
 
 @pytest.mark.parametrize(("name", "make"), [*ORDERED, ("set", lambda: set(items()))])
 def test_no_more_goes_than_was_asked_for(name: str, make: Callable[[], Any]) -> None:
-    """About as many items as it takes, weighed by a sample."""
     container = make()
     scene = Scene(container, name, trim=True)
     scene.look()
@@ -93,7 +89,6 @@ def test_a_limit_in_bytes_is_a_limit_too() -> None:
 
 
 def test_without_leave_nothing_goes() -> None:
-    """However far it is over its limits."""
     container = items()
     scene = Scene(container, max_items=1)
     scene.look()
@@ -120,7 +115,6 @@ def test_it_can_be_asked_before_it_was_weighed() -> None:
 
 
 def test_it_stops_when_its_time_is_up() -> None:
-    """After one batch; asked again it goes on."""
     container = deque(items(10_000))
     scene = Scene(container, trim=True)
     scene.look()
@@ -150,8 +144,6 @@ def test_a_lock_in_use_keeps_the_container_whole() -> None:
 
 
 def test_the_lock_is_given_back_when_the_container_raises() -> None:
-    """Nothing of the program's stays locked."""
-
     class Broken(dict[int, str]):
         def pop(self, *_: Any) -> Any:
             raise RuntimeError("broken")
@@ -188,7 +180,6 @@ def _empty(container: Any) -> None:
 
 
 def test_the_governor_trims_it_at_critical_after_the_caches() -> None:
-    """At MODERATE, as any other, and what it let go is told."""
     clock, told, registry = FakeClock(), Recorder(), Registry()
     memory = FakeMemory(clock, used=95 * MIB)
     marks = Marks(low=0.7, warning=0.8, critical=0.9, emergency=0.97, shutdown=0.99)

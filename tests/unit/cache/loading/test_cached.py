@@ -29,30 +29,24 @@ def described(symbol: str, depth: int = 2) -> str:
 
 
 class Counting:
-    """Counts its calls and gives its arguments."""
-
     def __init__(self) -> None:
         self.calls: list[Any] = []
 
     def one(self, x: Any = "default") -> Any:
-        """One parameter."""
         self.calls.append(x)
         return x
 
     def many(self, a: Any, b: Any = 2, *rest: Any, c: Any = 3, **others: Any) -> Any:
-        """Parameters of all kinds."""
         self.calls.append((a, b, rest, c, others))
         return self.calls[-1]
 
 
 @pytest.fixture
 def counting() -> Counting:
-    """A new count."""
     return Counting()
 
 
 def test_it_stands_bare_and_with_settings() -> None:
-    """And registers under its module and name, or the one given."""
     own = Registry()
 
     def plain(x: int) -> int:
@@ -66,7 +60,6 @@ def test_it_stands_bare_and_with_settings() -> None:
 
 
 def test_it_stays_the_function_it_was() -> None:
-    """Its name, its words, what it wraps, and how it is pickled."""
     assert described.__name__ == "described"
     assert described.__doc__ == "What it is."
     assert described.__module__ == __name__
@@ -74,7 +67,6 @@ def test_it_stays_the_function_it_was() -> None:
 
 
 def test_it_is_pickled_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the function would be."""
     import sys
     import types
 
@@ -85,8 +77,6 @@ def test_it_is_pickled_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_figures_are_those_of_the_standard_library(counting: Counting) -> None:
-    """Call by call, clearing included."""
-
     def f(x: int) -> int:
         return x
 
@@ -103,7 +93,6 @@ def test_the_figures_are_those_of_the_standard_library(counting: Counting) -> No
 
 
 def test_an_argument_is_the_same_by_position_by_name_and_by_default(counting: Counting) -> None:
-    """For one parameter and for many."""
     one = cached(registry=registry, key=None)(lambda x="default": counting.one(x))
     assert {one("default"), one(), one(x="default")} == {"default"}
     assert len(counting.calls) == 1
@@ -117,7 +106,6 @@ def test_an_argument_is_the_same_by_position_by_name_and_by_default(counting: Co
 
 
 def test_different_calls_are_kept_apart(counting: Counting) -> None:
-    """Whatever stands where."""
     many = cached(registry=registry)(counting.many)
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
         (("a",), {}),
@@ -196,7 +184,6 @@ def test_wrong_arguments_are_the_functions_own_error() -> None:
 
 
 def test_typed_keeps_equal_values_of_different_types_apart(counting: Counting) -> None:
-    """By position and by name; without it they may share."""
     typed = cached(registry=registry, typed=True)(counting.many)
     for _ in range(2):
         for x in (1, 1.0, True):
@@ -206,7 +193,6 @@ def test_typed_keeps_equal_values_of_different_types_apart(counting: Counting) -
 
 
 def test_a_key_function_says_what_counts(counting: Counting) -> None:
-    """It gets the arguments as they were given."""
     keyed = cached(registry=registry, key=lambda a, **others: a["id"])(counting.many)
     assert keyed({"id": 1, "at": 5}) is keyed({"id": 1, "at": 6}, b=3)
     assert keyed({"id": 2}) is not keyed({"id": 1})
@@ -214,8 +200,6 @@ def test_a_key_function_says_what_counts(counting: Counting) -> None:
 
 
 def test_an_unhashable_argument_is_named(counting: Counting) -> None:
-    """With the standard library's words first."""
-
     def f(a: Any, b: Any = 1, *, c: Any = 2) -> None:
         pytest.fail("called")
 
@@ -267,7 +251,6 @@ def test_recursion_ends_and_calls_each_once() -> None:
 
 
 def test_exceptions_are_not_kept_unless_asked() -> None:
-    """The next call tries again."""
     answers: list[Any] = [OSError("down"), "up"]
 
     @cached(registry=registry)
@@ -309,8 +292,6 @@ def test_clearing_while_loading_keeps_nothing_old() -> None:
 
 
 def test_what_gives_something_used_up_once_is_refused() -> None:
-    """When it is decorated, where that can be seen."""
-
     def generator() -> Any:
         yield 1
 
@@ -343,14 +324,11 @@ def test_what_gives_something_used_up_once_is_refused() -> None:
     ],
 )
 def test_what_is_no_function_is_refused(given: Any, words: str) -> None:
-    """With the next thing to try."""
     with pytest.raises(ConfigError, match=words):
         cached(given)
 
 
 def test_anything_that_can_be_called_will_do(counting: Counting) -> None:
-    """Built-in functions, partial ones, objects."""
-
     class Adder:
         def __call__(self, x: int) -> int:
             return x + 1
@@ -362,8 +340,6 @@ def test_anything_that_can_be_called_will_do(counting: Counting) -> None:
 
 
 def test_a_bound_in_bytes_is_kept() -> None:
-    """What the function gave is weighed."""
-
     @cached(registry=registry, max_bytes="20KiB")
     def wide(x: int) -> bytes:
         return bytes(1000)
@@ -375,7 +351,6 @@ def test_a_bound_in_bytes_is_kept() -> None:
 
 
 def test_what_it_evicts_spills_where_asked(tmp_path: Path, counting: Counting) -> None:
-    """And is not computed again; whatever way the arguments were given."""
     pytest.importorskip("diskcache")
     ask: Any = cached(max_entries=1, spill=tmp_path / "spill", registry=registry)(counting.many)
     calls: list[Callable[[], object]] = [
@@ -421,7 +396,6 @@ def test_calls_with_names_are_the_same_after_a_restart(tmp_path: Path) -> None:
 def test_what_is_bound_to_the_process_is_not_spilled(
     tmp_path: Path, settings: dict[str, Any], function: Any
 ) -> None:
-    """It says so when it is decorated."""
     with pytest.raises(ConfigError, match="cannot spill"):
         cached(spill=tmp_path, registry=registry, **settings)(function)
 
@@ -445,7 +419,6 @@ def test_it_goes_when_the_function_goes() -> None:
 
 
 def test_hammered_by_threads_every_answer_is_right() -> None:
-    """Under a bound that evicts all the time, and with clearing."""
     answer = cached(registry=registry, max_entries=20)(lambda x: (x, x))
     wrong: list[object] = []
 

@@ -43,7 +43,6 @@ class Source:
         self.error: Exception | None = None
 
     async def __call__(self, x: object = None) -> int:
-        """The number of this call."""
         self.calls += 1
         number = self.calls
         await until(lambda: self.is_let)
@@ -54,13 +53,10 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """A new one."""
     return Source()
 
 
 def test_it_stays_a_coroutine_function() -> None:
-    """For whoever asks: frameworks do."""
-
     @cached(registry=Registry())
     async def ask(x: int) -> int:
         """Ask."""
@@ -89,8 +85,6 @@ def test_many_tasks_call_it_once(source: Source) -> None:
 
 
 def test_an_unhashable_argument_is_named(source: Source) -> None:
-    """As for a plain function."""
-
     @cached(registry=Registry())
     async def ask(what: object) -> object:
         return what
@@ -100,8 +94,6 @@ def test_an_unhashable_argument_is_named(source: Source) -> None:
 
 
 def test_a_method_keeps_its_object_not_alive() -> None:
-    """And counts by object."""
-
     class Client:
         def __init__(self) -> None:
             self.calls = 0
@@ -147,7 +139,6 @@ def test_a_task_of_its_own_refreshes_an_old_value(clock: FakeClock, source: Sour
 
 
 def test_a_refresh_runs_in_its_callers_context(clock: FakeClock) -> None:
-    """A copy of it, as any task's."""
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
     @cached(ttl=10, stale=5, registry=Registry(), clock=clock)
@@ -197,7 +188,6 @@ def test_a_refresh_that_fails_leaves_the_old_value_and_is_told(
 def test_a_loop_that_ends_in_the_middle_of_a_refresh_is_no_harm(
     clock: FakeClock, source: Source
 ) -> None:
-    """The next loop refreshes."""
     ask = cached(ttl=10, stale=5, registry=Registry(), clock=clock)(source)
     assert asyncio.run(ask()) == 1
     clock.advance(11)
@@ -215,7 +205,6 @@ def test_a_loop_that_ends_in_the_middle_of_a_refresh_is_no_harm(
 
 
 def test_exceptions_are_kept_where_asked(clock: FakeClock, source: Source) -> None:
-    """For their time."""
     ask = cached(keep_errors=30, registry=Registry(), clock=clock)(source)
     source.error = OSError("down")
 

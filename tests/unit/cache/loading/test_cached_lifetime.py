@@ -32,7 +32,6 @@ class Source:
         self.go.set()
 
     def __call__(self, x: object = None) -> int:
-        """The number of this call."""
         self.calls += 1
         self.begun.set()
         assert self.go.wait(20)
@@ -43,12 +42,10 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """A new one."""
     return Source()
 
 
 def test_a_value_lasts_for_its_time(clock: FakeClock, source: Source) -> None:
-    """And is never given after it."""
     ask = cached(ttl="1m", registry=Registry(), clock=clock)(source)
     assert ask() == 1
     clock.advance(59.9)
@@ -84,7 +81,6 @@ def test_jitter_ends_entries_earlier_by_at_most_its_share(clock: FakeClock, sour
 
 
 def test_an_old_value_serves_while_one_caller_refreshes(clock: FakeClock, source: Source) -> None:
-    """Nobody waits but the one; afterwards all have the new one."""
     ask = cached(ttl=10, stale=5, registry=Registry(), clock=clock)(source)
     assert ask("a") == 1
     clock.advance(11)
@@ -103,7 +99,6 @@ def test_an_old_value_serves_while_one_caller_refreshes(clock: FakeClock, source
 
 
 def test_after_its_stale_time_an_old_value_serves_no_more(clock: FakeClock, source: Source) -> None:
-    """Then the caller waits for a new one, or gets the exception."""
     ask = cached(ttl=10, stale=5, registry=Registry(), clock=clock)(source)
     assert ask() == 1
     clock.advance(15)
@@ -139,8 +134,6 @@ def test_a_refresh_that_fails_leaves_the_old_value_and_is_told(
 
 
 def test_a_refresh_that_asks_for_itself_gets_the_old_value(clock: FakeClock) -> None:
-    """Instead of calling itself without end."""
-
     @cached(ttl=10, stale=10, registry=Registry(), clock=clock)
     def grows(x: int) -> int:
         return grows(x) + 1 if is_filled else 1
@@ -185,7 +178,6 @@ class SingleError(Exception):
     """One that cannot be made anew at all."""
 
     def __new__(cls, first: int, second: int) -> Self:
-        """Make it, with both."""
         return super().__new__(cls, first, second)
 
     def __init__(self, first: int, second: int) -> None:
@@ -223,7 +215,6 @@ def test_an_exception_that_cannot_be_copied_is_kept_without_frames(
 
 
 def test_an_interrupt_is_never_kept(clock: FakeClock) -> None:
-    """Nor any other exception that is not an error."""
     errors: list[BaseException] = [KeyboardInterrupt(), SystemExit()]
 
     @cached(keep_errors=30, registry=Registry(), clock=clock)
@@ -254,13 +245,11 @@ def test_an_interrupt_is_never_kept(clock: FakeClock) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], words: str) -> None:
-    """Each named, when the function is decorated."""
     with pytest.raises(ConfigError, match=words):
         cached(registry=Registry(), **settings)(len)
 
 
 def test_the_parameters_tell_what_was_asked(source: Source) -> None:
-    """In seconds."""
     ask = cached(ttl="1m", jitter="10%", stale="1h", max_entries=5, registry=Registry())(source)
     told = ask.cache_parameters()
     assert (told["ttl"], told["jitter"], told["stale"]) == (60.0, 0.1, 3600.0)

@@ -25,8 +25,6 @@ P = ParamSpec("P")
 
 
 class Robot:
-    """Counts how often its methods run."""
-
     made = 0
 
     def __init__(self, name: str) -> None:
@@ -35,33 +33,28 @@ class Robot:
 
     @cached(max_entries=50, registry=registry)
     def greets(self, whom: str, times: int = 1) -> str:
-        """By name."""
         self.calls += 1
         return f"{self.name} greets {whom}" * times
 
     @cached(max_entries=50, registry=registry, ttl="1h", stale="1h", typed=True)
     def counts(self, number: float = 0) -> tuple[str, float]:
-        """With other settings."""
         self.calls += 1
         return self.name, number
 
     @classmethod
     @cached(max_entries=50, registry=registry)
     def kind(cls, x: int) -> str:
-        """Of a class."""
         cls.made += 1
         return f"{cls.__name__} {x}"
 
     @staticmethod
     @cached(max_entries=50, registry=registry)
     def twice(x: int) -> int:
-        """Of neither."""
         return 2 * x
 
     @property
     @cached(max_entries=50, registry=registry)
     def length(self) -> int:
-        """As an attribute."""
         self.calls += 1
         return len(self.name)
 
@@ -71,7 +64,6 @@ class Dog(Robot):
 
     @cached(max_entries=50, registry=registry)
     def greets(self, whom: str, times: int = 1) -> str:
-        """By barking."""
         return super().greets(whom, times) + "!"
 
 
@@ -84,7 +76,6 @@ def _forget() -> Iterator[None]:
 
 
 def test_each_object_has_entries_of_its_own() -> None:
-    """By position, by name, and called through the class."""
     one, other = Robot("one"), Robot("other")
     for _ in range(2):
         assert one.greets("you") == "one greets you"
@@ -95,8 +86,6 @@ def test_each_object_has_entries_of_its_own() -> None:
 
 
 def test_equal_objects_share_nothing_unless_the_key_says_so() -> None:
-    """Nor need they be hashable."""
-
     @dataclass
     class Point:
         x: int
@@ -153,7 +142,6 @@ def test_an_object_is_freed_at_once_when_nobody_else_has_it() -> None:
 
 
 def test_the_entries_of_a_dead_object_go_with_the_next_load() -> None:
-    """All of them, and nobody else's."""
     stays = Robot("stays")
     stays.greets("you")
     for _ in range(5):
@@ -169,7 +157,6 @@ def test_the_entries_of_a_dead_object_go_with_the_next_load() -> None:
 
 
 def test_the_entries_of_a_dead_object_go_by_the_governors_chores_too() -> None:
-    """Where nobody calls the method again."""
     leaves = Robot("leaves")
     leaves.greets("you")
     chore = next(one for one in registry.chores() if one.name.endswith("Robot.greets"))
@@ -190,7 +177,6 @@ def test_a_new_object_never_gets_a_dead_ones_values() -> None:
 
 
 def test_what_is_noted_of_an_object_does_not_grow_beyond_the_bound() -> None:
-    """Evicted and cleared entries are forgotten."""
     robot = Robot("one")
     for x in range(1000):
         robot.greets(str(x))
@@ -204,7 +190,6 @@ def test_what_is_noted_of_an_object_does_not_grow_beyond_the_bound() -> None:
 
 
 def test_what_the_cache_did_not_keep_is_not_noted() -> None:
-    """A value too large for it, which the caller gets all the same."""
     own = Registry()
 
     class Large:
@@ -247,7 +232,6 @@ def test_what_is_noted_of_objects_is_counted_as_memory() -> None:
 
 
 def test_class_methods_count_by_class_and_static_methods_by_arguments() -> None:
-    """A subclass is another class."""
     assert Robot.kind(1) == Robot("x").kind(1) == "Robot 1"
     assert Dog.kind(1) == "Dog 1" == Dog("x").kind(1)
     assert Robot.twice(2) == Robot("x").twice(2) == 4  # type: ignore[call-arg]
@@ -255,7 +239,6 @@ def test_class_methods_count_by_class_and_static_methods_by_arguments() -> None:
 
 
 def test_a_subclass_and_its_parent_have_entries_of_their_own() -> None:
-    """Also for the same object."""
     dog = Dog("dog")
     assert dog.greets("you") == "dog greets you!" == dog.greets("you")
     assert Robot.greets(dog, "you", 1) == "dog greets you"
@@ -263,7 +246,6 @@ def test_a_subclass_and_its_parent_have_entries_of_their_own() -> None:
 
 
 def test_figures_are_those_of_the_method() -> None:
-    """Asked for through an object or the class."""
     robot = Robot("one")
     robot.greets("you")
     robot.greets("you")
@@ -271,7 +253,6 @@ def test_figures_are_those_of_the_method() -> None:
 
 
 def test_settings_hold_for_methods_too() -> None:
-    """Types told apart, old values kept."""
     robot = Robot("one")
     assert robot.counts(1) == robot.counts(number=1) == ("one", 1)
     assert type(robot.counts(1.0)[1]) is float
@@ -280,8 +261,6 @@ def test_settings_hold_for_methods_too() -> None:
 
 
 def test_other_decorators_may_stand_below() -> None:
-    """Where they say what they wrap, as `functools.wraps` does."""
-
     def loud(method: Callable[P, str]) -> Callable[P, str]:
         @functools.wraps(method)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> str:
@@ -303,8 +282,6 @@ def test_other_decorators_may_stand_below() -> None:
 
 
 def test_an_object_that_allows_no_weak_references_is_refused() -> None:
-    """With what to do, and with a key it goes."""
-
     class Slim:
         __slots__ = ("x",)
 
@@ -328,8 +305,6 @@ def test_an_object_that_allows_no_weak_references_is_refused() -> None:
 
 
 def test_an_argument_that_cannot_be_hashed_is_named_and_never_self() -> None:
-    """`self` need not be hashable."""
-
     class Odd:
         __hash__ = None  # type: ignore[assignment]
 
@@ -343,7 +318,6 @@ def test_an_argument_that_cannot_be_hashed_is_named_and_never_self() -> None:
 
 
 def test_objects_that_die_in_other_threads_leave_everything_in_order() -> None:
-    """Each thread makes objects, asks them and drops them, with cycles for the collector."""
     wrong: list[object] = []
 
     def work(seed: int) -> None:
@@ -371,8 +345,6 @@ def test_objects_that_die_in_other_threads_leave_everything_in_order() -> None:
 
 
 def test_a_method_may_load_from_a_cache_of_its_own() -> None:
-    """Loads nest."""
-
     class Asks:
         @cached(registry=registry)
         def f(self, x: int) -> int:
@@ -383,11 +355,8 @@ def test_a_method_may_load_from_a_cache_of_its_own() -> None:
 
 
 class Archive:
-    """With much in it."""
-
     @cached(max_entries=10_000, registry=registry)
     def page(self, number: Any) -> str:
-        """One of many."""
         return f"page {number}"
 
 
@@ -412,8 +381,6 @@ def test_who_loads_next_pays_little_for_a_dead_objects_many_entries() -> None:
 
 
 def test_a_chore_that_is_out_of_time_goes_on_where_it_was() -> None:
-    """By the clock it was given."""
-
     class Ticking(FakeClock):
         """Each look at it takes a second."""
 
@@ -445,8 +412,6 @@ def test_a_chore_that_is_out_of_time_goes_on_where_it_was() -> None:
 
 @pytest.mark.parametrize("way", ["clear", "pop", "delete", "del", "cache_clear"])
 def test_arguments_are_let_go_with_their_entry(way: str) -> None:
-    """However it is taken out by hand, while the object lives on."""
-
     class Argument:
         """Can be seen to go."""
 

@@ -29,7 +29,6 @@ PATIENCE = 20
 
 @pytest.fixture
 def cache() -> Cache[Any, Any]:
-    """A cache with a register of its own."""
     return Cache("loaded", max_entries=100, registry=Registry())
 
 
@@ -48,7 +47,6 @@ class Held:
         self.result = result
 
     def __call__(self, key: object) -> Any:
-        """Begin, wait, and give or raise the result."""
         self.calls += 1
         self.begun.set()
         assert self.go.wait(PATIENCE)
@@ -82,20 +80,17 @@ class Asking:
 
 
 def test_what_is_there_is_not_loaded(cache: Cache[Any, Any]) -> None:
-    """None is a value too."""
     cache.set("a", None)
     assert load(cache, "a", lambda key: pytest.fail("loaded")) is None
 
 
 def test_what_is_missing_is_loaded_with_its_key_and_kept(cache: Cache[Any, Any]) -> None:
-    """The loader is asked once, and no trace of the load stays."""
     assert load(cache, "a", str.upper) == "A"
     assert load(cache, "a", lambda key: pytest.fail("loaded")) == "A"
     assert not cache._flights
 
 
 def test_the_time_given_is_the_entrys(cache: Cache[Any, Any]) -> None:
-    """Seconds or text; what is none is refused before anything is loaded."""
     clock = FakeClock()
     timed: Cache[str, str] = Cache("timed", ttl=10, registry=Registry(), clock=clock)
     load(timed, "a", str.upper, ttl="1m")
@@ -107,7 +102,6 @@ def test_the_time_given_is_the_entrys(cache: Cache[Any, Any]) -> None:
 
 
 def test_200_threads_that_miss_load_once(cache: Cache[Any, Any]) -> None:
-    """All get the very same value."""
     loader = Held(object())
     asking = Asking(lambda: load(cache, "a", loader), 200)
     eventually(lambda: followers(cache, "a") == 199)
@@ -131,7 +125,6 @@ def test_followers_get_a_value_that_the_cache_refused(cache: Cache[Any, Any]) ->
 
 
 def test_the_exception_is_that_of_all_who_waited_and_is_not_kept(cache: Cache[Any, Any]) -> None:
-    """The very same instance; the next call loads anew."""
     loader = Held(OSError("down"))
     asking = Asking(lambda: load(cache, "a", loader), 5)
     eventually(lambda: followers(cache, "a") == 4)
@@ -163,7 +156,6 @@ def test_an_exception_is_free_once_nobody_holds_it(cache: Cache[Any, Any]) -> No
 
 
 def test_an_interrupted_leader_hands_over_to_a_follower(cache: Cache[Any, Any]) -> None:
-    """Whoever was interrupted is alone with it."""
     first, second = Held(KeyboardInterrupt()), Held("value")
     leading = Asking(lambda: load(cache, "a", first), 1)
     assert first.begun.wait(PATIENCE)
@@ -177,7 +169,6 @@ def test_an_interrupted_leader_hands_over_to_a_follower(cache: Cache[Any, Any]) 
 
 
 def test_a_load_that_asks_for_its_own_key_runs_the_loader_again(cache: Cache[Any, Any]) -> None:
-    """As a function that calls itself would."""
     depths = iter([1, 2, 3])
 
     def loader(key: str) -> int:
@@ -219,7 +210,6 @@ def test_loads_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
 
 
 def test_loads_of_two_caches_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
-    """The ring is seen over caches too."""
     other: Cache[Any, Any] = Cache("other", registry=Registry())
     both = threading.Barrier(2)
 
@@ -301,8 +291,6 @@ def loading_of(cache: Cache[Any, Any], function: Any, keep: Any) -> Loading:
 
 
 def test_what_is_forgotten_in_the_moment_of_keeping_is_gone(cache: Cache[Any, Any]) -> None:
-    """Whoever pops a key does not find an older value there afterwards."""
-
     def keep(key: object, value: object) -> None:
         cache.pop(key, None)
         cache.set(key, value)
@@ -313,8 +301,6 @@ def test_what_is_forgotten_in_the_moment_of_keeping_is_gone(cache: Cache[Any, An
 
 
 def test_where_keeping_fails_those_who_waited_have_the_value(cache: Cache[Any, Any]) -> None:
-    """Only the leader, whose `set` it was, gets the error."""
-
     def size(value: object) -> int:
         raise OSError("no size")
 
@@ -370,7 +356,6 @@ def test_a_finalizer_may_load_while_loading_is_imported() -> None:
 
 
 def test_hammered_by_threads_every_value_is_right(cache: Cache[Any, Any]) -> None:
-    """Keys come and go under a small bound, loads raise, keys are forgotten, loads nest."""
     small: Cache[Any, Any] = Cache("small", max_entries=10, registry=Registry())
     wrong: list[object] = []
 

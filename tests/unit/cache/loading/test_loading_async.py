@@ -26,7 +26,6 @@ PATIENCE = 20
 
 @pytest.fixture
 def cache() -> Cache[Any, Any]:
-    """A cache with a register of its own."""
     return Cache("loaded", max_entries=100, registry=Registry())
 
 
@@ -52,7 +51,6 @@ class Held:
         self.is_let = False
 
     async def __call__(self, key: object) -> Any:
-        """Wait, and give or raise the result."""
         self.calls += 1
         while not self.is_let:  # noqa: ASYNC110  # an event belongs to one loop
             await asyncio.sleep(0.001)
@@ -62,7 +60,6 @@ class Held:
 
 
 def test_a_thousand_tasks_load_once(cache: Cache[Any, Any]) -> None:
-    """All get the very same value, and the next one finds it."""
     loader = Held(object())
 
     async def main() -> None:
@@ -80,7 +77,6 @@ def test_a_thousand_tasks_load_once(cache: Cache[Any, Any]) -> None:
 def test_tasks_that_waited_get_the_exception_and_the_next_loads_anew(
     cache: Cache[Any, Any],
 ) -> None:
-    """The very same instance for all."""
     loader = Held(OSError("down"))
 
     async def main() -> None:
@@ -97,7 +93,6 @@ def test_tasks_that_waited_get_the_exception_and_the_next_loads_anew(
 
 
 def test_a_cancelled_leader_hands_over_to_a_follower(cache: Cache[Any, Any]) -> None:
-    """Which loads itself; nobody else is cancelled."""
     loader = Held()
 
     async def main() -> None:
@@ -158,8 +153,6 @@ def test_a_load_that_asks_for_its_own_key_does_not_wait_for_itself(cache: Cache[
 
 
 def test_tasks_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
-    """Each leads a key and asks for the other's."""
-
     async def own(key: str) -> str:
         return "own"
 
@@ -208,7 +201,6 @@ def test_two_loops_load_once_and_each_keeps_its_futures(cache: Cache[Any, Any]) 
 
 
 def test_two_loops_share_what_is_not_kept(cache: Cache[Any, Any]) -> None:
-    """An exception is that of all who waited, in whichever loop, and of one load."""
     error = LookupError("no such row")
     loader = Held(error)
 
@@ -260,7 +252,6 @@ def test_a_load_that_takes_long_is_waited_for(
 
 
 def test_threads_and_tasks_wait_for_each_other(cache: Cache[Any, Any]) -> None:
-    """Whoever comes first leads: here a task, there a thread."""
     by_task = Held()
     begun, go = threading.Event(), threading.Event()
 
@@ -423,8 +414,6 @@ def test_a_loader_runs_in_its_callers_context(cache: Cache[Any, Any]) -> None:
 
 
 def test_a_generator_is_no_value(cache: Cache[Any, Any]) -> None:
-    """An asynchronous one neither."""
-
     async def loader(key: str) -> Any:
         async def items() -> Any:
             yield key
@@ -456,7 +445,6 @@ def test_outside_asyncio_tasks_load_for_themselves(cache: Cache[Any, Any]) -> No
 
 
 def test_asyncio_is_not_imported_for_plain_loads() -> None:
-    """Nor anything else that is heavy."""
     code = """
 import sys
 from membudget import Cache

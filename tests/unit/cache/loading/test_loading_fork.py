@@ -43,7 +43,6 @@ def in_child(act: Callable[[], None]) -> bool:
 
 @pytest.fixture
 def cache() -> Cache[Any, Any]:
-    """A cache with a register of its own."""
     return Cache("forked", max_entries=100, registry=Registry())
 
 

@@ -33,7 +33,6 @@ def test_an_evicted_value_comes_back(tmp_path: Path) -> None:
 
 
 def test_all_values_can_be_had_again_and_again(tmp_path: Path) -> None:
-    """Bringing one back evicts another, which spills."""
     cache = full(make(tmp_path), 20)
     for _ in range(3):
         for number in range(20):
@@ -57,7 +56,6 @@ def test_all_values_can_be_had_again_and_again(tmp_path: Path) -> None:
 def test_what_was_replaced_or_removed_never_comes_back(
     tmp_path: Path, change: Callable[[Any], object], *, is_written: bool
 ) -> None:
-    """Whether it stands on the disk or waits for it."""
     cache = make(tmp_path)
     for number in range(4):
         cache.set(number, [number])
@@ -75,7 +73,6 @@ def test_what_was_replaced_or_removed_never_comes_back(
 
 
 def test_the_new_value_is_the_one_that_comes_back(tmp_path: Path) -> None:
-    """Of a key that was on the disk before it was set again."""
     cache = full(make(tmp_path, policy="lru"))
     cache.set(0, "new")
     for number in range(10, 20):
@@ -86,7 +83,6 @@ def test_the_new_value_is_the_one_that_comes_back(tmp_path: Path) -> None:
 
 
 def test_pop_and_delete_reach_the_disk(tmp_path: Path) -> None:
-    """Pop gives the value, delete tells that there was one; both only once."""
     cache = full(make(tmp_path))
     assert cache.pop(0) == [0]
     assert cache.pop(0, None) is None
@@ -116,7 +112,6 @@ def test_observing_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_time_goes_on_on_the_disk(tmp_path: Path) -> None:
-    """A value comes back with what is left of its time, and not after it."""
     clock = FakeClock()
     cache = make(tmp_path, ttl=10, clock=clock)
     cache.set("long", 1, ttl=100)
@@ -135,7 +130,6 @@ def test_time_goes_on_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_an_expired_value_does_not_spill(tmp_path: Path) -> None:
-    """It is gone, as without a disk."""
     clock = FakeClock()
     cache = make(tmp_path, ttl=10, clock=clock)
     cache.set("a", 1)
@@ -167,7 +161,6 @@ def test_idle_time_goes_on_on_the_disk(tmp_path: Path) -> None:
 
 
 def test_sizes_that_were_given_are_kept(tmp_path: Path) -> None:
-    """A value that comes back weighs what it weighed."""
     cache = make(tmp_path, max_bytes=10_000, max_entries=None)
     cache.set("a", "small", size=4000)
     weight = cache.held_bytes()
@@ -180,7 +173,6 @@ def test_sizes_that_were_given_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_size_function_sees_the_values(tmp_path: Path) -> None:
-    """Not what the cache keeps in their place."""
     seen: list[Any] = []
 
     def size(value: Any) -> int:
@@ -202,8 +194,6 @@ def test_who_listens_is_told_of_values(tmp_path: Path) -> None:
 
 
 def test_what_a_listener_raises_loses_nothing(tmp_path: Path) -> None:
-    """The evicted value is on the disk, the new one in memory."""
-
     def fail(*_: object) -> None:
         raise LookupError("listener")
 
@@ -217,8 +207,6 @@ def test_what_a_listener_raises_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_set_that_fails_changes_nothing(tmp_path: Path) -> None:
-    """The old value stands where it stood."""
-
     def size(value: Any) -> int:
         if value == "bad":
             raise LookupError("size")
@@ -276,7 +264,6 @@ def test_a_value_that_cannot_be_pickled_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_type_that_could_not_be_pickled_gets_another_chance(tmp_path: Path) -> None:
-    """Lists with locks in them are not the end for all lists."""
     cache = make(tmp_path, max_entries=1)
     for number in range(4):
         cache.set(number, [threading.Lock()])
@@ -289,7 +276,6 @@ def test_a_type_that_could_not_be_pickled_gets_another_chance(tmp_path: Path) ->
 
 
 def test_loaders_run_only_for_what_the_disk_does_not_hold(tmp_path: Path) -> None:
-    """In threads and in tasks."""
     cache = full(make(tmp_path))
     loaded: list[Any] = []
 

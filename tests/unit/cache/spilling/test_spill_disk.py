@@ -87,7 +87,6 @@ def ended(cache: SpilledCache[Any, Any]) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [100, 3_000, 10_000, 200_000])
 def test_the_bound_holds_at_every_moment(tmp_path: Path, size: int) -> None:
-    """As the file system counts, and what was written last is there."""
     cache = make(Spill(tmp_path / "s", max_bytes="2MiB", waiting="64MiB"))
     count = max(40, 4 * MIB // max(size, 4000))
     most = 0
@@ -121,7 +120,6 @@ def test_small_values_make_room_for_large_ones(tmp_path: Path) -> None:
 
 
 def test_a_value_beyond_the_bound_is_dropped(tmp_path: Path) -> None:
-    """What stands there stays."""
     cache = make(Spill(tmp_path / "s", max_bytes="1MiB"))
     cache.set("small", 1)
     cache.set("large", os.urandom(2 * MIB))
@@ -149,7 +147,6 @@ def test_the_folder_is_the_users_alone_and_goes_with_the_cache(tmp_path: Path) -
 
 
 def test_two_at_a_time_have_folders_of_their_own(tmp_path: Path) -> None:
-    """Of the same name, as two processes would; neither finds the other's values."""
     first, second = make(tmp_path), make(tmp_path)
     assert first.spill_stats().directory != second.spill_stats().directory
     first.set("a", 1)
@@ -161,7 +158,6 @@ def test_two_at_a_time_have_folders_of_their_own(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_not_served(tmp_path: Path) -> None:
-    """It is removed by the next one that takes the folder."""
     cache = make(tmp_path)
     folder = cache.spill_stats().directory
     assert folder is not None
@@ -231,7 +227,6 @@ class Unkept:
     """A key that cannot be pickled, so that no later process can know it."""
 
     def __reduce__(self) -> Any:
-        """Refuse."""
         raise TypeError
 
 
@@ -277,7 +272,6 @@ def test_what_is_kept_is_not_believed_after_a_crash(tmp_path: Path) -> None:
 
 
 def test_a_value_that_was_changed_on_the_disk_is_a_miss(tmp_path: Path) -> None:
-    """It is not even unpickled."""
     cache = make(tmp_path)
     cache.set("a", bytes(100_000))
     cache.set("b", 1)
@@ -294,7 +288,6 @@ def test_a_value_that_was_changed_on_the_disk_is_a_miss(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_removed_turns_spilling_off(tmp_path: Path) -> None:
-    """The cache goes on, and whoever runs chores is told once, with advice."""
     registry = Registry()
     cache = make(tmp_path / "s", registry=registry)
     cache.set("a", 1)
@@ -319,7 +312,6 @@ def test_a_folder_that_is_removed_turns_spilling_off(tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_spoilt_turns_spilling_off(tmp_path: Path) -> None:
-    """Nothing is raised, neither by what reads nor by what writes."""
     cache = make(tmp_path)
     for number in range(30):
         cache.set(number, os.urandom(5_000))
@@ -338,7 +330,6 @@ def test_a_database_that_is_spoilt_turns_spilling_off(tmp_path: Path) -> None:
 
 
 def test_what_waits_is_counted_as_memory(tmp_path: Path) -> None:
-    """And what is known of the disk, by a holder of its own."""
     registry = Registry()
     cache = make(tmp_path, registry=registry)
     _, holder = registry.holders()

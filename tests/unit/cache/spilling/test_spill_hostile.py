@@ -41,7 +41,6 @@ class Marker:
         self.path = path
 
     def __reduce__(self) -> Any:
-        """Leave a mark."""
         return os.mkdir, (str(self.path),)
 
 
@@ -60,14 +59,12 @@ class Scene:
 
     @property
     def folder(self) -> Path:
-        """Where the values stand."""
         directory = self.cache.spill_stats().directory
         assert directory is not None
         return Path(directory)
 
     @contextlib.contextmanager
     def database(self) -> Iterator[sqlite3.Connection]:
-        """The database, as somebody else opens it."""
         with (
             contextlib.closing(sqlite3.connect(self.folder / "cache.db")) as connection,
             connection,
@@ -75,7 +72,6 @@ class Scene:
             yield connection
 
     def spill(self, **values: Any) -> None:
-        """Have values on the disk, and another in memory."""
         for name, value in values.items():
             self.cache.set(name, value)
         self.cache.set("in memory", 1)
@@ -100,7 +96,6 @@ class Scene:
 def test_a_pickle_that_this_cache_did_not_write_is_a_miss_and_told_once(
     tmp_path: Path, size: int
 ) -> None:
-    """In the database or in a file, with whatever stands before it."""
     scene = Scene(tmp_path)
     scene.spill(a=os.urandom(size), b=os.urandom(size), c=1)
     with scene.database() as database:
@@ -200,7 +195,6 @@ def test_a_kept_database_of_another_shape_is_not_opened(tmp_path: Path, change: 
 
 
 def test_an_index_that_was_not_sealed_here_is_not_unpickled(tmp_path: Path) -> None:
-    """Neither a bare one, nor one that begins as ours does, nor that of another cache."""
     for before in (b"", bytes(16), bytes(48)):
         scene = Scene(tmp_path, keep=True)
         scene.spill(a="value")
@@ -352,25 +346,21 @@ def test_links_on_the_way_are_resolved_once_and_the_folder_is_none(tmp_path: Pat
 
 
 def public(path: Path) -> None:
-    """A key that others may read."""
     user_key(str(path))
     path.chmod(0o644)
 
 
 def short(path: Path) -> None:
-    """One that breaks off."""
     user_key(str(path))
     os.truncate(path, 20)
 
 
 def document(path: Path) -> None:
-    """A document of the user's own."""
     path.write_text("dear diary")
     path.chmod(0o600)
 
 
 def link(path: Path) -> None:
-    """A link to a key."""
     user_key(str(path.with_name("elsewhere")))
     path.symlink_to("elsewhere")
 
@@ -379,7 +369,6 @@ def link(path: Path) -> None:
 def test_a_key_that_is_not_the_users_alone_keeps_nothing(
     tmp_path: Path, put: Callable[[Path], object]
 ) -> None:
-    """It stays as it is, that is told, and the cache spills as ever."""
     put(tmp_path / "key")
     before = (tmp_path / "key").lstat()
     scene = Scene(tmp_path, keep=True)

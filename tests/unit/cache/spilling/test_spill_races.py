@@ -28,7 +28,6 @@ class Leaving:
         self.error = error
 
     def __reduce__(self) -> Any:
-        """Leave."""
         raise self.error
 
 
@@ -36,7 +35,6 @@ class Leaving:
 def test_a_value_that_would_end_the_thread_is_counted_and_the_others_spill(
     tmp_path: Path, error: BaseException
 ) -> None:
-    """A broken value is no broken disk."""
     cache = make(tmp_path, max_entries=1)
     cache.set("leaving", Leaving(error))
     full(cache)
@@ -53,7 +51,6 @@ class Broken:
 
 
 def test_a_value_that_cannot_be_had_again_is_a_miss(tmp_path: Path) -> None:
-    """Counted, and forgotten."""
     cache = make(tmp_path, max_entries=1)
     cache.set("a", Broken())
     cache.set("b", 1)
@@ -79,7 +76,6 @@ class Curious:
 
 
 def test_pickling_may_use_the_cache(tmp_path: Path) -> None:
-    """It runs outside the locks, and may read from the disk."""
     cache = Curious.cache = make(tmp_path, max_entries=1)
     try:
         cache.set("first", "first")
@@ -124,7 +120,6 @@ class Churn:
         self.is_over = threading.Event()
 
     def write(self, key: int) -> None:
-        """Set and delete a key in turn, and read it."""
         for version in itertools.count(1):
             if self.is_over.is_set():
                 return
@@ -141,7 +136,6 @@ class Churn:
             self.failures.append(f"{key}: {found} is not {right}")
 
     def read(self) -> None:
-        """Read all keys, and push them out."""
         while not self.is_over.is_set():
             for key in range(8):
                 at_least = self.newest.get(key, 0)
@@ -169,7 +163,6 @@ class Churn:
 
 
 def test_values_that_change_hands_are_never_old(tmp_path: Path) -> None:
-    """While they are set, deleted, evicted and brought back at the same time."""
     cache = make(tmp_path, max_entries=3, policy="lru")
     churn = Churn(cache)
     churn.run()
@@ -180,7 +173,6 @@ def test_values_that_change_hands_are_never_old(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_its_values_refer_to_is_collected(tmp_path: Path) -> None:
-    """With its thread and its folder."""
     cache = make(tmp_path)
     for number in range(4):
         cache.set(number, [cache])

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("directory", ["", 7, None, "a\0b", b"bytes"])
 def test_what_is_no_path_is_refused(directory: Any) -> None:
-    """With the error for settings, whichever way it is given."""
     with pytest.raises(ConfigError):
         Spill(directory)
     with pytest.raises(ConfigError):
@@ -28,7 +27,6 @@ def test_what_is_no_path_is_refused(directory: Any) -> None:
 
 
 def test_bounds_that_are_none_are_refused(tmp_path: Path) -> None:
-    """Each names itself."""
     with pytest.raises(ConfigError, match="max_bytes of the spill"):
         Spill(tmp_path, max_bytes="100KiB")
     with pytest.raises(ConfigError, match="max_bytes of the spill"):
@@ -44,7 +42,6 @@ def test_bounds_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_folders_that_are_not_ones_own_are_refused(tmp_path: Path) -> None:
-    """A file, one that others may write to, one of another user; and no cache is left."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
@@ -72,7 +69,6 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_cannot_be_made_leaves_no_folder(tmp_path: Path) -> None:
-    """Its other arguments are checked as ever."""
     with pytest.raises(ConfigError):
         make(tmp_path, spill=tmp_path / "s", max_entries=-1)
     assert os.listdir(tmp_path / "s") == []
@@ -81,7 +77,6 @@ def test_a_cache_that_cannot_be_made_leaves_no_folder(tmp_path: Path) -> None:
 def test_without_diskcache_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that whoever reads it can install it."""
     monkeypatch.setitem(sys.modules, "diskcache", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'membudget\[spill\]'"):
         spill_module.Spill(tmp_path)
