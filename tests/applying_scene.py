@@ -1,7 +1,5 @@
 """A budget with half a day of samples, whose settings would fit better."""
 
-from __future__ import annotations
-
 from collections import deque
 from typing import Any
 

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 from fakes import MIB, FakeClock, Recorder
 from membudget.brake import DataLimits
 from membudget.brake.brake import Brake
-from membudget.brake.room import (
-    Room,
-    Stacks,
-    margin_of,
-    reserve_of,
-)
+from membudget.brake.room import Room, Stacks, margin_of, reserve_of
 from membudget.core import OWN, Pressure, Reading
 from membudget.governor.telling import Teller
 from membudget.registry import Registry

@@ -4,8 +4,6 @@ The protocol is the Chrome DevTools Protocol: JSON messages that end with a zero
 descriptors 3 (to the browser) and 4 (from it).
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json
@@ -15,11 +13,9 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _PATIENCE = 60.0

@@ -1,7 +1,5 @@
 """A cache's naive model; and a look inside a cache: what it holds, counts and finds agree."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from membudget.cache.cache import Cache

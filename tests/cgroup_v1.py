@@ -1,18 +1,14 @@
 """Real memory groups of cgroup v1, for tests and benches that need a limit the kernel keeps."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from typing import Any
 
 _MOUNT = Path("/sys/fs/cgroup/memory")
 _PATIENCE = 60.0

@@ -1,15 +1,10 @@
 """Real memory groups of cgroup v2, as the kernel of a guest has them."""
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cgroup_v1 import LimitedGroup
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MOUNT = Path("/sys/fs/cgroup")
 

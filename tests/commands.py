@@ -1,15 +1,10 @@
 """Running the command line as a person does: a real process, its output and its exit code."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 Result = subprocess.CompletedProcess[str]
 

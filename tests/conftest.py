@@ -1,7 +1,5 @@
 """How a session runs, and the oracle after every test: nothing of ours stays behind."""
 
-from __future__ import annotations
-
 import gc
 import importlib.util
 import os
@@ -10,15 +8,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from membudget.registry import REGISTRY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PATIENCE = 20.0
 _FETCHED = "TEST_GROUP_FETCHED"

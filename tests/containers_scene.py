@@ -1,7 +1,5 @@
 """Bounded lists, deques, dicts and sets, made and filled alike whatever their kind."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fakes import FakeClock

@@ -1,7 +1,5 @@
 """Caches in one budget, asked for keys second by second, for the tests of the division."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

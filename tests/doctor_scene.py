@@ -1,7 +1,5 @@
 """Surroundings for the doctor in trees of files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from membudget.cli.checkup import Surroundings

@@ -4,8 +4,6 @@ Arguments: the ways, comma-separated, and a file that remembers the lives there 
 the last one it ends well.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

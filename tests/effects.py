@@ -1,27 +1,22 @@
 """What shows that settings do what they say: scenes, and a list of the looks by their keys."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import membudget
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.budget.plugins import LastResort, Reclaiming, Sources
 from membudget.budget.start import governor_of
+from membudget.core import Reclaimer
+from membudget.governor import Governor
 from membudget.registry import Registry
 from membudget.settings import resolve
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from membudget.core import Reclaimer
-    from membudget.governor import Governor
 
 EFFECTS: dict[str, Callable[[Path], None]] = {}
 
@@ -63,12 +58,7 @@ class Scene:
         sources = Sources(resolved)
         sources.probe = self.memory
         self.governor: Governor = governor_of(
-            resolved,
-            sources,
-            self.registry,
-            ladder=ladder,
-            sinks=[self.recorder],
-            clock=self.clock,
+            resolved, sources, self.registry, ladder=ladder, sinks=[self.recorder], clock=self.clock
         )
         for plugin in (Reclaiming(sources), LastResort()):
             self.governor.join(plugin)

@@ -1,15 +1,9 @@
 """Stand-ins for time and readings, turned by hand."""
 
-from __future__ import annotations
+from collections.abc import Callable
+from typing import TypeVar
 
-from typing import TYPE_CHECKING, TypeVar
-
-from membudget.core import Reading, Rung
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.core import Event
+from membudget.core import Event, Reading, Rung
 
 MIB = 1 << 20
 E = TypeVar("E")

@@ -1,7 +1,5 @@
 """Whether this Python warns of forks with threads that began only after the fork."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from functools import cache

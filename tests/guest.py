@@ -4,19 +4,14 @@ The guest is an ordinary process that boots in seconds and works on this machine
 one processor and its memory in a file. Its page faults cost many times what they cost outside.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 MEMORY = 768 << 20
 SWAP = 128 << 20

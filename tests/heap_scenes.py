@@ -1,13 +1,9 @@
 """What the tests of the heap share: objects that must never be asked, and a walk of their own."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 from membudget.heap.walk import Kind, Kinds, Walk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 CALLS: list[str] = []
 """The names of foreign methods that were called, to stay empty."""

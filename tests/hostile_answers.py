@@ -1,17 +1,13 @@
 """What a process answers, changed in one place into something that nobody would answer."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from hypothesis import strategies as st
 
 from membudget.host import identity_of
 from membudget.host.client import _result
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HOSTILE = "x\x1b[2J\nmembudget: forged \u202e\u2028<script>'\"" + "y" * 500
 GONE: Any = object()

@@ -1,26 +1,21 @@
 """That the settings of `leaks` do what they say."""
 
-from __future__ import annotations
-
 import contextlib
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import membudget
 from applying_scene import Applying
 from effects import LONG, SHORT, shows, started
 from fakes import FakeClock, FakeMemory
+from membudget.core import Sample
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.inspection.suspects import Suspects
 from membudget.leaks import Confidence, Kind
 from membudget.sampling.form import SampleRing
 from sampling_scene import day, governed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import membudget
-    from membudget.core import Sample
 
 
 @shows("leaks.enabled")

@@ -1,22 +1,15 @@
 """Histories of memory for the leak tests: samples every five minutes, from plain functions."""
 
-from __future__ import annotations
-
 import csv
 import gzip
+from collections.abc import Callable
 from math import sin
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from membudget.core import Sample
+from membudget.core import PartSample, Sample
 from membudget.leaks import RECORDED, Rules, State, Verdict
 from membudget.leaks.series import Series
 from membudget.leaks.verdict import judge
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from membudget.core import PartSample
 
 MIB = 2**20
 EVERY = 1 / 12

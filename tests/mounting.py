@@ -1,14 +1,9 @@
 """Whether a test may mount file systems of its own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 def can_mount(folder: Path) -> bool:

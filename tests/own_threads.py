@@ -1,7 +1,5 @@
 """Our own threads, which `threading` does not list: told by the name the system has for them."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 

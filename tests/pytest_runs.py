@@ -1,16 +1,11 @@
 """Real pytest processes on projects made for the occasion."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from commands import clean_environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 IS_INSTALLED = any(one.name == "membudget" for one in entry_points(group="pytest11"))
 

@@ -1,7 +1,5 @@
 """Samples for reports: quiet, leaking, restarted, with parts."""
 
-from __future__ import annotations
-
 from membudget.core import PartSample, Sample
 from membudget.leaks.culprit import Culprit
 

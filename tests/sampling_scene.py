@@ -1,19 +1,13 @@
 """Samples made by hand: a process that stands still, or grows by so much an hour."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-from membudget.core import Marks, PartSample, Sample
+from fakes import FakeMemory
+from membudget.core import Marks, PartSample, Sample, Sink
 from membudget.governor import Governor
 from membudget.registry import Registry
 from membudget.settings import resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from fakes import FakeMemory
-    from membudget.core import Sink
 
 MIB = 1 << 20
 BEGAN = 1_700_000_000.0

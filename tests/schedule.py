@@ -1,7 +1,5 @@
 """Which worker of a parallel session runs which test."""
 
-from __future__ import annotations
-
 from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 

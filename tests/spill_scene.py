@@ -1,16 +1,11 @@
 """A cache that spills, and what of it lies where."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+import threading
+from pathlib import Path
+from typing import Any
 
 from membudget.cache.spilling.spilled import SpilledCache
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    import threading
-    from pathlib import Path
-
 
 KIB = 1 << 10
 MIB = 1 << 20

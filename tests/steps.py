@@ -1,12 +1,8 @@
 """How much work a call is, counted in lines run: cost can be tested where times cannot."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any
 
 
 def steps(work: Callable[[], object]) -> int:

@@ -1,7 +1,5 @@
 """Programs under `membudget run --restart`, and what can be seen of them from outside."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -9,16 +7,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cgroup_v1 import LimitedGroup
 from commands import clean_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from cgroup_v1 import LimitedGroup
-
 
 BARE = ["sh", "-c", 'exec "$@"', "sh", sys.executable, "-S"]
 """An interpreter without a budget: from a shell, of which `run` cannot know that it starts one."""

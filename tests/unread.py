@@ -1,15 +1,10 @@
 """Standard error as a pipe that nobody reads."""
 
-from __future__ import annotations
-
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from membudget.sinks import STDERR
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @contextlib.contextmanager

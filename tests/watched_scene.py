@@ -1,7 +1,5 @@
 """A watched container with a clock turned by hand and a sink that keeps what it is told."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fakes import FakeClock, Recorder

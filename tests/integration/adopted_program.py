@@ -5,8 +5,6 @@
 KIND is dict, 1k, 10k or 1m: what one result is.
 """
 
-from __future__ import annotations
-
 import functools
 import sys
 from typing import Any

@@ -4,8 +4,6 @@ Run as `python brake_program.py LOAD|children|forked|threads|freed|put_back`, in
 prints lines of JSON.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import mmap
@@ -17,16 +15,13 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import membudget
+from membudget.brake.brake import Brake
 from membudget.probes.process import process_probe
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from membudget.brake.brake import Brake
 
 _PATIENCE = 60.0
 _BORN = (

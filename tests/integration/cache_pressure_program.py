@@ -4,8 +4,6 @@ Run as `python cache_pressure_program.py divided|pressed|spilled FOLDER [BOUND]`
 memory group; prints what came of it as a line of JSON. Every value found is checked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -14,16 +12,13 @@ import shutil
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import membudget
+from membudget import Cache
 from membudget.core import Failed, PressureChanged, Reclaimed
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from membudget import Cache
 
 SHARED = 24 * MIB
 """Bytes for all caches of a budget that divides them."""

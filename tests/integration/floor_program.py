@@ -4,19 +4,14 @@ Fills a working set, maps memory that stays (a floor), waits until the working s
 memory again, unmaps it and waits until it is forgotten. Prints what came of it as a line of JSON.
 """
 
-from __future__ import annotations
-
 import json
 import mmap
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import membudget
 from membudget.core import FloorFound, Level
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _PATIENCE = 60.0
 _HELD = 84

@@ -7,8 +7,6 @@ of the program's own hammer a cache meanwhile; with 0 it has a single thread, as
 Each child must step by a thread of its own, see its own memory, use the cache, and end.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import json
 import multiprocessing
@@ -19,15 +17,14 @@ import threading
 import time
 import warnings
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+from collections.abc import Callable
+
 import membudget
 from own_threads import own_threads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _PATIENCE = 30.0
 """Seconds for a child to end; one that does not is stuck, and tells where before it is killed."""

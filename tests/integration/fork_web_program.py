@@ -1,20 +1,17 @@
 """A web application that starts its budget when it is loaded: before a server forks its workers."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+from collections.abc import Callable, Iterable
+
 import membudget
 from own_threads import own_threads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _PATIENCE = 60.0
 

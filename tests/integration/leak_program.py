@@ -15,8 +15,6 @@ its samples in the file, in real time. The program prints a JSON object a line, 
 killed or has told enough.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

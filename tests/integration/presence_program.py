@@ -7,22 +7,16 @@ until its own input ends, with `exec` the program replaces itself once, with `da
 descriptors that are not standard ones and tells what became of the next ones.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from membudget.core import Pressure
+from membudget.core import Hint, Pressure
 from membudget.host import identity_of
 from membudget.host.presence import Presence
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from membudget.core import Hint
 
 
 def echo(arguments: Mapping[str, Any]) -> dict[str, Any]:

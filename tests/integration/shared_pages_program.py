@@ -5,8 +5,6 @@
 Each worker reads what it shares with the others, and takes so many MiB.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

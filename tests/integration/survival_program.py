@@ -4,8 +4,6 @@ Run as `python survival_program.py budget|dict [COUNT]`; each answer has 10 KB, 
 they have a gigabyte. Prints what is left at the end as JSON.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """An unbounded `functools.lru_cache` at full speed, in a container's limit."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from pathlib import Path

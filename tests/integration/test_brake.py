@@ -1,21 +1,17 @@
 """The brake under limits that the kernel enforces: what would be killed gets a MemoryError."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
 from membudget.probes.allocator import allocator
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))

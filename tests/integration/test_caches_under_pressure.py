@@ -1,21 +1,17 @@
 """Caches of one budget in a process under a limit that the kernel keeps, asked by threads."""
 
-from __future__ import annotations
-
 import json
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
 from membudget.units import MIB
 from mounting import can_mount
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -1,21 +1,14 @@
 """A limit that comes or changes while a budget runs: the cache has given way before it is met."""
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
 
 import pytest
 
-from cgroup_v1 import limited_group, unavailable
+from cgroup_v1 import LimitedGroup, limited_group, unavailable
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from cgroup_v1 import LimitedGroup
 
 MIB = 1 << 20
 WHY_NO_GROUP = unavailable()

@@ -1,18 +1,13 @@
 """`membudget config`: a real process, what it prints and how it exits."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from commands import membudget
 from membudget.settings.file import schema
 from membudget.settings.table import SETTINGS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BAD = """memory:
   limit: 400

@@ -1,7 +1,5 @@
 """Presences of real processes: killed, stopped, forked, replaced, contained, and of other users."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -9,9 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +17,6 @@ from membudget.errors import ControlError
 from membudget.host import Identity, claim_folder, identity_of, parse_stem, sweep
 from membudget.host.client import ask
 from membudget.host.slot import is_alive, living, read_slot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/ns"), reason="needs Linux's /proc")
 

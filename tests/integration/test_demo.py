@@ -1,7 +1,5 @@
 """`membudget demo`: the main job, as a newcomer meets it."""
 
-from __future__ import annotations
-
 import json
 
 from commands import membudget

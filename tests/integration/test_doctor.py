@@ -1,23 +1,18 @@
 """`membudget doctor` as a person runs it: real groups, real programs, other users."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
 from commands import Result, clean_environment, membudget, ready_process
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 MIB = 1 << 20
 DOCTOR = [sys.executable, "-m", "membudget", "doctor", "--json"]

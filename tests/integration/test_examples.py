@@ -1,7 +1,5 @@
 """The examples run and answer as their first lines say."""
 
-from __future__ import annotations
-
 import json
 import signal
 import socket

@@ -1,7 +1,5 @@
 """A real floor: memory that no cache counts stays, and a hot cache beside it lives on."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Real programs that nobody here wrote, without and with a budget: nobody sees a difference."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os
@@ -11,9 +9,10 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -31,9 +30,6 @@ from integration.foreign.program import (
     whole_run,
 )
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 pytestmark = pytest.mark.skipif(
     not os.path.isdir("/proc/self/fd"), reason="what processes do is read from /proc"

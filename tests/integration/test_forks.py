@@ -3,8 +3,6 @@
 FORKS in the environment says how many; 50 where it is not set.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import os
@@ -13,16 +11,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from fork_warnings import warned_too_late
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

@@ -1,9 +1,8 @@
 """`membudget status -q`: what decides over the life of a process says nothing of its memory."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +10,6 @@ from commands import membudget
 from membudget.core import Level, Pressure
 from membudget.host import claim_folder, identity_of
 from membudget.host.slot import Slot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 class _Shown:

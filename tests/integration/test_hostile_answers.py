@@ -1,14 +1,13 @@
 """The command line and a process that answers what it likes: a clear line, exit 3, in time."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +15,6 @@ from commands import clean_environment, membudget
 from membudget.core import Pressure
 from membudget.host import identity_of
 from membudget.host.slot import Slot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 ESCAPES = "\x1b[31mEVIL\x1b]0;owned\x07\nmembudget: forged\u202e"
 FIGURES = json.dumps({"ok": True, "result": {"used": 1, "limit": 0, "level": ESCAPES}})

@@ -1,7 +1,5 @@
 """Real processes whose samples tell a faster time: leaks told, fills not, history over a kill."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,18 +1,13 @@
 """`membudget leaks` on real recordings: changes, the last verdict, exit codes."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from commands import membudget
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRACES = os.path.join(
     os.path.dirname(__file__), *("..", "..", "bench", "data", "leak-corpus", "traces")

@@ -1,7 +1,5 @@
 """`memory` and `status`: what people and checks learn of processes under a budget."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -9,17 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import Result, clean_environment, membudget, ready_process
 from membudget.host.slot import living
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 AS_NOBODY = """
     import os, sys

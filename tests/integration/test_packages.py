@@ -1,7 +1,5 @@
 """What is handed on: the wheel and the source archive hold all that the library opens."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tarfile

@@ -1,7 +1,5 @@
 """Programs that put green threads in the place of the system's, under `membudget run`."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import textwrap

@@ -1,7 +1,5 @@
 """The exit that the ladder may ask for: how a real program leaves."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import textwrap

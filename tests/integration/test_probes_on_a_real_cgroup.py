@@ -1,22 +1,18 @@
 """The cgroup probe and its wake-ups in real memory groups whose limits the kernel keeps."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 REASON = unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -1,15 +1,10 @@
 """The plugin in real pytest processes, on projects made for each test."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_runs import Runner
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

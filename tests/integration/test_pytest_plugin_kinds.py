@@ -1,16 +1,11 @@
 """The plugin on tests of every kind, beside other plugins, and where nothing is marked."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_runs import IS_INSTALLED, Runner
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

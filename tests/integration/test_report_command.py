@@ -1,13 +1,13 @@
 """`membudget report`: of a process that runs, of a recording, as text, JSON and a page."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +15,6 @@ from commands import membudget, ready_process
 from membudget.core.wire import plain
 from report_scene import leaking
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 PROGRAM = """
     import sys, membudget

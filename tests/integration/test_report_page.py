@@ -1,23 +1,17 @@
 """The report's page in a real browser: it draws, tells values, zooms, and calls nobody."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from browser import Page, browsing, found
-from membudget.report import report
+from membudget.report import Report, report
 from membudget.report.page import as_html, page_data
 from report_scene import leaking, quiet, suspect
 from unit.report.test_page import evil
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from membudget.report import Report
 
 BROWSER = found()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")

@@ -1,7 +1,5 @@
 """`membudget run --restart`: real programs that die, in real memory groups."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Signals and terminals under `membudget run --restart`: whose they are, and who ends when."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select
@@ -10,24 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from commands import clean_environment
-from supervised import (
-    children,
-    python_text,
-    started,
-    state,
-    supervised,
-    supervisor_of,
-    wait_until,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+from supervised import children, python_text, started, state, supervised, supervisor_of, wait_until
 
 _FAULTS = {
     signal.Signals[f"SIG{name}"] for name in ("SEGV", "BUS", "FPE", "ILL", "TRAP", "ABRT", "SYS")
@@ -36,8 +22,7 @@ HANDLED = signal.valid_signals() - _FAULTS - {signal.SIGKILL, signal.SIGSTOP, si
 
 
 @pytest.mark.parametrize(
-    ("handler", "code"),
-    [("", 143), ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", 7)],
+    ("handler", "code"), [("", 143), ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", 7)]
 )
 def test_sigterm_ends_both_with_the_programs_code(handler: str, code: int) -> None:
     """128 + 15 where the program has no handler, else its own code; it is not started again."""

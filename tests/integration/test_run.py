@@ -1,7 +1,5 @@
 """`membudget run`: a program that knows nothing of it, as a person starts it."""
 
-from __future__ import annotations
-
 import os
 import re
 import resource
@@ -10,14 +8,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from commands import clean_environment, membudget, run_python
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_the_program_runs_under_a_budget_and_its_output_is_its_own() -> None:

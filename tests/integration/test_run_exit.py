@@ -1,18 +1,13 @@
 """How a program ends under `membudget run`: as it does without, whatever ended it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from commands import clean_environment, run_python
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ENDS = {
     "an interrupt": "raise KeyboardInterrupt",

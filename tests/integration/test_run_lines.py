@@ -1,7 +1,5 @@
 """Who says what under `membudget run`: a line says whose it is, and what all see is said by one."""
 
-from __future__ import annotations
-
 import re
 import sys
 import textwrap

@@ -1,23 +1,16 @@
 """`membudget run` and Pythons of others: lent to where it can be, and never silent elsewhere."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import pytest
 
-from commands import membudget
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from commands import Result
+from commands import Result, membudget
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

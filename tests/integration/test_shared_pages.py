@@ -1,7 +1,5 @@
 """Workers forked from a process that has loaded much share its pages, under a budget as without."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

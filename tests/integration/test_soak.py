@@ -3,8 +3,6 @@
 By hand they go on for as long as one likes: see tests/soak.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,18 +1,13 @@
 """A cache that spills onto disks that are full, limited, or may only be read: it goes on."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from mounting import can_mount
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROGRAM = """
 import os, resource, sys

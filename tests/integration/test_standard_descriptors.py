@@ -1,17 +1,12 @@
 """A program that was started without standard streams: their numbers are the program's own."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="there is no /proc")
 

@@ -1,17 +1,12 @@
 """`membudget stress` as CI runs it: its exit codes, its words, its JSON."""
 
-from __future__ import annotations
-
 import json
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from commands import Result, membudget
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _MODULE = """
 import asyncio

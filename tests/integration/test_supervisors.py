@@ -1,29 +1,22 @@
 """Supervisors that hold nothing under `membudget run`: they rest while others are governed."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import signal
 import sys
 import tempfile
 import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
 from commands import clean_environment
-from integration.foreign.program import FOREIGN, started
+from integration.foreign.program import FOREIGN, Program, started
 from membudget.governor.watch import AT_EASE
 from membudget.host.slot import living
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from integration.foreign.program import Program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are told apart by /proc")
 

@@ -1,7 +1,5 @@
 """What the package is for: under a limit that the kernel enforces, a governed process lives."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys

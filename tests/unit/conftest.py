@@ -1,17 +1,13 @@
 """A small heap for all tests of parts: the runner's own has a million objects."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from membudget.heap import roots
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _HELPERS = Path(__file__).parents[1]
 

@@ -1,25 +1,20 @@
 """The allocators beside malloc: found only where they are loaded, and how they are asked."""
 
-from __future__ import annotations
-
 import linecache
 import re
 import sys
 import urllib.parse
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from commands import lines_of
 from fakes import MIB, FakeClock
-from membudget.core import Rung
+from membudget.core import Reclaimer, Rung
 from membudget.probes import allocator
 from membudget.reclaimers.allocators import Allocators, StandardCaches
-
-if TYPE_CHECKING:
-    from membudget.core import Reclaimer
 
 
 class FakePool:

@@ -1,7 +1,5 @@
 """What a program holds: `start()` and the budget it returns."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import os

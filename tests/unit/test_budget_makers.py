@@ -1,8 +1,7 @@
 """Containers made by a budget: the bounded ones of the library, under this budget's register."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,9 +10,6 @@ from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def test_each_kind_is_made_with_its_content_its_bound_and_this_register() -> None:

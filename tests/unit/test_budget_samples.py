@@ -1,10 +1,9 @@
 """A budget's samples and verdict: lazily made, wired to its settings, ended with it."""
 
-from __future__ import annotations
-
 import gc
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +16,6 @@ from membudget.inspection import NAME, CollectAndTrim
 from membudget.leaks import Confidence
 from membudget.registry import Registry
 from sampling_scene import day, governed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIMIT = 4096 * MIB
 

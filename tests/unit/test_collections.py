@@ -1,12 +1,11 @@
 """Full collections: what they cost, when they are worth it, and when they are left alone."""
 
-from __future__ import annotations
-
 import gc
 import math
 import os
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -26,9 +25,6 @@ from membudget.reclaimers import (
     Throttled,
 )
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

@@ -1,17 +1,12 @@
 """The forecast: time to the limit with an interval, plateaus, and figures that are odd."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from math import exp, log, pi, sin
-from typing import TYPE_CHECKING
 
 import pytest
 
 from leak_scene import MIB, jitter
 from membudget.forecast import ODD, Forecast, Nearness, anomalies, forecast, scored_newest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def held(

@@ -1,26 +1,28 @@
 """What a budget foretells: a near limit once, the pressure's time left, settings that would fit."""
 
-from __future__ import annotations
-
 import signal
+from collections.abc import Iterable, Iterator
 from math import sin, tau
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from applying_scene import Applying
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.core import Failed, LimitForeseen, Marks, ProposalApplied, SettingsReloaded, Severity
+from membudget.core import (
+    Failed,
+    LimitForeseen,
+    Marks,
+    ProposalApplied,
+    Sample,
+    SettingsReloaded,
+    Severity,
+)
 from membudget.inspection.leak_watch import LeakWatch
 from membudget.sampling.form import SampleRing
 from membudget.sinks import line_of
 from sampling_scene import day, governed, part, sample
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from membudget.core import Sample
 
 HOUR = 3600.0
 

@@ -1,14 +1,13 @@
 """Programs that do what programs do: close descriptors, raise in handlers, break their parts."""
 
-from __future__ import annotations
-
 import gc
 import os
 import select
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 
@@ -24,10 +23,6 @@ from membudget.probes.kernel_files import KernelFile
 from membudget.registry import Registry
 from own_threads import own_threads
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
 
 
 @pytest.mark.parametrize("end", [0, 1])
@@ -236,10 +231,7 @@ def test_a_very_long_interval_and_timeout_do_no_harm() -> None:
     """Waits are capped at what the system can take."""
     recorder = Recorder()
     with membudget.start(
-        2048 * MIB,
-        sinks=[recorder],
-        registry=Registry(),
-        monitoring={"check_interval": "30d"},
+        2048 * MIB, sinks=[recorder], registry=Registry(), monitoring={"check_interval": "30d"}
     ) as budget:
         with budget.admit("1MiB", timeout="200000d"):
             pass
@@ -254,12 +246,7 @@ def test_protection_that_recovered_three_times_still_ends() -> None:
     from membudget.governor.floor import Protection
 
     governor = Governor(
-        memory,
-        Marks(),
-        sinks=[recorder],
-        registry=Registry(),
-        own=memory.own,
-        clock=clock,
+        memory, Marks(), sinks=[recorder], registry=Registry(), own=memory.own, clock=clock
     )
     governor.protection = Protection(
         lambda: None, governor.tell, most=3, cooldown=60.0, restart_after=300.0

@@ -1,15 +1,14 @@
 """The leak chore: when it judges, what it tells, and what it does before it accuses."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from commands import lines_of
 from fakes import MIB, FakeClock, FakeMemory, Recorder
-from membudget.core import LeakSuspected, Severity
+from membudget.core import LeakSuspected, Sample, Severity
 from membudget.core.nouns import LeakState
 from membudget.core.wire import plain
 from membudget.inspection.leak_watch import LeakWatch, fewer
@@ -17,11 +16,6 @@ from membudget.leaks import Confidence, Kind
 from membudget.leaks.culprit import Culprit
 from membudget.sampling.form import SampleRing
 from sampling_scene import BEGAN, STEP, day, governed, sample
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from membudget.core import Sample
 
 
 class TickingClock(FakeClock):
@@ -259,11 +253,7 @@ def test_a_culprit_is_told_once_it_is_found_and_with_each_level_from_then_on() -
 def native(growth: float) -> tuple[Culprit, ...]:
     """What is found where nothing that grew is within reach."""
     nobody = Culprit(
-        name="native or mmap",
-        kind="native",
-        items_per_hour=None,
-        bytes_per_hour=growth,
-        share=0.98,
+        name="native or mmap", kind="native", items_per_hour=None, bytes_per_hour=growth, share=0.98
     )
     return (nobody,)
 

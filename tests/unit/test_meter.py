@@ -1,7 +1,5 @@
 """The meter: a check by the thread that inserts, often enough and not too steep."""
 
-from __future__ import annotations
-
 from membudget.core import Meter
 
 MIB = 1 << 20

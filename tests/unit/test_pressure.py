@@ -1,7 +1,5 @@
 """Judging: when a level begins, when it ends, and that neither depends on luck."""
 
-from __future__ import annotations
-
 import pytest
 
 from fakes import MIB

@@ -1,7 +1,5 @@
 """The reclaimers: what they let go, and when they are left alone."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import math
@@ -20,12 +18,7 @@ from membudget.governor.ladder import SETTLE, Ladder
 from membudget.governor.telling import Teller
 from membudget.probes import allocator
 from membudget.probes.process import process_probe
-from membudget.reclaimers import (
-    FULL,
-    Collect,
-    CollectAbove,
-    Throttled,
-)
+from membudget.reclaimers import FULL, Collect, CollectAbove, Throttled
 from membudget.reclaimers.allocators import FIRST_PAUSE, RISE, Allocators, Later, Trim
 from membudget.reclaimers.allocators import LONGEST_PAUSE as LONGEST_TRIM_PAUSE
 from membudget.reclaimers.program import DEADLINE, Callback

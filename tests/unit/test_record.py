@@ -1,7 +1,5 @@
 """Records: frozen values that compare, print, copy and travel."""
 
-from __future__ import annotations
-
 import pickle
 
 import pytest

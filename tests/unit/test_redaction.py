@@ -1,17 +1,12 @@
 """The program's own redaction may fail; that it reaches all is shown on a real process."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from fakes import raising
 from membudget.heap.items import newest
 from membudget.inspection.suspects import fenced
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("broken", [raising(ValueError("no")), lambda _text: None])

@@ -1,10 +1,10 @@
 """Settings read anew while a budget runs: what is applied, what waits, what is refused."""
 
-from __future__ import annotations
-
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +13,6 @@ from fakes import MIB, Recorder
 from membudget.budget.reload import HangupHandler
 from membudget.core import Failed, SettingsReloaded
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Scene:

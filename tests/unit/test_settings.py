@@ -1,10 +1,9 @@
 """Settings: argument over environment over file over default, and errors that say what is right."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +11,6 @@ from membudget.core import Marks
 from membudget.errors import ConfigError
 from membudget.settings import resolve
 from membudget.settings.table import SETTINGS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_defaults_hold_where_nobody_says_otherwise() -> None:

@@ -1,18 +1,13 @@
 """Settings files: what they may hold, and one line with file and line number for all else."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from membudget.errors import ConfigError
 from membudget.settings import resolve
 from membudget.settings.file import LARGEST, read_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GOOD_YAML = """
 logging: &base {level: info}

@@ -1,8 +1,7 @@
 """The laws of settings files: both formats mean what arguments mean, and all else is one line."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -11,9 +10,6 @@ from hypothesis import strategies as st
 from membudget.errors import ConfigError
 from membudget.settings import resolve
 from membudget.settings.table import SETTINGS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "size": st.builds("{}{}".format, st.integers(1, 10**6), st.sampled_from(["MiB", " GB", "B"])),
@@ -105,9 +101,7 @@ _SNIPPETS = [
     *"[]{}:,=-?|>%#~.&*!'\" \n\x85\ufeff",
 ]
 _TEXT = st.one_of(
-    st.text(),
-    st.lists(st.sampled_from(_SNIPPETS)).map("".join),
-    st.binary().map(repr),
+    st.text(), st.lists(st.sampled_from(_SNIPPETS)).map("".join), st.binary().map(repr)
 )
 
 

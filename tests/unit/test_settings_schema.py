@@ -1,7 +1,5 @@
 """The schema says of a file what the readers do, as far as a schema can."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

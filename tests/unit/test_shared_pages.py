@@ -1,13 +1,11 @@
 """What is shared over a fork stays shared: frozen in the child, and undone where it should be."""
 
-from __future__ import annotations
-
 import gc
 import os
 import subprocess
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -15,9 +13,6 @@ from fakes import MIB
 from membudget.reclaimers import INTERPRETERS, SharedPages
 from membudget.registry import Registry
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

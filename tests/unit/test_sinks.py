@@ -1,7 +1,5 @@
 """The sinks: one line each for what a user feels, and no more lines than needed."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os
@@ -31,15 +29,7 @@ from membudget.core import (
     Started,
     Stopped,
 )
-from membudget.sinks import (
-    LONGEST,
-    STDERR,
-    StandardError,
-    line_of,
-    log_sink,
-    merged,
-    stderr_sink,
-)
+from membudget.sinks import LONGEST, STDERR, StandardError, line_of, log_sink, merged, stderr_sink
 from unread import fill_standard_error, unread_standard_error
 
 READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")

@@ -1,8 +1,7 @@
 """When it is looked for what grows, and which registered parts may be accused."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
@@ -12,9 +11,6 @@ from membudget.heap import Census, Garbage
 from membudget.inspection.suspects import Suspects
 from membudget.leaks import Confidence
 from sampling_scene import governed, sampled
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
 
 
 class Standing:
@@ -99,13 +95,7 @@ def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
 def freed(name: str, size: int) -> Garbage:
     """What a collection freed, most of it of one type."""
     types = {name: 900, "cell": 2000}
-    return Garbage(
-        garbage=3000,
-        types=types,
-        bytes=size,
-        uncollectable=2,
-        kept="shop.Stuck",
-    )
+    return Garbage(garbage=3000, types=types, bytes=size, uncollectable=2, kept="shop.Stuck")
 
 
 def _see_through(scene: Scene) -> None:
@@ -167,12 +157,7 @@ class Nothing:
     """Takes the census of an empty process."""
 
     def __init__(
-        self,
-        _before: Census | None,
-        *,
-        extra: Any,
-        now: Callable[[], float],
-        redact: object = None,
+        self, _before: Census | None, *, extra: Any, now: Callable[[], float], redact: object = None
     ) -> None:
         del extra
         assert redact is None

@@ -1,7 +1,5 @@
 """Trends: slopes, ranks and floors, against brute force and against the libraries of the field."""
 
-from __future__ import annotations
-
 from statistics import median as median_of
 from statistics import quantiles
 

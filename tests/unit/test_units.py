@@ -1,7 +1,5 @@
 """Text with units: what is read, what is refused, and that nothing is lost on the way."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

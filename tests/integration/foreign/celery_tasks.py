@@ -9,8 +9,6 @@ has the seconds from the first task to the last result.
 """
 # ruff: noqa: T201 - a program's output
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """A web application as people write it with Flask; it knows nothing of a budget."""
 
-from __future__ import annotations
-
 import os
 
 from flask import Flask, Response, jsonify

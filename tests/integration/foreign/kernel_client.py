@@ -8,8 +8,6 @@ has the seconds that they took; the kernel is shut down at the end of a second l
 """
 # ruff: noqa: T201 - a program's output
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

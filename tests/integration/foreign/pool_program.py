@@ -6,8 +6,6 @@ line.
 """
 # ruff: noqa: T201 - a program's output
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import sys

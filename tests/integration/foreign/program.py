@@ -1,7 +1,5 @@
 """Starts a program without and with a budget, and sees how it ends and what it says."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -9,14 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from commands import clean_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FOREIGN = Path(__file__).parent
 # Isolated, so that what stands on PYTHONPATH is loaded by the program alone.

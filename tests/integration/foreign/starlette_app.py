@@ -1,16 +1,11 @@
 """A web application as people write it with Starlette; it knows nothing of a budget."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 
 async def tell_pid(_: Request) -> PlainTextResponse:

@@ -1,8 +1,6 @@
 """A program that prints what it finds of the interpreter it runs in."""
 # ruff: noqa: T201 - a program's output
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

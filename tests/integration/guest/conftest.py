@@ -1,7 +1,5 @@
 """The tests of this folder run in a guest, all in one, and are told here as if they ran here."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,13 +1,9 @@
 """What tests of the brake share."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 from brake_scene import Machine
 
 

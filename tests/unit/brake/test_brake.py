@@ -1,7 +1,5 @@
 """The brake: armed, told of another limit, ended, and what it leaves behind."""
 
-from __future__ import annotations
-
 import sys
 import threading
 
@@ -11,10 +9,7 @@ from brake_scene import Machine
 from fakes import MIB
 from membudget.brake import STEP, OwnLimit
 from membudget.brake.brake import SETTLED
-from membudget.brake.room import (
-    margin_of,
-    reserve_of,
-)
+from membudget.brake.room import margin_of, reserve_of
 from membudget.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the brake is Linux's")

@@ -1,25 +1,15 @@
 """Who must not be bound by the brake: children, forked or started."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from brake_scene import KEPT_FREE, LIMIT, FakeLimits, Machine
 from fakes import MIB, FakeClock
-from membudget.brake import (
-    LAUNCH_DATA_LIMIT,
-    Children,
-    note_launch_limit,
-    restore_launch_limit,
-)
+from membudget.brake import LAUNCH_DATA_LIMIT, Children, note_launch_limit, restore_launch_limit
 from membudget.brake.brake import EASED, SETTLED
 from membudget.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-from brake_scene import KEPT_FREE, LIMIT, FakeLimits, Machine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the brake is Linux's")
 

@@ -1,7 +1,5 @@
 """What a hit of the brake lets go, and how it is told."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from typing import Any
@@ -11,19 +9,14 @@ import pytest
 from brake_scene import KEPT_FREE, LIMIT, Machine
 from fakes import MIB
 from membudget.brake.brake import NEAR
-from membudget.brake.room import (
-    margin_of,
-    reserve_of,
-)
+from membudget.brake.room import margin_of, reserve_of
 from membudget.core import BrakeHit
 from membudget.errors import OverBudgetError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the brake is Linux's")
 
 
-def test_coming_near_the_limit_is_a_hit_told_once_and_lets_the_reserve_go(
-    machine: Machine,
-) -> None:
+def test_coming_near_the_limit_is_a_hit_told_once_and_lets_the_reserve_go(machine: Machine) -> None:
     """Staying there is no further hit; with room again the reserve is held back again."""
     machine.arm()
     machine.grow(machine.room() - NEAR // 2)

@@ -1,7 +1,5 @@
 """What the brake leaves in the interpreter for good: its audit hook."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

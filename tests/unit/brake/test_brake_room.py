@@ -1,7 +1,5 @@
 """Where the brake's limit stands: what is left out of the room, and what is given back."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest
@@ -11,12 +9,7 @@ from hypothesis import strategies as st
 from brake_scene import KEPT_FREE, LIMIT, STACK, Machine
 from fakes import MIB
 from membudget.brake.brake import EASED, GIVE_BACK_EVERY, SETTLED
-from membudget.brake.room import (
-    NEVER_TOUCHED_SHARE,
-    Room,
-    Stacks,
-    margin_of,
-)
+from membudget.brake.room import NEVER_TOUCHED_SHARE, Room, Stacks, margin_of
 from membudget.core import OWN, Reading
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the brake is Linux's")

@@ -1,21 +1,16 @@
 """Collecting before accusing: what it tells of the garbage."""
 
-from __future__ import annotations
-
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from fakes import FakeClock, FakeMemory, raising
 from membudget import heap
-from membudget.core import Rung
+from membudget.core import Event, Rung
 from membudget.inspection import CollectAndTrim
 from membudget.reclaimers import Collect
 from sampling_scene import governed
-
-if TYPE_CHECKING:
-    import pytest
-
-    from membudget.core import Event
 
 
 class Node:

@@ -1,15 +1,13 @@
 """Lines for weeks: little to read at rest, all of it counted, and what matters at once."""
 
-from __future__ import annotations
-
 import os
 import re
-from typing import TYPE_CHECKING
 
 from fakes import MIB
 from membudget.budget.launch import HOUR, MOST, Condensed
 from membudget.core import (
     AdmissionRefused,
+    Event,
     Failed,
     Late,
     LeakSuspected,
@@ -24,9 +22,6 @@ from membudget.core import (
     Severity,
     Stopped,
 )
-
-if TYPE_CHECKING:
-    from membudget.core import Event
 
 DAY = 24 * HOUR
 READING = Reading(at=0.0, used=24 * MIB, limit=400 * MIB, source="configured")

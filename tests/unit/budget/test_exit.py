@@ -1,7 +1,5 @@
 """The end of a program whose address space is short by then."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import sys

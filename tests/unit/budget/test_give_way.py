@@ -1,9 +1,8 @@
 """Giving way where the kernel looked through a group in vain, and where not to."""
 
-from __future__ import annotations
-
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,9 +12,6 @@ from membudget.cache.cache import Cache
 from membudget.core import Marks, Reclaimed
 from membudget.governor import Governor
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Scene:

@@ -1,11 +1,10 @@
 """What the library's own caches and containers hold, as roots of a census."""
 
-from __future__ import annotations
-
 import gc
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -16,15 +15,11 @@ from membudget.cache.cache import PIECE, pieces_of
 from membudget.cache.fallback import Table as PlainTable
 from membudget.cache.table import IS_COMPILED
 from membudget.core.native import in_one_go
+from membudget.heap import Census
 from membudget.heap.taker import CensusTaker
 from membudget.inspection.roots import held_values
 from membudget.leaks.culprit import ranking
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from membudget.heap import Census
 
 
 @pytest.fixture

@@ -1,20 +1,13 @@
 """Which processes of a launched program are governed, and which of them tells what all see."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from fakes import MIB
 from membudget.budget.launch import _News, helper_of
-from membudget.core import FloorFound, Level, Pressure, ProtectionTried
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from membudget.core import Event
+from membudget.core import Event, FloorFound, Level, Pressure, ProtectionTried
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """What a process is called: the program as a person knows it, and which of its workers."""
 
-from __future__ import annotations
-
 import pytest
 
 from commands import lines_of

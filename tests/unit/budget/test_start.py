@@ -1,7 +1,5 @@
 """`start()` where the machine, or what is held already, keeps a budget from all that was asked."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

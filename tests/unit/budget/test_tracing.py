@@ -1,9 +1,8 @@
 """When a window of tracemalloc is opened, and what comes of it."""
 
-from __future__ import annotations
-
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,9 +13,6 @@ from membudget.inspection.suspects import Tracing
 from membudget.leaks import Confidence
 from membudget.profiling import profile_memory
 from sampling_scene import governed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Standing:

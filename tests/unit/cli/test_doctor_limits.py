@@ -1,18 +1,16 @@
 """What the doctor says of limits and groups, on recorded trees of files."""
 
-from __future__ import annotations
-
 import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from doctor_scene import LAYOUTS, around, put
-from membudget.cli.checkup import Grade, Surroundings
+from membudget.cli.checkup import Finding, Grade, Surroundings
 from membudget.cli.checkup.limits import (
     check_container,
     check_group,
@@ -23,11 +21,6 @@ from membudget.cli.checkup.limits import (
 from membudget.errors import ProbeError
 from membudget.settings import resolve
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from membudget.cli.checkup import Finding
 
 
 @pytest.fixture

@@ -1,21 +1,12 @@
 """What the doctor says of the machine, the allocator, the settings, and of what it cannot read."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from doctor_scene import LAYOUTS, around, put
-from membudget.cli.checkup import (
-    Finding,
-    Grade,
-    Surroundings,
-    danger,
-    note,
-    ok,
-    warning,
-)
+from membudget.cli.checkup import Finding, Grade, Surroundings, danger, note, ok, warning
 from membudget.cli.checkup.limits import check_settings
 from membudget.cli.checkup.machine import (
     check_glibc,
@@ -29,10 +20,6 @@ from membudget.cli.checkup.machine import (
 from membudget.cli.checkup.reach import check_folder, judge_start
 from membudget.cli.doctor import exit_code, fenced, in_words
 from membudget.errors import ProbeError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 def only(findings: Iterator[Finding]) -> Finding:

@@ -1,10 +1,9 @@
 """What the doctor makes of commands and of families of processes."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +14,6 @@ from membudget.cli.program import Program, program_of
 from membudget.cli.run import SUPERVISOR
 from membudget.core.nouns import Status
 from membudget.errors import ProbeError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PYTHON = "/usr/bin/python3"
 REACHED = {"reached": True, "error": "", "path": PYTHON, "version": [3, 11, 7], "customized": ""}

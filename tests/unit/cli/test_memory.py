@@ -1,7 +1,5 @@
 """The figures of a process in words: any answer is a clear line, fit for a terminal."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

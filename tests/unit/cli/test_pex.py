@@ -1,17 +1,12 @@
 """pex files are known by what is in them, and let in by their own variables."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 from membudget.cli.program import pex_variables
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def zipped(path: Path, **info: object) -> str:

@@ -1,7 +1,5 @@
 """What an end was, in words, how long to wait, and whether there is room, on trees of files."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -9,15 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.cli.restart import (
-    HEEDED,
-    MOST,
-    SETTLED,
-    Backoff,
-    Death,
-    Request,
-    Room,
-)
+from membudget.cli.restart import HEEDED, MOST, SETTLED, Backoff, Death, Request, Room
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "cgroups"
 

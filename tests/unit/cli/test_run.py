@@ -1,7 +1,5 @@
 """The options of `run` are read alike by the quick way and by click, which explains the rest."""
 
-from __future__ import annotations
-
 import click
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Admission: what fits is granted, what does not is refused, and nothing is lost."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 

@@ -1,7 +1,5 @@
 """The dump: on standard error where that still is one, and nowhere else."""
 
-from __future__ import annotations
-
 import os
 import threading
 

@@ -1,7 +1,5 @@
 """A floor: what shrinking does not cure empties no cache for good, and is told once."""
 
-from __future__ import annotations
-
 import pytest
 
 from fakes import MIB

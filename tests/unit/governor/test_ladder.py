@@ -1,7 +1,5 @@
 """The ladder: who is asked, for how much, and when it is left alone."""
 
-from __future__ import annotations
-
 import pytest
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder, raising

@@ -1,7 +1,5 @@
 """The governor's step: what is told, what is fenced, and when it looks again."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 
@@ -131,11 +129,7 @@ def test_followers_get_each_reading_before_anything_is_asked_for() -> None:
     scene.at(60, 1)
     scene.memory.error = None
     scene.at(92, 2)
-    assert seen == [
-        (50, Level.NORMAL, 0),
-        (92, Level.NORMAL, 0),
-        (92, Level.CRITICAL, 0),
-    ]
+    assert seen == [(50, Level.NORMAL, 0), (92, Level.NORMAL, 0), (92, Level.CRITICAL, 0)]
     assert reclaimer.asked
     assert "follower" in {event.where for event in scene.recorder.of(Failed)}
 
@@ -251,11 +245,7 @@ def test_a_sample_is_taken_by_the_first_step_after_the_start() -> None:
         return Sample(at=reading.at, wall=0.0, used=reading.used, rss=1)
 
     governor = Governor(
-        scene.memory,
-        Marks(),
-        sinks=[scene.recorder],
-        registry=Registry(),
-        clock=scene.clock,
+        scene.memory, Marks(), sinks=[scene.recorder], registry=Registry(), clock=scene.clock
     )
     governor.snapshots.take = take
     governor.start(thread=False)
@@ -274,11 +264,7 @@ def test_a_sample_that_fails_is_told_and_the_loop_goes_on() -> None:
     scene = Scene()
     fail: Any = raising(OSError("gone"))
     governor = Governor(
-        scene.memory,
-        Marks(),
-        sinks=[scene.recorder],
-        registry=Registry(),
-        clock=scene.clock,
+        scene.memory, Marks(), sinks=[scene.recorder], registry=Registry(), clock=scene.clock
     )
     governor.snapshots.take = fail
     governor.step()

@@ -1,22 +1,16 @@
 """A plugin of the program's own that fails takes nothing of the others' with it."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 import membudget
 from fakes import Recorder
-from membudget.core import Failed, Stopped
+from membudget.core import Failed, Hint, Stopped
 from membudget.governor.status import commands_of, full_status
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from membudget.core import Hint
 
 
 class Odd:

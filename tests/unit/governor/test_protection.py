@@ -1,7 +1,5 @@
 """The last resort: three attempts, what they end in, and that it never latches."""
 
-from __future__ import annotations
-
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Level, Marks, ProtectionTried
 from membudget.errors import OverBudgetError

@@ -1,7 +1,5 @@
 """Snapshots: when a sample is told."""
 
-from __future__ import annotations
-
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Pressure, Sampled
 from membudget.governor.telling import Snapshots, Teller

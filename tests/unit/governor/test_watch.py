@@ -1,7 +1,5 @@
 """The governor's thread: lateness is told and counted, waiting can be ended at any time."""
 
-from __future__ import annotations
-
 import os
 import select
 import threading

@@ -1,12 +1,10 @@
 """The governor's thread and a fork that comes while another thread rings for it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -15,13 +13,9 @@ from fakes import FakeClock
 from membudget.core import Marks, Reading
 from membudget.core.native import NativeThread
 from membudget.governor import Governor
+from membudget.governor.watch import Watch
 from membudget.registry import Registry
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.governor.watch import Watch
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

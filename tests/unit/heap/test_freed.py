@@ -1,20 +1,14 @@
 """What a full collection frees, by type."""
 
-from __future__ import annotations
-
 import gc
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from membudget import heap
-from membudget.heap import Freed, commonest, raw
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from membudget.heap import Garbage
+from membudget.heap import Freed, Garbage, commonest, raw
 
 
 class Node:

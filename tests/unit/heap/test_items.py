@@ -1,7 +1,5 @@
 """The newest items in words."""
 
-from __future__ import annotations
-
 from collections import OrderedDict, deque
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Who owns a container: the names that a census finds."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools
@@ -11,19 +9,15 @@ import sys
 import threading
 import tracemalloc
 import weakref
+from collections.abc import AsyncIterator
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from membudget.heap import NOT_CONTAINERS
+from membudget.heap import NOT_CONTAINERS, Census
 from membudget.heap.items import mean_bytes
 from membudget.heap.owner import is_own_dict
 from membudget.heap.roots import locals_of
 from membudget.heap.taker import CensusTaker
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from membudget.heap import Census
 
 ITEMS = list(range(100))
 

@@ -1,7 +1,5 @@
 """The walk: what it sees, what it keeps alive, and how long it takes at a time."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import weakref

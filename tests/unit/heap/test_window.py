@@ -1,18 +1,13 @@
 """The window of tracemalloc."""
 
-from __future__ import annotations
-
 import sys
 import tracemalloc
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from fakes import FakeClock
 from membudget.heap.window import Window, memray_advice
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_the_line_whose_memory_stays_is_named_first() -> None:

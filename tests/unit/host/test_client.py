@@ -1,13 +1,13 @@
 """Asking from outside: an answer, or one line that says why there is none and what to try."""
 
-from __future__ import annotations
-
 import json
 import select
 import socket
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +16,6 @@ from membudget.host import identity_of
 from membudget.host.client import LONGEST, ask
 from membudget.host.presence import ControlSocket
 from membudget.host.slot import Slot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 OWN = identity_of()
 DEAD = OWN.replace(started=OWN.started + 1)

@@ -1,7 +1,5 @@
 """The control socket: answers who may ask, harmed by nobody, and never kept waiting."""
 
-from __future__ import annotations
-
 import json
 import os
 import select
@@ -9,18 +7,16 @@ import signal
 import socket
 import stat
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from membudget.errors import ControlError
 from membudget.host import identity_of
 from membudget.host.presence import ControlSocket, dumping
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 OWN = identity_of()
 MOST = 20.0

@@ -1,12 +1,10 @@
 """The shared folder: ours alone or refused, and swept of nothing but the dead."""
 
-from __future__ import annotations
-
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +12,6 @@ from membudget.errors import ControlError
 from membudget.host import Identity, check_readable, claim_folder, identity_of, sweep
 from membudget.host.slot import Slot
 from membudget.ownership import default_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OWN = identity_of()
 DEAD = OWN.replace(pid=OWN.pid, started=OWN.started + 1)

@@ -1,7 +1,5 @@
 """Who a process is: the same seen from inside and outside, and never somebody else."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import subprocess

@@ -1,11 +1,11 @@
 """A presence: made when opened, kept across pauses, healed where lost, removed when closed."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,21 +20,13 @@ from membudget.host.slot import living
 from membudget.registry import Registry
 from waiting import eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 OWN = identity_of()
 
 
 def write(presence: Presence, used: int = 1) -> None:
     """What a governor writes after a step."""
     presence.write(
-        Pressure(used=used, source="process"),
-        peak=2,
-        governed=0,
-        reclaimed=0,
-        wall=1.7e9,
+        Pressure(used=used, source="process"), peak=2, governed=0, reclaimed=0, wall=1.7e9
     )
 
 

@@ -1,13 +1,12 @@
 """A slot: what is written is read by others, whole or not at all, while its process lives."""
 
-from __future__ import annotations
-
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,9 +17,6 @@ from membudget.core.nouns import Status
 from membudget.errors import ControlError
 from membudget.host import identity_of
 from membudget.host.slot import Slot, is_alive, living, read_slot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OWN = identity_of()
 SIZES = st.integers(min_value=0, max_value=2**62)

@@ -1,13 +1,11 @@
 """Who rests: a process that looks after others, and holds, computes and gains nothing itself."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +18,6 @@ from membudget.governor.watch import AT_EASE, BUSY
 from membudget.host.launch import LIGHT, Supervising
 from membudget.host.presence import Presence
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PROGRAM = Path(__file__).parents[2] / "integration" / "presence_program.py"
 

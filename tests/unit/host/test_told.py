@@ -1,7 +1,5 @@
 """What the processes of a launch have told: each thing once, whoever sees it first."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

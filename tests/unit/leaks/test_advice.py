@@ -1,7 +1,5 @@
 """Advice: what the history proposes, and that a short one proposes nothing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from leak_scene import MIB, jitter, sample
@@ -21,12 +19,7 @@ def history(
     """A day of a process that holds so many MiB under a limit of so many."""
     parts = (PartSample(**part),) if part else ()  # type: ignore[arg-type]  # any of its fields
     return [
-        sample(
-            step / 12,
-            mib + noise * jitter(step),
-            limit=round(limit * MIB),
-            parts=parts,
-        )
+        sample(step / 12, mib + noise * jitter(step), limit=round(limit * MIB), parts=parts)
         for step in range(hours * 12 + 1)
     ]
 

@@ -1,7 +1,5 @@
 """Culprits: who is named, in what order, and when nobody is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -21,8 +19,7 @@ def rank(*given: Any, **options: Any) -> tuple[Culprit, ...]:
 
 
 def looks(
-    series: dict[tuple[str, str], list[int]],
-    details: dict[tuple[str, str], Detail] | None = None,
+    series: dict[tuple[str, str], list[int]], details: dict[tuple[str, str], Detail] | None = None
 ) -> list[Census]:
     """A census an hour with these counts; the last one has the details."""
     length = len(next(iter(series.values())))
@@ -36,14 +33,7 @@ def looks(
 
 
 def _census(at: float, counts: Any, details: Any) -> Census:
-    return Census(
-        at=at,
-        objects=1,
-        took=0.0,
-        longest_slice=0.0,
-        counts=counts,
-        details=details,
-    )
+    return Census(at=at, objects=1, took=0.0, longest_slice=0.0, counts=counts, details=details)
 
 
 def test_what_grew_in_every_interval_is_named_with_its_share() -> None:

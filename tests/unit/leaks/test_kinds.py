@@ -1,21 +1,15 @@
 """The kind of growth: who shows it, and what it is when it is no leak."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from math import exp, nan, sin
-from typing import TYPE_CHECKING
 
 import pytest
 
 from leak_scene import MIB, UNASKED, cut, followed, jitter, last, sample, series
+from membudget.core import Sample
 from membudget.leaks import Collected, Confidence, Kind, Rules
 from membudget.leaks.series import PartSeries, Series
 from membudget.leaks.verdict import judge, revised
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.core import Sample
 
 COUNT = 145
 HOURS = [step / 12 for step in range(COUNT)]

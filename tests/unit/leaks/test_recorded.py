@@ -1,7 +1,5 @@
 """The verdict over recorded memory of real processes: leaks are told in time, the rest never."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

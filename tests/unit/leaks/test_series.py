@@ -1,7 +1,5 @@
 """From samples to columns: one process, hours and MiB, restarts cut away."""
 
-from __future__ import annotations
-
 import pytest
 
 from leak_scene import MIB, UNASKED, sample

@@ -1,17 +1,12 @@
 """One history for each rule of the verdict: one that this rule alone keeps from a wrong word."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from math import exp, sin
-from typing import TYPE_CHECKING
 
 import pytest
 
 from leak_scene import followed, last, series
 from membudget.leaks import Confidence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def two_imports(hour: float) -> float:

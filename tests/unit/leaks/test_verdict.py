@@ -1,7 +1,5 @@
 """The verdict: what is a leak, what is none, and when either is said."""
 
-from __future__ import annotations
-
 from math import exp, floor, log1p, pi, sin
 
 import pytest
@@ -160,8 +158,7 @@ def test_the_first_accusation_waits_for_a_collection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("freed", "returned", "kind"),
-    [(40 * MIB, 0, Kind.GARBAGE), (1 * MIB, 40 * MIB, Kind.SLACK)],
+    ("freed", "returned", "kind"), [(40 * MIB, 0, Kind.GARBAGE), (1 * MIB, 40 * MIB, Kind.SLACK)]
 )
 def test_what_a_collection_gives_back_is_no_leak(freed: int, returned: int, kind: Kind) -> None:
     """Garbage where the collection freed it, slack where only the trim returned it."""

@@ -1,7 +1,5 @@
 """The one sentence of a verdict."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

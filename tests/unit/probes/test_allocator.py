@@ -1,7 +1,5 @@
 """Laws of what is told about the allocator under Python."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,19 +1,14 @@
 """Laws of the cgroup probe over every tree of groups."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from membudget.core import Reading
 from membudget.probes.cgroup import cgroup_probe
 from membudget.units import MIB
-
-if TYPE_CHECKING:
-    from membudget.core import Reading
 
 RAM = 4096 * MIB
 LIMIT = st.one_of(st.none(), st.integers(1, 6000).map(lambda size: size * MIB))

@@ -1,7 +1,5 @@
 """Laws of the cgroup probe, on recorded trees of files in every layout that is in use."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile
@@ -89,11 +87,7 @@ def test_each_layout_tells_the_group_its_limit_and_what_cannot_be_taken_back(
 def test_the_parts_tell_the_page_cache_beside_it() -> None:
     """What was left out of `used` is told."""
     parts = probe_of(LAYOUTS / "v1")().parts
-    assert parts == {
-        "cgroup": V1_USED,
-        "cgroup_file": 50 * MIB,
-        "cgroup_shmem": 4 * MIB,
-    }
+    assert parts == {"cgroup": V1_USED, "cgroup_file": 50 * MIB, "cgroup_shmem": 4 * MIB}
 
 
 def test_what_a_group_has_swapped_out_is_used_and_told(tmp_path: Path) -> None:

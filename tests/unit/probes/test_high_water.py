@@ -1,15 +1,10 @@
 """The highest use: bursts that no reading saw count, what was before and files do not."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fakes import MIB
 from membudget.core import Reading
 from membudget.probes.process import LOOK_EVERY, HighWater
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write_mark(proc: Path, mark: int | None) -> None:

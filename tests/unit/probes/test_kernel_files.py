@@ -1,19 +1,14 @@
 """Texts of the kernel are read whole, and what cannot be read is told with its path."""
 
-from __future__ import annotations
-
 import mmap
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from membudget.errors import ProbeError
 from membudget.probes.kernel_files import KernelFile, read_whole
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("takes_long", [False, True])

@@ -1,23 +1,18 @@
 """Laws of kernel wake-ups, on files, queues and sockets of the kinds that are handed out."""
 
-from __future__ import annotations
-
 import os
 import select
 import shutil
 import socket
 from base64 import b64encode
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from membudget.core import Hint
 from membudget.errors import ProbeError
 from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.hints import kernel_hints
-
-if TYPE_CHECKING:
-    from membudget.core import Hint
 
 LAYOUTS = Path(__file__).parents[2] / "fixtures" / "cgroups"
 NOWHERE = "/nowhere/pressure"

@@ -1,31 +1,21 @@
 """Laws of the process probe, on this process and on files that stand for one."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 import pytest
 
 from membudget.core import Reading
 from membudget.errors import ProbeError
-from membudget.probes.process import (
-    PortableProcessProbe,
-    ProcessProbe,
-    process_probe,
-    rlimit_probe,
-)
+from membudget.probes.process import PortableProcessProbe, ProcessProbe, process_probe, rlimit_probe
 from membudget.units import GIB, MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 resource = pytest.importorskip("resource", reason="no resource limits here")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no /proc here")
@@ -302,11 +292,7 @@ def test_the_resource_limit_nearest_to_its_end_is_told() -> None:
     with soft_limit(resource.RLIMIT_DATA, 64 * GIB), soft_limit(resource.RLIMIT_AS, 512 * GIB):
         probe = rlimit_probe(lambda: reading_of(0.0, data=32 * GIB, vms=64 * GIB))
         reading = probe()
-        assert (reading.source, reading.used, reading.limit) == (
-            "RLIMIT_DATA",
-            32 * GIB,
-            64 * GIB,
-        )
+        assert (reading.source, reading.used, reading.limit) == ("RLIMIT_DATA", 32 * GIB, 64 * GIB)
         probe = rlimit_probe(lambda: reading_of(0.0, data=GIB, vms=256 * GIB))
         assert probe().source == "RLIMIT_AS"
 

@@ -1,7 +1,5 @@
 """Laws of the probes that read the whole machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import psutil

@@ -1,7 +1,5 @@
 """What a process answers comes back as the same report."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

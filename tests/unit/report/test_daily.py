@@ -1,14 +1,13 @@
 """The daily report: on time, whole, not for ever, and never in the program's way."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,16 +17,11 @@ from membudget.core import Event, Failed, ReportMade
 from membudget.errors import ConfigError
 from membudget.governor.telling import Teller
 from membudget.registry import Registry
-from membudget.report import report
+from membudget.report import Report, report
 from membudget.report.daily import EVERY, DailyReport
 from membudget.report.page import BEGINS as PAGE_BEGINS
 from report_scene import quiet
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from membudget.report import Report
 
 BEGINS = {
     "txt": "Memory report of a\n",

@@ -1,24 +1,19 @@
 """The page: whole by itself, harmless whatever things are called, readable in both schemes."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import membudget
+from membudget.core import Sample
 from membudget.report import Happening, OperationFigure, Report, report
 from membudget.report.page import BEGINS, as_html, page_data
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from membudget.core import Sample
 
 EVIL = "</script><!--<script>alert('x')</script><img src=x onerror=alert(2)>\"'`&\x00\ud800\u2028"
 FOLDER = os.path.join(os.path.dirname(membudget.__file__), "page")
@@ -198,7 +193,7 @@ def test_the_largest_parts_are_told_and_the_rest_together() -> None:
     ]
     found = curves(samples)
     assert [one["name"] for one in found["parts"] if one["bytes"]] == [
-        *("p8", "p7", "p6", "p5", "p4", "p3"),
+        *("p8", "p7", "p6", "p5", "p4", "p3")
     ]
     assert found["others"] == {"name": "3 more", "bytes": [3 * MIB, 6 * MIB, 9 * MIB]}
     assert [one["items"][0] for one in found["parts"] if one["items"]]

@@ -1,7 +1,5 @@
 """Files of samples, read whole or refused with the line that does not fit, and of bounds."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import tempfile
@@ -115,10 +113,7 @@ def test_a_day_of_mprof_keeps_its_lowest_and_highest(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ('{"wall": 1, "rss": 1}\n{"wall": 2}\n', "line 2: rss is missing"),
-        (
-            '{"wall": 1, "rss": -1}\n',
-            "line 1: rss is -1, and a whole number from 0 on",
-        ),
+        ('{"wall": 1, "rss": -1}\n', "line 1: rss is -1, and a whole number from 0 on"),
         ('{"wall": 1, "rss": 1}\nnot json\n', "line 2: 'not json' is no JSON object"),
         ('{"wall": NaN, "rss": 1}\n', "wall is nan, and a finite number from 0 on is due"),
         ('{"wall": 1, "rss": 1, "gc_runs": [1]}\n', "gc_runs is [1], and a list of 3 is due"),

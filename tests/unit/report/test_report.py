@@ -1,7 +1,5 @@
 """From samples to a report: the figures add up, whatever there is to add."""
 
-from __future__ import annotations
-
 import pytest
 
 from membudget.leaks import Confidence, Kind

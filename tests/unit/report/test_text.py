@@ -1,7 +1,5 @@
 """The report as text and as JSON: the figures are in it, and it fits where it goes."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Samples packed, in memory and in files: what goes in comes out, and all else is refused."""
 
-from __future__ import annotations
-
 import gc
 import json
 import threading

@@ -1,26 +1,20 @@
 """The history file: kept over a restart, one process each, and nothing lost without a word."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from membudget.core import Sample
 from membudget.sampling.form import BEGINS, SampleRing, from_text, to_text
 from membudget.sampling.keep import WRITTEN_EVERY, Keeper, Place
 from sampling_scene import BEGAN, STEP, sample
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from membudget.core import Sample
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no flock there")
 DAY = 86400.0

@@ -1,22 +1,17 @@
 """The parts of a sample: every kind of holder with its bounds, and nothing changed by asking."""
 
-from __future__ import annotations
-
 import functools
 from collections import deque
-from typing import TYPE_CHECKING
 
 import pytest
 
 import membudget
 from fakes import MIB, FakeClock
+from membudget.core import PartSample
 from membudget.reclaimers.found import FoundCaches
 from membudget.registry import Registry
 from membudget.sampling import MOST_PARTS, Parts
 from membudget.watched import WatchedContainer
-
-if TYPE_CHECKING:
-    from membudget.core import PartSample
 
 
 class Scene:
@@ -104,12 +99,7 @@ def test_a_watched_container_tells_what_the_last_look_saw() -> None:
     looks = Book.looks
     part = scene.one()
     assert Book.looks == looks
-    assert (part.kind, part.items, part.most_items, part.most_bytes) == (
-        "watched Book",
-        3,
-        4,
-        MIB,
-    )
+    assert (part.kind, part.items, part.most_items, part.most_bytes) == ("watched Book", 3, 4, MIB)
     watched.stop()
 
 

@@ -1,7 +1,5 @@
 """Taking a sample: everything it knows, nothing imported or changed, failures left out."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import os
@@ -9,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,10 +17,6 @@ from membudget.core import Reading
 from membudget.sampling import MOST_LOOKS, QUICK, Efficiency, Taker, began, children
 from sampling_scene import part
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 READING = Reading(at=50.0, used=90 * MIB, limit=200 * MIB, parts={"rss": 100 * MIB, "file": MIB})
 

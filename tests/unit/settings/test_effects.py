@@ -1,12 +1,12 @@
 """Every setting does what it says: one look at its effect each, in a budget that start() makes."""
 
-from __future__ import annotations
-
 import sys
 import time
 import types
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,11 +32,6 @@ from membudget.registry import Registry
 from membudget.settings import resolve
 from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 PRESSED: dict[str, Any] = {
     "thresholds": {"rss": {"critical": "1MiB"}},

@@ -1,7 +1,5 @@
 """Tasks, threads, descriptors and child processes that a function leaves behind."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """How much a stretch of code held beyond its start, by the kernel's mark and by samples."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Programs judged by the floors of their use."""
 
-from __future__ import annotations
-
 import sys
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,14 +1,13 @@
 """The leak check without pytest: what it finds, what it lets pass, what it says."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import gc
 import sys
 import time
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,9 +25,6 @@ from membudget.testing.result import (
     pace,
 )
 from membudget.testing.rounds import Asked, longer, size_of_rounds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 

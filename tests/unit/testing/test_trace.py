@@ -1,16 +1,12 @@
 """Who is named for what grew in a test."""
 
-from __future__ import annotations
-
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from membudget.testing import check_leaks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KEPT: list[Any] = []
 
