@@ -35,11 +35,9 @@ class Clock:
         self.time = 0.0
 
     def now(self) -> float:
-        """Seconds."""
         return self.time
 
     def wait(self, seconds: float) -> None:
-        """Be later."""
         self.time += seconds
 
 

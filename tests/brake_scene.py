@@ -32,13 +32,11 @@ class FakeLimits(DataLimits):
         self.error: Exception | None = None
 
     def get(self, pid: int = 0) -> tuple[int | None, int | None]:
-        """As set."""
         if pid not in self.limits:
             raise ProcessLookupError(pid)
         return self.limits[pid]
 
     def set(self, soft: int | None, hard: int | None, pid: int = 0) -> None:
-        """Keep them."""
         assert hard is None or (soft is not None and soft <= hard), "above the hard limit"
         if self.error is not None:
             raise self.error
@@ -46,30 +44,24 @@ class FakeLimits(DataLimits):
         self.sets += 1
 
     def binds(self, beyond: int) -> bool:
-        """As told."""
         self.at_binds()
         return self.is_kept
 
     @property
     def soft(self) -> int | None:
-        """This process's."""
         return self.limits[0][0]
 
 
 class OpenRegistry(Registry):
-    """A register that shows its members."""
-
     def __init__(self) -> None:
         super().__init__()
         self.members: list[object] = []
 
     def add(self, member: object, *, keep: bool = False) -> None:
-        """Note it."""
         super().add(member, keep=keep)
         self.members.append(member)
 
     def remove(self, member: object) -> None:
-        """Forget it."""
         super().remove(member)
         self.members = [one for one in self.members if one is not member]
 
@@ -108,14 +100,12 @@ class Machine:
         )
 
     def reading(self) -> Reading:
-        """How it stands."""
         parts = {"data": self.data, "anon": self.anon, OWN: self.anon + self.swap}
         if self.swap:
             parts["swap"] = self.swap
         return Reading(at=self.clock.now(), used=self.used, limit=self.limit, parts=parts)
 
     def arm(self) -> str:
-        """Arm the brake with how it stands."""
         return self.brake.arm(self.reading())
 
     def tick(self, seconds: float = 1.0) -> int | None:

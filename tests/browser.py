@@ -72,7 +72,6 @@ class Page:
         return found["result"].get("value")
 
     def complaints(self) -> list[str]:
-        """What the console and the log say."""
         told = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
         return [json.dumps(one["params"]) for one in self.events if one.get("method") in told]
 
@@ -89,7 +88,6 @@ class Page:
             file.write(base64.b64decode(shot["data"]))
 
     def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Ask the page."""
         return self._ask(method, self._session, **arguments)
 
     def _ask(self, method: str, session: str | None = None, **arguments: Any) -> dict[str, Any]:

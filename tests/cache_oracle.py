@@ -29,8 +29,6 @@ def check(cache: Cache[Any, Any]) -> None:
 
 
 class Row:
-    """One entry of the model."""
-
     def __init__(self, value: int, weight: int, ends: float, now: float) -> None:
         self.value, self.weight, self.ends, self.used = value, weight, ends, now
         self.hits = self.mark = 0
@@ -55,7 +53,6 @@ class Model:
         self.hits = self.misses = self.sets = self.refused = 0
 
     def begin(self) -> None:
-        """Have nothing, and remember nothing."""
         self.queues: dict[int, dict[int, Row]] = {}
         self.fresh: int | None = None
         self.ghost: dict[int, tuple[int, int]] = {}
@@ -63,42 +60,34 @@ class Model:
 
     @property
     def rows(self) -> dict[int, Row]:
-        """All rows in order."""
         return {key: row for _, queue in sorted(self.queues.items()) for key, row in queue.items()}
 
     @property
     def bytes(self) -> int:
-        """What all rows weigh."""
         return sum(row.weight for row in self.rows.values())
 
     @property
     def by_count(self) -> bool:
-        """Whether entries bind."""
         return self.max_bytes is None and self.max_entries is not None
 
     def number_of(self, key: int) -> int:
-        """The queue in which a key stands."""
         return next(number for number, queue in self.queues.items() if key in queue)
 
     def move(self, key: int, number: int) -> None:
-        """Make a row the newest of a queue."""
         row = self.queues[self.number_of(key)].pop(key)
         self.queues.setdefault(number, {})[key] = row
 
     def expire(self, now: float) -> None:
-        """Drop what has expired."""
         for key, row in self.rows.items():
             if row.ends <= now or (self.idle is not None and row.used + self.idle <= now):
                 self.drop(key)
 
     def drop(self, key: int) -> Row | None:
-        """Take a row out."""
         if self.fresh == key:
             self.fresh = None
         return self.queues[self.number_of(key)].pop(key) if key in self.rows else None
 
     def set(self, key: int, value: int, size: int, ttl: float | None, now: float) -> bool:
-        """Take in or refuse."""
         lasts = self.ttl if ttl is None else ttl
         weight = size + Cache.ENTRY_BYTES
         if self.max_bytes is not None and weight > self.max_bytes:
@@ -123,7 +112,6 @@ class Model:
         return True
 
     def get(self, key: int, now: float) -> int | None:
-        """Find and touch."""
         row = self.rows.get(key)
         if row is None:
             self.misses += 1
@@ -134,21 +122,18 @@ class Model:
         return row.value
 
     def keep_bounds(self) -> None:
-        """Evict what is beyond them."""
         while self.max_bytes is not None and self.bytes > self.max_bytes:
             self.evict("bytes")
         while self.max_entries is not None and len(self.rows) > self.max_entries:
             self.evict("entries")
 
     def relieve(self, target: int) -> int:
-        """Evict at least so many bytes."""
         before = self.bytes
         while self.rows and before - self.bytes < target:
             self.evict("pressure")
         return before - self.bytes
 
     def evict(self, cause: str) -> None:
-        """Evict what goes first."""
         key = self.victim()
         if self.is_remembered(key):
             self.ghosts += 1
@@ -166,7 +151,6 @@ class Model:
         return True
 
     def comes_in_at(self, row: Row, *, is_known: bool) -> int:
-        """The queue that a new row comes into."""
         del row
         return MAIN if is_known else 0
 
@@ -174,7 +158,6 @@ class Model:
         """A row weighs something else."""
 
     def touch(self, key: int, row: Row) -> None:
-        """Note a use."""
         del key
         row.hits = min(3, row.hits + 1)
 
@@ -198,7 +181,6 @@ class Model:
                 self.move(key, MAIN)
 
     def is_small_next(self) -> bool:
-        """Whether the small queue is looked at."""
         small, main = self.queues.get(0, {}), self.queues.get(MAIN, {})
         if not small or not main:
             return bool(small)
@@ -215,17 +197,14 @@ class LruModel(Model):
     """The last used goes last."""
 
     def comes_in_at(self, row: Row, *, is_known: bool) -> int:
-        """At the end of the one queue."""
         del row, is_known
         return MAIN
 
     def touch(self, key: int, row: Row) -> None:
-        """The last used now."""
         del row
         self.move(key, MAIN)
 
     def is_remembered(self, key: int) -> bool:
-        """All are."""
         del key
         return True
 
@@ -247,12 +226,10 @@ class WorthModel(Model):
     """What is worth least for its bytes goes first: a queue for each class of weight and rank."""
 
     def begin(self) -> None:
-        """As the others; and the clock stands at nothing."""
         super().begin()
         self.clock = 0
 
     def class_of(self, row: Row) -> int:
-        """The power of two that it weighs."""
         return 0 if self.by_count else row.weight.bit_length() - 1
 
     def marked(self, row: Row, number: int) -> int:
@@ -272,7 +249,6 @@ class WorthModel(Model):
             self.move(key, self.marked(row, self.class_of(row) * RANKS + rank))
 
     def is_remembered(self, key: int) -> bool:
-        """All are."""
         del key
         return True
 

@@ -63,7 +63,6 @@ class LimitedGroup:
         return int(dict(line.split() for line in lines)["oom_kill"])
 
     def remove(self) -> None:
-        """Kill what still runs in it and remove it."""
         until = time.monotonic() + _PATIENCE
         while self.path.exists():
             for pid in (self.path / "cgroup.procs").read_text().split():

@@ -17,19 +17,15 @@ class Group(LimitedGroup):
         self.write("memory.max", "max" if limit_bytes is None else str(limit_bytes))
 
     def set_high(self, limit_bytes: int) -> None:
-        """Set where the kernel throttles."""
         self.write("memory.high", str(limit_bytes))
 
     def write(self, name: str, text: str) -> None:
-        """Write one of its files."""
         (self.path / name).write_text(text)
 
     def current(self) -> int:
-        """What is charged to it now, in bytes."""
         return self._figure("memory.current")
 
     def swapped(self) -> int:
-        """What of it is swapped out, in bytes."""
         return self._figure("memory.swap.current")
 
     def oom_kills(self) -> int:

@@ -18,7 +18,6 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def membudget(
     *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
 ) -> Result:
-    """Run `membudget` with these arguments."""
     return subprocess.run(
         [sys.executable, "-m", "membudget", *arguments],
         capture_output=True,

@@ -20,7 +20,6 @@ def made(kind: Any, name: str = "some", *, registry: Registry | None = None, **m
 
 
 def put(container: Any, item: Any) -> None:
-    """Take one item in."""
     if isinstance(container, BoundedDict):
         container[item] = item
     elif isinstance(container, BoundedSet):
@@ -30,7 +29,6 @@ def put(container: Any, item: Any) -> None:
 
 
 def put_many(container: Any, items: Any) -> None:
-    """Take many in at once."""
     if isinstance(container, BoundedDict):
         container.update([(item, item) for item in items])
     elif isinstance(container, BoundedSet):
@@ -57,7 +55,6 @@ class Asking(Meter):
         self.claims: list[int] = []
 
     def claim(self, weight: int) -> int:
-        """Note the weight, ask once."""
         self.claims.append(weight)
         wanted, self.wanted = self.wanted, 0
         return wanted
@@ -67,6 +64,5 @@ class Ticking(FakeClock):
     """A clock that moves on by a millisecond at each look."""
 
     def now(self) -> float:
-        """The time, and on."""
         self.time += 0.001
         return self.time

@@ -19,7 +19,6 @@ class Several(Registry):
     division: Division | None = None
 
     def add(self, member: object, *, keep: bool = False) -> None:
-        """Add it, then tell."""
         super().add(member, keep=keep)
         if self.division is not None:
             self.division.welcome(member)
@@ -29,7 +28,6 @@ class Ticking(FakeClock):
     """A clock that moves on by half a millisecond at each look."""
 
     def now(self) -> float:
-        """The time, and on."""
         self.time += 0.0005
         return self.time
 
@@ -46,7 +44,6 @@ class Scene:
         self.chance = random.Random(1)  # noqa: S311  # a load, not a secret
 
     def cache(self, name: str, **more: Any) -> Cache[int, int]:
-        """A cache of the register."""
         return Cache(name, registry=self.registry, clock=self.clock, **more)
 
     def ask(self, cache: Cache[int, int], keys: int, times: int = 500) -> None:
@@ -57,7 +54,6 @@ class Scene:
                 cache.set(key, 1, size=1000)
 
     def step(self, seconds: float = INTERVAL, until: float = FOREVER) -> int:
-        """Let time pass and the division run."""
         self.clock.advance(seconds)
         return self.division.run(until)
 
@@ -71,7 +67,6 @@ class Scene:
 
 
 def shares(*caches: Cache[Any, Any]) -> list[int]:
-    """What each may hold."""
     return [one.share or 0 for one in caches]
 
 

@@ -20,6 +20,5 @@ def around(root: Path, **environ: str) -> Surroundings:
 
 
 def put(root: Path, path: str, text: str) -> None:
-    """Write a file of the tree."""
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).write_text(text)

@@ -74,8 +74,6 @@ class Scene:
 
 
 def stepped(budget: membudget.Budget, until: Callable[[], object]) -> None:
-    """Step until it is so."""
-
     def look() -> object:
         budget.step()
         return until()

@@ -16,15 +16,12 @@ class FakeClock:
         self.time = now
 
     def now(self) -> float:
-        """The time it was set to."""
         return self.time
 
     def sleep(self, seconds: float) -> None:
-        """Move on by so much."""
         self.time += seconds
 
     def advance(self, seconds: float) -> None:
-        """Move on by so much."""
         self.time += seconds
 
 
@@ -39,7 +36,6 @@ class FakeMemory:
         self.error: Exception | None = None
 
     def __call__(self) -> Reading:
-        """Read it."""
         if self.error is not None:
             raise self.error
         return Reading(
@@ -95,7 +91,6 @@ class Recorder:
         self.events: list[Event] = []
 
     def __call__(self, event: Event) -> None:
-        """Keep it."""
         self.events.append(event)
 
     def of(self, kind: type[E]) -> list[E]:
@@ -104,8 +99,6 @@ class Recorder:
 
 
 def raising(error: Exception) -> Callable[..., object]:
-    """A function that only raises."""
-
     def fail(*_: object) -> object:
         raise error
 

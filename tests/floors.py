@@ -23,11 +23,9 @@ class HotCache:
         scene.registry.add(self)
 
     def held_bytes(self) -> int:
-        """What it counts."""
         return self.holds
 
     def reclaimable(self) -> int:
-        """All of it."""
         return self.holds
 
     def reclaim(self, target: int, until: float) -> int:
@@ -81,16 +79,13 @@ class Scene:
         )
 
     def cache(self, wants: int) -> HotCache:
-        """One more cache of so many MiB."""
         self.caches.append(HotCache(self, wants))
         return self.caches[-1]
 
     def reclaimed(self) -> list[Reclaimed]:
-        """What was asked, as told."""
         return self.recorder.of(Reclaimed)
 
     def show(self) -> None:
-        """Let the meter see what is held."""
         held = sum(one.holds for one in self.caches)
         self._most_held = max(self._most_held, held) if self._keeps else held
         self.memory.used = self.floor * MIB + self._most_held

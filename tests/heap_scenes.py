@@ -58,21 +58,17 @@ class AllMet(Kinds):
     """Kinds of which every object is met."""
 
     def of(self, kind: type) -> Kind:
-        """The kind, always special."""
         one = super().of(kind)
         one.special = True
         return one
 
 
 class Met(Walk):
-    """A walk that notes what it meets."""
-
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self.met: list[int] = []
 
     def meet(self, obj: object, *_: object) -> None:
-        """Note its id."""
         self.met.append(id(obj))
 
 

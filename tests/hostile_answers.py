@@ -44,7 +44,6 @@ def changed(value: Any, place: tuple[Any, ...], odd: Any) -> Any:
 
 
 def one_change(answer: Any) -> st.SearchStrategy[Any]:
-    """The answer with one place changed."""
     return st.builds(
         lambda place, odd: changed(answer, place, odd),
         st.sampled_from([*places(answer)]),

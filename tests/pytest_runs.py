@@ -40,7 +40,6 @@ class Runner:
         )
 
     def __call__(self, text: str, *options: str) -> Outcome:
-        """Run it."""
         (self.folder / "test_it.py").write_text(_HEAD + text)
         load = () if IS_INSTALLED else ("-p", "membudget.testing.plugin")
         return Outcome(

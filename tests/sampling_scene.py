@@ -49,7 +49,6 @@ def day(rate: float, hours: float, *, first: int = 0, until: float = 1e9) -> Ite
 
 
 def part(name: str = "prices", **changes: Any) -> PartSample:
-    """A bounded cache."""
     values: dict[str, Any] = {"kind": "Cache", "items": 10, "bytes": 1000, "most_bytes": 5000}
     return PartSample(name=name, **{**values, **changes})
 
@@ -67,7 +66,6 @@ def governed(memory: FakeMemory, *sinks: Sink, **leaks: Any) -> Governor:
 
 
 def sampled(wall: float, items: int, began: float = 0.0, **part: Any) -> Sample:
-    """A sample with one part."""
     one: dict[str, Any] = {"name": "book", "kind": "watched dict", "bytes": items * 100, **part}
     parts = (PartSample(items=items, **one),)
     return Sample(at=wall, wall=wall, used=1, rss=1, pid=1, began=began, parts=parts)

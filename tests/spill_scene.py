@@ -26,7 +26,6 @@ def full(cache: SpilledCache[Any, Any], count: int = 6) -> SpilledCache[Any, Any
 
 
 def in_memory(cache: SpilledCache[Any, Any], key: Any) -> bool:
-    """Whether memory holds a key."""
     return key in set(cache)
 
 

@@ -74,7 +74,6 @@ def state(pid: int) -> str | None:
 
 
 def wait_until(condition: Callable[[], bool], patience: float = 20) -> None:
-    """Look every 10 ms until something holds."""
     end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end, "what was waited for did not come"

@@ -218,7 +218,6 @@ def lower_and_put_back(brake: Brake) -> dict[str, int]:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for that, but not for ever."""
     until = time.monotonic() + _PATIENCE
     while not is_so() and time.monotonic() < until:
         time.sleep(0.01)
@@ -239,7 +238,6 @@ def _own_limit() -> int:
 
 
 def main(what: str) -> None:
-    """Do what is asked for."""
     with braked() as brake:
         if what == "children":
             print_limits_of_children()

@@ -79,12 +79,10 @@ class Asking:
             thread.join()
 
     def as_dict(self) -> dict[str, Any]:
-        """What came of it."""
         return {"hits": self.hits, "wrong": self.wrong, "errors": self.errors}
 
 
 def is_soon(look: Callable[[], object]) -> bool:
-    """Whether something comes true in time."""
     until = time.monotonic() + _PATIENCE
     while not look():
         if time.monotonic() > until:
@@ -188,7 +186,6 @@ def pressed() -> dict[str, Any]:
 
 
 def is_change(event: object) -> bool:
-    """Whether an event tells of another level."""
     return isinstance(event, PressureChanged)
 
 
@@ -247,7 +244,6 @@ def found_on_disk(cache: Any, keys: int) -> list[bool]:
 
 
 def take_away(folder: str) -> None:
-    """Put a file in the place of a folder."""
     os.rename(folder, f"{folder}-gone")
     shutil.rmtree(f"{folder}-gone", ignore_errors=True)
     with open(folder, "w", encoding="ascii") as file:
@@ -255,7 +251,6 @@ def take_away(folder: str) -> None:
 
 
 def failures(told: list[Any]) -> list[str]:
-    """What the budget told of foreign code that failed."""
     return [f"{one.where}: {one.error}" for one in list(told) if isinstance(one, Failed)]
 
 

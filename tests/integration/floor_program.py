@@ -21,7 +21,6 @@ KEYS, VALUE = 120, 100_000
 
 
 def main() -> None:
-    """Live through it."""
     budget = membudget.start()
     told: list[FloorFound] = []
     budget.tell(lambda event: told.append(event) if isinstance(event, FloorFound) else None)
@@ -64,7 +63,6 @@ def main() -> None:
 
 
 def waited(is_so: Callable[[], object]) -> bool:
-    """Wait for a state, with patience for a busy machine."""
     until = time.monotonic() + _PATIENCE
     while not is_so():
         if time.monotonic() > until:

@@ -46,7 +46,6 @@ class Children:
         self.stuck = 0
 
     def note(self, code: int | None, first: str) -> None:
-        """Take in one that ended, or None for one that was stuck."""
         if code is None:
             self.stuck += 1
         else:
@@ -56,7 +55,6 @@ class Children:
 
 
 def main(way: str, forks: int, threads: int) -> None:
-    """Fork so many times and print the summary."""
     faulthandler.enable()
     told: list[Any] = []
     children = Children()

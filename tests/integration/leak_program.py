@@ -37,15 +37,12 @@ texts: dict[str, bytes] = {}
 
 
 class Node:
-    """Refers to itself."""
-
     def __init__(self, value: bytes) -> None:
         self.me = self
         self.value = value
 
 
 def main(way: str, file: str | None) -> None:
-    """Live, and say what was told."""
     if way == "cycles":
         gc.set_threshold(1_000_000_000)
     if way == "off":
@@ -93,7 +90,6 @@ def main(way: str, file: str | None) -> None:
 
 
 def tell_at_the_end(budget: membudget.Budget, way: str, file: str | None) -> None:
-    """What only some ways have to say."""
     if way == "fork":
         fork(budget)
     if way in ("texts", "redacted") and file is not None:
@@ -143,7 +139,6 @@ def report(told: list[Any], way: str) -> bool:
 
 
 def fork(budget: membudget.Budget) -> None:
-    """Have a child say what it begins with."""
     child = os.fork()
     if child == 0:
         before = len(budget.samples)
@@ -176,7 +171,6 @@ def tell_all(budget: membudget.Budget, folder: str) -> None:
 
 
 def say(**words: Any) -> None:
-    """A line of JSON."""
     sys.stdout.write(json.dumps(words) + "\n")
     sys.stdout.flush()
 

@@ -34,7 +34,6 @@ def be_present(presence: Presence) -> Hint:
 
 
 def write(presence: Presence) -> None:
-    """The figures of this process."""
     presence.write(
         Pressure(used=os.getpid(), source="process"),
         peak=0,
@@ -74,7 +73,6 @@ def live_as_daemon(presence: Presence, hint: Hint, folder: str) -> None:
 
 
 def main(folder: str, way: str = "serve") -> None:
-    """Be present in one of the ways."""
     presence = Presence(folder, "program", lambda: {"echo": echo})
     hint = be_present(presence)
     if way == "fork":

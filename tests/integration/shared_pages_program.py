@@ -15,7 +15,6 @@ _TICK = 0.05
 
 
 def work(data: list[dict[str, object]], mib: int, seconds: float) -> None:
-    """Live for so long."""
     mine: list[bytearray] = []
     ends = time.monotonic() + seconds
     looked = 0
@@ -27,7 +26,6 @@ def work(data: list[dict[str, object]], mib: int, seconds: float) -> None:
 
 
 def by_os(workers: int, data: list[dict[str, object]], mib: int, seconds: float) -> list[int]:
-    """A server made by hand."""
     pids = []
     for _ in range(workers):
         if (pid := os.fork()) == 0:
@@ -40,7 +38,6 @@ def by_os(workers: int, data: list[dict[str, object]], mib: int, seconds: float)
 def by_multiprocessing(
     workers: int, data: list[dict[str, object]], mib: int, seconds: float
 ) -> list[int | None]:
-    """The standard library's processes."""
     context = multiprocessing.get_context("fork")
     started = [context.Process(target=work, args=(data, mib, seconds)) for _ in range(workers)]
     for one in started:
@@ -51,7 +48,6 @@ def by_multiprocessing(
 
 
 def main(way: str, workers: int, objects: int, mib: int, seconds: float) -> None:
-    """Fork, wait, tell."""
     data: list[dict[str, object]] = [{"id": n, "tags": [n, n + 1]} for n in range(objects)]
     ways = {"os": by_os, "multiprocessing": by_multiprocessing}
     print(json.dumps(ways[way](workers, data, mib, seconds)))  # noqa: T201  # its one way to speak

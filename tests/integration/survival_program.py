@@ -13,7 +13,6 @@ _SIZE = 10_000
 
 
 def main(kind: str, answers: int) -> None:
-    """Put all answers in, as fast as it goes."""
     if kind == "dict":
         plain: dict[int, Any] = {}
         for number in range(answers):

@@ -29,7 +29,6 @@ getattr(brake_program, sys.argv[1])()
 
 @pytest.fixture
 def group() -> Iterator[LimitedGroup]:
-    """A group of 100 MiB."""
     with limited_group(LIMIT) as made:
         yield made
 

@@ -115,7 +115,6 @@ def test_caches_give_back_until_a_limit_below_what_is_held_fits(whose: str) -> N
 
 
 def lowered(group: LimitedGroup, limit: int) -> bool:
-    """Whether the kernel takes a limit."""
     try:
         group.set_limit(limit)
     except AssertionError:

@@ -73,7 +73,6 @@ def test_what_cannot_be_kept_on_this_machine_is_told(
 
 
 def test_no_file_to_check_is_told_in_one_line() -> None:
-    """Named by nobody, or not there."""
     for result in (
         membudget("config", "check"),
         membudget("config", "check", "nowhere.yaml"),
@@ -117,6 +116,5 @@ def test_explain_shows_one_setting_or_a_section() -> None:
 
 
 def test_the_schema_is_printed_as_json() -> None:
-    """With and without being asked for it."""
     for options in ((), ("--json",)):
         assert json.loads(membudget("config", "schema", *options).stdout) == schema()

@@ -61,7 +61,6 @@ class Program:
         self.identity = self.next_identity()
 
     def line(self) -> str:
-        """The next line it says."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline().rstrip("\n")
         assert line, "the program ended early"
@@ -74,7 +73,6 @@ class Program:
         return identity
 
     def kill(self) -> None:
-        """End it without a chance to tidy up."""
         self.process.kill()
         self.process.wait(PATIENCE)
 
@@ -97,7 +95,6 @@ def program(folder: str, way: str = "serve", *before: str) -> Iterator[Program]:
 
 
 def slot_of(folder: str, identity: Identity) -> str:
-    """The path of its slot."""
     return f"{folder}/{identity.stem}.slot"
 
 

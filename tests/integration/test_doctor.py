@@ -24,7 +24,6 @@ Row = dict[str, str]
 
 
 def rows_of(result: Result, subject: str | None = None) -> list[Row]:
-    """The findings, of one subject or of all."""
     told = json.loads(result.stdout)
     assert told["exit"] == result.returncode
     rows: list[Row] = told["findings"]
@@ -32,12 +31,10 @@ def rows_of(result: Result, subject: str | None = None) -> list[Row]:
 
 
 def doctor(*arguments: str, environment: Mapping[str, str] | None = None) -> Result:
-    """Run it with JSON."""
     return membudget("doctor", "--json", *arguments, environment=environment)
 
 
 def found(rows: list[Row], text: str) -> Row:
-    """The one finding that says this."""
     (row,) = (row for row in rows if text in row["found"])
     return row
 

@@ -17,7 +17,6 @@ PATIENCE = 100.0
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -74,8 +74,6 @@ SERVERS = {
 
 
 class Answer(NamedTuple):
-    """What a server answered."""
-
     status: int
     headers: dict[str, str]
     body: str

@@ -115,7 +115,6 @@ def preloaded_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def replace_all(server: Server, _: set[int]) -> None:
-    """Have the master replace its workers."""
     os.kill(server.master, signal.SIGHUP)
 
 

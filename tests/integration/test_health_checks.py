@@ -37,7 +37,6 @@ class _Shown:
 
 @pytest.fixture
 def shown(tmp_path: Path) -> Iterator[_Shown]:
-    """Ended with the test."""
     one = _Shown(str(tmp_path / "meet"))
     yield one
     one.slot.close()

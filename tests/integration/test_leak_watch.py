@@ -124,7 +124,6 @@ def test_a_process_that_fills_a_bounded_cache_is_not_accused() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_begins_with_samples_and_verdict_of_its_own() -> None:
-    """And the parent keeps its own."""
     *_, child, parent = told("fork")
     assert child["child"] == 0
     assert child["samples"] == 1

@@ -23,7 +23,6 @@ def trace(name: str) -> str:
 
 
 def first_rows(name: str, count: int, folder: Path) -> str:
-    """The beginning of a trace."""
     with gzip.open(trace(name), "rt", encoding="ascii") as file:
         rows = file.readlines()[: count + 1]
     path = folder / "begin.csv"
@@ -48,7 +47,6 @@ def test_exit_codes_follow_the_last_verdict(tmp_path: Path) -> None:
 
 
 def test_json_has_changes_and_last() -> None:
-    """For scripts, under the report's names."""
     found = json.loads(membudget("leaks", "--samples", trace("p003"), "--json").stdout)
     assert found["changes"][-1]["confidence"] == found["last"]["confidence"] == "high"
     assert found["last"]["rate_bytes_per_hour"] / 2**20 == pytest.approx(4.478, rel=0.15)

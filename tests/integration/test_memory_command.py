@@ -199,7 +199,6 @@ def test_a_programs_own_hangup_handler_stays_its_own(tmp_path: Path) -> None:
 
 
 def test_without_a_settings_file_a_hangup_ends_the_program(tmp_path: Path) -> None:
-    """As it does without us."""
     with running(tmp_path, "--limit", "400MiB") as program:
         program.process.send_signal(signal.SIGHUP)
         assert program.process.wait(100) == -signal.SIGHUP

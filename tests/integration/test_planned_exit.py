@@ -53,7 +53,6 @@ def test_a_program_that_is_asked_leaves_by_its_own_way_with_our_code(way: str) -
 
 
 def test_a_deaf_program_is_ended_after_the_deadline() -> None:
-    """With the same code."""
     code, output, _ = leave("is deaf", deadline=0.5)
     assert (code, output) == (75, "ready\n")
 

@@ -58,13 +58,10 @@ print(json.dumps([hint.name, fired]))
 
 
 class Clock:
-    """A clock turned by hand."""
-
     def __init__(self) -> None:
         self.at = 0.0
 
     def now(self) -> float:
-        """The time it was turned to."""
         return self.at
 
 

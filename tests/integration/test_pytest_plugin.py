@@ -14,7 +14,6 @@ def run(tmp_path: Path) -> Runner:
 
 
 def test_a_leaking_test_fails_and_says_where(run: Runner) -> None:
-    """The line, the container and the figure."""
     end = run("""
 @pytest.mark.no_leak(calls=100)
 def test_orders():
@@ -109,7 +108,6 @@ def test_leaks():
 
 
 def test_descriptors_left_open_fail_the_test(run: Runner) -> None:
-    """Named, and before they run out."""
     end = run("""
 @pytest.mark.no_leak
 def test_files():

@@ -10,7 +10,6 @@ from pytest_runs import IS_INSTALLED, Runner
 
 @pytest.fixture
 def run(tmp_path: Path) -> Runner:
-    """Runs pytest on a test file of that text."""
     return Runner(tmp_path)
 
 
@@ -99,7 +98,6 @@ async def test_fixture(leak_check):
 
 
 def test_the_fixture_checks_any_function(run: Runner) -> None:
-    """And returns what it found."""
     end = run("""
 def test_fine(leak_check):
     result = leak_check(divmod, 7, 3, rounds=4)
@@ -132,7 +130,6 @@ def test_coroutine(leak_check):
     ],
 )
 def test_a_marker_that_cannot_be_meant_fails_the_test(run: Runner, marker: str, told: str) -> None:
-    """And says what to write."""
     end = run(f"@pytest.mark.{marker}\ndef test_it(): pass\n")
     assert end.counts(failed=1), end.text
     assert told in end.text
@@ -167,7 +164,6 @@ def test_skipped(): pass
 
 
 def test_the_markers_are_listed(run: Runner) -> None:
-    """By `pytest --markers`."""
     end = run("", "--markers")
     assert "@pytest.mark.membudget(size)" in end.text
     assert "@pytest.mark.no_leak(rounds=6" in end.text
@@ -197,7 +193,6 @@ def test_leaks():
 
 @pytest.mark.skipif(find_spec("xdist") is None, reason="pytest-xdist is not installed")
 def test_workers_of_xdist_check_too(run: Runner) -> None:
-    """Each its own tests."""
     end = run(
         """
 @pytest.mark.no_leak(calls=50)

@@ -141,14 +141,12 @@ def test_a_recording_of_another_program_is_reported_on(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_64(words: tuple[str, ...], says: str) -> None:
-    """Told in one line."""
     found = membudget("report", *words)
     assert found.returncode == 64
     assert says in found.stderr
 
 
 def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """With the path and what to try."""
     path = tmp_path / "few.jsonl"
     path.write_text('{"wall": 1700000000, "rss": 1048576}\n')
     page = str(tmp_path / "no" / "page.html")

@@ -23,7 +23,6 @@ SHOWN = "[charts[{0}].plot.scales.x.min, charts[{0}].plot.scales.x.max]"
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """One browser for all."""
     assert BROWSER is not None
     with browsing(BROWSER, tmp_path_factory.mktemp("browser")) as page:
         yield page
@@ -38,14 +37,12 @@ def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
 
 
 def show(page: Page, folder: Path, made: Report, **how: Any) -> None:
-    """Open a report's page."""
     path = folder / "page.html"
     path.write_text(as_html(made), encoding="utf-8")
     page.show(path.as_uri(), **{"width": WIDE, **how})
 
 
 def legend(page: Page, chart: int = 0) -> list[str]:
-    """What the legend of a chart tells."""
     told: list[str] = page.value(f"{LEGEND.format(chart)}.map((one) => one.textContent)")
     return told
 

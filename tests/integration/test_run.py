@@ -34,7 +34,6 @@ def test_quiet_says_nothing_when_all_is_well() -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 7, 64])
 def test_the_exit_code_is_the_programs(code: int) -> None:
-    """Also one of our own codes."""
     assert run_python(f"raise SystemExit({code})", "--limit", "400MiB").returncode == code
 
 
@@ -181,7 +180,6 @@ def test_a_command_that_cannot_be_executed_is_the_shells_126(tmp_path: Path) -> 
 
 
 def test_no_command_is_one_line_and_exit_64() -> None:
-    """Usage errors are no traceback."""
     result = membudget("run", "--limit", "400MiB")
     assert result.returncode == 64
     assert result.stderr.count("\n") == 1

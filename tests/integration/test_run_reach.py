@@ -29,12 +29,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run(
     *command: str, options: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
 ) -> Result:
-    """Run a command under `membudget run`."""
     return membudget("run", *LIMIT, *options, "--", *command, environment=environment)
 
 
 def script(folder: Path, text: str) -> str:
-    """A program's file."""
     file = folder / "program.py"
     file.write_text(textwrap.dedent(text))
     return str(file)

@@ -57,7 +57,6 @@ def test_keys_and_values_that_raise_and_use_the_cache_meanwhile_leave_it_whole(s
 
 
 def test_blocks_and_memory_stay_the_same_over_operations_of_all_kinds() -> None:
-    """Those that fail included."""
     check(soak("steady", "--steps=900000"))
 
 

@@ -55,7 +55,6 @@ ls -A "$1/s"
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """The program, as a file."""
     path = tmp_path / "spilling_program.py"
     path.write_text(PROGRAM, encoding="utf-8")
     return path

@@ -40,7 +40,6 @@ _FINE = "import time\nfor _ in range(10_000): bytearray(100_000); time.sleep(0.0
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a module."""
     (tmp_path / "service.py").write_text(_MODULE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -63,7 +62,6 @@ def test_a_function_is_called_in_rounds(path: str, code: int) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_the_function_may_lie_within_a_class() -> None:
-    """As Python reaches it."""
     assert membudget("stress", "--calls", "50", "service:Service.work").returncode == 1
 
 
@@ -80,7 +78,6 @@ def test_json_tells_all() -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_function_that_raises_cannot_be_judged() -> None:
-    """Its traceback is shown."""
     end = membudget("stress", "service:raises")
     assert end.returncode == 2
     assert "KeyError: 'no'" in end.stderr
@@ -103,7 +100,6 @@ def test_a_function_that_raises_cannot_be_judged() -> None:
     ],
 )
 def test_wrong_usage_is_told_in_a_line(arguments: tuple[str, ...]) -> None:
-    """With the exit code of all commands."""
     end = membudget("stress", *arguments)
     assert end.returncode == 64, end.stdout + end.stderr
     assert end.stderr.startswith("membudget: ")
@@ -111,14 +107,12 @@ def test_wrong_usage_is_told_in_a_line(arguments: tuple[str, ...]) -> None:
 
 
 def watch(program: str, *options: str) -> Result:
-    """Watch a program's text for four seconds."""
     return membudget(
         "stress", "--for", "4s", "--rounds", "4", *options, "--", sys.executable, "-c", program
     )
 
 
 def test_a_program_is_watched_for_its_time_and_ended() -> None:
-    """One that leaks."""
     end = watch(_LEAKS)
     assert end.returncode == 1, end.stdout + end.stderr
     assert "leak in 4.0 s" in end.stdout
@@ -126,7 +120,6 @@ def test_a_program_is_watched_for_its_time_and_ended() -> None:
 
 
 def test_a_program_without_a_leak_passes() -> None:
-    """Though it works all the time."""
     end = watch(_FINE, "--json")
     assert end.returncode == 0, end.stdout + end.stderr
     told = json.loads(end.stdout)
@@ -136,7 +129,6 @@ def test_a_program_without_a_leak_passes() -> None:
 
 
 def test_a_program_that_fails_cannot_be_judged() -> None:
-    """Its exit code is told."""
     end = watch("raise SystemExit(3)")
     assert end.returncode == 2
     assert "ended     with 3" in end.stdout

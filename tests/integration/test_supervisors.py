@@ -33,15 +33,12 @@ class Scene:
         self._folder = str(folder)
 
     def resting(self) -> dict[int, bool]:
-        """Whether each process rests."""
         return {one.pid: figures.is_resting for one, figures in living(self._folder)}
 
     def rests(self) -> bool:
-        """Whether the first process does."""
         return self.resting().get(self.pid, False)
 
     def says(self, word: str) -> None:
-        """Wait until the program says so."""
         eventually(lambda: word in self.program.read("stdout"), LONG)
 
 
@@ -60,7 +57,6 @@ def scene(command: Sequence[str], *, cwd: Path = FOREIGN) -> Iterator[Scene]:
 
 
 def python(text: str) -> tuple[str, ...]:
-    """The command for a program's text."""
     return (sys.executable, "-u", "-c", textwrap.dedent(text))
 
 

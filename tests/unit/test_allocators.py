@@ -31,7 +31,6 @@ class FakePool:
         return self.peak or None
 
     def bytes_allocated(self) -> int:
-        """Now."""
         return self.live
 
     def release_unused(self) -> None:
@@ -54,7 +53,6 @@ def allocators(process: SimpleNamespace) -> Allocators:
 
 
 def named(allocators: Allocators, name: str, rung: Rung) -> Reclaimer:
-    """One of them, as the ladder has it."""
     (found,) = [one for one in allocators.reclaimers() if one.name == name and one.rung is rung]
     return found
 
@@ -79,7 +77,6 @@ def load_arrow(monkeypatch: pytest.MonkeyPatch, *pools: FakePool) -> None:
 def test_nothing_is_asked_that_the_program_has_not_loaded(
     allocators: Allocators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing is imported to find out."""
     for module in ("pyarrow", "torch", "polars"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     before = set(sys.modules)
@@ -107,7 +104,6 @@ def test_what_arrow_keeps_comes_back_before_anything_in_use_is_let_go(
 def test_pools_that_were_never_used_are_left_alone(
     allocators: Allocators, process: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where one of them does not count."""
     load_arrow(monkeypatch, FakePool(process), FakePool(process))
     assert named(allocators, "pyarrow pools", Rung.GENTLE).reclaimable() == 0
 

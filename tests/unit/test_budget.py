@@ -81,7 +81,6 @@ def test_a_callback_is_asked_at_its_rung_until_it_is_removed() -> None:
 
 
 def test_an_unknown_rung_is_refused_with_the_known_ones() -> None:
-    """A typing error is not silence."""
     with budget_of(Recorder()) as budget, pytest.raises(ConfigError, match="gentle, moderate"):
         budget.reclaim("hard")
 
@@ -137,7 +136,6 @@ def test_two_budgets_in_one_process_are_refused_but_one_may_give_way() -> None:
 
 
 def test_maintenance_runs_every_chore() -> None:
-    """Expired entries go when asked by hand."""
     with budget_of(Recorder()) as budget:
         cache = budget.cache("sessions", ttl=0.001)
         cache.set("a", 1)

@@ -135,7 +135,6 @@ def test_a_budget_that_only_watches_does_not_collect_for_a_verdict() -> None:
 
 
 def test_requests_are_asked_for_where_somebody_counts() -> None:
-    """A load measure for the verdict."""
     with start(Recorder()) as budget:
         budget.inspection.requests = lambda: 42
         budget.step()
@@ -143,7 +142,6 @@ def test_requests_are_asked_for_where_somebody_counts() -> None:
 
 
 def test_the_history_goes_on_in_the_next_budget(tmp_path: Path) -> None:
-    """Where the setting names a file."""
     file = tmp_path / "samples"
     recorder = Recorder()
     for count in (1, 2, 3):
@@ -193,11 +191,9 @@ class Asked:
         self.times = 0
 
     def reclaimable(self) -> int | None:
-        """Nothing while it rests."""
         return 0 if self.rests else None
 
     def reclaim(self, target: int, until: float) -> int:
-        """Count."""
         self.times += 1
         return self.claims
 

@@ -30,8 +30,6 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 
 class Node:
-    """Refers to itself."""
-
     def __init__(self) -> None:
         self.me: Any = self
 
@@ -48,7 +46,6 @@ def nothing_else_to_collect() -> Iterator[None]:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Time, turned by hand."""
     return FakeClock()
 
 
@@ -238,7 +235,6 @@ def test_pages_that_are_copied_for_a_collection_are_its_cost(clock: FakeClock) -
 
 @needs_fork
 def test_a_child_that_froze_what_it_inherited_pays_for_its_own_alone(clock: FakeClock) -> None:
-    """And finds its own garbage."""
     held = [{"number": [number]} for number in range(200_000)]
     shared = SharedPages(lambda: 0)
 

@@ -41,7 +41,6 @@ def test_growth_below_what_was_held_before_is_not_near() -> None:
 
 
 def test_a_limit_half_a_day_away_is_near() -> None:
-    """Worth a warning."""
     found = forecast(*held(lambda hour: 100 + 20 * hour, 6), limit=400 * MIB)
     assert found.is_near
     assert not forecast(*held(lambda hour: 100 + 20 * hour, 6), limit=4000 * MIB).is_near
@@ -56,7 +55,6 @@ def test_growth_that_slows_down_levels_off_at_its_plateau() -> None:
 
 
 def test_a_plateau_above_the_limit_is_a_limit_met() -> None:
-    """Even without a leak."""
     found = forecast(*held(lambda hour: 100 + 90 * (1 - exp(-hour / 3)), 4), limit=180 * MIB)
     assert found.seconds_left is not None
     hours = -3 * log(1 - 80 / 90) - 4
@@ -73,7 +71,6 @@ def test_what_does_not_rise_meets_no_limit(of: Callable[[float], float]) -> None
 
 
 def test_without_a_limit_there_is_a_rate_and_no_time() -> None:
-    """Nothing to run into."""
     found = forecast(*held(lambda hour: 100 + 5 * hour, 12))
     assert found.rate == pytest.approx(5 * MIB, rel=0.03)
     assert found.seconds_left is None
@@ -92,7 +89,6 @@ def test_peaks_meet_the_limit_first() -> None:
 
 
 def test_too_few_samples_and_none_at_all_forecast_nothing() -> None:
-    """A young process."""
     assert forecast([], []).used == 0
     assert forecast([0.0, 0.1], [100.0, 200.0], limit=400 * MIB).seconds_left is None
 

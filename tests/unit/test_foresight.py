@@ -53,7 +53,6 @@ class Scene:
 
     @property
     def told(self) -> list[LimitForeseen]:
-        """What was told of the limit."""
         return self.recorder.of(LimitForeseen)
 
 
@@ -164,7 +163,6 @@ def test_a_forked_child_foretells_nothing_of_its_parents() -> None:
 
 @pytest.fixture
 def budgets() -> Iterator[list[Applying]]:
-    """Those that a test starts; they end with it."""
     started: list[Applying] = []
     yield started
     for one in started:
@@ -172,7 +170,6 @@ def budgets() -> Iterator[list[Applying]]:
 
 
 def test_proposals_are_shown_and_change_nothing_unless_told_to(budgets: list[Applying]) -> None:
-    """They are there for whoever asks."""
     scene = Applying()
     budgets.append(scene)
     scene.live()
@@ -267,7 +264,6 @@ def test_what_a_reload_reads_holds_again_until_the_next_look(
 
 
 def test_a_mark_that_lies_lower_than_what_is_proposed_stays(budgets: list[Applying]) -> None:
-    """Only the one beside it is tightened."""
     scene = Applying(leaks={"apply_proposals": True}, thresholds={"low": "1KiB"})
     budgets.append(scene)
     scene.live()

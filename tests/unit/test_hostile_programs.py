@@ -77,7 +77,6 @@ def test_a_signal_within_the_opening_of_a_kernel_file_leaves_no_noise(place: str
 
 
 def open_under(profile: Callable[[FrameType, str, object], None]) -> None:
-    """Open a kernel file with this profile function in place."""
     sys.setprofile(profile)
     KernelFile("/proc/self/statm")
 
@@ -166,7 +165,6 @@ def test_a_lease_nobody_keeps_is_given_back() -> None:
 
 
 def test_refusals_in_a_loop_are_told_once_a_second() -> None:
-    """And counted in between."""
     governor, _, clock, recorder = governor_at(50)
     for _ in range(500):
         with pytest.raises(OverBudgetError):

@@ -22,7 +22,6 @@ class TickingClock(FakeClock):
     """A clock on which every look takes a millisecond, so that slices end."""
 
     def now(self) -> float:
-        """A little later each time."""
         self.time += 0.001
         return self.time
 
@@ -53,7 +52,6 @@ class Scene:
 
     @property
     def told(self) -> list[LeakSuspected]:
-        """What was told, in order."""
         return self.recorder.of(LeakSuspected)
 
 
@@ -147,7 +145,6 @@ def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:
 
 
 def test_a_process_that_stands_still_is_never_told() -> None:
-    """A day of it."""
     scene = Scene()
     scene.live(day(0, 24))
     assert not scene.told
@@ -183,7 +180,6 @@ class Collecting:
         self.may_stop = lambda: may_stop
 
     def __call__(self, wanted: int) -> tuple[int, int] | None:
-        """As told."""
         self.asked.append(wanted)
         return self.answer()
 
@@ -293,7 +289,6 @@ def test_samples_of_an_earlier_process_are_no_part_of_the_verdict() -> None:
 
 
 def test_a_forked_child_begins_with_no_verdict() -> None:
-    """And with no suspicion of its parent's."""
     scene = Scene()
     scene.live(day(20, 14))
     scene.watch.after_fork_in_child()

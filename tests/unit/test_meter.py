@@ -14,12 +14,10 @@ class Process:
         self.reads = 0
 
     def __call__(self) -> int:
-        """Its size."""
         self.reads += 1
         return self.size
 
     def holds(self) -> int:
-        """What its caches hold."""
         return self.held
 
 
@@ -152,7 +150,6 @@ def test_without_a_quick_reading_claims_are_believed() -> None:
 
 
 def test_without_a_limit_nothing_is_evicted() -> None:
-    """No mark is ever reached."""
     meter, process = at_rest()
     infinite = float("inf")
     meter.rebase(MIB, None, mark=infinite, brim=infinite, ceiling=infinite)

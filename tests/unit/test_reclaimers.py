@@ -26,14 +26,11 @@ from membudget.registry import Registry
 
 
 class Node:
-    """Half of a cycle."""
-
     def __init__(self) -> None:
         self.other: object = None
 
 
 def make_cycles(count: int) -> None:
-    """Garbage that only a collection frees."""
     for _ in range(count):
         one, two = Node(), Node()
         one.other, two.other = two, one
@@ -113,7 +110,6 @@ class FakeAllocator:
         self.returnable = 0
 
     def trim(self) -> Trim:
-        """The reclaimer."""
         return Trim(
             "fake",
             self.release,
@@ -321,7 +317,6 @@ def test_a_callback_gets_the_bytes_wanted_and_returns_the_bytes_let_go() -> None
 
 @pytest.mark.parametrize("answer", ["much", -5, True, 1.5])
 def test_a_callback_that_returns_no_size_is_told_so(answer: object) -> None:
-    """The error says what to return."""
     with pytest.raises(ProbeError, match="return the bytes let go"):
         Callback("flush", lambda _: answer).reclaim(1, 0.0)
 

@@ -14,7 +14,6 @@ class Point(Record):
     y: int = 2
 
     def check(self) -> None:
-        """Refuse what is below zero."""
         if self.x < 0:
             raise ValueError(f"x {self.x} is below zero")
 

@@ -28,21 +28,17 @@ class Scene:
         self.handler: Any = signal.getsignal(signal.SIGHUP)
 
     def write(self, *lines: str) -> None:
-        """Put settings into the file."""
         self.file.write_text("memory:\n" + "".join(f"  {line}\n" for line in lines))
 
     def hang_up(self) -> None:
-        """As SIGHUP does."""
         self.handler(signal.SIGHUP, None)
 
     def limit(self) -> int | None:
-        """What is kept now."""
         return self.budget.step().limit
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    """One such budget."""
     one = Scene(tmp_path / "membudget.yaml")
     yield one
     one.budget.stop()
@@ -78,7 +74,6 @@ def test_a_limit_that_is_taken_away_waits(scene: Scene) -> None:
     ],
 )
 def test_what_does_not_fit_changes_nothing(scene: Scene, line: str, why: str) -> None:
-    """It is told, and what held before holds on."""
     scene.write(*([line] if line.startswith("limit") else ["limit: 3GiB", line]))
     scene.hang_up()
     assert scene.limit() == 3072 * MIB
@@ -100,12 +95,9 @@ def test_nothing_is_raised_into_the_program(scene: Scene) -> None:
     """Whatever goes wrong: the handler runs between two of its instructions."""
 
     class Broken:
-        """A plugin that fails."""
-
         name = "broken"
 
         def take_settings(self, _settings: object) -> None:
-            """Have no memory."""
             raise MemoryError
 
     scene.budget.governor.join(Broken())
@@ -122,12 +114,9 @@ def test_a_hangup_while_reading_is_passed_over(scene: Scene) -> None:
     depth: list[int] = []
 
     class Again:
-        """A plugin that hangs up again."""
-
         name = "again"
 
         def take_settings(self, _settings: object) -> None:
-            """Do it."""
             depth.append(1)
             scene.hang_up()
 

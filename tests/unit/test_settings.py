@@ -138,7 +138,6 @@ def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: Any) -> N
 
 @pytest.mark.parametrize("value", [None, False, "off"])
 def test_what_may_be_off_is_off_by_any_word_for_it(value: object) -> None:
-    """And what is none of them is told of it."""
     assert resolve({"leaks.trace": value}, {})["leaks.trace"] is None
     with pytest.raises(ConfigError, match=r'"30s", or off$'):
         resolve({"leaks.trace": "maybe"}, {})

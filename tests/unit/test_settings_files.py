@@ -245,7 +245,6 @@ WRONG_TOML = {
 def test_what_is_wrong_in_toml_is_one_line_with_file_and_number(
     tmp_path: Path, text: str, line: str
 ) -> None:
-    """As in YAML."""
     file = tmp_path / "a.toml"
     file.write_text(text, encoding="utf-8")
     assert _refusal(file).startswith(line)
@@ -286,7 +285,6 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every file")
 def test_a_file_without_the_right_to_read_it_is_refused(tmp_path: Path) -> None:
-    """The system's reason is told."""
     file = tmp_path / "a.yaml"
     file.write_text("memory:")
     file.chmod(0)

@@ -44,7 +44,6 @@ PRESSED = Pressure(
 
 
 def round_of(at: float, claimed: int = MIB, by: str = "cache prices") -> Reclaimed:
-    """One round of a reclaimer."""
     return Reclaimed(
         at=at, by=by, rung=Rung.MODERATE, asked=2 * MIB, claimed=claimed, measured=MIB, took=0.012
     )

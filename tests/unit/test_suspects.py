@@ -38,7 +38,6 @@ class Scene:
         self.chore = Suspects(self.governor, watch, wall=self.clock.now)
 
     def press(self, level: Level) -> None:
-        """Be under so much pressure."""
         self.governor.pressure = self.governor.pressure.replace(level=level)
 
     def reading(self) -> Generator[None, None, list[Sample]]:
@@ -50,7 +49,6 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Scene:
-    """One for a test."""
     return Scene()
 
 
@@ -85,7 +83,6 @@ def test_a_look_goes_on_in_slices_and_the_next_comes_an_hour_later(scene: Scene)
 
 
 def test_a_child_knows_nothing_of_its_parents_looks(scene: Scene) -> None:
-    """Its own begin anew."""
     scene.verdict = Standing(Confidence.LOW)
     scene.chore.run(scene.clock.now())
     scene.chore.after_fork_in_child()
@@ -164,7 +161,6 @@ class Nothing:
         self._now = now
 
     def step(self, _until: float) -> Census:
-        """All of it at once."""
         at = self._now()
         return Census(at=at, objects=0, took=0, longest_slice=0, counts={}, details={})
 

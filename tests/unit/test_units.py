@@ -38,7 +38,6 @@ from membudget.units import (
     ],
 )
 def test_a_size_with_a_unit_is_read(text: str, size: int) -> None:
-    """Binary, decimal and Kubernetes units are all understood."""
     assert parse_bytes(text) == size
 
 
@@ -58,7 +57,6 @@ def test_a_size_that_must_be_guessed_is_refused_with_a_way_out(text: str) -> Non
     ("text", "seconds"), [("30s", 30), ("5m", 300), ("1h", 3600), ("2d", 172800), ("250ms", 0.25)]
 )
 def test_a_time_with_a_unit_is_read(text: str, seconds: float) -> None:
-    """Every unit of time is understood."""
     assert parse_seconds(text) == pytest.approx(seconds)
 
 
@@ -112,7 +110,6 @@ def test_parsing_a_formatted_time_gives_it_back(seconds: float) -> None:
 
 @given(st.integers(min_value=1, max_value=1000).map(lambda n: n / 1000))
 def test_parsing_a_formatted_share_gives_it_back(share: float) -> None:
-    """Parse ∘ format is the identity for shares."""
     assert parse_fraction(format_fraction(share)) == pytest.approx(share)
 
 
@@ -228,6 +225,5 @@ def test_a_name_that_was_found_becomes_one_that_may_be_given(name: str) -> None:
 
 
 def test_a_good_name_stays_as_it_is() -> None:
-    """Given or found."""
     for name in ("prices", "Größe 5", "x" * LONGEST_NAME):
         assert checked_name(name, "it") == found_name(name) == name

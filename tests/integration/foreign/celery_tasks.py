@@ -41,7 +41,6 @@ def tell_pid() -> int:
 
 @app.task(name="add_up")  # type: ignore[untyped-decorator]  # it ships no types
 def add_up(count: int) -> int:
-    """A little work."""
     return sum(number * number for number in range(count))
 
 
@@ -54,7 +53,6 @@ def send(task: Any, *arguments: int) -> Any:
 
 
 def main(tasks: int, workers: int) -> None:
-    """Ask who works, then have so much work done."""
     app.conf.broker_transport_options["data_folder_out"] = f"{_folder}/outbox"
     pids: set[int] = set()
     until = time.monotonic() + _PATIENCE

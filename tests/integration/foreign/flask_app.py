@@ -9,11 +9,9 @@ app = Flask(__name__)
 
 @app.get("/pid")
 def tell_pid() -> str:
-    """Which worker answers."""
     return str(os.getpid())
 
 
 @app.get("/orders/<int:count>")
 def list_orders(count: int) -> Response:
-    """So many orders as JSON."""
     return jsonify([{"id": number, "price": number * 1.5} for number in range(count)])

@@ -33,7 +33,6 @@ def show(message: dict[str, Any]) -> None:
 
 
 def main(cells: int, command: list[str], folder: str) -> None:
-    """Start the kernel, run the cells, shut it down."""
     (Path(folder) / "kept").mkdir()
     argv = [*command, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "kept", "language": "python"}

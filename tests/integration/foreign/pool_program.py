@@ -19,7 +19,6 @@ def pid_of_worker(_: int) -> int:
 
 
 def count_primes(start: int) -> int:
-    """The primes among the next 2000 numbers."""
     return sum(
         all(number % divisor for divisor in range(2, int(number**0.5) + 1))
         for number in range(max(2, start), start + 2000)
@@ -27,7 +26,6 @@ def count_primes(start: int) -> int:
 
 
 def main(method: str, chunks: int) -> None:
-    """Count primes with two workers."""
     with multiprocessing.get_context(method).Pool(2) as pool:
         pids: set[int] = set()
         while len(pids) < 2:

@@ -59,7 +59,6 @@ class Program:
             time.sleep(POLL)
 
     def goes_on(self) -> None:
-        """Let it read the end of a line."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -128,6 +127,5 @@ def both(see: Callable[[str], T]) -> tuple[T, T]:
 
 
 def whole_run(way: str, *arguments: str, streams: Path, **options: Any) -> Outcome:
-    """The outcome of a program that ends by itself."""
     with running(way, *arguments, streams=streams, **options) as program:
         return program.end()

@@ -9,12 +9,10 @@ from starlette.routing import Route
 
 
 async def tell_pid(_: Request) -> PlainTextResponse:
-    """Which worker answers."""
     return PlainTextResponse(str(os.getpid()))
 
 
 async def list_orders(request: Request) -> JSONResponse:
-    """So many orders as JSON."""
     count: int = request.path_params["count"]
     return JSONResponse([{"id": number, "price": number * 1.5} for number in range(count)])
 

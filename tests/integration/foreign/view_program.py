@@ -9,7 +9,6 @@ import warnings
 
 
 def main() -> None:
-    """Print what other people's code may have changed."""
     handlers = {one.name: str(signal.getsignal(one)) for one in signal.Signals}
     print(sys.path, sys.argv, sys.orig_argv, sys.flags)
     print(sys.modules.get("sitecustomize"), sys.meta_path, len(sys.path_hooks))

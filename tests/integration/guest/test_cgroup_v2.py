@@ -102,7 +102,6 @@ class Filling:
         pytest.fail(f"it ended: {self._process.communicate()}")
 
     def refused_at_its_end(self) -> str:
-        """Have it end, and return what it says last."""
         self._end.touch()
         out, errors = self._process.communicate()
         assert self._process.returncode == 0, errors

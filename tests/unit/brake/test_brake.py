@@ -187,8 +187,6 @@ def test_armed_at_a_later_try_it_keeps_what_stands_by_then(machine: Machine) -> 
 
 
 def test_want_of_memory_while_arming_leaves_nothing_behind(machine: Machine) -> None:
-    """The limit that was set by then is gone, too."""
-
     def fail() -> None:
         raise MemoryError
 
@@ -200,7 +198,6 @@ def test_want_of_memory_while_arming_leaves_nothing_behind(machine: Machine) -> 
 
 
 def test_a_limit_that_the_kernel_refuses_to_set_leaves_nothing_behind(machine: Machine) -> None:
-    """Its error comes through, for whoever armed the brake."""
     machine.limits.error = OSError("not permitted")
     with pytest.raises(OSError, match="not permitted"):
         machine.arm()

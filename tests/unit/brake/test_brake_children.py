@@ -37,7 +37,6 @@ def test_a_forked_child_is_free_for_a_while_and_then_braked_for_itself(machine: 
 
 
 def test_a_forked_child_without_room_stays_free_and_says_so_once(machine: Machine) -> None:
-    """It is as it would be without a brake."""
     machine.arm()
     machine.brake.after_fork_in_child()
     machine.used = LIMIT
@@ -104,7 +103,6 @@ def test_a_launched_python_has_its_launchers_limit_back(
 
 @pytest.mark.parametrize("soft", [None, 12345])
 def test_the_launch_limit_survives_the_environment(soft: int | None) -> None:
-    """What a launcher notes is what its programs get."""
     environ: dict[str, str] = {}
     note_launch_limit(environ, FakeLimits(soft))
     limits = FakeLimits(1)

@@ -140,7 +140,6 @@ def test_what_allocators_unmapped_hides_nothing(machine: Machine) -> None:
 
 
 def test_what_is_swapped_out_was_touched(machine: Machine) -> None:
-    """It is used and not to be had again."""
     machine.arm()
     machine.anon -= 30 * MIB
     machine.swap = 30 * MIB

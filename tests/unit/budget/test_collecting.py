@@ -14,30 +14,23 @@ from sampling_scene import governed
 
 
 class Node:
-    """Refers to itself."""
-
     def __init__(self) -> None:
         self.me: Any = self
 
 
 class Trim:
-    """Gives nothing back."""
-
     name = "trim"
     rung = Rung.GENTLE
 
     def reclaimable(self) -> int | None:
-        """Unknown."""
         return None
 
     def reclaim(self, target: int, until: float) -> int:
-        """Nothing."""
         del target, until
         return 0
 
 
 def test_a_collection_says_which_types_it_freed() -> None:
-    """And what they came to in bytes, once it was made."""
     told: list[Event] = []
     clock = FakeClock()
     collect = CollectAndTrim(

@@ -44,24 +44,20 @@ class Reader:
         self._sink = Condensed(lambda line: self.lines.append((self.now, line)), least=least)
 
     def __call__(self, event: Event) -> None:
-        """Hear of an event."""
         self.now = event.at
         self._sink(event)
 
     def about(self, text: str) -> list[str]:
-        """The lines that hold this text."""
         return [line for _, line in self.lines if text in line]
 
 
 def trimmed(at: float, by: str = "malloc trim") -> Reclaimed:
-    """A round that let a mebibyte go."""
     return Reclaimed(
         at=at, by=by, rung=Rung.GENTLE, asked=MIB, claimed=MIB, measured=MIB, took=0.001
     )
 
 
 def changed(at: float, before: Level, after: Level) -> PressureChanged:
-    """A change of level."""
     pressure = Pressure(level=after, used=300 * MIB, limit=400 * MIB)
     return PressureChanged(at=at, before=before, pressure=pressure)
 
@@ -92,7 +88,6 @@ def quiet_day() -> list[Event]:
 
 
 def times_of(lines: list[str], unit: str) -> int:
-    """How many events these lines tell of."""
     return sum(int(found[1]) if (found := re.search(unit, line)) else 1 for line in lines)
 
 
@@ -184,7 +179,6 @@ def test_the_quiet_are_told_what_takes_longer_than_the_night_to_mend() -> None:
 
 
 def test_refusals_held_are_summed_up() -> None:
-    """Each line says how many requests it stands for."""
     reader = Reader()
     for second in range(60):
         reader(AdmissionRefused(at=second, asked=MIB, room=0, waited=0.0, times=3))

@@ -46,7 +46,6 @@ class Scene:
         self.give_way.note(str(folder))
 
     def work(self) -> None:
-        """Do all that is due."""
         while self.give_way.due(self.clock.now()):
             self.give_way.run(float("inf"))
             self.clock.advance(0.5)
@@ -82,7 +81,6 @@ def test_at_its_limit_a_group_is_looked_through_for_its_own_sake(
 
 
 def test_a_group_that_cannot_be_read_asks_for_nothing(tmp_path: Path) -> None:
-    """It may be gone by now."""
     scene = Scene(tmp_path, usage=200)
     scene.give_way.note(str(tmp_path / "gone"))
     assert not scene.give_way.due(scene.clock.now())

@@ -24,7 +24,6 @@ from membudget.registry import Registry
 
 @pytest.fixture
 def registry() -> Registry:
-    """One of its own."""
     return Registry()
 
 
@@ -34,7 +33,6 @@ def cached(registry: Registry, **settings: Any) -> membudget.Cache[int, Any]:
 
 
 def seen(registry: Registry) -> list[tuple[str, Any]]:
-    """All values with their label."""
     return [(label, one) for label, some in held_values(registry) for one in some]
 
 
@@ -63,14 +61,11 @@ def test_a_list_in_a_cache_that_grows_is_named_by_the_cache(registry: Registry) 
 
 
 class Session:
-    """Has a list that grows."""
-
     def __init__(self) -> None:
         self.seen = list(range(100))
 
 
 def test_an_attribute_of_a_cached_object_is_named_by_its_class(registry: Registry) -> None:
-    """As wherever the object is held."""
     cache = cached(registry)
     cache.set(1, session := Session())
     grown = looks(registry, lambda: session.seen.extend(range(1000, 2000)))
@@ -122,7 +117,6 @@ def test_to_look_counts_as_no_hit_and_moves_nothing(registry: Registry) -> None:
 
 
 def test_values_that_have_expired_and_are_still_held_are_looked_at(registry: Registry) -> None:
-    """They hold memory."""
     clock = FakeClock()
     cache = cached(registry, ttl=10.0, clock=clock)
     cache.set(1, rows := [1])
@@ -132,7 +126,6 @@ def test_values_that_have_expired_and_are_still_held_are_looked_at(registry: Reg
 
 
 def test_looking_goes_on_while_entries_come_and_go(registry: Registry) -> None:
-    """What stays all the time is seen, and it ends."""
     cache = cached(registry)
     stays = [[number] for number in range(500)]
     for number, one in enumerate(stays):
@@ -176,7 +169,6 @@ def test_the_plain_table_is_looked_at_in_pieces_as_well(monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(not IS_COMPILED, reason="the table is not compiled here")
 def test_a_piece_takes_its_references_and_gives_them_back(registry: Registry) -> None:
-    """And what is asked wrongly is refused."""
     cache: Any = cached(registry)
     cache.set(1, value := [1])
     before = sys.getrefcount(value)
@@ -197,12 +189,10 @@ class Stand:
     name = "stand"
 
     def held_bytes(self) -> int:
-        """Nothing."""
         return 0
 
     @property  # type: ignore[misc]  # nobody is to set it
     def __class__(self) -> Any:
-        """What it says it is."""
         return membudget.Cache
 
 

@@ -20,7 +20,6 @@ SPAWNED = ["python", "-c", "from multiprocessing.spawn import spawn_main; ...", 
     ],
 )
 def test_a_program_is_called_by_its_script_or_module(words: list[str], name: str) -> None:
-    """Without folders and arguments."""
     assert program_name(words) == name
 
 
@@ -60,12 +59,10 @@ def _worker(module: str, name: str) -> str:
 def test_a_worker_is_called_after_what_it_works_for(
     words: list[str], argv: str, module: str, worker: str, name: str
 ) -> None:
-    """Its pool knows which it is."""
     assert _named(words, f"sys.argv = [{argv!r}]\n" + _worker(module, worker)) == name
 
 
 def test_processes_that_serve_the_pool_itself_have_its_names() -> None:
-    """They have no arguments of the program's."""
     words = ["python", "-c", "from multiprocessing.resource_tracker import main;main(4)"]
     assert _named(words, "sys.argv = ['-c']") == "resource_tracker"
 
@@ -83,7 +80,6 @@ def test_forked_children_are_counted(program: str, kind: str) -> None:
 
 
 def test_a_pool_that_answers_with_an_error_costs_the_name_and_nothing_else() -> None:
-    """Foreign code is fenced."""
     broken = (
         "class Broken:\n    @property\n    def name(self): raise RuntimeError\n"
         "from types import ModuleType\n"

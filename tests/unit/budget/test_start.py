@@ -66,7 +66,6 @@ def without(*what: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("kind", SHORT)
 def test_a_state_of_the_machine_is_told_once_and_the_budget_goes_on(kind: str) -> None:
-    """The line gives the figures and what would help."""
     settings, line = SHORT[kind]
     recorder = Recorder()
     with membudget.start(thread=False, sinks=[recorder], registry=Registry(), **settings) as budget:

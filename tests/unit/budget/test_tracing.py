@@ -34,7 +34,6 @@ class Scene:
         self.chore = Tracing(self.governor, watch)
 
     def press(self, level: Level) -> None:
-        """Be under so much pressure."""
         self.governor.pressure = self.governor.pressure.replace(level=level)
 
     def live(self, seconds: float) -> None:
@@ -46,14 +45,12 @@ class Scene:
             self.step()
 
     def step(self) -> None:
-        """As the governor does."""
         if self.chore.due(self.clock.now()):
             self.chore.run(self.clock.now() + 3600.0)
 
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """One for a test, and tracing is over after it."""
     one = Scene()
     yield one
     one.chore.end()
@@ -120,7 +117,6 @@ def test_pressure_ends_a_window_and_opens_none(scene: Scene) -> None:
 
 
 def test_a_suspicion_that_clears_ends_the_window(scene: Scene) -> None:
-    """Nobody waits for its lines any more."""
     scene.step()
     scene.verdict = Standing(Confidence.NONE)
     scene.step()
@@ -128,7 +124,6 @@ def test_a_suspicion_that_clears_ends_the_window(scene: Scene) -> None:
 
 
 def test_a_forked_child_is_traced_no_more(scene: Scene) -> None:
-    """It was forked from a process that was."""
     scene.step()
     scene.chore.after_fork_in_child()
     assert not tracemalloc.is_tracing()
@@ -137,7 +132,6 @@ def test_a_forked_child_is_traced_no_more(scene: Scene) -> None:
 def test_a_window_whose_traces_take_too_much_ends_early(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And tells what it has seen."""
     scene.step()
     scene.live(8)
     monkeypatch.setattr(window, "_MOST", 1)
@@ -147,7 +141,6 @@ def test_a_window_whose_traces_take_too_much_ends_early(
 
 
 def test_adding_up_goes_on_in_slices(scene: Scene) -> None:
-    """However many traces there are."""
     scene.step()
     scene.live(8)
     more = [[number] for number in range(5000)]
@@ -189,7 +182,6 @@ def test_a_profile_that_began_within_a_window_is_complete(scene: Scene) -> None:
 
 
 def test_a_window_outlives_a_profile_within_it(scene: Scene) -> None:
-    """It is the window's tracing."""
     scene.step()
     with profile_memory("load"):
         scene.live(2)

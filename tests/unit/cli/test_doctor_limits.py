@@ -25,14 +25,12 @@ from membudget.units import MIB
 
 @pytest.fixture
 def process() -> Iterator[int]:
-    """A process to set limits on."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as sleeper:
         yield sleeper.pid
         sleeper.kill()
 
 
 def recorded(layout: str, to: Path) -> Path:
-    """A recorded tree that a test may change."""
     return Path(shutil.copytree(LAYOUTS / layout, to / layout))
 
 
@@ -43,7 +41,6 @@ def of_process(root: Path, pid: int, **environ: str) -> Surroundings:
 
 
 def of(findings: list[Finding], text: str) -> Finding:
-    """The one finding that says this."""
     (found,) = (one for one in findings if text in one.found)
     return found
 
@@ -79,7 +76,6 @@ def test_every_group_without_a_limit_is_named_as_well(tmp_path: Path, process: i
 
 
 def test_without_any_limit_the_machine_rules_and_advice_is_given() -> None:
-    """It is no error, but worth knowing."""
     findings = list(check_limits(around(LAYOUTS / "v1-unlimited")))
     assert "of RAM rules" in of(findings, "of RAM").found
     missing = of(findings, "no limit is set")
@@ -139,7 +135,6 @@ def test_a_group_that_is_nearly_full_is_told_by_how_full(
 
 
 def test_rlimit_rss_is_told_to_be_ignored(tmp_path: Path, process: int) -> None:
-    """People set it and believe in it."""
     resource.prlimit(process, resource.RLIMIT_RSS, (300 * MIB, resource.RLIM_INFINITY))
     finding = of(list(check_limits(of_process(recorded("v1", tmp_path), process))), "RLIMIT_RSS")
     assert finding.grade is Grade.NOTE
@@ -161,7 +156,6 @@ def test_the_brakes_own_limit_is_none_of_the_process(
 
 
 def test_room_is_what_the_tightest_group_has_left() -> None:
-    """What may be tried depends on it."""
     assert room(around(LAYOUTS / "v1")) == 294 * MIB
     assert room(around(LAYOUTS / "v1-unlimited")) is None
 
@@ -202,7 +196,6 @@ def test_a_missing_controller_is_worse_in_a_container(
 
 
 def test_kills_so_far_are_a_warning() -> None:
-    """It happened before."""
     finding = of(list(check_group(around(LAYOUTS / "v1"))), "has killed")
     assert finding.grade is Grade.WARNING
     assert "3 processes" in finding.found
@@ -245,14 +238,12 @@ def test_the_place_in_the_order_of_killing_is_told(
 def test_a_pod_without_a_limit_is_a_warning(
     layout: str, environ: dict[str, str], grade: Grade
 ) -> None:
-    """It may use the whole node, and is the first to go."""
     (finding,) = check_container(around(LAYOUTS / layout, **environ))
     assert finding.grade is grade
     assert ("resources.limits.memory" in finding.advice) == (grade is Grade.WARNING)
 
 
 def test_a_container_by_docker_is_seen_by_its_mark(tmp_path: Path) -> None:
-    """Without a limit it is a note."""
     root = recorded("v1-unlimited", tmp_path)
     put(root, ".dockerenv", "")
     (finding,) = check_container(around(root))

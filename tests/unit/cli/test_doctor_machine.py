@@ -23,7 +23,6 @@ from membudget.errors import ProbeError
 
 
 def only(findings: Iterator[Finding]) -> Finding:
-    """The one finding."""
     (found,) = findings
     return found
 
@@ -67,7 +66,6 @@ def test_swap_that_the_group_may_not_use_is_well(tmp_path: Path) -> None:
 def test_stalls_are_told_and_their_absence_costs_little(
     text: str, grade: Grade, tmp_path: Path
 ) -> None:
-    """Nothing is judged by them."""
     put(tmp_path, "proc/pressure/memory", text)
     first = next(check_stalls(around(tmp_path)))
     assert first.grade is grade
@@ -152,7 +150,6 @@ def test_without_thresholds_and_with_arenas_there_is_nothing_to_say() -> None:
 def test_variables_that_cost_or_do_nothing_are_warned_of(
     environ: dict[str, str], told: str
 ) -> None:
-    """People set them once and forget them."""
     finding = only(check_variables(environ))
     assert finding.grade is Grade.WARNING
     assert told in finding.found
@@ -160,7 +157,6 @@ def test_variables_that_cost_or_do_nothing_are_warned_of(
 
 
 def test_a_preload_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
-    """The loader only mutters about it."""
     there = tmp_path / "libjemalloc.so"
     there.touch()
     environment = around(tmp_path, LD_PRELOAD=f"{there}:/no/such.so libx.so")
@@ -169,7 +165,6 @@ def test_a_preload_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_settings_are_told_with_where_they_came_from(tmp_path: Path) -> None:
-    """One line each, the defaults left out."""
     told = check_settings(around(tmp_path, MEMBUDGET_LIMIT="300MiB", MEMBUDGET_BRAKE="yes"))
     assert [one.found for one in told] == [
         "limit 300MiB (environment MEMBUDGET_LIMIT)",
@@ -179,14 +174,12 @@ def test_settings_are_told_with_where_they_came_from(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_a_warning_with_their_own_words(tmp_path: Path) -> None:
-    """No budget starts with them."""
     finding = only(check_settings(around(tmp_path, MEMBUDGET_LIMIT="300")))
     assert finding.grade is Grade.WARNING
     assert "MEMBUDGET_LIMIT '300' has no unit" in finding.found
 
 
 def test_a_folder_that_cannot_be_ours_is_a_warning(tmp_path: Path) -> None:
-    """Budgets are kept without one."""
     (tmp_path / "file").touch()
     wrong = around(tmp_path, MEMBUDGET_AGENT_DIRECTORY=str(tmp_path / "file"))
     assert only(check_folder(wrong)).grade is Grade.WARNING
@@ -207,7 +200,6 @@ def test_a_folder_that_cannot_be_ours_is_a_warning(tmp_path: Path) -> None:
 def test_a_brake_that_cannot_be_armed_is_worse_where_it_is_asked_for(
     told: str, wanted: str, grade: Grade
 ) -> None:
-    """Whoever relies on it has to know."""
     answer = {"note": told, "used": 20 << 20, "limit": 200 << 20, "source": "cgroup v1 /web"}
     start, brake = judge_start(answer, is_wanted=wanted == "yes")
     assert start.found.endswith("fullest now: cgroup v1 /web, 20.0 MiB of 200 MiB (10%)")
@@ -215,7 +207,6 @@ def test_a_brake_that_cannot_be_armed_is_worse_where_it_is_asked_for(
 
 
 def test_a_budget_that_cannot_start_is_a_danger() -> None:
-    """Nothing protects the program as things are."""
     assert only(judge_start({"error": "limit 5 MiB"}, is_wanted=False)).grade is Grade.DANGER
     lacks = {"lacks": ["the limit is below"], "note": "brake armed: 1 GiB"}
     start, _brake = judge_start(lacks, is_wanted=False)
@@ -250,12 +241,10 @@ def test_what_cannot_be_read_is_a_finding_and_no_traceback(
     ],
 )
 def test_the_exit_code_is_that_of_the_worst(findings: list[Finding], code: int) -> None:
-    """Notes leave it at 0."""
     assert exit_code(findings) == code
 
 
 def test_findings_stand_in_columns_with_their_advice_below() -> None:
-    """And a summary at the end, with where the bad ones are."""
     findings = [ok("fine", "limits"), warning("hides", "forbid it", "swap"), ok("b", "a")]
     assert list(in_words(findings)) == [
         "ok      limits  fine",

@@ -25,7 +25,6 @@ LAUNCHED = {"MEMBUDGET_LAUNCH": "lines"}
 
 
 def script(folder: Path, text: str, name: str = "app") -> str:
-    """An executable file with this text."""
     file = folder / name
     file.write_bytes(text.encode("latin-1"))
     file.chmod(0o755)
@@ -97,7 +96,6 @@ def test_an_interpreter_is_known_by_its_name_or_by_what_it_leads_to(tmp_path: Pa
     ("name", "kind"), [("sudo", "cleaning"), ("tini", "passing"), ("bash", "shell")]
 )
 def test_starters_of_other_programs_are_told_apart(name: str, kind: str, tmp_path: Path) -> None:
-    """Some hand the environment on, some do not."""
     assert program_of([script(tmp_path, "\x7fELF", name), "python"]).kind == kind
 
 
@@ -140,12 +138,10 @@ def test_what_a_passing_command_starts_is_looked_at_for_what_closes_it(tmp_path:
     [("-X dev app.pex -I", "app.pex"), ("-m app", None), ("-c x", None), ("-", None), ("", None)],
 )
 def test_the_file_that_an_interpreter_runs_is_known(words: str, file: str | None) -> None:
-    """Behind its own flags."""
     assert script_of(words.split()) == file
 
 
 def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: Path) -> None:
-    """As a shell does."""
     with pytest.raises(ProbeError, match="was not found"):
         program_of(["/no/such/command"])
     (tmp_path / "app").touch()
@@ -161,7 +157,6 @@ def test_a_command_that_is_not_there_is_told_from_one_that_cannot_run(tmp_path: 
     ],
 )  # fmt: skip
 def test_what_may_start_a_python_is_told_from_what_cannot(kind: str, is_lost: bool) -> None:  # noqa: FBT001
-    """Each with advice."""
     for is_setuid in (False, True):
         verdict = Program(path="/bin/x", kind=kind, is_setuid=is_setuid).verdict()
         assert verdict is not None
@@ -192,7 +187,6 @@ def test_an_interpreter_that_started_us_is_reached_and_its_own_start_is_named() 
 def test_why_an_interpreter_is_not_reached_is_told(
     flags: tuple[str, ...], changes: Mapping[str, Any], told: str, advice: str
 ) -> None:
-    """With what to do about it."""
     program = Program(path=PYTHON, kind="python", flags=flags)
     (found,) = judge_reach(program, {**REACHED, "reached": False, **changes})
     assert found.grade is Grade.WARNING
@@ -201,7 +195,6 @@ def test_why_an_interpreter_is_not_reached_is_told(
 
 
 def test_an_interpreter_without_an_answer_is_a_warning() -> None:
-    """Its own last words are passed on."""
     (found,) = judge_reach(Program(path=PYTHON, kind="python"), "it ended with 1: boom")
     assert (found.grade, "boom" in found.found) == (Grade.WARNING, True)
 
@@ -232,7 +225,6 @@ TRACKER = "python -c from multiprocessing.resource_tracker import main;main(11)"
 
 
 def relative(words: str, environ: Mapping[str, str] | None, *, kept: bool = False) -> Relative:
-    """A process of a family."""
     program = "/usr/bin/python3.11" if "python" in words else "/bin/sleep"
     figures = FIGURES if kept else None
     own = tuple(words.split(maxsplit=2) if " -c " in words else words.split())
@@ -240,7 +232,6 @@ def relative(words: str, environ: Mapping[str, str] | None, *, kept: bool = Fals
 
 
 def verdict(one: Relative) -> Finding:
-    """What is said of a process alone."""
     (found,) = judge_family([one])
     return found
 
@@ -266,7 +257,6 @@ def verdict(one: Relative) -> Finding:
 def test_why_a_process_has_no_budget_is_told(
     words: str, environ: Mapping[str, str] | None, grade: Grade, told: str
 ) -> None:
-    """As far as it can be seen from outside."""
     finding = verdict(relative(words, environ))
     assert finding.grade is grade
     assert told in finding.found

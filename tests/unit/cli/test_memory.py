@@ -79,7 +79,6 @@ def test_a_heap_too_large_to_count_what_is_frozen_is_shown() -> None:
 
 
 def test_a_real_answer_is_shown() -> None:
-    """All of it, and what the slot says of who it is."""
     told = "\n".join(words({**ANSWER, "pid": 8, "name": HOSTILE, "namespace": "other"}))
     assert told.startswith("7 shop.py: ")
     for name in ("prices", "trades", "book", "f:", "g:", "h:", "a leak", "limit 1GiB", "WARNING"):
@@ -176,7 +175,6 @@ def test_allocators_tell_what_they_gave_back_or_why_they_are_left_alone() -> Non
 
 
 def test_plain_names_are_told_as_they_are() -> None:
-    """Also in other scripts."""
     assert "цены цены" in line({**row("цены цены"), "level": "NORMAL"})
 
 
@@ -205,7 +203,6 @@ def test_the_leak_line_says_what_how_sure_and_why() -> None:
 
 
 def test_proposals_are_told_with_what_holds_now_and_why() -> None:
-    """A line each; nothing where nothing is proposed."""
     warning = {"setting": "thresholds.warning", "to": "50%", "now": "80%", "reason": "so it was"}
     book = {"setting": "maxlen of book", "to": "450", "now": "", "reason": "so it was"}
     told = list(details({**row("x"), "proposals": [warning, book]}))

@@ -41,7 +41,6 @@ def test_one_that_makes_an_environment_is_told_the_folder(tmp_path: Path) -> Non
     "content", [b"print(1)\n", b"", b"PK\5\6 no archive", b"#!/bin/sh\n" + b"x" * 99]
 )
 def test_nothing_else_is_a_pex(content: bytes, tmp_path: Path) -> None:
-    """Scripts, other archives, rubbish, what is not there."""
     file = tmp_path / "app"
     file.write_bytes(content)
     assert pex_variables(str(file), "/shim", {}) is None

@@ -65,12 +65,10 @@ def test_what_no_restart_mends_is_final(code: int) -> None:
 
 @given(st.integers(-64, 255).filter(lambda code: code not in (0, 64, 126, 127)))
 def test_everything_else_is_tried_again(code: int) -> None:
-    """An error, a signal, the ladder's exit."""
     assert not _death(code).is_final
 
 
 def test_waits_double_up_to_sixty_times_the_first() -> None:
-    """1 s grows to 60 s and stays there."""
     backoff = Backoff(1.0)
     assert [backoff.after(0.1) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
 

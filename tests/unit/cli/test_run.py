@@ -44,7 +44,6 @@ def test_both_ways_read_the_same(words: list[str]) -> None:
     ],
 )
 def test_what_follows_the_program_is_its_own(words: list[str], program: tuple[str, ...]) -> None:
-    """As with env and nice."""
     found = read_options(words)
     assert found is not None
     assert found[1] == program

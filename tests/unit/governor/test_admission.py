@@ -72,7 +72,6 @@ def test_with_patience_room_is_made() -> None:
 
 
 def test_an_error_inside_gives_the_reservation_back() -> None:
-    """A load that fails leaves nothing reserved."""
     scene = Scene()
     with pytest.raises(ValueError, match="broken"), scene.governor.admit(10 * MIB):
         raise ValueError("broken")
@@ -80,7 +79,6 @@ def test_an_error_inside_gives_the_reservation_back() -> None:
 
 
 def test_a_lease_is_held_once() -> None:
-    """Entering twice or releasing twice is an error that says so."""
     lease = Scene().governor.admit(MIB)
     with pytest.raises(LeaseError):
         lease.release()
@@ -110,7 +108,6 @@ def test_a_second_release_ends_nobody_elses_reservation() -> None:
 
 
 def test_coroutines_reserve_with_async_with() -> None:
-    """The same door without blocking the event loop."""
     scene = Scene(40)
 
     async def load() -> int:
@@ -122,7 +119,6 @@ def test_coroutines_reserve_with_async_with() -> None:
 
 
 def test_without_a_limit_everything_is_admitted() -> None:
-    """No limit, no refusal."""
     scene = Scene()
     scene.memory.limit = None
     scene.governor.step()
@@ -152,7 +148,6 @@ def test_a_granted_load_raises_no_level_on_its_way_in() -> None:
 
 
 def test_growth_beyond_what_was_granted_is_runaway_growth() -> None:
-    """A load that outgrows its reservation is foretold as any other."""
     scene = Scene()
     with scene.governor.admit(10 * MIB):
         for _ in range(30):
@@ -207,8 +202,6 @@ def test_no_cache_fills_the_room_that_was_granted() -> None:
 
 
 class FakeHolder:
-    """A holder of so many bytes."""
-
     name = "holder"
 
     def __init__(self, registry: Registry) -> None:
@@ -216,7 +209,6 @@ class FakeHolder:
         registry.add(self)
 
     def held_bytes(self) -> int:
-        """What it counts."""
         return self.held
 
 

@@ -26,7 +26,6 @@ def governor() -> Governor:
 
 
 def test_the_state_and_every_threads_stack_are_told(governor: Governor) -> None:
-    """Who holds how much, and what each thread does."""
     with unread_standard_error() as pipe:
         done = threading.Event()
 
@@ -69,8 +68,6 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up_the_dump(governor: Governor) 
 
 
 def test_the_names_of_holders_forge_no_line(governor: Governor) -> None:
-    """A holder of the program's own is called what it likes."""
-
     class Holder:
         name = "x\nmembudget: forged \x1b[2J" + "y" * 10_000
 

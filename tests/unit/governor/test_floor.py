@@ -60,7 +60,6 @@ def test_holders_never_take_a_floor_to_the_limit() -> None:
 
 
 def test_what_shrinking_cures_is_no_floor() -> None:
-    """A cache that is too large itself is shrunk as ever."""
     scene = Scene()
     cache = scene.cache(500)
     scene.run(60, 60)

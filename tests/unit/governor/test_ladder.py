@@ -24,11 +24,9 @@ class Scene:
         self.ladder = Ladder([], self.registry, meter, tell, floor=self.floor, clock=self.clock)
 
     def held(self) -> int:
-        """What the register's caches hold."""
         return sum(one.holds for one in self.registry.reclaimers())  # type: ignore[attr-defined]  # fakes
 
     def reclaimer(self, holds: int, **options: object) -> FakeReclaimer:
-        """One more reclaimer on the ladder, holding so many MiB."""
         made = FakeReclaimer(self.memory, holds * MIB, **options)  # type: ignore[arg-type]  # passed on
         self.ladder.add(made)
         return made
@@ -45,12 +43,10 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Scene:
-    """A ladder with nobody on it."""
     return Scene()
 
 
 def test_warning_asks_only_the_gentle_rung(scene: Scene) -> None:
-    """Caches are left alone until CRITICAL."""
     gentle = scene.reclaimer(1, rung=Rung.GENTLE)
     moderate = scene.reclaimer(50)
     scene.relieve(85, Level.WARNING)
@@ -59,7 +55,6 @@ def test_warning_asks_only_the_gentle_rung(scene: Scene) -> None:
 
 
 def test_a_rung_stops_when_the_excess_is_met(scene: Scene) -> None:
-    """The second reclaimer is asked only for what the first could not give."""
     first, second, third = scene.reclaimer(15), scene.reclaimer(50), scene.reclaimer(50)
     assert scene.relieve(92, Level.CRITICAL) == 22
     assert first.asked == [22 * MIB]
@@ -68,7 +63,6 @@ def test_a_rung_stops_when_the_excess_is_met(scene: Scene) -> None:
 
 
 def test_order_on_the_list_is_the_order_of_asking(scene: Scene) -> None:
-    """A list is the policy."""
     scene.reclaimer(1, name="b")
     scene.reclaimer(1, name="a")
     scene.relieve(92, Level.CRITICAL)
@@ -182,11 +176,9 @@ class Planner(FakeReclaimer):
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it has begun to look and is not done."""
         return 0 < len(self.asked) < self.looks
 
     def reclaim(self, target: int, until: float) -> int:
-        """Look, or let go."""
         if len(self.asked) + 1 < self.looks:
             self.asked.append(target)
             self._clock.time = until
@@ -251,26 +243,20 @@ class Stubborn(FakeReclaimer):
     """Lets go of nothing; whether it is under way is a method of its own."""
 
     def is_under_way(self) -> bool:
-        """Whether it is."""
         return False
 
     def reclaim(self, target: int, until: float) -> int:
-        """Let go of nothing."""
         self.asked.append(target)
         return 0
 
 
 class Broken(Stubborn):
-    """Cannot say whether it is under way."""
-
     @property
     def is_under_way(self) -> bool:  # type: ignore[override]  # as the protocol has it
-        """Whether it is."""
         raise RuntimeError("nobody knows")
 
 
 def test_one_that_cannot_say_whether_it_is_under_way_is_told_and_rests(scene: Scene) -> None:
-    """And the others are asked all the same."""
     broken = Broken(scene.memory, 50 * MIB)
     scene.ladder.add(broken)
     kept = scene.reclaimer(50)
@@ -295,7 +281,6 @@ def test_room_that_somebody_waits_for_is_made_at_any_level(scene: Scene) -> None
 
 
 def test_caches_are_asked_least_worthy_first() -> None:
-    """Among the register's reclaimers hits per byte decide."""
     scene = Scene()
     kept, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
     kept.hits_per_byte = lambda: 2.0  # type: ignore[attr-defined]  # optional by contract
@@ -308,7 +293,6 @@ def test_caches_are_asked_least_worthy_first() -> None:
 
 
 def test_a_cache_that_cannot_tell_its_worth_keeps_nobody_from_being_asked() -> None:
-    """It is asked last."""
     scene = Scene()
     broken, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
     broken.hits_per_byte = raising(RuntimeError("no figures"))  # type: ignore[attr-defined]

@@ -27,8 +27,6 @@ from waiting import eventually
 
 
 class Chore:
-    """A chore that counts."""
-
     name = "count"
 
     def __init__(self, *, is_due: bool = False, comes_early: bool = False) -> None:
@@ -37,11 +35,9 @@ class Chore:
         self.comes_early = comes_early
 
     def due(self, now: float) -> bool:
-        """As told."""
         return self.is_due
 
     def run(self, until: float) -> int:
-        """Count."""
         self.runs += 1
         return 0
 
@@ -90,7 +86,6 @@ def test_start_tells_the_limit_and_stop_the_summary() -> None:
 
 
 def test_every_change_of_level_is_told_once() -> None:
-    """Up and down again are two events."""
     scene = Scene()
     scene.at(85, 4)
     scene.at(50, 6)
@@ -148,7 +143,6 @@ def test_a_failing_sink_is_told_to_the_others() -> None:
 
 
 def test_a_failing_reclaimer_does_not_keep_the_next_from_being_asked() -> None:
-    """The failure is told with the reclaimer's name."""
     scene = Scene()
     broken = FakeReclaimer(scene.memory, 50 * MIB, name="broken")
     broken.error = RuntimeError("no connection")
@@ -230,7 +224,6 @@ def test_chores_run_by_hand_never_meet_a_step() -> None:
 
 
 def test_samples_come_at_their_interval() -> None:
-    """One at the start, one every five minutes."""
     scene = Scene()
     scene.at(50, 601)
     assert len(scene.recorder.of(Sampled)) == 3
@@ -260,7 +253,6 @@ def test_a_sample_is_taken_by_the_first_step_after_the_start() -> None:
 
 
 def test_a_sample_that_fails_is_told_and_the_loop_goes_on() -> None:
-    """The event comes without it."""
     scene = Scene()
     fail: Any = raising(OSError("gone"))
     governor = Governor(
@@ -315,7 +307,6 @@ def test_the_meter_stops_caches_between_low_and_warning() -> None:
 
 
 def test_the_thread_starts_steps_and_ends() -> None:
-    """One daemon thread, gone after stop."""
     registry, clock = Registry(), FakeClock()
     memory = FakeMemory(clock, used=MIB)
     stepped = threading.Event()
@@ -347,7 +338,6 @@ def test_the_interval_shortens_with_use_and_with_haste(
 
 
 def test_hours_that_the_samples_foretell_hide_no_growth_of_this_moment() -> None:
-    """It looks as often as without them."""
     pressure = Pressure(used=50, limit=100, growth=100.0)
     soon = interval_for(pressure)
     assert soon < 1.0

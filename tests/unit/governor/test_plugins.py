@@ -26,27 +26,21 @@ class Odd:
         self._told = told
 
     def status(self) -> Any:
-        """What was given."""
         if isinstance(self._told, BaseException):
             raise self._told
         return self._told
 
     def commands(self) -> Any:
-        """None that can be told."""
         raise OSError("no commands")
 
     def hints(self, *, is_early: bool) -> Sequence[Hint]:
-        """None, ever."""
         raise OSError(f"no hint, early or not: {is_early}")
 
 
 class Fair:
-    """A plugin with a section of its own."""
-
     name = "fair"
 
     def status(self) -> dict[str, Any]:
-        """One figure."""
         return {"fair": 1}
 
 
@@ -63,17 +57,14 @@ class Named:
         self.hint: Any = object()
 
     def hints(self, *, is_early: bool) -> Sequence[Hint]:
-        """The one."""
         return [self.hint] if is_early else []
 
     def commands(self) -> dict[str, Any]:
-        """The one."""
         return {"hello": dict}
 
 
 @pytest.fixture
 def scene() -> Iterator[tuple[membudget.Budget, Recorder]]:
-    """A budget without a thread, and what it told."""
     recorder = Recorder()
     registry = Registry()
     with membudget.start("4GiB", thread=False, sinks=[recorder], registry=registry) as budget:
@@ -81,7 +72,6 @@ def scene() -> Iterator[tuple[membudget.Budget, Recorder]]:
 
 
 def circle() -> dict[str, Any]:
-    """A dict within itself."""
     found: dict[str, Any] = {}
     found["circle"] = found
     return found
@@ -125,21 +115,15 @@ def test_each_leaves_once_also_where_one_ends_the_budget(
     left: list[str] = []
 
     class Ending:
-        """A plugin that ends the budget as it leaves."""
-
         def __init__(self, name: str) -> None:
             self.name = name
 
         def leave(self) -> None:
-            """End it."""
             left.append(self.name)
             budget.stop()
 
     class Nameless:
-        """What lacks even a name."""
-
         def leave(self) -> None:
-            """Fail."""
             raise OSError("not yet")
 
     budget.governor.join(Ending("first"))

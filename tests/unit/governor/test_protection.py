@@ -46,7 +46,6 @@ class Scene:
             self.clock.advance(0.5)
 
     def outcomes(self) -> list[str]:
-        """What was told of the attempts."""
         return [event.outcome for event in self.recorder.of(ProtectionTried)]
 
 
@@ -62,7 +61,6 @@ def test_three_attempts_a_minute_apart_then_admission_is_shut() -> None:
 
 
 def test_with_the_exit_opted_in_the_process_leaves_after_the_third() -> None:
-    """The dump comes first, then the planned exit, once."""
     scene = Scene(exits=True)
     scene.stay(99, 300)
     assert scene.done == ["attempt", "attempt", "attempt", "dump", "exit"]

@@ -22,15 +22,12 @@ class PipeHint:
         self.is_closed = False
 
     def fileno(self) -> int:
-        """What to wait on."""
         return self.read
 
     def clear(self) -> None:
-        """Take the byte."""
         os.read(self.read, 1)
 
     def close(self) -> None:
-        """Close both ends."""
         if not self.is_closed:
             self.is_closed = True
             os.close(self.read)

@@ -32,13 +32,11 @@ class AtTheFork:
         self._over = threading.Event()
 
     def before_fork(self, until: float) -> None:
-        """Have it done, or begun."""
         begun = threading.Event()
         threading.Thread(target=self._do, args=(begun, self._over), daemon=True).start()
         assert begun.wait(10)
 
     def after_fork_in_parent(self) -> None:
-        """End it."""
         self._over.set()
 
     def after_fork_in_child(self) -> None:
@@ -121,12 +119,9 @@ def test_in_the_fork_a_child_reads_nothing_and_at_its_first_step_begins_anew() -
     probe, reopened = Read(), list[int]()
 
     class Reopened:
-        """A plugin that begins anew in a child."""
-
         name = "reopened"
 
         def after_fork_in_child(self) -> None:
-            """Note it."""
             reopened.append(1)
 
     governor = Governor(probe, Marks(), registry=Registry(), clock=FakeClock())

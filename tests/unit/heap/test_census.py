@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """A type of the program's own."""
-
     def __init__(self, number: int) -> None:
         self.number = number
 
@@ -33,7 +31,6 @@ class Service:
 
     @functools.cache  # noqa: B019  # the leak that is looked for
     def compute(self, number: int) -> list[int]:
-        """Something to keep."""
         return [number]
 
 
@@ -48,7 +45,6 @@ def test_objects_are_counted_by_their_type() -> None:
 
 
 def test_a_cache_of_functools_is_counted_by_its_function() -> None:
-    """And a cache bound to a method is said to keep its instances."""
     Service.compute.cache_clear()
     before = CensusTaker(only=[("root", Service)]).take()
     for number in range(20):
@@ -60,7 +56,6 @@ def test_a_cache_of_functools_is_counted_by_its_function() -> None:
 
 
 def test_more_is_said_of_what_grew() -> None:
-    """Its newest item, the way to it, and what an item takes."""
     rows: list[Any] = [("x" * 1000, number) for number in range(100)]
     roots = [("shop.rows", rows)]
     before = CensusTaker(only=roots).take()
@@ -256,7 +251,6 @@ def test_a_census_that_is_given_up_lets_go_at_once() -> None:
 
 
 def test_reference_counts_are_as_before() -> None:
-    """Once the census is over."""
     order = Order(1)
     rows = [order] * 100
     before = sys.getrefcount(order)

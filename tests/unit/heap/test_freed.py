@@ -12,8 +12,6 @@ from membudget.heap import Freed, Garbage, commonest, raw
 
 
 class Node:
-    """Refers to itself."""
-
     def __init__(self) -> None:
         self.me: Any = self
 
@@ -51,7 +49,6 @@ def test_what_only_a_collection_frees_is_told_by_type() -> None:
 
 
 def test_what_is_still_held_is_told_of_no_collection() -> None:
-    """A heap in order."""
     kept = [Node() for _ in range(5000)]
     assert f"{__name__}.Node" not in _collected().types
     assert len(kept) == 5000

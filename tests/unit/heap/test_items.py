@@ -31,12 +31,10 @@ def test_a_value_is_told_by_its_type_and_little_of_its_text(value: object, told:
 
 
 def test_no_text_is_longer_than_a_line() -> None:
-    """Whatever is in it."""
     assert len(short([["x" * 100] * 10] * 10, deep=5)) <= LONGEST
 
 
 def test_what_the_program_redacts_is_redacted_by_it_alone() -> None:
-    """In place of the default."""
     assert short({"name": 1}, lambda _: "?") == "dict('?')"
 
 
@@ -44,7 +42,6 @@ def test_what_the_program_redacts_is_redacted_by_it_alone() -> None:
     "container", [[1, 2, 3], (1, 2, 3), deque([1, 2, 3]), {"a": 1, "b": 3}, OrderedDict(b=3)]
 )
 def test_the_newest_item_is_the_last_one(container: Any) -> None:
-    """A dict's by the order of its keys."""
     assert newest_items(container) == [3]
 
 
@@ -55,7 +52,6 @@ def test_the_newest_item_of_a_dict_is_told_with_its_key() -> None:
 
 
 def test_a_hostile_item_is_told_by_its_type() -> None:
-    """Without asking it."""
     CALLS.clear()
     hostile = object.__new__(hostile_class())
     assert newest([hostile]) == "<heap_scenes.Hostile>"

@@ -31,7 +31,6 @@ class Store:
         self._by_id = dict.fromkeys(range(200))
 
     def fill(self) -> None:
-        """Attributes that come later."""
         self.late = list(ITEMS)
 
 
@@ -61,7 +60,6 @@ def _own(name: str) -> str:
 
 
 def test_an_attribute_is_named_by_its_class() -> None:
-    """Wherever the instance itself is held."""
     assert names([[Store()]])[_own("Store._by_id")] == "dict"
 
 
@@ -102,7 +100,6 @@ def test_a_slot_is_named_by_its_class() -> None:
 
 
 def test_a_class_attribute_is_named_by_its_class() -> None:
-    """As SessionStore.shared."""
     Store.shared.update(zip(ITEMS, ITEMS, strict=True))
     try:
         assert names(Store)[_own("Store.shared")] == "dict"
@@ -121,7 +118,6 @@ def test_a_module_variable_is_named_by_its_module() -> None:
 
 
 def test_a_closure_variable_is_named_by_its_function() -> None:
-    """As a listener's list is."""
     seen = list(ITEMS)
 
     def remember() -> None:
@@ -142,7 +138,6 @@ def test_a_default_argument_is_named_by_its_function() -> None:
 
 
 def test_containers_in_a_container_are_counted_together() -> None:
-    """By the name of what holds them."""
     module = ModuleType("shop")
     module.queues = {key: list(ITEMS) for key in "abc"}  # type: ignore[attr-defined]
     census = CensusTaker(only=[("module shop", vars(module))]).take()
@@ -159,7 +154,6 @@ def test_a_queue_is_named_by_who_holds_it() -> None:
 
 
 def test_variables_of_functions_that_run_are_named() -> None:
-    """In whatever thread."""
     census, _ = _with_a_variable()
     assert census.counts["list"][_own("_with_a_variable.mine")] == 100
 
@@ -214,8 +208,6 @@ async def _waits(event: asyncio.Event) -> list[int]:
 
 
 def test_tasks_are_counted_by_their_coroutine_and_their_variables_named() -> None:
-    """Those that wait."""
-
     async def main() -> Census:
         event = asyncio.Event()
         tasks = [asyncio.ensure_future(_waits(event)) for _ in range(5)]
@@ -241,7 +233,6 @@ class Gate:
         return asyncio.ensure_future(self._opened.wait())
 
     async def numbers(self) -> AsyncIterator[int]:
-        """An asynchronous generator that waits."""
         await self._opened.wait()
         yield 1
 

@@ -14,8 +14,6 @@ from membudget.heap.walk import CHUNK, WIDE, Cursor, Kinds, Walk
 
 
 class Node:
-    """An object that weak references can follow."""
-
     def __init__(self, held: Any = None) -> None:
         self.held = held
 
@@ -27,7 +25,6 @@ class Ticking:
         self.time = 0.0
 
     def now(self) -> float:
-        """The time, which passes by asking."""
         self.time += 1.0
         return self.time
 
@@ -69,7 +66,6 @@ def test_all_items_of_a_large_container_are_seen(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", [dict, OrderedDict, lambda pairs: defaultdict(list, pairs)])
 def test_keys_and_values_of_a_large_dict_are_seen(kind: Any) -> None:
-    """Also of the standard library's subclasses."""
     nodes = [(Node(), Node()) for _ in range(2 * CHUNK + 7)]
     assert {id(one) for pair in nodes for one in pair} <= set(walked(kind(nodes)))
 
@@ -138,7 +134,6 @@ def test_a_long_chain_is_walked_to_its_end_without_keeping_it() -> None:
 
 
 def test_hostile_objects_are_never_asked_anything() -> None:
-    """Neither they nor their metaclass."""
     CALLS.clear()
     kinds = [hostile_class(*bases) for bases in ((), (list,), (dict,), (set,), (deque,), (tuple,))]
     made: list[Any] = [object.__new__(kinds[0])]
@@ -178,7 +173,6 @@ def test_no_instance_gets_a_dict_by_being_walked() -> None:
 
 
 def test_beyond_the_most_objects_large_containers_are_sampled() -> None:
-    """And the items left out are told."""
     root: list[Any] = [[[] for _ in range(20 * CHUNK)]]
     walk = Walk([("root", root)], Kinds({}), most=100)
     assert walk.go_on(float("inf"))

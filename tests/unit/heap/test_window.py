@@ -11,7 +11,6 @@ from membudget.heap.window import Window, memray_advice
 
 
 def test_the_line_whose_memory_stays_is_named_first() -> None:
-    """And tracing ends with the window."""
     clock, kept = FakeClock(), []
     window = Window(20.0, clock.now)
     clock.time += 6.0
@@ -75,7 +74,6 @@ def test_tracing_that_somebody_else_began_goes_on() -> None:
 
 
 def test_tracing_that_somebody_else_stopped_gives_no_lines() -> None:
-    """And no error."""
     window = Window(1.0)
     tracemalloc.stop()
     assert window.end() == ()
@@ -85,7 +83,6 @@ def test_tracing_that_somebody_else_stopped_gives_no_lines() -> None:
 def test_memray_is_advised_where_it_is_installed_and_never_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sentence, or nothing."""
     monkeypatch.setattr(sys, "path", [])
     assert memray_advice() == ""
     (tmp_path / "memray.py").touch()

@@ -22,12 +22,10 @@ DEAD = OWN.replace(started=OWN.started + 1)
 
 
 def echo(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was asked."""
     return arguments
 
 
 def grow(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A long answer."""
     return {"text": "x" * 1_000_000}
 
 
@@ -85,7 +83,6 @@ def test_an_answer_arrives_as_it_was_given(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_process_is_passed_on(tmp_path: Path) -> None:
-    """Its words are the message."""
     with serving(tmp_path):
         with pytest.raises(
             ControlError, match=r"^command .x. is not known: use one of echo, grow$"
@@ -235,7 +232,6 @@ def test_one_who_answers_in_drops_is_given_no_longer(tmp_path: Path) -> None:
 
 
 def test_no_error_of_a_process_steers_the_terminal(tmp_path: Path) -> None:
-    """Nor is it endless."""
     error = "x\x1b[31m\nmembudget: forged \u202e" * 10_000
     with (
         replying(tmp_path, json.dumps({"ok": False, "error": error}).encode() + b"\n"),

@@ -24,12 +24,10 @@ MOST = 20.0
 
 
 def add(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A sum."""
     return {"sum": arguments.get("a", 1) + arguments.get("b", 1)}
 
 
 def fail(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """An error of two lines."""
     raise ValueError("too\nbad")
 
 
@@ -39,17 +37,14 @@ def forge(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leave(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a program's own code might do."""
     raise SystemExit
 
 
 def unwritable(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON cannot say."""
     return {"result": object()}
 
 
 def long(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """More than fits a socket's buffer."""
     return {"text": "x" * 4_000_000}
 
 
@@ -75,7 +70,6 @@ def client(door: ControlSocket, sent: bytes = b"") -> Iterator[socket.socket]:
 
 
 def reply_to(door: ControlSocket, sent: bytes) -> dict[str, Any]:
-    """The answer to these bytes."""
     with client(door, sent) as connection:
         door.clear()
         with connection.makefile("rb") as file:
@@ -93,7 +87,6 @@ def error_of(door: ControlSocket, sent: bytes) -> str:
 
 
 def question(command: str, **arguments: Any) -> bytes:
-    """The line that asks for it."""
     return json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
 
 

@@ -23,7 +23,6 @@ ELSEWHERE = OWN.replace(namespace=1)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of our own."""
     return Path(claim_folder(str(tmp_path / "ours")))
 
 
@@ -48,7 +47,6 @@ def leave(folder: Path, identity: Identity, *, slot: bool = True) -> list[Path]:
 
 
 def mode(path: Path) -> int:
-    """Its permissions."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
@@ -188,7 +186,6 @@ def test_a_folder_that_others_may_write_to_is_not_looked_into(folder: Path, mode
 
 
 def test_a_link_to_a_folder_is_not_looked_into(folder: Path, tmp_path: Path) -> None:
-    """It may lead anywhere."""
     link = tmp_path / "link"
     link.symlink_to(folder)
     for path in (link, tmp_path / "missing"):

@@ -32,7 +32,6 @@ def write(presence: Presence, used: int = 1) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the presence lies."""
     return tmp_path / "ours"
 
 
@@ -45,7 +44,6 @@ def presence(folder: Path) -> Iterator[Presence]:
 
 
 def names(folder: Path) -> set[str]:
-    """The files there."""
     return {path.name for path in folder.iterdir()}
 
 
@@ -197,12 +195,9 @@ def test_a_plugin_that_joins_a_running_budget_is_asked_too(folder: Path) -> None
     """What a program adds of its own comes after the start."""
 
     class Greeter:
-        """A plugin with a command."""
-
         name = "greeter"
 
         def commands(self) -> dict[str, Any]:
-            """The one."""
             return {"greet": lambda arguments: {"greeted": arguments["whom"]}}
 
     agent = {"directory": str(folder)}

@@ -44,7 +44,6 @@ def figures(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def slot(tmp_path: Path) -> Iterator[Slot]:
-    """The slot of this process."""
     slot = Slot(str(tmp_path), OWN, "service")
     yield slot
     slot.close()

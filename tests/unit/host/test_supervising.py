@@ -51,7 +51,6 @@ class Scene:
         assert self.child.stdout.readline()
 
     def end_child(self) -> None:
-        """It goes, and is waited for."""
         if self.child is not None:
             self.child.communicate()
             self.child = None

@@ -17,7 +17,6 @@ class Wall:
         self.now = 1e9
 
     def __call__(self) -> float:
-        """The seconds."""
         return self.now
 
 

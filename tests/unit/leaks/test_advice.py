@@ -9,7 +9,6 @@ from membudget.leaks.advice import Proposal, proposing
 
 
 def propose(samples: list[Sample], **given: Any) -> tuple[Proposal, ...]:
-    """The proposals in one go."""
     return in_one_go(proposing(samples, **given))
 
 
@@ -25,7 +24,6 @@ def history(
 
 
 def by_setting(samples: list[Sample]) -> dict[str, Proposal]:
-    """The proposals by their setting."""
     return {one.setting: one for one in propose(samples)}
 
 
@@ -56,7 +54,6 @@ def test_a_process_at_its_limit_needs_a_larger_one() -> None:
 
 
 def test_without_a_limit_no_marks_are_proposed() -> None:
-    """There is nothing to take a share of."""
     samples = [one.replace(limit=None) for one in history(300, 1000)]
     assert not [one for one in propose(samples) if one.setting.startswith("thresholds")]
 
@@ -109,7 +106,6 @@ def test_each_is_told_as_a_settings_file_writes_it() -> None:
 
 
 def test_the_bound_of_a_deque_of_ours_is_the_programs_to_change() -> None:
-    """No setting does it."""
     found = by_setting(history(100, 1000, name="events", kind="BoundedDeque", items=100))
     assert found["maxlen of events"].key == ""
 

@@ -14,7 +14,6 @@ MB = 1_000_000.0
 
 
 def rank(*given: Any, **options: Any) -> tuple[Culprit, ...]:
-    """The suspects in one go."""
     return in_one_go(ranking(*given, **options))
 
 
@@ -129,7 +128,6 @@ def test_a_registered_component_comes_before_the_container_behind_it() -> None:
 
 
 def test_a_component_that_stands_still_is_not_named() -> None:
-    """Full is not leaking."""
     assert in_one_go(components([sampled(3600.0 * hour, 9) for hour in range(3)])) == []
 
 
@@ -186,7 +184,6 @@ def test_what_can_be_reached_is_the_share_of_the_largest_holder(
 
 
 def test_of_nobody_nothing_can_be_reached() -> None:
-    """Nor of a growth that nobody knows."""
     assert reached(()) is None
 
 
@@ -206,7 +203,6 @@ def test_the_likeliest_culprit_gets_the_line_that_allocated_most() -> None:
 
 
 def test_where_nobody_is_suspected_the_line_is_the_suspect() -> None:
-    """It is more than nothing."""
     (told,) = located((), (line(12, 300_000),))
     assert (told.kind, told.name) == ("line", "/srv/shop.py:12")
     assert told.bytes_per_hour == 60.0 * 300_000

@@ -101,7 +101,6 @@ def test_a_verdict_is_revised_by_who_looked_and_says_so() -> None:
 
 
 def test_what_was_reached_is_forgotten_with_the_suspicion() -> None:
-    """The next one is another."""
     ended = series(lambda hour: 100 + 10 * min(hour, 8.0), 16.0, noise=0.2)
     _, during = followed(cut(ended, 8.0))
     _, state = followed(ended, before=during.replace(reached=0.9), since=8.5)
@@ -261,7 +260,6 @@ def test_a_part_that_fills_up_is_named_with_the_time_it_is_full() -> None:
 
 
 def test_a_full_part_fills_no_more() -> None:
-    """What turns over at its bound is not filling."""
     items = [min(1000.0, 500 * hour) for hour in HOURS]
     part = PartSeries(name="prices", items=items, held=items, most_items=1000)
     assert last(series(lambda _: 100.0, parts=(part,), explained=items)).filling == ()
@@ -285,7 +283,6 @@ def test_the_onset_is_where_the_trend_begins(onset: float) -> None:
 
 
 def test_every_verdict_has_a_sentence() -> None:
-    """With figures in it, whatever it says."""
     for held in (series(grows, 8.0, noise=0.2), series(lambda _: 100.0, 8.0)):
         for verdict in followed(held, UNASKED)[0]:
             assert verdict.reason.endswith(".")

@@ -38,7 +38,6 @@ def test_what_nobody_measured_is_no_column() -> None:
 
 
 def test_only_the_newest_process_is_in_a_series() -> None:
-    """A restart begins anew."""
     before = [sample(hour, 500, pid=1, began=0.0) for hour in (1, 2)]
     after = [sample(hour, 100, pid=2, began=9000.0) for hour in (1, 2)]
     columns = Series.of([*before, *after])
@@ -76,5 +75,4 @@ def test_collection_that_never_starts_is_off() -> None:
 
 
 def test_no_samples_are_an_empty_series() -> None:
-    """Nothing to judge, no error."""
     assert list(Series.of([]).hours) == []

@@ -138,6 +138,5 @@ def test_less_than_a_fiftieth_of_the_memory_is_not_worth_a_word() -> None:
 def test_the_reason_says_what_is_lacking(
     held: Callable[[float], float], hours: float, noise: float, why: str
 ) -> None:
-    """Of what the longest window shows."""
     verdict = last(series(held, hours, noise=noise))
     assert f"{why})" in verdict.reason

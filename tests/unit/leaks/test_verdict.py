@@ -280,6 +280,5 @@ def test_gaps_and_a_late_beginning_of_the_samples_do_no_harm() -> None:
 
 
 def test_an_empty_series_is_too_early() -> None:
-    """No samples, no verdict, no error."""
     verdict, _ = judge(series(lambda _: 1.0, 0.0).replace(hours=(), rss=()), UNASKED, None)
     assert verdict.confidence is Confidence.NONE

@@ -18,13 +18,10 @@ V2_USED = 107 * MIB - 772 * KIB
 
 
 class Clock:
-    """A clock turned by hand."""
-
     def __init__(self) -> None:
         self.at = 1000.0
 
     def now(self) -> float:
-        """The time it was turned to."""
         return self.at
 
 
@@ -85,7 +82,6 @@ def test_each_layout_tells_the_group_its_limit_and_what_cannot_be_taken_back(
 
 
 def test_the_parts_tell_the_page_cache_beside_it() -> None:
-    """What was left out of `used` is told."""
     parts = probe_of(LAYOUTS / "v1")().parts
     assert parts == {"cgroup": V1_USED, "cgroup_file": 50 * MIB, "cgroup_shmem": 4 * MIB}
 
@@ -211,12 +207,10 @@ def test_after_an_error_the_next_call_looks_for_the_group_anew(tmp_path: Path) -
 
 @pytest.mark.parametrize(("layout", "kills"), [("v1", 3), ("v2", 2), ("v2-container", 0)])
 def test_kills_are_counted(layout: str, kills: int) -> None:
-    """How often the kernel killed in the group can be asked for."""
     assert probe_of(LAYOUTS / layout).oom_kills() == kills
 
 
 def test_kills_that_are_not_told_are_none(tmp_path: Path) -> None:
-    """Older kernels do not count."""
     root = copy_of("v1", tmp_path)
     (root / "sys/fs/cgroup/memory/web/memory.oom_control").write_text("under_oom 0\n")
     assert probe_of(root).oom_kills() is None

@@ -29,7 +29,6 @@ READINGS = st.builds(
 
 
 def always(reading: Reading) -> Probe:
-    """A source that does not change."""
     return lambda: reading
 
 

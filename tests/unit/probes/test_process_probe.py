@@ -191,7 +191,6 @@ def test_after_a_fork_the_child_reads_itself() -> None:
 
 
 def test_a_limit_that_is_set_is_what_readings_are_held_against() -> None:
-    """Until it is taken back."""
     probe = ProcessProbe()
     told = []
     for limit in (None, 9 * GIB, None):
@@ -256,7 +255,6 @@ def _rss() -> int:
 
 
 def reading_of(at: float, **parts: int) -> Reading:
-    """A reading of a process with these parts, in bytes."""
     return Reading(at=at, used=parts["data"], source="process", parts=parts)
 
 

@@ -26,7 +26,6 @@ from report_scene import leaking, part
 
 
 def test_a_verdict_goes_through_json_and_comes_back() -> None:
-    """With its facts and fillings."""
     verdict = last_look(leaking())
     assert isinstance(verdict, Verdict)
     assert record_from(Verdict, json.loads(json.dumps(plain(verdict)))) == verdict

@@ -48,7 +48,6 @@ class Scene:
         self.daily.join(governor)
 
     def make(self) -> Report:
-        """A report, or a failure."""
         if self.error is not None:
             raise self.error
         return report(quiet(30), name="shop.py")
@@ -166,7 +165,6 @@ def test_a_setting_asks_for_it_and_nobody_else_pays(tmp_path: Path) -> None:
 
 
 def test_a_process_that_never_reports_loads_nothing_of_it() -> None:
-    """Neither charts nor verdicts."""
     program = (
         "import sys, membudget\n"
         "with membudget.start('2GiB') as budget:\n"

@@ -33,18 +33,15 @@ class Reader(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note it."""
         self.tags.append(tag)
         self.attributes += attrs
         self._is_data = ("id", "data") in attrs
 
     def handle_data(self, data: str) -> None:
-        """Keep those for the script."""
         if self._is_data:
             self.data, self._is_data = json.loads(data), False
 
     def handle_comment(self, data: str) -> None:
-        """Keep it."""
         self.licence += data
 
 
@@ -200,7 +197,6 @@ def test_the_largest_parts_are_told_and_the_rest_together() -> None:
 
 
 def test_the_axis_goes_on_to_where_the_limit_is_reached() -> None:
-    """Where that is near; and the trend leads there."""
     near, far = curves(leaking(rate=20.0)), curves(leaking(rate=4.0, limit=9000.0))
     assert near["end"] > near["now"]
     assert near["trend"]["rate"] > 19 * MIB

@@ -34,14 +34,12 @@ MPROF = (
 
 
 def written(folder: Path, text: str, name: str = "file") -> str:
-    """The path of a file with this text."""
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
 def test_own_rows_come_back_as_they_were(tmp_path: Path) -> None:
-    """Through a file."""
     kept = [sample(place, 90 + place, parts=(part(),)) for place in range(3)]
     text = "".join(json.dumps(plain(one)) + "\n" for one in kept)
     found = read_samples(written(tmp_path, text))
@@ -61,7 +59,6 @@ def test_a_history_file_is_a_recording(tmp_path: Path) -> None:
 
 
 def test_wall_and_rss_are_enough(tmp_path: Path) -> None:
-    """Who writes rows of their own needs no more."""
     found = read_samples(written(tmp_path, '{"wall": 1700000000, "rss": 1048576}\n'))
     assert (found.samples[0].used, found.samples[0].limit) == (MIB, None)
 
@@ -80,7 +77,6 @@ def test_csv_is_read_packed_or_not(tmp_path: Path, *, is_packed: bool) -> None:
 
 
 def test_csv_tells_which_columns_nobody_reads(tmp_path: Path) -> None:
-    """Nothing is passed over in silence."""
     found = read_samples(written(tmp_path, "t_s,rss_kb,colour\n1,2,3\n"))
     assert found.notes == ("Columns that are not read: colour.",)
 
@@ -141,7 +137,6 @@ def test_a_day_of_mprof_keeps_its_lowest_and_highest(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_does_not_fit_is_named(tmp_path: Path, text: str, says: str) -> None:
-    """File, line, value and rule; nothing half read."""
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         read_samples(path)
@@ -150,7 +145,6 @@ def test_a_line_that_does_not_fit_is_named(tmp_path: Path, text: str, says: str)
 
 
 def test_fields_of_a_newer_version_are_skipped_and_named(tmp_path: Path) -> None:
-    """Nothing is passed over in silence."""
     found = read_samples(written(tmp_path, '{"wall": 1, "rss": 1, "colour": 2}\n'))
     assert len(found.samples) == 1
     assert found.notes == ("Fields that are not read: 'colour'.",)
@@ -167,7 +161,6 @@ def test_a_last_line_that_breaks_off_is_left_out_and_told(tmp_path: Path, text: 
 
 
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
-    """Missing, cut while packed, not text."""
     with pytest.raises(ConfigError, match="cannot be read"):
         read_samples(str(tmp_path / "nowhere"))
     cut = tmp_path / "cut.gz"
@@ -202,7 +195,6 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     ),
 )
 def test_any_text_is_read_or_refused_in_our_words(head: str, rows: list[str]) -> None:
-    """And what was read makes a report."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:
         file.write("\n".join([head, *rows]))
         file.flush()
@@ -224,7 +216,6 @@ ROWS = json.loads(
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_one_odd_field_is_refused_or_told_without_harm(data: st.DataObject) -> None:
-    """An error that names the file, or printable lines."""
     rows = data.draw(one_change(ROWS))
     text = "".join(json.dumps(row) + "\n" for row in (rows if isinstance(rows, list) else [rows]))
     with tempfile.TemporaryDirectory() as folder:
@@ -246,7 +237,6 @@ ITEMS = (
 
 
 def bounds(folder: Path, text: str) -> dict[str, Bound]:
-    """The bounds of a file with this text."""
     path = folder / "bounds"
     path.write_text(text, encoding="utf-8")
     return read_bounds(str(path))
@@ -261,12 +251,10 @@ def bounds(folder: Path, text: str) -> dict[str, Bound]:
     ],
 )
 def test_json_yaml_and_labels_say_the_same(tmp_path: Path, text: str) -> None:
-    """However it is written down."""
     assert bounds(tmp_path, text) == {"users": Bound(max_items=500, bytes_per_item=60.0)}
 
 
 def test_bytes_and_time_have_units(tmp_path: Path) -> None:
-    """Or the unit is in the key."""
     found = bounds(tmp_path, "a: {max_bytes: 20MiB, ttl: 2h}\nb: {ttl_h: 2}\n")
     assert found == {"a": Bound(max_bytes=20 << 20, ttl=7200.0), "b": Bound(ttl=7200.0)}
 
@@ -294,7 +282,6 @@ def test_a_bound_explains_what_its_part_holds() -> None:
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, says: str) -> None:
-    """Value, rule, and what to write."""
     with pytest.raises(ConfigError) as caught:
         bounds(tmp_path, text)
     assert says in str(caught.value)

@@ -9,7 +9,6 @@ from report_scene import BEGAN, MIB, leaking, part, quiet, sample
 
 
 def test_use_is_now_average_least_and_most_of_what_is_looked_at() -> None:
-    """Four samples whose figures can be told by heart."""
     made = report([sample(place, size) for place, size in enumerate((100, 140, 80, 120))])
     assert made.use is not None
     assert (made.use.now, made.use.average) == (120 * MIB, 110 * MIB)
@@ -27,7 +26,6 @@ def test_only_the_hours_asked_for_are_shown_and_all_are_judged() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_tiny_data_make_a_report(count: int) -> None:
-    """Nothing to divide by, and nothing claimed."""
     made = report(quiet(count))
     assert len(made.samples) == count
     assert (made.use is None) == (count == 0)
@@ -71,7 +69,6 @@ def test_what_is_given_is_not_made_anew() -> None:
 
 
 def test_events_before_the_hours_asked_for_are_left_out() -> None:
-    """A report of an hour tells that hour."""
     events = [
         Happening(wall=BEGAN + at, kind="level", severity="info", text=str(at))
         for at in (0, 288 * 300 - 400)
@@ -80,7 +77,6 @@ def test_events_before_the_hours_asked_for_are_left_out() -> None:
 
 
 def test_looks_come_every_half_hour_and_at_the_end() -> None:
-    """From the first hour on."""
     walls = [one.at - BEGAN for one in looks(quiet(40))]
     assert walls == [3600, 5400, 7200, 9000, 10800, 11700]
 

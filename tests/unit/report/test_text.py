@@ -40,7 +40,6 @@ def rich() -> Report:
 
 
 def odd(name: str, value: float, expected: float) -> Anomaly:
-    """A figure out of the ordinary."""
     return Anomaly(
         name=name, value=value, expected=expected, spread=1.0, score=-8.0, basis="last hour"
     )
@@ -71,7 +70,6 @@ def test_the_headline_of_a_young_process_claims_nothing() -> None:
 
 
 def test_text_has_the_figures() -> None:
-    """Use, limit and marks."""
     text = as_text(rich())
     for words in ("388 MiB", "700 MiB", "minimum", "low", "culprit 1", "and 8 more"):
         assert words in text
@@ -134,7 +132,6 @@ def test_json_keeps_its_keys() -> None:
 
 
 def test_proposals_stand_in_all_three_forms() -> None:
-    """Each with what holds now, and its reason."""
     made = rich()
     assert "PROPOSED SETTINGS" in as_text(made)
     assert "thresholds.low 40% in place of 70%: so it was" in as_text(made)
@@ -167,12 +164,10 @@ def test_infinite_figures_become_null() -> None:
 
 
 def test_what_is_not_full_is_not_called_so() -> None:
-    """99.6 % is 99 %."""
     assert (whole_percent(0.996), whole_percent(1.0), whole_percent(1.3)) == ("99%", "100%", "130%")
 
 
 def test_an_interval_has_one_unit_where_it_can() -> None:
-    """Else each end has its own."""
     assert between(11 * MIB, 12.9 * MIB) == "11.0 to 12.9 MiB/h"
     assert between(900 * 1024, 2 * MIB) == "900 KiB to 2.00 MiB/h"
 

@@ -31,7 +31,6 @@ def changed(place: int, value: Any, *, is_sealed: bool = True) -> bytes:
 
 
 def test_what_is_written_is_read() -> None:
-    """And nothing is a file of no samples."""
     assert from_text(to_text(SAMPLES), "a") == SAMPLES
     assert from_text(to_text([]), "a") == []
 
@@ -64,7 +63,6 @@ def test_another_tool_can_read_it() -> None:
     ],
 )
 def test_what_is_no_such_file_is_refused_with_the_reason(text: bytes, why: str) -> None:
-    """By the name it was given."""
     with pytest.raises(ConfigError, match=why) as caught:
         from_text(text, "/var/lib/samples")
     assert str(caught.value).startswith("/var/lib/samples ")

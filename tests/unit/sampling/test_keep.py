@@ -58,12 +58,10 @@ def lately(*numbers: int, began: float = BEGAN) -> list[Sample]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where it is kept."""
     return tmp_path / "samples"
 
 
 def read(path: Path) -> list[Sample]:
-    """What is in a file."""
     return from_text(path.read_bytes(), "a")
 
 
@@ -100,7 +98,6 @@ def test_what_is_older_than_a_day_or_from_the_future_is_left_out(path: Path) -> 
 
 
 def test_no_more_are_kept_than_the_ring_has_room_for(path: Path) -> None:
-    """The newest."""
     path.write_bytes(to_text(lately(*range(10))))
     life = Life(path, size=4)
     life.live(*lately(12))
@@ -287,7 +284,6 @@ def test_the_end_does_not_wait_for_a_disk_that_hangs(
 
 
 def a_document(path: Path) -> None:
-    """A document of the user's own."""
     path.write_text("some: precious\n")
 
 
@@ -298,13 +294,11 @@ def a_document_of_samples(path: Path) -> None:
 
 
 def a_link(path: Path) -> None:
-    """A link to a document."""
     (target := path.with_name("target")).write_text("some: precious\n")
     path.symlink_to(target)
 
 
 def a_socket(path: Path) -> None:
-    """A socket that nobody listens at."""
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(path))
 
@@ -346,7 +340,6 @@ def test_what_comes_in_the_place_of_ours_later_stays_as_well(path: Path) -> None
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_history_of_another_user_is_not_ours(path: Path) -> None:
-    """Whatever it holds."""
     path.write_bytes(to_text(lately(0)))
     os.chown(path, 65534, 65534)
     life = Life(path)

@@ -23,7 +23,6 @@ class Scene:
         self.parts = Parts(self.registry, lambda where, error: self.told.append((where, error)))
 
     def one(self) -> PartSample:
-        """The only part there is."""
         (found,), _ = self.parts.take()
         return found
 
@@ -53,7 +52,6 @@ def test_a_cache_tells_its_bounds_and_its_share() -> None:
     ],
 )
 def test_a_container_tells_its_bounds(kind: str, bounds: dict[str, int], most_items: int) -> None:
-    """By whatever name it has them."""
     scene = Scene()
     made = getattr(membudget, kind)("book", registry=scene.registry, max_bytes=MIB, **bounds)
     part = scene.one()
@@ -104,7 +102,6 @@ def test_a_watched_container_tells_what_the_last_look_saw() -> None:
 
 
 def test_functools_caches_are_told_one_by_one_where_they_hold_more_than_a_handful() -> None:
-    """By the name of their function, with the bound they were given."""
     scene = Scene()
     found = FoundCaches(lambda: None)
     scene.registry.add(found)
@@ -142,7 +139,6 @@ class Holder:
         self.is_broken = is_broken
 
     def held_bytes(self) -> int:
-        """As told."""
         if self.is_broken:
             raise OSError("gone")
         return self.held
@@ -157,7 +153,6 @@ class Holder:
 
 
 def test_a_holder_of_the_programs_own_is_asked_what_it_promised() -> None:
-    """Its name and its bytes."""
     scene, holder = Scene(), Holder("theirs")
     scene.registry.add(holder)
     part = scene.one()
@@ -167,7 +162,6 @@ def test_a_holder_of_the_programs_own_is_asked_what_it_promised() -> None:
 
 
 def test_one_that_fails_is_left_out_and_told_once() -> None:
-    """The others are told all the same."""
     scene = Scene()
     broken, fine = Holder("broken", is_broken=True), Holder("fine")
     scene.registry.add(broken)
@@ -180,7 +174,6 @@ def test_one_that_fails_is_left_out_and_told_once() -> None:
 
 
 def test_the_largest_are_kept_and_all_bounded_ones_explain() -> None:
-    """However many there are."""
     scene = Scene()
     caches: list[membudget.Cache[int, bytes]] = [
         membudget.Cache(f"cache {number}", max_bytes=MIB, registry=scene.registry)

@@ -28,7 +28,6 @@ def taker(told: list[str] | None = None, **sources: Any) -> Taker:
 
 
 def test_the_reading_and_the_sources_are_in_it() -> None:
-    """Each figure in its place."""
     sample = taker(
         malloc=lambda: 7,
         system=lambda: (0.25, 11),
@@ -75,7 +74,6 @@ def test_a_source_that_fails_is_left_out_and_told_once() -> None:
 
 
 def test_a_slow_allocator_is_asked_hourly() -> None:
-    """And a quick one each time."""
     took, spent, asked = [0.0], [0.0], []
 
     def malloc() -> int:
@@ -107,7 +105,6 @@ def test_the_beginning_is_the_processes_own_and_stays() -> None:
 
 
 def test_threads_files_and_children_are_counted() -> None:
-    """By what comes to be and goes."""
     before = taker().take(READING)
     go = threading.Event()
     thread = threading.Thread(target=go.wait)
@@ -163,8 +160,6 @@ def test_more_threads_than_can_be_looked_at_are_not_known() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio tells its own loop only")
 def test_tasks_are_counted_and_none_is_touched() -> None:
-    """Those of all loops."""
-
     async def look() -> tuple[int | None, int]:
         rest = [asyncio.create_task(asyncio.sleep(60)) for _ in range(5)]
         await asyncio.sleep(0)
@@ -251,7 +246,6 @@ def test_nothing_to_free_is_a_share_of_nothing(efficiency: Efficiency) -> None:
 
 
 def test_it_is_since_the_last_sample(efficiency: Efficiency) -> None:
-    """Each share is told once."""
     make_garbage(50_000)
     gc.collect()
     assert efficiency.take()
@@ -259,7 +253,6 @@ def test_it_is_since_the_last_sample(efficiency: Efficiency) -> None:
 
 
 def test_it_listens_once_and_leaves_nothing_behind() -> None:
-    """However often it is begun and ended."""
     before = list(gc.callbacks)
     listener = Efficiency()
     listener.begin()

@@ -227,7 +227,6 @@ def _settle(_: Path) -> None:
 
 
 def collections(recorder: Recorder) -> int:
-    """How many full collections were told."""
     return sum(one.by in ("full gc", "gc above") for one in recorder.of(Reclaimed))
 
 

@@ -19,7 +19,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 
 @linux
 def test_descriptors_left_open_are_found_before_they_run_out() -> None:
-    """And are named."""
     opened: list[int] = []
     result = check_leaks(lambda: opened.append(os.open(os.devnull, os.O_RDONLY)))
     for descriptor in opened:
@@ -32,7 +31,6 @@ def test_descriptors_left_open_are_found_before_they_run_out() -> None:
 
 
 def test_threads_left_running_are_found() -> None:
-    """With their targets."""
     over = threading.Event()
     started: list[threading.Thread] = []
 
@@ -51,8 +49,6 @@ def test_threads_left_running_are_found() -> None:
 
 
 def test_threads_that_are_about_to_end_are_waited_for() -> None:
-    """Nothing is left of them."""
-
     def call() -> None:
         threading.Thread(target=time.sleep, args=(0.05,)).start()
 
@@ -60,7 +56,6 @@ def test_threads_that_are_about_to_end_are_waited_for() -> None:
 
 
 def test_a_pool_that_starts_its_threads_when_first_used_is_no_leak() -> None:
-    """They are there after the warm-up."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(4) as pool:
@@ -70,7 +65,6 @@ def test_a_pool_that_starts_its_threads_when_first_used_is_no_leak() -> None:
 
 @linux
 def test_child_processes_left_running_are_found() -> None:
-    """By name."""
     started: list[subprocess.Popen[bytes]] = []
 
     def call() -> None:
@@ -85,8 +79,6 @@ def test_child_processes_left_running_are_found() -> None:
 
 
 def test_a_coroutine_function_is_run_on_a_loop_of_its_own() -> None:
-    """Nothing stays of it."""
-
     async def call() -> None:
         await asyncio.sleep(0)
 
@@ -94,7 +86,6 @@ def test_a_coroutine_function_is_run_on_a_loop_of_its_own() -> None:
 
 
 def test_a_program_without_asyncio_is_looked_at_without_it() -> None:
-    """And asyncio is not loaded for that."""
     program = (
         "import sys; from membudget.testing.rounds import Leftovers; found = Leftovers();"
         "found.look(); assert not found.have_grown(); assert 'asyncio' not in sys.modules"

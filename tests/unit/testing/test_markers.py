@@ -12,7 +12,6 @@ SLACK = 4 * MIB
 
 
 def test_a_short_peak_is_seen() -> None:
-    """Though nothing of it is left."""
     with HighMark() as mark:
         bytearray(b"x") * (64 * MIB)
     assert abs(mark.peak - 64 * MIB) < SLACK
@@ -20,7 +19,6 @@ def test_a_short_peak_is_seen() -> None:
 
 
 def test_what_is_kept_is_there_at_the_end() -> None:
-    """Peak and end agree."""
     with HighMark() as mark:
         kept = bytearray(b"x") * (32 * MIB)
     assert abs(mark.end - 32 * MIB) < SLACK
@@ -29,7 +27,6 @@ def test_what_is_kept_is_there_at_the_end() -> None:
 
 
 def test_an_earlier_peak_does_not_count() -> None:
-    """The mark is set back."""
     bytearray(b"x") * (64 * MIB)
     with HighMark() as mark:
         bytearray(b"x") * (8 * MIB)
@@ -51,7 +48,6 @@ def test_where_the_mark_cannot_be_set_back_it_samples(monkeypatch: pytest.Monkey
 
 
 def test_an_error_passes_through() -> None:
-    """And the figures stand."""
     mark = HighMark()
     with pytest.raises(KeyError), mark:
         raise KeyError

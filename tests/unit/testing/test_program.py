@@ -65,7 +65,6 @@ def test_children_count_and_are_ended_too() -> None:
 
 
 def test_a_program_that_ends_at_once_is_too_short() -> None:
-    """Its exit code is told, and what was seen of it."""
     program = "import time; kept = b'x' * 30_000_000; time.sleep(1); raise SystemExit(3)"
     result = watch_program([sys.executable, "-c", program], 10.0, 4)
     assert (result.verdict, result.code) == ("too short to tell", 3)
@@ -75,6 +74,5 @@ def test_a_program_that_ends_at_once_is_too_short() -> None:
 
 
 def test_what_cannot_be_started_is_an_error() -> None:
-    """As subprocess says it."""
     with pytest.raises(FileNotFoundError):
         watch_program(["no-such-command-here"], 1.0, 4)

@@ -30,8 +30,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 
 
 class Order:
-    """Something a program makes."""
-
     def __init__(self, number: int) -> None:
         self.number = number
 
@@ -43,7 +41,6 @@ class Store:
         self.orders: dict[int, Order] = {}
 
     def add(self) -> None:
-        """Keep one more."""
         order = Order(len(self.orders))
         self.orders[order.number] = order
 
@@ -58,7 +55,6 @@ def test_a_function_that_keeps_nothing_has_no_leak() -> None:
 
 
 def test_a_leak_is_found_with_its_line_its_container_and_its_type() -> None:
-    """Everything a developer needs."""
     store = Store()
     result = check_leaks(store.add, calls=200)
     assert result.is_leak
@@ -77,7 +73,6 @@ def test_a_leak_is_found_with_its_line_its_container_and_its_type() -> None:
 
 
 def test_a_thousand_things_a_call_are_told_without_a_power_of_ten() -> None:
-    """As people write figures."""
     kept: list[list[int]] = []
 
     def call() -> None:
@@ -89,7 +84,6 @@ def test_a_thousand_things_a_call_are_told_without_a_power_of_ten() -> None:
 
 
 def test_arguments_are_passed_on() -> None:
-    """The same at each call."""
     kept: list[list[int]] = []
 
     def keep(store: list[list[int]], number: int) -> None:
@@ -134,7 +128,6 @@ def test_a_cache_that_is_still_filling_is_no_leak(size: int) -> None:
 
 
 def test_an_unbounded_cache_is_named() -> None:
-    """As what it is."""
     count = 0
 
     @functools.cache
@@ -216,7 +209,6 @@ def test_an_error_passes_through_and_tells_which_call() -> None:
 
 
 def test_a_slow_function_gets_fewer_calls_and_that_is_told() -> None:
-    """Within the time it may take."""
     result = check_leaks(time.sleep, 0.02, seconds=1.0)
     assert result.series[0].calls < 20
     assert "calls a round, since one takes" in explain(result)
@@ -224,7 +216,6 @@ def test_a_slow_function_gets_fewer_calls_and_that_is_told() -> None:
 
 
 def test_tracing_of_somebody_else_stays_on() -> None:
-    """It is used, not ended."""
     kept: list[str] = []
     tracemalloc.start(2)
     try:
@@ -236,7 +227,6 @@ def test_tracing_of_somebody_else_stays_on() -> None:
 
 
 def test_tracing_ends_with_the_check() -> None:
-    """Where nobody else had begun it."""
     kept: list[str] = []
     assert check_leaks(lambda: kept.append(str(len(kept))), rounds=3, calls=100).is_leak
     assert not tracemalloc.is_tracing()
@@ -254,7 +244,6 @@ def test_objects_frozen_by_the_program_stay_frozen() -> None:
 
 
 def test_the_result_can_be_written_as_json() -> None:
-    """All of it."""
     import json
 
     kept: list[str] = []
@@ -266,8 +255,6 @@ def test_the_result_can_be_written_as_json() -> None:
 
 
 def test_what_cannot_be_checked_is_refused() -> None:
-    """With what to do instead."""
-
     def rows() -> Iterator[int]:
         yield 1
 
@@ -283,14 +270,12 @@ deltas = st.lists(st.integers(-1000, 1000), max_size=20)
 
 @given(deltas)
 def test_one_round_without_growth_is_no_leak(found: list[int]) -> None:
-    """Whatever the others did."""
     assert not grew_in_every([*found, 0])
     assert not is_lasting([-1, *found])
 
 
 @given(st.integers(1, 1000), st.integers(3, 20))
 def test_steady_growth_lasts(each: int, rounds: int) -> None:
-    """The same in each round."""
     assert is_lasting([each] * rounds)
     assert pace([each] * rounds) == 1.0
 
@@ -321,7 +306,6 @@ def test_the_pace_is_that_of_the_last_third_against_the_first(
 
 
 def test_no_rounds_are_no_growth() -> None:
-    """Nothing was measured."""
     assert not grew_in_every([])
     assert pace([]) == 0.0
 
@@ -351,7 +335,6 @@ def test_rounds_are_sized_by_the_cost_of_a_call(cost: float, calls: int, is_cut:
 
 
 def test_calls_asked_for_are_obeyed() -> None:
-    """However slow the function."""
     assert size_of_rounds(Asked(calls=50), 10.0) == (50, "")
     kept: list[str] = []
     result = check_leaks(lambda: kept.append(str(len(kept))), calls=50)

@@ -12,18 +12,14 @@ KEPT: list[Any] = []
 
 
 class Store:
-    """Keeps what it is given."""
-
     def __init__(self) -> None:
         self.by_id: dict[int, Any] = {}
         self.deep = {"a": [[0]]}
 
     def add(self) -> None:
-        """In its dict."""
         self.by_id[len(self.by_id)] = [1]
 
     def add_deep(self) -> None:
-        """In a list of lists."""
         self.deep["a"][0].append([1])  # type: ignore[arg-type]
 
 
@@ -54,7 +50,6 @@ def _closing_over() -> Callable[[], None]:
 def test_a_container_that_grew_is_named_as_a_census_names_it(
     call: Callable[[], None], name: str
 ) -> None:
-    """Wherever it is held."""
     result = check_leaks(call, rounds=3, calls=50)
     KEPT.clear()
     assert result.is_leak
