@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from fakes import FakeClock
 from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.containers.ordered import BoundedDict, BoundedSet
-from membudget.core import Meter
 from membudget.registry import Registry
 
 FOREVER = float("inf")
@@ -43,26 +41,3 @@ def weights(container: Any) -> int:
         return int(container.copy().held_bytes())  # It weighs all again.
     assert len(container._items) == len(container._weights)
     return sum(container._weights)
-
-
-class Asking(Meter):
-    """A meter that asks for what it is told to."""
-
-    wanted = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.claims: list[int] = []
-
-    def claim(self, weight: int) -> int:
-        self.claims.append(weight)
-        wanted, self.wanted = self.wanted, 0
-        return wanted
-
-
-class Ticking(FakeClock):
-    """A clock that moves on by a millisecond at each look."""
-
-    def now(self) -> float:
-        self.time += 0.001
-        return self.time

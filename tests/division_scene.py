@@ -24,14 +24,6 @@ class Several(Registry):
             self.division.welcome(member)
 
 
-class Ticking(FakeClock):
-    """A clock that moves on by half a millisecond at each look."""
-
-    def now(self) -> float:
-        self.time += 0.0005
-        return self.time
-
-
 class Scene:
     """Caches that are asked for keys, and the division that runs beside them."""
 

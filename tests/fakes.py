@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from membudget.core import Event, Reading, Rung
+from membudget.core import Event, Meter, Reading, Rung
 
 MIB = 1 << 20
 E = TypeVar("E")
@@ -23,6 +23,29 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         self.time += seconds
+
+
+class Ticking(FakeClock):
+    """A clock that moves on by a millisecond at each look."""
+
+    def now(self) -> float:
+        self.time += 0.001
+        return self.time
+
+
+class Asking(Meter):
+    """A meter that notes each claim, and asks once for what it is told to."""
+
+    wanted = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims: list[int] = []
+
+    def claim(self, weight: int) -> int:
+        self.claims.append(weight)
+        wanted, self.wanted = self.wanted, 0
+        return wanted
 
 
 class FakeMemory:

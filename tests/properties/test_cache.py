@@ -22,10 +22,9 @@ from hypothesis.stateful import (
 )
 
 from cache_oracle import FOREVER, MODELS, check
-from fakes import FakeClock
+from fakes import Asking, FakeClock
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED, POLICIES
-from membudget.core import Meter
 from membudget.registry import Registry
 from membudget.sizing import size_of
 
@@ -39,14 +38,6 @@ TTLS = st.none() | st.integers(1, 20) | st.sampled_from([0.5, 64, 65, 4096, 300_
 IDLES = st.none() | st.integers(1, 20) | st.sampled_from([1.5, 64, 5_000])
 WAITS = st.integers(1, 15) | st.sampled_from([1 / 64, 0.5, 63.5, 64, 4095, 4096, 300_000])
 SIZES = st.integers(1, 2_500)
-
-
-class Asking(Meter):
-    wanted = 0
-
-    def claim(self, weight: int) -> int:
-        wanted, self.wanted = self.wanted, 0
-        return wanted
 
 
 class CacheMachine(RuleBasedStateMachine):

@@ -7,9 +7,32 @@ from typing import Any
 
 import pytest
 
+from fakes import FakeClock
 from membudget.heap import roots
+from membudget.registry import Registry
 
 _HELPERS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """A register without a budget."""
+    return Registry()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock turned by hand."""
+    return FakeClock()
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads that take turns every few bytecodes."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from beside import in_threads
 from membudget import ConfigError, MemoryProfile, profile_memory
 
 if TYPE_CHECKING:
@@ -190,11 +191,7 @@ def test_threads_may_profile_at_the_same_time() -> None:
             bytearray(MIB)
             barrier.wait(10)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    in_threads(work, work)
     assert len(found) == 2
     assert all(one.is_complete and one.peak >= MIB - SLACK for one in found)
 

@@ -6,12 +6,12 @@ import abc
 import copy
 import os
 import pickle
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import interrupted_everywhere
 from membudget.errors import ConfigError
 from membudget.singletons import Singleton, SingletonABC
 
@@ -362,29 +362,12 @@ def _waited(pid: int) -> int | None:
 def test_what_a_signal_cuts_short_leaves_no_lock_held() -> None:
     """Wherever its handler raises: another thread makes the instance, or gets it, at once."""
 
-    class CutShort(BaseException):
-        """What the handler raises."""
+    def act() -> None:
+        Pool()
+        Pool.clear_instances()
 
-    limit, is_cut = 0, True
-    while is_cut:
-        limit, is_cut, seen = limit + 1, False, 0
-
-        def look(frame: Any, event: str, _arg: Any) -> None:
-            nonlocal seen, is_cut
-            if event in ("call", "c_return") and "/singletons.py" in frame.f_code.co_filename:
-                seen += 1
-                if seen == limit and not is_cut:  # noqa: B023  # used up within the round
-                    is_cut = True
-                    raise CutShort
-
-        sys.setprofile(look)
-        try:
-            Pool()
-            Pool.clear_instances()
-        except CutShort:
-            pass
-        finally:
-            sys.setprofile(None)
+    def check() -> None:
         assert [type(one) for one in in_threads(1, Pool)] == [Pool]
         Pool.clear_instances()
-    assert limit > 5
+
+    interrupted_everywhere("/singletons.py", act, check)

@@ -22,11 +22,6 @@ from membudget.leaks.culprit import ranking
 from membudget.registry import Registry
 
 
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
 def cached(registry: Registry, **settings: Any) -> membudget.Cache[int, Any]:
     """A cache that lets nothing go."""
     return membudget.Cache("sessions", max_entries=10_000, registry=registry, **settings)

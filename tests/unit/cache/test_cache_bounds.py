@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cache_oracle import check
-from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.cache.table import DEFAULT_ENTRIES, IS_COMPILED
 from membudget.core import Meter
@@ -17,19 +16,10 @@ from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sizing import allocated, size_of
 
+if TYPE_CHECKING:
+    from fakes import FakeClock
+
 KIB = 1 << 10
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """A register without a budget."""
-    return Registry()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
 
 
 def test_a_bound_in_bytes_is_kept(registry: Registry) -> None:

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-import traceback
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from beside import held_elsewhere, in_child, in_threads
 from cache_oracle import check
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
 from membudget.registry import Registry
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-
-PATIENCE = 20
-"""Seconds after which a child that hangs is ended."""
-
-
-def in_child(act: Callable[[], None]) -> bool:
-    """Fork, do something in the child, and tell whether it went well."""
-    with warnings.catch_warnings():
-        # From 3.12 on a fork beside threads warns; that it goes well is what is tested.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        try:
-            signal.alarm(PATIENCE)
-            act()
-        except BaseException:  # noqa: BLE001  # a child must end here, whatever happens
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.fixture
@@ -77,21 +52,12 @@ def test_a_fork_in_the_middle_of_a_change_by_the_same_thread(cache: Any) -> None
     with cache._lock:
         assert in_child(act)
     assert cache.get(1) == 1
-    threads = [threading.Thread(target=cache.get, args=(1,))]
-    threads[0].start()
-    threads[0].join(PATIENCE)
-    assert not threads[0].is_alive(), "the lock was not given back"
+    assert in_threads(lambda: cache.get(1)) == [1]
 
 
 @pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
 def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Any) -> None:
     """What another thread was changing may be half done: a cache may forget, it may not lie."""
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with cache._lock:
-            held.set()
-            done.wait(PATIENCE)
 
     def act() -> None:
         assert cache.get(1) is None
@@ -99,13 +65,8 @@ def test_a_child_of_a_parent_in_the_middle_of_a_change_forgets(cache: Any) -> No
         cache.set("child", 1)
         assert cache.get("child") == 1
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(PATIENCE)
-    went_well = in_child(act)
-    done.set()
-    thread.join()
-    assert went_well
+    with held_elsewhere(cache._lock):
+        assert in_child(act)
     assert cache.keys() == list(range(10))
 
 
@@ -118,10 +79,7 @@ def test_hooks_around_hooks_give_back_every_lock(cache: Any) -> None:
     cache.after_fork_in_parent()
     cache.after_fork_in_parent()
     cache.after_fork_in_parent()  # One too many does nothing.
-    thread = threading.Thread(target=cache.set, args=("a", 1))
-    thread.start()
-    thread.join(PATIENCE)
-    assert not thread.is_alive(), "the lock was not given back"
+    assert in_threads(lambda: cache.set("a", 1)) == [True]
 
 
 def test_forks_beside_a_busy_thread(cache: Cache[Any, int]) -> None:

@@ -7,20 +7,20 @@ import gc
 import importlib
 import random
 import signal
-import sys
-import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import in_threads
 from cache_oracle import check
 from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 FOREVER = float("inf")
 
@@ -35,15 +35,6 @@ class Name:
 class Value:
     def __init__(self, number: int) -> None:
         self.number = number
-
-
-@pytest.fixture
-def hasty() -> Iterator[None]:
-    """Threads that take turns every few bytecodes."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 def seeded(seed: int) -> random.Random:
@@ -78,20 +69,7 @@ def test_eight_threads_leave_a_cache_in_order() -> None:
     cache: Cache[Name, Value] = Cache(
         "hammered", max_entries=200, max_bytes="100KiB", registry=Registry()
     )
-    errors: list[BaseException] = []
-
-    def work(seed: int) -> None:
-        try:
-            use_much(cache, Name, seed, 2_000)
-        except BaseException as error:  # noqa: BLE001  # reported by the test's own thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    in_threads(*(partial(use_much, cache, Name, seed, 2_000) for seed in range(8)))
     check(cache)
     stats = cache.stats()
     assert stats.hits + stats.misses > 7_000

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from cache_oracle import check
-from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
 
+if TYPE_CHECKING:
+    from fakes import FakeClock
+
 FOREVER = float("inf")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
 
 
 @pytest.fixture(params=["gdsf", "s3fifo", "lru"])

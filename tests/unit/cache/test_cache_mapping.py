@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY, Registry
 from membudget.sizing import size_of
 
-
-@pytest.fixture
-def registry() -> Registry:
-    """A register without a budget."""
-    return Registry()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
+if TYPE_CHECKING:
+    from fakes import FakeClock
 
 
 @pytest.fixture

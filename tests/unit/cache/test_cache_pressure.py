@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import held_elsewhere
 from cache_oracle import check
-from fakes import MIB, FakeClock, FakeMemory
+from fakes import MIB, Asking, FakeClock, FakeMemory, Ticking
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
 from membudget.core import Holder, Meter, Reclaimer, Rung
 from membudget.core.protocols import ForkAware
-from membudget.registry import Registry
+
+if TYPE_CHECKING:
+    from membudget.registry import Registry
 
 FOREVER = float("inf")
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """A register without a budget."""
-    return Registry()
-
-
-class Asking(Meter):
-    """A meter that asks for what it is told to."""
-
-    wanted = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.claims: list[int] = []
-
-    def claim(self, weight: int) -> int:
-        """Note the weight."""
-        self.claims.append(weight)
-        return self.wanted
-
-
-class Ticking(FakeClock):
-    """A clock that moves on by a millisecond at each look."""
-
-    def now(self) -> float:
-        """The time, and on."""
-        self.time += 0.001
-        return self.time
 
 
 @pytest.fixture
@@ -180,23 +152,10 @@ def test_a_sweep_stops_at_its_time(registry: Registry) -> None:
 @pytest.mark.skipif(IS_COMPILED, reason="the compiled table has no lock")
 def test_a_reclaim_waits_for_no_thread_for_ever(cache: Any) -> None:
     """A key's slow `__eq__` may hold the lock for long."""
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with cache._lock:
-            held.set()
-            done.wait(10)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    began = time.monotonic()
-    freed = cache.reclaim(1000, began + 0.05)
-    took = time.monotonic() - began
-    done.set()
-    thread.join()
-    assert freed == 0
-    assert took < 5
+    with held_elsewhere(cache._lock):
+        began = time.monotonic()
+        assert cache.reclaim(1000, began + 0.05) == 0
+        assert time.monotonic() - began < 5
     assert cache.reclaim(1000, FOREVER) > 0
 
 

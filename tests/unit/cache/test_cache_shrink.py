@@ -10,7 +10,7 @@ import pytest
 
 from cache_oracle import check
 from commands import lines_of
-from fakes import FakeClock
+from fakes import FakeClock, Ticking
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
 from membudget.cache.upkeep import GiveBack
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from membudget.cache.table import Step
 
 MIB = 1 << 20
-
-
-class Ticking(FakeClock):
-    """A clock that moves on by a millisecond at each look."""
-
-    def now(self) -> float:
-        """The time, and on."""
-        self.time += 0.001
-        return self.time
 
 
 def filled(name: str, registry: Registry, count: int, **options: Any) -> Cache[int, bytes]:

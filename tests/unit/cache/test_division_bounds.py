@@ -7,8 +7,8 @@ import weakref
 
 import pytest
 
-from division_scene import WHOLE, Scene, Ticking, meter, shares
-from fakes import MIB
+from division_scene import WHOLE, Scene, meter, shares
+from fakes import MIB, Ticking
 
 
 def test_its_own_bound_is_kept_and_others_get_the_rest() -> None:

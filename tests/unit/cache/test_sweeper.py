@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeClock
+from fakes import FakeClock, Ticking
 from membudget.cache.cache import Cache
 from membudget.cache.upkeep import Sweeper
 from membudget.core import Chore, Holder
@@ -15,27 +15,6 @@ from membudget.errors import ConfigError
 from membudget.registry import Registry
 
 FOREVER = float("inf")
-
-
-class Ticking(FakeClock):
-    """A clock that moves on by a millisecond at each look."""
-
-    def now(self) -> float:
-        """The time, and on."""
-        self.time += 0.001
-        return self.time
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """A register without a budget."""
-    return Registry()
 
 
 def filled(name: str, registry: Registry, clock: FakeClock, entries: int) -> Cache[int, int]:

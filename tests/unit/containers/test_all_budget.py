@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from containers_scene import FOREVER, KINDS, Asking, Ticking, made, put, put_many, weights
+from beside import held_elsewhere
+from containers_scene import FOREVER, KINDS, made, put, put_many, weights
+from fakes import Asking, Ticking
 from membudget.containers import DEFAULT_ITEMS
 from membudget.containers.list import BoundedList
 from membudget.containers.ordered import BoundedDict
@@ -131,22 +133,9 @@ def test_a_reclaim_does_not_wait_beyond_its_time(kind: Any) -> None:
     if not hasattr(one, "_lock"):
         pytest.skip("a compiled table has none")
     put(one, 1)
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with one._lock:
-            held.set()
-            done.wait(20)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(20)
-    try:
+    with held_elsewhere(one._lock):
         assert one.reclaim(1, time.monotonic() + 0.01) == 0
         assert one.held_bytes() > 0
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_the_end_of_a_budget_drops_nothing(kind: Any) -> None:

@@ -8,15 +8,16 @@ import json
 import pickle
 import signal
 import statistics
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fakes import FakeClock
+from beside import in_threads
+from fakes import Asking, FakeClock
 from membudget.cache.upkeep import Sweeper
 from membudget.containers.metrics import LEAST, SAMPLE_BYTES, MetricsCollector
-from membudget.core import Holder, Meter, Reclaimer
+from membudget.core import Holder, Reclaimer
 from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FOREVER = float("inf")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
 
 
 def made(**more: Any) -> MetricsCollector:
@@ -216,21 +211,13 @@ def test_a_reclaim_cuts_windows_before_it_takes_series() -> None:
 
 
 def test_what_it_takes_in_is_claimed() -> None:
-    class Asking(Meter):
-        wanted = 0
-
-        def claim(self, weight: int) -> int:
-            claims.append(weight)
-            return self.wanted
-
-    claims: list[int] = []
     registry = Registry()
     registry.meter = meter = Asking()
     metrics = made(registry=registry)
     for number in range(1000):
         metrics.record("a", number)
-    assert sum(claims) == metrics.held_bytes()
-    assert len(claims) < 10
+    assert sum(meter.claims) == metrics.held_bytes()
+    assert len(meter.claims) < 10
     meter.wanted = 1 << 30
     metrics.record("b", 1)
     assert len(metrics) == 0
@@ -277,11 +264,7 @@ def test_threads_leave_it_in_order() -> None:
                 metrics.as_dict()
                 metrics.reclaim(100, FOREVER)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(*(partial(work, seed) for seed in range(4)))
     check(metrics)
     stats = metrics.stats()
     assert stats.added == 4000 == stats.samples + sum(stats.dropped.values())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-import sys
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import in_threads
+from fakes import Asking
 from membudget.containers.ordered import BoundedDict
 from membudget.containers.weak import ENTRY_BYTES, WeakCache
-from membudget.core import Chore, Holder, Meter, Reclaimer
+from membudget.core import Chore, Holder, Reclaimer
 from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -177,19 +178,11 @@ def test_a_reclaim_lets_go_of_the_longest_unused() -> None:
 
 
 def test_the_budget_is_asked_at_every_set() -> None:
-    class Asking(Meter):
-        wanted = 0
-
-        def claim(self, weight: int) -> int:
-            claims.append(weight)
-            return self.wanted
-
-    claims: list[int] = []
     registry = Registry()
     registry.meter = meter = Asking()
     cache = made(strong=10, size=lambda _: 1000, registry=registry)
     cache.set("a", Value())
-    assert claims == [cache.held_bytes()]
+    assert meter.claims == [cache.held_bytes()]
     meter.wanted = 1500
     cache.set("b", Value())
     assert cache.stats().strong == 0
@@ -233,11 +226,8 @@ def test_a_death_takes_no_lock() -> None:
     for number, value in enumerate(values):
         cache.set(number, value)
     del value
-    thread = threading.Thread(target=values.clear)
     with cache._lock:
-        thread.start()
-        thread.join(20)
-        assert not thread.is_alive()
+        in_threads(values.clear)
     assert cache.due(0.0)
     assert cache.run(FOREVER) == 100 * ENTRY_BYTES
     assert not cache.due(0.0)
@@ -265,35 +255,24 @@ def test_it_keeps_no_value_and_nobody_keeps_it() -> None:
     del value
 
 
+@pytest.mark.usefixtures("hasty")
 def test_threads_leave_it_in_order() -> None:
     cache = made(strong=20, size=lambda _: 10)
-    errors: list[BaseException] = []
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
 
     def work(seed: int) -> None:
         held = []
-        try:
-            for step in range(1500):
-                key = (step * 7 + seed) % 60
-                found = cache.get(key)
-                assert found is None or found.number == key
-                if found is None:
-                    held.append(Value(key))
-                    cache.set(key, held[-1])
-                if step % 10 == 0:
-                    held.clear()
-                    cache.reclaim(30, FOREVER)
-        except BaseException as error:  # noqa: BLE001  # reported by the test's own thread
-            errors.append(error)
+        for step in range(1500):
+            key = (step * 7 + seed) % 60
+            found = cache.get(key)
+            assert found is None or found.number == key
+            if found is None:
+                held.append(Value(key))
+                cache.set(key, held[-1])
+            if step % 10 == 0:
+                held.clear()
+                cache.reclaim(30, FOREVER)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sys.setswitchinterval(before)
-    assert errors == []
+    in_threads(*(partial(work, seed) for seed in range(4)))
     assert len(cache) <= 60
     check(cache)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import in_threads
 from fakes import FakeClock
 from membudget.cache.loading.cached import CacheInfo, cached
 from membudget.cache.spilling.spill import Spill
@@ -420,20 +421,13 @@ def test_it_goes_when_the_function_goes() -> None:
 
 def test_hammered_by_threads_every_answer_is_right() -> None:
     answer = cached(registry=registry, max_entries=20)(lambda x: (x, x))
-    wrong: list[object] = []
 
     def work(seed: int) -> None:
         for step in range(5000):
             x = (seed + step * 7) % 50
-            if answer(x) != (x, x):
-                wrong.append(x)
+            assert answer(x) == (x, x)
             if step % 500 == 0:
                 answer.cache_clear()
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(30)
-    assert not wrong
+    in_threads(*(functools.partial(work, seed) for seed in range(8)))
     assert len(answer.cache) <= 20

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fakes import FakeClock
 from membudget.cache.loading.cached import cached
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from fakes import FakeClock
 
 PATIENCE = 20
 
@@ -26,12 +27,6 @@ async def until(look: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not look():  # noqa: ASYNC110  # what is waited for has no event
             await asyncio.sleep(0)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
 
 
 class Source:

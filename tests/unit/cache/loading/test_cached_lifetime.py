@@ -6,20 +6,16 @@ import gc
 import statistics
 import threading
 import weakref
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from fakes import FakeClock
 from membudget.cache.loading.cached import cached
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock turned by hand."""
-    return FakeClock()
+if TYPE_CHECKING:
+    from fakes import FakeClock
 
 
 class Source:

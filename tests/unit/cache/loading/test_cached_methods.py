@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import threading
 import time
 import weakref
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pytest
 
-from fakes import FakeClock
+from beside import in_threads
+from fakes import Ticking
 from membudget.cache.loading.cached import cached
 from membudget.errors import ConfigError
 from membudget.registry import Registry
@@ -318,24 +318,16 @@ def test_an_argument_that_cannot_be_hashed_is_named_and_never_self() -> None:
 
 
 def test_objects_that_die_in_other_threads_leave_everything_in_order() -> None:
-    wrong: list[object] = []
 
     def work(seed: int) -> None:
         for step in range(1000):
             robot = Robot(f"{seed}.{step}")
             if step % 3 == 0:
                 robot.itself = robot  # type: ignore[attr-defined]
-            got = {robot.greets("you") for _ in range(2)}
-            if got != {f"{seed}.{step} greets you"}:
-                wrong.append(got)
+            assert {robot.greets("you") for _ in range(2)} == {f"{seed}.{step} greets you"}
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(30)
+    in_threads(*(functools.partial(work, seed) for seed in range(4)))
     gc.collect()
-    assert not wrong
     stays = Robot("stays")
     chore = next(one for one in registry.chores() if one.name.endswith("Robot.greets"))
     while chore.due(0.0):
@@ -381,13 +373,6 @@ def test_who_loads_next_pays_little_for_a_dead_objects_many_entries() -> None:
 
 
 def test_a_chore_that_is_out_of_time_goes_on_where_it_was() -> None:
-    class Ticking(FakeClock):
-        """Each look at it takes a second."""
-
-        def now(self) -> float:
-            self.advance(1)
-            return self.time
-
     clock = Ticking()
 
     class Shelf:
@@ -401,7 +386,7 @@ def test_a_chore_that_is_out_of_time_goes_on_where_it_was() -> None:
         leaves.page(number)
     del leaves
     chore = next(one for one in registry.chores() if one.name.endswith("Shelf.page"))
-    chore.run(clock.now() + 3.5)
+    chore.run(clock.now() + 0.0035)
     left = len(wrapper.cache)
     assert 0 < left < 1000
     assert chore.due(0.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import PATIENCE, in_threads
 from membudget.cache.cache import Cache
 from membudget.cache.loading import load as flights
 from membudget.errors import ConfigError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 load, load_async = Cache.get_or_load, Cache.get_or_load_async
-PATIENCE = 20
 
 
 @pytest.fixture
@@ -165,21 +165,6 @@ def test_tasks_that_wait_for_each_other_end(cache: Cache[Any, Any]) -> None:
             return list(await asyncio.gather(*[load_async(cache, key, crossing) for key in "ab"]))
 
     assert asyncio.run(main()) == ["own", "own"]
-
-
-def in_threads(*works: Callable[[], object]) -> list[object]:
-    """Run each in a thread of its own; what they gave."""
-    got: dict[int, object] = {}
-    threads = [
-        threading.Thread(target=lambda number=number, work=work: got.update({number: work()}))
-        for number, work in enumerate(works)
-    ]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(PATIENCE)
-        assert not one.is_alive(), "a caller waits for ever"
-    return [got[number] for number in range(len(works))]
 
 
 def test_two_loops_load_once_and_each_keeps_its_futures(cache: Cache[Any, Any]) -> None:

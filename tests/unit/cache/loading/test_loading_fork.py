@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import traceback
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from beside import PATIENCE, in_child, in_threads
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 load = Cache.get_or_load
-PATIENCE = 20
-"""Seconds after which a child that hangs is ended."""
-
-
-def in_child(act: Callable[[], None]) -> bool:
-    """Fork, do something in the child, and tell whether it went well."""
-    with warnings.catch_warnings():
-        # From 3.12 on a fork beside threads warns; that it goes well is what is tested.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        try:
-            signal.alarm(PATIENCE)
-            act()
-        except BaseException:  # noqa: BLE001  # a child must end here, whatever happens
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.fixture
@@ -60,16 +36,8 @@ def test_a_child_does_not_wait_for_a_load_of_its_parent(cache: Cache[Any, Any]) 
     assert begun.wait(PATIENCE)
 
     def act() -> None:
-        got: list[str] = []
-        threads = [
-            threading.Thread(target=lambda: got.append(load(cache, "a", lambda _: "child's")))
-            for _ in range(5)
-        ]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
-        assert got == ["child's"] * 5
+        asks = [lambda: load(cache, "a", lambda _: "child's")] * 5
+        assert in_threads(*asks) == ["child's"] * 5
         assert not cache._flights
 
     try:

@@ -6,16 +6,14 @@ import contextlib
 import gc
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import traceback
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import in_child
 from fakes import FakeClock
 from membudget.cache.spilling.folder import SpillFolder
 from membudget.cache.spilling.spill import Spill
@@ -26,12 +24,11 @@ from membudget.errors import MembudgetError
 from membudget.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 KIB = 1 << 10
 MIB = 1 << 20
-PATIENCE = 20
 NO_THREAD = """
 import os, resource, sys, threading, time
 import diskcache
@@ -403,22 +400,6 @@ def test_who_inserts_pays_with_notes_too(tmp_path: Path) -> None:
     for number in range(2000, 4000):
         cache.set(number, lambda: None, size=1000)  # What cannot be pickled brings no notes.
     assert cache.spill_stats().entries < notes
-
-
-def in_child(act: Callable[[], None]) -> bool:
-    """Fork, do something in the child, and tell whether it went well."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        try:
-            signal.alarm(PATIENCE)
-            act()
-        except BaseException:  # noqa: BLE001  # a child must end here, whatever happens
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -8,15 +8,13 @@ import pickle
 import shutil
 import sqlite3
 import stat
-import sys
 import tempfile
-import threading
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import in_child, in_threads
 from membudget.cache.spilling.folder import SEAL_BYTES, user_key
 from membudget.cache.spilling.spill import Spill
 from membudget.cache.spilling.spilled import SpilledCache
@@ -318,19 +316,17 @@ def test_a_folder_that_a_users_own_group_may_write_to_will_do(mode: int, *, is_t
     with tempfile.TemporaryDirectory() as way:
         os.chown(way, user.pw_uid, user.pw_gid)
         os.chmod(way, mode)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        if pid == 0:
-            try:
-                os.setgid(user.pw_gid)
-                os.setuid(user.pw_uid)
+
+        def act() -> None:
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+            if is_taken:
                 safe_way(f"{way}/s")
-            except ConfigError:
-                os._exit(1)
-            finally:
-                os._exit(2 if sys.exc_info()[0] else 0)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == (0 if is_taken else 1)
+            else:
+                with pytest.raises(ConfigError):
+                    safe_way(f"{way}/s")
+
+        assert in_child(act)
 
 
 def test_links_on_the_way_are_resolved_once_and_the_folder_is_none(tmp_path: Path) -> None:
@@ -387,16 +383,7 @@ def test_a_key_that_is_not_the_users_alone_keeps_nothing(
 
 def test_whoever_makes_the_key_all_have_the_same(tmp_path: Path) -> None:
     """It is there whole or not at all, and nothing is left beside it."""
-    keys: list[bytes] = []
-    threads = [
-        threading.Thread(target=lambda: keys.append(user_key(str(tmp_path / "key"))))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(keys) == 8
+    keys = in_threads(*[lambda: user_key(str(tmp_path / "key"))] * 8)
     assert len(set(keys)) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["key"]
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
