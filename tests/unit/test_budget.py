@@ -33,7 +33,6 @@ def test_start_reads_tells_and_keeps_the_limit_given() -> None:
         assert budget.pressure.limit == LIMIT
         assert budget.pressure.used > MIB
         (started,) = recorder.of(Started)
-        assert isinstance(started, Started)
         assert started.reading.source == "configured"
     assert recorder.of(Stopped)
 

@@ -55,9 +55,13 @@ class Scene:
         return self.recorder.of(LeakSuspected)
 
 
-def test_nothing_is_judged_before_there_is_enough_to_judge() -> None:
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_nothing_is_judged_before_there_is_enough_to_judge(scene: Scene) -> None:
     """Two hours and 24 samples; until then only why."""
-    scene = Scene()
     scene.live([sample(0)])
     assert scene.watch.state() == LeakState(confidence=None, reason="1 sample so far, 24 are due")
     scene.live(day(20, 22 * STEP / 3600, first=1))
@@ -122,9 +126,8 @@ def test_of_many_samples_about_900_of_three_days_are_judged(step: float) -> None
     assert fewer(restarted)[-1].pid == 8
 
 
-def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:
+def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look(scene: Scene) -> None:
     """Each level once, the surest last, with rate, beginning and reason."""
-    scene = Scene()
     scene.live(day(20, 20))
     levels = [event.confidence for event in scene.told]
     assert levels[-1] == "high"
@@ -144,17 +147,15 @@ def test_a_leak_is_told_when_it_gets_surer_and_not_at_every_look() -> None:
     assert (row["confidence"], row["kind"]) == ("high", last.kind)
 
 
-def test_a_process_that_stands_still_is_never_told() -> None:
-    scene = Scene()
+def test_a_process_that_stands_still_is_never_told(scene: Scene) -> None:
     scene.live(day(0, 24))
     assert not scene.told
     assert scene.watch.verdict is not None
     assert scene.watch.verdict.confidence is Confidence.NONE
 
 
-def test_a_suspicion_that_ends_is_taken_back() -> None:
+def test_a_suspicion_that_ends_is_taken_back(scene: Scene) -> None:
     """Growth that stops is told as over, once."""
-    scene = Scene()
     scene.live(day(20, 36, until=9))
     assert "medium" in [event.confidence for event in scene.told]
     assert [event.confidence for event in scene.told].count("none") == 1
@@ -162,9 +163,8 @@ def test_a_suspicion_that_ends_is_taken_back() -> None:
     assert scene.told[-1].severity is Severity.INFO
 
 
-def test_a_verdict_is_made_in_slices() -> None:
+def test_a_verdict_is_made_in_slices(scene: Scene) -> None:
     """Other threads have their turn, and the governor its readings."""
-    scene = Scene()
     scene.live(day(20, 12))
     assert scene.slices[-1] >= 3
 
@@ -232,9 +232,8 @@ def holder(name: str) -> tuple[Culprit, ...]:
     return (Culprit(name=name, kind="dict", items_per_hour=9.0, bytes_per_hour=2e7, share=0.9),)
 
 
-def test_a_culprit_is_told_once_it_is_found_and_with_each_level_from_then_on() -> None:
+def test_a_culprit_is_told_once_it_is_found_and_with_each_level_from_then_on(scene: Scene) -> None:
     """Until the suspicion ends; the same one found again is no news."""
-    scene = Scene()
     scene.live(day(20, 4))
     assert [one.culprit for one in scene.told] == [""]
     scene.watch.accuse(holder("app.sessions"))
@@ -254,10 +253,9 @@ def native(growth: float) -> tuple[Culprit, ...]:
     return (nobody,)
 
 
-def test_who_holds_the_growth_tells_the_kind_where_counters_do_not() -> None:
+def test_who_holds_the_growth_tells_the_kind_where_counters_do_not(scene: Scene) -> None:
     """At once, in what is told and shown, and in every verdict from then on."""
     few = [one.replace(blocks=100_000 + 40 * number) for number, one in enumerate(day(20, 14))]
-    scene = Scene()
     scene.live(few[:48])
     assert scene.watch.state().kind == Kind.PYTHON
     scene.watch.accuse(native(20.0 * MIB))
@@ -278,9 +276,8 @@ def test_settings_are_the_rules() -> None:
     assert quick.watch.verdict is not None
 
 
-def test_samples_of_an_earlier_process_are_no_part_of_the_verdict() -> None:
+def test_samples_of_an_earlier_process_are_no_part_of_the_verdict(scene: Scene) -> None:
     """Restored ones are there to be shown."""
-    scene = Scene()
     scene.ring.restore([one.replace(began=BEGAN - 5, pid=6) for one in day(50, 12)])
     scene.live(day(0, 3, first=200))
     assert scene.watch.verdict is not None
@@ -288,8 +285,7 @@ def test_samples_of_an_earlier_process_are_no_part_of_the_verdict() -> None:
     assert not scene.told
 
 
-def test_a_forked_child_begins_with_no_verdict() -> None:
-    scene = Scene()
+def test_a_forked_child_begins_with_no_verdict(scene: Scene) -> None:
     scene.live(day(20, 14))
     scene.watch.after_fork_in_child()
     scene.ring.clear()
@@ -301,9 +297,8 @@ def test_a_forked_child_begins_with_no_verdict() -> None:
     assert len(scene.told) == told
 
 
-def test_a_child_forked_amid_an_import_gives_up() -> None:
+def test_a_child_forked_amid_an_import_gives_up(scene: Scene) -> None:
     """Importing what its parent was importing could take for ever."""
-    scene = Scene()
     with scene.imports:
         scene.imports.after_fork_in_child()
     scene.watch.after_fork_in_child()

@@ -35,9 +35,13 @@ class Scene:
         self.governor.step()
 
 
-def test_what_fits_below_critical_is_granted_and_given_back() -> None:
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_what_fits_below_critical_is_granted_and_given_back(scene: Scene) -> None:
     """40 MiB fit between 50 and 90; while they are held, no more does."""
-    scene = Scene()
     with scene.governor.admit(40 * MIB):
         assert scene.governor.meter.reserved == 40 * MIB
         with pytest.raises(OverBudgetError), scene.governor.admit(MIB):
@@ -45,17 +49,15 @@ def test_what_fits_below_critical_is_granted_and_given_back() -> None:
     assert scene.governor.meter.reserved == 0
 
 
-def test_a_refusal_says_how_much_room_there_is_and_is_told() -> None:
+def test_a_refusal_says_how_much_room_there_is_and_is_told(scene: Scene) -> None:
     """The error names the size, the room and what to do; sinks hear of it."""
-    scene = Scene()
     with pytest.raises(OverBudgetError, match=r"no room for 60\.0 MiB: 40\.0 MiB of room"):
         scene.governor.admit(60 * MIB).acquire()
     assert [event.asked for event in scene.recorder.of(AdmissionRefused)] == [60 * MIB]
 
 
-def test_a_load_that_came_in_is_not_counted_twice() -> None:
+def test_a_load_that_came_in_is_not_counted_twice(scene: Scene) -> None:
     """As the process grows by what was reserved, the reservation gives way to the real use."""
-    scene = Scene()
     with scene.governor.admit(30 * MIB):
         assert scene.governor.admission.room() == 10 * MIB
         scene.memory.used += 30 * MIB
@@ -71,8 +73,7 @@ def test_with_patience_room_is_made() -> None:
         assert scene.memory.used == 30 * MIB
 
 
-def test_an_error_inside_gives_the_reservation_back() -> None:
-    scene = Scene()
+def test_an_error_inside_gives_the_reservation_back(scene: Scene) -> None:
     with pytest.raises(ValueError, match="broken"), scene.governor.admit(10 * MIB):
         raise ValueError("broken")
     assert scene.governor.meter.reserved == 0
@@ -92,9 +93,8 @@ def test_a_lease_is_held_once() -> None:
         pass
 
 
-def test_a_second_release_ends_nobody_elses_reservation() -> None:
+def test_a_second_release_ends_nobody_elses_reservation(scene: Scene) -> None:
     """Nor does a lease that was released and is forgotten."""
-    scene = Scene()
     mine, other = scene.governor.admit(10 * MIB), scene.governor.admit(15 * MIB)
     mine.acquire()
     other.acquire()
@@ -118,17 +118,15 @@ def test_coroutines_reserve_with_async_with() -> None:
     assert scene.governor.meter.reserved == 0
 
 
-def test_without_a_limit_everything_is_admitted() -> None:
-    scene = Scene()
+def test_without_a_limit_everything_is_admitted(scene: Scene) -> None:
     scene.memory.limit = None
     scene.governor.step()
     with scene.governor.admit(1 << 40), scene.governor.admit(1 << 40):
         assert scene.governor.meter.reserved == 2 << 40
 
 
-def test_shut_admission_refuses_even_what_fits() -> None:
+def test_shut_admission_refuses_even_what_fits(scene: Scene) -> None:
     """After the last protection attempt nothing is let in until the level is NORMAL."""
-    scene = Scene()
     scene.governor.admission.is_shut = True
     with pytest.raises(OverBudgetError, match="admission is shut"):
         scene.governor.admit(1).acquire()
@@ -147,8 +145,7 @@ def test_a_granted_load_raises_no_level_on_its_way_in() -> None:
     assert scene.memory.used == 85 * MIB
 
 
-def test_growth_beyond_what_was_granted_is_runaway_growth() -> None:
-    scene = Scene()
+def test_growth_beyond_what_was_granted_is_runaway_growth(scene: Scene) -> None:
     with scene.governor.admit(10 * MIB):
         for _ in range(30):
             scene.clock.advance(0.1)
@@ -157,9 +154,8 @@ def test_growth_beyond_what_was_granted_is_runaway_growth() -> None:
     assert scene.governor.pressure.seconds_left is not None
 
 
-def test_what_was_granted_before_a_load_was_freed_explains_no_later_growth() -> None:
+def test_what_was_granted_before_a_load_was_freed_explains_no_later_growth(scene: Scene) -> None:
     """Ten loads, freed within their reservations, excuse no growth of something else."""
-    scene = Scene()
     for _ in range(10):
         with scene.governor.admit(20 * MIB):
             scene.memory.used += 20 * MIB
@@ -175,9 +171,8 @@ def test_what_was_granted_before_a_load_was_freed_explains_no_later_growth() -> 
     assert scene.governor.pressure.seconds_left is not None
 
 
-def test_a_granted_load_takes_nothing_from_caches_that_insert_meanwhile() -> None:
+def test_a_granted_load_takes_nothing_from_caches_that_insert_meanwhile(scene: Scene) -> None:
     """Neither its grant nor its growth has an inserting thread evict, up to the door."""
-    scene = Scene()
     meter = scene.governor.meter
     with scene.governor.admit(35 * MIB):
         for _ in range(35):
@@ -185,9 +180,8 @@ def test_a_granted_load_takes_nothing_from_caches_that_insert_meanwhile() -> Non
             assert meter.claim(MIB) == 0
 
 
-def test_no_cache_fills_the_room_that_was_granted() -> None:
+def test_no_cache_fills_the_room_that_was_granted(scene: Scene) -> None:
     """What is granted counts as used from the grant on: an inserting thread stops before it."""
-    scene = Scene()
     holder = FakeHolder(scene.governor.registry)
     meter = scene.governor.meter
     with scene.governor.admit(30 * MIB):
@@ -247,9 +241,8 @@ def test_a_plain_with_that_would_hold_up_the_event_loop_is_refused_at_once() -> 
     assert scene.governor.meter.reserved == 0
 
 
-def test_a_reservation_never_entered_is_told_when_it_is_collected() -> None:
+def test_a_reservation_never_entered_is_told_when_it_is_collected(scene: Scene) -> None:
     """Whoever forgets `with` has reserved nothing, and hears of it."""
-    scene = Scene()
     with pytest.warns(RuntimeWarning, match=r"admit\(10\.0 MiB\) was never entered"):
         scene.governor.admit(10 * MIB)
 

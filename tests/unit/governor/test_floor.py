@@ -15,9 +15,13 @@ LINES = Lines(
 )
 
 
-def test_a_hot_cache_above_a_floor_is_whole_again() -> None:
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_hot_cache_above_a_floor_is_whole_again(scene: Scene) -> None:
     """220 MiB that an allocator keeps cost a cache of 40 MiB one filling, not all its hits."""
-    scene = Scene()
     cache = scene.cache(40)
     scene.run(60, 5)
     scene.run(330, 30)
@@ -39,9 +43,8 @@ def test_whatever_the_allocator_does_the_working_set_stays(floor: int, keeps: bo
     assert min(held) == 40 * MIB
 
 
-def test_a_cache_that_begins_above_a_floor_gets_half_of_the_room_to_critical() -> None:
+def test_a_cache_that_begins_above_a_floor_gets_half_of_the_room_to_critical(scene: Scene) -> None:
     """Weights loaded at the start are no reason to cache nothing."""
-    scene = Scene()
     scene.run(300, 10)
     cache = scene.cache(100)
     scene.run(300, 400, every=0.5)
@@ -49,9 +52,8 @@ def test_a_cache_that_begins_above_a_floor_gets_half_of_the_room_to_critical() -
     assert scene.memory.used <= 0.9 * LIMIT * MIB
 
 
-def test_holders_never_take_a_floor_to_the_limit() -> None:
+def test_holders_never_take_a_floor_to_the_limit(scene: Scene) -> None:
     """As far as the limit allows: beyond the emergency mark little is left to them."""
-    scene = Scene()
     cache = scene.cache(100)
     scene.run(60, 5)
     scene.run(370, 60)
@@ -59,8 +61,7 @@ def test_holders_never_take_a_floor_to_the_limit() -> None:
     assert scene.memory.used < 0.97 * LIMIT * MIB
 
 
-def test_what_shrinking_cures_is_no_floor() -> None:
-    scene = Scene()
+def test_what_shrinking_cures_is_no_floor(scene: Scene) -> None:
     cache = scene.cache(500)
     scene.run(60, 60)
     assert scene.governor.pressure.floor == 0
@@ -68,9 +69,8 @@ def test_what_shrinking_cures_is_no_floor() -> None:
     assert cache.holds >= 200 * MIB
 
 
-def test_a_floor_that_is_gone_is_forgotten() -> None:
+def test_a_floor_that_is_gone_is_forgotten(scene: Scene) -> None:
     """Holders get all of their room back, and are bounded as before."""
-    scene = Scene()
     cache = scene.cache(40)
     scene.run(60, 5)
     scene.run(350, 30)
@@ -83,9 +83,8 @@ def test_a_floor_that_is_gone_is_forgotten() -> None:
     assert 200 * MIB <= cache.holds <= 0.8 * LIMIT * MIB
 
 
-def test_the_reason_is_told_once() -> None:
+def test_the_reason_is_told_once(scene: Scene) -> None:
     """One line says what is held and where; an hour at the floor adds none."""
-    scene = Scene()
     cache = scene.cache(40)
     scene.run(60, 5)
     scene.run(340, 3600, every=1.0)
@@ -97,16 +96,14 @@ def test_the_reason_is_told_once() -> None:
     assert abs(told[0].kept - cache.holds) < 2 * MIB, "what is said to be kept is kept"
 
 
-def test_at_emergency_it_is_told_that_nothing_is_left() -> None:
+def test_at_emergency_it_is_told_that_nothing_is_left(scene: Scene) -> None:
     """Over the limit with nothing to let go: once, as an error."""
-    scene = Scene()
     scene.run(395, 600, every=1.0)
     assert [event.severity for event in scene.recorder.of(FloorFound)] == [Severity.ERROR]
 
 
-def test_what_others_in_the_group_hold_needs_no_trial() -> None:
+def test_what_others_in_the_group_hold_needs_no_trial(scene: Scene) -> None:
     """By count: children or neighbours hold it, and the cache is left alone from the start."""
-    scene = Scene()
     cache = scene.cache(20)
     scene.run(0, 5)
     scene.memory.parts = {OWN: 20 * MIB, "cgroup": 320 * MIB}
@@ -117,9 +114,8 @@ def test_what_others_in_the_group_hold_needs_no_trial() -> None:
     assert not scene.futile[1].asked
 
 
-def test_a_level_reached_again_is_told_as_a_detail() -> None:
+def test_a_level_reached_again_is_told_as_a_detail(scene: Scene) -> None:
     """Use that swings about a mark rings once, not at every swing."""
-    scene = Scene()
     for _ in range(6):
         scene.run(325, 2)
         scene.run(100, 5)
@@ -154,9 +150,8 @@ def test_no_floor_is_believed_while_holders_give_back() -> None:
     assert floor.bytes == 330 * MIB
 
 
-def test_what_comes_and_goes_above_a_floor_keeps_its_room() -> None:
+def test_what_comes_and_goes_above_a_floor_keeps_its_room(scene: Scene) -> None:
     """A request of 60 MiB every five seconds: the cache stops where the next one still fits."""
-    scene = Scene()
     scene.run(290, 20)
     cache = scene.cache(100)
     for _ in range(30):
@@ -168,9 +163,8 @@ def test_what_comes_and_goes_above_a_floor_keeps_its_room() -> None:
     assert cache.holds >= 30 * MIB, "what has not come for ten minutes is not waited for"
 
 
-def test_a_working_set_is_left_alone_while_something_comes_and_goes() -> None:
+def test_a_working_set_is_left_alone_while_something_comes_and_goes(scene: Scene) -> None:
     """A hot cache that fits beside the highest use is not emptied at each swing."""
-    scene = Scene()
     cache = scene.cache(30)
     scene.run(60, 5)
     scene.run(290, 20)

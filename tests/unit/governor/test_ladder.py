@@ -280,8 +280,7 @@ def test_room_that_somebody_waits_for_is_made_at_any_level(scene: Scene) -> None
     assert cache.holds == 40 * MIB
 
 
-def test_caches_are_asked_least_worthy_first() -> None:
-    scene = Scene()
+def test_caches_are_asked_least_worthy_first(scene: Scene) -> None:
     kept, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
     kept.hits_per_byte = lambda: 2.0  # type: ignore[attr-defined]  # optional by contract
     given.hits_per_byte = lambda: 1.0  # type: ignore[attr-defined]
@@ -292,8 +291,7 @@ def test_caches_are_asked_least_worthy_first() -> None:
     assert given.asked
 
 
-def test_a_cache_that_cannot_tell_its_worth_keeps_nobody_from_being_asked() -> None:
-    scene = Scene()
+def test_a_cache_that_cannot_tell_its_worth_keeps_nobody_from_being_asked(scene: Scene) -> None:
     broken, given = FakeReclaimer(scene.memory, 50 * MIB), FakeReclaimer(scene.memory, 50 * MIB)
     broken.hits_per_byte = raising(RuntimeError("no figures"))  # type: ignore[attr-defined]
     given.hits_per_byte = lambda: 1.0  # type: ignore[attr-defined]
@@ -312,9 +310,8 @@ def above_the_brim(scene: Scene, used: int) -> None:
     )
 
 
-def test_above_the_brim_free_pages_are_given_back_before_caches_are_drained() -> None:
+def test_above_the_brim_free_pages_are_given_back_before_caches_are_drained(scene: Scene) -> None:
     """At NORMAL, for as much as lies above it: caches keep what they hold."""
-    scene = Scene()
     trim = scene.reclaimer(50, rung=Rung.GENTLE)
     cache = FakeReclaimer(scene.memory, 50 * MIB)
     scene.registry.add(cache)
@@ -346,9 +343,8 @@ def test_what_inserting_threads_have_not_paid_is_collected_from_the_least_worthy
     assert scene.ladder.reclaimed == reclaimed + owed
 
 
-def test_a_forgotten_cache_is_not_kept_alive_by_the_ladder() -> None:
+def test_a_forgotten_cache_is_not_kept_alive_by_the_ladder(scene: Scene) -> None:
     """The register is weak and so is the ladder's memory of it."""
-    scene = Scene()
     cache = FakeReclaimer(scene.memory, 50 * MIB)
     scene.registry.add(cache)
     scene.relieve(92, Level.CRITICAL)

@@ -1,5 +1,7 @@
 """The last resort: three attempts, what they end in, and that it never latches."""
 
+import pytest
+
 from fakes import MIB, FakeClock, FakeMemory, Recorder
 from membudget.core import Level, Marks, ProtectionTried
 from membudget.errors import OverBudgetError
@@ -49,9 +51,13 @@ class Scene:
         return [event.outcome for event in self.recorder.of(ProtectionTried)]
 
 
-def test_three_attempts_a_minute_apart_then_admission_is_shut() -> None:
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_three_attempts_a_minute_apart_then_admission_is_shut(scene: Scene) -> None:
     """Without the exit opted in, the process stays alive and lets nothing in."""
-    scene = Scene()
     scene.stay(99, 58)
     assert scene.done == ["attempt"]
     scene.stay(99, 140)
@@ -66,18 +72,16 @@ def test_with_the_exit_opted_in_the_process_leaves_after_the_third() -> None:
     assert scene.done == ["attempt", "attempt", "attempt", "dump", "exit"]
 
 
-def test_an_attempt_that_helps_is_told_as_recovered() -> None:
+def test_an_attempt_that_helps_is_told_as_recovered(scene: Scene) -> None:
     """Below the shutdown mark the attempt has worked."""
-    scene = Scene()
     scene.stay(99, 2)
     scene.stay(60, 5)
     assert scene.outcomes() == ["recovered"]
     assert scene.governor.pressure.level is Level.NORMAL
 
 
-def test_admission_opens_again_at_normal_even_between_the_marks() -> None:
+def test_admission_opens_again_at_normal_even_between_the_marks(scene: Scene) -> None:
     """No latch: idle at 75 % for a minute opens the door."""
-    scene = Scene()
     scene.stay(99, 200)
     scene.stay(75, 90)
     assert not scene.governor.admission.is_shut
@@ -88,9 +92,8 @@ def test_admission_opens_again_at_normal_even_between_the_marks() -> None:
         raise AssertionError("the door stayed shut") from None
 
 
-def test_attempts_count_anew_after_five_minutes_at_normal() -> None:
+def test_attempts_count_anew_after_five_minutes_at_normal(scene: Scene) -> None:
     """A later emergency has its three attempts again, a quick one does not."""
-    scene = Scene()
     scene.stay(99, 200)
     scene.stay(50, 100)
     scene.stay(99, 10)

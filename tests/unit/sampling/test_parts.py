@@ -27,9 +27,13 @@ class Scene:
         return found
 
 
-def test_a_cache_tells_its_bounds_and_its_share() -> None:
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_cache_tells_its_bounds_and_its_share(scene: Scene) -> None:
     """What the budget gives it is a bound, too."""
-    scene = Scene()
     cache: membudget.Cache[str, bytes] = membudget.Cache(
         "prices", max_bytes="5MiB", max_entries=50, ttl="1h", registry=scene.registry
     )
@@ -60,13 +64,12 @@ def test_a_container_tells_its_bounds(kind: str, bounds: dict[str, int], most_it
     assert part.is_bounded
 
 
-def test_a_weak_cache_is_not_swept_by_a_look() -> None:
+def test_a_weak_cache_is_not_swept_by_a_look(scene: Scene) -> None:
     """Its length is: what has died stays counted until somebody else looks."""
 
     class Value:
         """Can be held weakly."""
 
-    scene = Scene()
     cache: membudget.WeakCache[str, Value] = membudget.WeakCache(
         "values", strong=2, registry=scene.registry
     )
@@ -161,8 +164,7 @@ def test_a_holder_of_the_programs_own_is_asked_what_it_promised() -> None:
     assert not scene.told
 
 
-def test_one_that_fails_is_left_out_and_told_once() -> None:
-    scene = Scene()
+def test_one_that_fails_is_left_out_and_told_once(scene: Scene) -> None:
     broken, fine = Holder("broken", is_broken=True), Holder("fine")
     scene.registry.add(broken)
     scene.registry.add(fine)
@@ -173,8 +175,7 @@ def test_one_that_fails_is_left_out_and_told_once() -> None:
     assert isinstance(error, OSError)
 
 
-def test_the_largest_are_kept_and_all_bounded_ones_explain() -> None:
-    scene = Scene()
+def test_the_largest_are_kept_and_all_bounded_ones_explain(scene: Scene) -> None:
     caches: list[membudget.Cache[int, bytes]] = [
         membudget.Cache(f"cache {number}", max_bytes=MIB, registry=scene.registry)
         for number in range(MOST_PARTS + 20)
