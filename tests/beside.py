@@ -1,7 +1,5 @@
 """What goes on beside a test: threads, a forked child, a lock held, an interrupt at any call."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -9,10 +7,8 @@ import sys
 import threading
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 PATIENCE = 20
 """Seconds after which what hangs is ended, or given up."""

@@ -4,8 +4,6 @@ The model knows no sweeping: what has expired is gone from it at once. That the 
 same shows that expired entries, however long it holds them, cost no live entry its place.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from typing import Any

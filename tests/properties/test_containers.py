@@ -1,9 +1,8 @@
 """The bounded containers against the builtins with a bound applied by hand: the same answers."""
 
-from __future__ import annotations
-
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +12,6 @@ from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.containers.sequence import SLOT_BYTES
 from membudget.registry import Registry
 from membudget.sizing import size_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 VALUES = st.integers(1, 400)
 PLACES = st.integers(-6, 6)

@@ -1,7 +1,5 @@
 """The division's law: whatever happens, all caches together keep under the limit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hypothesis import settings

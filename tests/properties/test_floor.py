@@ -1,7 +1,5 @@
 """A floor is no latch, either way: holders get their room back, and futile work dies down."""
 
-from __future__ import annotations
-
 from math import log2
 
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """A law of the walk: it meets exactly what can be reached, once."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from types import SimpleNamespace

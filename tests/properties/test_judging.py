@@ -1,7 +1,5 @@
 """The laws of judging, for any sequence of readings."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,5 @@
 """Laws of the verdict that hold for any history."""
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import pairwise
 

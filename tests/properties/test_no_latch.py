@@ -1,7 +1,5 @@
 """No latch: whatever happened before, when the excess is gone everything goes on."""
 
-from __future__ import annotations
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

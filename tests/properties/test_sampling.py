@@ -1,7 +1,5 @@
 """The laws of samples: what is packed or written comes back as it was, whatever it is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Laws of the sizer over values of any shape."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

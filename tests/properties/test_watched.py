@@ -1,7 +1,5 @@
 """Laws of watched containers: whatever they hold, the newest stay and a crossing is told once."""
 
-from __future__ import annotations
-
 from collections import OrderedDict, deque
 from typing import Any
 

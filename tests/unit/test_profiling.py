@@ -1,7 +1,5 @@
 """profile_memory: held and peak of functions and blocks, within and beside each other."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
@@ -9,15 +7,12 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from beside import in_threads
 from membudget import ConfigError, MemoryProfile, profile_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MIB = 1 << 20
 SLACK = 64 << 10

@@ -1,7 +1,5 @@
 """The register: weak, filed by what members can do, and at rest around forks."""
 
-from __future__ import annotations
-
 import gc
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer

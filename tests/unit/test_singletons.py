@@ -1,22 +1,18 @@
 """One instance a class: made once, whole or not at all, and the same however it is come by."""
 
-from __future__ import annotations
-
 import abc
 import copy
 import os
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from beside import interrupted_everywhere
 from membudget.errors import ConfigError
 from membudget.singletons import Singleton, SingletonABC
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 PATIENCE = 10.0
 

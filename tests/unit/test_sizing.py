@@ -1,7 +1,5 @@
 """The sizer: what it says is what the allocator gave, and looking changes nothing."""
 
-from __future__ import annotations
-
 import array
 import collections
 import enum
@@ -12,8 +10,9 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -21,9 +20,6 @@ import pytest
 
 from membudget.errors import ConfigError
 from membudget.sizing import allocated, measure, register, size_of, unregister
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HELD = 200
 """Objects of a kind that are weighed together."""

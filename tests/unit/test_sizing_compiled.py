@@ -1,13 +1,12 @@
 """The compiled sizer: shares between entries, types that come and go, no trace left."""
 
-from __future__ import annotations
-
 import gc
 import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +15,6 @@ from membudget import _native
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
 from membudget.sizing import NODES, register, unregister
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CORE: Any = _native.core
 

@@ -1,7 +1,5 @@
 """What an entry of a cache is charged: what its end would free."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

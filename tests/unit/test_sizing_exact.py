@@ -1,19 +1,15 @@
 """The compiled sizer to the byte: what the allocator gave for a value, each block as rounded."""
 
-from __future__ import annotations
-
 import collections
 import gc
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from membudget import _native
 from membudget.sizing import NODES, allocated
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 CORE: Any = _native.core
 HELD = 200

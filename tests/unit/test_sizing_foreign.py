@@ -1,7 +1,5 @@
 """What a container holds, by a sample: near the truth whatever its shape, and harmless."""
 
-from __future__ import annotations
-
 import random
 from collections import OrderedDict, deque
 from typing import Any

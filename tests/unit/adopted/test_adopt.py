@@ -1,13 +1,12 @@
 """`membudget.adopt`: a cache is managed, its keys go on working; a connection is asked."""
 
-from __future__ import annotations
-
 import functools
 import sqlite3
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cachetools
 import pytest
@@ -20,9 +19,6 @@ from membudget.governor import Governor
 from membudget.reclaimers.adopted import LOOK_EVERY, AdoptedCache, same_limit
 from membudget.registry import Registry
 from membudget.sizing.foreign import BATCH
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 LONG = float("inf")
 VALUE = "x" * 1000

@@ -1,7 +1,5 @@
 """functools caches: noted as they are made, shrunk from their oldest entries, left as they were."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import gc
@@ -9,7 +7,8 @@ import inspect
 import sys
 import traceback
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -18,9 +17,6 @@ from fakes import MIB, FakeClock
 from membudget.core import Meter
 from membudget.reclaimers.found import FoundCaches
 from membudget.reclaimers.wrappers import FEWEST, comes_back
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LONG = float("inf")
 
@@ -274,7 +270,7 @@ def test_a_cache_that_its_own_entries_lead_back_to_is_collected(
         def __init__(self) -> None:
             self.child = functools.lru_cache(maxsize)(self._child)
 
-        def _child(self, number: int) -> tuple[Page, int]:
+        def _child(self, number: int) -> "tuple[Page, int]":
             return self, number
 
     def use() -> weakref.ref[Page]:

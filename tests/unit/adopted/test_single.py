@@ -1,13 +1,12 @@
 """Caches named by their owner, or found with their lock, and the search for them."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import threading
 import types
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import cachetools
 import pytest
@@ -18,9 +17,6 @@ from membudget.errors import ConfigError
 from membudget.reclaimers.adopted import AdoptedCache
 from membudget.reclaimers.found import FIRST, FoundCaches, Search, _matcher
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LONG = float("inf")
 VALUE = "x" * 1000

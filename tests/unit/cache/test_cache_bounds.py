@@ -1,23 +1,19 @@
 """The cache's bounds: bytes, entries, a budget, and what is told of an eviction."""
 
-from __future__ import annotations
-
 import gc
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from cache_oracle import check
+from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.cache.table import DEFAULT_ENTRIES, IS_COMPILED
 from membudget.core import Meter
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sizing import allocated, size_of
-
-if TYPE_CHECKING:
-    from fakes import FakeClock
 
 KIB = 1 << 10
 

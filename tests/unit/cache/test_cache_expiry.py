@@ -1,17 +1,11 @@
 """Times of expiry: what has expired is never returned, and does not stay for long."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from cache_oracle import check
+from fakes import FakeClock
 from membudget.cache.cache import Cache
-
-if TYPE_CHECKING:
-    from fakes import FakeClock
-    from membudget.registry import Registry
+from membudget.registry import Registry
 
 FOREVER = float("inf")
 

@@ -1,7 +1,5 @@
 """The cache in a process that forks: the child's works, and is in order or empty."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

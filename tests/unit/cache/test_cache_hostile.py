@@ -1,15 +1,14 @@
 """The cache among threads, and foreign code that comes back to it in the middle of anything."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,9 +17,6 @@ from cache_oracle import check
 from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FOREVER = float("inf")
 

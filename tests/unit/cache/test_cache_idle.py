@@ -1,17 +1,11 @@
 """Values that expire unless they are used, and how long each has left."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from cache_oracle import check
+from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from fakes import FakeClock
 
 FOREVER = float("inf")
 

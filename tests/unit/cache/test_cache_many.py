@@ -1,7 +1,5 @@
 """Many values at once: as one after the other."""
 
-from __future__ import annotations
-
 import sys
 from threading import Event, Thread
 from typing import Any

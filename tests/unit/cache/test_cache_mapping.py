@@ -1,20 +1,16 @@
 """The cache as a mapping: what is put in comes out, and looking changes nothing."""
 
-from __future__ import annotations
-
 import gc
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY, Registry
 from membudget.sizing import size_of
-
-if TYPE_CHECKING:
-    from fakes import FakeClock
 
 
 @pytest.fixture

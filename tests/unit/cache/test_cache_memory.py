@@ -1,7 +1,5 @@
 """What a cache weighs is what a process grows by, in a process of its own."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

@@ -1,17 +1,13 @@
 """The order of eviction: what is asked for once leaves early, what returns is kept."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED, POLICIES
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 FOREVER = float("inf")
 

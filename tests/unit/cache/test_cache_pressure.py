@@ -1,9 +1,7 @@
 """The cache under a budget: it pays for what it takes in, and shrinks when asked, in slices."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,9 +12,7 @@ from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
 from membudget.core import Holder, Meter, Reclaimer, Rung
 from membudget.core.protocols import ForkAware
-
-if TYPE_CHECKING:
-    from membudget.registry import Registry
+from membudget.registry import Registry
 
 FOREVER = float("inf")
 

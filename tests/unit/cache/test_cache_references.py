@@ -1,19 +1,15 @@
 """A cache holds a key and a value for as long as their entry is there, whatever ends it."""
 
-from __future__ import annotations
-
 import gc
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FOREVER = float("inf")
 COUNT = 300

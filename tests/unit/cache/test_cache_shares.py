@@ -1,19 +1,15 @@
 """What a cache charges for parts that others hold too, and what it remembers of them."""
 
-from __future__ import annotations
-
 import contextlib
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BODY = 20_000
 

@@ -1,10 +1,8 @@
 """Shrinking by hand, and giving memory back to the system."""
 
-from __future__ import annotations
-
 import gc
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,14 +10,11 @@ from cache_oracle import check
 from commands import lines_of
 from fakes import FakeClock, Ticking
 from membudget.cache.cache import Cache
-from membudget.cache.table import IS_COMPILED
+from membudget.cache.table import IS_COMPILED, Step
 from membudget.cache.upkeep import GiveBack
 from membudget.core import Meter, Reclaimer, Rung
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from membudget.cache.table import Step
 
 MIB = 1 << 20
 

@@ -1,7 +1,5 @@
 """Requests for memory that fail amid a call: MemoryError comes, whatever the values are."""
 
-from __future__ import annotations
-
 import importlib.util
 import subprocess
 import sys

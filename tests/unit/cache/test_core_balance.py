@@ -1,7 +1,5 @@
 """The compiled core gives back all that it took: whole lives of caches and walks of the sizer."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The division: bytes go, slowly, to the caches where they earn most hits."""
 
-from __future__ import annotations
-
 from division_scene import WHOLE, Scene, shares
 from membudget.cache.division import FLOOR, INTERVAL, STEP, Division
 from membudget.core import Chore

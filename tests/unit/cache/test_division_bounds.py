@@ -1,7 +1,5 @@
 """The division: newcomers, bounds, limits that change, and no limit at all."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 

@@ -1,7 +1,5 @@
 """The sweeper: expired memory is free about a second later, without a thread for each cache."""
 
-from __future__ import annotations
-
 import gc
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the bounded list, deque, dict and set have in common: bounds and weights."""
 
-from __future__ import annotations
-
 import collections.abc
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the bounded containers have in common: drops, budget and giving way."""
 
-from __future__ import annotations
-
 import threading
 import time
 from typing import Any

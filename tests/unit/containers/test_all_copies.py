@@ -1,21 +1,17 @@
 """What the bounded containers have in common: copies, iteration, subclasses."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import pickle
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from containers_scene import KINDS, made, put, put_many, weights
 from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.containers.ordered import BoundedDict, BoundedSet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 

@@ -1,7 +1,5 @@
 """What the bounded containers have in common: threads, signals and forks leave them in order."""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 from typing import Any

@@ -1,11 +1,10 @@
 """What sets the bounded dict and the bounded set apart: the order of use, views, algebra."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,9 +15,6 @@ from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from steps import steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FOREVER = float("inf")
 

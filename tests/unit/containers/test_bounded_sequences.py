@@ -1,7 +1,5 @@
 """What sets the bounded list and the bounded deque apart: their ends, slices and orders."""
 
-from __future__ import annotations
-
 from collections import deque
 from itertools import count, islice
 from typing import Any

@@ -1,15 +1,14 @@
 """The metrics collector: last samples by series, within bounds, and what they come to."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import json
 import pickle
 import signal
 import statistics
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,9 +21,6 @@ from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from steps import steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FOREVER = float("inf")
 

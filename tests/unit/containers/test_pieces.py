@@ -1,10 +1,9 @@
 """What is drawn from an iterator: hardly any waits outside a bound, and none is lost."""
 
-from __future__ import annotations
-
 import weakref
 from collections import UserDict
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,16 +11,13 @@ from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.registry import Registry
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 HEAVY = 1 << 20
 
 
 class Block:
     """Something that tells how many of it there are."""
 
-    alive: ClassVar[weakref.WeakSet[Block]] = weakref.WeakSet()
+    alive: ClassVar["weakref.WeakSet[Block]"] = weakref.WeakSet()
 
     def __init__(self) -> None:
         self.alive.add(self)

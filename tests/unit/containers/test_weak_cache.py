@@ -1,12 +1,11 @@
 """The weak cache: a value is found for as long as somebody holds it, and not a moment longer."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import pickle
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,9 +18,6 @@ from membudget.core.protocols import ForkAware
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from membudget.sizing import size_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FOREVER = float("inf")
 

@@ -1,7 +1,5 @@
 """What use says about a bound: how full, how old, how much is read; and a limit that follows it."""
 
-from __future__ import annotations
-
 from collections import deque
 from typing import Any
 

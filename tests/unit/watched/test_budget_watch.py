@@ -1,12 +1,11 @@
 """`budget.watch`: limits from arguments and settings, events to the sinks, and an end."""
 
-from __future__ import annotations
-
 import os
 import signal
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +13,6 @@ import membudget
 from fakes import Recorder
 from membudget.core import LimitExceeded, SettingsReloaded
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def start(recorder: Recorder, **settings: Any) -> membudget.Budget:

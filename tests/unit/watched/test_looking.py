@@ -1,7 +1,5 @@
 """Looks at a foreign container: what is told, when, how often, and what a look leaves alone."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import queue

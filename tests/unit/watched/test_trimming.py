@@ -1,10 +1,9 @@
 """Under memory pressure the oldest items go, where the owner allowed it, and no further."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import cachetools
 import pytest
@@ -16,9 +15,6 @@ from membudget.registry import Registry
 from membudget.sizing.foreign import BATCH
 from membudget.watched import WatchedContainer
 from watched_scene import LONG, Scene
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 VALUE = "x" * 1000
 

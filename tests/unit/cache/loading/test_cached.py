@@ -1,11 +1,10 @@
 """`cached` on plain functions: what a call is kept under, figures, and what it leaves as it was."""
 
-from __future__ import annotations
-
 import functools
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +14,6 @@ from membudget.cache.loading.cached import CacheInfo, cached
 from membudget.cache.spilling.spill import Spill
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 registry = Registry()
 
@@ -354,7 +349,7 @@ def test_a_bound_in_bytes_is_kept() -> None:
 def test_what_it_evicts_spills_where_asked(tmp_path: Path, counting: Counting) -> None:
     pytest.importorskip("diskcache")
     ask: Any = cached(max_entries=1, spill=tmp_path / "spill", registry=registry)(counting.many)
-    calls: list[Callable[[], object]] = [
+    calls: list[Any] = [
         lambda: ask(1),
         lambda: ask(1, 5),
         lambda: ask(1, c=3),

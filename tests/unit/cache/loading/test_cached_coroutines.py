@@ -1,23 +1,17 @@
 """`cached` on coroutine functions."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import gc
 import inspect
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
+from fakes import FakeClock
 from membudget.cache.loading.cached import cached
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from fakes import FakeClock
 
 PATIENCE = 20
 

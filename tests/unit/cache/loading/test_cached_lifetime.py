@@ -1,21 +1,17 @@
 """How long `cached` keeps: times, spread, old values that serve on, exceptions."""
 
-from __future__ import annotations
-
 import gc
 import statistics
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import pytest
 
+from fakes import FakeClock
 from membudget.cache.loading.cached import cached
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from fakes import FakeClock
 
 
 class Source:

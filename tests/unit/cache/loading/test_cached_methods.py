@@ -1,13 +1,12 @@
 """`cached` on methods: each object has its own entries, and none is kept alive by them."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import time
 import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import pytest
 
@@ -16,9 +15,6 @@ from fakes import Ticking
 from membudget.cache.loading.cached import cached
 from membudget.errors import ConfigError
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 registry = Registry()
 P = ParamSpec("P")

@@ -1,14 +1,14 @@
 """Loading in threads: one load for all who ask, the same outcome for all, and no wait for ever."""
 
-from __future__ import annotations
-
 import contextvars
 import gc
 import subprocess
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +18,6 @@ from membudget.cache.loading.load import Loading, fly
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 load = Cache.get_or_load
 PATIENCE = 20

@@ -1,13 +1,12 @@
 """Loading in tasks, in several loops, and together with threads."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -17,9 +16,6 @@ from membudget.cache.loading import load as flights
 from membudget.errors import ConfigError
 from membudget.registry import Registry
 from waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 load, load_async = Cache.get_or_load, Cache.get_or_load_async
 

@@ -1,7 +1,5 @@
 """Loading in a process that forks: nobody in the child waits for a thread that stayed behind."""
 
-from __future__ import annotations
-
 import os
 import threading
 from typing import Any

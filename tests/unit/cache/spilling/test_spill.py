@@ -1,20 +1,16 @@
 """A cache that spills: what goes to the disk, what comes back, and what must not."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes import FakeClock
 from membudget.cache.spilling.spill import Spill
 from membudget.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 from spill_scene import KIB, MIB, Slow, full, in_memory, make, on_disk
 
 

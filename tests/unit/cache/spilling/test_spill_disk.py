@@ -1,15 +1,14 @@
 """The disk of a cache that spills: its folder, its bound, what breaks it, and what outlives it."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,10 +21,6 @@ from membudget.cache.upkeep import Sweeper
 from membudget.core import Meter
 from membudget.errors import MembudgetError
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 KIB = 1 << 10
 MIB = 1 << 20

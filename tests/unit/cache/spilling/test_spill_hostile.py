@@ -1,7 +1,5 @@
 """What somebody else puts into a spilling cache's folder: never unpickled, followed or removed."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pickle
@@ -9,8 +7,9 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,9 +20,6 @@ from membudget.cache.spilling.spilled import SpilledCache
 from membudget.errors import ConfigError, MembudgetError
 from membudget.ownership import safe_way
 from membudget.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 grp = pytest.importorskip("grp", reason="not a Unix")
 pwd = pytest.importorskip("pwd", reason="not a Unix")

@@ -1,7 +1,5 @@
 """A cache that spills, while its values are pickled, replaced, collected or fail."""
 
-from __future__ import annotations
-
 import gc
 import itertools
 import os
@@ -9,15 +7,13 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from membudget.cache.spilling.spilled import SpilledCache
+from membudget.cache.spilling.spilled import SpilledCache
 from spill_scene import Slow, full, in_memory, make
 
 

@@ -1,10 +1,9 @@
 """What is refused as a place to spill to, or as a bound of it."""
 
-from __future__ import annotations
-
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +12,6 @@ from membudget.cache.spilling.folder import SpillFolder, check_own
 from membudget.cache.spilling.spill import Spill, checked_spill
 from membudget.errors import ConfigError, MissingExtraError
 from spill_scene import make
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("directory", ["", 7, None, "a\0b", b"bytes"])
