@@ -10,7 +10,7 @@ from cache_oracle import check
 from commands import lines_of
 from fakes import FakeClock, Ticking
 from membudget.cache.cache import Cache
-from membudget.cache.table import IS_COMPILED, Step
+from membudget.cache.table import IS_COMPILED
 from membudget.cache.upkeep import GiveBack
 from membudget.core import Meter, Reclaimer, Rung
 from membudget.errors import ConfigError
@@ -253,7 +253,7 @@ class Lying(Cache[int, bytes]):
         self.together = 0
         return target // 2
 
-    def _evict_arenas(self, most: int) -> Step[int, bytes]:
+    def _evict_arenas(self, most: int) -> Any:
         freed, gone = self._evict(most, "pressure")
         self.together += freed
         return freed, gone
