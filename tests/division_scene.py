@@ -58,6 +58,11 @@ class Scene:
             self.step()
 
 
+def share(cache: Cache[Any, Any]) -> int:
+    assert cache.share is not None
+    return cache.share
+
+
 def shares(*caches: Cache[Any, Any]) -> list[int]:
     return [one.share or 0 for one in caches]
 

@@ -17,6 +17,12 @@ def make(tmp_path: Path, **given: Any) -> SpilledCache[Any, Any]:
     return SpilledCache("spilling", **usual | given)
 
 
+def folder_of(cache: SpilledCache[Any, Any]) -> str:
+    folder = cache.spill_stats().directory
+    assert folder is not None
+    return folder
+
+
 def full(cache: SpilledCache[Any, Any], count: int = 6) -> SpilledCache[Any, Any]:
     """The cache, with so many numbers set, and all that was evicted on the disk."""
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Times of expiry: what has expired is never returned, and does not stay for long."""
+"""Times of expiry, unused values' too: what has expired is not returned, nor held for long."""
 
 import pytest
 
@@ -217,3 +217,82 @@ def test_many_that_expire_together_are_all_swept(
     clock.advance(ttl / 2)
     cache.sweep(FOREVER)
     assert len(cache) == 0
+
+
+@pytest.fixture(params=["gdsf", "s3fifo", "lru"])
+def idle(request: pytest.FixtureRequest, clock: FakeClock) -> Cache[str, int]:
+    return Cache(
+        "idle",
+        ttl="1m",
+        idle="10s",
+        max_entries=100,
+        policy=request.param,
+        registry=Registry(),
+        clock=clock,
+    )
+
+
+def test_what_is_not_used_expires(idle: Cache[str, int], clock: FakeClock) -> None:
+    idle.set("a", 1)
+    clock.advance(10 - 1 / 64)
+    assert "a" in idle
+    clock.advance(1 / 64)
+    assert "a" not in idle
+    assert idle.peek("a") is None
+    assert idle.keys() == []
+    assert idle.get("a") is None
+    assert idle.stats().expirations == 1
+
+
+def test_a_hit_keeps_a_value_and_a_look_does_not(idle: Cache[str, int], clock: FakeClock) -> None:
+    idle.set("used", 1)
+    idle.set("seen", 1)
+    for _ in range(5):
+        clock.advance(6)
+        assert idle.get("used") == 1
+        idle.peek("seen")
+    assert idle.keys() == ["used"]
+    assert idle.sweep(FOREVER) > 0
+    assert len(idle) == 1
+    check(idle)
+
+
+def test_no_use_outlasts_the_time_to_live(idle: Cache[str, int], clock: FakeClock) -> None:
+    idle.set("a", 1)
+    for _ in range(59):
+        clock.advance(1)
+        assert idle.get("a") == 1
+    clock.advance(1)
+    assert idle.get("a") is None
+
+
+def test_the_time_left_is_told(idle: Cache[str, int], clock: FakeClock) -> None:
+    idle.set("a", 1)
+    clock.advance(4)
+    assert idle.ttl_left("a") == 6
+    idle.get("a")
+    assert idle.ttl_left("a") == 10
+    idle.set("b", 1, ttl=5)
+    clock.advance(1)
+    assert idle.ttl_left("b") == 4
+    clock.advance(4)
+    for absent in ("b", "never there"):
+        with pytest.raises(KeyError, match=absent):
+            idle.ttl_left(absent)
+    lasting: Cache[str, int] = Cache("lasting", registry=Registry(), clock=clock)
+    lasting.set("a", 1)
+    assert lasting.ttl_left("a") is None
+
+
+def test_an_idle_value_is_swept_although_another_one_is_used(
+    idle: Cache[str, int], clock: FakeClock
+) -> None:
+    for number in range(200):
+        idle.set(str(number), number)
+    for _ in range(20):
+        clock.advance(5)
+        for number in range(100, 110):
+            idle.set(str(number), number)
+        idle.sweep(FOREVER)
+    assert sorted(idle.keys()) == [str(number) for number in range(100, 110)]
+    check(idle)

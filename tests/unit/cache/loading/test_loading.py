@@ -1,7 +1,8 @@
-"""Loading in threads: one load for all who ask, the same outcome for all, and no wait for ever."""
+"""Loading in threads and forks: one load for all who ask, one outcome, and no wait for ever."""
 
 import contextvars
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from beside import PATIENCE, in_child, in_threads
 from fakes import FakeClock
 from membudget.cache.cache import Cache
 from membudget.cache.loading.load import Loading, fly
@@ -20,7 +22,6 @@ from membudget.registry import Registry
 from waiting import eventually
 
 load = Cache.get_or_load
-PATIENCE = 20
 
 
 @pytest.fixture
@@ -393,3 +394,44 @@ def test_who_missed_just_before_another_load_ended_does_not_load_again(
     loading = loading_of(cache, lambda key: pytest.fail("loaded"), cache.set)
     assert fly(loading, "a", ("a",), {}) == "value"
     assert (cache.stats().hits, cache.stats().misses) == lookups
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@forks
+def test_a_child_does_not_wait_for_a_load_of_its_parent(cache: Cache[Any, Any]) -> None:
+    """It loads itself, many threads of it once; the parent's load goes on."""
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(key: str) -> str:
+        begun.set()
+        assert go.wait(PATIENCE)
+        return "parent's"
+
+    leader = threading.Thread(target=load, args=(cache, "a", slow))
+    leader.start()
+    assert begun.wait(PATIENCE)
+
+    def act() -> None:
+        asks = [lambda: load(cache, "a", lambda _: "child's")] * 5
+        assert in_threads(*asks) == ["child's"] * 5
+        assert not cache._flights
+
+    try:
+        assert in_child(act)
+    finally:
+        go.set()
+        leader.join()
+    assert cache.get("a") == "parent's"
+
+
+@forks
+def test_a_loader_may_fork(cache: Cache[Any, Any]) -> None:
+    """The child, still in the middle of the load, may ask for the same key."""
+
+    def act() -> None:
+        assert load(cache, "a", lambda _: "child's") == "child's"
+
+    assert load(cache, "a", lambda _: in_child(act)) is True
+    assert cache.get("a") is True

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from membudget.cache.spilling.spilled import SpilledCache
-from spill_scene import Slow, full, in_memory, make
+from spill_scene import Slow, folder_of, full, in_memory, make
 
 
 class Leaving:
@@ -172,8 +172,7 @@ def test_a_cache_that_its_values_refer_to_is_collected(tmp_path: Path) -> None:
     cache = make(tmp_path)
     for number in range(4):
         cache.set(number, [cache])
-    folder, gone = cache.spill_stats().directory, weakref.ref(cache)
-    assert folder is not None
+    folder, gone = folder_of(cache), weakref.ref(cache)
     assert cache.flush_spill()
     del cache
     gc.collect()
