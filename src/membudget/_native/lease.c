@@ -129,7 +129,9 @@ count_in_meter(PyObject *admission, PyObject *meter, long long size, int is_end)
         if (!is_open || !(is_endless || fabs(upto) < (double)LARGE)) {
             return 0;
         }
-        if (!is_endless && (long long)upto - used - (of[RESERVED] - come_in) < size) {
+        /* As if nothing had come in: `come_in` takes for it what holders took in since the reading,
+           and what they hold now is asked for in plain Python. */
+        if (!is_endless && (long long)upto - used - of[RESERVED] < size) {
             return 0;
         }
         of[APART_THEN] = used - of[HELD_THEN] - come_in;

@@ -227,6 +227,19 @@ def test_what_cannot_be_counted_is_asked_first() -> None:
     assert scene.governor.ladder._seats[0].reclaimer.reclaimable() == 20 * MIB
 
 
+def test_what_caches_take_in_is_not_taken_for_the_load_that_was_granted() -> None:
+    """35 MiB are on their way to the 90, and a cache took 4 of the other 5: one small load fits."""
+    scene, size = Scene(), MIB - 1
+    holder = FakeHolder(scene.governor.registry)
+    with scene.governor.admit(35 * MIB):
+        holder.held = 4 * MIB
+        scene.memory.used += 4 * MIB
+        scene.governor.meter.claim(4 * MIB)
+        with scene.governor.admit(size):
+            with pytest.raises(OverBudgetError), scene.governor.admit(size):
+                pass
+
+
 def test_a_plain_with_that_would_hold_up_the_event_loop_is_refused_at_once() -> None:
     """The message says what to write instead; without a timeout nothing waits, and it may be."""
     scene = Scene(40)
