@@ -175,8 +175,9 @@ count_locked(Lease *lease, int is_end)
     Py_INCREF(release); /* A fork in between would put others in place. */
     PyObject *at_once[] = {Py_False};
     PyObject *got = PyObject_Vectorcall(acquire, at_once, 1, NULL);
-    int done = got == NULL ? -1 : 0;
-    if (got == Py_True) {
+    /* A lock in Python, as where gevent put its own in place, tells 1 for one that was ours. */
+    int is_ours = got == NULL ? -1 : PyObject_IsTrue(got), done = is_ours < 0 ? -1 : 0;
+    if (is_ours > 0) {
         done = count_in_meter(admission, meter, size, is_end);
         if (done == 1) {
             lease->is_held = !is_end;

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 
 import pytest
 from hypothesis import given
@@ -235,9 +236,12 @@ def test_what_caches_take_in_is_not_taken_for_the_load_that_was_granted() -> Non
         holder.held = 4 * MIB
         scene.memory.used += 4 * MIB
         scene.governor.meter.claim(4 * MIB)
-        with scene.governor.admit(size):
-            with pytest.raises(OverBudgetError), scene.governor.admit(size):
-                pass
+        with (
+            scene.governor.admit(size),
+            pytest.raises(OverBudgetError),
+            scene.governor.admit(size),
+        ):
+            pass
 
 
 def test_a_plain_with_that_would_hold_up_the_event_loop_is_refused_at_once() -> None:
@@ -258,6 +262,16 @@ def test_a_reservation_never_entered_is_told_when_it_is_collected(scene: Scene) 
     """Whoever forgets `with` has reserved nothing, and hears of it."""
     with pytest.warns(RuntimeWarning, match=r"admit\(10\.0 MiB\) was never entered"):
         scene.governor.admit(10 * MIB)
+
+
+def test_a_lock_that_tells_a_number_is_let_go_of_as_often_as_it_was_taken() -> None:
+    """As a signal's handler has it that takes a lease amid another one, under gevent's locks."""
+    admission, lock = Scene().governor.admission, threading._PyRLock()  # type: ignore[attr-defined]  # as gevent's
+    admission._lock, admission._acquire, admission._release = lock, lock.acquire, lock.release
+    with lock, Lease(admission, 1000, 0.0):
+        pass
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        lock.release()
 
 
 @pytest.mark.skipif(core is None, reason="there is nothing but plain Python")
