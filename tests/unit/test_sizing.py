@@ -222,6 +222,15 @@ def test_a_class_may_not_answer_for_itself() -> None:
     assert 0 < size < 500
 
 
+def test_a_container_may_not_answer_for_its_kind() -> None:
+    class Boasting(collections.deque[int]):
+        @property  # type: ignore[misc]  # it has no setter
+        def __class__(self) -> Any:
+            raise AssertionError("asked")
+
+    assert size_of(Boasting([1000, 2000])) > 600
+
+
 def test_a_small_value_is_weighed_exactly() -> None:
     found = measure([1000, 2000, 3.5])
     assert found.exact

@@ -109,7 +109,8 @@ class Bounded:
         made._take_in(self._whole())  # noqa: SLF001  # one of our own
         return made
 
-    __copy__ = copy
+    def __copy__(self) -> Self:
+        return self.copy()  # Maybe a subclass's, like what `_take_in` calls.
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = made = self._like()

@@ -371,7 +371,8 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
             for item in other:
                 BoundedSet.add(self, item)  # Not a subclass's, as with a set.
 
-    _take_in = update
+    def _take_in(self, items: list[Any]) -> None:
+        self.update(items)
 
     def difference_update(self, *others: Iterable[Any]) -> None:
         """Take out all items of others."""

@@ -150,10 +150,11 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
     __rmul__ = __mul__
 
     def __imul__(self, times: int) -> Self:
-        if times > 0:
-            self.extend(self._whole() * (times - 1))
-        else:
+        items = self._whole()
+        if times <= 0:
             self.clear()
+        for _ in range(times - 1):  # One after the other: all at once might be beyond any bound.
+            self.extend(items)
         return self
 
     def index(self, value: Any, start: int = 0, stop: int = maxsize) -> int:
@@ -205,7 +206,8 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
         """Take in items at the end; where an iterator raises, what came before is in."""
         self._draw(values, self._extend)
 
-    _take_in = extend
+    def _take_in(self, items: list[T]) -> None:
+        self.extend(items)
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Put an item before a place; a full list drops its foremost; a deque: IndexError."""
@@ -423,7 +425,7 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
             try:
                 self._on_drop(item, cause)  # type: ignore[misc]  # there is one
             except Exception as error:  # noqa: BLE001  # raised by the caller, at the end
-                first = first or error
+                first = error if first is None else first
         gone.clear()
         return first
 

@@ -302,11 +302,14 @@ class WeakCache(Holding, Generic[K, V]):
     def run(self, until: float) -> int:
         """Forget the entries of values that have died; returns the bytes."""
         freed = 0
-        while self._dead and self._now() < until:
-            with self._lock:
-                before = self._refs.held_bytes()
-                self._sweep(_SWEPT)
-                freed += before - self._refs.held_bytes()
+
+        def sweep() -> int:
+            before = self._refs.held_bytes()
+            self._sweep(_SWEPT)
+            return before - self._refs.held_bytes()
+
+        while self._dead and (more := self._under_lock(until, sweep)) is not None:
+            freed += more
         return freed
 
     def as_part(self) -> PartSample:

@@ -15,7 +15,7 @@ from operator import methodcaller
 from membudget.core import Rung
 from membudget.errors import ConfigError
 from membudget.reclaimers.allocators import Trim
-from membudget.reclaimers.wrappers import entries_of
+from membudget.reclaimers.wrappers import ENTRY, entries_of
 from membudget.registry import REGISTRY
 from membudget.sizing import size_of
 from membudget.sizing.foreign import (
@@ -123,7 +123,7 @@ class AdoptedCache:
             # What was taken tells more of entries than a look from outside.
             samples = gone[:: max(1, len(gone) // _SAMPLES)]
             weight = sum(size_of(part, nodes=_NODES) for pair in samples for part in pair)
-            self._each = weight // len(samples)
+            self._each = ENTRY + weight // len(samples)
             freed += self._each * len(gone)
             del samples
             gone.clear()  # Finalizers may do anything, so they run outside the lock.

@@ -30,7 +30,7 @@ Wrapper: TypeAlias = "_lru_cache_wrapper[Any]"
 WRAPPER: type[Any] = _lru_cache_wrapper  # Its name in `functools` may be replaced later.
 FEWEST = 64  # Entries that a cache keeps in any case.
 _STAYING_BYTES = 16 << 20  # Bytes from which even a handful is more than engines and settings.
-_ENTRY = 100  # Bytes of an entry in a dict of middling fill, beside its key and its value.
+ENTRY = 100  # Bytes of an entry in a dict of middling fill, beside its key and its value.
 _LEAST_BATCH, _MOST_BATCH = 1024, 65_536
 _SAMPLES = 4
 _NODES = 200  # Objects looked at to weigh one entry: an estimate will do.
@@ -109,7 +109,7 @@ class Kept:
 
 
 def _weigh(entries: dict[Any, Any], key: Any) -> int:
-    return size_of(key, nodes=_NODES) + size_of(entries.get(key), nodes=_NODES) + _ENTRY
+    return size_of(key, nodes=_NODES) + size_of(entries.get(key), nodes=_NODES) + ENTRY
 
 
 class Checked:
@@ -153,7 +153,7 @@ class Checked:
                     way.__setstate__((self._function, (), {}, None))  # type: ignore[attr-defined]  # what pickle calls
                     return
             came, newest = self._between, self._kept.weigh_newest()
-            few = _BYTES_BETWEEN // max(newest, _ENTRY)
+            few = _BYTES_BETWEEN // max(newest, ENTRY)
             self._between = max(1, min(2 * came, _MOST_BETWEEN, few))
             due = self._claim(self._kept, came * newest)
             if due > 0:

@@ -187,7 +187,7 @@ def _read_items(item: Any, room: int) -> Parts:
     if type(item) is list:
         # Its slots are a block of their own.
         size = _LIST + allocated(getsizeof(item) - _EMPTY_LIST)
-    base: Any = next(base for base in _SEQUENCES if isinstance(item, base))
+    base: Any = next(base for base in _SEQUENCES if issubclass(type(item), base))
     count = base.__len__(item)
     if count <= room:
         parts = get_referents(item)

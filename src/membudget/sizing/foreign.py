@@ -165,10 +165,10 @@ def length_of(container: Any) -> int | None:
     if library is not None and isinstance(container, library.Cache):
         # A TTLCache's own length expires entries first, and we may be without its lock.
         return int(library.Cache.__len__(container))
-    if hasattr(container, "cache_info"):
-        return int(container.cache_info().currsize)
     if hasattr(container, "__len__"):
         return len(container)
+    if hasattr(container, "cache_info"):
+        return int(container.cache_info().currsize)
     return int(container.qsize()) if hasattr(container, "qsize") else None
 
 

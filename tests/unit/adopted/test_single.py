@@ -45,6 +45,13 @@ def test_the_oldest_entries_of_a_mapping_go(make: Any) -> None:
     assert 0 not in cache
 
 
+def test_entries_that_weigh_nothing_take_their_place() -> None:
+    cache = dict.fromkeys(range(250))
+    freed = AdoptedCache("cache", lambda: cache).reclaim(2000, LONG)
+    assert freed >= 2000
+    assert len(cache) > 180
+
+
 def _filled(cache: Any) -> Any:
     cache.update(entries())
     return cache

@@ -411,3 +411,35 @@ def test_a_subclass_is_copied_with_what_it_has_of_its_own(
     if kind is BoundedDict:
         assert made_again[9] == "no 9 in trades"
         assert 9 not in made_again
+
+
+class _Noting:
+    """Notes by which of its methods it is copied."""
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__("own")  # type: ignore[call-arg]
+        self.asked: list[str] = []
+
+    def copy(self) -> Any:
+        self.asked.append("copy")
+        return super().copy()  # type: ignore[misc]  # a container's
+
+    def extend(self, values: Any) -> None:
+        vars(self).setdefault("asked", []).append("extend")
+        super().extend(values)  # type: ignore[misc]
+
+    def update(self, *values: Any) -> None:
+        vars(self).setdefault("asked", []).append("update")
+        super().update(*values)  # type: ignore[misc]
+
+
+def test_a_copy_goes_through_the_methods_of_a_subclass(kind: Any) -> None:
+    one = type("Own", (_Noting, kind), {})()
+    put_many(one, [1, 2])
+    one.asked = []
+    made_again = copy.copy(one)
+    assert one.asked[0] == "copy"
+    if kind is not BoundedDict:
+        word = "update" if kind is BoundedSet else "extend"
+        assert made_again.asked[-1] == word
+    assert made_again == one

@@ -197,3 +197,38 @@ def test_what_cannot_be_had_is_an_error_as_the_builtins(make: Any) -> None:
         with pytest.raises(TypeError):
             act()
     assert not one
+
+
+@pytest.mark.parametrize("make", [a_list, a_deque])
+def test_what_is_repeated_never_waits_outside_the_bounds_as_a_whole(make: Any) -> None:
+    told: list[str] = []
+
+    def size(_: Any) -> int:
+        told.append("weighed")
+        return 10
+
+    def drop(_item: Any, _cause: str) -> None:
+        told.append("dropped")
+
+    one = make(1, 2, max_bytes=100, size=size, on_drop=drop)
+    told.clear()
+    one *= 50
+    assert told.index("dropped") < 20
+    assert list(one)[-2:] == [1, 2]
+
+
+@pytest.mark.parametrize("make", [a_list, a_deque])
+def test_the_first_error_of_a_listener_is_raised_however_it_looks(make: Any) -> None:
+    class Blank(Exception):  # noqa: N818  # it is one
+        def __bool__(self) -> bool:
+            return False
+
+    errors: list[Exception] = [Blank(), ValueError()]
+
+    def drop(_item: Any, _cause: str) -> None:
+        raise errors.pop(0)
+
+    one = make(1, 2, 3, on_drop=drop)
+    with pytest.raises(Blank):
+        one.reclaim(60, FOREVER)
+    assert errors == []

@@ -3,13 +3,14 @@
 import copy
 import gc
 import pickle
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from beside import in_threads
+from beside import held_elsewhere, in_threads
 from fakes import Asking
 from membudget.containers.ordered import BoundedDict
 from membudget.containers.weak import ENTRY_BYTES, WeakCache
@@ -228,6 +229,18 @@ def test_a_death_takes_no_lock() -> None:
     assert cache.run(FOREVER) == 100 * ENTRY_BYTES
     assert not cache.due(0.0)
     assert cache.stats().died == 100
+
+
+def test_the_sweep_waits_for_no_lock_beyond_its_time() -> None:
+    """Another thread may hold it for long: a key's `__eq__` may take for ever."""
+    cache = made()
+    cache.set("a", Value())
+    with held_elsewhere(cache._lock):  # As a slow key would.
+        began = time.monotonic()
+        assert cache.due(0)
+        assert cache.run(began + 0.05) == 0
+        assert time.monotonic() - began < 5
+    assert cache.run(FOREVER) > 0
 
 
 def test_deaths_do_not_pile_up() -> None:

@@ -330,6 +330,16 @@ def test_what_cannot_be_watched_so_is_refused(
     assert registry.chores() == []
 
 
+def test_a_length_is_believed_before_figures_of_another_kind() -> None:
+    class Figured(Sized):
+        def cache_info(self) -> dict[str, int]:
+            return {"hits": 1}
+
+    scene = Scene(Figured(["a", "b", "c"]), max_items=2)
+    scene.look()
+    assert scene.exceeded == [("items", 3, 2)]
+
+
 @pytest.mark.parametrize("name", ["", 5, None])
 def test_a_name_that_is_none_is_refused(name: Any) -> None:
     with pytest.raises(ConfigError, match="is not a text: name it after"):

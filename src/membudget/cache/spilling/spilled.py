@@ -35,6 +35,7 @@ MISSING: Any = object()
 NOTE_BYTES = 140  # Memory that the note of an entry costs besides, by tracemalloc.
 _LOOKS = 3  # Looks at the disk, where others bring the same value back at the same time.
 _NEVER, _SOON = float("inf"), 1e-9
+_TOO_LARGE = 1 << 62
 
 
 class SpilledCache(Cache[K, V]):
@@ -135,6 +136,7 @@ class SpilledCache(Cache[K, V]):
             size = 0 if type(size) is int and not size else as_bytes(size)
         elif self._weigh is not None:
             size = checked(self._weigh(value), f"the size of a value in cache {self.name!r}")
+            size = min(size, _TOO_LARGE)  # Which the table refuses, where it has a bound.
         note = self._note(value, ends, size)
         hash(key)
         self._disk.prepare()
@@ -164,6 +166,7 @@ class SpilledCache(Cache[K, V]):
                 break
         super().pop(key, None)
         self._set_right(key)
+        self._disk.wake()
         if value is not MISSING:
             return value
         if default is MISSING:
@@ -177,6 +180,7 @@ class SpilledCache(Cache[K, V]):
             gone = self._take(key)
         super().delete(key)
         self._set_right(key)
+        self._disk.wake()
         del gone
         return note is not None
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,23 @@ def test_pop_and_delete_reach_the_disk(tmp_path: Path) -> None:
     assert cache.spill_stats().entries == 2
 
 
+@pytest.mark.parametrize("change", [lambda one: one.pop(0), lambda one: one.delete(0)])
+def test_what_is_forgotten_leaves_the_disk_by_itself(
+    tmp_path: Path, change: Callable[[Any], object]
+) -> None:
+    """Nobody need use the cache again for that."""
+    cache = make(tmp_path, max_entries=1)
+    for number in range(2):
+        cache.set(number, bytes(50_000))
+    assert cache.flush_spill()
+    assert len(list(tmp_path.rglob("*.val"))) == 1
+    change(cache)
+    ends = time.monotonic() + 10
+    while list(tmp_path.rglob("*.val")) and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert list(tmp_path.rglob("*.val")) == []
+
+
 def test_observing_changes_nothing(tmp_path: Path) -> None:
     """Peek reads from the disk and leaves all where it is; `in` and ttl_left do not even read."""
     cache = full(make(tmp_path, clock=FakeClock()))
@@ -181,6 +199,12 @@ def test_a_size_function_sees_the_values(tmp_path: Path) -> None:
 
     full(make(tmp_path, size=size), 3)
     assert seen == [[0], [1], [2]]
+
+
+def test_a_size_beyond_all_measure_is_refused_as_any_too_large(tmp_path: Path) -> None:
+    cache = make(tmp_path, max_bytes="1MiB", size=lambda _: 10**30)
+    assert not cache.set("a", 1)
+    assert cache.stats().refused == 1
 
 
 def test_who_listens_is_told_of_values(tmp_path: Path) -> None:
