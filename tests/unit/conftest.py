@@ -1,5 +1,6 @@
 """A small heap for all tests of parts: the runner's own has a million objects."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,15 @@ def registry() -> Registry:
 def clock() -> FakeClock:
     """A clock turned by hand."""
     return FakeClock()
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No collection but the test's own: what goes is gone with its last reference."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import array
 import collections
 import enum
-import gc
 import json
 import logging
 import subprocess
@@ -19,7 +18,8 @@ import pandas as pd  # type: ignore[import-untyped]  # its stubs are a package o
 import pytest
 
 from membudget.errors import ConfigError
-from membudget.sizing import allocated, measure, register, size_of, unregister
+from membudget.sizing import measure, register, size_of
+from sizing_scene import registered, truly_allocated
 
 HELD = 200
 """Objects of a kind that are weighed together."""
@@ -105,26 +105,11 @@ KINDS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def truly_allocated(make: Callable[[int], Any]) -> tuple[float, list[Any]]:
-    """The bytes one object takes from the allocator, and the objects made to find out."""
-    kept = [make(number) for number in range(50)]  # What a library makes once is made now.
-    held: list[Any] = [None] * HELD
-    gc.collect()
-    tracemalloc.start()
-    for number in range(HELD):
-        held[number] = make(number + 1000)
-    gc.collect()
-    snapshot = tracemalloc.take_snapshot()
-    tracemalloc.stop()
-    del kept
-    return sum(allocated(trace.size) for trace in snapshot.traces) / HELD, held
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_is_what_the_allocator_gave(kind: str) -> None:
     """Within 10 %, against tracemalloc with each block rounded as the allocator rounds it."""
-    true, held = truly_allocated(KINDS[kind])
-    assert sum(map(size_of, held)) / HELD == pytest.approx(true, rel=0.10)
+    true, held = truly_allocated(KINDS[kind], HELD)
+    assert sum(map(size_of, held)) == pytest.approx(true, rel=0.10)
 
 
 @pytest.mark.parametrize("kind", ["dataclass", "slots", "DataFrame", "DataFrame of text"])
@@ -288,27 +273,20 @@ class Tuned(Model):
 
 
 def test_a_registered_function_says_what_its_type_holds() -> None:
-    register(Model, lambda model: int(model.weight))
-    try:
+    with registered(Model, lambda model: int(model.weight)):
         assert size_of(Model(12_345)) == 12_345
         assert size_of([Tuned(500)]) == size_of([None]) + 500
-        register(Tuned, lambda _: 7)
-        assert size_of(Tuned(500)) == 7
-    finally:
-        unregister(Model)
-        unregister(Tuned)
+        with registered(Tuned, lambda _: 7):
+            assert size_of(Tuned(500)) == 7
     assert size_of(Model(None)) < 500
 
 
 def test_the_error_of_a_registered_function_is_the_programs_own() -> None:
-    register(Model, lambda model: model.weight())
-    try:
+    with registered(Model, lambda model: model.weight()):
         with pytest.raises(ZeroDivisionError):
             size_of(Model(lambda: 1 // 0))
         with pytest.raises(ConfigError, match="registered for Model came out as -1"):
             size_of(Model(lambda: -1))
-    finally:
-        unregister(Model)
 
 
 @pytest.mark.parametrize("kind", [int, list, "Model"])

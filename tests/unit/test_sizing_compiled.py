@@ -15,6 +15,7 @@ from membudget import _native
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
 from membudget.sizing import NODES, register, unregister
+from sizing_scene import registered
 
 CORE: Any = _native.core
 
@@ -194,12 +195,9 @@ def test_a_class_that_cannot_be_hashed_or_compared_is_weighed() -> None:
     class Other:
         """Registered, so that the register is looked through."""
 
-    register(Other, lambda _: 1)
-    try:
+    with registered(Other, lambda _: 1):
         assert 0 < size_of(Model()) < 500
         assert 0 < entry_bytes("key", [Model()]) < 1000
-    finally:
-        unregister(Other)
 
 
 def test_no_dict_is_made_for_an_instance() -> None:
@@ -261,12 +259,9 @@ def test_a_sample_asks_too() -> None:
     class Model:
         pass
 
-    register(Model, lambda _: 1000)
-    try:
+    with registered(Model, lambda _: 1000):
         values = [[Model(), number * 1.5] for number in range(6000)]
         size, _, is_exact = CORE.measure(values, NODES)
-    finally:
-        unregister(Model)
     assert not is_exact
     assert size == pytest.approx(6000 * (1000 + size_of([None, None]) + 32 + 8), rel=0.02)
 
@@ -352,8 +347,7 @@ def test_a_sum_beyond_all_memory_is_a_number_still() -> None:
     class Claims:
         """Says that it holds more than there is."""
 
-    register(Claims, lambda _: 1 << 62)
-    try:
+    with registered(Claims, lambda _: 1 << 62):
         for count in (3, 2 * NODES):
             value = [Claims() for _ in range(count)]
             assert size_of(value) > 1 << 61
@@ -368,8 +362,6 @@ def test_a_sum_beyond_all_memory_is_a_number_still() -> None:
             assert 0 < held < 1 << 60
             free.clear()
             assert free.held_bytes() == 0
-    finally:
-        unregister(Claims)
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set])

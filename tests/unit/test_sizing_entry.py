@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from membudget import _native
-from membudget.sizing import NODES, entry_bytes, register, size_of, unregister
+from membudget.sizing import NODES, entry_bytes, size_of
+from sizing_scene import registered
 
 CORE: Any = _native.core
 
@@ -105,13 +106,10 @@ class Model:
 
 def test_a_registered_function_is_asked_for_entries_too() -> None:
     """And what it says of a model that others hold as well is left out."""
-    register(Model, lambda model: int(model.weight))
-    try:
+    with registered(Model, lambda model: int(model.weight)):
         assert weigh([Model(5000), Model(7000)]) == size_of([None] * 2) + 12_000
         held = Model(5000)
         assert weigh([held, Model(7000)]) == size_of([None] * 2) + 7000
-    finally:
-        unregister(Model)
 
 
 def test_key_and_value_are_weighed_together() -> None:
@@ -138,10 +136,7 @@ def test_an_object_is_asked_about_once_however_many_types_are_new() -> None:
         asked.append(id(model))
         return 100_000
 
-    register(Model, answer)
-    try:
+    with registered(Model, answer):
         value = [Model(5000), *(type(f"New{number}", (), {})() for number in range(5))]
         assert weigh(value) > 100_000
-    finally:
-        unregister(Model)
     assert len(asked) == 1

@@ -2,14 +2,14 @@
 
 import collections
 import gc
-import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from membudget import _native
-from membudget.sizing import NODES, allocated
+from membudget.sizing import NODES
+from sizing_scene import truly_allocated
 
 CORE: Any = _native.core
 HELD = 200
@@ -141,18 +141,7 @@ def _alone() -> Iterator[None]:
 @pytest.mark.usefixtures("_alone")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_weight_is_what_the_allocator_gave(kind: str) -> None:
-    make = KINDS[kind]
-    kept = [make(number) for number in range(50)]  # What the interpreter makes once is made now.
-    held: list[Any] = [None] * HELD
-    gc.collect()
-    tracemalloc.start()
-    for number in range(HELD):
-        held[number] = make(number + 1000)
-    gc.collect()
-    snapshot = tracemalloc.take_snapshot()
-    tracemalloc.stop()
-    del kept
-    given = sum(allocated(trace.size) for trace in snapshot.traces)
+    given, held = truly_allocated(KINDS[kind], HELD)
     weight = sum(CORE.size_of(value, NODES) for value in held)
     # The interpreter's own spare floats, and the numbers that the loop counts with: no block of
     # 16 bytes in each value goes unseen.

@@ -21,13 +21,21 @@ from membudget.reclaimers.wrappers import FEWEST, comes_back
 LONG = float("inf")
 
 
+@contextlib.contextmanager
+def following(weigher: Any = lambda: None, **options: Any) -> Iterator[FoundCaches]:
+    """The caches made meanwhile are noted."""
+    caches = FoundCaches(weigher, **options)
+    end = caches.follow_functools()
+    try:
+        yield caches
+    finally:
+        end()
+
+
 @pytest.fixture
 def found() -> Iterator[FoundCaches]:
-    """The caches of this test, noted while it runs."""
-    caches = FoundCaches(lambda: None)
-    end = caches.follow_functools()
-    yield caches
-    end()
+    with following() as caches:
+        yield caches
 
 
 def filled(count: int, maxsize: int | None = None) -> Any:
@@ -111,24 +119,16 @@ def test_a_slice_ends_in_time() -> None:
         clock.advance(0.001)
         return clock.now()
 
-    caches = FoundCaches(lambda: None, now=ticking)
-    end = caches.follow_functools()
-    try:
+    with following(now=ticking) as caches:
         load, _ = filled(5000)
         caches.reclaim(100 * MIB, clock.now() + 0.02)
-    finally:
-        end()
     assert 0 < 5000 - load.cache_info().currsize < 1000
 
 
 def test_spared_names_are_never_touched() -> None:
-    caches = FoundCaches(lambda: None, is_spared=lambda name: name.endswith("load"))
-    end = caches.follow_functools()
-    try:
+    with following(is_spared=lambda name: name.endswith("load")) as caches:
         load, _ = filled(1000)
         assert caches.reclaim(MIB, LONG) == 0
-    finally:
-        end()
     assert load.cache_info().currsize == 1000
     assert [one.why for one in caches.contents()] == ["spared by name"]
 
@@ -138,9 +138,7 @@ def test_the_thread_that_fills_a_cache_drops_what_is_due() -> None:
     load_bytes: list[int] = [0]
     meter = Meter(lambda: load_bytes[0], lambda: caches.held_bytes())  # noqa: PLW0108  # made after this
     meter.rebase(0, 10 * MIB, mark=5 * MIB, brim=6 * MIB, ceiling=9 * MIB, own=0)
-    caches = FoundCaches(lambda: meter)
-    end = caches.follow_functools()
-    try:
+    with following(lambda: meter) as caches:
 
         @functools.cache
         def load(number: int) -> str:
@@ -149,8 +147,6 @@ def test_the_thread_that_fills_a_cache_drops_what_is_due() -> None:
         for number in range(40_000):
             load(number)
             load_bytes[0] = load.cache_info().currsize * 1200
-    finally:
-        end()
     assert 3000 < load.cache_info().currsize < 7500
     assert next(caches.contents()).dropped > 30_000
 
@@ -290,16 +286,12 @@ def test_a_handful_stays_also_while_it_is_filled() -> None:
     """The thread that fills it drops nothing of a few small entries, however full the process."""
     meter = Meter(lambda: 95 * MIB, lambda: caches.held_bytes())  # noqa: PLW0108  # made after this
     meter.rebase(95 * MIB, 100 * MIB, mark=50 * MIB, brim=60 * MIB, ceiling=90 * MIB, own=95 * MIB)
-    caches = FoundCaches(lambda: meter)
-    end = caches.follow_functools()
-    try:
+    with following(lambda: meter) as caches:
         engine, _ = filled(11)
         first = engine(0)
         for number in range(11):
             engine(number)
         large, _ = filled(1000)
-    finally:
-        end()
     assert engine(0) is first
     assert large.cache_info().currsize >= FEWEST
 
@@ -382,10 +374,6 @@ def test_a_failing_weigher_never_reaches_the_program() -> None:
     def broken() -> Meter:
         raise RuntimeError("no meter")
 
-    caches = FoundCaches(broken)
-    end = caches.follow_functools()
-    try:
+    with following(broken):
         load, _ = filled(1000)
-    finally:
-        end()
     assert load.cache_info().currsize == 1000

@@ -15,6 +15,7 @@ import pytest
 from beside import in_threads
 from cache_oracle import check
 from fakes import FakeClock
+from hostile_keys import Hostile, HostileUse
 from membudget.cache.cache import Cache
 from membudget.registry import Registry
 
@@ -71,80 +72,30 @@ def test_eight_threads_leave_a_cache_in_order() -> None:
     assert stats.hits + stats.misses > 7_000
 
 
-class Hostile:
-    """Keys that all collide, and come back to the cache whenever they are compared."""
+@pytest.mark.parametrize("fails", [0.0, 0.02])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_key_that_comes_back_or_fails_breaks_nothing(seed: int, fails: float) -> None:
+    """Its error reaches who asked; the bound is kept although it cannot be found again."""
+    cache: Cache[Any, Value] = Cache("hostile", max_entries=15, registry=Registry())
 
-    def __init__(self, number: int, act: Callable[[], None]) -> None:
-        self.number = number
-        self.act = act
-
-    def __hash__(self) -> int:
-        return 7
-
-    def __eq__(self, other: object) -> bool:
-        self.act()
-        return isinstance(other, Hostile) and other.number == self.number
-
-
-class HostileUse:
-    """A cache used by keys that use it themselves when they are compared, and fail now and then."""
-
-    def __init__(self, seed: int, fails: float) -> None:
-        self.cache: Cache[Any, Value] = Cache("hostile", max_entries=15, registry=Registry())
-        self._chance = seeded(seed)
-        self._fails = fails
-        self._depth = 0
-
-    def run(self) -> None:
-        """Do 1,500 things, the errors of keys aside."""
-        for _ in range(1_500):
-            with contextlib.suppress(ZeroDivisionError):
-                self._step()
-
-    def _compared(self) -> None:
-        if self._chance.random() < self._fails:
-            raise ZeroDivisionError
-        if self._depth >= 2 or self._chance.random() > 0.05:
-            return
-        self._depth += 1
-        try:
-            self._step()
-        finally:
-            self._depth -= 1
-
-    def _step(self) -> None:
-        number, what = self._chance.randrange(40), self._chance.randrange(80)
-        key = Hostile(number, self._compared)
+    def step(key: Hostile, what: int) -> None:
         found = None
         if what < 30:
-            lasts = self._chance.choice([None, 60, 1e-6])
-            self.cache.set(key, Value(number), ttl=lasts)
+            cache.set(key, Value(key.number), ttl=use.chance.choice([None, 60, 1e-6]))
         elif what < 50:
-            found = self.cache.get(key)
+            found = cache.get(key)
         elif what < 65:
-            found = self.cache.pop(key, None)
+            found = cache.pop(key, None)
         elif what < 79:
-            self.cache.reclaim(500, FOREVER)
+            cache.reclaim(500, FOREVER)
         else:
-            self.cache.clear()
-        assert found is None or found.number == number
+            cache.clear()
+        assert found is None or found.number == key.number
 
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_key_that_comes_back_to_the_cache_breaks_nothing(seed: int) -> None:
-    use = HostileUse(seed, fails=0.0)
-    use.run()
-    assert len(use.cache) <= 15
-    check(use.cache)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_key_that_fails_breaks_nothing(seed: int) -> None:
-    """Its error reaches who asked; the bound is kept although it cannot be found again."""
-    use = HostileUse(seed, fails=0.02)
-    use.run()
-    assert len(use.cache) <= 15
-    check(use.cache)
+    use = HostileUse(step, seed, fails)
+    use.run(1_500)
+    assert len(cache) <= 15
+    check(cache)
 
 
 def test_a_key_that_changes_the_cache_at_each_comparison_is_not_compared_for_ever() -> None:

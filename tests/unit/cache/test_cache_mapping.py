@@ -13,7 +13,8 @@ from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY, Registry
-from membudget.sizing import register, size_of, unregister
+from membudget.sizing import size_of
+from sizing_scene import registered
 
 
 @pytest.fixture
@@ -107,29 +108,26 @@ def test_clear_forgets_everything(cache: Cache[str, Any]) -> None:
     assert cache.items() == [("a", 7)]
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_a_cleared_cache_lets_go_of_its_values() -> None:
     """At once, not at the next garbage collection, and so does one that is dropped."""
 
     class Value:
         pass
 
-    gc.disable()
-    try:
-        cache: Cache[int, Value] = Cache("held", max_entries=5_000, registry=Registry())
-        seen = []
-        for again in range(2):
-            for number in range(3_000):
-                value = Value()
-                seen.append(weakref.ref(value))
-                cache.set(number, value, ttl=60 + again)
-            del value
-            if not again:
-                cache.clear()
-        assert sum(ref() is not None for ref in seen) == 3_000
-        del cache
-        assert not any(ref() is not None for ref in seen)
-    finally:
-        gc.enable()
+    cache: Cache[int, Value] = Cache("held", max_entries=5_000, registry=Registry())
+    seen = []
+    for again in range(2):
+        for number in range(3_000):
+            value = Value()
+            seen.append(weakref.ref(value))
+            cache.set(number, value, ttl=60 + again)
+        del value
+        if not again:
+            cache.clear()
+    assert sum(ref() is not None for ref in seen) == 3_000
+    del cache
+    assert not any(ref() is not None for ref in seen)
 
 
 def test_a_cache_in_a_circle_is_collected() -> None:
@@ -345,13 +343,10 @@ def test_of_a_few_entries_none_is_weighed_again_twice_in_a_step() -> None:
         asked.append(1)
         return 1
 
-    register(Odd, answer)
-    try:
+    with registered(Odd, answer):
         cache: Cache[int, Any] = Cache("few", max_entries=9, registry=Registry())
         cache.set(1, Odd())
         cache.set(2, Odd())
         asked.clear()
         cache._reweigh()
-    finally:
-        unregister(Odd)
     assert len(asked) == 2

@@ -24,22 +24,7 @@ def expired(cache: Cache[Any, Any], clock: FakeClock) -> Cache[Any, Any]:
     return cache
 
 
-def emptied(cache: Cache[Any, Any]) -> None:
-    cache.clear()
-
-
-def deleted(cache: Cache[Any, Any], keys: list[Any]) -> None:
-    for key in keys:
-        del cache[key]
-
-
-def replaced(cache: Cache[Any, Any], keys: list[Any]) -> None:
-    for key in keys:
-        cache.set(key, 1)
-    cache.clear()
-
-
-WAYS: dict[str, Callable[[Cache[Any, Any], list[Any], FakeClock], object]] = {
+WAYS: dict[str, Callable[[Any, list[Any], FakeClock], object]] = {
     "entries": lambda cache, _, __: [cache.set(number, 1) for number in range(2 * COUNT)],
     "many": lambda cache, _, __: cache.set_many(dict.fromkeys(range(2 * COUNT), 1)),
     "bytes": lambda cache, _, __: [cache.set(number, bytes(45_000)) for number in range(40)],
@@ -48,12 +33,12 @@ WAYS: dict[str, Callable[[Cache[Any, Any], list[Any], FakeClock], object]] = {
     "shrink": lambda cache, _, __: cache.shrink(1 << 40),
     "shrink together": lambda cache, _, __: cache.shrink(1 << 40, give_back=True),
     "delete": lambda cache, keys, _: [cache.delete(key) for key in keys],
-    "del": lambda cache, keys, _: deleted(cache, keys),
+    "del": lambda cache, keys, _: [cache.__delitem__(key) for key in keys],
     "pop": lambda cache, keys, _: [cache.pop(key) for key in keys],
-    "clear": lambda cache, _, __: emptied(cache),
+    "clear": lambda cache, _, __: cache.clear(),
     "sweep": lambda cache, _, clock: expired(cache, clock).sweep(FOREVER),
     "get": lambda cache, keys, clock: [expired(cache, clock).get(key) for key in keys],
-    "replace": lambda cache, keys, _: replaced(cache, keys),
+    "replace": lambda cache, keys, _: (cache.set_many(dict.fromkeys(keys, 1)), cache.clear()),
 }
 
 

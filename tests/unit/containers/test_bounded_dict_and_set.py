@@ -1,7 +1,5 @@
 """What sets the bounded dict and the bounded set apart: the order of use, views, algebra."""
 
-import contextlib
-import random
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +8,7 @@ import pytest
 
 from containers_scene import weights
 from fakes import FakeClock
+from hostile_keys import Hostile, HostileUse
 from membudget.cache.upkeep import Sweeper
 from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.errors import ConfigError
@@ -215,50 +214,13 @@ def test_a_key_whose_hash_changes_does_not_stay_for_ever(kind: Any) -> None:
     assert len(one) == one.held_bytes() == 0
 
 
-class Hostile:
-    """Keys that all collide, and come back to the container whenever they are compared."""
+@pytest.mark.parametrize("fails", [0.0, 0.02])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", [BoundedDict, BoundedSet])
+def test_a_key_that_comes_back_or_fails_breaks_nothing(kind: Any, seed: int, fails: float) -> None:
+    one = kind("hostile", max_items=15, registry=Registry(), size=lambda _: 100)
 
-    def __init__(self, number: int, act: Callable[[], None]) -> None:
-        self.number = number
-        self.act = act
-
-    def __hash__(self) -> int:
-        return 7
-
-    def __eq__(self, other: object) -> bool:
-        self.act()
-        return isinstance(other, Hostile) and other.number == self.number
-
-
-class HostileUse:
-    """A container used by keys that use it themselves when compared, and fail now and then."""
-
-    def __init__(self, one: Any, seed: int, fails: float) -> None:
-        self.one = one
-        self._chance = random.Random(seed)  # noqa: S311  # no secret depends on it
-        self._fails = fails
-        self._depth = 0
-
-    def run(self) -> None:
-        """Do 600 things, the errors of keys aside."""
-        for _ in range(600):
-            with contextlib.suppress(ZeroDivisionError, KeyError, RuntimeError):
-                self._step()
-
-    def _compared(self) -> None:
-        if self._chance.random() < self._fails:
-            raise ZeroDivisionError
-        if self._depth >= 2 or self._chance.random() > 0.05:
-            return
-        self._depth += 1
-        try:
-            self._step()
-        finally:
-            self._depth -= 1
-
-    def _step(self) -> None:
-        one, what = self.one, self._chance.randrange(80)
-        key = Hostile(self._chance.randrange(40), self._compared)
+    def step(key: Hostile, what: int) -> None:
         if what < 30:
             one.update([(key, what)] if isinstance(one, BoundedDict) else [key])
         elif what < 50:
@@ -270,15 +232,9 @@ class HostileUse:
         else:
             one.clear()
 
-
-@pytest.mark.parametrize("fails", [0.0, 0.02])
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("kind", [BoundedDict, BoundedSet])
-def test_a_key_that_comes_back_or_fails_breaks_nothing(kind: Any, seed: int, fails: float) -> None:
-    one = kind("hostile", max_items=15, registry=Registry(), size=lambda _: 100)
-    use = HostileUse(one, seed, fails)
-    use.run()
-    use._fails = 0.0
+    use = HostileUse(step, seed, fails)
+    use.run(600, KeyError, RuntimeError)
+    use.fails = 0.0
     assert one.held_bytes() == weights(one)
     assert len(list(one)) == len(one) <= 15
     one.clear()

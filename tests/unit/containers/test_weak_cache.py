@@ -250,17 +250,14 @@ def test_deaths_do_not_pile_up() -> None:
     assert len(cache._refs) + len(cache._dead) <= 4
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_it_keeps_no_value_and_nobody_keeps_it() -> None:
     registry, value = Registry(), Value()
     cache = made(registry=registry)
     cache.set("a", value)
     assert len(registry.holders()) == 1
-    gc.disable()
-    try:
-        del cache
-        assert registry.holders() == []
-    finally:
-        gc.enable()
+    del cache
+    assert registry.holders() == []
     del value
 
 

@@ -396,22 +396,17 @@ def test_what_is_bound_to_the_process_is_not_spilled(
         cached(spill=tmp_path, registry=registry, **settings)(function)
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_it_goes_when_the_function_goes() -> None:
     """No cycle keeps the cache of a function that was made in passing."""
-    import gc
-
     own = Registry()
-    gc.disable()
-    try:
-        for settings in ({}, {"ttl": 1, "stale": 1}, {"typed": True}, {"key": repr}):
-            made = cached(registry=own, **settings)(lambda self: 1)
-            made(FakeClock())
-            assert made.cache in own.holders()
-            del made
-            assert own.holders() == []
-            assert own.chores() == []
-    finally:
-        gc.enable()
+    for settings in ({}, {"ttl": 1, "stale": 1}, {"typed": True}, {"key": repr}):
+        made = cached(registry=own, **settings)(lambda self: 1)
+        made(FakeClock())
+        assert made.cache in own.holders()
+        del made
+        assert own.holders() == []
+        assert own.chores() == []
 
 
 def test_hammered_by_threads_every_answer_is_right() -> None:

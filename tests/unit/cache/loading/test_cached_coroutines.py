@@ -82,6 +82,7 @@ def test_an_unhashable_argument_is_named(source: Source) -> None:
         asyncio.run(ask([]))
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_a_method_keeps_its_object_not_alive() -> None:
     class Client:
         def __init__(self) -> None:
@@ -99,12 +100,7 @@ def test_a_method_keeps_its_object_not_alive() -> None:
         assert (one.calls, other.calls) == (1, 1)
         return weakref.ref(one)
 
-    gc.collect()
-    gc.disable()
-    try:
-        assert asyncio.run(main())() is None
-    finally:
-        gc.enable()
+    assert asyncio.run(main())() is None
 
 
 def test_a_task_of_its_own_refreshes_an_old_value(clock: FakeClock, source: Source) -> None:

@@ -105,6 +105,7 @@ def test_equal_objects_share_nothing_unless_the_key_says_so() -> None:
     assert (one.calls, other.calls) == (2, 1)
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_an_object_is_freed_at_once_when_nobody_else_has_it() -> None:
     """Without the garbage collector; also after an exception, and through any wrapper."""
 
@@ -122,19 +123,14 @@ def test_an_object_is_freed_at_once_when_nobody_else_has_it() -> None:
         def shown(self) -> int:
             return 1
 
-    gc.collect()
-    gc.disable()
-    try:
-        one = Held()
-        dead = weakref.ref(one)
-        assert one.plain(1) == one.plain(1) == one.shown == 1
-        for _ in range(2):
-            with pytest.raises(OSError, match="down"):
-                one.failing()
-        del one
-        assert dead() is None
-    finally:
-        gc.enable()
+    one = Held()
+    dead = weakref.ref(one)
+    assert one.plain(1) == one.plain(1) == one.shown == 1
+    for _ in range(2):
+        with pytest.raises(OSError, match="down"):
+            one.failing()
+    del one
+    assert dead() is None
 
 
 def test_the_entries_of_a_dead_object_go_with_the_next_load() -> None:

@@ -1,7 +1,6 @@
 """Loading in threads and forks: one load for all who ask, one outcome, and no wait for ever."""
 
 import contextvars
-import gc
 import os
 import subprocess
 import sys
@@ -131,6 +130,7 @@ def test_the_exception_is_that_of_all_who_waited_and_is_not_kept(cache: Cache[An
     assert load(cache, "a", str.upper) == "A"
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_an_exception_is_free_once_nobody_holds_it(cache: Cache[Any, Any]) -> None:
     """No frame of ours in its traceback refers back to it, a leader's nor a follower's."""
 
@@ -141,15 +141,10 @@ def test_an_exception_is_free_once_nobody_holds_it(cache: Cache[Any, Any]) -> No
     error = weakref.ref(loader.result)
     asking = Asking(lambda: load(cache, "a", loader), 3)
     eventually(lambda: followers(cache, "a") == 2)
-    gc.collect()
-    gc.disable()
-    try:
-        loader.go.set()
-        asking.end().clear()
-        loader.result = None
-        assert error() is None
-    finally:
-        gc.enable()
+    loader.go.set()
+    asking.end().clear()
+    loader.result = None
+    assert error() is None
 
 
 def test_an_interrupted_leader_hands_over_to_a_follower(cache: Cache[Any, Any]) -> None:
