@@ -28,7 +28,7 @@ def put(container: Any, item: Any) -> None:
 
 def put_many(container: Any, items: Any) -> None:
     if isinstance(container, BoundedDict):
-        container.update([(item, item) for item in items])
+        container.update((item, item) for item in items)
     elif isinstance(container, BoundedSet):
         container.update(items)
     else:

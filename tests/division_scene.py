@@ -58,6 +58,13 @@ class Scene:
             self.step()
 
 
+def two(*names: str) -> tuple[Scene, Cache[int, int], Cache[int, int]]:
+    """A scene, and two caches in it."""
+    scene = Scene()
+    one, other = (scene.cache(name) for name in names or ("one", "other"))
+    return scene, one, other
+
+
 def share(cache: Cache[Any, Any]) -> int:
     assert cache.share is not None
     return cache.share

@@ -1,4 +1,4 @@
-"""A watched container with a clock turned by hand and a sink that keeps what it is told."""
+"""Foreign containers, and one watched by a clock turned by hand, with what is told of it."""
 
 from typing import Any
 
@@ -8,6 +8,22 @@ from membudget.registry import Registry
 from membudget.watched import WatchedContainer
 
 LONG = float("inf")
+VALUE = "x" * 1000
+
+
+def texts(count: int = 1000) -> list[str]:
+    """So many of 1 KB, none like the other."""
+    return [VALUE + str(number) for number in range(count)]
+
+
+def pairs(count: int = 1000) -> dict[int, str]:
+    return dict(enumerate(texts(count)))
+
+
+def filled(cache: Any) -> Any:
+    """A cache with the pairs in it."""
+    cache.update(pairs())
+    return cache
 
 
 class Scene:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from beside import interrupted_everywhere
+from beside import in_threads, interrupted_everywhere
 from membudget.errors import ConfigError
 from membudget.singletons import Singleton, SingletonABC
 
@@ -42,25 +42,18 @@ def cleared() -> Iterator[None]:
     Singleton.clear_instances()
 
 
-def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
+def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
     """What a function returned or raised in so many threads that begin together."""
-    found: list[Any] = []
     start = threading.Barrier(count)
 
-    def run() -> None:
+    def run() -> Any:
         start.wait(PATIENCE)
         try:
-            found.append(work())
+            return work()
         except Exception as error:  # noqa: BLE001  # told to the caller
-            found.append(error)
+            return error
 
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(PATIENCE)
-    assert not any(one.is_alive() for one in threads), "threads wait for each other"
-    return found
+    return in_threads(*[run] * count)
 
 
 def test_however_many_threads_ask_it_is_made_once() -> None:
@@ -72,7 +65,7 @@ def test_however_many_threads_ask_it_is_made_once() -> None:
             threading.Event().wait(0.05)
             type(self).made = before + 1
 
-    found = in_threads(16, Slow)
+    found = at_once(16, Slow)
     assert Slow.made == 1
     assert all(one is found[0] for one in found)
     assert isinstance(found[0], Slow)
@@ -104,7 +97,7 @@ def test_a_constructor_that_raised_leaves_nothing_behind() -> None:
     for _ in range(2):
         with pytest.raises(OSError, match="no connection"):
             Fragile()
-    assert all(isinstance(one, OSError) for one in in_threads(4, Fragile))
+    assert all(isinstance(one, OSError) for one in at_once(4, Fragile))
     (figures,) = Fragile.stats()
     assert (figures.exists, figures.made, figures.failed) == (False, 0, 6)
     Fragile.is_broken = False
@@ -228,7 +221,7 @@ def test_threads_whose_constructors_need_each_other_are_told() -> None:
     def take_turn() -> object:
         return turns.pop()()
 
-    found = in_threads(2, take_turn)
+    found = at_once(2, take_turn)
     assert len(found) == 2
     refused = [one for one in found if isinstance(one, ConfigError)]
     assert refused
@@ -363,7 +356,7 @@ def test_what_a_signal_cuts_short_leaves_no_lock_held() -> None:
         Pool.clear_instances()
 
     def check() -> None:
-        assert [type(one) for one in in_threads(1, Pool)] == [Pool]
+        assert [type(one) for one in at_once(1, Pool)] == [Pool]
         Pool.clear_instances()
 
     interrupted_everywhere("/singletons.py", act, check)

@@ -19,14 +19,7 @@ from membudget.governor import Governor
 from membudget.reclaimers.adopted import LOOK_EVERY, AdoptedCache, same_limit
 from membudget.registry import Registry
 from membudget.sizing.foreign import BATCH
-
-LONG = float("inf")
-VALUE = "x" * 1000
-
-
-def pairs(count: int = 1000) -> dict[int, str]:
-    """So many entries of 1 KB, none like the other."""
-    return {number: VALUE + str(number) for number in range(count)}
+from watched_scene import LONG, VALUE, filled, pairs
 
 
 def adopted(cache: Any, **options: Any) -> tuple[Any, Registry]:
@@ -36,13 +29,9 @@ def adopted(cache: Any, **options: Any) -> tuple[Any, Registry]:
     return one, registry
 
 
-def _lru(content: dict[int, str]) -> Any:
-    cache: Any = cachetools.LRUCache(100_000)
-    cache.update(content)
-    return cache
-
-
-@pytest.mark.parametrize("make", [pairs, lambda: OrderedDict(pairs()), lambda: _lru(pairs())])
+@pytest.mark.parametrize(
+    "make", [pairs, lambda: OrderedDict(pairs()), lambda: filled(cachetools.LRUCache(100_000))]
+)
 def test_a_bound_is_kept_and_the_oldest_go(make: Callable[[], Any]) -> None:
     cache = make()
     one, registry = adopted(cache, max_items=400)
@@ -59,13 +48,14 @@ def test_a_bound_is_kept_and_the_oldest_go(make: Callable[[], Any]) -> None:
     assert "new" in cache
 
 
-def _expiring(content: dict[int, str]) -> Any:
-    cache: Any = cachetools.TTLCache(100_000, ttl=60)
-    cache.update(content)
-    return cache
-
-
-@pytest.mark.parametrize("make", [pairs, lambda: _lru(pairs()), lambda: _expiring(pairs())])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pairs,
+        lambda: filled(cachetools.LRUCache(100_000)),
+        lambda: filled(cachetools.TTLCache(100_000, ttl=60)),
+    ],
+)
 def test_a_bound_in_bytes_is_kept_as_estimated(make: Callable[[], Any]) -> None:
     cache = make()
     one, _ = adopted(cache, max_bytes="500KiB")

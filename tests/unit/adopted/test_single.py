@@ -17,23 +17,16 @@ from membudget.errors import ConfigError
 from membudget.reclaimers.adopted import AdoptedCache
 from membudget.reclaimers.found import FIRST, FoundCaches, Search, _matcher
 from membudget.registry import Registry
-
-LONG = float("inf")
-VALUE = "x" * 1000
-
-
-def entries(count: int = 1000) -> dict[int, str]:
-    """So many entries of 1 KB, none like the other."""
-    return {number: VALUE + str(number) for number in range(count)}
+from watched_scene import LONG, VALUE, filled, pairs
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        entries,
-        lambda: OrderedDict(entries()),
-        lambda: _filled(cachetools.LRUCache(10_000)),
-        lambda: _filled(cachetools.TTLCache(10_000, ttl=60)),
+        pairs,
+        lambda: OrderedDict(pairs()),
+        lambda: filled(cachetools.LRUCache(10_000)),
+        lambda: filled(cachetools.TTLCache(10_000, ttl=60)),
     ],
 )
 def test_the_oldest_entries_of_a_mapping_go(make: Any) -> None:
@@ -52,11 +45,6 @@ def test_entries_that_weigh_nothing_take_their_place() -> None:
     assert len(cache) > 180
 
 
-def _filled(cache: Any) -> Any:
-    cache.update(entries())
-    return cache
-
-
 def test_a_mapping_of_the_programs_own_is_weighed_by_what_it_gives() -> None:
     """Entries that are linked to each other tell little from outside."""
 
@@ -64,7 +52,7 @@ def test_a_mapping_of_the_programs_own_is_weighed_by_what_it_gives() -> None:
         def __init__(self) -> None:
             self.last: Any = None
             self.length = 1000
-            for pair in entries().items():
+            for pair in pairs().items():
                 self.last = [self.last, *pair]
 
         def __len__(self) -> int:
@@ -89,7 +77,7 @@ def test_what_could_be_had_is_told_only_where_it_is_known() -> None:
     assert adopted.reclaimable() == 0
     there[0] = functools.partial(print)  # It does not say how many it has.
     assert adopted.reclaimable() is None
-    there[0] = entries()
+    there[0] = pairs()
     assert adopted.reclaimable() is None
     adopted.reclaim(10_000, LONG)
     left: Any = adopted.reclaimable()
@@ -97,7 +85,7 @@ def test_what_could_be_had_is_told_only_where_it_is_known() -> None:
 
 
 def test_a_lock_in_use_keeps_the_cache_whole() -> None:
-    cache, lock = entries(), threading.Lock()
+    cache, lock = pairs(), threading.Lock()
     adopted = AdoptedCache("cache", lambda: cache, lock)
     with lock:
         assert adopted.reclaim(MIB, LONG) == 0
@@ -112,14 +100,14 @@ def test_the_lock_is_given_back_when_the_cache_raises() -> None:
             raise RuntimeError("broken")
 
     lock = threading.Lock()
-    cache = Broken(entries())
+    cache = Broken(pairs())
     with pytest.raises(RuntimeError):
         AdoptedCache("cache", lambda: cache, lock).reclaim(MIB, LONG)
     assert not lock.locked()
 
 
 def test_adopting_by_hand_lasts_until_it_is_ended() -> None:
-    registry, cache = Registry(), entries()
+    registry, cache = Registry(), pairs()
     end = membudget.adopt(cache, "prices", registry=registry)
     (adopted,) = registry.reclaimers()
     assert adopted.name == "prices"
@@ -153,8 +141,8 @@ def program() -> Iterator[types.ModuleType]:
     module = types.ModuleType("adopted_program")
     lock = threading.RLock()
     module.LOCK = lock  # type: ignore[attr-defined]
-    module.BARE = _filled(cachetools.LRUCache(10_000))  # type: ignore[attr-defined]
-    module.PLAIN = entries()  # type: ignore[attr-defined]
+    module.BARE = filled(cachetools.LRUCache(10_000))  # type: ignore[attr-defined]
+    module.PLAIN = pairs()  # type: ignore[attr-defined]
 
     @cachetools.cached(cachetools.LRUCache(10_000), lock=lock)
     def locked(number: int) -> str:
@@ -245,7 +233,7 @@ def test_looking_at_a_cache_expires_nothing(program: types.ModuleType) -> None:
 def test_a_dead_cache_leaves_nothing_in_the_register() -> None:
     registry = Registry()
     for _ in range(100):
-        membudget.adopt(_filled(cachetools.LRUCache(10_000)), "it", registry=registry)
+        membudget.adopt(filled(cachetools.LRUCache(10_000)), "it", registry=registry)
     assert registry.reclaimers() == []
 
 

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from division_scene import WHOLE, Scene, meter, share, shares
+from division_scene import WHOLE, Scene, meter, share, shares, two
 from fakes import MIB, Ticking
 from membudget.cache.division import FLOOR, INTERVAL, STEP, Division
 from membudget.core import Chore
@@ -37,8 +37,7 @@ def test_caches_begin_with_equal_parts() -> None:
 
 def test_bytes_go_where_they_earn_hits() -> None:
     """One cache is asked for far more keys than it holds; the other never for a key again."""
-    scene = Scene()
-    useful, useless = scene.cache("useful"), scene.cache("useless")
+    scene, useful, useless = two("useful", "useless")
     for second in range(60):
         scene.ask(useful, 3_000)
         for key in range(500):
@@ -58,8 +57,7 @@ def test_where_all_earn_alike_nothing_moves_much() -> None:
 
 
 def test_it_recovers_when_the_load_changes() -> None:
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 0}, 80)
     before = shares(one, other)
     scene.live({one: 0, other: 4_000}, 120)
@@ -69,8 +67,7 @@ def test_it_recovers_when_the_load_changes() -> None:
 
 
 def test_a_decision_moves_a_small_part_only() -> None:
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 0}, 1)
     for _ in range(40):
         before = shares(one, other)
@@ -81,8 +78,7 @@ def test_a_decision_moves_a_small_part_only() -> None:
 
 def test_bytes_are_given_only_once_they_are_free() -> None:
     """Where there is no time to evict, nothing is taken and nothing given."""
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 4_000}, 5)
     before = other.held_bytes()
     for _ in range(30):
@@ -97,8 +93,7 @@ def test_bytes_are_given_only_once_they_are_free() -> None:
 
 def test_running_more_often_decides_no_faster() -> None:
     """`maintain()` may run every chore at any time."""
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 0}, 5)
     before = shares(one, other)
     for _ in range(50):
@@ -108,8 +103,7 @@ def test_running_more_often_decides_no_faster() -> None:
 
 
 def test_an_idle_process_stands_still() -> None:
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 2_500}, 20)
     scene.live({one: 0, other: 0}, 200)  # What was known is forgotten by and by.
     before = shares(one, other)
@@ -119,23 +113,20 @@ def test_an_idle_process_stands_still() -> None:
 
 def test_each_keeps_a_floor() -> None:
     """So that it can show that it earns something again."""
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 10_000, other: 0}, 200)
     assert share(other) >= int(0.98 * WHOLE * FLOOR / 2)
 
 
 def test_a_cache_that_does_not_fill_its_share_gives_it_to_others() -> None:
-    scene = Scene()
-    small, large = scene.cache("small"), scene.cache("large")
+    scene, small, large = two("small", "large")
     scene.live({small: 10, large: 4_000}, 120)
     assert share(small) < 0.1 * WHOLE
     assert len(small) == 10
 
 
 def test_a_share_too_small_for_one_value_grows() -> None:
-    scene = Scene()
-    heavy, light = scene.cache("heavy"), scene.cache("light")
+    scene, heavy, light = two("heavy", "light")
     scene.live({heavy: 0, light: 4_000}, 120)
     assert share(heavy) < 200_000
     for _ in range(60):
@@ -157,8 +148,7 @@ def test_its_own_bound_is_kept_and_others_get_the_rest() -> None:
 
 
 def test_a_bound_set_later_frees_its_part() -> None:
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 4_000}, 3)
     one.resize(max_bytes=50_000)
     scene.live({one: 4_000, other: 4_000}, 2)
@@ -169,8 +159,7 @@ def test_a_bound_set_later_frees_its_part() -> None:
 
 
 def test_what_a_cache_held_goes_to_the_others_when_it_is_gone() -> None:
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.live({one: 4_000, other: 4_000}, 3)
     gone = weakref.ref(other)
     del other
@@ -291,8 +280,7 @@ def test_a_cache_alone_is_not_divided_without_a_limit() -> None:
 
 
 def test_a_limit_taken_back_or_an_end_lifts_the_shares() -> None:
-    scene = Scene()
-    one, other = scene.cache("one"), scene.cache("other")
+    scene, one, other = two()
     scene.step()
     scene.whole = None
     scene.step()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from containers_scene import put_many
 from membudget.containers.list import BoundedDeque, BoundedList
 from membudget.containers.ordered import BoundedDict, BoundedSet
 from membudget.registry import Registry
@@ -27,25 +28,16 @@ def heavy(_: object) -> int:
     return HEAVY
 
 
-def drawn(container: Any, values: Iterator[Any]) -> None:
-    if isinstance(container, BoundedDict):
-        container.update((value, value) for value in values)
-    elif isinstance(container, BoundedSet):
-        container.update(values)
-    else:
-        container.extend(values)
-
-
 def drawn_leftward(container: Any, values: Iterator[Any]) -> None:
     container.extendleft(values)
 
 
 WAYS = [
-    (BoundedList, drawn),
-    (BoundedDeque, drawn),
+    (BoundedList, put_many),
+    (BoundedDeque, put_many),
     (BoundedDeque, drawn_leftward),
-    (BoundedDict, drawn),
-    (BoundedSet, drawn),
+    (BoundedDict, put_many),
+    (BoundedSet, put_many),
 ]
 ways = pytest.mark.parametrize(("kind", "draw"), WAYS)
 

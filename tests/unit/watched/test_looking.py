@@ -17,13 +17,7 @@ from membudget.registry import Registry
 from membudget.sinks import line_of
 from membudget.sizing.foreign import WEIGH_EVERY
 from membudget.watched import ADVISE_AFTER, APART, WatchedContainer
-from watched_scene import Scene
-
-VALUE = "x" * 1000
-
-
-def filled(count: int = 100) -> dict[int, str]:
-    return {number: VALUE + str(number) for number in range(count)}
+from watched_scene import Scene, pairs, texts
 
 
 class Sized:
@@ -39,13 +33,13 @@ class Sized:
 @pytest.mark.parametrize(
     "container",
     [
-        filled(),
-        OrderedDict(filled()),
-        Counter(filled().values()),
-        list(filled().values()),
-        deque(filled().values()),
-        set(filled().values()),
-        Sized(list(filled().values())),
+        pairs(100),
+        OrderedDict(pairs(100)),
+        Counter(texts(100)),
+        texts(100),
+        deque(texts(100)),
+        set(texts(100)),
+        Sized(texts(100)),
     ],
 )
 def test_whatever_has_a_length_is_watched(container: Any) -> None:
@@ -273,7 +267,7 @@ def test_what_cannot_be_held_weakly_is_kept_until_the_end() -> None:
 
 def test_it_is_no_holder() -> None:
     """What it holds is not what inserting threads are made to give up."""
-    scene = Scene(filled())
+    scene = Scene(pairs(100))
     scene.look()
     assert scene.registry.holders() == []
     assert scene.registry.held_bytes() == 0

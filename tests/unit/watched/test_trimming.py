@@ -14,36 +14,18 @@ from membudget.governor import Governor
 from membudget.registry import Registry
 from membudget.sizing.foreign import BATCH
 from membudget.watched import WatchedContainer
-from watched_scene import LONG, Scene
-
-VALUE = "x" * 1000
-
-
-def items(count: int = 1000) -> list[str]:
-    """So many texts of 1 KB, none like the other."""
-    return [VALUE + str(number) for number in range(count)]
-
-
-def pairs(count: int = 1000) -> dict[int, str]:
-    return dict(enumerate(items(count)))
-
+from watched_scene import LONG, Scene, filled, pairs, texts
 
 ORDERED: list[tuple[str, Callable[[], Any]]] = [
     ("dict", pairs),
     ("OrderedDict", lambda: OrderedDict(pairs())),
-    ("list", items),
-    ("deque", lambda: deque(items())),
-    ("LRUCache", lambda: _cached(pairs())),
+    ("list", texts),
+    ("deque", lambda: deque(texts())),
+    ("LRUCache", lambda: filled(cachetools.LRUCache(10_000))),
 ]
 
 
-def _cached(content: dict[int, str]) -> Any:
-    cache: Any = cachetools.LRUCache(10_000)
-    cache.update(content)
-    return cache
-
-
-def texts(container: Any) -> list[str]:
+def held(container: Any) -> list[str]:
     return list(container.values() if hasattr(container, "values") else container)
 
 
@@ -56,7 +38,7 @@ def test_the_oldest_go_down_to_the_limit_and_the_newest_stay(
     scene.look()
     expected = scene.watched.reclaimable()
     freed = scene.watched.reclaim(100 * MIB, LONG)
-    assert texts(container) == items()[600:]
+    assert held(container) == texts()[600:]
     assert freed == expected
     assert 600_000 < freed < 800_000
     assert scene.watched.reclaimable() == 0
@@ -64,7 +46,7 @@ def test_the_oldest_go_down_to_the_limit_and_the_newest_stay(
     assert scene.watched.stats().trimmed == 600
 
 
-@pytest.mark.parametrize(("name", "make"), [*ORDERED, ("set", lambda: set(items()))])
+@pytest.mark.parametrize(("name", "make"), [*ORDERED, ("set", lambda: set(texts()))])
 def test_no_more_goes_than_was_asked_for(name: str, make: Callable[[], Any]) -> None:
     container = make()
     scene = Scene(container, name, trim=True)
@@ -76,16 +58,16 @@ def test_no_more_goes_than_was_asked_for(name: str, make: Callable[[], Any]) -> 
 
 def test_a_limit_in_bytes_is_a_limit_too() -> None:
     """Both may be given; the one that is exceeded by more rules."""
-    container = items()
+    container = texts()
     scene = Scene(container, max_items=900, max_bytes=500_000, trim=True)
     scene.look()
     scene.watched.reclaim(100 * MIB, LONG)
     assert 400 < len(container) < 500
-    assert container[-1] == items()[-1]
+    assert container[-1] == texts()[-1]
 
 
 def test_without_leave_nothing_goes() -> None:
-    container = items()
+    container = texts()
     scene = Scene(container, max_items=1)
     scene.look()
     assert scene.watched.reclaimable() == 0
@@ -95,7 +77,7 @@ def test_without_leave_nothing_goes() -> None:
 
 def test_nothing_goes_without_pressure() -> None:
     """A look tells what is over; it takes nothing out."""
-    container = items()
+    container = texts()
     scene = Scene(container, max_items=10, trim=True)
     scene.look(600)
     assert len(container) == 1000
@@ -103,7 +85,7 @@ def test_nothing_goes_without_pressure() -> None:
 
 def test_it_can_be_asked_before_it_was_weighed() -> None:
     """Then it does not know what it could let go, and weighs first."""
-    container = items()
+    container = texts()
     scene = Scene(container, max_bytes=500_000, trim=True)
     assert scene.watched.reclaimable() is None
     assert scene.watched.reclaim(100 * MIB, LONG) > 400_000
@@ -111,7 +93,7 @@ def test_it_can_be_asked_before_it_was_weighed() -> None:
 
 
 def test_it_stops_when_its_time_is_up() -> None:
-    container = deque(items(10_000))
+    container = deque(texts(10_000))
     scene = Scene(container, trim=True)
     scene.look()
     assert scene.watched.reclaim(100 * MIB, scene.clock.now()) > 0
@@ -120,7 +102,7 @@ def test_it_stops_when_its_time_is_up() -> None:
 
 def test_a_lock_in_use_keeps_the_container_whole() -> None:
     """It is waited for a moment; what was taken out is freed after it was given back."""
-    lock, container = threading.Lock(), items()
+    lock, container = threading.Lock(), texts()
 
     class Item:
         was_locked: bool | None = None
@@ -180,7 +162,7 @@ def test_the_governor_trims_it_at_critical_after_the_caches() -> None:
     memory = FakeMemory(clock, used=95 * MIB)
     marks = Marks(low=0.7, warning=0.8, critical=0.9, emergency=0.97, shutdown=0.99)
     governor = Governor(memory, marks, sinks=[told], registry=registry, clock=clock)
-    container = items()
+    container = texts()
     watched = WatchedContainer(
         "book", container, max_items=100, trim=True, registry=registry, clock=clock
     )

@@ -5,22 +5,13 @@ import contextvars
 import gc
 import inspect
 import weakref
-from collections.abc import Callable
 
 import pytest
 
 from fakes import FakeClock
+from loading_scene import until
 from membudget.cache.loading.cached import cached
 from membudget.registry import Registry
-
-PATIENCE = 20
-
-
-async def until(look: Callable[[], object]) -> None:
-    """Let the other tasks run until something is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not look():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0)
 
 
 class Source:

@@ -14,6 +14,7 @@ import pytest
 
 from beside import PATIENCE, in_child, in_threads
 from fakes import FakeClock
+from loading_scene import Held, followers
 from membudget.cache.cache import Cache
 from membudget.cache.loading.load import Loading, fly
 from membudget.errors import ConfigError
@@ -26,29 +27,6 @@ load = Cache.get_or_load
 @pytest.fixture
 def cache() -> Cache[Any, Any]:
     return Cache("loaded", max_entries=100, registry=Registry())
-
-
-def followers(cache: Cache[Any, Any], key: object) -> int:
-    """How many wait for the load of a key."""
-    flight = cache._flights.get(key)
-    return 0 if flight is None else len(flight.followers)
-
-
-class Held:
-    """A loader that says when it has begun and goes on when it is let."""
-
-    def __init__(self, result: object = "value") -> None:
-        self.calls = 0
-        self.begun, self.go = threading.Event(), threading.Event()
-        self.result = result
-
-    def __call__(self, key: object) -> Any:
-        self.calls += 1
-        self.begun.set()
-        assert self.go.wait(PATIENCE)
-        if isinstance(self.result, BaseException):
-            raise self.result
-        return self.result
 
 
 class Asking:
@@ -100,7 +78,7 @@ def test_the_time_given_is_the_entrys(cache: Cache[Any, Any]) -> None:
 def test_200_threads_that_miss_load_once(cache: Cache[Any, Any]) -> None:
     loader = Held(object())
     asking = Asking(lambda: load(cache, "a", loader), 200)
-    eventually(lambda: followers(cache, "a") == 199)
+    eventually(lambda: followers(cache) == 199)
     loader.go.set()
     got = asking.end()
     assert loader.calls == 1
@@ -113,7 +91,7 @@ def test_followers_get_a_value_that_the_cache_refused(cache: Cache[Any, Any]) ->
     small: Cache[str, bytes] = Cache("small", max_bytes=1000, registry=Registry())
     loader = Held(bytes(5000))
     asking = Asking(lambda: load(small, "a", loader), 5)
-    eventually(lambda: followers(small, "a") == 4)
+    eventually(lambda: followers(small) == 4)
     loader.go.set()
     assert asking.end() == [bytes(5000)] * 5
     assert loader.calls == 1
@@ -123,7 +101,7 @@ def test_followers_get_a_value_that_the_cache_refused(cache: Cache[Any, Any]) ->
 def test_the_exception_is_that_of_all_who_waited_and_is_not_kept(cache: Cache[Any, Any]) -> None:
     loader = Held(OSError("down"))
     asking = Asking(lambda: load(cache, "a", loader), 5)
-    eventually(lambda: followers(cache, "a") == 4)
+    eventually(lambda: followers(cache) == 4)
     loader.go.set()
     assert all(one is loader.result for one in asking.end())
     assert loader.calls == 1
@@ -140,7 +118,7 @@ def test_an_exception_is_free_once_nobody_holds_it(cache: Cache[Any, Any]) -> No
     loader = Held(DownError())
     error = weakref.ref(loader.result)
     asking = Asking(lambda: load(cache, "a", loader), 3)
-    eventually(lambda: followers(cache, "a") == 2)
+    eventually(lambda: followers(cache) == 2)
     loader.go.set()
     asking.end().clear()
     loader.result = None
@@ -152,7 +130,7 @@ def test_an_interrupted_leader_hands_over_to_a_follower(cache: Cache[Any, Any]) 
     leading = Asking(lambda: load(cache, "a", first), 1)
     assert first.begun.wait(PATIENCE)
     following = Asking(lambda: load(cache, "a", second), 3)
-    eventually(lambda: followers(cache, "a") == 3)
+    eventually(lambda: followers(cache) == 3)
     first.go.set()
     second.go.set()
     assert isinstance(leading.end()[0], KeyboardInterrupt)
@@ -227,7 +205,7 @@ def test_what_was_forgotten_while_it_was_loaded_is_not_kept(cache: Cache[Any, An
     for key in ["a", None]:
         loader = Held("old")
         asking = Asking(lambda loader=loader: load(cache, "a", loader), 2)  # type: ignore[misc]
-        eventually(lambda: followers(cache, "a") == 1)
+        eventually(lambda: followers(cache) == 1)
         if key is None:
             cache._abandon()
         else:
@@ -264,7 +242,7 @@ def test_a_change_through_the_cache_makes_a_load_under_way_old(
     made.set("b", 1)
     loader = Held("old")
     asking = Asking(lambda: load(made, "a", loader), 2)
-    eventually(lambda: followers(made, "a") == 1)
+    eventually(lambda: followers(made) == 1)
     change(made)
     after = made.get("a")
     loader.go.set()
@@ -299,7 +277,7 @@ def test_where_keeping_fails_those_who_waited_have_the_value(cache: Cache[Any, A
     broken: Cache[Any, Any] = Cache("broken", size=size, registry=Registry())
     loader = Held("value")
     asking = Asking(lambda: load(broken, "a", loader), 4)
-    eventually(lambda: followers(broken, "a") == 3)
+    eventually(lambda: followers(broken) == 3)
     loader.go.set()
     got = asking.end()
     assert got.count("value") == 3
@@ -397,16 +375,9 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not
 @forks
 def test_a_child_does_not_wait_for_a_load_of_its_parent(cache: Cache[Any, Any]) -> None:
     """It loads itself, many threads of it once; the parent's load goes on."""
-    begun, go = threading.Event(), threading.Event()
-
-    def slow(key: str) -> str:
-        begun.set()
-        assert go.wait(PATIENCE)
-        return "parent's"
-
-    leader = threading.Thread(target=load, args=(cache, "a", slow))
-    leader.start()
-    assert begun.wait(PATIENCE)
+    slow = Held("parent's")
+    leader = Asking(lambda: load(cache, "a", slow), 1)
+    assert slow.begun.wait(PATIENCE)
 
     def act() -> None:
         asks = [lambda: load(cache, "a", lambda _: "child's")] * 5
@@ -416,8 +387,8 @@ def test_a_child_does_not_wait_for_a_load_of_its_parent(cache: Cache[Any, Any]) 
     try:
         assert in_child(act)
     finally:
-        go.set()
-        leader.join()
+        slow.go.set()
+        leader.end()
     assert cache.get("a") == "parent's"
 
 

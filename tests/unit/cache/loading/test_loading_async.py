@@ -5,12 +5,14 @@ import contextvars
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from beside import PATIENCE, in_threads
+from loading_scene import Held as Blocking
+from loading_scene import followers, until
 from membudget.cache.cache import Cache
 from membudget.cache.loading import load as flights
 from membudget.errors import ConfigError
@@ -23,19 +25,6 @@ load, load_async = Cache.get_or_load, Cache.get_or_load_async
 @pytest.fixture
 def cache() -> Cache[Any, Any]:
     return Cache("loaded", max_entries=100, registry=Registry())
-
-
-def followers(cache: Cache[Any, Any], key: object = "a") -> int:
-    """How many wait for the load of a key."""
-    flight = cache._flights.get(key)
-    return 0 if flight is None else len(flight.followers)
-
-
-async def until(look: Callable[[], object]) -> None:
-    """Let the other tasks run until something is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not look():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0)
 
 
 class Held:
@@ -234,12 +223,7 @@ def test_a_load_that_takes_long_is_waited_for(
 
 def test_threads_and_tasks_wait_for_each_other(cache: Cache[Any, Any]) -> None:
     by_task = Held()
-    begun, go = threading.Event(), threading.Event()
-
-    def by_thread(key: str) -> str:
-        begun.set()
-        assert go.wait(PATIENCE)
-        return "from a thread"
+    by_thread = Blocking("from a thread")
 
     def follow() -> object:
         eventually(lambda: by_task.calls)
@@ -252,11 +236,11 @@ def test_threads_and_tasks_wait_for_each_other(cache: Cache[Any, Any]) -> None:
         async def main() -> list[str]:
             first = asyncio.create_task(load_async(cache, "a", by_task))
             await until(lambda: followers(cache) == 1)
-            await until(begun.is_set)
+            await until(by_thread.begun.is_set)
             second = asyncio.create_task(load_async(cache, "b", by_task))
             await until(lambda: followers(cache, "b") == 1)
             by_task.is_let = True
-            go.set()
+            by_thread.go.set()
             return [await first, await second]
 
         return asyncio.run(main())
@@ -350,13 +334,7 @@ def test_a_leader_whose_loop_has_stopped_is_replaced(cache: Cache[Any, Any]) -> 
 
 def test_followers_of_a_closed_loop_harm_nobody(cache: Cache[Any, Any]) -> None:
     """A leader in a thread lands although a follower's loop is gone."""
-    begun, go = threading.Event(), threading.Event()
-
-    def slow(key: str) -> str:
-        begun.set()
-        assert go.wait(PATIENCE)
-        return "value"
-
+    slow = Blocking()
     loop = asyncio.new_event_loop()
     tasks: list[asyncio.Task[Any]] = []
 
@@ -365,10 +343,10 @@ def test_followers_of_a_closed_loop_harm_nobody(cache: Cache[Any, Any]) -> None:
         await until(lambda: followers(cache) == 1)
 
     def work() -> None:
-        assert begun.wait(PATIENCE)
+        assert slow.begun.wait(PATIENCE)
         loop.run_until_complete(begin())
         loop.close()
-        go.set()
+        slow.go.set()
 
     assert in_threads(lambda: load(cache, "a", slow), work)[0] == "value"
     for task in tasks:
