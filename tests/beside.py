@@ -1,6 +1,7 @@
 """What goes on beside a test: threads, a forked child, a lock held, an interrupt at any call."""
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -70,6 +71,26 @@ def held_elsewhere(lock: Any) -> Iterator[None]:
         yield
     finally:
         done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def meanwhile(work: Callable[[int], object]) -> Iterator[None]:
+    """Another thread does it again and again, with 1, 2, 3."""
+    ended = threading.Event()
+
+    def run() -> None:
+        for number in itertools.count(1):
+            if ended.is_set():
+                return
+            work(number)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
         thread.join()
 
 

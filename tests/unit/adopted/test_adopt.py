@@ -12,6 +12,7 @@ import cachetools
 import pytest
 
 import membudget
+from beside import in_threads
 from fakes import MIB, FakeClock, FakeMemory
 from membudget.core import Marks
 from membudget.errors import ConfigError
@@ -211,9 +212,7 @@ def test_sqlite_lets_go_of_its_pages_under_the_owners_lock(
     end = membudget.adopt(connection, "orders", lock=lock, registry=registry)
     (adopted,) = registry.reclaimers()
     assert (adopted.name, adopted.reclaimable()) == ("orders", None)
-    thread = threading.Thread(target=adopted.reclaim, args=(1, 0.0))
-    thread.start()
-    thread.join()
+    in_threads(functools.partial(adopted.reclaim, 1, 0.0))
     assert said == ["PRAGMA shrink_memory"]
     assert not lock.locked()
     assert adopted.reclaimable() == 0, "asked again after a pause"
@@ -267,8 +266,6 @@ def test_duckdb_gives_back_beside_its_limit() -> None:
         end = membudget.adopt(database, "warehouse", registry=registry)
         (adopted,) = registry.reclaimers()
         for _ in range(3):
-            thread = threading.Thread(target=adopted.reclaim, args=(1, 0.0))
-            thread.start()
-            thread.join()
+            in_threads(lambda: adopted.reclaim(1, 0.0))
         assert database.execute(ask).fetchall() == before
         end()

@@ -1,13 +1,12 @@
 """The cache in a process that forks: the child's works, and is in order or empty."""
 
 import os
-import threading
 import time
 from typing import Any
 
 import pytest
 
-from beside import held_elsewhere, in_child, in_threads
+from beside import held_elsewhere, in_child, in_threads, meanwhile
 from cache_oracle import check
 from membudget.cache.cache import Cache
 from membudget.cache.table import IS_COMPILED
@@ -81,14 +80,10 @@ def test_hooks_around_hooks_give_back_every_lock(cache: Any) -> None:
 
 
 def test_forks_beside_a_busy_thread(cache: Cache[Any, int]) -> None:
-    ended = threading.Event()
 
-    def hammer() -> None:
-        number = 0
-        while not ended.is_set():
-            number += 1
-            cache.set(number % 300, number)
-            cache.get((number * 7) % 300)
+    def hammer(number: int) -> None:
+        cache.set(number % 300, number)
+        cache.get((number * 7) % 300)
 
     def act() -> None:
         check(cache)
@@ -96,11 +91,6 @@ def test_forks_beside_a_busy_thread(cache: Cache[Any, int]) -> None:
         assert cache.get("child") == 1
         check(cache)
 
-    thread = threading.Thread(target=hammer)
-    thread.start()
-    try:
+    with meanwhile(hammer):
         assert all(in_child(act) for _ in range(50))
-    finally:
-        ended.set()
-        thread.join()
     check(cache)

@@ -4,7 +4,6 @@ import collections.abc
 import copy
 import gc
 import pickle
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from beside import held_elsewhere
+from beside import held_elsewhere, in_threads
 from containers_scene import FOREVER, KINDS, made, put, put_many, weights
 from fakes import MIB, Asking, Ticking
 from membudget.containers import DEFAULT_ITEMS
@@ -175,9 +174,7 @@ def test_on_drop_may_use_the_container_and_fail(kind: Any) -> None:
     seen: list[int] = []
 
     def look(*_: Any) -> None:
-        thread = threading.Thread(target=lambda: seen.append(len(one)))
-        thread.start()
-        thread.join(20)
+        in_threads(lambda: seen.append(len(one)))
         raise ZeroDivisionError
 
     one = made(kind, max_items=3, on_drop=look)
@@ -198,10 +195,7 @@ def test_items_are_freed_outside_the_lock(kind: Any) -> None:
 
     class Final:
         def __del__(self) -> None:
-            thread = threading.Thread(target=lambda: lens.append(len(one)))
-            thread.start()
-            thread.join(20)
-            assert not thread.is_alive()
+            in_threads(lambda: lens.append(len(one)))
 
     lens: list[int] = []
     one = made(kind, max_items=2, size=lambda _: 1)

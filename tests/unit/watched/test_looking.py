@@ -3,13 +3,13 @@
 import asyncio
 import gc
 import queue
-import threading
 from collections import Counter, OrderedDict, deque
 from typing import Any
 
 import cachetools
 import pytest
 
+from beside import meanwhile
 from fakes import FakeClock
 from membudget.core import LimitExceeded
 from membudget.errors import ConfigError
@@ -210,24 +210,15 @@ def test_looking_at_a_cache_expires_nothing() -> None:
 def test_a_container_that_others_change_is_looked_at_again() -> None:
     """Threads that insert and delete meanwhile cost a figure at most, never an error."""
     book: dict[int, str] = {}
-    is_over = threading.Event()
 
-    def churn() -> None:
-        number = 0
-        while not is_over.is_set():
-            number += 1
-            book[number] = str(number)
-            if number % 2000 == 0:
-                book.clear()
+    def churn(number: int) -> None:
+        book[number] = str(number)
+        if number % 2000 == 0:
+            book.clear()
 
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
+    with meanwhile(churn):
         scene = Scene(book, max_bytes="1GiB")
         scene.look(300, apart=WEIGH_EVERY)
-    finally:
-        is_over.set()
-        thread.join()
     assert scene.exceeded == []
 
 
