@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from heapq import heapify, heappop, heappush
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from membudget.cache.entries import FEWEST_KNOWN, NEVER, Entry, Ghost, Mark
@@ -37,6 +38,7 @@ _FORGET_EVERY = 1024  # Sets after which the hits before count half.
 _PATIENCE = 1.0  # Seconds that a step waits for the lock: a key's `__eq__` may take for ever.
 _SWEPT_AT_A_SET, _WEIGHED_AT_A_TIME = 2, 16
 _LOOKED_AT, _SPARE_MARKS = 1024, 64  # Times looked at in one search; and held beside 2 an entry.
+_LOOSE_TABLE, _LOOSE_SLOT = 1 << 16, 512  # Bytes a dict may take, and for each entry: of 20 to 45.
 _MISSING: Any = object()
 
 
@@ -166,7 +168,7 @@ class Table(ForkLock, Generic[K, V]):
                 if (due := self._next_expired(now)) is not None:
                     self._let_go(due, "expired", gone)
             self._claimed += weight
-            gone += self._step(self._excess)[1]
+            gone += self._enforce()[1]
         del replaced  # Its finalizer may do anything, so it goes outside the lock.
         if gone or self._claimed >= self.claim_quantum:
             self._settle(gone)
@@ -267,13 +269,21 @@ class Table(ForkLock, Generic[K, V]):
         return self._step(lambda freed: cause if freed < target else None)
 
     def _enforce(self) -> _Step:
-        return self._step(self._excess)
+        # Asked first, since each set does and there seldom is.
+        return self._step(self._excess) if self._excess() is not None else (0, [])
 
     def _sweep(self) -> _Step:
         return self._step(lambda _: "expired")
 
     def _fold(self) -> bool:
-        return False  # Python's dicts give their memory back by themselves, when next they grow.
+        """Have the dicts give memory back where they are mostly empty; False: no more is to do."""
+        with self._lock, suppress(Exception):  # A key's __eq__ may fail: it stays as it is then.
+            if getsizeof(self._index) > _LOOSE_TABLE + _LOOSE_SLOT * len(self):
+                sets = self._counted["sets"]
+                index, order = dict(self._index), OrderedDict(self._order)
+                if len(order) == len(self._order) and self._counted["sets"] == sets:
+                    self._index, self._order = index, order
+        return False
 
     def _reweigh(self) -> int:
         """Weigh some entries again whose values may have changed; returns by how many bytes."""
@@ -374,7 +384,8 @@ class Table(ForkLock, Generic[K, V]):
         entry: Entry | None = self._index.get(key)
         if entry is None or entry not in self._order:
             return None
-        if self._ends(entry) > now:  # A handler may have come since: the last look is this.
+        ends = entry.expires if self._idle is None else self._ends(entry)
+        if ends > now:  # A handler may have come since: the last look is this.
             return entry if entry in self._order else None
         if gone is not None:
             self._let_go(entry, "expired", gone)
@@ -455,7 +466,7 @@ class Table(ForkLock, Generic[K, V]):
                     self._claim(claimed)
             except Exception as error:  # noqa: BLE001  # raised at the end
                 errors.append(error)
-            freed, gone = self._enforce() if self._excess() is not None else (0, [])
+            freed, gone = self._enforce()
         if errors:
             raise errors[0]
 

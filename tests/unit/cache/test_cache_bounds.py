@@ -63,6 +63,19 @@ def test_the_weight_is_what_the_allocator_gave(
     assert cache.held_bytes() == pytest.approx(true, rel=0.15)
 
 
+@pytest.mark.skipif(IS_COMPILED, reason="tracemalloc does not see the compiled table's memory")
+def test_what_a_plain_table_claims_leaves_its_dicts_as_well() -> None:
+    tracemalloc.start()
+    cache: Cache[int, None] = Cache("plain", max_bytes="1GiB", registry=Registry())
+    for number in range(20_000):
+        cache.set(number, None)
+    full = tracemalloc.get_traced_memory()[0]
+    cache.reclaim(cache.held_bytes(), float("inf"))
+    left = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert left < 0.1 * full
+
+
 def test_a_heavy_value_makes_room_for_itself_whatever_it_takes() -> None:
     cache: Cache[int, int] = Cache("heavy", max_bytes="1MiB", registry=Registry())
     for number in range(3_000):

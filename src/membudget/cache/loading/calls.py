@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from functools import partial
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from membudget.cache.loading.keys import _NAMED
 from membudget.cache.loading.load import MISSING, fly, fly_async, running_loop
 from membudget.errors import ConfigError
 
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-
-class _Mark:
-    """What stands before arguments given by name; the same one after pickling, as on a disk."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> str:
-        return "_NAMED"
-
-
-_NAMED: Final = _Mark()
 
 _VARIABLE, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04 | 0x08, 0x20, 0x80 | 0x100, 0x200
 """Bits of `co_flags`, as in `inspect`, which takes 8 ms to import; the first: any arguments."""

@@ -421,3 +421,17 @@ def test_hammered_by_threads_every_answer_is_right() -> None:
 
     in_threads(*(functools.partial(work, seed) for seed in range(8)))
     assert len(answer.cache) <= 20
+
+
+def test_what_stands_before_names_is_called_as_in_keys_kept_before() -> None:
+    """Keys with it are in what earlier processes left on their disks."""
+
+    @cached(registry=Registry())
+    def ask(**given: int) -> int:
+        return len(given)
+
+    ask(one=1)
+    ((mark, _),) = ask.cache.keys()
+    written = b"cmembudget.cache.loading.keys\n_NAMED\n"
+    assert written in pickle.dumps(mark, 0)
+    assert pickle.loads(written + b".") is mark  # noqa: S301  # our own
