@@ -33,7 +33,7 @@ class Applying:
         held = {"parts": (part("book", kind="watched deque", items=300, most_bytes=None),)}
         for number in range(self._lived, self._lived + 13 * 12):
             one = sample(number, used=round(used * MIB), rss=round(used * MIB), limit=4096 * MIB)
-            ring.add(one.replace(**held, **changes))
+            ring.add(one.replace(**held | changes))
             watch.after_sample(one)
         self._lived = number + 1
         while watch.due(0.0):

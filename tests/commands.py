@@ -4,7 +4,8 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 Result = subprocess.CompletedProcess[str]
 
@@ -15,17 +16,20 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(extra or {})}
 
 
-def membudget(
-    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
+def ended(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    check: bool = False,
+    **options: Any,
 ) -> Result:
-    return subprocess.run(
-        [sys.executable, "-m", "membudget", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=clean_environment(environment),
-        check=False,
-    )
+    """A command run to its end, its output kept as text; variables of ours are those given."""
+    options = {"timeout": 300, "env": clean_environment(environment), **options}
+    return subprocess.run(command, capture_output=True, text=True, check=check, **options)
+
+
+def membudget(*arguments: str, environment: Mapping[str, str] | None = None) -> Result:
+    return ended([sys.executable, "-m", "membudget", *arguments], environment)
 
 
 def run_python(program: str, *options: str, environment: Mapping[str, str] | None = None) -> Result:
@@ -37,13 +41,7 @@ def run_python(program: str, *options: str, environment: Mapping[str, str] | Non
 def ready_process(
     *command: str, environment: Mapping[str, str] | None = None, errors: int | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process that has printed "ready", with its streams; what still runs at the end is killed.
-
-    Args:
-        command: What is run.
-        environment: Variables of ours that it finds.
-        errors: `subprocess.PIPE` for its standard error as well.
-    """
+    """A process that has printed "ready", with its streams; killed at the end if it still runs."""
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -53,11 +51,22 @@ def ready_process(
         env=clean_environment(environment),
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert line_from(process) == "ready\n"
             yield process
         finally:
             process.kill()
+
+
+def line_from(process: subprocess.Popen[str]) -> str:
+    """What a process says next."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def say_to(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
 
 
 def lines_of(program: str, environment: Mapping[str, str] | None = None) -> list[str]:

@@ -80,6 +80,11 @@ def followed(
     return verdicts, state
 
 
+def alarms(whole: Series) -> list[float]:
+    """The hours of the looks, half an hour apart, at which it is called a leak."""
+    return [one.at / 3600 for one in followed(whole)[0] if one.is_leak]
+
+
 def last(whole: Series, rules: Rules = UNASKED, since: float = 1.0) -> Verdict:
     """The verdict at the end of a series that was judged every half hour since an hour."""
     return followed(whole, rules, since=since)[0][-1]

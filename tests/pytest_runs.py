@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from commands import clean_environment
+from commands import ended
 
 IS_INSTALLED = any(one.name == "membudget" for one in entry_points(group="pytest11"))
 
@@ -43,13 +43,9 @@ class Runner:
         (self.folder / "test_it.py").write_text(_HEAD + text)
         load = () if IS_INSTALLED else ("-p", "membudget.testing.plugin")
         return Outcome(
-            subprocess.run(
+            ended(
                 [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *load, *options],
-                capture_output=True,
-                text=True,
-                check=False,
+                {"PYTEST_ADDOPTS": "", "COLUMNS": "120"},
                 cwd=self.folder,
-                env=clean_environment({"PYTEST_ADDOPTS": "", "COLUMNS": "120"}),
-                timeout=300,
             )
         )

@@ -1,7 +1,12 @@
 """Samples for reports: quiet, leaking, restarted, with parts."""
 
+import json
+
 from membudget.core import PartSample, Sample
 from membudget.leaks.culprit import Culprit
+from membudget.report import Report, as_json
+from membudget.report.page import as_html
+from membudget.report.text import as_text
 
 MIB = 1 << 20
 BEGAN = 1_763_700_000.0
@@ -53,6 +58,15 @@ def sample(
         pid=77,
         began=began,
     )
+
+
+def assert_harmless(made: Report) -> None:
+    """Printable lines, a page without tags of others, JSON that is JSON."""
+    assert all(line.isprintable() for line in as_text(made).split("\n"))
+    page = as_html(made)
+    assert "\x1b" not in page
+    assert page.count("<script") == 4  # The data, uPlot and our own two.
+    json.dumps(as_json(made), allow_nan=False)
 
 
 def quiet(count: int = 288, limit: float | None = 400.0) -> list[Sample]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cgroup_v1 import LimitedGroup
-from commands import clean_environment
+from commands import clean_environment, line_from
 
 BARE = ["sh", "-c", 'exec "$@"', "sh", sys.executable, "-S"]
 """An interpreter without a budget: from a shell, of which `run` cannot know that it starts one."""
@@ -50,8 +50,7 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         env=clean_environment(),
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert line_from(process) == "ready\n"
             yield process
         finally:
             for pid in [process.pid, *children(process.pid)]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
+from commands import line_from
 from waiting import eventually
 
 MIB = 1 << 20
@@ -60,8 +61,7 @@ def rest_of(program: subprocess.Popen[str]) -> list[str]:
 def test_a_resource_limit_that_is_set_from_outside_is_kept() -> None:
     """`prlimit` on a running process: no value is refused, and the cache is not emptied."""
     with filling("RLIMIT_AS") as program:
-        assert program.stdout is not None
-        program.stdout.readline()
+        line_from(program)
         with open(f"/proc/{program.pid}/statm", encoding="ascii") as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
         _, hard = resource.prlimit(program.pid, resource.RLIMIT_AS)
@@ -76,8 +76,7 @@ def test_a_process_that_is_moved_keeps_the_limit_of_its_new_group() -> None:
     """While its cache grows; the kernel has nobody to kill."""
     with limited_group(400 * MIB) as one, limited_group(60 * MIB) as other:
         with filling(f"{other.path.name} 60", one) as program:
-            assert program.stdout is not None
-            program.stdout.readline()
+            line_from(program)
             (other.path / "cgroup.procs").write_text(str(program.pid))
             *told, last = rest_of(program)
         assert told[-1].endswith(f"{other.path.name} 60")
@@ -90,8 +89,7 @@ def test_a_group_above_that_gets_less_is_kept_to() -> None:
     """The limit of the parent is lowered; the group itself has none."""
     with limited_group(400 * MIB) as above, limited_group(None, parent=above) as own:
         with filling(f"{above.path.name} 100", own) as program:
-            assert program.stdout is not None
-            program.stdout.readline()
+            line_from(program)
             above.set_limit(100 * MIB)
             *told, last = rest_of(program)
         assert told[-1].endswith(f"{above.path.name} 100")

@@ -94,6 +94,15 @@ def program(folder: str, way: str = "serve", *before: str) -> Iterator[Program]:
             process.wait(PATIENCE)
 
 
+def looked_as_nobody(folder: str, one: Program) -> list[str]:
+    """What another user gets of it, who sees nothing: an answer, and the folder."""
+    argv = [sys.executable, "-c", LOOK_AS, folder, one.identity.stem, str(NOBODY)]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    looked, *told = done.stdout.splitlines()
+    assert looked == "[] None 0"
+    return told
+
+
 def slot_of(folder: str, identity: Identity) -> str:
     return f"{folder}/{identity.stem}.slot"
 
@@ -187,10 +196,7 @@ def test_a_folder_removed_meanwhile_harms_nobody(folder: str) -> None:
 def test_another_user_gets_nothing(folder: str) -> None:
     """He cannot list, read, sweep or ask, not even where he knows all names."""
     with program(folder) as one:
-        argv = [sys.executable, "-c", LOOK_AS, folder, one.identity.stem, str(NOBODY)]
-        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=PATIENCE)
-        looked, asked, claimed = done.stdout.splitlines()
-        assert looked == "[] None 0"
+        asked, claimed = looked_as_nobody(folder, one)
         assert asked.endswith("belongs to another user: ask as that user or as root")
         assert f"folder {folder} cannot be made or opened (Permission denied)" in claimed
         assert ask(one.identity, "echo", folder=folder)["pid"] == one.process.pid
@@ -202,10 +208,7 @@ def test_a_stranger_let_into_the_folder_is_not_heard(folder: str) -> None:
     with program(folder) as one:
         os.chmod(folder, 0o777)  # noqa: S103  # on purpose
         os.chmod(f"{folder}/{one.identity.stem}.sock", 0o777)  # noqa: S103  # on purpose
-        argv = [sys.executable, "-c", LOOK_AS, folder, one.identity.stem, str(NOBODY)]
-        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=PATIENCE)
-        looked, asked, claimed = done.stdout.splitlines()
-        assert looked == "[] None 0"
+        asked, claimed = looked_as_nobody(folder, one)
         assert "closed without an answer: it answers its own user and root" in asked
         assert f"folder {folder} belongs to user 0, not to {NOBODY}" in claimed
 

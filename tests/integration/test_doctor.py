@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
-from commands import Result, clean_environment, membudget, ready_process
+from commands import Result, clean_environment, ended, membudget, ready_process
 from waiting import eventually
 
 MIB = 1 << 20
@@ -80,9 +80,7 @@ def test_a_group_without_room_is_not_filled_by_looking() -> None:
 def test_a_resource_limit_rules_where_it_is_the_smallest() -> None:
     """Set by a shell, read from the kernel's own table."""
     limited = ["sh", "-c", f'ulimit -S -v {(1 << 30) >> 10} && exec "$@"', "sh", *DOCTOR]
-    result = subprocess.run(
-        limited, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    result = ended(limited)
     assert "RLIMIT_AS rules" in found(rows_of(result), "1.00 GiB by")["found"]
 
 
@@ -200,12 +198,9 @@ def as_nobody(*arguments: str) -> Result:
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
         membudget.cli.main()
     """
-    return subprocess.run(
+    return ended(
         [sys.executable, "-c", textwrap.dedent(text), "doctor", "--json", *arguments],
-        env=clean_environment({"MEMBUDGET_AGENT_DIRECTORY": "none"}),
-        capture_output=True,
-        text=True,
-        check=False,
+        {"MEMBUDGET_AGENT_DIRECTORY": "none"},
     )
 
 

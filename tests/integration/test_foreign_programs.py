@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 import venv
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import membudget as membudget_package
-from commands import clean_environment, membudget
+from commands import ended, membudget
 from fork_warnings import warned_too_late
 from integration.foreign.program import (
     FOREIGN,
@@ -131,15 +130,12 @@ def work(pool: str, workers: int, streams: Path, way: str) -> tuple[object, ...]
     with running(
         way, *arguments, "--concurrency=2", streams=streams, environment=environment
     ) as worker:
-        client = subprocess.run(
+        client = ended(
             [sys.executable, "celery_tasks.py", "5", str(workers)],
+            environment,
             cwd=FOREIGN,
-            env=clean_environment(environment),
             check=True,
             input="\n",
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
         )
         pids, *results, _ = client.stdout.splitlines()
         assert len(pids.split()) == workers

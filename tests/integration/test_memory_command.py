@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from commands import Result, clean_environment, membudget, ready_process
+from commands import Result, ended, line_from, membudget, ready_process, say_to
 from membudget.host.slot import living
 from waiting import eventually
 
@@ -149,13 +149,8 @@ def test_another_user_gets_nothing(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with running(tmp_path, "--limit", "400MiB") as program:
         for arguments in (("memory",), ("memory", "-v", "--pid", str(program.process.pid))):
-            result = subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(AS_NOBODY), *arguments],
-                capture_output=True,
-                text=True,
-                env=clean_environment(program.environment),
-                timeout=300,
-                check=False,
+            result = ended(
+                [sys.executable, "-c", textwrap.dedent(AS_NOBODY), *arguments], program.environment
             )
             assert (result.returncode, result.stdout) == (3, ""), result
             assert len(result.stderr.splitlines()) == 1
@@ -194,8 +189,7 @@ def test_a_programs_own_hangup_handler_stays_its_own(tmp_path: Path) -> None:
     """
     with running(tmp_path, "--config", str(file), text=text) as program:
         program.process.send_signal(signal.SIGHUP)
-        assert program.process.stdout is not None
-        assert program.process.stdout.readline() == "mine\n"
+        assert line_from(program.process) == "mine\n"
 
 
 def test_without_a_settings_file_a_hangup_ends_the_program(tmp_path: Path) -> None:
@@ -234,11 +228,8 @@ def test_a_program_that_closes_all_descriptors_can_still_be_asked(tmp_path: Path
     """
     with running(tmp_path, "--limit", "400MiB", text=text) as program:
         eventually(lambda: "gc" in program.rows("-v")[0])
-        assert program.process.stdin is not None
-        assert program.process.stdout is not None
-        program.process.stdin.write("\n")
-        program.process.stdin.flush()
-        assert program.process.stdout.readline() == "again\n"
+        say_to(program.process, "")
+        assert line_from(program.process) == "again\n"
         eventually(lambda: "gc" in program.rows("-v")[0])
         assert program.process.poll() is None
 

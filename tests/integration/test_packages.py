@@ -1,14 +1,13 @@
 """What is handed on: the wheel and the source archive hold all that the library opens."""
 
 import shutil
-import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from commands import clean_environment
+from commands import ended
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
@@ -30,12 +29,9 @@ def test_both_archives_hold_the_page_and_its_licence(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tree)
     away = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
     shutil.copytree(SRC, tree / "src", ignore=away)
-    done = subprocess.run(
+    done = ended(
         [uv, "build", "--offline", "--out-dir", str(tmp_path / "made"), str(tree)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=clean_environment({"MEMBUDGET_NO_NATIVE": "1"}),
+        {"MEMBUDGET_NO_NATIVE": "1"},
     )
     if done.returncode and "offline" in done.stderr + done.stdout:
         pytest.skip("uv has not kept what builds a package, and may not fetch it here")

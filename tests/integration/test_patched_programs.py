@@ -1,12 +1,11 @@
 """Programs that put green threads in the place of the system's, under `membudget run`."""
 
-import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from commands import clean_environment
+from commands import ended
 
 pytest.importorskip("gevent")
 
@@ -42,7 +41,5 @@ def test_a_gevent_program_forks_and_goes_on_with_a_thread_of_the_system(*, is_ow
     if not is_own:
         run = [sys.executable, "-m", "membudget", "run", "--quiet", "--limit", "400MiB", "--"]
         command = [*run, *command]
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=clean_environment(), check=False
-    )
+    result = ended(command)
     assert (result.returncode, result.stdout) == (0, "1225 1\nchild\n0\nTrue\n"), result.stderr

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from commands import clean_environment
+from commands import clean_environment, ended
 
 PROGRAM = """
     import atexit, signal, sys, threading, time
@@ -33,14 +33,7 @@ PROGRAM = """
 def leave(way: str, deadline: float) -> tuple[int, str, float]:
     """Exit code, output and seconds of a program that is asked to leave."""
     began = time.monotonic()
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), str(deadline), way],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=clean_environment(),
-        check=False,
-    )
+    result = ended([sys.executable, "-c", textwrap.dedent(PROGRAM), str(deadline), way])
     return result.returncode, result.stdout, time.monotonic() - began
 
 
@@ -111,14 +104,7 @@ NO_THREADS = """
 
 def test_where_no_thread_is_to_be_had_a_program_is_asked_and_ended_all_the_same() -> None:
     """Memory is what is short at that moment, and a thread takes some."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(NO_THREADS)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=clean_environment(),
-        check=False,
-    )
+    result = ended([sys.executable, "-c", textwrap.dedent(NO_THREADS)])
     assert (result.returncode, result.stdout, result.stderr) == (75, "asked\n", "")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
+from commands import line_from, say_to
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.units import MIB
 
@@ -76,12 +77,9 @@ def run_inside(group: LimitedGroup, code: str, *arguments: str) -> Any:
 def waiting_process(group: LimitedGroup) -> Iterator[int]:
     """The process id of something that runs inside a group and does nothing."""
     with group.start(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
         # Its answer says that it has entered the group.
-        process.stdin.write("here\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "here\n"
+        say_to(process, "here")
+        assert line_from(process) == "here\n"
         yield process.pid
 
 
@@ -126,8 +124,7 @@ def test_what_others_use_in_the_group_above_counts() -> None:
         ) as other,
         waiting_process(ours) as pid,
     ):
-        assert other.stdout is not None
-        other.stdout.readline()
+        line_from(other)
         assert probe_of(pid)().used > 60 * MIB
         other.communicate("\n")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cgroup_v1 import limited_group, unavailable
-from commands import clean_environment, membudget
+from commands import clean_environment, ended, line_from, membudget, say_to
 from dying import REASONS, starts
 from supervised import BARE, python_text, state, supervised, supervisor_of, wait_until
 
@@ -45,15 +45,7 @@ def test_every_death_is_told_with_its_reason_and_answered_by_a_start(tmp_path: P
 def test_the_programs_input_output_and_code_are_its_own() -> None:
     """The supervisor reads nothing, writes only to standard error, and says nothing of success."""
     text = "import sys; print(sys.stdin.read().upper(), end='')"
-    result = subprocess.run(
-        supervisor_of(*python_text(text)),
-        input="hello\n",
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=30,
-        check=False,
-    )
+    result = ended(supervisor_of(*python_text(text)), input="hello\n")
     assert (result.returncode, result.stdout, result.stderr) == (0, "HELLO\n", "")
 
 
@@ -76,8 +68,7 @@ def test_orphans_of_a_running_program_are_reaped() -> None:
         signal.pause()
     """
     with supervised(text) as process:
-        assert process.stdout is not None
-        orphan = int(process.stdout.readline())
+        orphan = int(line_from(process))
         wait_until(lambda: state(orphan) is None)
         process.terminate()
         assert process.wait(20) == 143
@@ -99,14 +90,7 @@ def test_what_the_program_leaves_behind_is_gone_before_the_next_start(tmp_path: 
         raise SystemExit(1)
     """
     began = time.monotonic()
-    result = subprocess.run(
-        [*supervisor_of(*python_text(text)), str(tmp_path / "pids")],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=60,
-        check=False,
-    )
+    result = ended([*supervisor_of(*python_text(text)), str(tmp_path / "pids")])
     assert (result.returncode, result.stdout) == (0, "left: []\n")
     assert time.monotonic() - began >= 10
 
@@ -120,14 +104,7 @@ def test_what_ran_before_the_supervisor_is_left_alone(tmp_path: Path) -> None:
         until [ -s {pids} ]; do :; done
         exec {shlex.join(supervisor_of(*program))}
     """
-    result = subprocess.run(
-        ["/bin/bash", "-c", script],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=30,
-        check=False,
-    )
+    result = ended(["/bin/bash", "-c", script])
     sidecar, child = map(int, pids.read_text().split())
     try:
         assert (result.returncode, len(DEATHS.findall(result.stderr))) == (0, 2)
@@ -147,16 +124,9 @@ def test_what_is_ended_is_told_by_its_name() -> None:
         while open(f"/proc/{daemon.pid}/comm").read() != "sleep\\n": pass
         print(daemon.pid)
     """
-    result = subprocess.run(
-        supervisor_of(*python_text(text)),
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=30,
-        check=False,
-    )
-    ended = f"ended 1 process that the program left behind: {result.stdout.strip()} sleep"
-    assert (result.returncode, result.stderr) == (0, f"membudget: {ended}\n")
+    result = ended(supervisor_of(*python_text(text)))
+    told = f"ended 1 process that the program left behind: {result.stdout.strip()} sleep"
+    assert (result.returncode, result.stderr) == (0, f"membudget: {told}\n")
 
 
 @needs_group
@@ -169,20 +139,15 @@ def test_a_start_waits_until_there_is_room() -> None:
             supervised(text, group=group) as process,
             group.start(python_text(hold), stdout=subprocess.PIPE) as other,
         ):
-            assert process.stdin is not None
-            assert process.stdout is not None
             assert process.stderr is not None
-            assert other.stdout is not None
-            other.stdout.readline()
-            process.stdin.write("die\n")
-            process.stdin.flush()
+            line_from(other)
+            say_to(process, "die")
             assert "exit code 1" in process.stderr.readline()
             waiting = "waiting for room .* holds 15. MiB of 200 MiB without it, above 70%"
             assert re.search(waiting, process.stderr.readline())
             other.kill()
-            assert process.stdout.readline() == "ready\n"
-            process.stdin.write("end\n")
-            process.stdin.flush()
+            assert line_from(process) == "ready\n"
+            say_to(process, "end")
             assert process.wait(20) == 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from commands import clean_environment
+from commands import clean_environment, ended, line_from
 from supervised import children, python_text, started, state, supervised, supervisor_of, wait_until
 
 _FAULTS = {
@@ -44,9 +44,8 @@ def test_a_program_that_ignores_sigterm_is_not_taken_from() -> None:
             signal.pause()
     """
     with supervised(text) as process:
-        assert process.stdout is not None
         process.terminate()
-        assert process.stdout.readline() == "heard\n"
+        assert line_from(process) == "heard\n"
         process.send_signal(signal.SIGQUIT)
         assert process.wait(20) == 128 + signal.SIGQUIT
 
@@ -62,11 +61,10 @@ def test_signals_that_end_nothing_are_passed_on() -> None:
             signal.pause()
     """
     with supervised(text) as process:
-        assert process.stdout is not None
         process.send_signal(signal.SIGUSR1)
-        assert process.stdout.readline() == "usr1\n"
+        assert line_from(process) == "usr1\n"
         process.send_signal(signal.SIGHUP)
-        assert process.stdout.readline() == "ready\n"
+        assert line_from(process) == "ready\n"
         process.terminate()
         assert process.wait(20) == 143
 
@@ -82,10 +80,9 @@ def test_every_signal_that_can_be_handled_is_the_programs() -> None:
             signal.pause()
     """
     with supervised(text) as process:
-        assert process.stdout is not None
         for number in HANDLED:
             process.send_signal(number)
-            assert process.stdout.readline() == f"{number:d}\n"
+            assert line_from(process) == f"{number:d}\n"
             assert state(process.pid) != "T"
 
 
@@ -110,12 +107,11 @@ def test_an_end_long_after_a_signal_that_the_program_outlived_is_answered_by_a_s
     """
     command = [sys.executable, "-c", textwrap.dedent(at_a_million_times_the_speed)]
     with started(command) as process:
-        assert process.stdout is not None
-        pid = int(process.stdout.readline().split()[1])
+        pid = int(line_from(process).split()[1])
         process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "heard\n"
+        assert line_from(process) == "heard\n"
         os.kill(pid, signal.SIGKILL)
-        assert int(process.stdout.readline().split()[1]) != pid
+        assert int(line_from(process).split()[1]) != pid
         process.terminate()
         assert process.wait(20) == 143
 
@@ -237,14 +233,7 @@ def test_the_program_starts_with_the_signals_it_would_have_without() -> None:
     """What the supervisor blocks is free again; what its caller ignores stays ignored."""
     text = "print(*[one for one in open('/proc/self/status') if one.startswith('Sig')][2:], sep='')"
     shown = [
-        subprocess.run(
-            ["/bin/sh", "-c", f"trap '' HUP USR2; exec {shlex.join(command)}"],
-            capture_output=True,
-            text=True,
-            env=clean_environment(),
-            timeout=30,
-            check=True,
-        ).stdout
+        ended(["/bin/sh", "-c", f"trap '' HUP USR2; exec {shlex.join(command)}"], check=True).stdout
         for command in (python_text(text), supervisor_of(*python_text(text)))
     ]
     assert "SigBlk" in shown[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import clean_environment, membudget, run_python
+from commands import ended, membudget, ready_process, run_python
 
 
 def test_the_program_runs_under_a_budget_and_its_output_is_its_own() -> None:
@@ -40,16 +40,9 @@ def test_the_exit_code_is_the_programs(code: int) -> None:
 def test_a_signal_ends_the_program_as_without() -> None:
     """The program is executed in place: the signal reaches it, and its death is by that signal."""
     program = "import signal, sys; print('ready', flush=True); signal.pause()"
-    command = [sys.executable, "-m", "membudget", "run", "--limit", "400MiB", "--"]
-    with subprocess.Popen(
-        [*command, sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=clean_environment(),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    run = [sys.executable, "-m", "membudget", "run", "--limit", "400MiB", "--"]
+    command = [*run, sys.executable, "-c", program]
+    with ready_process(*command, errors=subprocess.DEVNULL) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(100) == -signal.SIGTERM
 
@@ -189,15 +182,7 @@ def test_memory_shows_a_launched_process_from_outside() -> None:
     """Use, limit and level of one's own child, in words and as JSON, with an exit code."""
     program = "print('ready', flush=True); input()"
     command = [sys.executable, "-m", "membudget", "run", "--limit", "123MiB", "--quiet", "--"]
-    with subprocess.Popen(
-        [*command, sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environment(),
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with ready_process(*command, sys.executable, "-c", program) as process:
         words = membudget("memory", "--pid", str(process.pid))
         assert words.returncode == 0
         assert words.stdout.startswith(f"{process.pid} ")
@@ -298,13 +283,7 @@ def test_the_program_is_told_the_data_limit_it_came_with() -> None:
     )
     command = [sys.executable, "-m", "membudget", "run", "--dry-run", "--", "true"]
     limited = f"ulimit -S -d {8 << 20} && exec {shlex.join(command)}"
-    told = subprocess.run(
-        ["/bin/sh", "-c", limited],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        check=True,
-    ).stdout
+    told = ended(["/bin/sh", "-c", limited], check=True).stdout
     assert f"MEMBUDGET_LAUNCH_DATA_LIMIT={8 << 30}\n" in told
 
 

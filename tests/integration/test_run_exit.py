@@ -1,13 +1,12 @@
 """How a program ends under `membudget run`: as it does without, whatever ended it."""
 
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from commands import clean_environment, run_python
+from commands import ended, run_python
 
 ENDS = {
     "an interrupt": "raise KeyboardInterrupt",
@@ -60,14 +59,7 @@ ENDS = {
 def test_a_program_ends_as_without_us(end: str, options: tuple[str, ...]) -> None:
     """By the same signal, or with the same code; and its children too."""
     text = textwrap.dedent(ENDS[end])
-    plain = subprocess.run(
-        [sys.executable, "-c", text],
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=300,
-        check=False,
-    )
+    plain = ended([sys.executable, "-c", text])
     ours = run_python(text, "--limit", "400MiB", *options)
     assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)
 

@@ -226,17 +226,7 @@ def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> No
     budgets.append(scene)
     scene.budget.watch("book", scene.book, max_items=50_000)
     most = part("book", kind="watched deque", items=300, most_items=50_000, most_bytes=None)
-    watch, ring = scene.budget.inspection._watch, scene.budget.inspection.ring
-    assert watch is not None
-    assert ring is not None
-    ring.clear()
-    watch._begin()
-    for number in range(13 * 12):
-        one = sample(number, limit=4096 * MIB, parts=(most,))
-        ring.add(one)
-        watch.after_sample(one)
-    while watch.due(0.0):
-        watch.run(float("inf"))
+    scene.live(parts=(most,))
     proposed = {one.setting: one.now for one in scene.budget.inspection.proposed()}
     assert proposed["maxlen of book"] == "50000"
     assert "components.book.max_items" not in scene.applied

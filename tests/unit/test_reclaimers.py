@@ -100,6 +100,12 @@ class FakeAllocator:
         self.seconds_a_byte = 0.0
         self.calls = 0
         self.is_pressed = False
+        self.trim = Trim(
+            *("fake", self.release, lambda: self.used),
+            free=lambda: self.free,
+            is_pressed=lambda: self.is_pressed,
+            clock=clock,
+        )
 
     def release(self) -> None:
         """Give back; what is free stays free, as in malloc."""
@@ -108,20 +114,9 @@ class FakeAllocator:
         self.used -= self.returnable
         self.returnable = 0
 
-    def trim(self) -> Trim:
-        return Trim(
-            "fake",
-            self.release,
-            lambda: self.used,
-            free=lambda: self.free,
-            is_pressed=lambda: self.is_pressed,
-            clock=self.clock,
-        )
-
-
-def ask(one: Trim, target: int = 30 * MIB) -> int | None:
-    """Ask as the ladder does: what came of it, or None where it is not asked."""
-    return one.reclaim(target, 0.0) if one.reclaimable() != 0 else None
+    def ask(self, target: int = 30 * MIB) -> int | None:
+        """Ask as the ladder does: what came of it, or None where it is not asked."""
+        return self.trim.reclaim(target, 0.0) if self.trim.reclaimable() != 0 else None
 
 
 def test_a_trim_gives_freed_blocks_back_to_the_kernel() -> None:
@@ -144,12 +139,11 @@ def test_a_trim_gives_freed_blocks_back_to_the_kernel() -> None:
 def test_a_trim_that_would_pay_does_not_wait_after_one_that_did_not() -> None:
     """16 MiB more free than at the last try are worth another one at once."""
     memory = FakeAllocator(FakeClock(), free=200 * MIB)
-    one = memory.trim()
-    assert ask(one) == 0
+    assert memory.ask() == 0
     memory.free = 200 * MIB + RISE - 1
-    assert ask(one) is None
+    assert memory.ask() is None
     memory.free, memory.returnable = 345 * MIB, 145 * MIB
-    assert ask(one) == 145 * MIB
+    assert memory.ask() == 145 * MIB
     assert memory.calls == 2
 
 
@@ -157,91 +151,87 @@ def test_what_was_given_back_and_freed_again_is_worth_a_try() -> None:
     """Pages that went are filled and freed: malloc's figure is as before, and they are here."""
     memory = FakeAllocator(FakeClock(), free=150 * MIB)
     memory.returnable = 150 * MIB
-    one = memory.trim()
-    assert ask(one) == 150 * MIB
+    assert memory.ask() == 150 * MIB
     memory.free = 20 * MIB
-    assert ask(one) is None
+    assert memory.ask() is None
     memory.free = memory.returnable = 150 * MIB
-    assert ask(one) == 150 * MIB
+    assert memory.ask() == 150 * MIB
 
 
 @given(st.integers(1, 200_000))
 def test_trims_that_bring_nothing_become_rare(seconds: int) -> None:
     """Asked every second for T seconds in vain, it is done about log2(T) times."""
     memory = FakeAllocator(FakeClock(), free=215 * MIB)
-    one = memory.trim()
     began = memory.clock.time
     while (left := began + seconds - memory.clock.time) > 0:
-        assert not ask(one)
+        assert not memory.ask()
         memory.clock.advance(min(left, 1.0 if seconds < 5000 else 60.0))
     assert memory.calls <= 2 + math.log2(1 + seconds / FIRST_PAUSE) + seconds / LONGEST_TRIM_PAUSE
     memory.clock.advance(LONGEST_TRIM_PAUSE)
     memory.returnable = 50 * MIB
-    assert ask(one) == 50 * MIB
+    assert memory.ask() == 50 * MIB
 
 
 def test_a_healthy_process_is_not_stopped_for_long_by_a_trim() -> None:
     """Where the stall foreseen is over 50 ms it waits until memory is short."""
     memory = FakeAllocator(FakeClock(), free=600 * MIB)
     memory.used, memory.returnable = 2000 * MIB, 500 * MIB
-    one = memory.trim()
-    assert ask(one) is None
-    assert Later(one, Rung.AGGRESSIVE).reclaimable() is None, "asked by hand, it may take longer"
+    assert memory.ask() is None
+    assert Later(memory.trim, Rung.AGGRESSIVE).reclaimable() is None, (
+        "asked by hand, it may take longer"
+    )
     memory.is_pressed = True
-    assert ask(one) == 500 * MIB
+    assert memory.ask() == 500 * MIB
 
 
 def test_the_stall_is_foreseen_by_the_last_one() -> None:
     """On a slower machine less is free before it counts as long."""
     memory = FakeAllocator(FakeClock(), free=200 * MIB)
     memory.seconds_a_byte, memory.returnable = 1.0 / (1000 * MIB), 200 * MIB
-    one = memory.trim()
-    assert ask(one) == 200 * MIB
+    assert memory.ask() == 200 * MIB
     memory.clock.advance(3600)
     memory.used += 100 * MIB
     memory.returnable = 100 * MIB
-    assert ask(one) is None
+    assert memory.ask() is None
     memory.is_pressed = True
-    assert ask(one) == 100 * MIB
+    assert memory.ask() == 100 * MIB
 
 
 def test_what_was_given_back_before_foretells_no_stall() -> None:
     """Malloc counts it as free for good; what is freed since then decides."""
     memory = FakeAllocator(FakeClock(), free=2000 * MIB)
     memory.used, memory.returnable, memory.is_pressed = 3000 * MIB, 2000 * MIB, True
-    one = memory.trim()
-    assert ask(one) == 2000 * MIB
+    assert memory.ask() == 2000 * MIB
     memory.is_pressed = False
     memory.free, memory.returnable = 2100 * MIB, 100 * MIB
-    assert ask(one) == 100 * MIB
+    assert memory.ask() == 100 * MIB
 
 
 def test_a_long_search_in_vain_is_not_repeated_while_the_process_is_well() -> None:
     """A heap in a million pieces takes its time although nothing goes."""
     memory = FakeAllocator(FakeClock(), free=300 * MIB)
     memory.seconds_a_byte = 0.5e-9
-    one = memory.trim()
-    assert ask(one) == 0
+    assert memory.ask() == 0
     memory.free, memory.returnable = 400 * MIB, 100 * MIB
     memory.clock.advance(60)
-    assert ask(one) is None
+    assert memory.ask() is None
     memory.is_pressed = True
-    assert ask(one) == 100 * MIB
+    assert memory.ask() == 100 * MIB
 
 
 def test_trims_take_a_twentieth_of_the_time_at_most() -> None:
     """However often it pays, what it costs is bounded."""
     memory = FakeAllocator(FakeClock(), free=0)
     memory.seconds_a_byte = 1e-10
-    one, began = memory.trim(), memory.clock.time
+    began = memory.clock.time
     spent = 0.0
     for _ in range(2000):
         memory.clock.advance(0.01)
         memory.free = 0
-        one.reclaimable()
+        memory.trim.reclaimable()
         memory.free = memory.returnable = 100 * MIB
         before = memory.clock.time
-        if ask(one) is not None:
+        if memory.ask() is not None:
             memory.used += 100 * MIB
         spent += memory.clock.time - before
     assert 0.02 < spent / (memory.clock.time - began) <= 0.051
@@ -250,21 +240,20 @@ def test_trims_take_a_twentieth_of_the_time_at_most() -> None:
 def test_an_allocator_that_does_not_tell_is_asked_by_the_clock() -> None:
     """Ten seconds apart, and longer apart where nothing comes."""
     memory = FakeAllocator(FakeClock(), free=None)
-    one = memory.trim()
-    assert ask(one) == 0
-    assert ask(one) is None
+    assert memory.ask() == 0
+    assert memory.ask() is None
     memory.clock.advance(10)
-    assert ask(one) == 0
+    assert memory.ask() == 0
     memory.clock.advance(10)
-    assert ask(one) is None
+    assert memory.ask() is None
     memory.clock.advance(10)
-    assert ask(one) == 0
+    assert memory.ask() == 0
 
 
 def test_an_allocator_that_holds_nothing_is_not_asked() -> None:
     """As where there is no such allocator at all: musl has no trim."""
     memory = FakeAllocator(FakeClock(), free=0)
-    assert ask(memory.trim()) is None
+    assert memory.ask() is None
 
 
 @pytest.mark.parametrize("seen", ["as it is", "throttled", "at a rung"])
@@ -273,7 +262,7 @@ def test_the_ladder_does_not_pause_what_paces_itself(seen: str) -> None:
     clock, registry = FakeClock(), Registry()
     memory, teller = FakeAllocator(clock, free=200 * MIB), Teller([], clock)
     meter = Meter(lambda: memory.used, registry.held_bytes)
-    late: Reclaimer = Later(memory.trim(), Rung.EMERGENCY)
+    late: Reclaimer = Later(memory.trim, Rung.EMERGENCY)
     if seen == "throttled":
         late = Throttled(late, 1.0, clock=clock)
     elif seen == "at a rung":

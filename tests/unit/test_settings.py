@@ -81,48 +81,28 @@ def test_sections_may_be_nested_or_flat() -> None:
     assert nested.marks().parts == {"rss": {"warning": 500 << 20}}
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("limit", "400"),
-        ("limit", "lots"),
-        ("limit", "-5MiB"),
-        ("limit", 0),
-        ("thresholds.low", "120%"),
-        ("thresholds.low", 1.5),
-        ("thresholds.low", "0.7"),
-        ("monitoring.history_size", "many"),
-        ("monitoring.history_size", 0),
-        ("monitoring.history_size", 2881),
-        ("monitoring.history_size", "20000"),
-        ("monitoring.pressure_window", 1),
-        ("monitoring.check_interval", "5"),
-        ("cleanup.auto", "perhaps"),
-        ("cleanup.gc_time_share", 5),
-        ("cleanup.settle", -1),
-        ("emergency.max_attempts", 2.5),
-        ("emergency.max_attempts", "9" * 60 + "."),
-        ("thresholds.low", "80"),
-        ("agent.directory", "here"),
-        ("monitoring.history_file", "samples.jsonl"),
-        ("monitoring.history_file", 5),
-        ("leaks.threshold_mb_per_hour", "10MB"),
-        ("leaks.threshold_mb_per_hour", -1),
-        ("leaks.threshold_mb_per_hour", True),
-        ("leaks.minimum_rate", "1MiB"),
-        ("leaks.minimum_rate", "1MiB/s"),
-        ("leaks.minimum_rate", 0),
-        ("leaks.min_samples", 1),
-        ("leaks.min_duration", "2"),
-        ("leaks.trace", True),
-        ("leaks.trace", "yes"),
-        ("leaks.trace", 0),
-        ("leaks.trace", "16m"),
-        ("caches.adopt", "cache"),
-        ("caches.adopt", "app:1"),
-        ("caches.adopt", 5),
-    ],
-)
+UNFIT: dict[str, list[Any]] = {
+    "limit": ["400", "lots", "-5MiB", 0],
+    "thresholds.low": ["120%", 1.5, "0.7", "80"],
+    "monitoring.history_size": ["many", 0, 2881, "20000"],
+    "monitoring.pressure_window": [1],
+    "monitoring.check_interval": ["5"],
+    "cleanup.auto": ["perhaps"],
+    "cleanup.gc_time_share": [5],
+    "cleanup.settle": [-1],
+    "emergency.max_attempts": [2.5, "9" * 60 + "."],
+    "agent.directory": ["here"],
+    "monitoring.history_file": ["samples.jsonl", 5],
+    "leaks.threshold_mb_per_hour": ["10MB", -1, True],
+    "leaks.minimum_rate": ["1MiB", "1MiB/s", 0],
+    "leaks.min_samples": [1],
+    "leaks.min_duration": ["2"],
+    "leaks.trace": [True, "yes", 0, "16m"],
+    "caches.adopt": ["cache", "app:1", 5],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, one) for key in UNFIT for one in UNFIT[key]])
 def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: Any) -> None:
     """As an argument the key is named, as a variable the variable; always in one line."""
     with pytest.raises(ConfigError) as caught:

@@ -109,35 +109,23 @@ def test_a_good_file_fits_and_the_programs_own_keys_do_no_harm() -> None:
     assert not _fits({"limit": "400MiB"}, schema())
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("limit", 400),
-        ("limit", "400"),
-        ("limit", "lots"),
-        ("limit", "400K"),
-        ("limit", ["1GiB"]),
-        ("thresholds.low", 0.7),
-        ("thresholds.low", "0.7"),
-        ("monitoring.check_interval", 5),
-        ("monitoring.check_interval", "5 weeks"),
-        ("monitoring.history_size", 0),
-        ("monitoring.history_size", 2881),
-        ("monitoring.history_size", True),
-        ("monitoring.history_size", "many"),
-        ("cleanup.auto", "maybe"),
-        ("cleanup.auto", 2),
-        ("cleanup.gc_time_share", 0.05),
-        ("caches.adopt", ["cache"]),
-        ("caches.spare", [""]),
-        ("agent.directory", "here"),
-        ("monitoring.history_file", "here"),
-        ("leaks.threshold_mb_per_hour", "10MB"),
-        ("leaks.threshold_mb_per_hour", -1),
-        ("leaks.minimum_rate", "1MiB"),
-        ("leaks.minimum_rate", 5),
-    ],
-)
+UNFIT: dict[str, list[Any]] = {
+    "limit": [400, "400", "lots", "400K", ["1GiB"]],
+    "thresholds.low": [0.7, "0.7"],
+    "monitoring.check_interval": [5, "5 weeks"],
+    "monitoring.history_size": [0, 2881, True, "many"],
+    "cleanup.auto": ["maybe", 2],
+    "cleanup.gc_time_share": [0.05],
+    "caches.adopt": [["cache"]],
+    "caches.spare": [[""]],
+    "agent.directory": ["here"],
+    "monitoring.history_file": ["here"],
+    "leaks.threshold_mb_per_hour": ["10MB", -1],
+    "leaks.minimum_rate": ["1MiB", 5],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, one) for key in UNFIT for one in UNFIT[key]])
 def test_what_a_reader_refuses_in_a_file_does_not_fit(key: str, value: Any) -> None:
     """The editor tells before the program does."""
     assert not _fits(value, _rule(key))
@@ -145,13 +133,7 @@ def test_what_a_reader_refuses_in_a_file_does_not_fit(key: str, value: Any) -> N
 
 @pytest.mark.parametrize(
     "components",
-    [
-        5,
-        {"book": 5},
-        {"book": {"max_items": 0}},
-        {"book": {"max_bytes": 5}},
-        {"book": {"max_item": 5}},
-    ],
+    [5, *({"book": one} for one in (5, {"max_items": 0}, {"max_bytes": 5}, {"max_item": 5}))],
 )
 def test_a_component_that_a_reader_refuses_does_not_fit(components: Any) -> None:
     """Whatever its name."""

@@ -100,11 +100,16 @@ def _see_through(scene: Scene) -> None:
         scene.chore.run(float("inf"))
 
 
+@pytest.fixture
+def nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
+
+
+@pytest.mark.usefixtures("nothing_there")
 def test_what_a_collection_freed_is_told_by_type_without_waiting_for_a_third_look(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
 ) -> None:
     """With its share of the growth, and with what nothing frees."""
-    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
     scene.verdict = Standing(Confidence.LOW)
     _see_through(scene)
     assert scene.accused == []
@@ -120,22 +125,18 @@ def test_what_a_collection_freed_is_told_by_type_without_waiting_for_a_third_loo
     assert len(scene.accused) == 1
 
 
-def test_the_little_garbage_that_there_always_is_is_not_told(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("nothing_there")
+def test_the_little_garbage_that_there_always_is_is_not_told(scene: Scene) -> None:
     """A hundredth of the growth explains nothing."""
-    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
     scene.verdict = Standing(Confidence.LOW)
     scene.garbage = freed("shop.Node", 100_000).replace(uncollectable=0)
     _see_through(scene)
     assert scene.accused == []
 
 
-def test_what_was_freed_under_an_earlier_suspicion_is_no_news_in_the_next(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("nothing_there")
+def test_what_was_freed_under_an_earlier_suspicion_is_no_news_in_the_next(scene: Scene) -> None:
     """A new one collects anew."""
-    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
     scene.verdict = Standing(Confidence.LOW)
     scene.garbage = freed("shop.Node", 9_000_000)
     _see_through(scene)
@@ -165,11 +166,9 @@ class Nothing:
         return Census(at=at, objects=0, took=0, longest_slice=0, counts={}, details={})
 
 
-def test_ranking_goes_on_in_slices_however_long_the_history_is(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("nothing_there")
+def test_ranking_goes_on_in_slices_however_long_the_history_is(scene: Scene) -> None:
     """The governor's thread is away for some milliseconds and then looks after the memory again."""
-    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
     scene.verdict = Standing(Confidence.HIGH)
     slices = 0
     while not scene.chore.found:
@@ -207,11 +206,9 @@ def test_a_look_ends_with_the_budget(scene: Scene) -> None:
     assert not scene.chore.due(scene.clock.now() + 3599.0)
 
 
-def test_looks_are_dated_by_the_clock_of_the_samples_where_there_is_one(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("nothing_there")
+def test_looks_are_dated_by_the_clock_of_the_samples_where_there_is_one(scene: Scene) -> None:
     """Rates of both are compared, whatever time the samples tell."""
-    monkeypatch.setattr("membudget.heap.taker.CensusTaker", Nothing)
     scene.chore._wall = lambda: 5000.0
     scene.verdict = Standing(Confidence.HIGH)
     scene.chore.run(scene.clock.now())

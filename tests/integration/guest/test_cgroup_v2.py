@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cgroup_v2 import group_v2
-from commands import clean_environment
+from commands import clean_environment, line_from, say_to
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.units import MIB
 from waiting import eventually
@@ -112,11 +112,8 @@ class Filling:
 def waiting_process(group: Group) -> Iterator[CgroupProbe]:
     """The probe of something that runs inside a group and does nothing."""
     with group.start(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("here\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "here\n"
+        say_to(process, "here")
+        assert line_from(process) == "here\n"
         probe = cgroup_probe(process.pid)
         assert probe is not None
         yield probe
@@ -152,8 +149,7 @@ def test_the_group_nearest_to_its_limit_rules() -> None:
         assert probe().source == "cgroup v2 /app/ours"
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with theirs.start([sys.executable, "-c", hold], **pipes) as neighbour:
-            assert neighbour.stdout is not None
-            neighbour.stdout.readline()
+            line_from(neighbour)
             probe.look_soon()
             reading = probe()
             neighbour.communicate("\n")
@@ -191,8 +187,7 @@ def test_what_is_swapped_out_counts_as_used() -> None:
     with group_v2(128 * MIB, swap=True) as group:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with group.start([sys.executable, "-c", HOLDING], **pipes) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert line_from(process) == "ready\n"
             group.write("memory.reclaim", str(40 * MIB))
             assert group.swapped() > 30 * MIB
             out, _ = process.communicate("\n")

@@ -5,7 +5,7 @@ from math import exp, sin
 
 import pytest
 
-from leak_scene import followed, last, series
+from leak_scene import alarms, followed, last, series
 from membudget.leaks import Confidence
 
 
@@ -54,8 +54,7 @@ def test_growth_of_a_healthy_shape_is_no_alarm(
 ) -> None:
     """At no look, with and without heap counters that follow it."""
     for channel in (False, True):
-        verdicts, _ = followed(series(held, hours, noise=noise, channel=channel))
-        assert not [one.at / 3600 for one in verdicts if one.is_leak]
+        assert not alarms(series(held, hours, noise=noise, channel=channel))
 
 
 def test_growth_that_what_is_in_use_does_not_share_any_more_is_no_alarm() -> None:
@@ -66,53 +65,42 @@ def test_growth_that_what_is_in_use_does_not_share_any_more_is_no_alarm() -> Non
     )
     assert not [one.at / 3600 for one in verdicts if one.is_leak]
     assert verdicts[-1].confidence is Confidence.LOW
-    alone = followed(series(lambda hour: 100 + 5 * hour, 12.0, noise=0.2, channel=False))[0]
-    assert alone[-1].is_leak
+    assert last(series(lambda hour: 100 + 5 * hour, 12.0, noise=0.2, channel=False)).is_leak
 
 
 def test_an_alarm_ends_soon_after_the_growth_whatever_a_longer_window_shows() -> None:
     """14 hours of growth, faster and faster; three hours of none clear it."""
-    verdicts, _ = followed(
-        series(
-            lambda hour: 100 + 3 * min(hour, 10) + 8 * max(0, min(hour, 14) - 10), 20.0, noise=0.1
-        )
-    )
-    alarms = [one.at / 3600 for one in verdicts if one.is_leak]
-    assert 14 <= alarms[-1] <= 17.5
+
+    def held(hour: float) -> float:
+        return 100 + 3 * min(hour, 10) + 8 * max(0, min(hour, 14) - 10)
+
+    assert 14 <= alarms(series(held, 20.0, noise=0.1))[-1] <= 17.5
 
 
 def test_a_leak_that_was_faster_for_some_hours_stays_told() -> None:
     """It slows down to what it was, and has not stopped."""
     held = series(lambda hour: 100 + 3 * hour + 5 * max(0, min(hour, 14) - 10), 22.0, noise=0.1)
-    alarms = [one.at / 3600 for one in followed(held)[0] if one.is_leak]
-    assert alarms == [hour / 2 for hour in range(round(2 * alarms[0]), 45)]
+    told = alarms(held)
+    assert told == [hour / 2 for hour in range(round(2 * told[0]), 45)]
 
 
 def test_a_pause_of_three_hours_ends_no_leak_of_a_day() -> None:
     """A night is no end."""
-    verdicts, _ = followed(series(lambda hour: 100 + 4 * min(hour, 24), 27.0, noise=0.1))
-    assert verdicts[-1].is_leak
+    assert last(series(lambda hour: 100 + 4 * min(hour, 24), 27.0, noise=0.1)).is_leak
 
 
 def test_growth_that_began_within_the_life_is_watched_for_longer() -> None:
     """By an hour: it may be a phase of the program's work."""
     late = series(lambda hour: 100 + 5 * max(0, hour - 10) + 0.3 * sin(3 * hour), 20.0, noise=0.1)
     early = series(lambda hour: 100 + 5 * hour + 0.3 * sin(3 * hour), 20.0, noise=0.1)
-    after, at_once = (
-        next(one.at / 3600 for one in followed(held)[0] if one.is_leak) for held in (late, early)
-    )
-    assert after - 10 >= at_once + 1
+    assert alarms(late)[0] - 10 >= alarms(early)[0] + 1
 
 
 def test_a_little_more_load_explains_no_growth() -> None:
     """A fifth more requests over the day: uneven growth is watched no longer for that."""
     load = [50 * (1 + 0.2 * step / 240) for step in range(241)]
     held = series(lambda hour: 100 + 5 * hour + 2 * sin(hour), 20.0, noise=0.1)
-    alone, loaded = (
-        [one.at for one in followed(of)[0] if one.is_leak]
-        for of in (held, held.replace(requests=load))
-    )
-    assert loaded == alone
+    assert alarms(held.replace(requests=load)) == alarms(held)
 
 
 def test_less_than_a_fiftieth_of_the_memory_is_not_worth_a_word() -> None:

@@ -4,7 +4,7 @@ from math import exp, floor, log1p, pi, sin
 
 import pytest
 
-from leak_scene import MIB, UNASKED, cut, followed, jitter, last, series
+from leak_scene import MIB, UNASKED, alarms, cut, followed, jitter, last, series
 from membudget.leaks import Collected, Confidence, Kind, Rules, State
 from membudget.leaks.verdict import judge, judging
 
@@ -53,8 +53,7 @@ def test_a_leak_watched_for_half_a_day_is_high() -> None:
 )
 def test_what_is_healthy_is_never_an_alarm(held) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """At no time of a day and a half, with a little noise over it."""
-    verdicts, _ = followed(series(held, 36.0, noise=0.4))
-    assert not [one.at / 3600 for one in verdicts if one.is_leak]
+    assert not alarms(series(held, 36.0, noise=0.4))
 
 
 @pytest.mark.parametrize("hours", [4.0, 8.0])
@@ -90,10 +89,8 @@ def stairs(hour: float) -> float:
 def test_memory_that_rises_in_stairs_is_believed_where_what_is_in_use_rises_evenly() -> None:
     """Something leaves room behind each hour, which the leak fills next: a census does."""
     heap = [60 + 2.5 * step / 12 for step in range(145)]
-    verdicts, _ = followed(series(stairs, 12.0, noise=0.1, malloc=heap))
-    assert min(one.at / 3600 for one in verdicts if one.is_leak) <= 7.5
-    blind, _ = followed(series(stairs, 12.0, noise=0.1, channel=False))
-    assert min(one.at / 3600 for one in blind if one.is_leak) >= 8.5
+    assert alarms(series(stairs, 12.0, noise=0.1, malloc=heap))[0] <= 7.5
+    assert alarms(series(stairs, 12.0, noise=0.1, channel=False))[0] >= 8.5
 
 
 def test_nothing_is_said_before_two_hours_and_24_samples() -> None:
@@ -204,8 +201,7 @@ def test_an_error_in_the_size_of_items_is_no_leak() -> None:
     held = series(
         lambda hour: 100 + 12 * hour, 12.0, noise=0.2, explained=[10 / 12 * n for n in range(145)]
     )
-    verdicts, _ = followed(held)
-    assert not [one for one in verdicts if one.is_leak]
+    assert not alarms(held)
 
 
 def test_growth_that_no_heap_shows_waits_for_a_day() -> None:
@@ -228,19 +224,13 @@ def test_memory_that_follows_the_load_is_watched_for_a_day() -> None:
         noise=0.2,
         requests=[10 + 90 * share for share in rise],
     )
-    verdicts, _ = followed(held)
-    assert not [one for one in verdicts if one.is_leak]
+    assert not alarms(held)
 
 
 def test_uneven_growth_is_watched_for_longer_than_a_straight_line() -> None:
     """The same growth: the straighter, the sooner it is believed."""
-    straight = followed(leak(6.0, noise=0.1, hours=16.0))[0]
-    uneven = followed(series(lambda hour: 100 + 6 * hour + 4 * sin(hour), 16.0, noise=0.1))[0]
-    first = [
-        next((one.at for one in verdicts if one.is_leak), float("inf"))
-        for verdicts in (straight, uneven)
-    ]
-    assert first[0] < first[1]
+    uneven = series(lambda hour: 100 + 6 * hour + 4 * sin(hour), 16.0, noise=0.1)
+    assert alarms(leak(6.0, noise=0.1, hours=16.0))[0] < min([*alarms(uneven), float("inf")])
 
 
 def test_judging_in_slices_is_judging() -> None:

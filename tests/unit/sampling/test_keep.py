@@ -50,6 +50,11 @@ class Life:
             if self.keeper.due(0.0):
                 self.keeper.run(float("inf"))
 
+    def end(self, *samples: Sample) -> None:
+        """Take these, and be closed."""
+        self.live(*samples)
+        self.keeper.close()
+
 
 def lately(*numbers: int, began: float = BEGAN) -> list[Sample]:
     """Samples of an hour ago and on."""
@@ -68,11 +73,9 @@ def read(path: Path) -> list[Sample]:
 def test_a_life_goes_on_where_the_last_one_ended(path: Path) -> None:
     """And where one ended and another began is to be seen."""
     first = Life(path)
-    first.live(*lately(0, 1))
-    first.keeper.close()
+    first.end(*lately(0, 1))
     second = Life(path)
-    second.live(*lately(2, began=BEGAN + 5))
-    second.keeper.close()
+    second.end(*lately(2, began=BEGAN + 5))
     assert second.ring.latest() == [*lately(0, 1), *lately(2, began=BEGAN + 5)]
     assert read(path) == second.ring.latest()
     assert first.told == second.told == []
@@ -92,16 +95,14 @@ def test_what_is_older_than_a_day_or_from_the_future_is_left_out(path: Path) -> 
     """A clock may have been set meanwhile."""
     path.write_bytes(to_text([sample(0), *lately(0), sample(900)]))
     life = Life(path)
-    life.live(*lately(5))
-    life.keeper.close()
+    life.end(*lately(5))
     assert life.ring.latest() == lately(0, 5)
 
 
 def test_no_more_are_kept_than_the_ring_has_room_for(path: Path) -> None:
     path.write_bytes(to_text(lately(*range(10))))
     life = Life(path, size=4)
-    life.live(*lately(12))
-    life.keeper.close()
+    life.end(*lately(12))
     assert life.ring.latest() == lately(7, 8, 9, 12)
 
 
@@ -117,8 +118,7 @@ def test_a_file_of_ours_that_cannot_be_used_is_told_and_put_aside(path: Path, te
     """Nothing of it is lost, and the process has a history all the same."""
     path.write_bytes(text)
     life = Life(path)
-    life.live(*lately(0))
-    life.keeper.close()
+    life.end(*lately(0))
     aside = path.with_name("samples.broken")
     assert aside.read_bytes() == text
     (told,) = life.told
@@ -139,8 +139,7 @@ def test_each_file_put_aside_has_a_name_of_its_own(path: Path) -> None:
     assert path.with_name("samples.broken.9").read_bytes() == BEGINS + b"8"
     path.write_bytes(BEGINS + b"ten")
     life = Life(path)
-    life.live(*lately(*range(5)))
-    life.keeper.close()
+    life.end(*lately(*range(5)))
     assert path.read_bytes() == BEGINS + b"ten"
     assert "clean up" in life.told[0]
 
@@ -154,8 +153,7 @@ def test_two_processes_never_write_the_same_file(path: Path) -> None:
     assert second.path == f"{path}.2"
     first.keeper.close()
     third = Life(path)
-    third.live(*lately(2, began=BEGAN + 2))
-    third.keeper.close()
+    third.end(*lately(2, began=BEGAN + 2))
     second.keeper.close()
     assert read(path) == [*lately(0), *lately(2, began=BEGAN + 2)]
     assert read(path.with_name("samples.2")) == lately(1, began=BEGAN + 1)
@@ -168,8 +166,7 @@ def test_a_folder_that_is_not_there_is_told_and_stops_nothing(tmp_path: Path) ->
     life.live(*lately(0))
     assert "No such file" in life.told[0]
     folder.mkdir()
-    life.live(*lately(1))
-    life.keeper.close()
+    life.end(*lately(1))
     assert read(folder / "samples") == lately(0, 1)
 
 
@@ -189,8 +186,7 @@ def test_a_lock_that_the_program_closed_is_taken_anew(path: Path) -> None:
     os.close(place._lock)
     other = os.open(os.devnull, os.O_RDONLY)  # It has that number now, perhaps.
     life.live(*lately(3, 4, 5))
-    life.live(*lately(6, 7, 8))
-    life.keeper.close()
+    life.end(*lately(6, 7, 8))
     os.fstat(other)
     os.close(other)
     assert read(path) == lately(*range(9))
@@ -313,8 +309,7 @@ def test_what_is_not_ours_stays_as_it_is_and_is_told_once(
     put(path)
     before = {one: (one.lstat().st_ino, one.lstat().st_size) for one in path.parent.iterdir()}
     life = Life(path)
-    life.live(*lately(*range(2 * WRITTEN_EVERY)))
-    life.keeper.close()
+    life.end(*lately(*range(2 * WRITTEN_EVERY)))
     assert {
         one: (one.lstat().st_ino, one.lstat().st_size) for one in path.parent.iterdir()
     } == before
@@ -343,8 +338,7 @@ def test_a_history_of_another_user_is_not_ours(path: Path) -> None:
     path.write_bytes(to_text(lately(0)))
     os.chown(path, 65534, 65534)
     life = Life(path)
-    life.live(*lately(1))
-    life.keeper.close()
+    life.end(*lately(1))
     assert life.ring.latest() == lately(1)
     assert "belongs to user 65534" in life.told[0]
 
@@ -352,8 +346,7 @@ def test_a_history_of_another_user_is_not_ours(path: Path) -> None:
 def test_a_long_history_comes_back_in_slices_the_newest_first(path: Path) -> None:
     """The governor's thread has other things to do between two; at the end all of it is there."""
     first = Life(path)
-    first.live(*lately(*range(-200, 0)))
-    first.keeper.close()
+    first.end(*lately(*range(-200, 0)))
     second = Life(path)
     second.ring.add(lately(0, began=BEGAN + 5)[0])
     second.keeper.after_sample()
