@@ -152,18 +152,14 @@ class SpilledCache(Cache[K, V]):
 
     def pop(self, key: K, default: Any = MISSING) -> Any:
         """As `Cache.pop`, of memory or from the disk."""
-        value = MISSING
-        for _ in range(_LOOKS):
-            note = self._found(key)
-            if note is None:
-                break
+        is_newest, value = False, MISSING
+        while not is_newest and (note := self._found(key)) is not None:
             value = self._value_of(note)
             with self._ledger.lock:
                 is_newest = (self._notes.get(key) or self._ledger.find(key)) is note
-                if is_newest:
+                if is_newest:  # Else another thread was faster, maybe one that brings it back.
                     self._take(key)
-            if is_newest or value is not MISSING:
-                break
+        value = value if is_newest else MISSING
         super().pop(key, None)
         self._set_right(key)
         self._disk.wake()

@@ -248,6 +248,33 @@ def test_a_value_replaced_while_it_comes_back_is_gone_afterwards(
     assert "key" not in cache.keys()  # noqa: SIM118  # those of memory alone
 
 
+class Asking:
+    """A value at whose coming back the cache is asked for it once more, as by another thread."""
+
+    ask: Callable[[], object] | None = None
+
+    def __reduce__(self) -> Any:
+        return _asking, ()
+
+
+def _asking() -> Asking:
+    ask, Asking.ask = Asking.ask, None
+    if ask is not None:
+        ask()
+    return Asking()
+
+
+def test_what_is_popped_while_another_brings_it_back_is_gone(tmp_path: Path) -> None:
+    cache = make(tmp_path, max_entries=1)
+    cache.set("a", Asking())
+    cache.set("b", 1)
+    assert cache.flush_spill()
+    Asking.ask = lambda: cache.get("a")
+    assert isinstance(cache.pop("a"), Asking)
+    assert cache.get("a") is None
+    assert "a" not in cache
+
+
 def test_a_value_that_waits_is_found_at_once(tmp_path: Path) -> None:
     """Also while its neighbour is being pickled: no flush in between."""
     held = threading.Event()
