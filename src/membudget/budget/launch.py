@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _HELPERS = ("resource_tracker", "forkserver")
 _SHARED = ("cgroup", "system")  # How the sources begin that several processes have in common.
+_NO_FIGURES = str.maketrans("", "", "0123456789.")
 _LEVEL_FOR = 600.0  # Seconds for which no other process tells a level of what is shared.
 _START_FOR = 3600.0  # Seconds for which none tells the limit kept.
 
@@ -145,10 +146,8 @@ def _shared(event: Event) -> str | None:
     else:
         return None
     if isinstance(event, FloorFound) and not event.pressure.elsewhere:
-        import re
-
         # Ten workers of one kind hold the same, each a little more or less.
-        seen += f" {re.sub(r'[0-9][0-9.]*', '', event.held_by)}"
+        seen += f" {event.held_by.translate(_NO_FIGURES)}"
     return f"{seen} {source}" if source.startswith(_SHARED) else None
 
 

@@ -1,6 +1,8 @@
 """Which processes of a launched program are governed, and which of them tells what all see."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,18 @@ def test_workers_that_hold_the_same_tell_their_floor_once(tmp_path: Path) -> Non
     assert is_found("284 MiB are held outside Python's view") == 1
     assert is_found("28.5 MiB are held outside Python's view") == 0
     assert is_found("the program itself holds it") == 1
+
+
+def test_telling_a_floor_loads_nothing() -> None:
+    """A child that is forked amid an import never ends that one, and this thread marks none."""
+    program = (
+        "import sys; from membudget.budget.launch import _shared\n"
+        "from membudget.core import FloorFound, Level, Pressure\n"
+        "pressure = Pressure(level=Level.WARNING, used=3, limit=4, source='cgroup v1 /web')\n"
+        "event = FloorFound(at=0.0, pressure=pressure, kept=0, held_by='28.5 MiB are held')\n"
+        "before = set(sys.modules); print(_shared(event), set(sys.modules) - before)\n"
+    )
+    # Without `site`, which may load half of the library.
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path += {sys.path!r}\n{program}"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout == "FloorFound WARNING  MiB are held cgroup v1 /web set()\n"
