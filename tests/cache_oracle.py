@@ -35,18 +35,13 @@ class Row:
 
 
 class Model:
-    """What a cache should be: queues of rows by number, and a short memory. In S3-FIFO order.
-
-    Args:
-        bounds: In bytes and in entries.
-        times: Seconds that a row lasts, and that it lasts without a hit.
-    """
+    """What a cache should be: queues of rows by number, and a short memory. In S3-FIFO order."""
 
     def __init__(
         self, bounds: tuple[int | None, int | None], times: tuple[float | None, float | None]
     ) -> None:
         self.max_bytes, self.max_entries = bounds
-        self.ttl, self.idle = times
+        self.ttl, self.idle = times  # Seconds that a row lasts, and that it lasts without a hit.
         self.begin()
         self.ghost_hits = 0
         self.evicted: list[tuple[int, int, str]] = []

@@ -18,11 +18,7 @@ _numbers = count()
 
 
 class LimitedGroup:
-    """A memory group of our own.
-
-    Attributes:
-        path: Its folder.
-    """
+    """A memory group of our own, at its folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,12 +79,7 @@ class LimitedGroup:
 def limited_group(
     limit_bytes: int | None, *, parent: LimitedGroup | None = None
 ) -> Iterator[LimitedGroup]:
-    """A memory group with a limit, removed at the end together with what runs in it.
-
-    Args:
-        limit_bytes: Its limit, None for none of its own.
-        parent: The group to make it in, or None for the one this process is in.
-    """
+    """A memory group with a limit, in ours or another; removed at the end with what runs in it."""
     above = parent.path if parent is not None else _own_folder()
     group = LimitedGroup(above / f"membudget-{os.getpid()}-{next(_numbers)}")
     group.path.mkdir()

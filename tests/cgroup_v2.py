@@ -42,14 +42,7 @@ def group_v2(
     parent: Group | None = None,
     swap: bool = False,
 ) -> Iterator[Group]:
-    """A memory group, removed at the end together with what runs in it.
-
-    Args:
-        limit_bytes: Where the kernel kills, None for nowhere.
-        name: Its name.
-        parent: The group to make it in, which then holds no process itself; None for the root.
-        swap: Whether what is in it may be swapped out.
-    """
+    """A memory group, removed at the end with what runs in it; a parent holds no process."""
     above = parent.path if parent is not None else _MOUNT
     (above / "cgroup.subtree_control").write_text("+memory")
     group = Group(above / name)

@@ -46,11 +46,7 @@ class HotCache:
 
 
 class Scene:
-    """A limit of 400 MiB; `floor` MiB are held elsewhere, holders' bytes come on top.
-
-    Args:
-        keeps: Whether the allocator keeps what holders let go, for them to fill again.
-    """
+    """A limit of 400 MiB, `floor` MiB held elsewhere; what holders have comes on top."""
 
     def __init__(self, *, keeps: bool = False) -> None:
         self.clock = FakeClock()

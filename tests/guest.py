@@ -38,18 +38,9 @@ class NoGuestError(Exception):
 
 
 def run_in_guest(command: Sequence[str], environment: Mapping[str, str], timeout: float) -> str:
-    """Boot a guest, run a command there as root, in this working directory, and halt.
+    """Boot a guest, run a command there as root, in this working directory, halt: what it printed.
 
-    Args:
-        command: The command and its arguments.
-        environment: What it has beside a PATH and a HOME.
-        timeout: Seconds for all of it.
-
-    Returns:
-        What the guest printed.
-
-    Raises:
-        NoGuestError: User-Mode Linux is not installed, or does not come up here.
+    Beside the environment it has a PATH and a HOME; the seconds are for all of it.
     """
     kernel = shutil.which("linux.uml") or shutil.which("linux")
     if kernel is None:

@@ -8,11 +8,7 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], seconds: float = 100.0) -> T:
-    """What `look` returns, once that is true.
-
-    Raises:
-        AssertionError: It never was within so many seconds.
-    """
+    """What `look` returns, once that is true; fails where it never was within so many seconds."""
     until = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < until, f"not so within {seconds} s"

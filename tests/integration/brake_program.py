@@ -42,12 +42,7 @@ def braked() -> Iterator[Brake]:
 
 
 class SmallRequests:
-    """Threads that each make 100 KB of small objects and drop them, over and over.
-
-    Attributes:
-        ok: How often that went well.
-        failed: How often it did not.
-    """
+    """Threads that each make 100 KB of small objects and drop them, over and over."""
 
     def __init__(self, threads: int) -> None:
         self.ok = self.failed = 0

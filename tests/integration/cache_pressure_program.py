@@ -36,14 +36,7 @@ def answer(key: int) -> dict[str, Any]:
 
 
 class Asking:
-    """Threads that ask caches for keys, the low ones more often, and set what is missing.
-
-    Attributes:
-        hits: How often a value was found.
-        wrong: Values found that are not their key's.
-        errors: What was raised.
-        sets_too: Whether what is missing is set.
-    """
+    """Threads that ask caches for keys, the low ones more often, and may set what is missing."""
 
     def __init__(self, *loads: tuple[Cache[Any, Any], int]) -> None:
         self.hits = self.wrong = 0

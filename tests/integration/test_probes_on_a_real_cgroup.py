@@ -12,6 +12,7 @@ import pytest
 
 from cgroup_v1 import LimitedGroup, limited_group, unavailable
 from commands import line_from, say_to
+from fakes import FakeClock
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.units import MIB
 
@@ -58,14 +59,6 @@ print(json.dumps([hint.name, fired]))
 """
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> float:
-        return self.at
-
-
 def run_inside(group: LimitedGroup, code: str, *arguments: str) -> Any:
     """What a Python program prints as JSON when it runs inside a group."""
     done = group.run([sys.executable, "-c", code, *arguments])
@@ -83,9 +76,9 @@ def waiting_process(group: LimitedGroup) -> Iterator[int]:
         yield process.pid
 
 
-def probe_of(pid: int, clock: Clock | None = None) -> CgroupProbe:
+def probe_of(pid: int, clock: FakeClock | None = None) -> CgroupProbe:
     """The cgroup probe of a process."""
-    probe = cgroup_probe(pid, now=(clock or Clock()).now)
+    probe = cgroup_probe(pid, now=(clock or FakeClock()).now)
     assert probe is not None
     return probe
 
@@ -131,22 +124,22 @@ def test_what_others_use_in_the_group_above_counts() -> None:
 
 def test_a_limit_changed_while_running_is_seen() -> None:
     """A container that is resized, or given its first limit, is judged by the new one."""
-    clock = Clock()
+    clock = FakeClock()
     with limited_group(None) as group, waiting_process(group) as pid:
         probe = probe_of(pid, clock)
         before = probe().limit
         group.set_limit(200 * MIB)
         assert probe().limit == before
-        clock.at += 5.0
+        clock.advance(5.0)
         assert probe().limit == 200 * MIB
         group.set_limit(100 * MIB)
-        clock.at += 5.0
+        clock.advance(5.0)
         assert probe().limit == 100 * MIB
 
 
 def test_a_process_moved_to_another_group_is_found_there() -> None:
     """The probe follows the process, not the group it once was in."""
-    clock = Clock()
+    clock = FakeClock()
     with (
         limited_group(200 * MIB) as one,
         limited_group(300 * MIB) as other,
@@ -155,7 +148,7 @@ def test_a_process_moved_to_another_group_is_found_there() -> None:
         probe = probe_of(pid, clock)
         assert probe().limit == 200 * MIB
         (other.path / "cgroup.procs").write_text(str(pid))
-        clock.at += 5.0
+        clock.advance(5.0)
         assert probe().limit == 300 * MIB
 
 

@@ -82,12 +82,7 @@ def filling(group: Group, folder: Path) -> Iterator[Filling]:
 
 
 class Filling:
-    """A program that fills a cache.
-
-    Args:
-        process: It.
-        end: The file that it ends at.
-    """
+    """A program that fills a cache until a file is there."""
 
     def __init__(self, process: subprocess.Popen[str], end: Path) -> None:
         self._process, self._end = process, end

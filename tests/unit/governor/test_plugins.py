@@ -14,11 +14,7 @@ from membudget.registry import Registry
 
 
 class Odd:
-    """A plugin that tells what it was given.
-
-    Args:
-        told: Its sections, or an error to raise.
-    """
+    """A plugin that tells what it was given: its sections, or an error to raise."""
 
     name = "odd"
 
@@ -45,11 +41,7 @@ class Fair:
 
 
 class Named:
-    """A plugin with a hint and a command.
-
-    Attributes:
-        hint: It.
-    """
+    """A plugin with a hint and a command."""
 
     name = "named"
 
@@ -66,8 +58,7 @@ class Named:
 @pytest.fixture
 def scene() -> Iterator[tuple[membudget.Budget, Recorder]]:
     recorder = Recorder()
-    registry = Registry()
-    with membudget.start("4GiB", thread=False, sinks=[recorder], registry=registry) as budget:
+    with membudget.start("4GiB", thread=False, sinks=[recorder], registry=Registry()) as budget:
         yield budget, recorder
 
 

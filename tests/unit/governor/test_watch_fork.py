@@ -21,11 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 
 class AtTheFork:
-    """Something that another thread does when the governor rests already and the fork is to come.
-
-    Args:
-        do: What; it may go on until the event is set, after the fork.
-    """
+    """What another thread does when the governor rests already and the fork is to come."""
 
     def __init__(self, do: Callable[[threading.Event, threading.Event], None]) -> None:
         self._do = do

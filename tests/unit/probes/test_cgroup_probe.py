@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes import FakeClock
 from membudget.core import OWN
 from membudget.errors import ProbeError
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
@@ -17,17 +18,9 @@ V1_USED = 106 * MIB
 V2_USED = 107 * MIB - 772 * KIB
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.at = 1000.0
-
-    def now(self) -> float:
-        return self.at
-
-
-def probe_of(root: Path, clock: Clock | None = None) -> CgroupProbe:
+def probe_of(root: Path, clock: FakeClock | None = None) -> CgroupProbe:
     """The probe of a tree that has a memory controller."""
-    probe = cgroup_probe(root=str(root), now=(clock or Clock()).now)
+    probe = cgroup_probe(root=str(root), now=(clock or FakeClock()).now)
     assert probe is not None
     return probe
 
@@ -162,22 +155,22 @@ def test_a_file_that_says_something_else_is_an_error(name: str, tmp_path: Path) 
 
 def test_a_changed_limit_is_seen_after_half_a_second(tmp_path: Path) -> None:
     """Containers are resized while they run: limits are read again, but not at each tick."""
-    root, clock = copy_of("v2", tmp_path), Clock()
+    root, clock = copy_of("v2", tmp_path), FakeClock()
     probe = probe_of(root, clock)
     (root / "sys/fs/cgroup/system.slice/web.service/memory.max").write_text(f"{256 * MIB}\n")
-    clock.at += 0.4
+    clock.advance(0.4)
     assert probe().limit == 512 * MIB
-    clock.at += 0.1
+    clock.advance(0.1)
     assert probe().limit == 256 * MIB
 
 
 def test_the_group_nearest_to_its_limit_is_judged_anew(tmp_path: Path) -> None:
     """A limit given to another group of the tree takes over when it is the tighter one."""
-    root, clock = copy_of("v2-nested", tmp_path), Clock()
+    root, clock = copy_of("v2-nested", tmp_path), FakeClock()
     probe = probe_of(root, clock)
     assert probe().source.endswith("/pod7")
     (root / "sys/fs/cgroup/kubepods.slice/pod7/app/memory.high").write_text(f"{120 * MIB}\n")
-    clock.at += 5.0
+    clock.advance(5.0)
     reading = probe()
     assert (reading.source, reading.limit) == ("cgroup v2 /kubepods.slice/pod7/app", 120 * MIB)
     assert reading.used == V2_USED
@@ -185,16 +178,16 @@ def test_the_group_nearest_to_its_limit_is_judged_anew(tmp_path: Path) -> None:
 
 def test_a_process_that_was_moved_is_found_again(tmp_path: Path) -> None:
     """A process may be put into another group while it runs."""
-    root, clock = copy_of("v2-nested", tmp_path), Clock()
+    root, clock = copy_of("v2-nested", tmp_path), FakeClock()
     probe = probe_of(root, clock)
     (root / "proc/self/cgroup").write_text("0::/kubepods.slice\n")
-    clock.at += 5.0
+    clock.advance(5.0)
     assert probe().source == "cgroup v2 /kubepods.slice"
 
 
 def test_after_an_error_the_next_call_looks_for_the_group_anew(tmp_path: Path) -> None:
     """A group that is gone is told once; the process is found where it is then."""
-    root, clock = copy_of("v1", tmp_path), Clock()
+    root, clock = copy_of("v1", tmp_path), FakeClock()
     probe = probe_of(root, clock)
     stat = root / "sys/fs/cgroup/memory/web/memory.stat"
     text = stat.read_text()
@@ -234,13 +227,13 @@ def test_the_process_is_told_as_it_stood_when_its_group_was_read(tmp_path: Path)
     """What it grew since is counted from there; a process that cannot be read hides no group."""
     figures = iter([5 * MIB, 9 * MIB])
     root = copy_of("v1", tmp_path)
-    probe = CgroupProbe(root=str(root), own=lambda: next(figures), now=Clock().now)
+    probe = CgroupProbe(root=str(root), own=lambda: next(figures), now=FakeClock().now)
     assert probe().parts[OWN] == 5 * MIB
     assert probe().parts[OWN] == 9 * MIB
 
     def gone() -> int:
         raise ProbeError("the process has ended")
 
-    reading = CgroupProbe(root=str(root), own=gone, now=Clock().now)()
+    reading = CgroupProbe(root=str(root), own=gone, now=FakeClock().now)()
     assert reading.used == V1_USED
     assert OWN not in reading.parts

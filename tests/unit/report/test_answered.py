@@ -41,8 +41,7 @@ def test_samples_go_through_json_and_come_back() -> None:
 
 def test_a_budget_reports_and_answers_the_same() -> None:
     """In the process and through the socket's JSON: the same parts, limit and marks."""
-    registry = Registry()
-    with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
+    with membudget.start("2GiB", thread=False, registry=Registry(), sinks=[]) as budget:
         cache = budget.cache("prices", max_bytes="20MiB")
         cache.set("a", "x" * 1000)
         budget.step()
@@ -61,8 +60,7 @@ def test_a_budget_reports_and_answers_the_same() -> None:
 
 def test_events_of_the_day_are_in_the_report() -> None:
     """A refusal is told by its line; nothing of the event itself is kept."""
-    registry = Registry()
-    with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
+    with membudget.start("2GiB", thread=False, registry=Registry(), sinks=[]) as budget:
         with pytest.raises(membudget.OverBudgetError), budget.admit("3GiB"):
             pass
         (refused,) = [one for one in budget.report().happenings if one.kind == "refused"]
@@ -81,8 +79,7 @@ def test_an_answer_that_is_not_understood_says_so(answer: dict[str, object]) -> 
 
 def test_a_running_process_tells_what_it_proposes() -> None:
     """Through the socket's JSON, as `membudget memory -v` and the report read it."""
-    registry = Registry()
-    with membudget.start("2GiB", thread=False, registry=registry, sinks=[]) as budget:
+    with membudget.start("2GiB", thread=False, registry=Registry(), sinks=[]) as budget:
         budget.step()
         watch = budget.inspection._watch
         assert watch is not None
