@@ -149,7 +149,7 @@ def report(
     if every:
         series = Series.of(thin)
         used = [one.used / 2**20 for one in thin[-len(series.hours) :]]
-        ahead = forecast(series.hours, used, thin[-1].limit or None, bounded=series.explained)
+        ahead = forecast(series.hours, used, every[-1].limit or None, bounded=series.explained)
         columns = {
             "resident memory (MiB)": series.rss,
             "C heap in use (MiB)": series.malloc,

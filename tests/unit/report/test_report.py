@@ -62,6 +62,15 @@ def test_a_leak_meets_the_limit_when_the_rate_says_so() -> None:
     assert made.verdict.kind is Kind.PYTHON
 
 
+def test_the_limit_of_now_is_met_though_it_was_just_lowered() -> None:
+    """The newest sample is too near to the one before to be judged; its limit holds."""
+    *before, last = leaking()
+    now = last.replace(wall=last.wall + 30, at=last.at + 30, limit=last.used + 24 * MIB)
+    left = report([*before, last, now]).forecast.seconds_left
+    assert left is not None
+    assert left / 3600 == pytest.approx(2, rel=0.1)
+
+
 def test_what_is_given_is_not_made_anew() -> None:
     """A standing verdict comes from the process."""
     verdict = last_look(leaking())
