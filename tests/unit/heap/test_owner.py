@@ -286,7 +286,7 @@ def test_the_wait_of_an_asynchronous_generator_belongs_to_who_reads_it() -> None
 
     _, census = asyncio.run(main())
     assert census.counts["task"][_own("_reads")] == 40
-    line = Gate.numbers.__code__.co_firstlineno + 2
+    line = Gate.numbers.__code__.co_firstlineno + 1
     note = census.detail("task", _own("_reads")).note
     assert note == f"waits at {__file__}:{line}, awaits asyncio.locks.Event.wait"
 
