@@ -118,3 +118,11 @@ def test_explain_shows_one_setting_or_a_section() -> None:
 def test_the_schema_is_printed_as_json() -> None:
     for options in ((), ("--json",)):
         assert json.loads(membudget("config", "schema", *options).stdout) == schema()
+
+
+def test_to_explain_nothing_is_loaded_that_keeps_a_budget() -> None:
+    """A look at the settings takes no longer for what a start would load."""
+    result = membudget("config", "explain", environment={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert result.returncode == 0
+    assert "membudget.settings.table" in result.stderr
+    assert "membudget.budget.plugins" not in result.stderr

@@ -7,7 +7,6 @@ import os
 
 import click
 
-from membudget.budget.plugins import Sources
 from membudget.cli import USAGE
 from membudget.errors import ConfigError
 from membudget.settings import Settings, resolve
@@ -41,6 +40,8 @@ def check(file: str | None) -> int:
     if not any(key.startswith("thresholds.") for key in found.refused):
         errors += settings.misplaced()  # Marks out of order, where each by itself is right.
     if not errors:
+        from membudget.budget.plugins import Sources  # what a start loads, only where it is tried
+
         sources = Sources(settings)
         try:
             errors += [f"{found.name}: {what}" for what in sources.check(settings)]
