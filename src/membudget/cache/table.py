@@ -170,3 +170,20 @@ class ForkLock:
                 lock.release()
             except RuntimeError:
                 pass
+
+
+class LastFailure:
+    """A chore that raises, for the governor to tell, how work that nobody waits for failed last."""
+
+    _failure: Exception | None = None
+
+    def due(self, _now: float) -> bool:
+        """Whether it failed and that was not told yet."""
+        return self._failure is not None
+
+    def run(self, _until: float) -> int:
+        """Raise the last failure; no bytes are let go."""
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return 0
+        raise failure

@@ -14,6 +14,7 @@ from membudget.cache.cache import Cache
 from membudget.cache.loading import calls
 from membudget.cache.loading.load import MISSING, Loading
 from membudget.cache.loading.owners import MethodCache, Owners
+from membudget.cache.table import LastFailure
 from membudget.errors import ConfigError
 from membudget.registry import REGISTRY
 from membudget.units import as_seconds, found_name, parse_fraction
@@ -364,7 +365,7 @@ class Kept:
         return self.value
 
 
-class Shelf:
+class Shelf(LastFailure):
     """A cache of values that may be old, and of exceptions; a chore, whose failures are told."""
 
     def __init__(
@@ -373,7 +374,6 @@ class Shelf:
         self.name = f"cached {name}"
         self._cache, self._lifetime = cache, lifetime
         self.now = time.monotonic if clock is None else clock.now
-        self._failure: Exception | None = None
 
     def look(self, key: Any, default: Any) -> Any:
         """The fresh value under a key, else the default; raises the exception kept there."""
@@ -400,17 +400,6 @@ class Shelf:
         if kept is not None:
             kept.fresh_until = self.now() + RETRY_SHARE * (self._lifetime.stale or 0.0)
         self._failure = _bare(error)
-
-    def due(self, _now: float) -> bool:
-        """Whether a refresh has failed that was not told yet."""
-        return self._failure is not None
-
-    def run(self, _until: float) -> int:
-        """Raise the last failure of a refresh, for the governor to tell; no bytes are let go."""
-        failure, self._failure = self._failure, None
-        if failure is None:
-            return 0
-        raise failure
 
 
 def _bare(error: Exception) -> Exception:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.cache.spilling.folder import KEY_BYTES, Seal, SpillFolder, user_key
 from membudget.cache.spilling.spill import ROW_BYTES, Note, SpillStats
+from membudget.cache.table import LastFailure
 from membudget.core import Rung
 from membudget.core.native import Lock, NativeThread, get_ident, sleep
 from membudget.errors import ConfigError, MembudgetError
@@ -43,7 +44,7 @@ class _Ask:
         self.done.acquire()
 
 
-class SpillDisk:
+class SpillDisk(LastFailure):
     """The disk of one cache in one process; a ConfigError where its folder cannot be used.
 
     Registered as holder and reclaimer (what waits is memory, as are notes), as a chore that tells
@@ -69,7 +70,6 @@ class SpillDisk:
         self._cache_name, self._spill, self._ledger = name, spill, ledger
         self._now, self._noted = now, noted
         self._hits_before = 0
-        self._failure: Exception | None = None
         self._is_told = False
         self._unpicklable: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
         self._begin()
@@ -209,17 +209,6 @@ class SpillDisk:
             freed += ROW_BYTES
         self.wake()
         return freed
-
-    def due(self, _now: float) -> bool:
-        """Whether the disk failed and that was not told yet."""
-        return self._failure is not None
-
-    def run(self, _until: float) -> int:
-        """Raise what the disk failed with, for the governor to tell; no bytes are let go."""
-        failure, self._failure = self._failure, None
-        if failure is None:
-            return 0
-        raise failure
 
     def before_fork(self, until: float) -> None:
         """Have the database closed, which must not cross a fork, and take the lock."""
