@@ -14,6 +14,8 @@ from contextlib import suppress
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from fakes import FakeClock
+from hostile_keys import Broken
 from membudget import Cache
 from membudget._native import core
 from membudget.cache.table import POLICIES
@@ -26,34 +28,6 @@ if TYPE_CHECKING:
 CORE: Any = core
 WARM, ROUNDS, TIMES = 20, 40, 30
 FOREVER = float("inf")
-
-
-class Clock:
-    """A minute later each time it is asked to be."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, seconds: float) -> None:
-        self.time += seconds
-
-
-class Broken:
-    """A key that fails where it is asked to."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __hash__(self) -> int:
-        if self.where == "hash":
-            raise ValueError(self.where)
-        return hash(1)
-
-    def __eq__(self, other: object) -> bool:
-        raise ValueError(self.where)
 
 
 def made(policy: str, **more: Any) -> Cache[Any, Any]:
@@ -80,7 +54,7 @@ def caches(policy: str) -> None:
 
 def contents(policy: str) -> None:
     """What comes, is used, and leaves in each of the ways."""
-    clock = Clock()
+    clock = FakeClock()
     cache = made(policy, clock=clock)
     for again in (False, False, True):
         for number in range(150):
@@ -96,7 +70,7 @@ def contents(policy: str) -> None:
         cache.pop("key 148", None)
         cache.delete("key 147")
         cache.get_or_load("default", lambda key: [key])
-        clock.wait(8.0)
+        clock.advance(8.0)
         cache.sweep(FOREVER)
         cache.reweigh(FOREVER)
         cache.shrink(1000, give_back=again)

@@ -16,7 +16,7 @@ def check(cache: Cache[Any, Any]) -> None:
     assert counts["bytes"] == cache.held_bytes()
     keys = cache.keys()
     assert len(keys) <= len(cache)
-    assert cache.held_bytes() >= 0
+    assert 0 <= cache.held_bytes() < 1 << 62, "counted below nothing"
     assert bool(cache.held_bytes()) == bool(len(cache))
     if not IS_COMPILED:
         table: Any = cache

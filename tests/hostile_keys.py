@@ -5,6 +5,21 @@ import random
 from collections.abc import Callable
 
 
+class Broken:
+    """A key that fails where it is asked to."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __hash__(self) -> int:
+        if self.where == "hash":
+            raise ValueError(self.where)
+        return hash(1)  # As a key that is held.
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError(self.where)
+
+
 class Hostile:
     """Keys that all collide, and come back to their container whenever they are compared."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from hostile_keys import Broken
 from membudget import Cache
 from membudget.registry import Registry
 from soak.rig import Span, check_whole, drain, policies_of, resident, run
@@ -39,21 +40,6 @@ BLOCKS = 100
 
 RESIDENT = 4 << 20
 """Bytes by which the process may grow: malloc keeps some."""
-
-
-class Broken:
-    """A key that fails where it is asked to."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __hash__(self) -> int:
-        if self.where == "hash":
-            raise ValueError(self.where)
-        return hash(1)  # As a key that is held.
-
-    def __eq__(self, other: object) -> bool:
-        raise ValueError(self.where)
 
 
 def look_up(cache: Cache[Any, Any], keys: list[Any]) -> int:
