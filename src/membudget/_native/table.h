@@ -196,7 +196,7 @@ typedef struct {
     int64_t free_entries, kept_entries; /* see ask_most_entries; -1, and 0, for none */
     int64_t entry_bytes;
     int64_t claimed, claim_quantum;
-    uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits;
+    uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits, near_hits;
     uint64_t evictions[CAUSE_EXPIRED], bytes_evicted, expirations;
     PyObject *size, *registry, *now; /* size, now: NULL for our own */
     Trimming trimming;
@@ -281,7 +281,7 @@ void index_free(Index *index);
 
 /* table_ghost.c */
 void ghost_add(Ghost *ghost, uint32_t tag, uint32_t entries);
-int ghost_take(Ghost *ghost, uint32_t tag, uint32_t entries);
+int ghost_take(Ghost *ghost, uint32_t tag, uint32_t entries); /* 2: among its newest quarter */
 int ghost_fold(Ghost *ghost, uint32_t entries); /* whether there was something to do */
 uint64_t ghost_known(const Ghost *ghost, uint32_t entries);
 void ghost_free(Ghost *ghost);

@@ -296,7 +296,10 @@ class Brake:
         if limit is None:
             self._limit.give_back()
             return
-        allowed = self._room.allowed(reading, limit)
+        meter = self._registry.meter
+        # What was granted to others under this limit is theirs.
+        granted = 0 if meter is None else meter.peers.reserved
+        allowed = self._room.allowed(reading, limit) - granted
         held_back = self._hits.look(data, self._limit.stands, allowed, reserve_of(limit), now)
         self._free = max(0, allowed - held_back)
         self._base = data + self._free

@@ -410,7 +410,13 @@ def _plugins(
     if watches_host and directory != "none":
         from membudget.host.presence import Presence
 
-        yield Presence(None if directory == "auto" else directory, process_name())
+        presence = Presence(None if directory == "auto" else directory, process_name())
+        yield presence
+        if sources.cgroup is not None:
+            from membudget.host.sharing import Sharing
+
+            trim = sources.allocators.malloc.reclaim
+            yield Sharing(sources.cgroup, presence, trim, settings["caches.share"])
     if settings["brake"]:
         from membudget.brake.brake import BrakePlugin
 

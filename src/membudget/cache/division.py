@@ -4,17 +4,16 @@ What a cache loses it lets go of first, in pieces, and only what is free then is
 the caches never hold more than the whole together, and no thread that inserts pays for a decision.
 
 A key set again that is found in the table's ghost would have been a hit, had the cache been about
-twice as large: ghost hits ÷ bytes tells what more bytes would earn. At each decision a share moves
-by `PACE` times the logarithm of what its cache earns so to what all earn together.
-Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016), with multiplicative
-weights (Freund and Schapire 1997); the constants were found on recorded requests, see ADR 18.
+twice as large: ghost hits ÷ bytes tells what more bytes would earn. How that moves the shares is in
+`core/shares.py`.
 """
 
 from __future__ import annotations
 
 import time
-from math import exp, log
 from weakref import WeakKeyDictionary, ref
+
+from membudget.core.shares import FLOOR, fit, move, worth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,14 +31,7 @@ _NEWCOMERS, _RESERVE = 16, 1024  # Caches between two decisions; part of the who
 _PIECE, _PIECES = 64 << 10, 1024
 """Bytes, or else part of a cache, let go at a time: who inserts meanwhile evicts no more."""
 
-STEP = 0.02  # Share of the whole that one decision moves at most.
-PACE, FARTHEST = 0.05, 2.0
-"""Part by which a share grows that earns e times what all do; the logarithm that counts at most."""
-
 MEMORY = 0.9  # Weight that a decision before the last has in one: about ten count.
-DOUBT = 32.0  # Ghost hits added on both sides of the ratio, so that a few say nothing.
-FLOOR = 0.05  # Share of an equal part that each cache keeps, however little it earns.
-FILLED = 0.9  # Part of its share that a cache fills before it may ask for more.
 
 
 class Division:
@@ -142,11 +134,16 @@ class Division:
                 # What the others do not use of that; the floor, where they use all.
                 known[one] = _Part(one, max(one.held_bytes(), whole // len(caches)))
         parts = [known[one] for one in caches]
-        _fit(parts, whole)
+        floors = [int(whole * FLOOR / len(parts))] * len(parts)
+        fit(parts, whole, floors)
         if now - self._divided_at >= INTERVAL:
             self._divided_at = now
-            _move(parts, whole)
-            _fit(parts, whole)
+            for part in parts:
+                part.learn()
+            earned = sum(part.hits for part in parts) / max(1.0, sum(part.space for part in parts))
+            worths = [worth(part, part.hits, part.space * earned) for part in parts]
+            move(parts, whole, worths)
+            fit(parts, whole, floors)
         return parts
 
     def _lower(self, one: Any, share: int, until: float) -> int:
@@ -190,6 +187,12 @@ class _Part:
         return self._cache()
 
     @property
+    def held(self) -> int:
+        """Bytes that the cache holds."""
+        held: int = self.cache.held_bytes()
+        return held
+
+    @property
     def most(self) -> float:
         """Bytes that the cache may hold by its own bound."""
         own: int | None = self.cache.max_bytes
@@ -201,47 +204,3 @@ class _Part:
         self.hits = MEMORY * self.hits + max(0, hits - self._seen)
         self.space = MEMORY * self.space + self.share
         self._seen = hits
-
-    def worth(self, earned: float) -> float:
-        """The logarithm of what its bytes earn to what all earn; at most 0 where it has enough."""
-        worth = log((self.hits + DOUBT) / (self.space * earned + DOUBT))
-        if worth > 0 and self.cache.held_bytes() < FILLED * self.share:
-            return 0.0
-        return max(-FARTHEST, min(FARTHEST, worth))
-
-
-def _move(parts: Sequence[_Part], whole: int) -> None:
-    """Learn, and let each share grow or shrink by what its bytes earn beside those of all."""
-    for part in parts:
-        part.learn()
-    earned = sum(part.hits for part in parts) / max(1.0, sum(part.space for part in parts))
-    wanted = [part.share * exp(PACE * part.worth(earned)) for part in parts]
-    total = max(1.0, sum(wanted))
-    moves = [want * whole / total - part.share for want, part in zip(wanted, parts, strict=True)]
-    moved = sum(more for more in moves if more > 0)
-    slower = min(1.0, whole * STEP / moved) if moved > 0 else 1.0
-    for more, part in zip(moves, parts, strict=True):
-        part.share += int(more * slower)
-
-
-def _fit(parts: Sequence[_Part], whole: int) -> None:
-    """Make the shares sum to the whole: none above its cache's own bound, none below the floor."""
-    floor = int(whole * FLOOR / len(parts))
-    for part in parts:
-        part.share = int(min(part.most, max(floor, part.share)))
-    used = [max(floor, part.cache.held_bytes()) for part in parts]
-    for least in (used, [floor] * len(parts)):  # Taken first where it is not used.
-        over = sum(part.share for part in parts) - whole
-        spare = [max(0, part.share - low) for part, low in zip(parts, least, strict=True)]
-        if over > 0 and (total := sum(spare)):
-            for part, much in zip(parts, spare, strict=True):
-                # Rounded up: the sum may end below the whole by some bytes, never above.
-                part.share -= min(much, -(-over * much // total))
-    for _ in range(4):  # Each time some may reach their own bound.
-        rest = whole - sum(part.share for part in parts)
-        able = [part for part in parts if part.share < part.most]
-        if rest <= 0 or not able:
-            return
-        total = sum(part.share + 1 for part in able)
-        for part in able:
-            part.share = int(min(part.most, part.share + rest * (part.share + 1) // total))

@@ -73,9 +73,9 @@ class Table(ForkLock, Generic[K, V]):
         self._ttl, self._idle, self._size = ttl, idle, size
         self._registry = registry
         self._now = time.monotonic if now is None else now
-        self._counted = {"misses": 0, "sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
+        self._counted = {"sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
-        self.hits = self.forgotten_hits = self.ghost_hits = 0
+        self.hits = self.misses = self.forgotten_hits = self.ghost_hits = self.near_hits = 0
         self._mend()
         super().__init__()  # Last: what has a lock is complete.
 
@@ -120,7 +120,7 @@ class Table(ForkLock, Generic[K, V]):
                 self._order.move_to_end(entry)
                 self.hits += 1
                 return value
-            self._counted["misses"] += 1
+            self.misses += 1
         if gone:
             self._told(gone)
         return default
@@ -315,6 +315,7 @@ class Table(ForkLock, Generic[K, V]):
                 "entries": len(self),
                 "bytes": self._bytes,
                 "hits": self.hits,
+                "misses": self.misses,
                 "forgotten_hits": self.forgotten_hits,
                 "ghost_hits": self.ghost_hits,
                 "ghost_bytes": known * self._bytes // max(1, len(self)),
@@ -358,7 +359,9 @@ class Table(ForkLock, Generic[K, V]):
             if (count := len(self._marks)) > 2 * len(self) + _SPARE_MARKS:  # Most count no more.
                 heapify(marks := [one for one in self._marks if one == one.entry.due])
                 self._marks = marks if len(self._marks) == count else self._marks
-        self.ghost_hits += is_new and self._ghost.take(hashed, len(self) - 1)
+        known = self._ghost.take(hashed, len(self) - 1) if is_new else 0
+        self.ghost_hits += known > 0
+        self.near_hits += known > 1
         return replaced
 
     def _unlink(self, entry: Entry) -> tuple[K, V, int]:

@@ -28,6 +28,21 @@ _RECOVERY = 1 / 32  # Share of what is inserted by which the allowance moves at 
 _INFINITE = float("inf")
 
 
+class Peers:
+    """What the meter knows of the other processes under the same limit; nothing where it is alone.
+
+    In bytes, as last told: what their holders hold and took in so far, what was granted there and
+    has not come in; and what holders here are to let go of at most when use is too high (None: all
+    that is too much).
+    """
+
+    __slots__ = ("excess", "held", "reserved", "taken_in")
+
+    def __init__(self) -> None:
+        self.held = self.taken_in = self.reserved = 0
+        self.excess: int | None = None
+
+
 class Meter:
     """The running figure that the loop, admission and every cache share.
 
@@ -38,6 +53,7 @@ class Meter:
 
     Attributes:
         allowance: Bytes that all holders together may hold now; infinite below the mark.
+        share: Bytes that they may hold as their part of a limit that others are under; or None.
         used: Bytes judged at the last tick; `base` are those of this process alone.
         claimed: Bytes that holders took in since then; `taken_in` since the start.
         peak: The highest use that a holder saw between two ticks.
@@ -46,8 +62,8 @@ class Meter:
 
     __slots__ = (
         "_apart_then", "_arrived", "_held", "_held_then", "_last", "_own", "_since", "allowance",
-        "base", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "quantum",
-        "reserved", "taken_in", "used",
+        "base", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "peers", "quantum",
+        "reserved", "share", "taken_in", "used",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +72,8 @@ class Meter:
         self._own, self._held = own, held
         self.base = self.used = self.peak = self.claimed = self.taken_in = 0
         self.limit: int | None = None
+        self.share: int | None = None
+        self.peers = Peers()
         self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
         self.quantum = QUANTUM
         self._since = self._last = 0
@@ -104,9 +122,12 @@ class Meter:
         now, before = now + self.outstanding(now), self._last
         self._last = now
         if now <= self.mark + self._raised():
-            self.allowance = _INFINITE
-            return 0
-        return self._due(now, before, since)
+            self.allowance, due = _INFINITE, 0
+        else:
+            due = self._due(now, before, since)
+        if self.share is None:
+            return due
+        return max(due, min(self._counted() - self.share, 2 * since))
 
     def over_brim(self) -> int:
         """Bytes that the last reading lay above the brim."""
@@ -116,9 +137,10 @@ class Meter:
         return int(beyond) if beyond > 0 else 0
 
     def room(self) -> float:
-        """Bytes that holders may take in before they pay; below 0 above the mark."""
+        """Bytes that holders may take in before they pay; below 0 above the mark, or the share."""
         used = self.estimate()
-        return self.mark + self._raised() - used - self.outstanding(used)
+        room = self.mark + self._raised() - used - self.outstanding(used)
+        return room if self.share is None else min(room, self.share - self._counted())
 
     def reserve(self, size: int, used: int) -> None:
         """Count bytes as granted while so many are used; the caller has looked for the room.

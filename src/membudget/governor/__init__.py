@@ -98,6 +98,7 @@ class Governor:
         # Whether a step only looks: nothing is told then, and nobody asked to let go.
         self.rests: Callable[[Pressure], bool] = lambda _pressure: False
         self.reading: Reading | None = None
+        self.full_at = float("inf")  # Bytes used at which caches are full.
         self.gives_way = self._has_rung = self._is_starting = self._is_inherited = False
         self._own, self._probe, self._hints = own, probe, hints
         self._window, self._is_active = window, is_active
@@ -340,11 +341,13 @@ class Governor:
                 own = self._seen_by_inserts()
             except FOREIGN:  # What cannot be read is told already.
                 own = 0
+        meter, peers = self.meter, self.meter.peers
         self.floor.follow(
             reading,
-            held,
-            self.meter.taken_in,
+            held + peers.held,
+            meter.taken_in + peers.taken_in,
             bounds,
+            beside=peers.held,
             unshown=self.ladder.credit,
             is_giving_back=self.ladder.is_giving_back,
         )
@@ -353,7 +356,10 @@ class Governor:
             left = max(0.0, (reading.limit or 0) - line)
             stop, emergency = line, max(emergency, line + left / 2)
             brim = max(brim, (line + emergency) / 2)
-        self.meter.rebase(
+        self.full_at = stop
+        if meter.share is not None and held <= meter.share:
+            stop = brim  # What is beyond the line is let go of by who is above its share.
+        meter.rebase(
             reading.used,
             reading.limit,
             mark=stop,
@@ -370,7 +376,7 @@ class Governor:
             reading,
             self.marks,
             self._judgement,
-            taken_in=self.meter.expected(reading.used),
+            taken_in=meter.expected(reading.used) + peers.taken_in,
             window=self._window,
             foretold=self.foretold,
             floor=self.floor.bytes,
@@ -387,6 +393,11 @@ class Governor:
         stop = _between(low, warning, _CACHES_STOP)
         self._brim = _between(low, warning, _CACHES_BRIM)
         self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
+
+    def stop_at(self, limit: int | None) -> float:
+        """Bytes of this limit up to which caches fill."""
+        low, warning, *_ = self.marks.resolved(limit)
+        return _between(low, warning, _CACHES_STOP)
 
     def _count_time(self, now: float) -> None:
         self.seconds_at[self.pressure.level] += max(0.0, now - self._last_step)

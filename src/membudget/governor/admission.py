@@ -36,13 +36,16 @@ class Admission:
 
     __slots__ = (
         "_acquire", "_clock", "_is_held", "_lock", "_make_room", "_meter", "_release", "_stepped",
-        "_tell", "_told", "_untold", "_waiting", "is_shut", "wanted",
+        "_tell", "_told", "_untold", "_waiting", "beside", "is_shut", "wanted",
     )  # fmt: skip
 
     def __init__(
         self, meter: Meter, tell: Teller, make_room: Callable[[int], bool], clock: Clock
     ) -> None:
         self.is_shut = False
+        # Tells others under the same limit what is granted here; returns what all use by now (None
+        # where nobody shares it), and what is granted there.
+        self.beside: Callable[[int], tuple[int | None, int]] | None = None
         self.wanted = 0
         self._meter, self._tell, self._make_room, self._clock = meter, tell, make_room, clock
         self._told, self._untold = float("-inf"), 0
@@ -59,6 +62,10 @@ class Admission:
             if self._room(used) < size:
                 return False
             self._meter.reserve(size, used)
+            if size >= _READ_FROM and not self._fits_beside(used):
+                self._meter.release(size, used)
+                self._fits_beside(used)
+                return False
             if lease is not None:
                 lease._is_held = True  # noqa: SLF001  # with the count, so that no signal parts them
             return True
@@ -91,6 +98,8 @@ class Admission:
         used = self._used(size)
         with self._lock:
             self._meter.release(size, used)
+            if size >= _READ_FROM:
+                self._fits_beside(used)
 
     def shortfall(self) -> int:
         """Bytes missing for the largest request that waits; asking takes the wish."""
@@ -145,7 +154,16 @@ class Admission:
         door = self._meter.door
         if door == float("inf"):
             return 1 << 62
-        return max(0, int(door) - used - self._meter.outstanding(used))
+        granted = self._meter.outstanding(used) + self._meter.peers.reserved
+        return max(0, int(door) - used - granted)
+
+    def _fits_beside(self, used: int) -> bool:
+        """Tell what is granted here; whether it fits beside what others use and were granted."""
+        if self.beside is None:
+            return True
+        own, peers, door = self._meter.outstanding(used), self._meter.peers, self._meter.door
+        of_all, peers.reserved = self.beside(own)
+        return of_all is None or of_all + own + peers.reserved <= door
 
 
 _Native: Any = object if core is None else core.Lease  # Takes what is small, in C.

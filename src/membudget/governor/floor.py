@@ -70,12 +70,13 @@ class Floor:
         taken_in: int,
         lines: Lines,
         *,
+        beside: int = 0,
         unshown: int = 0,
         is_giving_back: bool = False,
     ) -> None:
         """Take note of one reading, and of bytes held and taken in since the start.
 
-        `unshown` has been let go of and not shown by the meter; `is_giving_back` is whether holders
+        Of `held`, `beside` are held by other processes that share the limit. `unshown` has been let go of and not shown by the meter; `is_giving_back` is whether holders
         are asked to give it back just now.
         """
         used, limit, at = reading.used, reading.limit, reading.at
@@ -86,7 +87,7 @@ class Floor:
             self.forget(held)
             return
         self._held = held
-        others = reading.elsewhere
+        others = reading.elsewhere - beside
         self.is_elsewhere = others > lines.low
         apart = max(0, used - held)
         if self.bytes:

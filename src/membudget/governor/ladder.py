@@ -136,6 +136,8 @@ class Ladder:
             return claimed or self._keep_healthy(now + STEP)
         floor, excess = self._floor, pressure.excess
         above = floor.over(pressure.used) if floor.bytes else excess
+        if (portion := self._meter.peers.excess) is not None:
+            above = min(above, portion)
         target = (above if floor.is_elsewhere else excess) - self.credit
         if target > 0:
             return claimed + self._ask_rungs(rungs, target, now + STEP, above - self.credit)

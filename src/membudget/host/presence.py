@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from membudget.core import Command, Hint, Pressure, Reading
+    from membudget.core.shares import Claim
     from membudget.governor import Governor
     from membudget.host import Identity
 
@@ -70,7 +71,7 @@ class Presence:
         self._name = name if callable(name) else lambda: name
         self._answers = answers
         self._imports = Imports()
-        self._lock = Lock()
+        self._lock, self._claiming = Lock(), Lock()
         self._governor: Governor | None = None
         self._looked_at = float("-inf")
         self._home, self._pid = os.getpid(), 0
@@ -128,6 +129,14 @@ class Presence:
         if (slot := self._slot) is not None:
             slot.write(pressure, **figures)
 
+    def claim(self, claim: Claim) -> str:
+        """Put this in the slot as well; returns its path, "" where there is none. Any thread."""
+        if (slot := self._slot) is None:
+            return ""
+        with self._claiming:
+            slot.claim(claim)
+        return slot.path
+
     def open(self) -> ControlSocket:
         """Be findable from now on; returns what to wait for, or raises why that cannot be had.
 
@@ -179,7 +188,8 @@ class Presence:
 
     def after_fork_in_child(self) -> None:
         """Let go of what belongs to the parent, which lives on with it; called after a fork."""
-        self._lock = Lock()  # Another thread may have held it, and is not here.
+        # Another thread may have held them, and is not here.
+        self._lock, self._claiming = Lock(), Lock()
         self._let_go(is_ours=False)
 
     def _let_go(self, *, is_ours: bool) -> None:

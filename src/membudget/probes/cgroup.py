@@ -26,6 +26,7 @@ from contextlib import suppress
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
+from membudget.ownership import identity
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 
 TYPE_CHECKING = False
@@ -56,12 +57,12 @@ class CgroupProbe:
 
     The `root` is the folder that holds proc and sys; `own` reads the process's own bytes, told with
     the group's as they stood at that moment. `group` is the one read, as last chosen, `source` in
-    words.
+    words; `levels` are those with a limit, what each used at the last look, and the limit.
     """
 
     __slots__ = (
         "_due", "_groups", "_limit", "_membership", "_now", "_own", "_pid", "_ram", "_root",
-        "group", "source",
+        "group", "levels", "source",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class CgroupProbe:
         self._membership = b""
         self._groups: list[Group] = []
         self._limit: int | None = None
+        self.levels: list[tuple[Group, int, int]] = []
         self._look_around(now())
 
     def __call__(self) -> Reading:
@@ -161,9 +163,11 @@ class CgroupProbe:
         if inherited is not None and all(inherited < limit for _group, limit, _whose in limited):
             # The group that has it cannot be seen, nor what it uses: ours is at most that.
             limited.append((top, inherited, " (limit of a group above)"))
+        self.levels = [(group, group.use()["cgroup"], limit) for group, limit, _whose in limited]
+        used = {id(group): use for group, use, _limit in self.levels}
         self.group, self._limit, whose = max(
             limited,
-            key=lambda one: (one[0].use()["cgroup"] / one[1], -one[1]),
+            key=lambda one: (used[id(one[0])] / one[1], -one[1]),
             default=(own, None, ""),
         )
         self.source = f"cgroup v{self.group.version} {self.group.name}{whose}"
@@ -200,6 +204,11 @@ class Group:
         self.version, self.folder, self.name = version, folder, name
         self._ram = ram if ram is not None else _ENDLESS
         self._files: tuple[KernelFile, KernelFile | None] | None = None
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Its folder's device and inode, the same from wherever it is seen; None once it is gone."""
+        return identity(self.folder)
 
     def limit(self) -> int | None:
         """The smallest of its own limits, or None."""

@@ -87,6 +87,10 @@ def _mark(value: Any, *, name: str) -> float | int:
     return found
 
 
+def _portion(value: Any, *, name: str) -> float | int | str:
+    return value if value == "equal" else _mark(value, name=name)
+
+
 def _share(value: Any, *, name: str) -> float:
     if isinstance(value, str):
         return parse_fraction(value, name=name)
@@ -211,6 +215,13 @@ LIMIT = SIZE.replace(
 )
 MARK = _text(
     "a share such as 80%, or a size such as 400MiB", _mark, format_mark, _SHARE_TEXT, _SIZE_TEXT
+)
+PORTION = MARK.replace(
+    form="auto, equal, a share such as 20%, or a size such as 100MiB",
+    read=_portion,
+    write=lambda value: value if value == "equal" else format_mark(value),
+    schema=_text_like("auto", "equal", _SHARE_TEXT, _SIZE_TEXT),
+    absent="auto",
 )
 SHARE = _text("a share such as 5%", _share, format_fraction, _SHARE_TEXT)
 TIME = _text("a time such as 30s", as_seconds, format_seconds, _TIME_TEXT)
@@ -343,6 +354,7 @@ SETTINGS: dict[str, Setting] = dict(
         _row("leaks.trace", None, SPELL, "traced for the line once a leak is sure; slow"),
         _row("leaks.gc_efficiency", 0.10, SHARE, "freed by collections: garbage explains growth"),
         _row("caches.size_limit", None, MARK, "all caches together; else what is left"),
+        _live("caches.share", None, PORTION, "of this process where several are under one limit"),
         _row("caches.max_entries", None, count(1), "of a budget.cache() that is given no bound"),
         _row("caches.ttl", None, LIFETIME, "of a budget.cache() that is given none"),
         _row("caches.cleanup_interval", 600.0, TIME, "between two sweeps of the expired"),
