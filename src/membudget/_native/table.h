@@ -127,7 +127,7 @@ typedef struct {
     uint64_t *elder;   /* the slots before the last growth, not yet moved over; or NULL */
     size_t elder_size;
     size_t elder_at;   /* the next of them to move */
-    uint64_t added;
+    uint64_t added, ages; /* evictions; how many ago those were that came back, added up */
 } Ghost;
 
 enum { LEVELS = 4, DUE = 256, PENDING = 257, OVERFLOWING = 258, ENDS = 259 };
@@ -196,7 +196,7 @@ typedef struct {
     int64_t free_entries, kept_entries; /* see ask_most_entries; -1, and 0, for none */
     int64_t entry_bytes;
     int64_t claimed, claim_quantum;
-    uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits, near_hits;
+    uint64_t hits, misses, sets, refused, forgotten_hits, ghost_hits;
     uint64_t evictions[CAUSE_EXPIRED], bytes_evicted, expirations;
     PyObject *size, *registry, *now; /* size, now: NULL for our own */
     Trimming trimming;
@@ -281,7 +281,7 @@ void index_free(Index *index);
 
 /* table_ghost.c */
 void ghost_add(Ghost *ghost, uint32_t tag, uint32_t entries);
-int ghost_take(Ghost *ghost, uint32_t tag, uint32_t entries); /* 2: among its newest quarter */
+int ghost_take(Ghost *ghost, uint32_t tag, uint32_t entries);
 int ghost_fold(Ghost *ghost, uint32_t entries); /* whether there was something to do */
 uint64_t ghost_known(const Ghost *ghost, uint32_t entries);
 void ghost_free(Ghost *ghost);

@@ -11,7 +11,6 @@
 
 #define FEWEST_SLOTS 64
 #define FEWEST_KNOWN 16
-#define NEAR 2 /* a shift: the newest quarter */
 #define LOOSE_BY 4
 #define MOVED 64
 #define LARGE ((size_t)1 << 18) /* Slots beyond which folding would take milliseconds. */
@@ -109,7 +108,8 @@ ghost_take(Ghost *ghost, uint32_t tag, uint32_t entries)
         return 0;
     }
     *slot = 0;
-    return age < (entries >> NEAR) ? 2 : 1;
+    ghost->ages += age;
+    return 1;
 }
 
 uint64_t

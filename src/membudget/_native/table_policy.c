@@ -143,8 +143,7 @@ policy_insert(Table *table, Id id)
     Contents *contents = &table->contents;
     Entry *entry = entry_at(contents, id);
     int is_known = ghost_take(&contents->ghost, entry->tag, entry_count(contents));
-    table->ghost_hits += (uint64_t)(is_known != 0);
-    table->near_hits += (uint64_t)(is_known > 1);
+    table->ghost_hits += (uint64_t)is_known;
     contents->count++;
     contents->bytes += (uint64_t)entry->weight;
     if (table->policy == POLICY_GDSF) {

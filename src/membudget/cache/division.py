@@ -17,7 +17,7 @@ from membudget.core.shares import FLOOR, fit, move, worth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from membudget.cache.cache import Cache

@@ -37,7 +37,7 @@ class Ghost:
     """
 
     def __init__(self) -> None:
-        self._slots, self.added = array("Q"), 0
+        self._slots, self.added, self.ages = array("Q"), 0, 0
 
     def add(self, hashed: int, entries: int) -> None:
         """Remember a key just evicted, where so many entries are left."""
@@ -47,15 +47,13 @@ class Ghost:
         slot = (hashed & _LOW or 1) << 32 | self.added & _LOW
         self._slots[hashed & len(self._slots) - 1] = slot
 
-    def take(self, hashed: int, entries: int) -> int:
-        """Whether a key was evicted lately, for a table of so many entries; it forgets it then.
-
-        2 where a quarter more entries would have kept it.
-        """
+    def take(self, hashed: int, entries: int) -> bool:
+        """Whether a key was evicted lately, for a table of so many entries; it forgets it then."""
         at = hashed & len(self._slots) - 1
         slot = self._slots[at] if self._slots else 0
         age = self.added - slot & _LOW
         if age >= max(FEWEST_KNOWN, entries) or slot >> 32 != (hashed & _LOW or 1):
-            return 0
+            return False
         self._slots[at] = 0
-        return 2 if age < entries >> 2 else 1
+        self.ages += age
+        return True

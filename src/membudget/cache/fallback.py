@@ -75,7 +75,7 @@ class Table(ForkLock, Generic[K, V]):
         self._now = time.monotonic if now is None else now
         self._counted = {"sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
-        self.hits = self.misses = self.forgotten_hits = self.ghost_hits = self.near_hits = 0
+        self.hits = self.misses = self.forgotten_hits = self.ghost_hits = 0
         self._mend()
         super().__init__()  # Last: what has a lock is complete.
 
@@ -87,6 +87,16 @@ class Table(ForkLock, Generic[K, V]):
         self._is_behind = False  # Whether the last search in it ended before its end.
         self._round: list[Entry] = []
         self._bytes, self._loose = 0, 0
+
+    @property
+    def ghost_added(self) -> int:
+        """Evictions that the ghost took note of."""
+        return self._ghost.added
+
+    @property
+    def ghost_ages(self) -> int:
+        """How many evictions ago its hits were evicted, added up."""
+        return self._ghost.ages
 
     def __len__(self) -> int:
         return len(self._order)
@@ -359,9 +369,7 @@ class Table(ForkLock, Generic[K, V]):
             if (count := len(self._marks)) > 2 * len(self) + _SPARE_MARKS:  # Most count no more.
                 heapify(marks := [one for one in self._marks if one == one.entry.due])
                 self._marks = marks if len(self._marks) == count else self._marks
-        known = self._ghost.take(hashed, len(self) - 1) if is_new else 0
-        self.ghost_hits += known > 0
-        self.near_hits += known > 1
+        self.ghost_hits += is_new and self._ghost.take(hashed, len(self) - 1)
         return replaced
 
     def _unlink(self, entry: Entry) -> tuple[K, V, int]:

@@ -4,8 +4,9 @@ Each part tells what it holds, may hold, and how many hits more bytes would have
 decision moves each share by `pace` times the logarithm of what its bytes earn to what all earn.
 Pure: whoever has the same figures comes to the same shares.
 
-Among processes a hit counts by the part that it is of its own process's requests, within `_EVEN`:
-else the one that asks most would take the room of those whose few requests need it more (ADR 31).
+Among processes a hit counts by the part that it is of its process's requests and misses together,
+within `_EVEN`: else the one that is asked most would take the room of those that miss little, where
+a few more misses are twice the work (ADR 31).
 
 Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016); multiplicative
 weights (Freund and Schapire 1997). The constants were found on recorded requests, see ADR 18.
@@ -43,19 +44,19 @@ DOUBT = 32.0  # Hits added on both sides of the ratio, so that a few say nothing
 FLOOR = 0.05  # Share of an equal part that each keeps, however little it earns.
 FILLED = 0.9  # Part of its share that one fills before it may ask for more.
 
-PROCESS_STEP, PROCESS_PACE, PROCESS_FLOOR = 0.1, 0.3, 0.1
-"""The same among processes, where one decision is a second, and a load moves from one to another
-at once."""
+PROCESS_STEP, PROCESS_PACE, PROCESS_FLOOR, KEPT = 0.1, 0.2, 0.1, 0.6
+"""The same among processes: a load moves from one to another at once. Who is asked as much as the
+others are keeps more of an equal part than who is not: no worker is to starve beside its like."""
 
-YOUNG = 5.0  # Seconds in which a newcomer has an equal part whatever it earns.
-_EVEN = 10.0  # Times that the requests of the one that asks least count at most.
+YOUNG = 2.0  # Seconds in which a newcomer has an equal part whatever it earns.
+_EVEN = 10.0  # Times that a hit counts at most, or its part at least.
 
 
 class Claim:
     """What a process tells the others under its memory group's limit, and its share. In bytes.
 
     Attributes:
-        at: When it was told, and `since` when its holders began to fill; monotonic seconds.
+        at: When it was told, and `since` when its hits could first be told; monotonic seconds.
         groups: The groups that limit it, by device and inode; the tightest first.
         held: What its holders hold that can be let go of.
         most: What they may hold at most; `fixed` what they are to have, where that is set, else 0.
@@ -64,13 +65,14 @@ class Claim:
         kept: What it needs free for that.
         reserved: What was granted to it and has not come in.
         taken_in: What its holders took in so far.
-        hits: Hits of late that a little more room would have earned; below 0 where nobody counts.
-        space, asked: Of late: the room those are measured by, and the lookups.
+        hits: Hits of late that more room would have earned; below 0 where nobody counts them.
+        space: Of late: how much more room that is.
+        asked, missed: Of late: lookups, and those of them that found nothing.
     """
 
     __slots__ = (
-        "asked", "at", "fixed", "groups", "held", "hits", "kept", "most", "own", "passing",
-        "reserved", "share", "since", "space", "taken_in",
+        "asked", "at", "fixed", "groups", "held", "hits", "kept", "missed", "most", "own",
+        "passing", "reserved", "share", "since", "space", "taken_in",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,7 +80,7 @@ class Claim:
         self.own = self.held = self.share = self.fixed = self.taken_in = 0
         self.passing = self.kept = self.reserved = 0
         self.most: float = 0
-        self.at = self.since = self.hits = self.space = self.asked = 0.0
+        self.at = self.since = self.hits = self.space = self.asked = self.missed = 0.0
 
     def reason(self, now: float) -> str:
         """Why its share is what it is, in words."""
@@ -109,11 +111,11 @@ def divide(claims: Sequence[Claim], room: int, at: float) -> None:
     if not claims:
         return
     equal = room // len(claims)
-    floors = [int(min(one.most, equal * _floor_of(one, at))) for one in claims]
-    fit(claims, room, floors)
-    asked = sum(one.asked for one in claims) / len(claims)
     counted = [one for one in claims if one.hits >= 0]
-    hits = {one: one.hits * _evened(one.asked, asked) for one in counted}
+    mean = sum(one.asked for one in counted) / max(1, len(counted))
+    floors = [int(min(one.most, equal * _floor_of(one, mean, at))) for one in claims]
+    fit(claims, room, floors)
+    hits = {one: one.hits * _evened(one, mean) for one in counted}
     earned = sum(hits.values()) / max(1.0, sum(one.space for one in counted))
     worths = [
         worth(one, hits[one], one.space * earned) if one.hits >= 0 else _to_equal(one, equal)
@@ -123,11 +125,15 @@ def divide(claims: Sequence[Claim], room: int, at: float) -> None:
     fit(claims, room, floors)
 
 
-def _floor_of(one: Claim, at: float) -> float:
-    return 1.0 if at - one.since < YOUNG else PROCESS_FLOOR
+def _floor_of(one: Claim, mean: float, at: float) -> float:
+    """The part of an equal share that one keeps: more where as much is asked of it as of others."""
+    if at - one.since < YOUNG:
+        return 1.0
+    return max(PROCESS_FLOOR, KEPT * min(1.0, one.asked / mean)) if mean else PROCESS_FLOOR
 
 
-def _evened(asked: float, mean: float) -> float:
+def _evened(one: Claim, mean: float) -> float:
+    asked = one.asked + one.missed
     return min(_EVEN, max(1 / _EVEN, mean / asked)) if asked > 0 else 1.0
 
 

@@ -76,8 +76,9 @@ class Floor:
     ) -> None:
         """Take note of one reading, and of bytes held and taken in since the start.
 
-        Of `held`, `beside` are held by other processes that share the limit. `unshown` has been let go of and not shown by the meter; `is_giving_back` is whether holders
-        are asked to give it back just now.
+        Of `held`, `beside` are held by other processes that share the limit. `unshown` has been let
+        go of and not shown by the meter; `is_giving_back` is whether holders are asked to give it
+        back just now.
         """
         used, limit, at = reading.used, reading.limit, reading.at
         if used <= lines.low and not self.bytes:

@@ -18,13 +18,13 @@ import os
 import time
 
 from membudget.cache.upkeep import GiveBack
-from membudget.core import Reclaimed, Record
+from membudget.core import RISE, Reclaimed, Record
 from membudget.core.meter import Peers
 from membudget.core.shares import Claim, divide
-from membudget.core.wire import Size
 from membudget.errors import MembudgetError
 from membudget.host import SLOT, parse_stem
 from membudget.host.slot import read_claim, read_slot
+from membudget.probes.kernel_files import read_whole
 from membudget.units import MIB
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from membudget.core import Pressure, Reading
+    from membudget.core.wire import Size
     from membudget.governor import Governor
     from membudget.host.presence import Presence
     from membudget.probes.cgroup import CgroupProbe
@@ -40,15 +41,16 @@ if TYPE_CHECKING:
     Group: TypeAlias = tuple[int, int]
 
 DECIDED_EVERY = 1.0  # Seconds between two decisions.
-LOOK_EVERY, LOOK_A_PROCESS = (
-    0.05,
-    0.01,
-)  # Seconds between two looks at the slots, and more for each.
+LOOK_EVERY, LOOK_A_PROCESS = 0.05, 0.01  # Seconds between looks, and more for each slot.
 LISTED_EVERY = 1.0  # Seconds between two looks for new ones.
 STALE = 3.0  # Seconds after which a claim is none any more.
-MEMORY = 0.9  # Weight that a decision before the last has in one: about ten count.
+MEMORY = 0.85  # Weight that a decision before the last has in one: about seven count.
+UNTOLD = 15.0  # Seconds, at most, until what a newcomer earns can be told.
 _LOWEST_OF = 2.0  # Seconds, at least, of which the lowest use beside holders counts.
 _LEAST, _LEAST_SHARE = MIB, 1 / 64  # Bytes, or part of a share, above it that are given back.
+_SLACK = 1 / 64  # Of the limit, by which the group may stand higher while room changes hands.
+_GROWS = RISE * 3 // 2  # Bytes it may grow at least where there is room: then it is looked anew.
+_LEAST_AWAY = 1 / 32  # Part of what is held that is taken to be away at least.
 _TOLD = 16 * MIB  # Bytes given back at a time that are an event.
 
 
@@ -98,9 +100,11 @@ class Sharing:
         self._taken_in, self._counted = dict[str, int](), 0
         self._lowest: dict[Group, _Lowest] = {}
         self._look_at = self._list_at = self._decide_at = float("-inf")
-        self._room, self._seen = 0, (0, 0)
+        self._room, self._seen = 0, (0, 0, 0, 0, 0)
+        self._evicted = self._ages = 0.0
+        self._began_at = float("-inf")
         self._allowed = float("inf")  # Bytes that holders which can shrink may hold.
-        self._freed, self._began, self._before = 0, 0.0, 0
+        self._freed, self._gives_since, self._before = 0, 0.0, 0
 
     def join(self, governor: Governor) -> None:
         """Share with this governor's process until it stops."""
@@ -142,7 +146,9 @@ class Sharing:
         own.groups = self._groups() if is_group else ()
         self._take_stock(governor, at)
         path = self._presence.claim(own)
-        if not is_group or not path:
+        if not path:  # Its slot is made by the governor's thread.
+            return
+        if not is_group:
             self._look_at = at + DECIDED_EVERY
             self._end()
             return
@@ -178,20 +184,44 @@ class Sharing:
         if isinstance(self._give, (int, float)) and limit is not None:
             own.fixed = int(self._give if isinstance(self._give, int) else self._give * limit)
         if not own.held:
-            own.since = at  # A newcomer is who begins to fill, whenever it was started.
+            self._began_at = at  # A newcomer is who begins to fill, whenever it was started.
+        entries = sum(len(one) for one in holders if hasattr(one, "ghost_hits"))
+        if self._seen[1] <= entries and at - self._began_at < UNTOLD:
+            own.since = at  # Too few were evicted for some to come back.
 
     def _learn(self, governor: Governor) -> None:
         own = self._own
-        counted = [one for one in _shrinkable(governor) if hasattr(one, "near_hits")]
-        near = sum(one.near_hits for one in counted)
-        asked = sum(one.hits + one.misses for one in counted)
-        own.asked = MEMORY * own.asked + max(0, asked - self._seen[1])
-        own.space = MEMORY * own.space + own.held
-        # Such hits are those of a quarter more room.
-        own.hits = MEMORY * max(0.0, own.hits) + 4 * max(0, near - self._seen[0])
-        self._seen = near, asked
+        counted = [one for one in _shrinkable(governor) if hasattr(one, "ghost_hits")]
+        entries = max(1, sum(map(len, counted)))
+        now = (
+            sum(one.ghost_hits for one in counted),
+            sum(one.ghost_added for one in counted),
+            sum(one.ghost_ages for one in counted),
+            sum(one.hits for one in counted),
+            sum(one.misses for one in counted),
+        )
+        back, evicted, ages, found, missed = (
+            max(0, new - old) for new, old in zip(now, self._seen, strict=True)
+        )
+        self._seen = now
+        own.hits = MEMORY * max(0.0, own.hits) + back
+        own.asked = MEMORY * own.asked + found + missed
+        own.missed = MEMORY * own.missed + missed
+        self._evicted = MEMORY * self._evicted + evicted
+        self._ages = MEMORY * self._ages + ages / entries
+        own.space = MEMORY * own.space + own.held * self._away(own.hits)
         if self._give == "equal" or not counted:
             own.hits = -1.0
+
+    def _away(self, back: float) -> float:
+        """What the evicted that would come back take, as a part of what is held.
+
+        Of the last evictions, as many as there are entries, less those that are back by now.
+        """
+        if not back:
+            return 1.0
+        age = min(1.0, self._ages / back)
+        return max(_LEAST_AWAY, 1.0 - min(1.0, back / max(1.0, self._evicted)) * (1.0 - age))
 
     def _look(self, path: str, at: float) -> None:
         """Read what the others of these groups tell."""
@@ -254,11 +284,14 @@ class Sharing:
         own, meter = self._own, governor.meter
         low = governor.marks.resolved(reading.limit)[0]
         parts = 1 + sum(one.most > 0 for one in self._others.values())
-        free = 0 if own.fixed else max(0, int(low - reading.used)) // parts
-        self._allowed = own.share + free
+        lent = 0.0 if own.fixed else max(0.0, low - reading.used) / parts
+        self._allowed = own.share + lent
+        # What others have not given back yet is not there to be filled.
+        free = governor.full_at + _SLACK * (reading.limit or 0) - reading.used
+        more = max(_GROWS, min(free, self._room) / parts) if free > 0 else 0
         # What cannot shrink is not of the share; what is above it goes by way of the chore.
         fixed = governor.registry.held_bytes() - own.held
-        meter.share = fixed + int(max(self._allowed, own.held))
+        meter.share = fixed + int(max(own.held, min(self._allowed, own.held + more)))
 
     def due(self, now: float) -> bool:  # noqa: ARG002  # it is not a matter of time
         """Whether holders are above the share."""
@@ -273,7 +306,7 @@ class Sharing:
         holders = _shrinkable(governor)
         over = sum(one.held_bytes() for one in holders) - int(self._allowed)
         if not self._freed:
-            self._began, self._before = governor.clock.now(), governor.meter.estimate()
+            self._gives_since, self._before = governor.clock.now(), governor.meter.estimate()
         freed = self._giver.reclaim(over, until) if over > 0 else 0
         for one in holders:
             if freed < over and time.monotonic() < until and not hasattr(one, "evict_together"):
@@ -296,14 +329,15 @@ class Sharing:
                     asked=given,
                     claimed=given,
                     measured=self._before - governor.meter.estimate(),
-                    took=now - self._began,
+                    took=now - self._gives_since,
                 )
             )
         return freed
 
     def beside(self, reserved: int) -> tuple[int | None, int]:
-        """Tell what has been granted here and not come in; returns what the group uses by now
-        (None: it is not shared), and what was granted to others alike. Any thread. Cost: 30 µs.
+        """Tell what has been granted here and not come in. Any thread. Cost: 30 µs.
+
+        Returns what the group uses by now (None: nobody shares it), and what others were granted.
         """
         others = list(self._others)
         if not others:
@@ -338,9 +372,9 @@ class Sharing:
 
     def _untold(self, known: int) -> int | None:
         """How many processes of the group itself tell nothing here."""
-        with contextlib.suppress(OSError):
-            with open(f"{self._cgroup.group.folder}/cgroup.procs", "rb") as file:
-                return max(0, len(file.read().split()) - known)
+        with contextlib.suppress(MembudgetError):
+            told = read_whole(f"{self._cgroup.group.folder}/cgroup.procs")
+            return None if told is None else max(0, len(told.split()) - known)
         return None
 
 

@@ -38,7 +38,7 @@ _FIGURES = struct.Struct("<d64sq?q96s12sd?dqqq")
 _LENGTH = _HEAD.size + _FIGURES.size
 """Bytes that every version knows; what came later stands behind them."""
 
-_CLAIM = struct.Struct("<6Q2d9q3d")  # Of `core.shares.Claim`; behind its own checksum.
+_CLAIM = struct.Struct("<6Q2d9q4d")  # Of `core.shares.Claim`; behind its own checksum.
 _CLAIM_AT, _GROUPS = 256, 3
 
 _LOCK_ATTEMPTS, _READ_ATTEMPTS = 50, 20
@@ -132,6 +132,7 @@ class Slot:
             one.hits,
             one.space,
             one.asked,
+            one.missed,
         )
         with contextlib.suppress(ValueError):  # Closed meanwhile by another thread.
             self._map[_CLAIM_AT : _CLAIM_AT + 4 + _CLAIM.size] = crc32(told).to_bytes(4) + told
@@ -213,6 +214,7 @@ def _claim(told: tuple[Any, ...]) -> Claim:
         one.hits,
         one.space,
         one.asked,
+        one.missed,
     ) = told[2 * _GROUPS :]
     one.most = float("inf") if most < 0 else most
     return one

@@ -207,7 +207,7 @@ class Group:
 
     @property
     def identity(self) -> tuple[int, int] | None:
-        """Its folder's device and inode, the same from wherever it is seen; None once it is gone."""
+        """Device and inode of its folder, the same wherever it is seen; None once it is gone."""
         return identity(self.folder)
 
     def limit(self) -> int | None:

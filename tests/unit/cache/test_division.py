@@ -7,8 +7,9 @@ import pytest
 
 from division_scene import WHOLE, Scene, meter, share, shares, two
 from fakes import MIB, Ticking
-from membudget.cache.division import FLOOR, INTERVAL, STEP, Division
+from membudget.cache.division import INTERVAL, Division
 from membudget.core import Chore
+from membudget.core.shares import FLOOR, STEP
 from membudget.registry import Registry
 
 
