@@ -17,6 +17,7 @@ _TEXTS: dict[str, st.SearchStrategy[Any]] = {
     "time": st.builds("{}{}".format, st.integers(1, 999), st.sampled_from(["ms", "s", " m", "d"])),
     "whole": st.integers(2, 2880),
     "true": st.booleans(),
+    "auto, equal": st.sampled_from(["auto", "equal", "20%", "100MiB"]),
     "auto,": st.sampled_from(["auto", "none", "/run/x y", "/\u00e9"]),
     "number": st.integers(0, 999) | st.sampled_from(["2.5", "10", ".5"]),
     "rate": st.builds("{}{}".format, st.integers(1, 999), st.sampled_from(["MiB/h", " kB / h"])),

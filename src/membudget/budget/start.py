@@ -415,8 +415,8 @@ def _plugins(
         if sources.cgroup is not None:
             from membudget.host.sharing import Sharing
 
-            trim = sources.allocators.malloc.reclaim
-            yield Sharing(sources.cgroup, presence, trim, settings["caches.share"])
+            malloc, share = sources.allocators.malloc, settings["caches.share"]
+            yield Sharing(sources.cgroup, presence, malloc, share)
     if settings["brake"]:
         from membudget.brake.brake import BrakePlugin
 

@@ -29,6 +29,7 @@ from membudget.core.nouns import (
     AllocatorState,
     CollectorState,
     ContainerRow,
+    GroupState,
     LeakState,
     ProposalRow,
     Status,
@@ -137,6 +138,7 @@ class Sections(Record):
     proposals: tuple[ProposalRow, ...] = ()
     leak: LeakState | None = None
     brake: BrakeState | None = None
+    group: GroupState | None = None
 
 
 def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -192,6 +194,9 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         others = row.get("elsewhere")
         whose = f"; {human_bytes(others)} of it not this process's" if others else ""
         yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
+    if (group := row.get("group")) is not None:
+        yield f"  group      {_group(group)}"
+        yield from _rows("", group["rows"], _member)
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
@@ -239,6 +244,19 @@ def _cache(row: Mapping[str, Any]) -> str:
     size = f"{human_bytes(row['bytes'])}{_of(row['max_bytes'])}"
     evicted = f"{sum(row['evictions'].values()):,} evicted"
     return f"{row['entries']:,} entries, {size}, {row['hit_rate']:.0%} hits, {evicted}"
+
+
+def _group(group: Mapping[str, Any]) -> str:
+    untold = group["untold"]
+    more = f"; {untold} more in it tell nothing here, and keep what they hold" if untold else ""
+    count = len(group["rows"])
+    room, source = human_bytes(group["room"]), _plain(group["source"])
+    return f"{source}, shared by {count} processes: {room} for caches{more}"
+
+
+def _member(row: Mapping[str, Any]) -> str:
+    held, share, used = (human_bytes(row[key]) for key in ("held", "share", "used"))
+    return f"{row['pid']}, caches {held} of {share}, in all {used}; {_plain(row['why'])}"
 
 
 def _container(row: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ place of a lost packet.
 
 from __future__ import annotations
 
+from membudget.core.wire import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ _RECOVERY = 1 / 32  # Share of what is inserted by which the allowance moves at 
 _INFINITE = float("inf")
 
 
-class Peers:
+class Peers(Record):
     """What the meter knows of the other processes under the same limit; nothing where it is alone.
 
     In bytes, as last told: what their holders hold and took in so far, what was granted there and
@@ -36,11 +38,10 @@ class Peers:
     that is too much).
     """
 
-    __slots__ = ("excess", "held", "reserved", "taken_in")
-
-    def __init__(self) -> None:
-        self.held = self.taken_in = self.reserved = 0
-        self.excess: int | None = None
+    held: int = 0
+    taken_in: int = 0
+    reserved: int = 0
+    excess: int | None = None
 
 
 class Meter:

@@ -311,6 +311,26 @@ class ProposalRow(Record):
     reason: str
 
 
+class GroupRow(Record):
+    """One process of a group."""
+
+    name: str
+    pid: Size
+    used: int  # What it holds in all.
+    held: int  # Of that, what its holders can let go of,
+    share: int  # and what they may hold.
+    why: str  # Why it is that much.
+
+
+class GroupState(Record):
+    """A memory group that several processes under a budget share, as one of them sees it."""
+
+    source: str
+    room: int  # What their holders may hold together.
+    rows: tuple[GroupRow, ...] = ()
+    untold: Size | None = None  # Processes in it that tell nothing, or None where nobody counts.
+
+
 class Status(Record):
     """A process's figures at one moment (bytes and seconds)."""
 

@@ -357,8 +357,8 @@ class Governor:
             stop, emergency = line, max(emergency, line + left / 2)
             brim = max(brim, (line + emergency) / 2)
         self.full_at = stop
-        if meter.share is not None and held <= meter.share:
-            stop = brim  # What is beyond the line is let go of by who is above its share.
+        if meter.share is not None:
+            stop = brim  # Up to there the share bounds them, and not who happens to insert.
         meter.rebase(
             reading.used,
             reading.limit,

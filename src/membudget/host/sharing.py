@@ -18,8 +18,9 @@ import os
 import time
 
 from membudget.cache.upkeep import GiveBack
-from membudget.core import RISE, Reclaimed, Record
+from membudget.core import RISE, Reclaimed
 from membudget.core.meter import Peers
+from membudget.core.nouns import GroupRow, GroupState
 from membudget.core.shares import Claim, divide
 from membudget.errors import MembudgetError
 from membudget.host import SLOT, parse_stem
@@ -29,11 +30,10 @@ from membudget.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, TypeAlias
 
-    from membudget.core import Pressure, Reading
-    from membudget.core.wire import Size
+    from membudget.core import Pressure, Reading, Reclaimer
     from membudget.governor import Governor
     from membudget.host.presence import Presence
     from membudget.probes.cgroup import CgroupProbe
@@ -54,31 +54,11 @@ _LEAST_AWAY = 1 / 32  # Part of what is held that is taken to be away at least.
 _TOLD = 16 * MIB  # Bytes given back at a time that are an event.
 
 
-class GroupRow(Record):
-    """One process of a group."""
-
-    name: str
-    pid: Size
-    used: int  # What it holds in all.
-    held: int  # Of that, what its holders can let go of,
-    share: int  # and what they may hold.
-    why: str  # Why it is that much.
-
-
-class GroupState(Record):
-    """A memory group that several processes under a budget share, as one of them sees it."""
-
-    source: str
-    room: int  # What their holders may hold together.
-    rows: tuple[GroupRow, ...] = ()
-    untold: Size | None = None  # Processes in it that tell nothing, or None where nobody counts.
-
-
 class Sharing:
     """A plugin: keeps the holders of this process within its share of the group's room.
 
     `give` is the setting `caches.share`: None divides by worth, "equal" does not; or bytes, or a
-    part of the limit. `trim` has malloc give back what is free.
+    part of the limit. `malloc` gives back what is free there.
     """
 
     name = "sharing"
@@ -87,16 +67,15 @@ class Sharing:
         self,
         cgroup: CgroupProbe,
         presence: Presence,
-        trim: Callable[[int, float], int],
+        malloc: Reclaimer,
         give: str | float | None = None,
     ) -> None:
-        self._cgroup, self._presence, self._trim, self._give = cgroup, presence, trim, give
+        self._cgroup, self._presence, self._malloc, self._give = cgroup, presence, malloc, give
         self._governor: Governor | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._own, self._others = Claim(), dict[str, Claim]()
-        self._paths: list[str] = []
         self._taken_in, self._counted = dict[str, int](), 0
         self._lowest: dict[Group, _Lowest] = {}
         self._look_at = self._list_at = self._decide_at = float("-inf")
@@ -104,6 +83,7 @@ class Sharing:
         self._evicted = self._ages = 0.0
         self._began_at = float("-inf")
         self._allowed = float("inf")  # Bytes that holders which can shrink may hold.
+        self._has_holes = False
         self._freed, self._gives_since, self._before = 0, 0.0, 0
 
     def join(self, governor: Governor) -> None:
@@ -133,8 +113,7 @@ class Sharing:
     def _end(self) -> None:
         if self._governor is not None:
             meter = self._governor.meter
-            meter.share, meter.peers = None, Peers()
-            meter.peers.taken_in = self._counted
+            meter.share, meter.peers = None, Peers(taken_in=self._counted)
         self._others, self._allowed = {}, float("inf")
 
     def follow(self, reading: Reading, pressure: Pressure) -> None:
@@ -160,6 +139,8 @@ class Sharing:
             self._learn(governor)
             self._divide(governor, reading)
             self._presence.claim(own)
+            # It paces itself, and is asked before it is needed here: others may need it now.
+            self._has_holes = bool(self._others) and self._malloc.reclaimable() != 0
         if self._others or own.fixed:
             self._allow(governor, reading)
         else:
@@ -225,18 +206,10 @@ class Sharing:
 
     def _look(self, path: str, at: float) -> None:
         """Read what the others of these groups tell."""
-        folder, _, name = path.rpartition("/")
+        looked_at: Iterable[str] = self._others
         if at >= self._list_at:
             self._list_at = at + LISTED_EVERY
-            names = os.listdir(folder)
-            self._paths = [
-                f"{folder}/{one}"
-                for one in names
-                if one.endswith(SLOT) and one != name and parse_stem(one.removesuffix(SLOT))
-            ]
-            looked_at = self._paths
-        else:
-            looked_at = list(self._others)
+            looked_at = _slots_beside(path)
         groups, others = set(self._own.groups), {}
         for one in looked_at:
             claim = read_claim(one)
@@ -248,13 +221,15 @@ class Sharing:
         self._others = others
 
     def _note_peers(self, governor: Governor, pressure: Pressure) -> None:
-        own, peers = self._own, governor.meter.peers
+        own = self._own
         tightest = own.groups[:1]
         others = [one for one in self._others.values() if one.groups[:1] == tightest]
-        peers.held = sum(one.held for one in others)
-        peers.taken_in = self._counted
-        peers.reserved = sum(one.reserved for one in others)
-        peers.excess = _portion(pressure.excess, own, others)
+        governor.meter.peers = Peers(
+            held=sum(one.held for one in others),
+            taken_in=self._counted,
+            reserved=sum(one.reserved for one in others),
+            excess=_portion(pressure.excess, own, others),
+        )
 
     def _divide(self, governor: Governor, reading: Reading) -> None:
         """Take the share that is left of each group that is a limit: the least of them."""
@@ -296,13 +271,16 @@ class Sharing:
     def due(self, now: float) -> bool:  # noqa: ARG002  # it is not a matter of time
         """Whether holders are above the share."""
         least = max(_LEAST, _LEAST_SHARE * self._own.share)
-        return self._freed > 0 or self._own.held > self._allowed + least
+        return self._freed > 0 or self._has_holes or self._own.held > self._allowed + least
 
     def run(self, until: float) -> int:
         """Give back to the kernel what is above the share, for a slice."""
         governor = self._governor
         if governor is None:
             return 0
+        if self._has_holes:
+            self._has_holes = False
+            self._malloc.reclaim(_LEAST, until)
         holders = _shrinkable(governor)
         over = sum(one.held_bytes() for one in holders) - int(self._allowed)
         if not self._freed:
@@ -318,7 +296,7 @@ class Sharing:
             return freed
         given, self._freed = self._freed, 0
         if given >= _LEAST:
-            self._trim(given, 0.0)
+            self._malloc.reclaim(given, 0.0)
         if given >= _TOLD:
             now = governor.clock.now()
             governor.tell(
@@ -339,19 +317,17 @@ class Sharing:
 
         Returns what the group uses by now (None: nobody shares it), and what others were granted.
         """
-        others = list(self._others)
-        if not others:
-            return None, 0
         own = self._own
         own.reserved = reserved
-        self._presence.claim(own)
-        claims = [read_claim(one) for one in others]
-        used: int | None = None
-        with contextlib.suppress(MembudgetError):
-            used = self._cgroup.group.use()["cgroup"]
-        now = time.monotonic()
+        if not own.groups or not (path := self._presence.claim(own)):
+            return None, 0
+        # Listed anew: workers that were just started often load at once.
+        claims, now, used = map(read_claim, _slots_beside(path)), time.monotonic(), None
         known = [one for one in claims if one is not None and now - one.at < STALE]
-        return used, sum(one.reserved for one in known if one.groups[:1] == own.groups[:1])
+        granted = [one.reserved for one in known if one.groups[:1] == own.groups[:1]]
+        with contextlib.suppress(MembudgetError):
+            used = self._cgroup.group.use()["cgroup"] if granted else None
+        return used, sum(granted)
 
     def status(self) -> Mapping[str, Any]:
         """The group, where it is shared: who holds what, whose share is what and why."""
@@ -376,6 +352,13 @@ class Sharing:
             told = read_whole(f"{self._cgroup.group.folder}/cgroup.procs")
             return None if told is None else max(0, len(told.split()) - known)
         return None
+
+
+def _slots_beside(path: str) -> list[str]:
+    """The slots of others in the folder of one."""
+    folder, _, own = path.rpartition("/")
+    names = [one for one in os.listdir(folder) if one.endswith(SLOT) and one != own]
+    return [f"{folder}/{one}" for one in names if parse_stem(one.removesuffix(SLOT)) is not None]
 
 
 class _Lowest:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import cgroup_v1
 import leak_effects  # noqa: F401  # notes its own
 import membudget
 from effects import EFFECTS, LONG, SHORT, Scene, program, shows, started, stepped
@@ -145,6 +146,32 @@ def _size_limit(_: Path) -> None:
             for _step in range(3):
                 budget.maintain()
             assert (cache.held_bytes() <= MIB) is is_within
+
+
+_SHARED = """
+import os, sys, time
+import membudget
+budget = membudget.start(caches={"share": sys.argv[1]}, agent={"directory": sys.argv[2]})
+cache = budget.cache("prices")
+for number in range(4000):
+    cache.set(number, os.urandom(20_000))
+    if number % 200 == 0:
+        until = time.monotonic() + 5  # A decision is due once a second.
+        while sys.argv[1] != "auto" and budget.governor.meter.share is None:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+print(cache.held_bytes() >> 20)
+"""
+
+
+@shows("caches.share")
+def _share(folder: Path) -> None:
+    if (why := cgroup_v1.unavailable()) is not None:
+        pytest.skip(why)
+    for given, most in (("20MiB", 21), ("10%", 21), ("auto", 100)):
+        with cgroup_v1.limited_group(200 * MIB) as group:
+            done = group.run([sys.executable, "-c", _SHARED, given, str(folder / "slots")])
+        assert most // 2 < int(done.stdout) <= most
 
 
 @shows("caches.max_entries", "caches.ttl")

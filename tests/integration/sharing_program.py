@@ -1,0 +1,65 @@
+"""A program under a budget with one cache, told line by line what to do; prints an answer each."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import membudget
+
+budget = membudget.start(agent={"directory": sys.argv[1]})
+cache: membudget.Cache[int, bytes] = budget.cache("prices")
+numbers, leases = count(), list[Any]()
+
+
+def fill(size: str) -> int:
+    """Take in so many MiB in values of 20 kB."""
+    for _ in range((int(size) << 20) // 20_000):
+        cache.set(next(numbers), os.urandom(20_000))
+    return cache.held_bytes() >> 20
+
+
+def look() -> dict[str, int]:
+    """What is held, and resident, in MiB."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    return {"held": cache.held_bytes() >> 20, "resident": resident >> 20}
+
+
+def admit(size: str) -> bool:
+    """Whether so many MiB are granted, to be kept."""
+    with contextlib.suppress(membudget.OverBudgetError):
+        leases.append(budget.admit(f"{size}MiB"))
+        leases[-1].acquire()
+        return True
+    leases.pop()
+    return False
+
+
+def release() -> int:
+    """Give back what was granted last."""
+    leases.pop().release()
+    return len(leases)
+
+
+DOES: dict[str, Callable[..., Any]] = {
+    "fill": fill,
+    "look": look,
+    "admit": admit,
+    "release": release,
+}
+
+
+def tell(what: Any) -> None:
+    """Write an answer."""
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
+
+
+tell("ready")
+for line in sys.stdin:
+    word, *arguments = line.split()
+    tell(DOES[word](*arguments))
