@@ -126,6 +126,28 @@ def lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def turn(folder: str) -> Iterator[bool]:
+    """Whether this process has the lock of a folder while it lasts; true where there is none.
+
+    Any folder that all concerned can open, such as that of their memory group. Cost: 10 µs.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | _FOLDER)
+    except OSError:
+        yield True
+        return
+    try:
+        import fcntl  # not on Windows
+
+        is_ours = lock(descriptor)
+        yield is_ours
+        if is_ours:  # A child forked meanwhile has the descriptor as well.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
 def open_locked(path: str, *, begins: bytes = b"") -> int | None:
     """A descriptor of a file of ours, made where missing, and its lock; None where that is held."""
     descriptor = open_own(path, os.O_RDWR | os.O_CREAT, begins=begins)

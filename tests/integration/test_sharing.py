@@ -53,11 +53,11 @@ class Team:
     """The workers of one group."""
 
     def __init__(self, group: LimitedGroup, folder: Path) -> None:
-        self.group, self._folder = group, folder
+        self.group, self.folder = group, folder
         self._workers: list[Worker] = []
 
     def starts(self) -> Worker:
-        self._workers.append(Worker(self.group, self._folder))
+        self._workers.append(Worker(self.group, self.folder))
         return self._workers[-1]
 
     def end(self) -> None:
@@ -104,7 +104,7 @@ def test_what_one_that_is_stopped_holds_is_left_to_it(team: Team) -> None:
 
 def test_what_is_granted_to_one_is_not_granted_to_another(team: Team) -> None:
     first, second = team.starts(), team.starts()
-    eventually(lambda: len(living(str(team._folder))) == 2)  # the test's own
+    eventually(lambda: len(living(str(team.folder))) == 2)  # the test's own
     eventually(lambda: first.ask("fill 1") and second.ask("fill 1"))
     assert first.ask("admit 120") is True
     assert second.ask("admit 120") is False
@@ -117,10 +117,9 @@ def test_the_group_is_told_with_its_rows(team: Team) -> None:
     eventually(lambda: first.fills_up_to(50) and second.fills_up_to(50))
 
     def told() -> str:
-        command = [sys.executable, "-m", "membudget", "memory", "-v"]
         done = subprocess.run(
-            [*command, "--pid", str(first.process.pid)],
-            env={**os.environ, "MEMBUDGET_AGENT_DIRECTORY": str(team._folder)},
+            [sys.executable, "-m", "membudget", "memory", "-v"],
+            env={**os.environ, "MEMBUDGET_AGENT_DIRECTORY": str(team.folder)},
             capture_output=True,
             text=True,
             check=False,

@@ -16,6 +16,7 @@ from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.floor import Protection
 from membudget.governor.status import dump
 from membudget.inspection import CollectAndTrim, may_stop
+from membudget.ownership import turn
 from membudget.probes import allocator, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
@@ -29,6 +30,7 @@ from membudget.units import MIB, human_bytes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from membudget.core import Hint, Probe, Reading, Reclaimer
@@ -184,6 +186,7 @@ class Reclaiming:
 
     def __init__(self, sources: Sources) -> None:
         self._own, self._allocators = sources.process.own_bytes, sources.allocators
+        self._cgroup = sources.cgroup
         self._shared = SharedPages(self._own, shared_bytes)
         self._mallinfo_took = 0.0
         self._division: Division | None = None
@@ -201,7 +204,8 @@ class Reclaiming:
             held=registry.held_bytes,
             would_copy=self._shared.would_be_copied,
         )
-        full, last = Throttled(collection, cooldown), Throttled(collection, rung=Rung.EMERGENCY)
+        full = Throttled(collection, cooldown, turn=self._turn)
+        last = Throttled(collection, rung=Rung.EMERGENCY)
         young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
         standard = Throttled(StandardCaches(own), cooldown)
         asked: list[Reclaimer] = [young, GiveBack(registry), standard, full, last]
@@ -229,6 +233,11 @@ class Reclaiming:
         governor.chores += [young, self._division, above]
         registry.newcomer = self._division.welcome
         registry.add(self._shared)
+
+    def _turn(self) -> AbstractContextManager[bool]:
+        """While it lasts, no other process under the same limit collects in full."""
+        cgroup = self._cgroup
+        return contextlib.nullcontext(True) if cgroup is None else turn(cgroup.group.folder)
 
     def leave(self) -> None:
         """Freeze and divide nothing any longer; a second call does nothing."""

@@ -290,6 +290,10 @@ class Sharing:
             if freed < over and time.monotonic() < until and not hasattr(one, "evict_together"):
                 freed += one.reclaim(over - freed, until)
         self._own.held -= freed
+        if freed and governor.meter.share is not None:
+            governor.meter.share -= min(
+                freed, over
+            )  # Else it would be filled again by the next look.
         self._freed += freed
         if freed < over and (freed or self._giver.is_under_way):
             governor.watch.nudge()
@@ -357,7 +361,9 @@ class Sharing:
 def _slots_beside(path: str) -> list[str]:
     """The slots of others in the folder of one."""
     folder, _, own = path.rpartition("/")
-    names = [one for one in os.listdir(folder) if one.endswith(SLOT) and one != own]
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # The slot is made anew in a while.
+        names = [one for one in os.listdir(folder) if one.endswith(SLOT) and one != own]
     return [f"{folder}/{one}" for one in names if parse_stem(one.removesuffix(SLOT)) is not None]
 
 
