@@ -67,6 +67,7 @@ def judge(
     foretold: float | None = None,
     floor: int = 0,
     lines: tuple[float, ...] = (),
+    passing: int = 0,
 ) -> Judgement:
     """Judge a reading in the light of those before it. Cost: 2 µs, and 2 µs more above NORMAL.
 
@@ -81,6 +82,7 @@ def judge(
         foretold: When a day of samples meets the limit, on the readings' clock, or None.
         floor: Bytes that shrinking was seen not to lower, or 0; told, and raises nothing.
         lines: The marks in bytes for the reading's limit, where they are known already.
+        passing: Bytes of a load that fits and will be gone: they count from EMERGENCY's mark on.
     """
     at, used, limit, source = reading.at, reading.used, reading.limit, reading.source
     lines = lines or marks.resolved(limit)
@@ -93,13 +95,15 @@ def judge(
     # Figures of two sources do not form a trend; two near their limits may take turns.
     same = [one for one in seen if one[3] == source]
     growth, wild = _growth(same)
-    left = None
-    if limit is not None and wild > 0 and used > lines[0]:
+    left, judged = None, used - passing if used < lines[3] else used
+    if limit is not None and wild > 0 and judged > lines[0]:
         left = max(0.0, (limit - used) / wild)
     level = _NORMAL
-    if gates is not _ALL_SHUT or used >= lines[1] or left is not None or marks.parts:
+    if gates is not _ALL_SHUT or judged >= lines[1] or left is not None or marks.parts:
         watched = at - same[0][0]
-        gates, level, cause = _step_gates(reading, marks, lines, gates, left=left, watched=watched)
+        gates, level, cause = _step_gates(
+            reading, judged, marks, lines, gates, left=left, watched=watched
+        )
         if level and not cause and before is not None:
             cause = before.pressure.cause
     hits = hits + 1 if used >= lines[4] else 0
@@ -110,7 +114,7 @@ def judge(
         level=level,
         used=used,
         limit=limit,
-        excess=_excess(reading, marks, lines[0]),
+        excess=_excess(reading, judged, marks, lines[0]),
         growth=growth,
         seconds_left=left,
         cause=cause,
@@ -143,6 +147,7 @@ def _growth(seen: list[_Point]) -> tuple[float, float]:
 
 def _step_gates(
     reading: Reading,
+    used: int,
     marks: Marks,
     lines: tuple[float, ...],
     before: tuple[_Gate, ...],
@@ -151,7 +156,7 @@ def _step_gates(
     watched: float,
 ) -> tuple[tuple[_Gate, ...], Level, str]:
     """The three gates after this reading, the level, and why the highest mark is reached."""
-    used, gates, highest, cause = reading.used, [], _NORMAL, ""
+    gates, highest, cause = [], _NORMAL, ""
     for (level, horizon), was in zip(HORIZONS.items(), before, strict=True):
         beneath, reason = lines[level - 1], ""
         if used >= lines[level]:
@@ -204,9 +209,9 @@ def _lowered(gate: _Gate, at: float, *, is_calm: bool) -> _Gate:
     return True, 0, calm, since, reached, is_foretold
 
 
-def _excess(reading: Reading, marks: Marks, low: float) -> int:
+def _excess(reading: Reading, used: int, marks: Marks, low: float) -> int:
     """Bytes above the low mark, or above where a part is calm."""
-    excess = reading.used - low
+    excess = used - low
     for part, own in marks.parts.items():
         size = reading.parts.get(part)
         if size is not None and own:

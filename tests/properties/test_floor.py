@@ -22,13 +22,20 @@ def test_from_any_floor_holders_get_their_room_back_when_it_falls(
     wants: int,
     keeps: bool,  # noqa: FBT001  # a drawn value
 ) -> None:
-    """Whatever came before: a minute after, the cache holds what it wants and no floor is known."""
+    """Whatever came before: a minute after, no floor is known and the cache holds what it wants.
+
+    If room is kept for what came and went, it holds what is left beside; all, hours after.
+    """
     scene = Scene(keeps=keeps)
     cache = scene.cache(wants)
     for floor, seconds in lives:
         scene.run(floor, seconds, every=min(1.0, seconds))
     scene.run(50, 60, every=0.5)
     assert scene.governor.pressure.floor == 0
+    left = scene.governor.meter.mark - 50 * MIB
+    assert cache.holds >= min(wants * MIB, left) - MIB
+    scene.clock.advance(6 * 3600)
+    scene.run(50, 60, every=0.5)
     assert cache.holds >= (wants - 1) * MIB
 
 

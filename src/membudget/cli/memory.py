@@ -197,6 +197,9 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     if (group := row.get("group")) is not None:
         yield f"  group      {_group(group)}"
         yield from _rows("", group["rows"], _member)
+    if (passing := row.get("transients", {})).get("kept"):
+        free, peak = human_bytes(passing["kept"]), human_bytes(passing["highest"])
+        yield f"  transients keeps {free} free for peaks of {peak}, {passing['an_hour']:,} an hour"
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )

@@ -7,7 +7,8 @@ brim and by `_AT_CEILING` at the ceiling; at rest between mark and brim it recov
 there may be holes left to fill, and above it is drained.
 
 What admission has granted counts as used from the grant on, and raises the lines by as much, to
-the door at most: so a load that was granted empties no cache, and no cache fills its room.
+the door at most: so a load that was granted empties no cache, and no cache fills its room. What is
+*kept* for loads that come unasked acts the same: growth that is not the holders' raises the lines.
 
 Source: additive increase and multiplicative decrease (Chiu and Jain 1989), with RSS growth in the
 place of a lost packet.
@@ -63,8 +64,8 @@ class Meter:
 
     __slots__ = (
         "_apart_then", "_arrived", "_held", "_held_then", "_last", "_own", "_since", "allowance",
-        "base", "brim", "ceiling", "claimed", "door", "limit", "mark", "peak", "peers", "quantum",
-        "reserved", "share", "taken_in", "used",
+        "base", "brim", "ceiling", "claimed", "door", "kept", "limit", "mark", "peak", "peers",
+        "quantum", "reserved", "resting", "share", "taken_in", "used",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,7 @@ class Meter:
         self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
         self.quantum = QUANTUM
         self._since = self._last = 0
+        self.kept = self.resting = 0
         self.reserved = self._apart_then = self._arrived = self._held_then = 0
 
     def rebase(
@@ -91,17 +93,21 @@ class Meter:
         door: float = _INFINITE,
         own: int | None = None,
         held: int = 0,
+        kept: int = 0,
+        resting: int = 0,
     ) -> None:
         """Set the meter right after a reading, of which `own` (read if None) and `held` are part.
 
         In bytes: above the mark an inserting thread pays for growth, from the brim on steeply,
-        above the ceiling for standing so high as well; up to the door admission grants.
+        above the ceiling for standing so high as well; up to the door admission grants. `kept` is
+        for what comes unasked, and while nothing has, use beside the holders stands at `resting`.
         """
         if own is None:
             own = self._own() if self._own is not None else 0
         self.base, self._held_then = own, held
         self.used, self.limit = used, limit
         self.mark, self.brim, self.ceiling, self.door = mark, brim, ceiling, door
+        self.kept, self.resting = kept, resting
         self.claimed = 0
         if limit is not None:
             self.quantum = min(QUANTUM, max(1, int(limit * _SHARE_OF_LIMIT)))
@@ -122,25 +128,26 @@ class Meter:
         self.peak = max(self.peak, now)
         now, before = now + self.outstanding(now), self._last
         self._last = now
-        if now <= self.mark + self._raised():
+        raised = self._raised(now)
+        if now <= self.mark + raised:
             self.allowance, due = _INFINITE, 0
         else:
-            due = self._due(now, before, since)
+            due = self._due(now, before, since, raised)
         if self.share is None:
             return due
         return max(due, min(self._counted() - self.share, 2 * since))
 
     def over_brim(self) -> int:
         """Bytes that the last reading lay above the brim."""
-        beyond = self.used - self.brim
-        if self.reserved:
-            beyond += self.outstanding(self.used) - self._raised()
+        used = self.used + self.outstanding(self.used)
+        beyond = used - self.brim - self._raised(used)
         return int(beyond) if beyond > 0 else 0
 
     def room(self) -> float:
         """Bytes that holders may take in before they pay; below 0 above the mark, or the share."""
         used = self.estimate()
-        room = self.mark + self._raised() - used - self.outstanding(used)
+        used += self.outstanding(used)
+        room = self.mark + self._raised(used) - used
         return room if self.share is None else min(room, self.share - self._counted())
 
     def reserve(self, size: int, used: int) -> None:
@@ -183,18 +190,22 @@ class Meter:
             return self._held_then
         return self._held()
 
-    def _raised(self) -> float:
-        """Bytes by which what is granted raises the lines: up to the door."""
-        return min(self.reserved, max(0.0, self.door - self.mark)) if self.reserved else 0
+    def _raised(self, now: int) -> float:
+        """Bytes by which what is granted raises the lines, or has come unasked: up to the door."""
+        raised = min(self.reserved, max(0.0, self.door - self.mark)) if self.reserved else 0
+        if self.kept and now > self.mark:
+            # What holders let go of since the last reading has left holes: it is nobody's load.
+            held = max(self._counted(), self._held_then)
+            raised = max(raised, min(self.kept, now - held - self.resting))
+        return raised
 
     def owed(self) -> int:
         """Bytes that all holders together hold beyond the allowance."""
         beyond = 0 if self.allowance == _INFINITE else self._counted() - int(self.allowance)
         return max(0, beyond)
 
-    def _due(self, now: int, before: int, since: int) -> int:
+    def _due(self, now: int, before: int, since: int, raised: float) -> int:
         """Bytes to pay at `now`, `since` bytes and a reading of `before` after the last check."""
-        raised = self._raised()
         price = max(0.0, now - max(before, self.mark + raised)) * self._steepness(now - raised)
         held = self._counted()
         if price:

@@ -228,6 +228,14 @@ class LateWakes(Record):
     latest: float = 0.0
 
 
+class Transience(Record):
+    """Memory that comes and goes: bytes kept free for it, its highest peak, how many an hour."""
+
+    kept: Size = 0
+    highest: Size = 0
+    an_hour: Size = 0
+
+
 class LevelChange(Record):
     """A change of level: when (monotonic seconds), from which to which, at which use, and why."""
 
@@ -354,6 +362,7 @@ class Status(Record):
     reserved: int = 0  # Granted by `admit` and not yet given back.
     attempts: Size = 0  # Tries of the last resort.
     late: LateWakes = LateWakes()
+    transients: Transience = Transience()
     parts: Mapping[str, int] = MappingProxyType({})  # Named byte counts of the latest reading.
     seconds_at: Mapping[str, float] = MappingProxyType({})  # Spent at each level, by its name.
     changes: tuple[LevelChange, ...] = ()  # The latest changes of level, oldest first.

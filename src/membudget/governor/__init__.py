@@ -7,9 +7,10 @@ from types import MappingProxyType
 from membudget.core import OWN, RISE, Level, Meter, Pressure, Rung, Started, Stopped, SystemClock
 from membudget.core.native import Imports, Lock, get_ident
 from membudget.governor.admission import Admission, Lease
-from membudget.governor.floor import Floor, Lines
+from membudget.governor.floor import LITTLE, Floor, Lines, top_of
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
 from membudget.governor.telling import FOREIGN, News, Plugins, Snapshots, Teller
+from membudget.governor.transients import Transients
 from membudget.governor.watch import Watch
 from membudget.pressure import WINDOW, Judgement, judge
 from membudget.registry import REGISTRY
@@ -107,6 +108,7 @@ class Governor:
         self.plugins = Plugins(self.tell)
         self.news = News(self.tell, self.clock, explain)
         self.floor = Floor(settle)
+        self.transients = Transients()  # What comes and goes, and the room kept for it.
         self.ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
         )
@@ -127,6 +129,7 @@ class Governor:
         self._level = Level.NORMAL  # What was told last.
         self._draw_lines(None)
         self.floor.forget()
+        self.transients.forget()
         self.news.begin()
         self.foretold: float | None = None  # When a day of samples meets the limit, by the clock.
         self._peak = self.meter.peak = 0
@@ -351,11 +354,19 @@ class Governor:
             unshown=self.ladder.credit,
             is_giving_back=self.ladder.is_giving_back,
         )
+        transients, kept = self.transients, 0
+        transients.follow(reading.at, own, held, reading.limit)
+        resting = transients.resting + reading.used - own
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (reading.limit or 0) - line)
             stop, emergency = line, max(emergency, line + left / 2)
             brim = max(brim, (line + emergency) / 2)
+        elif (kept := max(transients.kept, peers.kept)) and reading.limit is not None:
+            # Caches stop where what comes and goes still fits, and nobody pays while it is there.
+            little = reading.limit * LITTLE
+            stop = min(stop, max(bounds.top - kept, resting + little))
+            brim = min(brim, stop + little)
         self.full_at = stop
         if meter.share is not None:
             stop = brim  # Up to there the share bounds them, and not who happens to insert.
@@ -368,7 +379,10 @@ class Governor:
             door=bounds.critical,
             own=own,
             held=held,
+            kept=kept,
+            resting=resting,
         )
+        passing = min(kept, transients.passing)
         if self.is_resting:
             # Looks seconds apart show no trend; judged twice, a mark reached is a level.
             self._judgement = judge(reading, self.marks, lines=self._lines)
@@ -376,11 +390,12 @@ class Governor:
             reading,
             self.marks,
             self._judgement,
-            taken_in=meter.expected(reading.used) + peers.taken_in,
+            taken_in=meter.expected(reading.used) + peers.taken_in + passing,
             window=self._window,
             foretold=self.foretold,
             floor=self.floor.bytes,
             lines=self._lines,
+            passing=passing,
         )
         self._count_time(reading.at)
         return self._judgement.pressure
@@ -392,7 +407,8 @@ class Governor:
         low, warning, critical, emergency, _ = self._lines if self._is_active else _NOWHERE
         stop = _between(low, warning, _CACHES_STOP)
         self._brim = _between(low, warning, _CACHES_BRIM)
-        self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency)
+        top = top_of(emergency, limit)
+        self._bounds = Lines(low=low, stop=stop, critical=critical, emergency=emergency, top=top)
 
     def stop_at(self, limit: int | None) -> float:
         """Bytes of this limit up to which caches fill."""

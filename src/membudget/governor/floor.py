@@ -25,7 +25,7 @@ _SHOWS, _GIVEN_BACK = 1 / 5, 6 / 5
 """Shares of the settling time after which a floor is believed: at once, or where the allocator
 keeps what holders let go of, once they have been asked to give it back and are done."""
 
-_LITTLE = 1 / 64
+LITTLE = 1 / 64
 """Share of the limit that holders have above any floor that leaves room for it, that lies between
 the top and the emergency mark, and that they may take in and not be those who press."""
 
@@ -41,6 +41,12 @@ class Lines(Record):
     stop: float
     critical: float
     emergency: float
+    top: float  # Below the emergency mark, by what threads may take in beside.
+
+
+def top_of(emergency: float, limit: int | None) -> float:
+    """The line just below an emergency mark."""
+    return emergency - max((limit or 0) * LITTLE, _AT_LEAST)
 
 
 class Floor:
@@ -98,7 +104,7 @@ class Floor:
             self._held_before, self._peak = max(held, self._held_before), used
             self._learn(max(others, apart), taken_in, at)
         else:
-            patience = _GIVEN_BACK if unshown > limit * _LITTLE else _SHOWS
+            patience = _GIVEN_BACK if unshown > limit * LITTLE else _SHOWS
             is_shown = self._press(used, apart, at, lines) >= patience * self.settle
             if is_shown and not is_giving_back:
                 self._learn(apart, taken_in, at)
@@ -155,15 +161,15 @@ class Floor:
         self._lowest = (since, lowest, taken_then)
         if at - since >= self.settle:
             if lowest > self.bytes:
-                if taken_in - taken_then > limit * _LITTLE:
+                if taken_in - taken_then > limit * LITTLE:
                     self._kept = max(0, self._kept - (lowest - self.bytes))
                 self.bytes = lowest
             self._lowest = (at, apart, taken_in)
 
     def _draw(self, limit: int, at: float, lines: Lines) -> None:
         room = limit - self.bytes
-        little = limit * _LITTLE if room <= 0 else min(limit * _LITTLE, room / 4)
-        self._top = max(lines.emergency - max(limit * _LITTLE, _AT_LEAST), self.bytes + little)
+        little = limit * LITTLE if room <= 0 else min(limit * LITTLE, room / 4)
+        self._top = max(lines.top, self.bytes + little)
         grown = min(1.0, (at - self._found) / _GROWS_FOR) * (lines.critical - self.bytes) / 2
         fits = self._top - max(self._highest)
         self._working_set = max(little, min(max(self._kept, grown), fits))

@@ -162,7 +162,11 @@ class Ladder:
         """Below WARNING: what malloc holds free goes above the brim, the least worthy pay debts."""
         claimed, owed = 0, self._meter.owed()
         if (over := self._meter.over_brim()) > 0:
-            claimed += self._ask_rungs((Rung.GENTLE,), over, ends)
+            # Room that is kept for loads has to be the system's: holes are none.
+            if self._meter.kept:
+                claimed += self._make_room(max(0, over - self.credit), ends)
+            else:
+                claimed += self._ask_rungs((Rung.GENTLE,), over, ends)
         if owed < _DEBT:
             return claimed
         for seat in self._guests_at(Rung.MODERATE):

@@ -58,6 +58,7 @@ def status_of(governor: Governor) -> Status:
         held_free=governor.ladder.credit,
         reserved=governor.meter.reserved,
         attempts=protection.attempts if protection is not None else 0,
+        transients=governor.transients.state(),
         late=LateWakes(times=governor.watch.late, latest=governor.watch.latest),
         parts=dict(reading.parts) if reading is not None else {},
         seconds_at={level.name: spent for level, spent in governor.seconds_at.items()},

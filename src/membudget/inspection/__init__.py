@@ -260,7 +260,11 @@ class Day:
 
     def follow(self, reading: Reading, _pressure: Pressure) -> None:
         """Keep the peaks of a reading, and of what no reading saw. Cost: 2 µs."""
-        self._note(reading.at, *self._high.follow(reading))
+        governor, high = self._governor, self._high
+        self._note(reading.at, *high.follow(reading, governor.meter.taken_in))
+        if high.burst is not None:
+            governor.transients.peaked(high.burst)
+            high.burst = None
 
     def look_again(self) -> None:
         """Keep the peak of the latest seconds as well."""

@@ -156,7 +156,7 @@ def test_growth_beyond_what_was_granted_is_runaway_growth(scene: Scene) -> None:
 
 
 def test_what_was_granted_before_a_load_was_freed_explains_no_later_growth(scene: Scene) -> None:
-    """Ten loads, freed within their reservations, excuse no growth of something else."""
+    """Ten loads, freed within their reservations, excuse no growth beyond one of them."""
     for _ in range(10):
         with scene.governor.admit(20 * MIB):
             scene.memory.used += 20 * MIB
@@ -165,7 +165,7 @@ def test_what_was_granted_before_a_load_was_freed_explains_no_later_growth(scene
             scene.memory.used -= 20 * MIB
         scene.clock.advance(0.1)
         scene.governor.step()
-    for _ in range(25):
+    for _ in range(35):
         scene.clock.advance(0.1)
         scene.memory.used += MIB
         scene.governor.step()

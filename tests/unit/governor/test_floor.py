@@ -12,6 +12,7 @@ LINES = Lines(
     stop=0.72 * LIMIT * MIB,
     critical=0.9 * LIMIT * MIB,
     emergency=0.95 * LIMIT * MIB,
+    top=0.93 * LIMIT * MIB,
 )
 
 
