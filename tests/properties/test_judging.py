@@ -13,20 +13,28 @@ _uses = st.lists(st.integers(min_value=0, max_value=LIMIT * 2), min_size=1, max_
 _gaps = st.floats(min_value=0.005, max_value=5.0)
 
 
-def _judged(uses: list[int], gap: float) -> Judgement:
+def _judged(uses: list[int], gap: float, passing: int = 0) -> Judgement:
     judgement: Judgement | None = None
     for step, used in enumerate(uses):
         reading = Reading(at=step * gap, used=used, limit=LIMIT, source="x")
-        judgement = judge(reading, MARKS, judgement)
+        judgement = judge(reading, MARKS, judgement, passing=passing)
     assert judgement is not None
     return judgement
 
 
-@given(_uses, _gaps, st.integers(min_value=0, max_value=LIMIT))
-def test_more_use_never_means_less_pressure(uses: list[int], gap: float, more: int) -> None:
-    """Judging is monotone: raising the last reading never lowers the level."""
+@given(_uses, _gaps, *[st.integers(min_value=0, max_value=LIMIT)] * 2)
+def test_more_use_never_means_less_pressure(
+    uses: list[int], gap: float, more: int, passing: int
+) -> None:
+    """Judging is monotone: raising the last reading never lowers the level.
+
+    Whatever of it is to go again; and from EMERGENCY's mark on that counts in full.
+    """
     higher = [*uses[:-1], uses[-1] + more]
-    assert _judged(higher, gap).pressure.level >= _judged(uses, gap).pressure.level
+    level = _judged(higher, gap, passing).pressure.level
+    assert level >= _judged(uses, gap, passing).pressure.level
+    if higher[-1] >= LIMIT * 0.95:
+        assert level is Level.EMERGENCY
 
 
 @given(_uses, _gaps, st.integers(min_value=0, max_value=int(LIMIT * 0.7)))

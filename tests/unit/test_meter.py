@@ -155,3 +155,59 @@ def test_without_a_limit_nothing_is_evicted() -> None:
     meter.rebase(MIB, None, mark=infinite, brim=infinite, ceiling=infinite)
     process.size = 1 << 40
     assert meter.claim(10 * MIB) == 0
+
+
+KEPT = {"kept": 60 * MIB, "resting": 50 * MIB}
+
+
+def with_kept_room() -> tuple[Meter, Process]:
+    """A meter that keeps 60 MiB for what comes unasked, its holders at their mark of 250 MiB."""
+    process = Process()
+    process.size = 250 * MIB
+    meter = Meter(process, process.holds)
+    lines = {"mark": 250 * MIB, "brim": 256 * MIB, "ceiling": 380 * MIB}
+    meter.rebase(250 * MIB, 400 * MIB, **lines, **KEPT, held=process.held)
+    return meter, process
+
+
+def test_who_inserts_pays_nothing_for_a_load_that_room_was_kept_for() -> None:
+    """Neither as it comes nor as it goes; nor does the loop ask for what is above the brim."""
+    meter, process = with_kept_room()
+    for size in (270, 290, 309, 260, 249):
+        process.size = size * MIB
+        assert meter.claim(MIB) == 0
+    assert meter.owed() == 0
+    lines = {"mark": 250 * MIB, "brim": 256 * MIB, "ceiling": 380 * MIB}
+    meter.rebase(310 * MIB, 400 * MIB, **lines, **KEPT, own=310 * MIB, held=process.held)
+    assert meter.over_brim() == 0
+
+
+def test_what_is_more_than_the_room_kept_is_paid_for() -> None:
+    meter, process = with_kept_room()
+    process.size = 320 * MIB
+    assert meter.claim(MIB) > 0
+
+
+def test_holders_themselves_do_not_take_the_room_kept() -> None:
+    """Their own growth raises no line, and what they let go of is no load."""
+    meter, process = with_kept_room()
+    process.size, process.held = 260 * MIB, 210 * MIB
+    assert meter.claim(MIB) > 0
+    meter, process = with_kept_room()
+    process.size, process.held = 260 * MIB, 150 * MIB
+    assert meter.claim(MIB) == 0  # Ten of it are a load: what was held at the reading counts.
+    process.size = 272 * MIB
+    process.held = 212 * MIB
+    assert meter.claim(MIB) > 0
+
+
+def test_a_granted_load_uses_the_room_kept_and_is_not_counted_twice() -> None:
+    """The caches stay as they are from the grant on; there is no room for the same again."""
+    meter, process = with_kept_room()
+    meter.door = 360 * MIB
+    meter.reserve(60 * MIB, meter.estimate())
+    assert meter.claim(MIB) == 0
+    process.size = 310 * MIB
+    assert meter.claim(MIB) == 0
+    process.size = 330 * MIB
+    assert meter.claim(MIB) > 0

@@ -219,6 +219,7 @@ class Sample(Record):
     requests: Size | None = None  # Served so far; None where nobody counts them.
     pid: Size = 0
     began: Amount = 0.0  # Unix seconds when the process began; another value is a restart.
+    transient: Size | None = None  # The highest that came and went since the sample before.
 
 
 class LateWakes(Record):

@@ -49,8 +49,8 @@ class Transients:
             self._lowest, self._since, self._peak = (own - held, own - held), at, own - held
         elif grew < 0:
             self._holes += max(0, min(-grew, rose - grew))
-        elif self._holes and grew > rose:
-            self._holes -= min(self._holes, grew - rose)
+        elif grew > 0:
+            self._holes -= max(0, min(self._holes, grew - rose))
         self._own, self._held = own, held
         self._most = max(self._most, held + self._holes)
         apart, low = own - held - self._holes, min(self._lowest)
@@ -89,6 +89,11 @@ class Transients:
             began, highest, count = at, 0, 0
         self._seen.append((began, max(highest, size), count + 1))
         self._draw(at)
+
+    def recall(self, at: float, size: int) -> None:
+        """One came and went in an earlier life, before all that are known."""
+        self._seen.appendleft((at, size, 0))
+        self._drawn_at = float("-inf")
 
     def _draw(self, at: float) -> None:
         self._drawn_at, seen = at, self._seen

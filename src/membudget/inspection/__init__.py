@@ -190,6 +190,7 @@ class Inspection:
             parts=Parts(governor.registry, failed).take,
             governed=governor.registry.held_bytes,
             gc=self._efficiency.take,
+            transient=governor.transients.latest,
             requests=lambda: self.requests(),  # noqa: PLW0108  # likewise
         )
 
@@ -202,7 +203,9 @@ class Inspection:
 
             span = ring.size * settings["monitoring.snapshot_interval"]
             failed, now = governor.tell.failed, governor.clock.now
-            self._keeper = Keeper(path, ring, span, failed, wall=self.wall, now=now)
+            self._keeper = Keeper(
+                path, ring, span, failed, recall=self._recall, wall=self.wall, now=now
+            )
             chores.append(self._keeper)
         if settings["leaks.enabled"]:
             from membudget.inspection.leak_watch import LeakWatch
@@ -220,6 +223,12 @@ class Inspection:
             )
             chores += [watch, self._suspects]
         return chores if self._tracing is None else [*chores, self._tracing]
+
+    def _recall(self, sample: Sample) -> None:
+        """What came and went in an earlier life."""
+        if sample.transient:
+            at = self._governor.clock.now() - (self.wall() - sample.wall)
+            self._governor.transients.recall(at, sample.transient)
 
 
 def _system() -> tuple[float, int] | None:

@@ -31,8 +31,8 @@ class Taker:
     """Takes samples of this process, on one thread. A forked child needs one of its own.
 
     `sources` are asked beside the process itself, by name: `malloc`, `system`, `parts`, `governed`,
-    `gc`, `requests`. `failed` takes the place and the error of one that raised, the first time;
-    `spent` is the thread's own processor time.
+    `gc`, `requests`, `transient`. `failed` takes the place and the error of one that raised, the
+    first time; `spent` is the thread's own processor time.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Taker:
             requests=requests if is_count else None,
             pid=self._pid,
             began=self._began,
+            transient=ask("transient"),
         )
 
     def _malloc(self, now: float) -> int | None:

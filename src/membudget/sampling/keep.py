@@ -32,7 +32,8 @@ class Keeper:
     """Keeps a ring in a file. A chore, run by the thread that adds to the ring.
 
     A disk that hangs holds up nobody: files are a thread's of their own. Samples of the last `span`
-    seconds count; `failed` takes the place and the error of what went wrong, on any thread.
+    seconds count; `failed` takes the place and the error of what went wrong, on any thread;
+    `recall` those of an earlier life, the newest first.
     """
 
     name = "history"
@@ -44,10 +45,11 @@ class Keeper:
         span: float,
         failed: Callable[[str, BaseException], object],
         *,
+        recall: Callable[[Sample], object] = lambda _sample: None,
         wall: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = path
+        self._path, self._recall = path, recall
         self._ring = ring
         self._span = span
         self._failed = failed
@@ -75,6 +77,8 @@ class Keeper:
         """Put them there, the newest first, as many as there is time for."""
         while loaded := self._loaded:
             self._ring.restore(loaded[-AT_A_TIME:])
+            for sample in reversed(loaded[-AT_A_TIME:]):
+                self._recall(sample)
             del loaded[-AT_A_TIME:]
             if self._now() >= until - 0.002:  # So many at a time may take as long.
                 break

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fakes import MIB
-from membudget.core import Reading
+from membudget.core import RISE, Reading
 from membudget.probes.process import LOOK_EVERY, HighWater
 
 
@@ -68,3 +68,18 @@ def test_where_the_kernel_tells_no_mark_the_readings_are_what_is_known(tmp_path:
     assert high.look() == (0, 0)
     (tmp_path / "self" / "status").write_text("VmHWM:\t lots kB\n")
     assert high.look() == (0, 0)
+
+
+def test_while_holders_take_much_in_it_is_looked_at_often(tmp_path: Path) -> None:
+    """And what was found is left for whoever takes note of it; nothing where nobody looked."""
+    write_mark(tmp_path, 20)
+    high = HighWater(str(tmp_path))
+    high.follow(reading(0, used=15))
+    high.burst = None
+    write_mark(tmp_path, 155)
+    high.follow(reading(0.1, used=15), RISE - 1)
+    assert high.burst is None
+    high.follow(reading(0.2, used=15), RISE)
+    assert high.burst == 155 * MIB
+    high.follow(reading(0.3, used=15), 2 * RISE)
+    assert high.burst == 0
