@@ -45,6 +45,7 @@ def real_answer() -> Any:
     told["adopted"] = [{"name": "h", "entries": None, "held": None, "dropped": 0}]
     told["allocator"]["asked"] = [{"name": "a", "free": 1, "given_back": 1, "why": "so"}]
     told["floor"] = told["elsewhere"] = 1
+    told["transients"] = {"kept": 130 << 20, "highest": 120 << 20, "an_hour": 41}
     told["brake"] = {
         "is_armed": True,
         "limit": 1,
@@ -70,6 +71,16 @@ def words(answer: Any) -> list[str]:
     row = with_answer(SLOT, received(answer))
     json.dumps(row, allow_nan=False)
     return [line(row), *details(row)]
+
+
+def test_room_that_is_kept_is_told_with_what_it_is_kept_for() -> None:
+    """And nothing of it where none is, or an older process answers."""
+    told = "transients keeps 130 MiB free for peaks of 120 MiB, 41 an hour"
+    assert f"  {told}" in words(ANSWER)
+    kept = {**ANSWER["transients"], "kept": 0}
+    assert "keeps" not in "\n".join(words({**ANSWER, "transients": kept}))
+    older = {key: value for key, value in ANSWER.items() if key != "transients"}
+    assert "keeps" not in "\n".join(words(older))
 
 
 def test_a_heap_too_large_to_count_what_is_frozen_is_shown() -> None:

@@ -78,8 +78,8 @@ def test_while_holders_take_much_in_it_is_looked_at_often(tmp_path: Path) -> Non
     high.burst = None
     write_mark(tmp_path, 155)
     high.follow(reading(0.1, used=15), RISE - 1)
-    assert high.burst is None
-    high.follow(reading(0.2, used=15), RISE)
-    assert high.burst == 155 * MIB
-    high.follow(reading(0.3, used=15), 2 * RISE)
-    assert high.burst == 0
+    found = [high.burst]
+    for at, taken_in in ((0.2, RISE), (0.3, 2 * RISE)):
+        high.follow(reading(at, used=15), taken_in)
+        found.append(high.burst)
+    assert found == [None, 155 * MIB, 0]

@@ -27,11 +27,13 @@ class Life:
     def __init__(self, path: Path, *, size: int = 288) -> None:
         self.ring = SampleRing(size)
         self.told: list[str] = []
+        self.recalled: list[Sample] = []
         self.keeper = Keeper(
             str(path),
             self.ring,
             DAY,
             lambda where, error: self.told.append(f"{where}: {error}"),
+            recall=self.recalled.append,
             wall=lambda: NOW,
         )
 
@@ -68,6 +70,18 @@ def path(tmp_path: Path) -> Path:
 
 def read(path: Path) -> list[Sample]:
     return from_text(path.read_bytes(), "a")
+
+
+def test_samples_of_an_earlier_life_are_told_the_newest_first_and_ones_own_are_not(
+    path: Path,
+) -> None:
+    """With what came and went; older files that do not tell it are read all the same."""
+    earlier = [one.replace(transient=7) for one in lately(*range(18))]
+    Life(path).end(*earlier)
+    after = Life(path)
+    after.live(*lately(18, 19, began=BEGAN + 598 * STEP))
+    assert after.recalled == earlier[::-1]
+    after.keeper.close()
 
 
 def test_a_life_goes_on_where_the_last_one_ended(path: Path) -> None:
