@@ -35,13 +35,15 @@ class Peers(Record):
     """What the meter knows of the other processes under the same limit; nothing where it is alone.
 
     In bytes, as last told: what their holders hold and took in so far, what was granted there and
-    has not come in; and what holders here are to let go of at most when use is too high (None: all
+    has not come in, what is there that comes and goes, and what has to be kept for that; and what holders here are to let go of at most when use is too high (None: all
     that is too much).
     """
 
     held: int = 0
     taken_in: int = 0
     reserved: int = 0
+    passing: int = 0
+    kept: int = 0
     excess: int | None = None
 
 
@@ -139,8 +141,10 @@ class Meter:
 
     def over_brim(self) -> int:
         """Bytes that the last reading lay above the brim."""
-        used = self.used + self.outstanding(self.used)
-        beyond = used - self.brim - self._raised(used)
+        beyond = self.used - self.brim
+        if beyond > 0 and (self.reserved or self.kept):
+            used = self.used + self.outstanding(self.used)
+            beyond = used - self.brim - self._raised(used)
         return int(beyond) if beyond > 0 else 0
 
     def room(self) -> float:

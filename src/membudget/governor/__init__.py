@@ -356,15 +356,16 @@ class Governor:
         )
         transients, kept = self.transients, 0
         transients.follow(reading.at, own, held, reading.limit)
-        resting = transients.resting + reading.used - own
+        known = max(transients.kept, peers.kept)
+        resting = transients.resting + reading.used - own - peers.passing
         if (line := self.floor.line) > stop:
             # Above a floor caches stop at its line, and pay steeply in what is left from there.
             left = max(0.0, (reading.limit or 0) - line)
             stop, emergency = line, max(emergency, line + left / 2)
             brim = max(brim, (line + emergency) / 2)
-        elif (kept := max(transients.kept, peers.kept)) and reading.limit is not None:
+        elif self._is_active and known and reading.limit is not None:
             # Caches stop where what comes and goes still fits, and nobody pays while it is there.
-            little = reading.limit * LITTLE
+            kept, little = known, reading.limit * LITTLE
             stop = min(stop, max(bounds.top - kept, resting + little))
             brim = min(brim, stop + little)
         self.full_at = stop
@@ -382,7 +383,7 @@ class Governor:
             kept=kept,
             resting=resting,
         )
-        passing = min(kept, transients.passing)
+        passing = min(kept, transients.passing + peers.passing)
         if self.is_resting:
             # Looks seconds apart show no trend; judged twice, a mark reached is a level.
             self._judgement = judge(reading, self.marks, lines=self._lines)

@@ -75,7 +75,7 @@ class Sharing:
         self._begin()
 
     def _begin(self) -> None:
-        self._own, self._others = Claim(), dict[str, Claim]()
+        self._own, self._others, self._together = Claim(), dict[str, Claim](), 0
         self._taken_in, self._counted = dict[str, int](), 0
         self._lowest: dict[Group, _Lowest] = {}
         self._look_at = self._list_at = self._decide_at = float("-inf")
@@ -159,6 +159,7 @@ class Sharing:
         own.at, own.own = at, meter.base
         own.held = sum(one.held_bytes() for one in holders)
         own.most = sum(_most_of(one) for one in holders)
+        own.passing, own.kept = governor.transients.passing, governor.transients.kept
         own.taken_in, own.reserved = meter.taken_in, meter.outstanding(meter.used)
         own.fixed = 0
         limit = reading.limit if reading is not None else None
@@ -224,12 +225,25 @@ class Sharing:
         own = self._own
         tightest = own.groups[:1]
         others = [one for one in self._others.values() if one.groups[:1] == tightest]
+        passing = sum(one.passing for one in others)
+        self._meet(governor, passing)
         governor.meter.peers = Peers(
             held=sum(one.held for one in others),
             taken_in=self._counted,
             reserved=sum(one.reserved for one in others),
+            passing=passing,
+            kept=max((one.kept for one in others), default=0),
             excess=_portion(pressure.excess, own, others),
         )
+
+    def _meet(self, governor: Governor, passing: int) -> None:
+        """Learn what comes and goes at the same time in several processes."""
+        own = self._own
+        if passing and own.passing:
+            self._together = max(self._together, own.passing + passing)
+        elif self._together:
+            governor.transients.learn(own.at, self._together)
+            self._together = 0
 
     def _divide(self, governor: Governor, reading: Reading) -> None:
         """Take the share that is left of each group that is a limit: the least of them."""
@@ -242,7 +256,8 @@ class Sharing:
                 used, stop = reading.used, governor.full_at
             members = [own, *(one for one in self._others.values() if group in one.groups)]
             lowest = self._lowest.setdefault(group, _Lowest())
-            beside = lowest.of(used - sum(one.held for one in members), reading.at)
+            held = sum(one.held + one.passing for one in members)
+            beside = lowest.of(used - held, reading.at)
             if stop == float("inf"):
                 continue
             room = max(0, int(stop - beside))
@@ -257,12 +272,13 @@ class Sharing:
     def _allow(self, governor: Governor, reading: Reading) -> None:
         """Keep holders within the share, and below the low mark within what is free as well."""
         own, meter = self._own, governor.meter
-        low = governor.marks.resolved(reading.limit)[0]
+        low = min(governor.marks.resolved(reading.limit)[0], governor.full_at)
+        used = reading.used - governor.transients.passing - meter.peers.passing
         parts = 1 + sum(one.most > 0 for one in self._others.values())
-        lent = 0.0 if own.fixed else max(0.0, low - reading.used) / parts
+        lent = 0.0 if own.fixed else max(0.0, low - used) / parts
         self._allowed = own.share + lent
         # What others have not given back yet is not there to be filled.
-        free = governor.full_at + _SLACK * (reading.limit or 0) - reading.used
+        free = governor.full_at + _SLACK * (reading.limit or 0) - used
         more = max(_GROWS, min(free, self._room) / parts) if free > 0 else 0
         # What cannot shrink is not of the share; what is above it goes by way of the chore.
         fixed = governor.registry.held_bytes() - own.held

@@ -129,7 +129,7 @@ def test_samples_of_an_earlier_life_bring_it_back(life: Life) -> None:
 class Scene:
     """A governor without a thread over 100 MiB of its own, in a limit of 400."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_active: bool = True) -> None:
         self.clock = FakeClock()
         self.memory = FakeMemory(self.clock, 100 * MIB, LIMIT * MIB)
         self.recorder = Recorder()
@@ -139,6 +139,7 @@ class Scene:
             sinks=[self.recorder],
             registry=Registry(),
             own=self.memory.own,
+            is_active=is_active,
             clock=self.clock,
         )
 
@@ -189,6 +190,14 @@ def test_the_first_of_its_kind_raises_it_and_so_does_one_up_to_the_emergency_mar
     assert first.use(365) >= Level.CRITICAL
     scene.use(260, WINDOW)
     assert scene.use(380) is Level.EMERGENCY
+
+
+def test_where_nobody_keeps_room_no_load_fits() -> None:
+    scene = Scene(is_active=False)
+    for used in (100, 220, 100):
+        scene.use(used)
+    scene.use(240, WINDOW)
+    assert scene.use(360) >= Level.WARNING
 
 
 @pytest.mark.parametrize("rate", [1, 10])
