@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from membudget.settings import Settings
     from membudget.watched import WatchedContainer
 
+WARM_UP = 10.0  # Seconds: most requests of a service have been made once by then.
+
 _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
 
 
@@ -385,6 +387,7 @@ def governor_of(
         snapshot_interval=settings["monitoring.snapshot_interval"],
         window=settings["monitoring.pressure_window"],
         interval=settings["monitoring.check_interval"],
+        warm_up=WARM_UP,
         is_active=settings["cleanup.auto"],
         explain=where_held,
         **options,

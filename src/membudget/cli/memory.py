@@ -190,16 +190,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
         f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
     )
-    if floor := row.get("floor"):
-        others = row.get("elsewhere")
-        whose = f"; {human_bytes(others)} of it not this process's" if others else ""
-        yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
-    if (group := row.get("group")) is not None:
-        yield f"  group      {_group(group)}"
-        yield from _rows("", group["rows"], _member)
-    if (passing := row.get("transients", {})).get("kept"):
-        free, peak = human_bytes(passing["kept"]), human_bytes(passing["highest"])
-        yield f"  transients keeps {free} free for peaks of {peak}, {passing['an_hour']:,} an hour"
+    yield from _of_room(row)
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
@@ -233,6 +224,20 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
             state = f"{room} may still be mapped, {brake['hits']:,} refusals"
         yield f"  brake      {state}"
     yield from _rows("changes", row["changes"][::-1], _change)
+
+
+def _of_room(row: Mapping[str, Any]) -> Iterator[str]:
+    """What is not there for caches, and who shares the rest."""
+    if floor := row.get("floor"):
+        others = row.get("elsewhere")
+        whose = f"; {human_bytes(others)} of it not this process's" if others else ""
+        yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
+    if (group := row.get("group")) is not None:
+        yield f"  group      {_group(group)}"
+        yield from _rows("", group["rows"], _member)
+    if (passing := row.get("transients", {})).get("kept"):
+        free, peak = human_bytes(passing["kept"]), human_bytes(passing["highest"])
+        yield f"  transients keeps {free} free for peaks of {peak}, {passing['an_hour']:,} an hour"
 
 
 def _rows(title: str, rows: list[Any], tell: Any) -> Iterator[str]:

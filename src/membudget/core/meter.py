@@ -34,9 +34,9 @@ _INFINITE = float("inf")
 class Peers(Record):
     """What the meter knows of the other processes under the same limit; nothing where it is alone.
 
-    In bytes, as last told: what their holders hold and took in so far, what was granted there and
-    has not come in, what is there that comes and goes, and what has to be kept for that; and what holders here are to let go of at most when use is too high (None: all
-    that is too much).
+    In bytes, as last told: what their holders hold and took in so far; what was granted there and
+    has not come in; what is there that comes and goes, and what has to be kept for that; and what
+    holders here are to let go of at most when use is too high (None: all that is too much).
     """
 
     held: int = 0

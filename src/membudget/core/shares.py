@@ -6,7 +6,7 @@ Pure: whoever has the same figures comes to the same shares.
 
 Among processes a hit counts by the part that it is of its process's requests and misses together,
 within `_EVEN`: else the one that is asked most would take the room of those that miss little, where
-a few more misses are twice the work (ADR 31).
+a few more misses are twice the work (ADR 32).
 
 Source: hill climbing on shadow queues, Cliffhanger (Cidon et al., NSDI 2016); multiplicative
 weights (Freund and Schapire 1997). The constants were found on recorded requests, see ADR 18.

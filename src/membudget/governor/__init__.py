@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _NOWHERE = (float("inf"),) * 5  # The marks of one that only watches: nobody who inserts has to pay.
 _CACHES_STOP, _CACHES_BRIM = 0.2, 0.8  # Of the way from low to WARNING: a full cache is healthy.
+_FIRST = 2 / 3  # Of the room that caches may fill, from the start on.
 CHILD_RESTS = 60.0  # Seconds to the first sample of a forked child: most live for less.
 EAGER_CHORES_EVERY = 1.0  # Seconds between two runs of chores brought forward.
 
@@ -63,6 +64,7 @@ class Governor:
         snapshot_interval: Seconds between two `Sampled` events.
         window: Readings over which growth is taken.
         interval: Seconds between two steps; None adapts to the pressure.
+        warm_up: Seconds until caches may fill all their room, where they are the process's first.
         is_active: Whether it reclaims at all, or only reads, judges and tells.
         explain: Says where memory lies that no holder counts, for the one line that tells a floor.
         clock: Where time comes from; None is the monotonic clock.
@@ -85,6 +87,7 @@ class Governor:
         snapshot_interval: float = 300.0,
         window: int = WINDOW,
         interval: float | None = None,
+        warm_up: float = 0.0,
         is_active: bool = True,
         explain: Callable[[Reading], str] | None = None,
         clock: Clock | None = None,
@@ -102,7 +105,7 @@ class Governor:
         self.full_at = float("inf")  # Bytes used at which caches are full.
         self.gives_way = self._has_rung = self._is_starting = self._is_inherited = False
         self._own, self._probe, self._hints = own, probe, hints
-        self._window, self._is_active = window, is_active
+        self._window, self._warm_up, self._is_active = window, warm_up, is_active
         self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
         self.tell = Teller(sinks, self.clock)
         self.plugins = Plugins(self.tell)
@@ -368,6 +371,11 @@ class Governor:
             kept, little = known, reading.limit * LITTLE
             stop = min(stop, max(bounds.top - kept, resting + little))
             brim = min(brim, stop + little)
+        age = reading.at - self._began
+        if age < self._warm_up and not kept and meter.share is None:
+            # What comes and goes is seen while there is room for it, before caches are full.
+            first = max(_FIRST * bounds.low, resting + _FIRST * (stop - resting))
+            stop = min(stop, first + (stop - first) * age / self._warm_up)
         self.full_at = stop
         if meter.share is not None:
             stop = brim  # Up to there the share bounds them, and not who happens to insert.
