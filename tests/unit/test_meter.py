@@ -211,3 +211,29 @@ def test_a_granted_load_uses_the_room_kept_and_is_not_counted_twice() -> None:
     assert meter.claim(MIB) == 0
     process.size = 330 * MIB
     assert meter.claim(MIB) > 0
+
+
+def sharing() -> tuple[Meter, Process]:
+    """A meter far below its mark, whose holders hold 200 MiB and have a share of 150."""
+    meter, process = at_rest()
+    meter.share = 150 * MIB
+    return meter, process
+
+
+def test_who_inserts_beyond_the_share_of_all_holders_pays_twice_until_all_are_within() -> None:
+    meter, process = sharing()
+    assert insert(meter, process, 50) == 2 * MIB
+    for _ in range(100):
+        insert(meter, process, 50)
+    assert 149 * MIB <= process.held <= 151 * MIB
+    assert insert(meter, process, 50) == MIB
+    meter.share = None
+    assert insert(meter, process, 50) == 0
+
+
+def test_room_ends_at_the_share_or_at_the_mark() -> None:
+    meter, process = sharing()
+    process.held = 100 * MIB
+    assert meter.room() == 50 * MIB
+    process.size = 290 * MIB
+    assert meter.room() == 10 * MIB

@@ -20,7 +20,14 @@ from membudget.ownership import turn
 from membudget.probes import allocator, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
-from membudget.probes.process import process_probe, rlimit_probe, shared_bytes, system_probe
+from membudget.probes.process import (
+    SOURCE,
+    process_probe,
+    rlimit_probe,
+    share_of_machine,
+    shared_bytes,
+    system_probe,
+)
 from membudget.reclaimers import YOUNG, YOUNG_EVERY, Collect, CollectAbove, SharedPages, Throttled
 from membudget.reclaimers.allocators import Allocators, StandardCaches
 from membudget.settings import DEFAULT
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-    from membudget.core import Hint, Probe, Reading, Reclaimer
+    from membudget.core import Hint, Pressure, Probe, Reading, Reclaimer
     from membudget.governor import Governor
     from membudget.reclaimers.program import PlannedExit
     from membudget.settings import Settings
@@ -77,9 +84,9 @@ class Sources:
             sources.append(every(NATIVE_EVERY, self._native))
         system = every(SYSTEM_EVERY, system_probe())
         self.probe: Probe = tightest(*sources, otherwise=system)
-        self._first: Reading | None = None
+        self.first: Reading | None = None  # The reading before the start.
         try:
-            self._first = self.probe()
+            self.first = self.probe()
         except ProbeError as error:
             self.failures.append(("probe", error))
 
@@ -97,7 +104,7 @@ class Sources:
         return found
 
     def _shortcomings(self, marks: Marks) -> Iterator[str]:
-        first = self._first
+        first = self.first
         if first is None or first.limit is None:
             return
         if first.used >= first.limit:
@@ -285,13 +292,18 @@ _STANDS_STILL = 3.0
 
 
 class GiveWay:
-    """Has holders give memory back where the kernel looked through the group in vain (ADR 26)."""
+    """Has holders give memory back where others need it.
+
+    So it is where the kernel looked through the group in vain (ADR 26), and where nothing but the
+    machine sets a limit: then they have a share of it, which follows what is available.
+    """
 
     name = "give way"
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._asked = self._left = self._before = 0
+        self._share: int | None = None
+        self._asked = self._left = self._before = self._available = 0
         self._began = 0.0
         self._until = float("-inf")
 
@@ -299,8 +311,45 @@ class GiveWay:
         """Wake this governor's thread, and have its holders give way."""
         self._governor = governor
         self._give_back = GiveBack(governor.registry)
-        if governor.settings["cleanup.auto"]:
-            governor.chores.append(self)
+        if not governor.settings["cleanup.auto"]:
+            return
+        governor.chores.append(self)
+        governor.followers.append(self.follow)
+        first = self._sources.first
+        if first is not None and self._looks_again(first) and self._share is not None:
+            governor.notes.append(
+                f"caches take {human_bytes(self._share)} at most, a quarter of the machine or half "
+                "of what is available, since nothing else is a limit; caches.size_limit sets it"
+            )
+
+    def status(self) -> Mapping[str, Any]:
+        """The share of holders, or None."""
+        return {"share": self._governor.meter.share}
+
+    def follow(self, reading: Reading, pressure: Pressure) -> None:
+        """Keep holders within their share of the machine, and look whether they are."""
+        meter = self._governor.meter
+        if reading.source != SOURCE:
+            if self._available:
+                self._available, meter.share = 0, None
+            return
+        is_due = self._looks_again(reading)
+        meter.share = self._share
+        if is_due and self._share is not None and pressure.level < Level.CRITICAL:
+            over = self._governor.registry.held_bytes() - self._share
+            if over >= _LEAST:
+                self._ask(over, reading.at)
+
+    def _looks_again(self, reading: Reading) -> bool:
+        """Reckon with the share, where the machine was read anew: what was held then is part."""
+        available = reading.parts.get("available", 0) if reading.source == SOURCE else 0
+        if available == self._available:
+            return False
+        governor, self._available, self._share = self._governor, available, None
+        if governor.settings["caches.size_limit"] is None:
+            held = governor.registry.held_bytes()
+            self._share = share_of_machine(reading.limit or 0, available, held)
+        return True
 
     def hints(self, *, is_early: bool) -> Sequence[Hint]:
         """What to wait for on a new thread; nothing early: a trigger takes the kernel 15 ms."""
@@ -317,8 +366,12 @@ class GiveWay:
         if not held or _is_at_limit(folder):
             return
         self._until = now + _STANDS_STILL
+        self._ask(min(held, max(_LEAST, int(_SHARE * held))), now)
+
+    def _ask(self, size: int, now: float) -> None:
+        """Have so much given back from the next slice on, where none is under way."""
         if not self._left:
-            self._asked = self._left = min(held, max(_LEAST, int(_SHARE * held)))
+            self._asked = self._left = size
             self._before, self._began = self._sources.process.own_bytes(), now
 
     def due(self, now: float) -> bool:
@@ -337,6 +390,7 @@ class GiveWay:
         freed = self._give_back.reclaim(self._left, until)
         self._left -= freed
         if self._left > 0 and (freed or self._give_back.is_under_way):
+            governor.watch.nudge()
             return freed
         claimed, self._left = self._asked - self._left, 0  # The last entry goes whole.
         self._sources.allocators.malloc.reclaim(claimed, 0.0)
@@ -344,7 +398,7 @@ class GiveWay:
         governor.tell(
             Reclaimed(
                 at=now,
-                by="give way to a lower limit",
+                by="give way to others",
                 rung=None,
                 asked=self._asked,
                 claimed=claimed,

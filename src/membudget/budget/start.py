@@ -406,7 +406,6 @@ def _plugins(
     yield sources
     yield Reclaiming(sources)
     yield LastResort()
-    yield GiveWay(sources)
     yield Inspection(program_name(sys.orig_argv), redact=redact)
     directory = settings["agent.directory"]
     watches_host = thread and sys.platform == "linux"
@@ -424,6 +423,7 @@ def _plugins(
         from membudget.brake.brake import BrakePlugin
 
         yield BrakePlugin(sources, is_strict=settings["strict"])
+    yield GiveWay(sources)  # Where no group is shared, it says last what holders may have.
     if settings["report.directory"] is not None:
         from membudget.report.daily import DailyReport
 

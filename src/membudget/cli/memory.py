@@ -139,6 +139,7 @@ class Sections(Record):
     leak: LeakState | None = None
     brake: BrakeState | None = None
     group: GroupState | None = None
+    share: Size | None = None  # Bytes for all caches together, where others share the limit.
 
 
 def with_answer(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +187,8 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     if "caches" not in row:
         return
     yield (
-        f"  use        peak {human_bytes(row['peak'])}; caches {human_bytes(row['governed'])}; "
+        f"  use        peak {human_bytes(row['peak'])}; caches {human_bytes(row['governed'])}"
+        f"{_of(row.get('share'))}; "
         f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
         f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
     )

@@ -372,12 +372,12 @@ class Governor:
             stop = min(stop, max(bounds.top - kept, resting + little))
             brim = min(brim, stop + little)
         age = reading.at - self._began
-        if age < self._warm_up and not kept and meter.share is None:
+        if age < self._warm_up and not kept and peers.excess is None:
             # What comes and goes is seen while there is room for it, before caches are full.
             first = max(_FIRST * bounds.low, resting + _FIRST * (stop - resting))
             stop = min(stop, first + (stop - first) * age / self._warm_up)
         self.full_at = stop
-        if meter.share is not None:
+        if peers.excess is not None:
             stop = brim  # Up to there the share bounds them, and not who happens to insert.
         meter.rebase(
             reading.used,

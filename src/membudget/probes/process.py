@@ -329,6 +329,14 @@ def _of_system(total: int, available: int, swap_free: int) -> Reading:
     return Reading(at=now, used=total - available, limit=total, source=SOURCE, parts=parts)
 
 
+def share_of_machine(total: int, available: int, held: int = 0) -> int:
+    """Bytes for all holders where only the machine limits: others live on it, who cannot shrink.
+
+    A quarter of it, and half of what were available without those `held`.
+    """
+    return min(total // 4, (available + held) // 2)
+
+
 def stalled_share(path: str = PRESSURE) -> float | None:
     """The share of the last minute in which tasks waited for memory; None where it is not told.
 

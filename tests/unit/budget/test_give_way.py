@@ -58,7 +58,7 @@ def test_well_below_its_limit_a_part_is_given_back_and_told(tmp_path: Path) -> N
     scene.work()
     assert 0.7 * held < scene.cache.held_bytes() <= 0.8 * held
     (told,) = scene.recorder.of(Reclaimed)
-    assert (told.by, told.claimed) == ("give way to a lower limit", held - scene.cache.held_bytes())
+    assert (told.by, told.claimed) == ("give way to others", held - scene.cache.held_bytes())
     assert scene.looks.count("trim") == 1
 
 

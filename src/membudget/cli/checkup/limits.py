@@ -9,7 +9,7 @@ from membudget.cli.checkup import Finding, Grade, note, ok, warning
 from membudget.cli.config import in_words
 from membudget.core import Record
 from membudget.probes.cgroup import membership
-from membudget.probes.process import system_probe
+from membudget.probes.process import share_of_machine, system_probe
 from membudget.settings import DEFAULT
 from membudget.settings.table import SETTINGS
 from membudget.units import human_bytes
@@ -95,8 +95,10 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
     else:
         yield ok(text)
     if smallest is None:
+        most = share_of_machine(total, available)
         yield note(
-            "no limit is set: only the whole machine's memory is judged",
+            "no limit is set: only the whole machine's memory is judged, and caches take "
+            f"{human_bytes(most)} at most",
             "set one: membudget run --limit 400MiB, MEMBUDGET_LIMIT, or the container's",
         )
 
