@@ -80,6 +80,7 @@ def test_without_any_limit_the_machine_rules_and_advice_is_given() -> None:
     assert "of RAM rules" in of(findings, "of RAM").found
     missing = of(findings, "no limit is set")
     assert missing.grade is Grade.NOTE
+    assert "caches take" in missing.found
     assert "--limit" in missing.advice
 
 
