@@ -40,12 +40,13 @@ def main() -> int:
     print(heading())
     outcomes, met = [], True
     for name in options.scenes:
-        scene, hits = SCENES[name](pace), {}
+        scene = SCENES[name](pace)
+        hits: dict[str, float] = {}
         for contestant in _contestants(name, options):
             outcome = run_cell(name, scene, contestant)
             outcomes.append(outcome)
             print(row(outcome, scene), flush=True)
-            found = fmean(outcome.rates(0.0, outcome.ends, hot=True) or [0.0])
+            found = fmean(outcome.rates("hot") or [0.0])
             hits[contestant] = min(found, hits.get(contestant, found))
             met &= contestant != "membudget" or _lives(outcome, scene)
         if {"membudget", "best"} <= hits.keys():
@@ -55,8 +56,8 @@ def main() -> int:
     if options.cost:
         print("\n64 processes at rest, a process: ms of processor time a second, bytes of a slot")
         for way in ("membudget", "without"):
-            found = cost(way, 10.0 * pace)
-            print(f"{way}: {found.processor:.2f} ms, {found.slot:.0f} bytes, {found.deaths} deaths")
+            spent = cost(way, 10.0 * pace)
+            print(f"{way}: {spent.processor:.2f} ms, {spent.slot:.0f} bytes, {spent.deaths} deaths")
     if options.json is not None:
         with open(options.json, "w") as file:
             json.dump([one.as_dict() for one in outcomes], file)

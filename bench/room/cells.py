@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
+from math import inf
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,9 +54,10 @@ time.sleep(1000)
 
 
 class Told(NamedTuple):
-    """What one worker told: when, how many keys it asked for and had so far, and bytes."""
+    """What one worker told: when, its role, keys asked for and had so far, and bytes."""
 
     at: float
+    role: str
     asks: int
     hits: int
     held: int
@@ -64,21 +67,22 @@ class Told(NamedTuple):
 class Life(NamedTuple):
     """One worker's life: what it told, its exit code (None: it had to be ended), its last words."""
 
-    is_hot: bool
     told: list[Told]
     code: int | None
     said: str
 
-    def rate(self, start: float, end: float) -> float | None:
-        """Percent of what it asked for then; None where it asked for nothing."""
-        at = [one for one in self.told if start <= one.at <= end]
-        asks = at[-1].asks - at[0].asks if at else 0
-        return 100 * (at[-1].hits - at[0].hits) / asks if asks else None
+    def is_there_at(self, end: float) -> bool:
+        """Whether it told anything in the last seconds before the end."""
+        return bool(self.told) and self.told[-1].at >= end - _LAST
 
-    def held(self, start: float, end: float) -> float:
-        """Bytes held in the mean of a time."""
-        found = [one.held for one in self.told if start <= one.at <= end]
-        return fmean(found) if found else 0.0
+    def rate(self, role: str, start: float, end: float) -> float | None:
+        """Percent of what it asked for then in a role; None where it asked for nothing."""
+        asks = hits = 0
+        for before, one in pairwise(self.told):
+            if one.role == before.role == role and start < one.at <= end:
+                asks += one.asks - before.asks
+                hits += one.hits - before.hits
+        return 100 * hits / asks if asks else None
 
 
 class Outcome(NamedTuple):
@@ -93,26 +97,27 @@ class Outcome(NamedTuple):
     oom_kills: int
     neighbour: int | None
 
-    def rates(self, start: float, end: float, *, hot: bool) -> list[float]:
+    def rates(self, role: str, start: float = 0.0, end: float = inf) -> list[float]:
         """Of each of them that asked for something then."""
-        found = (one.rate(start, end) for one in self.lives if one.is_hot is hot)
+        found = (one.rate(role, start, end) for one in self.lives)
         return [rate for rate in found if rate is not None]
 
-    def path(self, *, hot: bool) -> list[int | None]:
+    def path(self, role: str) -> list[int | None]:
         """The mean of their hits in each window."""
         found = []
         for number in range(int(self.ends / WINDOW)):
-            rates = self.rates(number * WINDOW, (number + 1) * WINDOW, hot=hot)
+            rates = self.rates(role, number * WINDOW, (number + 1) * WINDOW)
             found.append(round(fmean(rates)) if rates else None)
         return found
 
-    def held(self, *, hot: bool) -> float:
+    def held(self, role: str) -> float:
         """Bytes held at the end in the mean of those who were there then."""
         start = self.ends - _LAST
         found = [
-            one.held(start, self.ends)
+            told.held
             for one in self.lives
-            if one.is_hot is hot and one.told and one.told[-1].at >= start
+            for told in one.told
+            if told.at >= start and told.role == role
         ]
         return fmean(found) if found else 0.0
 
@@ -120,7 +125,7 @@ class Outcome(NamedTuple):
         """Seconds until each hot worker has so many bytes; None: never."""
         found: list[float | None] = []
         for one in self.lives:
-            if one.is_hot and one.told:
+            if one.told and one.told[0].role == "hot":
                 at = (told.at for told in one.told if told.held >= part)
                 reached = next(at, None)
                 found.append(None if reached is None else reached - one.told[0].at)
@@ -160,7 +165,7 @@ def run_cell(name: str, scene: Scene, contestant: str) -> Outcome:
             code = _code(started[number], began + member.ends + _PATIENCE)
             with open(f"{folder}/{number}.err") as errors:
                 said = errors.read()[-_MOST_SAID:]
-            lives.append(Life(member.is_hot, _told(folder, number, began), code, said))
+            lives.append(Life(_told(folder, number, began), code, said))
         ended = None if neighbour is None else neighbour.poll()
         peak, kills = group.peak(), group.oom_kills()
         if neighbour is not None:
@@ -202,6 +207,6 @@ def _told(folder: str, number: int, began: float) -> list[Told]:
         for line in file:
             with contextlib.suppress(ValueError):
                 one = json.loads(line)
-                row = Told(one["at"] - began, one["asks"], one["hits"], one["held"], one["rss"])
-                found.append(row)
+                one["at"] -= began
+                found.append(Told(**{name: one[name] for name in Told._fields}))
     return found

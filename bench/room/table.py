@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from loads import ROLES
 from splits import best
 
 if TYPE_CHECKING:
@@ -30,11 +31,10 @@ def heading() -> str:
 
 def row(outcome: Outcome, scene: Scene) -> str:
     """One outcome in a line."""
-    ends = outcome.ends
-    hot, cold = (outcome.rates(0.0, ends, hot=one) for one in (True, False))
-    last = outcome.rates(ends * 2 / 3, ends, hot=True)
+    cold, hot = (outcome.rates(role) for role in ROLES)
+    last = outcome.rates("hot", outcome.ends * 2 / 3)
     arrivals = [] if scene.swaps else outcome.arrivals(_PART * best(scene).hot)
-    resident = sum(one.told[-1].rss for one in outcome.lives if one.told)
+    resident = sum(one.told[-1].rss for one in outcome.lives if one.is_there_at(outcome.ends))
     cells = (
         outcome.scene,
         outcome.contestant,
@@ -42,8 +42,8 @@ def row(outcome: Outcome, scene: Scene) -> str:
         f"{min(hot, default=0.0):.1f}",
         _mean(last),
         _mean(cold),
-        f"{outcome.held(hot=True) / (1 << 20):.0f}",
-        f"{outcome.held(hot=False) / (1 << 20):.0f}",
+        f"{outcome.held('hot') / (1 << 20):.0f}",
+        f"{outcome.held('cold') / (1 << 20):.0f}",
         f"{resident >> 20}",
         _slowest(arrivals),
         f"{outcome.peak / scene.limit:.0%}",
@@ -56,9 +56,9 @@ def row(outcome: Outcome, scene: Scene) -> str:
 def paths(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """The mean hits of the hot and of the cold ones in each two seconds."""
     for one in outcomes:
-        for hot in (True, False):
-            path = " ".join("-" if rate is None else f"{rate}" for rate in one.path(hot=hot))
-            yield f"{one.scene}, {one.contestant}, {'hot' if hot else 'cold'}: {path}"
+        for role in ROLES:
+            path = " ".join("-" if rate is None else f"{rate}" for rate in one.path(role))
+            yield f"{one.scene}, {one.contestant}, {role}: {path}"
 
 
 def _slowest(arrivals: Sequence[float | None]) -> str:

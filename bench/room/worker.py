@@ -34,9 +34,9 @@ def main(spec: dict[str, Any]) -> None:
     random_ = random.Random(spec["number"])  # noqa: S311  # to be the same again
     ends = next_ = told = time.monotonic()
     asks = hits = 0
-    _tell(asks, hits, cache)
     for role, seconds in spec["roles"]:
         ends += seconds
+        _tell(role, asks, hits, cache)
         for keys in batches(role, random_):
             now = time.monotonic()
             if now >= ends:
@@ -49,18 +49,19 @@ def main(spec: dict[str, Any]) -> None:
             asks += len(keys)
             if now - told >= _TELL_EVERY:
                 told = now
-                _tell(asks, hits, cache)
+                _tell(role, asks, hits, cache)
             # Who is late, as one that was stopped, does not make up for it.
             next_ = max(next_ + ROLES[role].every, now)
             time.sleep(max(0.0, next_ - time.monotonic()))
-    _tell(asks, hits, cache)
+        _tell(role, asks, hits, cache)
 
 
-def _tell(asks: int, hits: int, cache: Any) -> None:
+def _tell(role: str, asks: int, hits: int, cache: Any) -> None:
     with open("/proc/self/statm") as file:
         _, resident, shared, *_ = map(int, file.read().split())
     told = {
         "at": time.monotonic(),
+        "role": role,
         "asks": asks,
         "hits": hits,
         "held": cache.held_bytes(),
