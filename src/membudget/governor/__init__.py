@@ -371,7 +371,7 @@ class Governor:
             kept, little = known, reading.limit * LITTLE
             stop = min(stop, max(bounds.top - kept, resting + little))
             brim = min(brim, stop + little)
-        age = reading.at - self._began
+        age = max(0.0, reading.at - self._began)
         if age < self._warm_up and not kept and peers.excess is None:
             # What comes and goes is seen while there is room for it, before caches are full.
             first = max(_FIRST * bounds.low, resting + _FIRST * (stop - resting))
