@@ -88,15 +88,8 @@ class Table(ForkLock, Generic[K, V]):
         self._round: list[Entry] = []
         self._bytes, self._loose = 0, 0
 
-    @property
-    def ghost_added(self) -> int:
-        """Evictions that the ghost took note of."""
-        return self._ghost.added
-
-    @property
-    def ghost_ages(self) -> int:
-        """How many evictions ago its hits were evicted, added up."""
-        return self._ghost.ages
+    ghost_added = property(lambda self: self._ghost.added)  # As the compiled table tells them.
+    ghost_ages = property(lambda self: self._ghost.ages)
 
     def __len__(self) -> int:
         return len(self._order)
