@@ -258,10 +258,11 @@ def _cache(row: Mapping[str, Any]) -> str:
 
 def _group(group: Mapping[str, Any]) -> str:
     untold = group["untold"]
-    more = f"; {untold} more in it tell nothing here, and keep what they hold" if untold else ""
+    more = f"; {untold} more in it tell nothing here and keep what they hold" if untold else ""
     count = len(group["rows"])
     room, source = human_bytes(group["room"]), _plain(group["source"])
-    return f"{source}, shared by {count} processes: {room} for caches{more}"
+    who = "one process" if count == 1 else f"{count} processes"
+    return f"{source}, shared by {who}: {room} for caches{more}"
 
 
 def _member(row: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ MEMORY = 0.85  # Weight that a decision before the last has in one: about seven 
 UNTOLD = 15.0  # Seconds, at most, until what a newcomer earns can be told.
 _LOWEST_OF = 2.0  # Seconds, at least, of which the lowest use beside holders counts.
 _LEAST, _LEAST_SHARE = MIB, 1 / 64  # Bytes, or part of a share, above it that are given back.
+_OTHERS = 1 / 16  # Of the limit, that those may hold who tell nothing, and need no room.
 _SLACK = 1 / 64  # Of the limit, by which the group may stand higher while room changes hands.
 _GROWS = RISE * 3 // 2  # Bytes it may grow at least where there is room: then it is looked anew.
 _LEAST_AWAY = 1 / 32  # Part of what is held that is taken to be away at least.
@@ -140,7 +141,8 @@ class Sharing:
             self._divide(governor, reading)
             self._presence.claim(own)
             # It paces itself, and is asked before it is needed here: others may need it now.
-            self._has_holes = bool(self._others) and self._malloc.reclaimable() != 0
+            is_asked = bool(self._others) or reading.elsewhere > _OTHERS * (reading.limit or 0)
+            self._has_holes = is_asked and self._malloc.reclaimable() != 0
         if self._others or own.fixed:
             self._allow(governor, reading)
         else:
@@ -352,17 +354,20 @@ class Sharing:
     def status(self) -> Mapping[str, Any]:
         """The group, where it is shared: who holds what, whose share is what and why."""
         governor, own = self._governor, self._own
-        if governor is None or not self._others:
+        if governor is None or not own.groups:
             return {}
         now = time.monotonic()
         rows = [_row(self._presence.place, own, now)]
         rows += [_row(path, one, now) for path, one in self._others.items()]
+        untold = self._untold(len(rows))
+        if not self._others and not untold:
+            return {}
         return {
             "group": GroupState(
                 source=self._cgroup.source,
                 room=self._room,
                 rows=tuple(sorted(rows, key=lambda row: -row.used)),
-                untold=self._untold(len(rows)),
+                untold=untold,
             )
         }
 
