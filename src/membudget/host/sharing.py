@@ -300,7 +300,8 @@ class Sharing:
             self._has_holes = False
             self._malloc.reclaim(_LEAST, until)
         holders = _shrinkable(governor)
-        over = sum(one.held_bytes() for one in holders) - int(self._allowed)
+        held = sum(one.held_bytes() for one in holders)
+        over = held - int(min(held, self._allowed))
         if not self._freed:
             self._gives_since, self._before = governor.clock.now(), governor.meter.estimate()
         freed = self._giver.reclaim(over, until) if over > 0 else 0
