@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 INTERVAL = 1.0  # Seconds between two rounds; to look whether one is due costs 0.3 µs a cache.
 WEIGH_FOR = 0.002  # Seconds of weighing again at a time, all caches together: a thousand values.
 WEIGH_AT_MOST_EVERY, WEIGH_AT_LEAST_EVERY = 1.0, 16.0  # Seconds: longer while nothing changes.
+_BEYOND = 4 << 20  # Bytes let go beyond what is asked for, at most.
 _LOOKED_AT = 256  # Entries looked at between two looks at the clock: well below a millisecond.
 
 
@@ -164,7 +165,8 @@ class GiveBack:
         freed = 0
         if self._chosen < 0:
             self._chosen = known[0]._choose_arenas(target, *known[1:]) if known else 0  # noqa: SLF001
-            self._beyond = max(0, self._chosen - target)  # An arena goes whole.
+            # An arena goes whole; where sizes are the program's word, it may be all of a cache's.
+            self._beyond = min(_BEYOND, max(0, self._chosen - target))
         if self._chosen > 0:
             most = min(self._chosen, target + self._beyond)
             for cache in known:

@@ -118,7 +118,7 @@ def divide(claims: Sequence[Claim], room: int, at: float) -> None:
     hits = {one: one.hits * _evened(one, mean) for one in counted}
     earned = sum(hits.values()) / max(1.0, sum(one.space for one in counted))
     worths = [
-        worth(one, hits[one], one.space * earned) if one.hits >= 0 else _to_equal(one, equal)
+        worth(one, hits[one], one.space * earned) if one in hits and mean else _to_equal(one, equal)
         for one in claims
     ]
     move(claims, room, worths, step=PROCESS_STEP, pace=PROCESS_PACE)
@@ -138,7 +138,7 @@ def _evened(one: Claim, mean: float) -> float:
 
 
 def _to_equal(one: Claim, equal: int) -> float:
-    """What a share is worth whose hits nobody counts: an equal one."""
+    """What a share is worth whose hits nobody counts, or where nobody is asked: an equal one."""
     return _bounded(one, log((equal + 1) / (one.share + 1)))
 
 

@@ -82,7 +82,7 @@ class Sharing:
         self._look_at = self._list_at = self._decide_at = float("-inf")
         self._room, self._seen = 0, (0, 0, 0, 0, 0)
         self._evicted = self._ages = 0.0
-        self._began_at = float("-inf")
+        self._began_at: float | None = None
         self._allowed = float("inf")  # Bytes that holders which can shrink may hold.
         self._has_holes = False
         self._freed, self._gives_since, self._before = 0, 0.0, 0
@@ -90,7 +90,7 @@ class Sharing:
     def join(self, governor: Governor) -> None:
         """Share with this governor's process until it stops."""
         self._governor = governor
-        self._giver = GiveBack(governor.registry)
+        self._giver = GiveBack(governor.registry, governor.clock)
         governor.followers.append(self.follow)
         governor.admission.beside = self.beside
         if governor.settings["cleanup.auto"]:
@@ -167,7 +167,7 @@ class Sharing:
         limit = reading.limit if reading is not None else None
         if isinstance(self._give, (int, float)) and limit is not None:
             own.fixed = int(self._give if isinstance(self._give, int) else self._give * limit)
-        if not own.held:
+        if not own.held or self._began_at is None:
             self._began_at = at  # A newcomer is who begins to fill, whenever it was started.
         entries = sum(len(one) for one in holders if hasattr(one, "ghost_hits"))
         if self._seen[1] <= entries and at - self._began_at < UNTOLD:
@@ -306,7 +306,7 @@ class Sharing:
             self._gives_since, self._before = governor.clock.now(), governor.meter.estimate()
         freed = self._giver.reclaim(over, until) if over > 0 else 0
         for one in holders:
-            if freed < over and time.monotonic() < until and not hasattr(one, "evict_together"):
+            if freed < over and governor.clock.now() < until and not hasattr(one, "evict_together"):
                 freed += one.reclaim(over - freed, until)
         self._own.held -= freed
         if freed and governor.meter.share is not None:
@@ -357,7 +357,7 @@ class Sharing:
         governor, own = self._governor, self._own
         if governor is None or not own.groups:
             return {}
-        now = time.monotonic()
+        now = governor.clock.now()
         rows = [_row(self._presence.place, own, now)]
         rows += [_row(path, one, now) for path, one in self._others.items()]
         untold = self._untold(len(rows))

@@ -196,7 +196,7 @@ def read_claim(path: str) -> Claim | None:
     return None
 
 
-def _claim(told: tuple[Any, ...]) -> Claim:
+def _claim(told: tuple[Any, ...]) -> Claim | None:
     one, numbers = Claim(), told[: 2 * _GROUPS]
     one.groups = tuple(pair for pair in zip(numbers[::2], numbers[1::2], strict=True) if any(pair))
     (
@@ -217,7 +217,10 @@ def _claim(told: tuple[Any, ...]) -> Claim:
         one.missed,
     ) = told[2 * _GROUPS :]
     one.most = float("inf") if most < 0 else most
-    return one
+    sizes = (one.own, one.held, one.share, one.fixed, one.taken_in, one.passing, one.kept)
+    figures = (one.at, one.since, one.hits, one.space, one.asked, one.missed)
+    is_sound = min(*sizes, one.reserved, one.space, one.asked, one.missed) >= 0
+    return one if is_sound and all(map(isfinite, figures)) else None
 
 
 def is_alive(path: str) -> bool:
