@@ -24,6 +24,7 @@ from groups import limited_group, unavailable
 _LIMIT, _STEP, _HIGHEST = 400 << 20, 20, 360
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _LOADS = ("60", "90", "120", "160", "irregular", "two", "growing", "service")
+_KEYS = 200  # Asked of the service at once.
 _FRAME = 60  # MB of the service's: two of them at once.
 _AIM = 2.0
 """Points of hit ratio that it may lie below the best fixed bound."""
@@ -66,7 +67,7 @@ def main() -> int:
         print("" if is_met else "  MISSED", flush=True)
     for mode in ("membudget", "brake") if options.first else ():
         for load in ("90", "120", "160"):
-            _say(f"first {load}", mode, _several(mode, load, options, first=8.0))
+            _say(f"first {load}", mode, _several(mode, load, options, first=options.seconds / 2))
     return int(not met)
 
 
@@ -120,10 +121,11 @@ def _ask(port: int, seconds: float) -> dict[str, Any]:
     thread.start()
     line = http.client.HTTPConnection("127.0.0.1", port)
     while time.monotonic() < ends:
-        answer = _get(line, f"/value?key={int(draw.paretovariate(0.25)) % 8_000}")
+        keys = [str(int(draw.paretovariate(0.4)) % 8_000) for _ in range(_KEYS)]
+        answer = _get(line, f"/values?keys={'-'.join(keys)}")
         if not answer:
             break
-        asked, hits = asked + 1, hits + (answer == "hit")
+        asked, hits = asked + _KEYS, hits + int(answer)
     thread.join()
     shares = {"hits": 100 * hits / max(1, asked), "refused": refused.count("refused")}
     return {**shares, "holds": 0, "emptied": 0.0}

@@ -21,7 +21,7 @@ from worker import cache_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-_VALUE = 1_000_000  # Each is mapped on its own.
+_VALUE = 100_000
 
 
 def main() -> None:
@@ -29,12 +29,14 @@ def main() -> None:
     mode, size = sys.argv[1], int(sys.argv[2])
     cache = cache_of(mode)
 
-    async def value(request: Request) -> PlainTextResponse:
-        key = int(request.query_params["key"])
-        if cache.get(key) is not None:
-            return PlainTextResponse("hit")
-        cache.set(key, b"x" * _VALUE)
-        return PlainTextResponse("miss")
+    async def values(request: Request) -> PlainTextResponse:
+        hits = 0
+        for key in request.query_params["keys"].split("-"):
+            if cache.get(key) is not None:
+                hits += 1
+            else:
+                cache.set(key, b"x" * _VALUE)
+        return PlainTextResponse(str(hits))
 
     def frame(_request: Request) -> PlainTextResponse:  # In a thread of the pool.
         try:
@@ -43,7 +45,7 @@ def main() -> None:
             return PlainTextResponse("refused")
         return PlainTextResponse(f"{ordered[0]:.3f}")
 
-    app = Starlette(routes=[Route("/value", value), Route("/frame", frame)])
+    app = Starlette(routes=[Route("/values", values), Route("/frame", frame)])
     listening = socket.create_server(("127.0.0.1", 0))
     print(listening.getsockname()[1], flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False)

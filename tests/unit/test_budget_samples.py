@@ -16,6 +16,7 @@ from membudget.inspection import NAME, CollectAndTrim
 from membudget.leaks import Confidence
 from membudget.registry import Registry
 from sampling_scene import day, governed
+from waiting import eventually
 
 LIMIT = 4096 * MIB
 
@@ -149,6 +150,23 @@ def test_the_history_goes_on_in_the_next_budget(tmp_path: Path) -> None:
             budget.step()
         assert len(budget.samples) == count
     assert not recorder.of(Failed)
+
+
+def test_what_came_and_went_is_known_in_the_next_budget(tmp_path: Path) -> None:
+    """Before anything comes and goes there, once the file is read."""
+    history = {"history_file": str(tmp_path / "samples")}
+    with start(Recorder(), monitoring=history) as budget:
+        budget.governor.transients.learn(budget.governor.clock.now(), 120 * MIB)
+        budget.step()
+    with start(Recorder(), monitoring=history) as budget:
+        assert budget.stats().transients.kept == 0
+
+        def is_known() -> bool:
+            budget.step()
+            budget.governor.transients.peaked(0)
+            return budget.stats().transients.highest == 120 * MIB
+
+        eventually(is_known)
 
 
 def test_a_child_forked_amid_the_import_takes_no_samples_and_says_so() -> None:

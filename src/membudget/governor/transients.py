@@ -60,7 +60,7 @@ class Transients:
             filled = min(self._holes, low - apart)
             self._holes -= filled
             apart += filled
-        self._measure(at, apart, low, max(_AT_LEAST, (limit or 0) * _SHARE))
+        self._measure(at, apart, low, max(_AT_LEAST, (limit or 0) * _SHARE), grew - rose)
         if at >= self._due:
             self._draw(at)
         if at - self._since >= WINDOW / 2:
@@ -71,14 +71,17 @@ class Transients:
         self.resting = low + self._holes
         self.passing = min(self.kept, apart - low)
 
-    def _measure(self, at: float, apart: int, low: int, least: float) -> None:
-        """Learn what rose above the lowest and has fallen by half."""
+    def _measure(self, at: float, apart: int, low: int, least: float, fell: int) -> None:
+        """Learn what rose above the lowest and has fallen by half.
+
+        Where holders let go and gave it back while it rose, the fall shows how much it was.
+        """
         self._peak = max(self._peak, apart)
         height = self._peak - low
         if height < least:
             self._peak = apart
         elif self._peak - apart >= height / 2:
-            self.learn(at, height)
+            self.learn(at, max(height, fell))
             self._peak = apart
 
     def peaked(self, own: int) -> None:

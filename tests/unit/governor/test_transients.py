@@ -68,6 +68,15 @@ def test_a_load_beside_holes_is_measured_without_them(life: Life) -> None:
     assert life.highest == 50
 
 
+def test_where_holders_gave_back_while_it_rose_the_fall_shows_it_all(life: Life) -> None:
+    """A load of 150 beside which holders let go of 100, and the use of both is seen alone."""
+    life.read(300, 260)
+    life.read(350, 210)
+    life.read(350, 160)
+    life.read(200, 160)
+    assert life.highest == 150
+
+
 def test_what_stays_is_none_nor_when_it_goes_at_last(life: Life) -> None:
     life.read(200, 60, WINDOW + 1)
     assert life.transients.passing == 0
