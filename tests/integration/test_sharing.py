@@ -116,9 +116,9 @@ def test_the_group_is_told_with_its_rows(team: Team) -> None:
     first, second = team.starts(), team.starts()
     eventually(lambda: first.fills_up_to(50) and second.fills_up_to(50))
 
-    def told() -> str:
+    def told(*more: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "membudget", "memory", "-v"],
+            [sys.executable, "-m", "membudget", *(more or ("memory", "-v"))],
             env={**os.environ, "MEMBUDGET_AGENT_DIRECTORY": str(team.folder)},
             capture_output=True,
             text=True,
@@ -128,3 +128,4 @@ def test_the_group_is_told_with_its_rows(team: Team) -> None:
 
     eventually(lambda: "shared by 2 processes" in told())
     assert f": {second.process.pid}, caches" in told()
+    assert "2 processes share it, their caches hold" in told("memory")

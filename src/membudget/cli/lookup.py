@@ -15,7 +15,7 @@ from membudget.core.nouns import Status  # noqa: TC001  # a field of a record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host import SLOT, Identity, check_readable, identity_of
 from membudget.host.client import ask
-from membudget.host.slot import living
+from membudget.host.slot import living, read_claim
 from membudget.ownership import default_folder
 from membudget.pressure import judge
 from membudget.probes import tightest
@@ -23,11 +23,12 @@ from membudget.probes.cgroup import cgroup_probe
 from membudget.probes.process import process_probe
 from membudget.settings import resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
-from membudget.units import one_line
+from membudget.units import LONGEST_NAME, human_bytes, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from membudget.core.shares import Claim
     from membudget.pressure import Judgement
 
 UNREACHABLE = 3
@@ -102,6 +103,25 @@ def find(pid: int | None = None) -> list[Found]:
         Found(identity=identity, folder=folder, figures=figures)
         for identity, figures in living(folder, wanted)
     ]
+
+
+def shared_groups(found: Iterable[Found]) -> Iterator[tuple[tuple[int, int], str]]:
+    """Each memory group that several of these share: device and inode, and in words who has what.
+
+    Those that hold nothing that can shrink have no part in it.
+    """
+    groups: dict[tuple[int, int], list[tuple[Found, Claim]]] = {}
+    for one in found:
+        claim = read_claim(f"{one.folder}/{one.identity.stem}{SLOT}")
+        if claim is not None and claim.groups and claim.most:
+            groups.setdefault(claim.groups[0], []).append((one, claim))
+    for group, members in groups.items():
+        if len(members) > 1:
+            held = sum(claim.held for _one, claim in members)
+            share = sum(claim.share for _one, claim in members)
+            source = one_line(members[0][0].figures.source, LONGEST_NAME)
+            caches = f"their caches hold {human_bytes(held)} of {human_bytes(share)}"
+            yield group, f"{source}: {len(members)} processes share it, {caches}"
 
 
 def outside_view(pid: int) -> Callable[[], dict[str, Any]]:

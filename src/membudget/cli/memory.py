@@ -17,10 +17,12 @@ from membudget.cache.table import CacheStats  # noqa: TC001  # sections are read
 from membudget.cli.lookup import (
     NOBODY,
     UNREACHABLE,
+    Found,
     complain,
     exit_code,
     find,
     outside_view,
+    shared_groups,
     without_slot,
 )
 from membudget.core import Record
@@ -92,11 +94,7 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     if not rows:
         complain(NOBODY)
         return UNREACHABLE
-    for row in rows:
-        if as_json:
-            click.echo(json.dumps(row))
-        else:
-            click.echo("\n".join([line(row), *(details(row) if verbose else ())]))
+    _show(rows, found, verbose=verbose, as_json=as_json)
     if verbose and pid is not None and not found:
         complain(
             f"process {pid} cannot be asked: it has no budget, or was forked less than a second "
@@ -104,6 +102,16 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
         )
         code = UNREACHABLE
     return max(code, *(exit_code(row["level"]) for row in rows))
+
+
+def _show(rows: list[dict[str, Any]], found: list[Found], *, verbose: bool, as_json: bool) -> None:
+    for row in rows:
+        if as_json:
+            click.echo(json.dumps(row))
+        else:
+            click.echo("\n".join([line(row), *(details(row) if verbose else ())]))
+    for _group, told in shared_groups(found) if not as_json and not verbose else ():
+        click.echo(told)
 
 
 def _outside(views: list[Callable[[], dict[str, Any]]], named: int | None) -> list[dict[str, Any]]:

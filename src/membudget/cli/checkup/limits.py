@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from membudget.brake import LAUNCH_DATA_LIMIT
 from membudget.cli.checkup import Finding, Grade, note, ok, warning
 from membudget.cli.config import in_words
+from membudget.cli.lookup import find, shared_groups
 from membudget.core import Record
+from membudget.errors import MembudgetError
 from membudget.probes.cgroup import membership
 from membudget.probes.process import share_of_machine, system_probe
 from membudget.settings import DEFAULT
@@ -227,6 +230,9 @@ def check_group(around: Surroundings) -> Iterator[Finding]:
         yield ok("the kernel has killed nobody in it")
     else:
         yield note("this kernel does not tell how often it killed")
+    seen = {group.identity for group in groups}
+    with suppress(MembudgetError, OSError):  # The check of the folder tells of that.
+        yield from (ok(told) for group, told in shared_groups(find()) if group in seen)
     for group in groups:
         folder, name = group.folder.removeprefix(around.root), group.name
         if around.read(f"{folder}/memory.oom.group") == "1":
