@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 DECIDED_EVERY = 1.0  # Seconds between two decisions.
 LOOK_EVERY, LOOK_A_PROCESS = 0.05, 0.01  # Seconds between looks, and more for each slot.
+LOOK_AT_REST = 0.04  # The same below the low mark: 64 processes look every 2.5 s.
 LISTED_EVERY = 1.0  # Seconds between two looks for new ones.
 STALE = 3.0  # Seconds after which a claim is none any more.
 MEMORY = 0.85  # Weight that a decision before the last has in one: about seven count.
@@ -133,7 +134,8 @@ class Sharing:
             self._end()
             return
         self._look(path, at)
-        self._look_at = at + max(LOOK_EVERY, LOOK_A_PROCESS * len(self._others))
+        apart = LOOK_A_PROCESS if pressure.excess > 0 else LOOK_AT_REST
+        self._look_at = at + max(LOOK_EVERY, apart * len(self._others))
         self._note_peers(governor, pressure)
         if at >= self._decide_at:
             self._decide_at = at + DECIDED_EVERY
