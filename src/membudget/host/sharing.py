@@ -145,7 +145,7 @@ class Sharing:
             # It paces itself, and is asked before it is needed here: others may need it now.
             is_asked = bool(self._others) or reading.elsewhere > _OTHERS * (reading.limit or 0)
             self._has_holes = is_asked and self._malloc.reclaimable() != 0
-        if self._others or own.fixed:
+        if governor.full_at < float("inf") and (self._others or own.fixed):
             self._allow(governor, reading)
         else:
             self._end()
@@ -161,8 +161,10 @@ class Sharing:
         own, meter, reading = self._own, governor.meter, governor.reading
         holders = _shrinkable(governor)
         own.at, own.own = at, meter.base
-        own.held = sum(one.held_bytes() for one in holders)
-        own.most = sum(_most_of(one) for one in holders)
+        own.held = own.most = 0
+        if governor.full_at < float("inf"):  # Else it only watches, and nothing of it shrinks.
+            own.held = sum(one.held_bytes() for one in holders)
+            own.most = sum(_most_of(one) for one in holders)
         own.passing, own.kept = governor.transients.passing, governor.transients.kept
         own.taken_in, own.reserved = meter.taken_in, meter.outstanding(meter.used)
         own.fixed = 0
@@ -242,12 +244,11 @@ class Sharing:
 
     def _meet(self, governor: Governor, passing: int) -> None:
         """Learn what comes and goes at the same time in several processes."""
-        own = self._own
-        if passing and own.passing:
-            self._together = max(self._together, own.passing + passing)
-        elif self._together:
-            governor.transients.learn(own.at, self._together)
-            self._together = 0
+        own, before = self._own, self._together
+        together = own.passing + passing if own.passing and passing else 0
+        if together < before / 2 and before > own.kept:
+            governor.transients.learn(own.at, before)
+        self._together = together if together < before / 2 else max(before, together)
 
     def _divide(self, governor: Governor, reading: Reading) -> None:
         """Take the share that is left of each group that is a limit: the least of them."""
@@ -312,9 +313,8 @@ class Sharing:
                 freed += one.reclaim(over - freed, until)
         self._own.held -= freed
         if freed and governor.meter.share is not None:
-            governor.meter.share -= min(
-                freed, over
-            )  # Else it would be filled again by the next look.
+            # Else it would be filled again by the next look.
+            governor.meter.share -= min(freed, over)
         self._freed += freed
         if freed < over and (freed or self._giver.is_under_way):
             governor.watch.nudge()

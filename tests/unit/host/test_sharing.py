@@ -56,15 +56,15 @@ class Member:
 
     numbers = count(100_000)
 
-    def __init__(self, group: Group) -> None:
-        self.group, self.runs = group, True
+    def __init__(self, group: Group, *, is_active: bool = True) -> None:
+        self.group, self.runs, self.load = group, True, 0
         self.registry, clock = Registry(), group.clock
         self.cache: Cache[int, Any] = Cache("prices", registry=self.registry, clock=clock)
         self.keys = count()
         self.slot = Slot(str(group.folder), identity_of().replace(pid=next(self.numbers)), "worker")
         self.governor = Governor(
             self.read, Marks(), registry=self.registry, own=self.own, clock=clock,
-            settings={"cleanup.auto": True},
+            settings={"cleanup.auto": True}, is_active=is_active,
         )  # fmt: skip
         memory: Any = None
         self.malloc = FakeReclaimer(memory, 0)
@@ -84,7 +84,7 @@ class Member:
         return self.slot.path
 
     def own(self) -> int:
-        return BARE + self.cache.held_bytes()
+        return BARE + self.load + self.cache.held_bytes()
 
     def read(self) -> Reading:
         used = self.group.use()["cgroup"]
@@ -193,6 +193,34 @@ def test_who_is_above_its_share_lets_go_first_of_an_excess(group: Group) -> None
     over = group.use()["cgroup"] - 0.7 * LIMIT
     assert None not in parts
     assert sum(part or 0 for part in parts) <= max(0, over) + 2
+
+
+def test_one_that_only_watches_is_bound_to_nothing_and_has_no_part(group: Group) -> None:
+    first = group.starts()
+    group.passes(2, fill=1)
+    watching = Member(group, is_active=False)
+    group.members.append(watching)
+    group.passes(5, fill=1)
+    assert watching.governor.meter.share is None
+    told = read_claim(watching.place)
+    assert told is not None
+    assert (told.most, told.held) == (0, 0)
+    assert first.governor.meter.share is not None
+
+
+def test_what_comes_at_the_same_time_in_two_is_kept_for_in_both(group: Group) -> None:
+    members = [group.starts(), group.starts()]
+    group.passes(3)
+    for sizes in ((60, 0), (0, 60), (60, 60)):
+        for one, size in zip(members, sizes, strict=True):
+            one.load = size * MIB
+        group.passes()
+        for one in members:
+            one.load = 0
+        group.passes(2)
+    for one in members:
+        kept = max(one.governor.transients.kept, one.governor.meter.peers.kept)
+        assert kept >= 120 * MIB
 
 
 def test_the_status_tells_who_shares(group: Group) -> None:
