@@ -359,6 +359,9 @@ put(Table *table, PyObject *key, PyObject *value, PyObject *ttl, PyObject *size,
         Entry *entry = entry_at(&table->contents, id);
         if (!is_timed(table, entry) || !has_ended(table, entry, coming.now)) {
             *held = Py_NewRef(entry->value);
+            if (table->idle_ticks != 0) {
+                entry->used = (uint32_t)tick_of(table, coming.now);
+            }
             policy_hit(table, id, entry);
             give_up(table, &coming);
             return 0;

@@ -245,9 +245,11 @@ def _of_room(row: Mapping[str, Any]) -> Iterator[str]:
     if (group := row.get("group")) is not None:
         yield f"  group      {_group(group)}"
         yield from _rows("", group["rows"], _member)
-    if (passing := row.get("transients", {})).get("kept"):
-        free, peak = human_bytes(passing["kept"]), human_bytes(passing["highest"])
-        yield f"  transients keeps {free} free for peaks of {peak}, {passing['an_hour']:,} an hour"
+    passing = row.get("transients", {})
+    if kept := passing.get("kept"):
+        peak, often = human_bytes(passing.get("highest", 0)), passing.get("an_hour", 0)
+        free = human_bytes(kept)
+        yield f"  transients keeps {free} free for peaks of {peak}, {often:,} an hour"
 
 
 def _rows(title: str, rows: list[Any], tell: Any) -> Iterator[str]:
