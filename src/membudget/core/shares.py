@@ -56,7 +56,7 @@ class Claim:
     """What a process tells the others under its memory group's limit, and its share. In bytes.
 
     Attributes:
-        at: When it was told, and `since` when its hits could first be told; monotonic seconds.
+        at: Until when it is told, and `since` when its hits could first be told; monotonic seconds.
         groups: The groups that limit it, by device and inode; the tightest first.
         held: What its holders hold that can be let go of.
         most: What they may hold at most; `fixed` what they are to have, where that is set, else 0.

@@ -160,7 +160,8 @@ class Sharing:
     def _take_stock(self, governor: Governor, at: float) -> None:
         own, meter, reading = self._own, governor.meter, governor.reading
         holders = _shrinkable(governor)
-        own.at, own.own = at, meter.base
+        # Told anew at the next reading, which may be set to be long after.
+        own.at, own.own = at + (governor.watch.interval or 0.0), meter.base
         own.held = own.most = 0
         if governor.full_at < float("inf"):  # Else it only watches, and nothing of it shrinks.
             own.held = sum(one.held_bytes() for one in holders)

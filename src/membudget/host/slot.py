@@ -124,7 +124,7 @@ class Slot:
             one.held,
             one.share,
             one.fixed,
-            -1 if one.most == float("inf") else int(one.most),
+            -1 if one.most > MOST_BYTES else int(one.most),
             one.taken_in,
             one.passing,
             one.kept,
@@ -220,7 +220,7 @@ def _claim(told: tuple[Any, ...]) -> Claim | None:
     sizes = (one.own, one.held, one.share, one.fixed, one.taken_in, one.passing, one.kept)
     figures = (one.at, one.since, one.hits, one.space, one.asked, one.missed)
     is_sound = min(*sizes, one.reserved, one.space, one.asked, one.missed) >= 0
-    return one if is_sound and all(map(isfinite, figures)) else None
+    return one if is_sound and all(abs(figure) < MOST_BYTES for figure in figures) else None
 
 
 def is_alive(path: str) -> bool:

@@ -159,12 +159,14 @@ def test_one_that_tells_nothing_any_more_keeps_what_it_holds_and_no_more(group: 
 def test_a_slot_that_tells_nonsense_does_no_harm(group: Group) -> None:
     first = group.starts()
     nonsense = Slot(str(group.folder), identity_of().replace(pid=99), "odd")
-    for figure in (float("nan"), float("inf"), -1e300, -(1 << 62)):
+    sizes = ("held", "share", "own", "taken_in", "reserved")
+    for figure, size in ((float("nan"), 0), (float("inf"), 0), (1e308, 0), (0, -(1 << 62))):
         claim = Claim()
-        claim.groups, claim.at, claim.since = (GROUP,), group.clock.now(), float("-inf")
+        claim.groups, claim.at = (GROUP,), group.clock.now()
         for name in ("hits", "space", "asked", "missed"):
             setattr(claim, name, float(figure))
-        claim.held = claim.share = claim.own = claim.taken_in = claim.reserved = -(1 << 62)
+        for name in sizes:
+            setattr(claim, name, size)
         claim.most = float("inf")
         nonsense.claim(claim)
         group.passes(int(DECIDED_EVERY) + 2, fill=2)
@@ -172,6 +174,28 @@ def test_a_slot_that_tells_nonsense_does_no_harm(group: Group) -> None:
     assert first.governor.meter.share is None
     assert first.cache.held_bytes() > 30 * MIB
     nonsense.close()
+
+
+def test_one_whose_caches_may_hold_more_than_can_be_written_down_has_its_part(group: Group) -> None:
+    group.starts()
+    second = group.starts()
+    bounded: list[Cache[int, Any]] = [
+        Cache(f"b{n}", max_bytes=1 << 62, registry=second.registry) for n in range(3)
+    ]
+    second.cache = bounded[0]
+    group.passes(5, fill=2)
+    assert None not in [one.governor.meter.share for one in group.members]
+
+
+def test_one_that_is_read_seldom_keeps_its_part_in_between(group: Group) -> None:
+    first, second = group.starts(), group.starts()
+    second.governor.watch.interval = 4 * STALE
+    group.passes(20, fill=2)
+    second.runs = False
+    group.passes(int(4 * STALE), fill=2)
+    assert first.governor.meter.share is not None
+    group.passes(int(STALE) + 2, fill=2)  # Now it is late.
+    assert first.governor.meter.share is None
 
 
 def test_a_slice_of_work_where_nothing_is_shared_any_more_lets_nothing_go(group: Group) -> None:
