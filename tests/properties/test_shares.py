@@ -119,6 +119,12 @@ def test_what_is_set_is_had_and_the_others_share_the_rest() -> None:
     assert (given_.share, other.share) == (60 * MIB, 40 * MIB)
 
 
+def test_what_is_set_leaves_the_others_their_floor() -> None:
+    given_, other = claim(fixed=1 << 40), claim()
+    settled([given_, other], 100 * MIB)
+    assert other.share >= PROCESS_FLOOR * 50 * MIB - 1
+
+
 @example(0)
 @given(st.integers(0, 1 << 30))
 def test_more_set_than_there_is_is_cut_in_proportion(room: int) -> None:

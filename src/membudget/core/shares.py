@@ -103,11 +103,13 @@ def divide(claims: Sequence[Claim], room: int, at: float) -> None:
     """
     room = max(0, room)
     fixed = [one for one in claims if one.fixed]
+    claims = [one for one in claims if one.most > 0 and not one.fixed]
+    # The others keep their floor, whatever is set.
+    most = room - int(PROCESS_FLOOR * room * len(claims) / max(1, len(claims) + len(fixed)))
     asked_for = sum(one.fixed for one in fixed)
     for one in fixed:
-        one.share = one.fixed if asked_for <= room else one.fixed * room // asked_for
+        one.share = one.fixed if asked_for <= most else one.fixed * most // asked_for
     room -= sum(one.share for one in fixed)
-    claims = [one for one in claims if one.most > 0 and not one.fixed]
     if not claims:
         return
     equal = room // len(claims)
