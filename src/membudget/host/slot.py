@@ -40,6 +40,13 @@ _LENGTH = _HEAD.size + _FIGURES.size
 
 _CLAIM = struct.Struct("<6Q2d9q4d")  # Of `core.shares.Claim`; behind its own checksum.
 _CLAIM_AT, _GROUPS = 256, 3
+_CLAIMED = (
+    "at", "since", "own", "held", "share", "fixed", "most", "taken_in", "passing", "kept",
+    "reserved", "hits", "space", "asked", "missed",
+)  # fmt: skip
+"""Its figures, as they stand in the slot behind the groups."""
+
+_MAY_BE_NEGATIVE = ("at", "since", "most", "hits")
 
 _LOCK_ATTEMPTS, _READ_ATTEMPTS = 50, 20
 """Tries, 1 ms apart, while others look whether its owner lives; and while a record is written."""
@@ -115,25 +122,9 @@ class Slot:
     def claim(self, one: Claim) -> None:
         """Put in what this process tells those that share its group's limit. Cost: 2 µs."""
         groups = [number for group in one.groups[:_GROUPS] for number in group]
-        told = _CLAIM.pack(
-            *groups,
-            *[0] * (2 * _GROUPS - len(groups)),
-            one.at,
-            one.since,
-            one.own,
-            one.held,
-            one.share,
-            one.fixed,
-            -1 if one.most > MOST_BYTES else int(one.most),
-            one.taken_in,
-            one.passing,
-            one.kept,
-            one.reserved,
-            one.hits,
-            one.space,
-            one.asked,
-            one.missed,
-        )
+        figures = [getattr(one, name) for name in _CLAIMED]
+        figures[_CLAIMED.index("most")] = -1 if one.most > MOST_BYTES else int(one.most)
+        told = _CLAIM.pack(*groups, *[0] * (2 * _GROUPS - len(groups)), *figures)
         with contextlib.suppress(ValueError):  # Closed meanwhile by another thread.
             self._map[_CLAIM_AT : _CLAIM_AT + 4 + _CLAIM.size] = crc32(told).to_bytes(4) + told
 
@@ -199,28 +190,13 @@ def read_claim(path: str) -> Claim | None:
 def _claim(told: tuple[Any, ...]) -> Claim | None:
     one, numbers = Claim(), told[: 2 * _GROUPS]
     one.groups = tuple(pair for pair in zip(numbers[::2], numbers[1::2], strict=True) if any(pair))
-    (
-        one.at,
-        one.since,
-        one.own,
-        one.held,
-        one.share,
-        one.fixed,
-        most,
-        one.taken_in,
-        one.passing,
-        one.kept,
-        one.reserved,
-        one.hits,
-        one.space,
-        one.asked,
-        one.missed,
-    ) = told[2 * _GROUPS :]
-    one.most = float("inf") if most < 0 else most
-    sizes = (one.own, one.held, one.share, one.fixed, one.taken_in, one.passing, one.kept)
-    figures = (one.at, one.since, one.hits, one.space, one.asked, one.missed)
-    is_sound = min(*sizes, one.reserved, one.space, one.asked, one.missed) >= 0
-    return one if is_sound and all(abs(figure) < MOST_BYTES for figure in figures) else None
+    figures = dict(zip(_CLAIMED, told[2 * _GROUPS :], strict=True))
+    for name, figure in figures.items():
+        setattr(one, name, figure)
+    one.most = float("inf") if one.most < 0 else one.most
+    is_sound = all(figure >= 0 for name, figure in figures.items() if name not in _MAY_BE_NEGATIVE)
+    is_sound &= all(abs(x) < MOST_BYTES for x in figures.values() if isinstance(x, float))
+    return one if is_sound else None
 
 
 def is_alive(path: str) -> bool:
