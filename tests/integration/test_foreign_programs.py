@@ -60,7 +60,10 @@ class Server(NamedTuple):
     workers: int = 0
 
 
-GUNICORN = ("-m", "gunicorn", "--workers=2", "--bind=127.0.0.1:0", "flask_app:app")
+GUNICORN = (
+    *("-m", "gunicorn", "--no-control-socket", "--workers=2"),
+    *("--bind=127.0.0.1:0", "flask_app:app"),
+)
 UVICORN = ("-m", "uvicorn", "--workers=2", "--port=0", "starlette_app:app")
 HTTP_SERVER = ("-u", "-m", "http.server", "0", "--bind=127.0.0.1")
 SERVERS = {

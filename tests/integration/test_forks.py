@@ -96,9 +96,9 @@ def preloaded_server(tmp_path: Path) -> Iterator[Server]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         address = f"fd://{listener.fileno()}"
-        argv = [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", f"--bind={address}"]
+        argv = [sys.executable, "-m", "gunicorn", "--no-control-socket", f"--bind={address}"]
         server = subprocess.Popen(
-            [*argv, "--graceful-timeout=5", "fork_web_program:app"],
+            [*argv, "--preload", "--workers=2", "--graceful-timeout=5", "fork_web_program:app"],
             pass_fds=[listener.fileno()],
             cwd=HERE,
             stderr=log,

@@ -182,10 +182,11 @@ def test_a_programs_own_hangup_handler_stays_its_own(tmp_path: Path) -> None:
     file = tmp_path / "membudget.toml"
     file.write_text('[memory]\nlimit = "400MiB"\n')
     text = """
-        import signal, sys
+        import select, signal, sys
         signal.signal(signal.SIGHUP, lambda *_: print("mine", flush=True))
         print("ready", flush=True)
-        sys.stdin.read()
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            pass  # Not one long read: a signal just before it would wait for its end.
     """
     with running(tmp_path, "--config", str(file), text=text) as program:
         program.process.send_signal(signal.SIGHUP)

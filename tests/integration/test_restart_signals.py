@@ -37,11 +37,11 @@ def test_sigterm_ends_both_with_the_programs_code(handler: str, code: int) -> No
 def test_a_program_that_ignores_sigterm_is_not_taken_from() -> None:
     """The supervisor waits as long as the program; a second signal still reaches it."""
     text = """
-        import signal
+        import signal, time
         signal.signal(signal.SIGTERM, lambda *_: print("heard", flush=True))
         print("ready", flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.05)
     """
     with supervised(text) as process:
         process.terminate()
@@ -53,12 +53,12 @@ def test_a_program_that_ignores_sigterm_is_not_taken_from() -> None:
 def test_signals_that_end_nothing_are_passed_on() -> None:
     """Reload and the user's own signals reach the program; a death later is answered by a start."""
     text = """
-        import signal, sys
+        import signal, sys, time
         signal.signal(signal.SIGUSR1, lambda *_: print("usr1", flush=True))
         signal.signal(signal.SIGHUP, lambda *_: sys.exit(5))
         print("ready", flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.05)
     """
     with supervised(text) as process:
         process.send_signal(signal.SIGUSR1)
@@ -72,12 +72,12 @@ def test_signals_that_end_nothing_are_passed_on() -> None:
 def test_every_signal_that_can_be_handled_is_the_programs() -> None:
     """None ends or stops the supervisor where the program lives on, real-time ones included."""
     text = f"""
-        import os, signal
+        import os, signal, time
         for number in {sorted(map(int, HANDLED))}:
             signal.signal(number, lambda *seen: os.write(1, b"%d\\n" % seen[0]))
         print("ready", flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.05)
     """
     with supervised(text) as process:
         for number in HANDLED:
@@ -89,11 +89,11 @@ def test_every_signal_that_can_be_handled_is_the_programs() -> None:
 def test_an_end_long_after_a_signal_that_the_program_outlived_is_answered_by_a_start() -> None:
     """A Ctrl-C of this morning says nothing of a kill in the evening."""
     program = """
-        import os, signal
+        import os, signal, time
         signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
         print("life", os.getpid(), flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.05)
     """
     at_a_million_times_the_speed = f"""
         import signal, sys, time
@@ -217,11 +217,11 @@ def test_a_stop_stops_both_and_the_shell_continues_both(
 def test_a_program_that_does_not_stop_keeps_the_supervisor_at_work() -> None:
     """Where Ctrl-Z means something else to the program, the shell sees no stop."""
     text = """
-        import signal, sys
+        import signal, sys, time
         signal.signal(signal.SIGTSTP, lambda *_: sys.exit(0))
         print("ready", flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.05)
     """
     job = shlex.join(supervisor_of(*python_text(text)))
     with _at_a_terminal("bash", "-mc", f"{job}; exit $?") as (process, terminal):

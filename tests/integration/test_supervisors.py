@@ -94,9 +94,10 @@ def test_a_supervisor_rests_while_its_workers_are_governed() -> None:
     assert "peak" in ended.errors  # The summary of a launch is its first process's.
 
 
+GUNICORN = ("gunicorn", "--no-control-socket", "--workers=2", "--bind=127.0.0.1:0")
 SERVERS = {
-    "gunicorn": ("gunicorn", "--workers=2", "--bind=127.0.0.1:0", "flask_app:app"),
-    "gunicorn-preload": ("gunicorn", "--preload", "-w2", "--bind=127.0.0.1:0", "flask_app:app"),
+    "gunicorn": (*GUNICORN, "flask_app:app"),
+    "gunicorn-preload": (*GUNICORN, "--preload", "flask_app:app"),
     "uvicorn": ("uvicorn", "--workers=2", "--port=0", "starlette_app:app"),
     "celery": ("celery", "-A", "celery_tasks", "worker", "--pool=prefork", "-c2"),
 }
