@@ -394,6 +394,7 @@ extern PyObject *cause_names[CAUSES];
 extern struct Names {
     PyObject *told, *claim, *meter, *name, *keys, *items;
 } names_of;
+int names_start(void);                     /* those and the causes'; -1 with an exception */
 int table_check(Table *table);             /* -1 with an exception where it was never made */
 int table_now(Table *table, double *now);  /* may run the program's clock */
 int ask_most_entries(Table *table, int64_t *most);

@@ -1,5 +1,5 @@
-/* Times and sizes that a set is given: numbers are read here, and what else there may be by `units`,
-   whose words the exceptions are. */
+/* Times and sizes that a set is given, and those it asks for: numbers are read here, and what else
+   there may be by `units` and `sizing`, whose words the exceptions are. */
 
 #include "table_arguments.h"
 
@@ -48,7 +48,8 @@ read_ttl(PyObject *ttl)
     return seconds;
 }
 
-int64_t
+/* An int, at most what 64 bits hold; -1 with an exception. */
+static int64_t
 read_bytes(PyObject *number)
 {
     int is_over;
@@ -56,21 +57,60 @@ read_bytes(PyObject *number)
     return is_over > 0 ? INT64_MAX : bytes;
 }
 
+/* A size where it is a plain int from 0 on, which most are; else -1, without an exception. */
+static int64_t
+plain_size(PyObject *size)
+{
+    int is_over;
+    return PyLong_CheckExact(size) ? PyLong_AsLongLongAndOverflow(size, &is_over) : -1;
+}
+
 int64_t
 read_size(PyObject *size)
 {
-    if (PyLong_CheckExact(size)) {
-        int is_over;
-        long long bytes = PyLong_AsLongLongAndOverflow(size, &is_over);
-        if (bytes >= 0) {
-            return bytes;
-        }
+    int64_t bytes = plain_size(size);
+    if (bytes >= 0) {
+        return bytes;
     }
     PyObject *answer = call_units("as_bytes", size, NULL);
     if (answer == NULL) {
         return -1;
     }
-    int64_t bytes = read_bytes(answer);
+    bytes = read_bytes(answer);
+    drop(answer);
+    return bytes;
+}
+
+int64_t
+ask_size(Table *table, PyObject *value)
+{
+    PyObject *asked = Py_NewRef(table->size);
+    PyObject *size = PyObject_CallOneArg(asked, value);
+    drop(asked);
+    if (size == NULL) {
+        return -1;
+    }
+    int64_t bytes = plain_size(size);
+    if (bytes >= 0) {
+        Py_DECREF(size);
+        return bytes;
+    }
+    PyObject *sizing = PyImport_ImportModule("membudget.sizing"), *answer = NULL;
+    PyObject *name = NULL, *words = NULL;
+    if (sizing != NULL) {
+        name = PyObject_GetAttr((PyObject *)table, names_of.name);
+        if (name == NULL) {
+            PyErr_Clear();
+            name = PyUnicode_FromString("");
+        }
+        words = name ? PyUnicode_FromFormat("the size of a value in cache %R", name) : NULL;
+        answer = words ? PyObject_CallMethod(sizing, "checked", "OO", size, words) : NULL;
+    }
+    drop(sizing);
+    drop(name);
+    drop(words);
+    drop(size);
+    bytes = answer != NULL ? read_bytes(answer) : -1;
     drop(answer);
     return bytes;
 }

@@ -4,8 +4,8 @@
 #include "table.h"
 
 /* -1 with an exception, each. */
-double read_ttl(PyObject *ttl);       /* seconds that an entry lasts */
-int64_t read_size(PyObject *size);    /* bytes that it weighs */
-int64_t read_bytes(PyObject *number); /* an int, at most what 64 bits hold */
+double read_ttl(PyObject *ttl);     /* seconds that an entry lasts */
+int64_t read_size(PyObject *size);  /* bytes that it weighs */
+int64_t ask_size(Table *table, PyObject *value); /* the same, by the table's own function */
 
 #endif

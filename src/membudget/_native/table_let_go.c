@@ -12,6 +12,34 @@ PyObject *cause_names[CAUSES];
 struct Names names_of;
 
 int
+names_start(void)
+{
+    struct {
+        PyObject **name;
+        const char *words;
+    } all[] = {{&names_of.told, "_told"},
+               {&names_of.claim, "_claim"},
+               {&names_of.meter, "meter"},
+               {&names_of.name, "name"},
+               {&names_of.keys, "keys"},
+               {&names_of.items, "items"},
+               {&cause_names[CAUSE_BYTES], "bytes"},
+               {&cause_names[CAUSE_ENTRIES], "entries"},
+               {&cause_names[CAUSE_PRESSURE], "pressure"},
+               {&cause_names[CAUSE_SHARE], "share"},
+               {&cause_names[CAUSE_EXPIRED], "expired"}};
+    for (size_t at = 0; at < sizeof(all) / sizeof(all[0]); at++) {
+        if (*all[at].name == NULL) {
+            *all[at].name = PyUnicode_InternFromString(all[at].words);
+        }
+        if (*all[at].name == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
 table_check(Table *table)
 {
     if (LIKELY(table->is_ready)) {

@@ -21,44 +21,6 @@ typedef struct {
     int64_t most_entries;
 } Coming;
 
-/* What the table's own function says a value holds; -1 with an exception. */
-static int64_t
-ask_size(Table *table, PyObject *value)
-{
-    PyObject *asked = Py_NewRef(table->size);
-    PyObject *size = PyObject_CallOneArg(asked, value);
-    drop(asked);
-    if (size == NULL) {
-        return -1;
-    }
-    if (PyLong_CheckExact(size)) {
-        int is_over;
-        long long bytes = PyLong_AsLongLongAndOverflow(size, &is_over);
-        if (bytes >= 0) {
-            Py_DECREF(size);
-            return bytes;
-        }
-    }
-    PyObject *sizing = PyImport_ImportModule("membudget.sizing"), *answer = NULL;
-    PyObject *name = NULL, *words = NULL;
-    if (sizing != NULL) {
-        name = PyObject_GetAttr((PyObject *)table, names_of.name);
-        if (name == NULL) {
-            PyErr_Clear();
-            name = PyUnicode_FromString("");
-        }
-        words = name ? PyUnicode_FromFormat("the size of a value in cache %R", name) : NULL;
-        answer = words ? PyObject_CallMethod(sizing, "checked", "OO", size, words) : NULL;
-    }
-    drop(sizing);
-    drop(name);
-    drop(words);
-    drop(size);
-    int64_t bytes = answer != NULL ? read_bytes(answer) : -1;
-    drop(answer);
-    return bytes;
-}
-
 static int
 is_quiet(PyObject *key)
 {

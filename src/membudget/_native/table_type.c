@@ -458,38 +458,10 @@ PyTypeObject Table_Type = {
     .tp_members = members,
 };
 
-static int
-start_names(void)
-{
-    struct {
-        PyObject **name;
-        const char *words;
-    } all[] = {{&names_of.told, "_told"}, {&names_of.claim, "_claim"}, {&names_of.meter, "meter"},
-               {&names_of.name, "name"},  {&names_of.keys, "keys"},    {&names_of.items, "items"}};
-    for (size_t at = 0; at < sizeof(all) / sizeof(all[0]); at++) {
-        if (*all[at].name == NULL && (*all[at].name = PyUnicode_InternFromString(all[at].words)) == NULL) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 int
 table_add(PyObject *module)
 {
-    static const char *const names[CAUSES] = {"bytes", "entries", "pressure", "share", "expired"};
-    for (int cause = 0; cause < CAUSES; cause++) {
-        if (cause_names[cause] == NULL) {
-            cause_names[cause] = PyUnicode_InternFromString(names[cause]);
-        }
-        if (cause_names[cause] == NULL) {
-            return -1;
-        }
-    }
-    if (start_names() < 0) {
-        return -1;
-    }
-    if (PyType_Ready(&Table_Type) < 0) {
+    if (names_start() < 0 || PyType_Ready(&Table_Type) < 0) {
         return -1;
     }
     PyObject *own = PyLong_FromLong(ENTRY_BYTES);
