@@ -126,6 +126,9 @@ def test_the_group_is_told_with_its_rows(team: Team) -> None:
         )
         return done.stdout
 
-    eventually(lambda: "shared by 2 processes" in told())
-    assert f": {second.process.pid}, caches" in told()
+    named = ("--pid", str(first.process.pid))  # Its folder is set in its code alone.
+    eventually(lambda: "2 processes share" in told("memory", "-v", *named))
+    row = f" {second.process.pid} sharing_program.py: caches "
+    assert row in told()
+    assert row in told("report", *named)
     assert "2 processes share it, their caches hold" in told("memory")

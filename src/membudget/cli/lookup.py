@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,22 +81,28 @@ def find(pid: int | None = None) -> list[Found]:
 
     Raises ProbeError for none, or another user's; ControlError where the folder may be anybody's.
     """
-    owner = None
     if pid is None:
-        folder: str = resolve({})["agent.directory"]
-    else:
-        environ = environ_of(pid)
-        try:
-            folder = resolve({}, environ)["agent.directory"]
-        except ConfigError:  # Its file may be broken by now; what it started with is not told.
-            folder = environ.get(SETTINGS["agent.directory"].variable, "auto")
-        try:
-            owner = os.stat(f"/proc/{pid}").st_uid
-        except FileNotFoundError:
-            raise ProbeError(f"process {pid} has ended: check the number") from None
+        return _find_in(resolve({})["agent.directory"])
+    environ = environ_of(pid)
+    try:
+        folder: str = resolve({}, environ)["agent.directory"]
+    except ConfigError:  # Its file may be broken by now; what it started with is not told.
+        folder = environ.get(SETTINGS["agent.directory"].variable, "auto")
+    try:
+        owner = os.stat(f"/proc/{pid}").st_uid
+    except FileNotFoundError:
+        raise ProbeError(f"process {pid} has ended: check the number") from None
+    wanted = [f"{identity_of(pid).stem}{SLOT}"]
+    if found := _find_in(folder, owner, wanted):
+        return found
+    with contextlib.suppress(ConfigError):  # It may have chosen in its code what we were told.
+        return _find_in(resolve({})["agent.directory"], owner, wanted)
+    return []
+
+
+def _find_in(folder: str, owner: int | None = None, wanted: list[str] | None = None) -> list[Found]:
     if folder in ("auto", "none"):
         folder = default_folder(owner)
-    wanted = None if pid is None else [f"{identity_of(pid).stem}{SLOT}"]
     if not os.path.lexists(folder):
         return []
     check_readable(folder, owner)

@@ -7,7 +7,10 @@ answers what it likes. Fields that are not known here are shown by JSON only.
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import time
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,7 +42,7 @@ from membudget.core.nouns import (
 from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.reclaimers.found import HANDFUL, FoundCache, Untouched
-from membudget.units import LONGEST_NAME, human_bytes, human_seconds, one_line, signed
+from membudget.units import LONGEST_NAME, how_many, human_bytes, human_seconds, one_line, signed
 from membudget.watched import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 SILENT = 10.0  # Seconds without a new figure that are told: at rest there is one each second.
 RESTING = "a supervisor, not governed while it holds nothing"
 _APART = 0.5  # Seconds between the two readings that give a rate.
+_HANGING, _LEAST_COLUMNS = 13, 40
 _ROWS = 12  # Caches shown of each kind; JSON has more.
 
 
@@ -105,11 +109,14 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
 
 
 def _show(rows: list[dict[str, Any]], found: list[Found], *, verbose: bool, as_json: bool) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for row in rows:
         if as_json:
             click.echo(json.dumps(row))
         else:
-            click.echo("\n".join([line(row), *(details(row) if verbose else ())]))
+            click.echo(line(row))
+            for told in details(row) if verbose else ():
+                click.echo(fitted(told, width))
     for _group, told in shared_groups(found) if not as_json and not verbose else ():
         click.echo(told)
 
@@ -204,7 +211,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
-    yield f"  levels     {spent}; late {row['late'].get('times', 0)} times"
+    yield f"  levels     {spent}; late {how_many(row['late'].get('times', 0), 'time')}"
     yield from _rows("cache", row["caches"], _cache)
     large = [one for one in row["found"] if one["why"] != HANDFUL]
     yield from _rows("lru_cache", large, _found)
@@ -222,7 +229,8 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     malloc = ""
     if used is not None and free is not None:
         malloc = f", malloc {human_bytes(used)} in use, {human_bytes(free)} kept free"
-    yield f"  allocator  {allocator['blocks']:,} live blocks{malloc}; {row['threads']} threads"
+    threads = how_many(row["threads"], "thread")
+    yield f"  allocator  {allocator['blocks']:,} live blocks{malloc}; {threads}"
     yield from _rows("allocator", allocator.get("asked", []), _asked)
     if (leak := row.get("leak")) is not None:
         yield f"  leak       {_leak(leak)}"
@@ -236,6 +244,21 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     yield from _rows("changes", row["changes"][::-1], _change)
 
 
+def fitted(told: str, width: int) -> str:
+    """A line of details as lines of a terminal's columns; whole where there are 0, for `grep`."""
+    if width < _LEAST_COLUMNS or len(told) <= width:
+        return told
+    return "\n".join(
+        wrap(
+            told,
+            width,
+            subsequent_indent=" " * _HANGING,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    )
+
+
 def _of_room(row: Mapping[str, Any]) -> Iterator[str]:
     """What is not there for caches, and who shares the rest."""
     if floor := row.get("floor"):
@@ -243,8 +266,9 @@ def _of_room(row: Mapping[str, Any]) -> Iterator[str]:
         whose = f"; {human_bytes(others)} of it not this process's" if others else ""
         yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
     if (group := row.get("group")) is not None:
-        yield f"  group      {_group(group)}"
-        yield from _rows("", group["rows"], _member)
+        whole, *rows = record_from(GroupState, group).lines()
+        yield f"  group      {whole}"
+        yield from _rows("", [{"line": one} for one in rows], lambda row: row["line"])
     passing = row.get("transients", {})
     if kept := passing.get("kept"):
         peak, often = human_bytes(passing.get("highest", 0)), passing.get("an_hour", 0)
@@ -264,20 +288,6 @@ def _cache(row: Mapping[str, Any]) -> str:
     size = f"{human_bytes(row['bytes'])}{_of(row['max_bytes'])}"
     evicted = f"{sum(row['evictions'].values()):,} evicted"
     return f"{row['entries']:,} entries, {size}, {row['hit_rate']:.0%} hits, {evicted}"
-
-
-def _group(group: Mapping[str, Any]) -> str:
-    untold = group["untold"]
-    more = f"; {untold} more in it tell nothing here and keep what they hold" if untold else ""
-    count = len(group["rows"])
-    room, source = human_bytes(group["room"]), _plain(group["source"])
-    who = "one process" if count == 1 else f"{count} processes"
-    return f"{source}, shared by {who}: {room} for caches{more}"
-
-
-def _member(row: Mapping[str, Any]) -> str:
-    held, share, used = (human_bytes(row[key]) for key in ("held", "share", "used"))
-    return f"{row['pid']}, caches {held} of {share}, in all {used}; {_plain(row['why'])}"
 
 
 def _container(row: Mapping[str, Any]) -> str:

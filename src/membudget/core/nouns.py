@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from membudget.core.wire import Record, plain
 from membudget.errors import ConfigError, ProbeError
-from membudget.units import format_bytes, format_mark
+from membudget.units import LONGEST_NAME, format_bytes, format_mark, human_bytes, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -330,6 +330,12 @@ class GroupRow(Record):
     share: int  # and what they may hold.
     why: str  # Why it is that much.
 
+    def line(self) -> str:
+        """It in words: what it holds, and what it may."""
+        held, share, used = map(human_bytes, (self.held, self.share, self.used))
+        who, why = (one_line(text, LONGEST_NAME) for text in (f"{self.pid} {self.name}", self.why))
+        return f"{who}: caches {held}, share {share}, in all {used}; {why}"
+
 
 class GroupState(Record):
     """A memory group that several processes under a budget share, as one of them sees it."""
@@ -338,6 +344,15 @@ class GroupState(Record):
     room: int  # What their holders may hold together.
     rows: tuple[GroupRow, ...] = ()
     untold: Size | None = None  # Processes in it that tell nothing, or None where nobody counts.
+
+    def lines(self) -> list[str]:
+        """It in words: a line, and one for each row."""
+        who = "one process has" if len(self.rows) == 1 else f"{len(self.rows)} processes share"
+        told = f"{who} {human_bytes(self.room)} for caches"
+        if self.untold:
+            told += f"; others that tell nothing and keep what they hold: {self.untold:,}"
+        told += f" ({one_line(self.source, LONGEST_NAME)})"
+        return [told, *(one.line() for one in self.rows)]
 
 
 class Status(Record):

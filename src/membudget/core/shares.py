@@ -93,7 +93,7 @@ class Claim:
         if self.hits < 0:
             return "an equal part: nobody counts its hits, or caches.share asks for it"
         gain = self.hits / self.asked if self.asked else 0.0
-        return f"with as much again {min(1.0, gain):.1%} more of its requests would hit"
+        return f"twice as much would raise its hit rate by {min(1.0, gain) * 100:.1f} points"
 
 
 def divide(claims: Sequence[Claim], room: int, at: float) -> None:

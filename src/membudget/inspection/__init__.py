@@ -300,10 +300,15 @@ class Day:
         offset, limit = self._offset(), self._governor.pressure.limit
         resolved = () if limit is None else self._governor.marks.resolved(limit)
         marks = zip(MARK_NAMES, resolved, strict=False)
+        plugins, group = self._governor.plugins, None
+        for one in plugins:
+            if one.name == "sharing":
+                group = (plugins.ask(one, "status") or {}).get("group")
         return {
             "name": self._program,
             "marks": {name: int(at) for name, at in marks if at < float("inf")},
             "peaks": [(at + offset, used, resident) for at, used, resident in self._peaks],
+            "group": group,
         }
 
     def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -325,7 +330,7 @@ class Day:
             "verdict": plain(inspection.standing),
             "culprits": plain(inspection.suspected()),
             "proposals": plain(inspection.proposed()),
-            **self._told(),
+            **plain(self._told()),
             "events": list(self._lines),
         }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.core import PartSample, Record
 from membudget.core.native import in_one_go
+from membudget.core.nouns import GroupState  # noqa: TC001  # a field is read by it
 from membudget.core.wire import Amount, Size, record_from
 from membudget.errors import ControlError
 from membudget.forecast import Anomaly, Forecast, anomalies, forecast
@@ -107,6 +108,7 @@ class Report(Record):
     anomalies: tuple[Anomaly, ...]
     proposals: tuple[Proposal, ...]
     notes: tuple[str, ...]
+    group: GroupState | None = None  # Where several processes share the limit
 
 
 def report(
@@ -123,6 +125,7 @@ def report(
     marks: Mapping[str, int] | None = None,
     peaks: Iterable[tuple[float, int, int]] = (),
     notes: Iterable[str] = (),
+    group: GroupState | None = None,
 ) -> Report:
     """The report on these samples, oldest first; those before the newest `hours` are judged alone.
 
@@ -185,6 +188,7 @@ def report(
         anomalies=odd,
         proposals=tuple(proposals),
         notes=tuple(notes),
+        group=group,
     )
 
 
@@ -243,6 +247,7 @@ class DayAnswer(Record):
     culprits: tuple[Culprit, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     peaks: tuple[tuple[Amount, Size, Size], ...] = ()  # When, highest judged use and resident set
+    group: GroupState | None = None
     left_out: Size = 0  # Older samples that were not told
 
 
@@ -270,6 +275,7 @@ def answered(answer: Mapping[str, Any], hours: float = 24.0) -> Report:
             marks=told.marks,
             peaks=told.peaks,
             happenings=events,
+            group=told.group,
             notes=[f"{told.left_out:,} older samples were left out."] if told.left_out else [],
         )
     except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
@@ -309,6 +315,8 @@ _FACTS = {
 }
 """The same for the facts of the simple rule."""
 
+_GROUP = {name: f"{name}_bytes" for name in ("room", "used", "held", "share")}
+
 
 def as_json(report: Report) -> dict[str, Any]:
     """The report as plain values for JSON; keys are stable, and units are in their names.
@@ -322,6 +330,9 @@ def as_json(report: Report) -> dict[str, Any]:
     hours         hours asked for
     memory        {samples, span_s, restarts_unix_s: [], limit_bytes, headroom_bytes, marks_bytes:
                   {}, used_bytes and resident_bytes: {now, average, minimum, maximum} or null}
+    group         null where nobody else shares the limit; else {source, room_bytes, untold, rows:
+                  [{name, pid, used_bytes, held_bytes, share_bytes, why}]}: room for the caches of
+                  all, how many tell nothing (or null), and who holds what, its share and why
     leak          null without samples; else {kind, confidence: none low medium high, score: 0 to 1,
                   rate_bytes_per_hour, rate_low_..., rate_high_..., onset_unix_s, growth_bytes,
                   growing_share, window_s, reason, is_leak, levels_off_at_bytes, wants_collection,
@@ -372,6 +383,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "process": {"name": report.name, "pid": report.pid},
             "hours": report.hours,
             "memory": memory,
+            "group": report.group and group_as_json(report.group),
             "leak": None if report.verdict is None else verdict_as_json(report.verdict),
             "culprits": report.culprits,
             "parts": report.parts,
@@ -385,6 +397,12 @@ def as_json(report: Report) -> dict[str, Any]:
         }
     )
     return made
+
+
+def group_as_json(group: GroupState) -> dict[str, Any]:
+    """A group under the report's names."""
+    rows = [finite(one, _GROUP) for one in group.rows]
+    return {**finite(group, _GROUP), "rows": rows}
 
 
 def verdict_as_json(verdict: Verdict) -> dict[str, Any]:

@@ -149,6 +149,8 @@ def _sections(report: Report, calendar: Calendar) -> Iterator[dict[str, Any]]:
             chain = [plain(step) for step in one.chain]
             found.append({"name": text.culprit(one), "lines": lines, "chain": chain})
         yield {"title": "What grows", "culprits": found}
+    if report.group is not None:
+        yield {"title": "Shared by a group", "notes": report.group.lines()[:_MOST_ROWS]}
     for title, head, rows in _tables(report, calendar):
         if rows:
             over = len(rows) - _MOST_ROWS

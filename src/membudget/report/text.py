@@ -215,6 +215,7 @@ def as_text(report: Report) -> str:
     lines = [*_top(report, calendar), ""]
     for title, body in (
         ("MEMORY", _memory(report, calendar)),
+        ("SHARED BY A GROUP", _rows(report.group.lines() if report.group else [])),
         ("LEAK", _leak(report, calendar)),
         ("CACHES AND CONTAINERS", _rows([_part(one) for one in report.parts], 8)),
         ("OPERATIONS", _rows([_operation(one) for one in report.operations])),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import membudget
 from hostile_answers import HOSTILE, one_change, received
-from membudget.cli.memory import details, line, with_answer
+from membudget.cli.memory import details, fitted, line, with_answer
 from membudget.errors import ControlError
 from membudget.governor.status import full_status
 from membudget.registry import Registry
@@ -55,6 +55,8 @@ def real_answer() -> Any:
         "last_hit": None,
         "is_reserve_released": False,
     }
+    member = {"name": "w", "pid": 8, "used": 3, "held": 2, "share": 1, "why": "so"}
+    told["group"] = {"source": "cgroup", "room": 1 << 20, "rows": [member], "untold": None}
     told["leak"] = {"kind": "a leak", "confidence": "high", "reason": "so", "culprits": ["c"]}
     told["proposals"] = [{"setting": "limit", "to": "1GiB", "now": "", "reason": "so"}]
     told["changes"] = [
@@ -81,6 +83,23 @@ def test_room_that_is_kept_is_told_with_what_it_is_kept_for() -> None:
     assert "keeps" not in "\n".join(words({**ANSWER, "transients": kept}))
     older = {key: value for key, value in ANSWER.items() if key != "transients"}
     assert "keeps" not in "\n".join(words(older))
+
+
+def test_who_shares_the_group_is_told_a_line_each() -> None:
+    told = words(ANSWER)
+    at = told.index("  group      one process has 1.00 MiB for caches (cgroup)")
+    assert told[at + 1] == f"{'':13}8 w: caches 2 B, share 1 B, in all 3 B; so"
+
+
+def test_details_keep_their_column_on_a_terminal_and_are_whole_in_a_pipe() -> None:
+    """A path is not cut: it is copied from there."""
+    path = f"/sys/fs/{'a-b' * 30}"
+    told = f"  group      {'two words ' * 10}({path})"
+    first, *others = fitted(told, 80).split("\n")
+    assert max(map(len, [first, *others[:-1]])) <= 80
+    assert all(one.startswith(" " * 13) and one[13] != " " for one in others)
+    assert others[-1].strip() == f"({path})"
+    assert fitted(told, 0) == told
 
 
 def test_a_heap_too_large_to_count_what_is_frozen_is_shown() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import membudget
 from hostile_answers import one_change, received
 from membudget.core.native import breathing
+from membudget.core.nouns import GroupRow, GroupState
 from membudget.core.wire import plain, record_from
 from membudget.errors import ControlError
 from membudget.governor.status import full_status
@@ -110,6 +111,7 @@ def day_answer() -> Any:
         chain=("app", "_by_id"),
     )
     proposal = Proposal(setting="thresholds.low", value=0.4, reason="so", key="x", now="70%")
+    member = GroupRow(name="web.py", pid=8, used=3, held=2, share=1, why="so")
     told = {
         "pid": 7,
         "name": "shop.py",
@@ -119,6 +121,7 @@ def day_answer() -> Any:
         "culprits": [plain(culprit)],
         "proposals": [plain(proposal)],
         "marks": {"low": 1 << 20},
+        "group": plain(GroupState(source="cgroup", room=1 << 20, rows=(member,), untold=1)),
         "events": [[samples[-1].wall, "Failed", "error", "it failed"]],
     }
     return json.loads(json.dumps(told))
@@ -131,7 +134,7 @@ def test_the_whole_day_comes_back() -> None:
     """So that what follows changes something."""
     made = answered(DAY)
     told = as_text(made)
-    for words in ("shop.py", "app._by_id", "thresholds.low", "it failed", "3 older samples"):
+    for words in ("shop.py", "app._by_id", "thresholds.low", "it failed", "8 web.py", "3 older"):
         assert words in told
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from membudget.core.nouns import GroupRow, GroupState
 from membudget.forecast import Anomaly
 from membudget.leaks.advice import Proposal
 from membudget.report import SCHEMA, Happening, OperationFigure, Report, as_json, report
@@ -36,6 +37,17 @@ def rich() -> Report:
         ],
         marks={"low": 280 * MIB},
         notes=["A note. " * 30],
+        group=GroupState(
+            source=f"cgroup v2 /{LONG}",
+            room=150 * MIB,
+            rows=(
+                GroupRow(
+                    name="web", pid=7, used=90 * MIB, held=70 * MIB, share=50 * MIB, why="so it is"
+                ),
+                GroupRow(name=LONG, pid=8, used=1, held=0, share=0, why=LONG),
+            ),
+            untold=3,
+        ),
     ).replace(anomalies=(odd("requests", 1.0, 9.0),))
 
 
@@ -91,7 +103,24 @@ def test_json_is_whole_stable_and_strict() -> None:
     assert set(empty) == set(found)
 
 
+def test_who_shares_the_limit_is_told_in_each_form() -> None:
+    """Who holds what, its share, and why; nothing where nobody shares."""
+    row = "7 web: caches 70.0 MiB, share 50.0 MiB, in all 90.0 MiB; so it is"
+    whole = "2 processes share 150 MiB for caches; others that tell nothing"
+    told = as_text(rich())
+    assert f"SHARED BY A GROUP\n  {whole}" in told
+    assert f"\n  {row}\n" in told
+    (section,) = [one for one in page_data(rich())["sections"] if "group" in one["title"]]
+    assert section["notes"][0].startswith(whole)
+    assert section["notes"][1] == row
+    alone = report(quiet(2))
+    assert "GROUP" not in as_text(alone)
+    assert as_json(alone)["group"] is None
+
+
 KEYS = {
+    "group": "source room_bytes rows untold",
+    "member": "name pid used_bytes held_bytes share_bytes why",
     "leak": "at_unix_s kind confidence score rate_bytes_per_hour rate_low_bytes_per_hour "
     "rate_high_bytes_per_hour onset_unix_s growth_bytes growing_share window_s reason is_leak "
     "levels_off_at_bytes wants_collection step filling simple",
@@ -121,6 +150,7 @@ def test_json_keeps_its_keys() -> None:
     made = as_json(rich())
     found = {
         **made,
+        "member": made["group"]["rows"],
         "used_bytes": made["memory"]["used_bytes"],
         "simple": made["leak"]["simple"],
         "filling": as_json(report(filling))["leak"]["filling"],
