@@ -9,23 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
 
-from celery import Celery
-from shop import look
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(_HERE, "..", "..", "..", "tests", "integration", "foreign"))
 
-_folder = os.environ["QUEUE"]
-for _name in ("queue", "outbox", "control", "results"):
-    os.makedirs(f"{_folder}/{_name}", exist_ok=True)
-
-app = Celery("tasks", broker="filesystem://", backend=f"file://{_folder}/results")
-app.conf.broker_transport_options = {
-    "data_folder_in": f"{_folder}/queue",
-    "data_folder_out": f"{_folder}/queue",
-    "control_folder": f"{_folder}/control",
-    "polling_interval": 0.01,
-}
-app.conf.worker_prefetch_multiplier = 4
+from celery_tasks import app, send  # noqa: E402  # among the tests
+from shop import look  # noqa: E402  # beside it
 
 _UNDER_WAY, _PATIENCE, _POLL = 16, 10.0, 0.01
 _KEYS = 400
@@ -37,25 +26,17 @@ def answer(numbers: str) -> str:
     return look(numbers)
 
 
-def _send(numbers: str) -> Any:
-    """Send a task as a whole: a worker of this broker would read a file half written."""
-    result = answer.delay(numbers)
-    for name in os.listdir(f"{_folder}/outbox"):
-        os.rename(f"{_folder}/outbox/{name}", f"{_folder}/queue/{name}")
-    return result
-
-
 def main(seconds: float, seed: int) -> None:
     """Keep some tasks under way; what does not come back in time is told as lost."""
     from asking import keys_of
 
-    app.conf.broker_transport_options["data_folder_out"] = f"{_folder}/outbox"
+    app.conf.broker_transport_options["data_folder_out"] = f"{os.environ['QUEUE']}/outbox"
     stream = keys_of(seed, _KEYS)
-    _send(next(stream)).get(timeout=60.0, interval=_POLL)  # It is up.
+    send(answer, next(stream)).get(timeout=60.0, interval=_POLL)  # It is up.
     began, sent = time.monotonic(), []
     while time.monotonic() < began + seconds or sent:
         while len(sent) < _UNDER_WAY and time.monotonic() < began + seconds:
-            sent.append(_send(next(stream)))
+            sent.append(send(answer, next(stream)))
         try:
             print(sent.pop(0).get(timeout=_PATIENCE, interval=_POLL), flush=True)
         except Exception:  # noqa: BLE001  # a worker was killed, or the broker lost it

@@ -44,7 +44,7 @@ def add_up(count: int) -> int:
     return sum(number * number for number in range(count))
 
 
-def send(task: Any, *arguments: int) -> Any:
+def send(task: Any, *arguments: Any) -> Any:
     """Send a task as a whole: a worker of this broker would read a file half written."""
     result = task.delay(*arguments)
     for name in os.listdir(f"{_folder}/outbox"):
