@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 SILENT = 10.0  # Seconds without a new figure that are told: at rest there is one each second.
 RESTING = "a supervisor, not governed while it holds nothing"
 _APART = 0.5  # Seconds between the two readings that give a rate.
-_HANGING, _LEAST_COLUMNS = 13, 40
+_HANGING, _LEAST_COLUMNS = 15, 40  # Deeper than any line begins.
 _ROWS = 12  # Caches shown of each kind; JSON has more.
 
 
@@ -114,11 +114,10 @@ def _show(rows: list[dict[str, Any]], found: list[Found], *, verbose: bool, as_j
         if as_json:
             click.echo(json.dumps(row))
         else:
-            click.echo(line(row))
-            for told in details(row) if verbose else ():
+            for told in (line(row), *(details(row) if verbose else ())):
                 click.echo(fitted(told, width))
     for _group, told in shared_groups(found) if not as_json and not verbose else ():
-        click.echo(told)
+        click.echo(fitted(told, width))
 
 
 def _outside(views: list[Callable[[], dict[str, Any]]], named: int | None) -> list[dict[str, Any]]:
@@ -245,7 +244,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def fitted(told: str, width: int) -> str:
-    """A line of details as lines of a terminal's columns; whole where there are 0, for `grep`."""
+    """A line as lines of a terminal's columns; whole where there are 0, for `grep`."""
     if width < _LEAST_COLUMNS or len(told) <= width:
         return told
     return "\n".join(

@@ -347,8 +347,9 @@ class GroupState(Record):
 
     def lines(self) -> list[str]:
         """It in words: a line, and one for each row."""
-        who = "one process has" if len(self.rows) == 1 else f"{len(self.rows)} processes share"
-        told = f"{who} {human_bytes(self.room)} for caches"
+        told = f"one process has {human_bytes(self.room)} for caches"
+        if (count := len(self.rows)) != 1:
+            told = f"{count} processes share {human_bytes(self.room)} for caches, lent where unused"
         if self.untold:
             told += f"; others that tell nothing and keep what they hold: {self.untold:,}"
         told += f" ({one_line(self.source, LONGEST_NAME)})"

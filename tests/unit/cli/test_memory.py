@@ -91,13 +91,13 @@ def test_who_shares_the_group_is_told_a_line_each() -> None:
     assert told[at + 1] == f"{'':13}8 w: caches 2 B, share 1 B, in all 3 B; so"
 
 
-def test_details_keep_their_column_on_a_terminal_and_are_whole_in_a_pipe() -> None:
+def test_lines_hang_on_a_terminal_and_are_whole_in_a_pipe() -> None:
     """A path is not cut: it is copied from there."""
     path = f"/sys/fs/{'a-b' * 30}"
     told = f"  group      {'two words ' * 10}({path})"
     first, *others = fitted(told, 80).split("\n")
     assert max(map(len, [first, *others[:-1]])) <= 80
-    assert all(one.startswith(" " * 13) and one[13] != " " for one in others)
+    assert all(one.startswith(" " * 15) and one[15] != " " for one in others)
     assert others[-1].strip() == f"({path})"
     assert fitted(told, 0) == told
 

@@ -106,7 +106,7 @@ def test_json_is_whole_stable_and_strict() -> None:
 def test_who_shares_the_limit_is_told_in_each_form() -> None:
     """Who holds what, its share, and why; nothing where nobody shares."""
     row = "7 web: caches 70.0 MiB, share 50.0 MiB, in all 90.0 MiB; so it is"
-    whole = "2 processes share 150 MiB for caches; others that tell nothing"
+    whole = "2 processes share 150 MiB for caches, lent where unused; others"
     told = as_text(rich())
     assert f"SHARED BY A GROUP\n  {whole}" in told
     assert f"\n  {row}\n" in told
