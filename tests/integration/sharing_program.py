@@ -22,6 +22,11 @@ def fill(size: str) -> int:
     return cache.held_bytes() >> 20
 
 
+def take(size: str) -> bool:
+    """Whether one value of so many MiB is taken in and stays."""
+    return cache.set(-1, os.urandom(int(size) << 20)) and -1 in cache
+
+
 def look() -> dict[str, int]:
     """What is held, and resident, in MiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
@@ -47,6 +52,7 @@ def release() -> int:
 
 DOES: dict[str, Callable[..., Any]] = {
     "fill": fill,
+    "take": take,
     "look": look,
     "admit": admit,
     "release": release,

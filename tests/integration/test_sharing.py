@@ -85,6 +85,17 @@ def test_a_newcomer_at_the_full_group_gets_its_part_from_who_was_first(team: Tea
     eventually(lambda: first.ask("look")["resident"] < 120)
 
 
+def test_one_large_value_takes_no_more_than_its_own_room(team: Team) -> None:
+    """One larger than the share is refused, and nothing goes for it."""
+    first, *others = (team.starts() for _ in range(4))
+    eventually(lambda: first.fills_up_to(25) and all(one.fills_up_to(25) for one in others))
+    assert first.ask("take 36") is False
+    assert first.ask("look")["held"] > 10
+    eventually(lambda: first.fills_up_to(25))
+    assert first.ask("take 12") is True
+    assert first.ask("look")["held"] > 10 + 12
+
+
 def test_what_one_that_was_killed_held_goes_to_the_others(team: Team) -> None:
     first, second = team.starts(), team.starts()
     eventually(lambda: first.fills_up_to(50) and second.fills_up_to(50))

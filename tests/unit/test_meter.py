@@ -237,3 +237,30 @@ def test_room_ends_at_the_share_or_at_the_mark() -> None:
     assert meter.room() == 50 * MIB
     process.size = 290 * MIB
     assert meter.room() == 10 * MIB
+
+
+def test_one_large_value_is_paid_for_once_and_not_steeply() -> None:
+    """Its siblings make room for it; they and itself would go, were it priced as steady growth."""
+    meter, process = at_rest()
+    process.size, process.held = 330 * MIB, 260 * MIB
+    assert 30 * MIB <= meter.claim(60 * MIB) < 40 * MIB
+
+
+def test_what_others_under_the_limit_grew_is_not_paid_for_here() -> None:
+    meter, process = at_rest()
+    meter.share = 250 * MIB
+    process.size = 51 * MIB
+    assert meter.claim(MIB) == 0
+    meter.rebase(330 * MIB, 400 * MIB, **MARKS, own=51 * MIB)
+    process.size = 52 * MIB
+    assert 0 < meter.claim(MIB) < 20 * MIB
+
+
+def test_a_value_fits_where_its_holder_could_make_room_for_it() -> None:
+    meter, process = at_rest()
+    process.size = 340 * MIB  # The value is part of it.
+    assert meter.fits(60 * MIB, 50 * MIB)
+    assert not meter.fits(60 * MIB, 30 * MIB)
+    process.size, meter.share = 100 * MIB, 210 * MIB
+    assert meter.fits(60 * MIB, 50 * MIB)
+    assert not meter.fits(60 * MIB, 40 * MIB)

@@ -113,7 +113,8 @@ class Table(Generic[_K, _V]):
             size: Bytes, or text such as "2MiB", that the value holds; None has it weighed.
 
         Returns:
-            False where it weighs more than `max_bytes`: then nothing stands under the key.
+            False where it weighs more than `max_bytes`, or than a running budget leaves the table
+            with nothing else in it: then nothing stands under the key.
 
         Raises:
             ConfigError: A `ttl` or `size` that is none, or a size function that gave none.
@@ -176,6 +177,7 @@ class Table(Generic[_K, _V]):
     def _choose_arenas(self, target: int, /, *others: Table[Any, Any]) -> int: ...
     def _evict_arenas(self, most: int, /) -> tuple[int, list[Any] | None]: ...
     def _told(self, gone: list[Any], /) -> None: ...
+    def _refuses(self, weight: int, /) -> bool | None: ...
     def _claim(self, weight: int, /) -> None: ...
 
 def has_symbol(name: str, /) -> bool:

@@ -392,7 +392,7 @@ extern PyObject *cause_names[CAUSES];
 /* Names of methods and attributes. A name made anew for each call would be kept by the interpreter's
    cache of methods, a few hundred of them all over the arenas, which then never become free. */
 extern struct Names {
-    PyObject *told, *claim, *meter, *name, *keys, *items;
+    PyObject *told, *refuses, *claim, *meter, *name, *keys, *items;
 } names_of;
 int names_start(void);                     /* those and the causes'; -1 with an exception */
 int table_check(Table *table);             /* -1 with an exception where it was never made */

@@ -19,6 +19,7 @@ names_start(void)
         const char *words;
     } all[] = {{&names_of.told, "_told"},
                {&names_of.claim, "_claim"},
+               {&names_of.refuses, "_refuses"},
                {&names_of.meter, "meter"},
                {&names_of.name, "name"},
                {&names_of.keys, "keys"},

@@ -21,6 +21,15 @@ typedef struct {
     int64_t most_entries;
 } Coming;
 
+static PyObject *
+tell_bytes(Table *table, PyObject *method, int64_t bytes)
+{
+    PyObject *number = PyLong_FromLongLong(bytes);
+    PyObject *answer = number ? PyObject_CallMethodOneArg((PyObject *)table, method, number) : NULL;
+    drop(number);
+    return answer;
+}
+
 static int
 is_quiet(PyObject *key)
 {
@@ -60,6 +69,14 @@ weigh_coming(Table *table, Coming *coming, PyObject *size)
     else {
         coming->is_refused = 0;
         coming->weight = coming->weight < HEAVIEST ? coming->weight : HEAVIEST;
+    }
+    if (UNLIKELY(coming->weight >= BATCH_BYTES && !coming->is_refused)) {
+        PyObject *answer = tell_bytes(table, names_of.refuses, coming->weight);
+        coming->is_refused = answer == Py_True;
+        drop(answer);
+        if (answer == NULL) {
+            return -1;
+        }
     }
     if (PyType_IS_GC(Py_TYPE(coming->key)) || PyType_IS_GC(Py_TYPE(coming->value))) {
         coming->flags |= COLLECTED;
@@ -252,13 +269,9 @@ settle(Table *table, Batch *batch)
         }
     }
     if (table->claimed >= table->claim_quantum) {
-        long long claimed = table->claimed;
+        int64_t claimed = table->claimed;
         table->claimed = 0;
-        PyObject *weight = PyLong_FromLongLong(claimed), *answer = NULL;
-        if (weight != NULL) {
-            answer = PyObject_CallMethodOneArg((PyObject *)table, names_of.claim, weight);
-            Py_DECREF(weight);
-        }
+        PyObject *answer = tell_bytes(table, names_of.claim, claimed);
         if (answer == NULL) {
             keep_error(&error);
         }

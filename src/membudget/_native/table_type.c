@@ -423,6 +423,7 @@ static PyMethodDef methods[] = {
      "_evict_arenas(most): let go of a batch of what is chosen, up to so many bytes."},
     {"_set_bounds", FAST(table_set_bounds), "_set_bounds(max_bytes, max_entries): change them."},
     {"_told", PLAIN(table_ignore, METH_O), "For a subclass: what was let go."},
+    {"_refuses", PLAIN(table_ignore, METH_O), "For a subclass: bytes without room?"},
     {"_claim", PLAIN(table_ignore, METH_O), "For a subclass: bytes taken in."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "For annotations."},
     {NULL, NULL, 0, NULL},

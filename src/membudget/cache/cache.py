@@ -143,6 +143,11 @@ class GovernedTable(Table[K, V]):
         if first is not None:
             raise first
 
+    def _refuses(self, weight: int) -> bool:
+        """Whether a heavy entry could not be held by itself: a budget has no room for it."""
+        meter = self._register.meter
+        return meter is not None and not meter.fits(weight, self.held_bytes())
+
     def _claim(self, weight: int) -> None:
         """Count bytes taken in where a budget runs, and let go of what it asks for."""
         meter = self._register.meter

@@ -145,6 +145,7 @@ class Table(ForkLock, Generic[K, V]):
         hashed, lasts = hash(key), self._ttl if ttl is None else as_seconds(ttl, name="ttl")
         new = Entry(key, value, self._weighed(key, value, size))
         gone: list[Gone[K, V]] = []
+        is_refused = new.weight >= _BATCH_BYTES and self._refuses(new.weight)
         with self._lock:
             new.since = now = self._now()
             if there is not None:
@@ -156,7 +157,7 @@ class Table(ForkLock, Generic[K, V]):
                     return False
             if self.max_bytes is self.max_entries is None:
                 self._free_bound()  # Before this one comes in.
-            if self.max_bytes is not None and new.weight > self.max_bytes:
+            if is_refused or (self.max_bytes is not None and new.weight > self.max_bytes):
                 entry = self._index.get(key)
                 replaced: Any = None if entry is None else self._unlink(entry)
                 self._counted["refused"] += 1
@@ -327,7 +328,8 @@ class Table(ForkLock, Generic[K, V]):
 
     def _told(self, gone: list[Gone[K, V]]) -> None: ...  # A subclass tells whoever listens,
 
-    def _claim(self, weight: int) -> None: ...  # and asks the budget.
+    def _refuses(self, weight: int) -> bool | None: ...  # and asks the budget.
+    def _claim(self, weight: int) -> None: ...
 
     def _weighed(self, key: K, value: V, size: int | str | None) -> tuple[int, bool]:
         """What an entry weighs, and whether that may change."""

@@ -59,22 +59,23 @@ class Meter:
         allowance: Bytes that all holders together may hold now; infinite below the mark.
         share: Bytes that they may hold as their part of a limit that others are under; or None.
         used: Bytes judged at the last tick; `base` are those of this process alone.
-        claimed: Bytes that holders took in since then; `taken_in` since the start.
+        claimed: Bytes that holders took in since then; `taken_in` since the start; `at_once` those
+            since then of large values alone, which may have been there before.
         peak: The highest use that a holder saw between two ticks.
         reserved: Bytes granted and not yet given back, come in or not; granted up to the `door`.
     """
 
     __slots__ = (
         "_apart_then", "_arrived", "_held", "_held_then", "_last", "_own", "_since", "allowance",
-        "base", "brim", "ceiling", "claimed", "door", "kept", "limit", "mark", "peak", "peers",
-        "quantum", "reserved", "resting", "share", "taken_in", "used",
+        "at_once", "base", "brim", "ceiling", "claimed", "door", "kept", "limit", "mark", "peak",
+        "peers", "quantum", "reserved", "resting", "share", "taken_in", "used",
     )  # fmt: skip
 
     def __init__(
         self, own: Callable[[], int] | None = None, held: Callable[[], int] | None = None
     ) -> None:
         self._own, self._held = own, held
-        self.base = self.used = self.peak = self.claimed = self.taken_in = 0
+        self.base = self.used = self.peak = self.claimed = self.taken_in = self.at_once = 0
         self.limit: int | None = None
         self.share: int | None = None
         self.peers = Peers()
@@ -106,11 +107,13 @@ class Meter:
         """
         if own is None:
             own = self._own() if self._own is not None else 0
+        if self.share is not None:  # What others grew is theirs to pay, as this one's is its own.
+            self._last += used - own - (self.used - self.base)
         self.base, self._held_then = own, held
         self.used, self.limit = used, limit
         self.mark, self.brim, self.ceiling, self.door = mark, brim, ceiling, door
         self.kept, self.resting = kept, resting
-        self.claimed = 0
+        self.claimed = self.at_once = 0
         if limit is not None:
             self.quantum = min(QUANTUM, max(1, int(limit * _SHARE_OF_LIMIT)))
 
@@ -126,6 +129,8 @@ class Meter:
         self._since = 0
         self.claimed += since
         self.taken_in += since
+        if weight >= RISE:
+            self.at_once += weight
         now = self.estimate()
         self.peak = max(self.peak, now)
         now, before = now + self.outstanding(now), self._last
@@ -138,6 +143,15 @@ class Meter:
         if self.share is None:
             return due
         return max(due, min(self._counted() - self.share, 2 * since))
+
+    def fits(self, weight: int, held: int) -> bool:
+        """Whether a value that is there may be held, were all let go that its holder holds."""
+        used = self.estimate()
+        used += self.outstanding(used) - held
+        is_within = used <= self.mark + self._raised(used + held - weight)
+        return is_within and (
+            self.share is None or weight + self._counted(weight) - held <= self.share
+        )
 
     def over_brim(self) -> int:
         """Bytes that the last reading lay above the brim."""
@@ -210,7 +224,9 @@ class Meter:
 
     def _due(self, now: int, before: int, since: int, raised: float) -> int:
         """Bytes to pay at `now`, `since` bytes and a reading of `before` after the last check."""
-        price = max(0.0, now - max(before, self.mark + raised)) * self._steepness(now - raised)
+        # One large value is paid for once, as if it were the first to come: it is no steady growth.
+        at = max(self.mark, now - raised - max(0, since - self.quantum))
+        price = max(0.0, now - max(before, self.mark + raised)) * self._steepness(at)
         held = self._counted()
         if price:
             self.allowance = max(0.0, min(self.allowance, held) - price)

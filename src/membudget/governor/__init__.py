@@ -358,7 +358,7 @@ class Governor:
             is_giving_back=self.ladder.is_giving_back,
         )
         transients, kept = self.transients, 0
-        transients.follow(reading.at, own, held, reading.limit)
+        transients.follow(reading.at, own, held, reading.limit, meter.at_once)
         known = max(transients.kept, peers.kept)
         resting = transients.resting + reading.used - own - peers.passing
         if (line := self.floor.line) > stop:

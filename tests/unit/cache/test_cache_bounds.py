@@ -96,6 +96,18 @@ def test_a_value_too_heavy_is_refused_without_an_error(registry: Registry) -> No
     assert (stats.refused, stats.sets, sum(stats.evictions.values())) == (1, 2, 0)
 
 
+def test_a_value_that_a_budget_has_no_room_for_is_refused_alike(registry: Registry) -> None:
+    cache: Cache[str, bytes] = Cache("small", registry=registry)
+    registry.meter = Meter(held=registry.held_bytes)
+    registry.meter.share = 4 << 20
+    cache.set("a", b"old value")
+    cache.set("b", b"other value")
+    assert not cache.set("a", bytes(5 << 20))
+    assert cache.items() == [("b", b"other value")]
+    assert cache.set("c", bytes(3 << 20))
+    assert cache.stats().refused == 1
+
+
 def test_both_bounds_hold(registry: Registry) -> None:
     cache: Cache[int, bytes] = Cache(
         "both", max_bytes="8KiB", max_entries=5, policy="lru", registry=registry

@@ -20,11 +20,11 @@ class Life:
         self.at = 0.0
         self.read(100, 60)
 
-    def read(self, own: float, held: float, seconds: float = 0.1) -> None:
+    def read(self, own: float, held: float, seconds: float = 0.1, *, at_once: int = 0) -> None:
         for _ in range(round(seconds * 10)):
             self.at += 0.1
             sizes = int(own * MIB), int(held * MIB)
-            self.transients.follow(self.at, *sizes, LIMIT * MIB)
+            self.transients.follow(self.at, *sizes, LIMIT * MIB, at_once * MIB)
 
     @property
     def highest(self) -> int:
@@ -58,6 +58,20 @@ def test_what_holders_take_in_and_let_go_is_none(life: Life) -> None:
     for own, held in ((300, 260), (302, 160), (302, 160), (200, 160), (200, 100), (230, 190)):
         life.read(own, held, 3.0)
     assert life.highest == 0
+
+
+def test_a_large_value_that_was_there_before_holders_took_it_in_is_none(life: Life) -> None:
+    """Nor is what they let go of for it, nor one that comes and goes between two readings."""
+    life.read(130, 60)
+    life.read(160, 70, at_once=60)
+    life.read(110, 70)
+    life.transients.peaked(170 * MIB)
+    life.read(110, 70, at_once=60)
+    life.transients.peaked(170 * MIB)
+    assert life.highest == 0
+    life.read(170, 70)
+    life.read(110, 70)
+    assert life.highest == 60
 
 
 def test_a_load_beside_holes_is_measured_without_them(life: Life) -> None:

@@ -144,6 +144,17 @@ def test_what_they_hold_together_keeps_to_the_room_whatever_a_neighbour_holds(gr
         assert sum(held(group)) * MIB <= room + 0.05 * LIMIT
 
 
+def test_an_entry_larger_than_the_share_is_refused_and_leaves_the_others(group: Group) -> None:
+    first, _ = group.starts(), group.starts()
+    group.passes(20, fill=2)
+    before = first.cache.held_bytes()
+    assert not first.cache.set(-1, 0, size=FULL // 2 + 10 * MIB)
+    assert first.cache.held_bytes() == before
+    group.passes(1)
+    assert first.cache.set(-1, 0, size=40 * MIB)
+    assert -1 in first.cache
+
+
 def test_one_that_tells_nothing_any_more_keeps_what_it_holds_and_no_more(group: Group) -> None:
     first, second = group.starts(), group.starts()
     group.passes(20, fill=2)
