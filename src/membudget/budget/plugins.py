@@ -10,10 +10,11 @@ from math import ceil
 
 from membudget.cache.division import Division
 from membudget.cache.upkeep import GiveBack, Sweeper
-from membudget.core import RISE, Level, Marks, Reclaimed, Rung
+from membudget.core import RISE, Level, Marks, Rung
 from membudget.core.nouns import CollectorState
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.governor.floor import Protection
+from membudget.governor.giving import Giving
 from membudget.governor.status import dump
 from membudget.inspection import CollectAndTrim, may_stop
 from membudget.ownership import turn
@@ -303,14 +304,13 @@ class GiveWay:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._share: int | None = None
-        self._asked = self._left = self._before = self._available = 0
-        self._began = 0.0
+        self._left = self._available = 0
         self._until = float("-inf")
 
     def join(self, governor: Governor) -> None:
         """Wake this governor's thread, and have its holders give way."""
         self._governor = governor
-        self._give_back = GiveBack(governor.registry)
+        self._giving = Giving(governor, self._sources.allocators.malloc, "give way to others")
         if not governor.settings["cleanup.auto"]:
             return
         governor.chores.append(self)
@@ -338,7 +338,7 @@ class GiveWay:
         if is_due and self._share is not None and pressure.level < Level.CRITICAL:
             over = self._governor.registry.held_bytes() - self._share
             if over >= _LEAST:
-                self._ask(over, reading.at)
+                self._left = self._left or over
 
     def _looks_again(self, reading: Reading) -> bool:
         """Reckon with the share, where the machine was read anew: what was held then is part."""
@@ -366,20 +366,14 @@ class GiveWay:
         if not held or _is_at_limit(folder):
             return
         self._until = now + _STANDS_STILL
-        self._ask(min(held, max(_LEAST, int(_SHARE * held))), now)
-
-    def _ask(self, size: int, now: float) -> None:
-        """Have so much given back from the next slice on, where none is under way."""
-        if not self._left:
-            self._asked = self._left = size
-            self._before, self._began = self._sources.process.own_bytes(), now
+        self._left = self._left or min(held, max(_LEAST, int(_SHARE * held)))
 
     def due(self, now: float) -> bool:
         """Whether something is to be given back, or has just been."""
         return self._left > 0 or now < self._until
 
     def run(self, until: float) -> int:
-        """Give back for a slice; at the end malloc is trimmed, and what came of it told."""
+        """Give back for a slice."""
         governor, meter = self._governor, self._governor.meter
         if governor.clock.now() < self._until:
             meter.mark = min(meter.mark, meter.used)
@@ -387,25 +381,8 @@ class GiveWay:
             governor.watch.nudge()
         if not self._left:
             return 0
-        freed = self._give_back.reclaim(self._left, until)
-        self._left -= freed
-        if self._left > 0 and (freed or self._give_back.is_under_way):
-            governor.watch.nudge()
-            return freed
-        claimed, self._left = self._asked - self._left, 0  # The last entry goes whole.
-        self._sources.allocators.malloc.reclaim(claimed, 0.0)
-        now = governor.clock.now()
-        governor.tell(
-            Reclaimed(
-                at=now,
-                by="give way to others",
-                rung=None,
-                asked=self._asked,
-                claimed=claimed,
-                measured=self._before - self._sources.process.own_bytes(),
-                took=now - self._began,
-            )
-        )
+        freed = self._giving.run(self._left, until)
+        self._left = max(0, self._left - freed) if self._giving.is_under_way else 0
         return freed
 
 

@@ -17,12 +17,12 @@ import contextlib
 import os
 import time
 
-from membudget.cache.upkeep import GiveBack
-from membudget.core import RISE, Reclaimed
+from membudget.core import RISE
 from membudget.core.meter import Peers
 from membudget.core.nouns import GroupRow, GroupState
 from membudget.core.shares import Claim, divide
 from membudget.errors import MembudgetError
+from membudget.governor.giving import Giving
 from membudget.host import SLOT, parse_stem
 from membudget.host.slot import read_claim, read_slot
 from membudget.probes.kernel_files import read_whole
@@ -86,12 +86,11 @@ class Sharing:
         self._began_at: float | None = None
         self._allowed = float("inf")  # Bytes that holders which can shrink may hold.
         self._has_holes = False
-        self._freed, self._gives_since, self._before = 0, 0.0, 0
 
     def join(self, governor: Governor) -> None:
         """Share with this governor's process until it stops."""
         self._governor = governor
-        self._giver = GiveBack(governor.registry, governor.clock)
+        self._giving = Giving(governor, self._malloc, "give back for others", _TOLD)
         governor.followers.append(self.follow)
         governor.admission.beside = self.beside
         if governor.settings["cleanup.auto"]:
@@ -125,7 +124,7 @@ class Sharing:
             return
         is_group = reading.used == reading.parts.get("cgroup") and reading.limit is not None
         own.groups = self._groups() if is_group else ()
-        self._take_stock(governor, at)
+        counted = self._take_stock(governor, at)
         path = self._presence.claim(own)
         if not path:  # Its slot is made by the governor's thread.
             return
@@ -139,7 +138,7 @@ class Sharing:
         self._note_peers(governor, pressure)
         if at >= self._decide_at:
             self._decide_at = at + DECIDED_EVERY
-            self._learn(governor)
+            self._learn(counted)
             self._divide(governor, reading)
             self._presence.claim(own)
             # It paces itself, and is asked before it is needed here: others may need it now.
@@ -157,9 +156,10 @@ class Sharing:
         found = dict.fromkeys(group.identity for group in groups)
         return tuple(one for one in found if one is not None)
 
-    def _take_stock(self, governor: Governor, at: float) -> None:
+    def _take_stock(self, governor: Governor, at: float) -> list[Any]:
+        """Reckon what is held here; returns those holders that count their hits."""
         own, meter, reading = self._own, governor.meter, governor.reading
-        holders = _shrinkable(governor)
+        holders: list[Any] = [one for one in governor.registry.holders() if hasattr(one, "reclaim")]
         # Told anew at the next reading, which may be set to be long after.
         own.at, own.own = at + (governor.watch.interval or 0.0), meter.base
         own.held = own.most = 0
@@ -174,13 +174,13 @@ class Sharing:
             own.fixed = int(self._give if isinstance(self._give, int) else self._give * limit)
         if not own.held or self._began_at is None:
             self._began_at = at  # A newcomer is who begins to fill, whenever it was started.
-        entries = sum(len(one) for one in holders if hasattr(one, "ghost_hits"))
-        if self._seen[1] <= entries and at - self._began_at < UNTOLD:
+        counted = [one for one in holders if hasattr(one, "ghost_hits")]
+        if self._seen[1] <= sum(map(len, counted)) and at - self._began_at < UNTOLD:
             own.since = at  # Too few were evicted for some to come back.
+        return counted
 
-    def _learn(self, governor: Governor) -> None:
+    def _learn(self, counted: list[Any]) -> None:
         own = self._own
-        counted = [one for one in _shrinkable(governor) if hasattr(one, "ghost_hits")]
         entries = max(1, sum(map(len, counted)))
         now = (
             sum(one.ghost_hits for one in counted),
@@ -293,7 +293,8 @@ class Sharing:
     def due(self, now: float) -> bool:  # noqa: ARG002  # it is not a matter of time
         """Whether holders are above the share."""
         least = max(_LEAST, _LEAST_SHARE * self._own.share)
-        return self._freed > 0 or self._has_holes or self._own.held > self._allowed + least
+        is_over = self._own.held > self._allowed + least
+        return is_over or self._has_holes or self._giving.is_under_way
 
     def run(self, until: float) -> int:
         """Give back to the kernel what is above the share, for a slice."""
@@ -303,39 +304,13 @@ class Sharing:
         if self._has_holes:
             self._has_holes = False
             self._malloc.reclaim(_LEAST, until)
-        holders = _shrinkable(governor)
-        held = sum(one.held_bytes() for one in holders)
-        over = held - int(min(held, self._allowed))
-        if not self._freed:
-            self._gives_since, self._before = governor.clock.now(), governor.meter.estimate()
-        freed = self._giver.reclaim(over, until) if over > 0 else 0
-        for one in holders:
-            if freed < over and governor.clock.now() < until and not hasattr(one, "evict_together"):
-                freed += one.reclaim(over - freed, until)
-        self._own.held -= freed
+        own = self._own
+        over = own.held - int(min(own.held, self._allowed))
+        freed = self._giving.run(over, until)
+        own.held -= freed
         if freed and governor.meter.share is not None:
             # Else it would be filled again by the next look.
             governor.meter.share -= min(freed, over)
-        self._freed += freed
-        if freed < over and (freed or self._giver.is_under_way):
-            governor.watch.nudge()
-            return freed
-        given, self._freed = self._freed, 0
-        if given >= _LEAST:
-            self._malloc.reclaim(given, 0.0)
-        if given >= _TOLD:
-            now = governor.clock.now()
-            governor.tell(
-                Reclaimed(
-                    at=now,
-                    by="give back for others",
-                    rung=None,
-                    asked=given,
-                    claimed=given,
-                    measured=self._before - governor.meter.estimate(),
-                    took=now - self._gives_since,
-                )
-            )
         return freed
 
     def beside(self, reserved: int) -> tuple[int | None, int]:
@@ -404,10 +379,6 @@ class _Lowest:
             self._since, self._before, self._now = at, self._now, figure
         self._now = min(self._now, figure)
         return min(self._now, self._before)
-
-
-def _shrinkable(governor: Governor) -> list[Any]:
-    return [one for one in governor.registry.holders() if hasattr(one, "reclaim")]
 
 
 def _most_of(holder: Any) -> float:

@@ -194,21 +194,17 @@ class Group:
     """One memory group that can be seen; its files are kept open from the first look at its use on.
 
     Methods raise `ProbeError` where a file is there and cannot be read, or says something else. Its
-    `name` is its path in its hierarchy, as people know it; a limit above `ram`, the bytes that the
-    machine has, is none.
+    `name` is its path in its hierarchy, as people know it, its `identity` device and inode of its
+    folder, the same wherever it is seen; a limit above `ram`, the bytes of the machine, is none.
     """
 
-    __slots__ = ("_files", "_ram", "folder", "name", "version")
+    __slots__ = ("_files", "_ram", "folder", "identity", "name", "version")
 
     def __init__(self, version: int, folder: str, name: str, ram: int | None) -> None:
         self.version, self.folder, self.name = version, folder, name
+        self.identity = identity(folder)  # None where it is gone by now.
         self._ram = ram if ram is not None else _ENDLESS
         self._files: tuple[KernelFile, KernelFile | None] | None = None
-
-    @property
-    def identity(self) -> tuple[int, int] | None:
-        """Device and inode of its folder, the same wherever it is seen; None once it is gone."""
-        return identity(self.folder)
 
     def limit(self) -> int | None:
         """The smallest of its own limits, or None."""
