@@ -85,7 +85,7 @@ class CacheStats(Record):
     misses: int
     hit_rate: float  # Hits ÷ lookups; 0.0 before the first.
     sets: int  # Values taken in.
-    refused: int  # Values not taken in, as heavier than `max_bytes`.
+    refused: int  # Values not taken in, as heavier than `max_bytes` or than a budget has room for.
     evictions: Mapping[str, int]
     bytes_evicted: int
     expirations: int  # Entries freed because they had expired.

@@ -31,7 +31,7 @@ class ContainerStats(Record):
 
     `bytes` is what they weigh, each with its place in the container. `dropped` counts by what those
     made room for: "items" and "bytes" are the container's own bounds, "pressure" is the budget.
-    `refused` were heavier than `max_bytes`.
+    `refused` were heavier than `max_bytes`, or than a budget has room for.
     """
 
     name: str
