@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from membudget import _native
@@ -88,6 +88,7 @@ def test_what_nobody_else_holds_is_charged_what_it_weighs(value: Any) -> None:
 
 
 @given(VALUES)
+@example({"0\x80": {"0\x80": None}})  # One key of two dicts, met before it looks borrowed.
 @settings(deadline=None)
 def test_plain_python_tells_the_same(value: Any) -> None:
     """But for the rounding of a dict's two blocks, which it takes for one."""

@@ -108,10 +108,10 @@ class _Walk:
             self.left -= 1
             level.done += 1
             kind = type(item)
+            if id(item) in self._seen or id(item) in SINGLETONS:
+                continue
             if kind is str and getrefcount(item) > _ALONE and len(item) <= _WORD:
                 self._borrowed.append(item)
-                continue
-            if id(item) in self._seen or id(item) in SINGLETONS:
                 continue
             self._seen.add(id(item))
             parts: Sequence[Any] = ()
