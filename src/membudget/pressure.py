@@ -140,7 +140,8 @@ def _growth(seen: list[_Point]) -> tuple[float, float]:
     if not slopes:
         return 0.0, 0.0
     growth, governed = min(slopes)
-    wild = growth - governed
+    # Below 0 where a load has ended: what stands still grows no more for that.
+    wild = growth - max(0.0, governed)
     # Sizes are estimates: a rest below half of the growth is their error, not a trend.
     return growth, wild if wild >= _WILD_SHARE * growth else 0.0
 

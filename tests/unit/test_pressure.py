@@ -120,6 +120,13 @@ def test_a_cache_that_fills_is_no_emergency() -> None:
     assert pressure.seconds_left is None
 
 
+def test_use_that_stands_still_foretells_nothing() -> None:
+    """Whatever less is governed of it, as where a load that comes and goes has gone."""
+    governed = tuple(range(50, 10, -4))
+    pressure = judged(*[71] * len(governed), governed=governed).pressure
+    assert (pressure.level, pressure.seconds_left) == (Level.NORMAL, None)
+
+
 def test_below_the_low_mark_growth_foretells_nothing() -> None:
     """A process that starts grows fast; there is nothing to reclaim yet."""
     assert judged(10, 20, 30, 40, apart=0.2).pressure.level is Level.NORMAL
