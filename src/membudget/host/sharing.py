@@ -126,10 +126,8 @@ class Sharing:
         own.groups = self._groups() if is_group else ()
         counted = self._take_stock(governor, at)
         path = self._presence.claim(own)
-        if not path:  # Its slot is made by the governor's thread.
-            return
-        if not is_group:
-            self._look_at = at + DECIDED_EVERY
+        if not path or not is_group:  # Its slot is made by the governor's thread.
+            self._look_at = at + (LOOK_EVERY if is_group else DECIDED_EVERY)
             self._end()
             return
         self._look(path, at)

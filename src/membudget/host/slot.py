@@ -180,9 +180,10 @@ def read_claim(path: str) -> Claim | None:
     """The claim in a slot, or None where none can be made out. Never blocks. Cost: 10 µs."""
     with contextlib.suppress(ConfigError, OSError), open(open_own(path, others=0), "rb", 0) as file:
         for _ in range(_READ_ATTEMPTS):
-            record = os.pread(file.fileno(), SIZE, 0)[_CLAIM_AT : _CLAIM_AT + 4 + _CLAIM.size]
-            told = record[4:]
-            if len(told) == _CLAIM.size and crc32(told) == int.from_bytes(record[:4]):
+            record = os.pread(file.fileno(), SIZE, 0)
+            told = record[_CLAIM_AT + 4 : _CLAIM_AT + 4 + _CLAIM.size]
+            is_whole = len(told) == _CLAIM.size and record.startswith(_MAGIC)
+            if is_whole and crc32(told) == int.from_bytes(record[_CLAIM_AT : _CLAIM_AT + 4]):
                 return _claim(_CLAIM.unpack(told))
     return None
 
