@@ -23,7 +23,7 @@ class OverBudgetError(MembudgetError, MemoryError):
 
 
 class LeaseError(MembudgetError, RuntimeError):
-    """A lease used after its end, or ended twice."""
+    """A reservation or a lease used after its end, or ended twice."""
 
 
 class ControlError(MembudgetError, OSError):

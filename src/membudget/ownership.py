@@ -127,7 +127,7 @@ def lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 @contextlib.contextmanager
-def turn(folder: str) -> Iterator[bool]:
+def folder_lock(folder: str) -> Iterator[bool]:
     """Whether this process has the lock of a folder while it lasts; true where there is none.
 
     Any folder that all concerned can open, such as that of their memory group. Cost: 10 µs.

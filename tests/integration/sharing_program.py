@@ -12,7 +12,7 @@ import membudget
 
 budget = membudget.start(agent={"directory": sys.argv[1]})
 cache: membudget.Cache[int, bytes] = budget.cache("prices")
-numbers, leases = count(), list[Any]()
+numbers, reservations = count(), list[Any]()
 
 
 def fill(size: str) -> int:
@@ -37,17 +37,17 @@ def look() -> dict[str, int]:
 def admit(size: str) -> bool:
     """Whether so many MiB are granted, to be kept."""
     with contextlib.suppress(membudget.OverBudgetError):
-        leases.append(budget.admit(f"{size}MiB"))
-        leases[-1].acquire()
+        reservations.append(budget.admit(f"{size}MiB"))
+        reservations[-1].acquire()
         return True
-    leases.pop()
+    reservations.pop()
     return False
 
 
 def release() -> int:
     """Give back what was granted last."""
-    leases.pop().release()
-    return len(leases)
+    reservations.pop().release()
+    return len(reservations)
 
 
 DOES: dict[str, Callable[..., Any]] = {

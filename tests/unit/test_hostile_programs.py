@@ -139,8 +139,8 @@ def test_old_reservations_do_not_let_too_much_in() -> None:
     held[1].acquire()
     with pytest.raises(OverBudgetError):
         held[2].acquire()
-    for lease in (old, *held[:2]):
-        lease.release()
+    for reservation in (old, *held[:2]):
+        reservation.release()
     assert governor.meter.reserved == 0
 
 
@@ -157,7 +157,7 @@ def test_a_released_load_takes_its_growth_with_it() -> None:
     second.release()
 
 
-def test_a_lease_nobody_keeps_is_given_back() -> None:
+def test_a_reservation_nobody_keeps_is_given_back() -> None:
     """Forgetting to release does not shut the door."""
     governor, _, _, _ = governor_at(50)
     governor.admit(100 * MIB).acquire()

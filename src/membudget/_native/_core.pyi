@@ -200,8 +200,8 @@ def is_atomic(value: object, /) -> bool: ...
 def forget_types() -> None: ...
 def read_arrays(nbytes: Any, whole: Any, part: Any, /) -> bool: ...
 
-class Lease:
-    """What `governor.admission.Lease` is made on; taken and ended by `with`."""
+class Reservation:
+    """What `governor.admission.Reservation` is made on; taken and ended by `with`."""
 
     _admission: Any
     _size: int

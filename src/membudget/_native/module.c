@@ -4,7 +4,7 @@
    interpreter alone: before 3.12 the interpreter itself does not refuse it to others. */
 
 #include "kernel_files.h"
-#include "lease.h"
+#include "reservation.h"
 #include "table.h"
 
 #if !defined(_WIN32)
@@ -90,7 +90,7 @@ core_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "the compiled core serves the main interpreter alone");
         return -1;
     }
-    return table_add(module) < 0 || sizer_add(module) < 0 || lease_add(module) < 0 ? -1 : 0;
+    return table_add(module) < 0 || sizer_add(module) < 0 || reservation_add(module) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

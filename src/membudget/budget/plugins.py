@@ -17,7 +17,7 @@ from membudget.governor.floor import Protection
 from membudget.governor.giving import Giving
 from membudget.governor.status import dump
 from membudget.inspection import CollectAndTrim, may_stop
-from membudget.ownership import turn
+from membudget.ownership import folder_lock
 from membudget.probes import allocator, every, tightest
 from membudget.probes.cgroup import CgroupProbe, cgroup_probe
 from membudget.probes.hints import kernel_hints
@@ -212,7 +212,7 @@ class Reclaiming:
             held=registry.held_bytes,
             would_copy=self._shared.would_be_copied,
         )
-        full = Throttled(collection, cooldown, turn=self._turn)
+        full = Throttled(collection, cooldown, lock=self._group_lock)
         last = Throttled(collection, rung=Rung.EMERGENCY)
         young = Collect(YOUNG, rung=Rung.GENTLE, cooldown=YOUNG_EVERY, own=own)
         standard = Throttled(StandardCaches(own), cooldown)
@@ -242,10 +242,10 @@ class Reclaiming:
         registry.newcomer = self._division.welcome
         registry.add(self._shared)
 
-    def _turn(self) -> AbstractContextManager[bool]:
+    def _group_lock(self) -> AbstractContextManager[bool]:
         """While it lasts, no other process under the same limit collects in full."""
         cgroup = self._cgroup
-        return contextlib.nullcontext(True) if cgroup is None else turn(cgroup.group.folder)
+        return contextlib.nullcontext(True) if cgroup is None else folder_lock(cgroup.group.folder)
 
     def leave(self) -> None:
         """Freeze and divide nothing any longer; a second call does nothing."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from membudget.containers.list import BoundedDeque, BoundedList
     from membudget.containers.ordered import BoundedDict, BoundedSet
     from membudget.core import Plugin, Pressure, Reclaimer, Sample, Sink
-    from membudget.governor.admission import Lease
+    from membudget.governor.admission import Reservation
     from membudget.leaks import Verdict
     from membudget.registry import Registry
     from membudget.report import Report
@@ -178,7 +178,7 @@ class Budget:
             every=every,
         )
 
-    def admit(self, size: int | str, timeout: float | str = 0.0) -> Lease:
+    def admit(self, size: int | str, timeout: float | str = 0.0) -> Reservation:
         """Room for a big load, reserved on entering `with` or `async with`.
 
         The size is bytes, or text such as "200MiB"; the timeout seconds to wait for room, or text

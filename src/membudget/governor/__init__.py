@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from membudget.core import OWN, RISE, Level, Meter, Pressure, Rung, Started, Stopped, SystemClock
 from membudget.core.native import Imports, Lock, get_ident
-from membudget.governor.admission import Admission, Lease
+from membudget.governor.admission import Admission, Reservation
 from membudget.governor.floor import LITTLE, Floor, Lines, top_of
 from membudget.governor.ladder import SETTLE, SLICE, Ladder
 from membudget.governor.telling import FOREIGN, News, Plugins, Snapshots, Teller
@@ -201,9 +201,9 @@ class Governor:
         """The highest use seen, by the loop or by a thread that inserted."""
         return max(self._peak, self.meter.peak)
 
-    def admit(self, size: int, timeout: float = 0.0) -> Lease:
+    def admit(self, size: int, timeout: float = 0.0) -> Reservation:
         """A reservation of `size` bytes, to be entered with `with` or `async with`."""
-        return Lease(self.admission, size, timeout)
+        return Reservation(self.admission, size, timeout)
 
     def reclaim(self, rung: Rung, target: int | None = None) -> int:
         """Ask all rungs up to this one now; returns the bytes claimed.

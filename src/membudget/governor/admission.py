@@ -55,7 +55,7 @@ class Admission:
         """Bytes that would be granted now; at least 0."""
         return self._room(self._meter.estimate())
 
-    def try_take(self, size: int, lease: Lease | None = None) -> bool:
+    def try_take(self, size: int, reservation: Reservation | None = None) -> bool:
         """Reserve, if there is room. Cost: about 0.5 µs; 2 µs from 1 MiB on, by a fresh reading."""
         used = self._used(size)
         is_shared = size >= _READ_FROM and self.beside is not None
@@ -70,17 +70,17 @@ class Admission:
                 self._meter.release(size, used)
                 self._fits_beside(used)
                 return False
-            if lease is not None:
-                lease._is_held = True  # noqa: SLF001  # with the count, so that no signal parts them
+            if reservation is not None:
+                reservation._is_held = True  # noqa: SLF001  # no signal parts them
             return True
 
-    def take(self, size: int, timeout: float, lease: Lease | None = None) -> None:
+    def take(self, size: int, timeout: float, reservation: Reservation | None = None) -> None:
         """Reserve, waiting for room so many seconds at most, or an OverBudgetError."""
-        if self.try_take(size, lease):
+        if self.try_take(size, reservation):
             return
         began = self._clock.now()
         may_wait = timeout > 0 and self._make_room(size)
-        while not self.try_take(size, lease):
+        while not self.try_take(size, reservation):
             left = began + timeout - self._clock.now()
             if left <= 0 or not may_wait:
                 raise self.refusal(size, self._clock.now() - began)
@@ -171,10 +171,10 @@ class Admission:
         return of_all is None or of_all + own + granted <= meter.door
 
 
-_Native: Any = object if core is None else core.Lease  # Takes what is small, in C.
+_Native: Any = object if core is None else core.Reservation  # Takes what is small, in C.
 
 
-class Lease(_Native):  # type: ignore[misc]  # as typed here
+class Reservation(_Native):  # type: ignore[misc]  # as typed here
     """A reservation of bytes at a door as a context manager, sync and async.
 
     Reserved on entry, waiting so many seconds for room at most, and ended on exit.

@@ -166,7 +166,7 @@ class Collect:
 class Throttled:
     """The same reclaimer, asked at most once in so many seconds, or at another rung.
 
-    With a `turn` only while that is had: one process at a time, of those that share a limit.
+    With a `lock` only while that is had: one process at a time, of those that share a limit.
     """
 
     def __init__(
@@ -175,11 +175,11 @@ class Throttled:
         every: float = 0.0,
         *,
         rung: Rung | None = None,
-        turn: Callable[[], AbstractContextManager[bool]] = lambda: contextlib.nullcontext(True),
+        lock: Callable[[], AbstractContextManager[bool]] = lambda: contextlib.nullcontext(True),
         clock: Clock | None = None,
     ) -> None:
         self.name = inner.name
-        self._turn = turn
+        self._lock = lock
         self.rung = inner.rung if rung is None else rung
         self.paces_itself = getattr(inner, "paces_itself", False)
         self.forgive = getattr(inner, "forgive", bool)
@@ -194,16 +194,16 @@ class Throttled:
         return getattr(self._inner, "objects", None)
 
     def reclaimable(self) -> int | None:
-        """What the inner one could let go; 0 within the interval, or while it is another's turn."""
+        """What the inner one could let go; 0 within the interval, or while another has the lock."""
         count = 0 if self._clock.now() < self._not_before else self._inner.reclaimable()
         if count == 0:
             return 0
-        with self._turn() as is_ours:
+        with self._lock() as is_ours:
             return count if is_ours else 0
 
     def reclaim(self, target: int, until: float) -> int:
         """Ask the inner one and start the interval, also where it fails."""
-        with self._turn() as is_ours:
+        with self._lock() as is_ours:
             try:
                 return self._inner.reclaim(target, until) if is_ours else 0
             finally:

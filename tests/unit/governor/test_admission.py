@@ -13,7 +13,7 @@ from membudget._native import core
 from membudget.core import AdmissionRefused, Level, Marks, Meter, Rung
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.governor import Governor
-from membudget.governor.admission import Lease
+from membudget.governor.admission import Reservation
 from membudget.registry import Registry
 
 
@@ -80,22 +80,22 @@ def test_an_error_inside_gives_the_reservation_back(scene: Scene) -> None:
     assert scene.governor.meter.reserved == 0
 
 
-def test_a_lease_is_held_once() -> None:
-    lease = Scene().governor.admit(MIB)
+def test_a_reservation_is_held_once() -> None:
+    reservation = Scene().governor.admit(MIB)
     with pytest.raises(LeaseError):
-        lease.release()
-    lease.acquire()
+        reservation.release()
+    reservation.acquire()
     with pytest.raises(LeaseError):
-        lease.acquire()
-    lease.release()
+        reservation.acquire()
+    reservation.release()
     with pytest.raises(LeaseError):
-        lease.release()
-    with lease:
+        reservation.release()
+    with reservation:
         pass
 
 
 def test_a_second_release_ends_nobody_elses_reservation(scene: Scene) -> None:
-    """Nor does a lease that was released and is forgotten."""
+    """Nor does a reservation that was released and is forgotten."""
     mine, other = scene.governor.admit(10 * MIB), scene.governor.admit(15 * MIB)
     mine.acquire()
     other.acquire()
@@ -265,10 +265,10 @@ def test_a_reservation_never_entered_is_told_when_it_is_collected(scene: Scene) 
 
 
 def test_a_lock_that_tells_a_number_is_let_go_of_as_often_as_it_was_taken() -> None:
-    """As a signal's handler has it that takes a lease amid another one, under gevent's locks."""
+    """As in a signal's handler that reserves amid another reservation, under gevent's locks."""
     admission, lock = Scene().governor.admission, threading._PyRLock()  # type: ignore[attr-defined]  # as gevent's
     admission._lock, admission._acquire, admission._release = lock, lock.acquire, lock.release
-    with lock, Lease(admission, 1000, 0.0):
+    with lock, Reservation(admission, 1000, 0.0):
         pass
     with pytest.raises(RuntimeError, match="un-acquired"):
         lock.release()
@@ -284,25 +284,25 @@ def test_a_lock_that_tells_a_number_is_let_go_of_as_often_as_it_was_taken() -> N
         max_size=40,
     )
 )
-def test_a_lease_counts_the_same_in_c_and_in_python(steps: list[tuple[str, int]]) -> None:
+def test_a_reservation_counts_the_same_in_c_and_in_python(steps: list[tuple[str, int]]) -> None:
     """Whoever takes it, the meter stands alike after each step; refusals included."""
     twins = Scene(), Scene()
     holders = [FakeHolder(scene.governor.registry) for scene in twins]
-    leases: tuple[list[Lease], list[Lease]] = [], []
+    reservations: tuple[list[Reservation], list[Reservation]] = [], []
     for do, size in steps:
         for scene, holder, held, enter, leave in zip(
             twins,
             holders,
-            leases,
-            (Lease.__enter__, Lease.acquire),
-            (_leave, Lease.release),
+            reservations,
+            (Reservation.__enter__, Reservation.acquire),
+            (_leave, Reservation.release),
             strict=True,
         ):
             if do == "take":
-                lease = scene.governor.admit(size)
+                reservation = scene.governor.admit(size)
                 with contextlib.suppress(OverBudgetError):
-                    enter(lease)
-                    held.append(lease)
+                    enter(reservation)
+                    held.append(reservation)
             elif do == "end" and held:
                 leave(held.pop())
             elif do == "claim":
@@ -315,8 +315,8 @@ def test_a_lease_counts_the_same_in_c_and_in_python(steps: list[tuple[str, int]]
         assert _counts_of(twins[0].governor.meter) == _counts_of(twins[1].governor.meter)
 
 
-def _leave(lease: Lease) -> None:
-    lease.__exit__(None, None, None)
+def _leave(reservation: Reservation) -> None:
+    reservation.__exit__(None, None, None)
 
 
 def _counts_of(meter: Meter) -> list[object]:

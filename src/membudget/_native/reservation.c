@@ -1,4 +1,4 @@
-/* A lease: room that admission granted, entered and left by `with`.
+/* A reservation: room that admission granted, entered and left by `with`.
 
    What is small and asked without patience is granted here from the figures of the last reading, as
    the meter and admission would in plain Python for ten times the time. Whatever else comes up (no
@@ -7,7 +7,7 @@
    places are looked up once. */
 
 #define PY_SSIZE_T_CLEAN
-#include "lease.h"
+#include "reservation.h"
 #include <math.h>
 #include <structmember.h>
 
@@ -23,7 +23,7 @@ typedef struct {
     PyObject *timeout;
     char is_held;
     char was_asked;
-} Lease;
+} Reservation;
 
 enum { METER, ACQUIRE, RELEASE, IS_SHUT, ADMISSION_SLOTS };
 enum { USED, CLAIMED, RESERVED, HELD_THEN, APART_THEN, NUMBERS_READ, ARRIVED = NUMBERS_READ, LAST, DOOR, METER_SLOTS };
@@ -155,14 +155,14 @@ count_in_meter(PyObject *admission, PyObject *meter, long long size, int is_end)
 
 /* Takes or ends the reservation under admission's lock, if it can be had at once. */
 static int
-count_locked(Lease *lease, int is_end)
+count_locked(Reservation *reservation, int is_end)
 {
 #ifdef Py_GIL_DISABLED
     return 0; /* Others write the slots meanwhile. */
 #else
-    PyObject *admission = lease->admission;
+    PyObject *admission = reservation->admission;
     long long size;
-    if (!is_laid_out(&admissions, admission) || !as_number(lease->size, &size) || size >= SMALL_BELOW) {
+    if (!is_laid_out(&admissions, admission) || !as_number(reservation->size, &size) || size >= SMALL_BELOW) {
         return 0;
     }
     PyObject *meter = *slot_of(&admissions, admission, METER);
@@ -180,7 +180,7 @@ count_locked(Lease *lease, int is_end)
     if (is_ours > 0) {
         done = count_in_meter(admission, meter, size, is_end);
         if (done == 1) {
-            lease->is_held = !is_end;
+            reservation->is_held = !is_end;
         }
         PyObject *nothing = PyObject_CallNoArgs(release);
         if (nothing == NULL) {
@@ -197,47 +197,48 @@ count_locked(Lease *lease, int is_end)
 
 /* What the subclass does: its method of this name, without arguments. */
 static PyObject *
-call_method(Lease *lease, const char *name)
+call_method(Reservation *reservation, const char *name)
 {
-    return PyObject_CallMethod((PyObject *)lease, name, NULL);
+    return PyObject_CallMethod((PyObject *)reservation, name, NULL);
 }
 
 static PyObject *
-lease_enter(Lease *lease, PyObject *Py_UNUSED(nothing))
+reservation_enter(Reservation *reservation, PyObject *Py_UNUSED(nothing))
 {
     int done = 0;
-    if (!lease->is_held && PyFloat_CheckExact(lease->timeout) && PyFloat_AS_DOUBLE(lease->timeout) == 0.0) {
-        lease->was_asked = 1;
-        done = count_locked(lease, 0);
+    PyObject *timeout = reservation->timeout;
+    if (!reservation->is_held && PyFloat_CheckExact(timeout) && PyFloat_AS_DOUBLE(timeout) == 0.0) {
+        reservation->was_asked = 1;
+        done = count_locked(reservation, 0);
     }
     if (done < 0) {
         return NULL;
     }
     if (!done) {
-        PyObject *nothing = call_method(lease, "acquire");
+        PyObject *nothing = call_method(reservation, "acquire");
         if (nothing == NULL) {
             return NULL;
         }
         Py_DECREF(nothing);
     }
-    return Py_NewRef((PyObject *)lease);
+    return Py_NewRef((PyObject *)reservation);
 }
 
 static PyObject *
-lease_exit(Lease *lease, PyObject *const *Py_UNUSED(error), Py_ssize_t Py_UNUSED(count))
+reservation_exit(Reservation *reservation, PyObject *const *Py_UNUSED(error), Py_ssize_t Py_UNUSED(count))
 {
-    int done = lease->is_held ? count_locked(lease, 1) : 0;
+    int done = reservation->is_held ? count_locked(reservation, 1) : 0;
     if (done < 0) {
         return NULL;
     }
     if (done) {
         Py_RETURN_NONE;
     }
-    return call_method(lease, "release");
+    return call_method(reservation, "release");
 }
 
 static PyObject *
-lease_new(PyTypeObject *type, PyObject *arguments, PyObject *named)
+reservation_new(PyTypeObject *type, PyObject *arguments, PyObject *named)
 {
     PyObject *admission, *size, *timeout;
     static char *names[] = {"admission", "size", "timeout", NULL};
@@ -246,93 +247,94 @@ lease_new(PyTypeObject *type, PyObject *arguments, PyObject *named)
         size = PyTuple_GET_ITEM(arguments, 1);
         timeout = PyTuple_GET_ITEM(arguments, 2);
     }
-    else if (!PyArg_ParseTupleAndKeywords(arguments, named, "OOO:Lease", names, &admission, &size, &timeout)) {
+    else if (!PyArg_ParseTupleAndKeywords(arguments, named, "OOO:Reservation", names, &admission, &size, &timeout)) {
         return NULL;
     }
-    Lease *lease = (Lease *)type->tp_alloc(type, 0);
-    if (lease != NULL) {
-        lease->admission = Py_NewRef(admission);
-        lease->size = Py_NewRef(size);
-        lease->timeout = Py_NewRef(timeout);
+    Reservation *reservation = (Reservation *)type->tp_alloc(type, 0);
+    if (reservation != NULL) {
+        reservation->admission = Py_NewRef(admission);
+        reservation->size = Py_NewRef(size);
+        reservation->timeout = Py_NewRef(timeout);
     }
-    return (PyObject *)lease;
+    return (PyObject *)reservation;
 }
 
 /* One that is still held, or that was never entered, is the subclass's to deal with. */
 static void
-lease_finalize(Lease *lease)
+reservation_finalize(Reservation *reservation)
 {
-    if ((lease->was_asked && !lease->is_held) || lease->admission == NULL) {
+    if ((reservation->was_asked && !reservation->is_held) || reservation->admission == NULL) {
         return;
     }
     PyObject *kind, *error, *trace;
     PyErr_Fetch(&kind, &error, &trace);
-    PyObject *nothing = call_method(lease, "_forgotten");
+    PyObject *nothing = call_method(reservation, "_forgotten");
     if (nothing == NULL) {
-        PyErr_WriteUnraisable((PyObject *)lease);
+        PyErr_WriteUnraisable((PyObject *)reservation);
     }
     Py_XDECREF(nothing);
     PyErr_Restore(kind, error, trace);
 }
 
 static int
-lease_traverse(Lease *lease, visitproc visit, void *arg)
+reservation_traverse(Reservation *reservation, visitproc visit, void *arg)
 {
-    Py_VISIT(lease->admission);
-    Py_VISIT(lease->size);
-    Py_VISIT(lease->timeout);
+    Py_VISIT(reservation->admission);
+    Py_VISIT(reservation->size);
+    Py_VISIT(reservation->timeout);
     return 0;
 }
 
 static int
-lease_clear(Lease *lease)
+reservation_clear(Reservation *reservation)
 {
-    Py_CLEAR(lease->admission);
-    Py_CLEAR(lease->size);
-    Py_CLEAR(lease->timeout);
+    Py_CLEAR(reservation->admission);
+    Py_CLEAR(reservation->size);
+    Py_CLEAR(reservation->timeout);
     return 0;
 }
 
 static void
-lease_dealloc(Lease *lease)
+reservation_dealloc(Reservation *reservation)
 {
-    PyObject_GC_UnTrack(lease);
-    lease_clear(lease);
-    Py_TYPE(lease)->tp_free((PyObject *)lease);
+    PyObject_GC_UnTrack(reservation);
+    reservation_clear(reservation);
+    Py_TYPE(reservation)->tp_free((PyObject *)reservation);
 }
 
 static PyMethodDef methods[] = {
-    {"__enter__", (PyCFunction)lease_enter, METH_NOARGS, "Reserve: see `acquire`."},
-    {"__exit__", (PyCFunction)(void (*)(void))lease_exit, METH_FASTCALL, "End the reservation."},
+    {"__enter__", (PyCFunction)reservation_enter, METH_NOARGS, "Reserve: see `acquire`."},
+    {"__exit__", (PyCFunction)(void (*)(void))reservation_exit, METH_FASTCALL, "End the reservation."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef members[] = {
-    {"_admission", T_OBJECT_EX, offsetof(Lease, admission), READONLY, NULL},
-    {"_size", T_OBJECT_EX, offsetof(Lease, size), READONLY, NULL},
-    {"_timeout", T_OBJECT_EX, offsetof(Lease, timeout), READONLY, NULL},
-    {"_is_held", T_BOOL, offsetof(Lease, is_held), 0, NULL},
-    {"_was_asked", T_BOOL, offsetof(Lease, was_asked), 0, NULL},
+    {"_admission", T_OBJECT_EX, offsetof(Reservation, admission), READONLY, NULL},
+    {"_size", T_OBJECT_EX, offsetof(Reservation, size), READONLY, NULL},
+    {"_timeout", T_OBJECT_EX, offsetof(Reservation, timeout), READONLY, NULL},
+    {"_is_held", T_BOOL, offsetof(Reservation, is_held), 0, NULL},
+    {"_was_asked", T_BOOL, offsetof(Reservation, was_asked), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyTypeObject Lease_Type = {
+static PyTypeObject Reservation_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "membudget._native._core.Lease",
+    .tp_name = "membudget._native._core.Reservation",
     .tp_doc = "Room that admission granted, entered and left by `with`.",
-    .tp_basicsize = sizeof(Lease),
+    .tp_basicsize = sizeof(Reservation),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .tp_new = lease_new,
-    .tp_finalize = (destructor)lease_finalize,
-    .tp_dealloc = (destructor)lease_dealloc,
-    .tp_traverse = (traverseproc)lease_traverse,
-    .tp_clear = (inquiry)lease_clear,
+    .tp_new = reservation_new,
+    .tp_finalize = (destructor)reservation_finalize,
+    .tp_dealloc = (destructor)reservation_dealloc,
+    .tp_traverse = (traverseproc)reservation_traverse,
+    .tp_clear = (inquiry)reservation_clear,
     .tp_methods = methods,
     .tp_members = members,
 };
 
 int
-lease_add(PyObject *module)
+reservation_add(PyObject *module)
 {
-    return PyType_Ready(&Lease_Type) < 0 ? -1 : PyModule_AddObjectRef(module, "Lease", (PyObject *)&Lease_Type);
+    PyObject *type = (PyObject *)&Reservation_Type;
+    return PyType_Ready(&Reservation_Type) < 0 ? -1 : PyModule_AddObjectRef(module, "Reservation", type);
 }
