@@ -4,8 +4,7 @@ import json
 
 from membudget.core import PartSample, Sample
 from membudget.leaks.culprit import Culprit
-from membudget.report import Report, as_json
-from membudget.report.page import as_html
+from membudget.report import Report
 from membudget.report.text import as_text
 
 MIB = 1 << 20
@@ -63,10 +62,10 @@ def sample(
 def assert_harmless(made: Report) -> None:
     """Printable lines, a page without tags of others, JSON that is JSON."""
     assert all(line.isprintable() for line in as_text(made).split("\n"))
-    page = as_html(made)
+    page = made.as_html()
     assert "\x1b" not in page
     assert page.count("<script") == 4  # The data, uPlot and our own two.
-    json.dumps(as_json(made), allow_nan=False)
+    json.dumps(made.as_json(), allow_nan=False)
 
 
 def quiet(count: int = 288, limit: float | None = 400.0) -> list[Sample]:

@@ -18,15 +18,53 @@ TYPE_CHECKING = False  # What type checkers take for true; importing typing take
 if TYPE_CHECKING:
     from typing import Any
 
-    from membudget.budget.start import Budget, start
-    from membudget.cache.cache import Cache
+    from membudget.budget.start import Budget, BudgetStats, current, start
+    from membudget.cache.cache import Cache, get_cache
     from membudget.cache.loading.cached import cached
     from membudget.cache.spilling.spill import Spill
+    from membudget.cache.table import CacheStats
+    from membudget.containers import ContainerStats
     from membudget.containers.list import BoundedDeque, BoundedList
     from membudget.containers.metrics import MetricsCollector
     from membudget.containers.ordered import BoundedDict, BoundedSet
     from membudget.containers.weak import WeakCache
-    from membudget.core import Level, Marks, Pressure, Reading, Rung
+    from membudget.core import (
+        AdmissionRefused,
+        BrakeHit,
+        Chore,
+        ComponentStarted,
+        ComponentStopped,
+        Event,
+        Failed,
+        FloorFound,
+        Holder,
+        Late,
+        LeakSuspected,
+        Level,
+        LimitExceeded,
+        LimitForeseen,
+        Marks,
+        OperationGrew,
+        Plugin,
+        Pressure,
+        PressureChanged,
+        ProposalApplied,
+        ProtectionTried,
+        Reading,
+        Reclaimed,
+        Reclaimer,
+        ReportMade,
+        Rung,
+        Sample,
+        Sampled,
+        SettingsReloaded,
+        Severity,
+        Shortcoming,
+        Sink,
+        Started,
+        Stopped,
+    )  # fmt: skip
+    from membudget.core.nouns import Status
     from membudget.errors import (
         ConfigError,
         ControlError,
@@ -37,73 +75,72 @@ if TYPE_CHECKING:
         ProbeError,
     )
     from membudget.governor import Governor
+    from membudget.governor.admission import Reservation
+    from membudget.leaks import Verdict
     from membudget.profiling import MemoryProfile, profile_memory
     from membudget.reclaimers.adopted import adopt
     from membudget.registry import REGISTRY, Registry
+    from membudget.report import Report
+    from membudget.settings import Settings
     from membudget.singletons import Singleton, SingletonABC
+    from membudget.sinks import log_sink, merged, stderr_sink
     from membudget.sizing import size_of
+    from membudget.watched import WatchedContainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     name: module
     for module, names in {
-        "budget.start": "Budget start",
-        "cache.cache": "Cache",
+        "budget.start": "Budget BudgetStats current start",
+        "cache.cache": "Cache get_cache",
         "cache.loading.cached": "cached",
         "cache.spilling.spill": "Spill",
+        "cache.table": "CacheStats",
+        "containers": "ContainerStats",
         "containers.list": "BoundedDeque BoundedList",
         "containers.metrics": "MetricsCollector",
         "containers.ordered": "BoundedDict BoundedSet",
         "containers.weak": "WeakCache",
-        "core": "Level Marks Pressure Reading Rung",
+        "core": "AdmissionRefused BrakeHit Chore ComponentStarted ComponentStopped Event Failed "
+        "FloorFound Holder Late LeakSuspected Level LimitExceeded LimitForeseen Marks "
+        "OperationGrew Plugin Pressure PressureChanged ProposalApplied ProtectionTried "
+        "Reading Reclaimed Reclaimer ReportMade Rung Sample Sampled SettingsReloaded "
+        "Severity Shortcoming Sink Started Stopped",
+        "core.nouns": "Status",
         "errors": "ConfigError ControlError LeaseError MembudgetError MissingExtraError "
         "OverBudgetError ProbeError",
         "governor": "Governor",
+        "governor.admission": "Reservation",
+        "leaks": "Verdict",
         "profiling": "MemoryProfile profile_memory",
         "reclaimers.adopted": "adopt",
         "registry": "REGISTRY Registry",
+        "report": "Report",
+        "settings": "Settings",
         "singletons": "Singleton SingletonABC",
+        "sinks": "log_sink merged stderr_sink",
         "sizing": "size_of",
+        "watched": "WatchedContainer",
     }.items()
     for name in names.split()
 }
 """Each name's module."""
 
 __all__ = [
-    "REGISTRY",
-    "BoundedDeque",
-    "BoundedDict",
-    "BoundedList",
-    "BoundedSet",
-    "Budget",
-    "Cache",
-    "ConfigError",
-    "ControlError",
-    "Governor",
-    "LeaseError",
-    "Level",
-    "Marks",
-    "MembudgetError",
-    "MemoryProfile",
-    "MetricsCollector",
-    "MissingExtraError",
-    "OverBudgetError",
-    "Pressure",
-    "ProbeError",
-    "Reading",
-    "Registry",
-    "Rung",
-    "Singleton",
-    "SingletonABC",
-    "Spill",
-    "WeakCache",
-    "adopt",
-    "cached",
-    "profile_memory",
-    "size_of",
-    "start",
-]
+    "REGISTRY", "AdmissionRefused", "BoundedDeque", "BoundedDict", "BoundedList", "BoundedSet",
+    "BrakeHit", "Budget", "BudgetStats", "Cache", "CacheStats", "Chore", "ComponentStarted",
+    "ComponentStopped", "ConfigError", "ContainerStats", "ControlError", "Event", "Failed",
+    "FloorFound", "Governor", "Holder", "Late", "LeakSuspected", "LeaseError", "Level",
+    "LimitExceeded", "LimitForeseen", "Marks", "MembudgetError", "MemoryProfile",
+    "MetricsCollector", "MissingExtraError", "OperationGrew", "OverBudgetError", "Plugin",
+    "Pressure", "PressureChanged", "ProbeError", "ProposalApplied", "ProtectionTried", "Reading",
+    "Reclaimed", "Reclaimer", "Registry", "Report", "ReportMade", "Reservation", "Rung", "Sample",
+    "Sampled", "Settings", "SettingsReloaded", "Severity", "Shortcoming", "Singleton",
+    "SingletonABC", "Sink", "Spill", "Started", "Status", "Stopped", "Verdict", "WatchedContainer",
+    "WeakCache", "adopt", "cached", "current", "get_cache", "log_sink", "merged", "profile_memory",
+    "size_of", "start", "stderr_sink",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

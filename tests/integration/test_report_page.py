@@ -9,7 +9,7 @@ import pytest
 
 from browser import Page, browsing, found
 from membudget.report import Report, report
-from membudget.report.page import as_html, page_data
+from membudget.report.page import page_data
 from report_scene import leaking, quiet, suspect
 from unit.report.test_page import evil
 
@@ -38,7 +38,7 @@ def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
 
 def show(page: Page, folder: Path, made: Report, **how: Any) -> None:
     path = folder / "page.html"
-    path.write_text(as_html(made), encoding="utf-8")
+    path.write_text(made.as_html(), encoding="utf-8")
     page.show(path.as_uri(), **{"width": WIDE, **how})
 
 

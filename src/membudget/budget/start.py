@@ -222,7 +222,7 @@ class Budget:
         return BudgetStats(pressure=self.governor.pressure, **told.as_dict())
 
     def report(self, hours: float = 24.0) -> Report:
-        """The report on the latest hours; `membudget.report.page.as_html` makes it a page."""
+        """The report on the latest hours: text where it is printed, `as_html()` or `as_json()`."""
         return self.inspection.report(hours)
 
     def stop(self) -> None:
@@ -370,7 +370,23 @@ def start(
         raise ConfigError(missing)
     for what in filter(None, (*shortcomings, missing)):
         governor.tell(Shortcoming(at=governor.clock.now(), what=what))
-    return Budget(governor)
+    governor.budget = budget = Budget(governor)
+    return budget
+
+
+def current() -> Budget:
+    """The budget that runs in this process, for a module that did not start it.
+
+    It is what `start()` returned, or what `membudget run` has started; a ConfigError where there is
+    none, or only one that was given a registry of its own.
+    """
+    budget: Budget | None = getattr(REGISTRY.governor, "budget", None)
+    if budget is None:
+        raise ConfigError(
+            "no budget is running in this process: call membudget.start() first, or start the "
+            "program with `membudget run -- CMD`"
+        )
+    return budget
 
 
 def governor_of(

@@ -60,13 +60,9 @@ def command(
     if page is not None:
         _write_page(made, page)
     if is_json:
-        from membudget.report import as_json
-
-        click.echo(json.dumps(as_json(made)))
+        click.echo(json.dumps(made.as_json()))
     elif page is None:
-        from membudget.report.text import as_text
-
-        click.echo(as_text(made), nl=False)
+        click.echo(str(made))
     return 0
 
 
@@ -115,9 +111,9 @@ def _live(pid: int | None, hours: float) -> Report:
 
 def _write_page(made: Report, path: str) -> None:
     from membudget.ownership import write_whole
-    from membudget.report.page import BEGINS, as_html
+    from membudget.report.page import BEGINS
 
-    page = as_html(made).encode("utf-8", "replace")
+    page = made.as_html().encode("utf-8", "replace")
     try:
         write_whole(path, page, begins=BEGINS.encode(), is_private=False)
     except ConfigError as error:

@@ -98,6 +98,7 @@ class Governor:
         self.imports = Imports()  # Marks what is imported late on this governor's thread.
         self.collector: Any = None  # Collects and trims once, to show what is garbage, or None.
         self.protection: Protection | None = None  # The last resort.
+        self.budget: Any = None  # What `start()` gave the program.
         self.notes: list[str] = []  # What the event of the start says.
         # Whether a step only looks: nothing is told then, and nobody asked to let go.
         self.rests: Callable[[Pressure], bool] = lambda _pressure: False

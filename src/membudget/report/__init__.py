@@ -110,6 +110,101 @@ class Report(Record):
     notes: tuple[str, ...]
     group: GroupState | None = None  # Where several processes share the limit
 
+    def __str__(self) -> str:
+        """The text of `membudget report`, which `print` shows; no line is over 80 columns."""
+        from membudget.report.text import as_text  # only for those who read it
+
+        return as_text(self)[:-1]
+
+    def as_html(self) -> str:
+        """One page with charts, in ASCII. A day of samples takes about 5 ms and 130 KiB."""
+        from membudget.report.page import page_of  # only for those who make one
+
+        return page_of(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values for JSON; keys are stable, and units are in their names.
+
+        What is not known is null, never 0.
+
+        schema        "membudget.report/1"; another number where a key changes its meaning
+        made_unix_s   when; with is_dated false, seconds since the recording began, as all times
+        is_dated      whether times are Unix seconds
+        process       {name, pid}
+        hours         hours asked for
+        memory        {samples, span_s, restarts_unix_s: [], limit_bytes, headroom_bytes,
+                      marks_bytes: {}, used_bytes and resident_bytes: {now, average, minimum,
+                      maximum} or null}
+        group         null where nobody else shares the limit; else {source, room_bytes, untold,
+                      rows: [{name, pid, used_bytes, held_bytes, share_bytes, why}]}: room for the
+                      caches of all, how many tell nothing (or null), and who holds what, its share
+                      and why
+        leak          null without samples; else {kind, confidence: none low medium high, score: 0
+                      to 1, rate_bytes_per_hour, rate_low_..., rate_high_..., onset_unix_s,
+                      growth_bytes, growing_share, window_s, reason, is_leak, levels_off_at_bytes,
+                      wants_collection, step: {at_unix_s, size_bytes} or null, filling: [{name,
+                      full_in_s, full_at_bytes, fill_share, rate_bytes_per_hour}], simple:
+                      {rate_mib_per_hour, threshold_mib_per_hour, hours, samples, is_above,
+                      growing_share, growth_per_sample_share, running_samples,
+                      growth_over_window_share}}
+        culprits      [{name, kind, items_per_hour, bytes_per_hour, growth_share, newest, chain: [],
+                      note}]
+        parts         [{name, kind, items, held_bytes, max_items, max_bytes, ttl_s, fill_share,
+                      grew_items, grew_bytes}]
+        models        []: none are told of yet
+        operations    [{name, times, grew_bytes, took_s}]
+        events        [{at_unix_s, kind, severity, text}], oldest first
+        forecast      {seconds_left_s, soonest_s, latest_s, levels_off_at_bytes}
+        anomalies     [{name, value, expected, score, basis}]; the unit is in the name
+        proposals     [{setting, key, proposed, now, reason}]: settings that the history suggests;
+                      key is null where only the program can change it, now where nothing holds;
+                      both values are text as a settings file has them
+        notes         [text]
+        """
+        memory = {
+            "samples": len(self.samples),
+            "span_s": self.span,
+            "restarts_unix_s": self.restarts,
+            "limit_bytes": self.limit,
+            "headroom_bytes": self.headroom,
+            "marks_bytes": dict(self.marks),
+            "used_bytes": self.use,
+            "resident_bytes": self.resident,
+        }
+        proposals = [
+            {
+                "setting": one.setting,
+                "key": one.key or None,
+                "proposed": one.told,
+                "now": one.now or None,
+                "reason": one.reason,
+            }
+            for one in self.proposals
+        ]
+        names = ("seconds_left", "soonest", "latest", "levels_off_at")
+        made: dict[str, Any] = finite(
+            {
+                "schema": SCHEMA,
+                "made_unix_s": self.made,
+                "is_dated": self.is_dated,
+                "process": {"name": self.name, "pid": self.pid},
+                "hours": self.hours,
+                "memory": memory,
+                "group": self.group and group_as_json(self.group),
+                "leak": None if self.verdict is None else verdict_as_json(self.verdict),
+                "culprits": self.culprits,
+                "parts": self.parts,
+                "models": [],
+                "operations": self.operations,
+                "events": self.happenings,
+                "forecast": {_NAMES[name]: getattr(self.forecast, name) for name in names},
+                "anomalies": self.anomalies,
+                "proposals": proposals,
+                "notes": self.notes,
+            }
+        )
+        return made
+
 
 def report(
     samples: Iterable[Sample],
@@ -316,87 +411,6 @@ _FACTS = {
 """The same for the facts of the simple rule."""
 
 _GROUP = {name: f"{name}_bytes" for name in ("room", "used", "held", "share")}
-
-
-def as_json(report: Report) -> dict[str, Any]:
-    """The report as plain values for JSON; keys are stable, and units are in their names.
-
-    What is not known is null, never 0.
-
-    schema        "membudget.report/1"; another number where a key changes its meaning
-    made_unix_s   when; with is_dated false, seconds since the recording began, as all times
-    is_dated      whether times are Unix seconds
-    process       {name, pid}
-    hours         hours asked for
-    memory        {samples, span_s, restarts_unix_s: [], limit_bytes, headroom_bytes, marks_bytes:
-                  {}, used_bytes and resident_bytes: {now, average, minimum, maximum} or null}
-    group         null where nobody else shares the limit; else {source, room_bytes, untold, rows:
-                  [{name, pid, used_bytes, held_bytes, share_bytes, why}]}: room for the caches of
-                  all, how many tell nothing (or null), and who holds what, its share and why
-    leak          null without samples; else {kind, confidence: none low medium high, score: 0 to 1,
-                  rate_bytes_per_hour, rate_low_..., rate_high_..., onset_unix_s, growth_bytes,
-                  growing_share, window_s, reason, is_leak, levels_off_at_bytes, wants_collection,
-                  step: {at_unix_s, size_bytes} or null, filling: [{name, full_in_s, full_at_bytes,
-                  fill_share, rate_bytes_per_hour}], simple: {rate_mib_per_hour,
-                  threshold_mib_per_hour, hours, samples, is_above, growing_share,
-                  growth_per_sample_share, running_samples, growth_over_window_share}}
-    culprits      [{name, kind, items_per_hour, bytes_per_hour, growth_share, newest, chain: [],
-                  note}]
-    parts         [{name, kind, items, held_bytes, max_items, max_bytes, ttl_s, fill_share,
-                  grew_items, grew_bytes}]
-    models        []: none are told of yet
-    operations    [{name, times, grew_bytes, took_s}]
-    events        [{at_unix_s, kind, severity, text}], oldest first
-    forecast      {seconds_left_s, soonest_s, latest_s, levels_off_at_bytes}
-    anomalies     [{name, value, expected, score, basis}]; the unit is in the name
-    proposals     [{setting, key, proposed, now, reason}]: settings that the history suggests; key
-                  is null where only the program can change it, now where nothing holds; both values
-                  are text as a settings file has them
-    notes         [text]
-    """
-    memory = {
-        "samples": len(report.samples),
-        "span_s": report.span,
-        "restarts_unix_s": report.restarts,
-        "limit_bytes": report.limit,
-        "headroom_bytes": report.headroom,
-        "marks_bytes": dict(report.marks),
-        "used_bytes": report.use,
-        "resident_bytes": report.resident,
-    }
-    proposals = [
-        {
-            "setting": one.setting,
-            "key": one.key or None,
-            "proposed": one.told,
-            "now": one.now or None,
-            "reason": one.reason,
-        }
-        for one in report.proposals
-    ]
-    names = ("seconds_left", "soonest", "latest", "levels_off_at")
-    made: dict[str, Any] = finite(
-        {
-            "schema": SCHEMA,
-            "made_unix_s": report.made,
-            "is_dated": report.is_dated,
-            "process": {"name": report.name, "pid": report.pid},
-            "hours": report.hours,
-            "memory": memory,
-            "group": report.group and group_as_json(report.group),
-            "leak": None if report.verdict is None else verdict_as_json(report.verdict),
-            "culprits": report.culprits,
-            "parts": report.parts,
-            "models": [],
-            "operations": report.operations,
-            "events": report.happenings,
-            "forecast": {_NAMES[name]: getattr(report.forecast, name) for name in names},
-            "anomalies": report.anomalies,
-            "proposals": proposals,
-            "notes": report.notes,
-        }
-    )
-    return made
 
 
 def group_as_json(group: GroupState) -> dict[str, Any]:

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING
 from membudget.core import ReportMade
 from membudget.core.native import NativeThread
 from membudget.ownership import is_own, open_folder, write_whole
-from membudget.report import SCHEMA, as_json
+from membudget.report import SCHEMA
 from membudget.report.page import BEGINS as HTML_BEGINS
-from membudget.report.page import as_html
-from membudget.report.text import as_text
 
 if TYPE_CHECKING:
     from membudget.governor import Governor
@@ -96,7 +94,7 @@ class DailyReport:
         os.close(open_folder(self._directory, advice))
         stamp = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(time.time()))
         stem = f"{self._directory}/{_BEGIN}{self._program}-{stamp}-{os.getpid()}"
-        texts = (as_text(report), json.dumps(as_json(report), indent=1) + "\n", as_html(report))
+        texts = (f"{report}\n", json.dumps(report.as_json(), indent=1) + "\n", report.as_html())
         for (form, begins), text in zip(_FORMS.items(), texts, strict=True):
             data = text.encode("utf-8", "replace")
             write_whole(stem + form, data, begins=begins, is_synced=True)

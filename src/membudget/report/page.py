@@ -46,8 +46,8 @@ _FIGURES: dict[str, Callable[[Sample], float | None]] = {
 """Those that are no attributes of a sample, or not known where they are 0."""
 
 
-def as_html(report: Report) -> str:
-    """The page, in ASCII. A day of samples with ten parts takes about 5 ms and 130 KiB."""
+def page_of(report: Report) -> str:
+    """The page: see `Report.as_html`."""
     nonce = os.urandom(16).hex()
     data = json.dumps(page_data(report), allow_nan=False, separators=(",", ":"))
     page = _text("page.html")

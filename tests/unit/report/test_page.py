@@ -12,7 +12,7 @@ import pytest
 import membudget
 from membudget.core import Sample
 from membudget.report import Happening, OperationFigure, Report, report
-from membudget.report.page import BEGINS, as_html, page_data
+from membudget.report.page import BEGINS, page_data
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect
 
 EVIL = "</script><!--<script>alert('x')</script><img src=x onerror=alert(2)>\"'`&\x00\ud800\u2028"
@@ -67,10 +67,10 @@ def evil() -> Report:
 
 def test_names_cannot_become_markup() -> None:
     """They stand in the data alone, in letters that end no element; and come out whole."""
-    page = as_html(evil())
+    page = evil().as_html()
     assert page.isascii()
     found = Reader(page)
-    assert found.tags == Reader(as_html(report(quiet()))).tags
+    assert found.tags == Reader(report(quiet()).as_html()).tags
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert found.data["title"].startswith("Memory report of </script><!--<script>alert('x')")
     assert json.loads(json.dumps(page_data(evil()))) == found.data
@@ -78,7 +78,7 @@ def test_names_cannot_become_markup() -> None:
 
 def test_nothing_is_loaded_from_anywhere() -> None:
     """One file: each address in it is data, and a policy says so to the browser."""
-    page = as_html(evil())
+    page = evil().as_html()
     found = Reader(page)
     addresses = [value for name, value in found.attributes if name in ("src", "href", "data")]
     assert addresses
@@ -96,7 +96,7 @@ def test_nothing_is_loaded_from_anywhere() -> None:
 
 def test_a_page_is_known_as_ours_and_names_whose_work_it_is() -> None:
     """By its beginning; and uPlot's licence goes with it, whole."""
-    page = as_html(report([]))
+    page = report([]).as_html()
     assert page.startswith(BEGINS)
     with open(os.path.join(FOLDER, "uplot", "LICENSE"), encoding="utf-8") as file:
         licence = file.read()
@@ -108,7 +108,7 @@ def test_a_page_is_known_as_ours_and_names_whose_work_it_is() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_tiny_data_make_a_whole_page(count: int) -> None:
     """A page that says what is missing, not an empty picture."""
-    found = Reader(as_html(report(quiet(count)))).data
+    found = Reader(report(quiet(count)).as_html()).data
     assert (found["curves"] is not None) == (count >= 2)
     if count == 0:
         assert found["when"] == "There are no samples."
@@ -117,7 +117,7 @@ def test_tiny_data_make_a_whole_page(count: int) -> None:
 
 def test_two_samples_of_one_moment_make_a_page() -> None:
     """No time passed, so there is nothing to draw over it."""
-    assert Reader(as_html(report([sample(0, 90), sample(0, 95)]))).data["curves"] is None
+    assert Reader(report([sample(0, 90), sample(0, 95)]).as_html()).data["curves"] is None
 
 
 def _light(colour: str) -> float:

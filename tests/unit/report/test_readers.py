@@ -14,7 +14,6 @@ from membudget.core import PartSample
 from membudget.core.wire import plain
 from membudget.errors import ConfigError
 from membudget.report import report
-from membudget.report.page import as_html
 from membudget.report.readers import Bound, read_bounds, read_samples, with_bounds
 from membudget.report.text import as_text
 from membudget.sampling.form import to_text
@@ -205,7 +204,7 @@ def test_any_text_is_read_or_refused_in_our_words(head: str, rows: list[str]) ->
             return
     made = report(found.samples, is_dated=found.is_dated, notes=found.notes)
     as_text(made)
-    as_html(made)
+    made.as_html()
 
 
 ROWS = json.loads(

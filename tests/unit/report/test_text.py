@@ -7,7 +7,7 @@ import pytest
 from membudget.core.nouns import GroupRow, GroupState
 from membudget.forecast import Anomaly
 from membudget.leaks.advice import Proposal
-from membudget.report import SCHEMA, Happening, OperationFigure, Report, as_json, report
+from membudget.report import SCHEMA, Happening, OperationFigure, Report, report
 from membudget.report.page import page_data
 from membudget.report.text import as_text, between, headline, whole_percent
 from report_scene import BEGAN, MIB, leaking, part, quiet, sample, suspect
@@ -89,7 +89,7 @@ def test_text_has_the_figures() -> None:
 
 def test_json_is_whole_stable_and_strict() -> None:
     """Units in the names, nothing that JSON lacks; `null` for what is not known."""
-    found = json.loads(json.dumps(as_json(rich()), allow_nan=False))
+    found = json.loads(json.dumps(rich().as_json(), allow_nan=False))
     assert found["schema"] == SCHEMA
     assert found["memory"]["limit_bytes"] == 700 * MIB
     assert found["leak"]["confidence"] == "high"
@@ -97,7 +97,7 @@ def test_json_is_whole_stable_and_strict() -> None:
     assert found["culprits"][0]["growth_share"] == 0.93
     assert found["parts"][0]["max_bytes"] == 20 * MIB
     assert found["forecast"]["seconds_left_s"] > 0
-    empty = as_json(report([]))
+    empty = report([]).as_json()
     assert empty["leak"] is None
     assert empty["memory"]["used_bytes"] is None
     assert set(empty) == set(found)
@@ -115,7 +115,7 @@ def test_who_shares_the_limit_is_told_in_each_form() -> None:
     assert section["notes"][1] == row
     alone = report(quiet(2))
     assert "GROUP" not in as_text(alone)
-    assert as_json(alone)["group"] is None
+    assert alone.as_json()["group"] is None
 
 
 KEYS = {
@@ -147,14 +147,14 @@ def test_json_keeps_its_keys() -> None:
         for place, one in enumerate(quiet())
     ]
     stepped = [sample(place, 100 if place < 150 else 180) for place in range(288)]
-    made = as_json(rich())
+    made = rich().as_json()
     found = {
         **made,
         "member": made["group"]["rows"],
         "used_bytes": made["memory"]["used_bytes"],
         "simple": made["leak"]["simple"],
-        "filling": as_json(report(filling))["leak"]["filling"],
-        "step": as_json(report(stepped))["leak"]["step"],
+        "filling": report(filling).as_json()["leak"]["filling"],
+        "step": report(stepped).as_json()["leak"]["step"],
     }
     for name, keys in KEYS.items():
         (one, *_) = found[name] if isinstance(found[name], list) else [found[name]]
@@ -165,14 +165,14 @@ def test_proposals_stand_in_all_three_forms() -> None:
     made = rich()
     assert "PROPOSED SETTINGS" in as_text(made)
     assert "thresholds.low 40% in place of 70%: so it was" in as_text(made)
-    assert as_json(made)["proposals"][1] == {
+    assert made.as_json()["proposals"][1] == {
         "setting": "thresholds.low",
         "key": "thresholds.low",
         "proposed": "40%",
         "now": "70%",
         "reason": "so it was",
     }
-    assert as_json(made)["proposals"][0]["key"] is None
+    assert made.as_json()["proposals"][0]["key"] is None
     (told,) = [one for one in page_data(made)["sections"] if one["title"] == "Proposed settings"]
     assert told["rows"][1] == ["thresholds.low", "70%", "40%", "so it was"]
     assert "PROPOSED" not in as_text(report(quiet(12)))
@@ -189,7 +189,7 @@ def test_a_recording_proposes_what_its_history_is_long_enough_for() -> None:
 def test_infinite_figures_become_null() -> None:
     """Whatever a forecast gives, any JSON reader takes."""
     endless = odd("x", float("inf"), float("nan"))
-    found = as_json(report(quiet(2)).replace(anomalies=(endless,)))
+    found = report(quiet(2)).replace(anomalies=(endless,)).as_json()
     assert found["anomalies"][0]["value"] is None
 
 
@@ -222,3 +222,7 @@ def test_what_a_part_gained_is_told_where_it_gained_anything() -> None:
     assert "+3,072 items" in fills
     assert "+3.00" in fills
     assert "+" not in still
+
+
+def test_a_report_is_its_text_where_it_is_printed() -> None:
+    assert f"{rich()}\n" == as_text(rich())
