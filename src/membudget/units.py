@@ -5,9 +5,17 @@ A bare number is refused in text: whether "400" means bytes or megabytes cannot 
 
 from __future__ import annotations
 
+import sys
 from binascii import crc32
 
 from membudget.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from typing import TypeAlias
+
+    Duration: TypeAlias = float | str | timedelta  # Seconds, or text such as "30s".
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -93,10 +101,12 @@ def as_bytes(value: int | str, *, name: str = "size") -> int:
     raise ConfigError(f'{name} {_shown(value)} is not {rule}: give bytes as an int, or "400MiB"')
 
 
-def as_seconds(value: float | str, *, name: str = "time") -> float:
-    """The seconds of an argument: a number is seconds already, a text needs its unit."""
+def as_seconds(value: Duration, *, name: str = "time") -> float:
+    """The seconds of an argument: a number or a timedelta has them, a text needs its unit."""
     if isinstance(value, str):
         return parse_seconds(value, name=name)
+    if (datetime := sys.modules.get("datetime")) and isinstance(value, datetime.timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f'{name} {_shown(value)} is not a time: give seconds, or "30s"')
     if not 0 < value <= MOST_SECONDS:

@@ -1,10 +1,15 @@
 """Text with units: what is read, what is refused, and that nothing is lost on the way."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from membudget.cache.cache import Cache
 from membudget.errors import ConfigError
+from membudget.registry import Registry
+from membudget.settings import resolve
 from membudget.units import (
     LONGEST_NAME,
     MOST_BYTES,
@@ -227,3 +232,19 @@ def test_a_name_that_was_found_becomes_one_that_may_be_given(name: str) -> None:
 def test_a_good_name_stays_as_it_is() -> None:
     for name in ("prices", "Größe 5", "x" * LONGEST_NAME):
         assert checked_name(name, "it") == found_name(name) == name
+
+
+def test_a_timedelta_stands_wherever_seconds_do() -> None:
+    """As an argument and as a setting, in the compiled table too, and checked like a number."""
+    assert as_seconds(timedelta(minutes=5)) == 300
+    registry = Registry()
+    cache = Cache[str, int]("prices", ttl=timedelta(hours=1), registry=registry)
+    cache.set("a", 1)
+    cache.set("b", 1, ttl=timedelta(minutes=1))
+    assert cache.ttl_left("a") == pytest.approx(3600, abs=5)
+    assert cache.ttl_left("b") == pytest.approx(60, abs=5)
+    settings = resolve({"cleanup": {"settle": timedelta(seconds=2)}}, {})
+    assert settings["cleanup.settle"] == 2
+    for value in (timedelta(0), timedelta(days=-1)):
+        with pytest.raises(ConfigError, match=r"ttl .* is not above zero"):
+            cache.set("c", 1, ttl=value)

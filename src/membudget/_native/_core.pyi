@@ -4,6 +4,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
+from membudget.units import Duration
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _D = TypeVar("_D")
@@ -98,7 +100,7 @@ class Table(Generic[_K, _V]):
         key: _K,
         value: _V,
         *,
-        ttl: float | str | None = None,
+        ttl: Duration | None = None,
         size: int | str | None = None,
     ) -> bool:
         """Keep a value under a key, and make room for it.
@@ -130,7 +132,7 @@ class Table(Generic[_K, _V]):
         """The values found under keys; each counts as a lookup."""
 
     def set_many(
-        self, pairs: Mapping[_K, _V] | Iterable[tuple[_K, _V]], *, ttl: float | str | None = None
+        self, pairs: Mapping[_K, _V] | Iterable[tuple[_K, _V]], *, ttl: Duration | None = None
     ) -> int:
         """Keep many values, as one `set` after the other; returns how many were taken in.
 

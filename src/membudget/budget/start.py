@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
     from membudget.report import Report
     from membudget.settings import Settings
+    from membudget.units import Duration
     from membudget.watched import WatchedContainer
 
 WARM_UP = 10.0  # Seconds: most requests of a service have been made once by then.
@@ -137,7 +138,7 @@ class Budget:
         trim: bool = False,
         resize: bool | tuple[int, int] = False,
         lock: Any = None,
-        every: float | str = 1.0,
+        every: Duration = 1.0,
     ) -> WatchedContainer:
         """Keep an eye on a container of the program's own: told when over its limits.
 
@@ -178,7 +179,7 @@ class Budget:
             every=every,
         )
 
-    def admit(self, size: int | str, timeout: float | str = 0.0) -> Reservation:
+    def admit(self, size: int | str, timeout: Duration = 0.0) -> Reservation:
         """Room for a big load, reserved on entering `with` or `async with`.
 
         The size is bytes, or text such as "200MiB"; the timeout seconds to wait for room, or text

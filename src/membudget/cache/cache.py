@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from membudget.cache.table import Cause, Gone, Shrunk, Step
     from membudget.core import Clock
     from membudget.registry import Registry
+    from membudget.units import Duration
 
     D = TypeVar("D")
 elif IS_COMPILED:
@@ -213,8 +214,8 @@ class Cache(GovernedTable[K, V]):
         *,
         max_bytes: int | str | None = None,
         max_entries: int | None = None,
-        ttl: float | str | None = None,
-        idle: float | str | None = None,
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
         policy: str | None = None,
         size: Callable[[V], int] | None = None,
         on_evict: Callable[[K, V, Cause], object] | None = None,
@@ -289,7 +290,7 @@ class Cache(GovernedTable[K, V]):
             if flight is not None:
                 flight.is_void = True
 
-    def get_or_load(self, key: K, loader: Callable[[K], V], *, ttl: float | str | None = None) -> V:
+    def get_or_load(self, key: K, loader: Callable[[K], V], *, ttl: Duration | None = None) -> V:
         """The value under a key; where there is none, what `loader` returns, which is then kept.
 
         It is not kept where the key was set or forgotten meanwhile: it may be out of date. Of
@@ -316,7 +317,7 @@ class Cache(GovernedTable[K, V]):
         return loaded
 
     async def get_or_load_async(
-        self, key: K, loader: Callable[[K], Awaitable[V]], *, ttl: float | str | None = None
+        self, key: K, loader: Callable[[K], Awaitable[V]], *, ttl: Duration | None = None
     ) -> V:
         """As `get_or_load`, for a coroutine function: tasks wait by futures of their own loop.
 

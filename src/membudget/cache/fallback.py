@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from membudget.cache.table import Cause, Gone
     from membudget.registry import Registry
+    from membudget.units import Duration
 
     _Step = tuple[int, list[Gone[Any, Any]]]
 
@@ -135,7 +136,7 @@ class Table(ForkLock, Generic[K, V]):
             return default if entry is None else entry.value
 
     def set(
-        self, key: K, value: V, *, ttl: float | str | None = None, size: int | str | None = None
+        self, key: K, value: V, *, ttl: Duration | None = None, size: int | str | None = None
     ) -> bool:
         """Keep a value under a key, and make room for it; whether it was taken in."""
         return self._set(key, value, ttl, size)
@@ -179,7 +180,7 @@ class Table(ForkLock, Generic[K, V]):
         return True
 
     def set_many(
-        self, pairs: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: float | str | None = None
+        self, pairs: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: Duration | None = None
     ) -> int:
         """Keep many values, as one `set` after the other; returns how many were taken in."""
         given: Any = pairs

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from membudget.cache.cache import Cache
     from membudget.core import Clock
     from membudget.registry import Registry
+    from membudget.units import Duration
 
 INTERVAL = 1.0  # Seconds between two rounds; to look whether one is due costs 0.3 µs a cache.
 WEIGH_FOR = 0.002  # Seconds of weighing again at a time, all caches together: a thousand values.
@@ -44,7 +45,7 @@ class Sweeper:
     comes_early = True
 
     def __init__(
-        self, registry: Registry, interval: float | str = INTERVAL, clock: Clock | None = None
+        self, registry: Registry, interval: Duration = INTERVAL, clock: Clock | None = None
     ) -> None:
         self._registry = registry
         self._interval = as_seconds(interval, name="interval")

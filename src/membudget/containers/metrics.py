@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, PartSample
     from membudget.registry import Registry
+    from membudget.units import Duration
 
 LEAST = 16  # Samples that a series has room for at least.
 
@@ -94,7 +95,7 @@ class MetricsCollector(Holding):
         *,
         max_samples: int = 1000,
         max_series: int | None = None,
-        ttl: float | str | None = None,
+        ttl: Duration | None = None,
         max_bytes: int | str | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,

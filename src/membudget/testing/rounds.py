@@ -29,9 +29,12 @@ from membudget.testing.result import (
     is_lasting,
     least_growth,
 )
+from membudget.units import as_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+
+    from membudget.units import Duration
 
 ROUNDS = 6
 SECONDS = 10.0
@@ -48,7 +51,7 @@ def check_leaks(
     rounds: int = ROUNDS,
     warmup: int | None = None,
     calls: int | None = None,
-    seconds: float = SECONDS,
+    seconds: Duration = SECONDS,
     between: Callable[[], object] | None = None,
     name: str | None = None,
 ) -> LeakResult:
@@ -73,7 +76,8 @@ def check_leaks(
         ConfigError: A number is not above zero, or the function is a generator function.
         Exception: What the function raises, with a note of which call it was.
     """
-    asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
+    most = as_seconds(seconds, name="seconds")
+    asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=most)
     run = _Check(function, args, asked, between, name).result()
     if is_coroutine_function(function):
         import asyncio  # only a program with coroutines needs it
@@ -101,12 +105,13 @@ async def check_leaks_async(
     rounds: int = ROUNDS,
     warmup: int | None = None,
     calls: int | None = None,
-    seconds: float = SECONDS,
+    seconds: Duration = SECONDS,
     between: Callable[[], object] | None = None,
     name: str | None = None,
 ) -> LeakResult:
     """As `check_leaks`, for a coroutine function on the running loop, its calls one by one."""
-    asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=seconds)
+    most = as_seconds(seconds, name="seconds")
+    asked = Asked(rounds=rounds, warmup=warmup, calls=calls, seconds=most)
     return await _Check(function, args, asked, between, name).result()
 
 

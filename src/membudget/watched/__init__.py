@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, Event
     from membudget.registry import Registry
+    from membudget.units import Duration
 
 EVERY = 1.0  # Seconds between two looks at the length.
 ADVISE_AFTER = 60.0  # Seconds of looking before a deque is told with the maxlen it needs.
@@ -109,7 +110,7 @@ class WatchedContainer:
         trim: bool = False,
         resize: bool | tuple[int, int] = False,
         lock: Any = None,
-        every: float | str = EVERY,
+        every: Duration = EVERY,
         tell: Callable[[Event], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,

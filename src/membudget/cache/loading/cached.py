@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from membudget.cache.spilling.spill import Spill
     from membudget.core import Clock
     from membudget.registry import Registry
+    from membudget.units import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,12 +112,12 @@ def cached(
     *,
     max_bytes: int | str | None = None,
     max_entries: int | None = None,
-    ttl: float | str | None = None,
+    ttl: Duration | None = None,
     jitter: float | str = 0.0,
-    stale: float | str | None = None,
+    stale: Duration | None = None,
     key: Callable[..., Hashable] | None = None,
     typed: bool = False,
-    keep_errors: float | str | None = None,
+    keep_errors: Duration | None = None,
     name: str | None = None,
     policy: str | None = None,
     spill: Spill | str | PathLike[str] | None = None,
@@ -129,12 +130,12 @@ def cached(
     *,
     max_bytes: int | str | None = None,
     max_entries: int | None = None,
-    ttl: float | str | None = None,
+    ttl: Duration | None = None,
     jitter: float | str = 0.0,
-    stale: float | str | None = None,
+    stale: Duration | None = None,
     key: Callable[..., Hashable] | None = None,
     typed: bool = False,
-    keep_errors: float | str | None = None,
+    keep_errors: Duration | None = None,
     name: str | None = None,
     policy: str | None = None,
     spill: Spill | str | PathLike[str] | None = None,
@@ -323,10 +324,10 @@ class Lifetime:
 
     def __init__(
         self,
-        ttl: float | str | None,
+        ttl: Duration | None,
         jitter: float | str,
-        stale: float | str | None,
-        keep_errors: float | str | None,
+        stale: Duration | None,
+        keep_errors: Duration | None,
     ) -> None:
         given = {"ttl": ttl, "stale": stale, "keep_errors": keep_errors}
         self.ttl, self.stale, self.keep_errors = (

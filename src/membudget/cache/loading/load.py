@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from membudget.cache.cache import Cache
+    from membudget.units import Duration
 
 Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
 """A value, or an exception with its leader's traceback; None where the leader gave up."""
@@ -56,7 +57,7 @@ class Loading:
     forgive: Callable[[Any, Exception], object] | None = None  # While the old value still serves.
 
     def __init__(
-        self, function: Callable[..., Any], cache: Cache[Any, Any], ttl: float | str | None = None
+        self, function: Callable[..., Any], cache: Cache[Any, Any], ttl: Duration | None = None
     ) -> None:
         self.function, self.get, self.drop = function, cache.get, cache.delete
         self.look: Callable[[Any, Any], Any] = cache.peek  # Does not count the lookup.

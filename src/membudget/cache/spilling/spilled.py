@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from membudget.cache.table import CacheStats, Cause, Gone
     from membudget.core import Clock
     from membudget.registry import Registry
+    from membudget.units import Duration
 
 MISSING: Any = object()
 NOTE_BYTES = 140  # Memory that the note of an entry costs besides, by tracemalloc.
@@ -66,8 +67,8 @@ class SpilledCache(Cache[K, V]):
         spill: Spill | str | PathLike[str],
         max_bytes: int | str | None = None,
         max_entries: int | None = None,
-        ttl: float | str | None = None,
-        idle: float | str | None = None,
+        ttl: Duration | None = None,
+        idle: Duration | None = None,
         policy: str | None = None,
         size: Callable[[V], int] | None = None,
         on_evict: Callable[[K, V, Cause], object] | None = None,
@@ -126,7 +127,7 @@ class SpilledCache(Cache[K, V]):
         key: K,
         value: V,
         *,
-        ttl: float | str | None = None,
+        ttl: Duration | None = None,
         size: int | str | None = None,
     ) -> bool:
         """As `Cache.set`; what the disk holds under the key is out of date from now on."""
@@ -211,7 +212,7 @@ class SpilledCache(Cache[K, V]):
         """The figures of the disk; reading them changes nothing."""
         return self._disk.stats()
 
-    def flush_spill(self, timeout: float | str = 5.0) -> bool:
+    def flush_spill(self, timeout: Duration = 5.0) -> bool:
         """Wait until nothing waits for the disk; returns whether that came in time.
 
         The timeout is in seconds, or text such as "2s"; else a ConfigError.
