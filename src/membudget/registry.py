@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 import weakref
 
@@ -47,6 +48,7 @@ class Registry:
         self._members: dict[str, list[weakref.ref[Any]]] = {kind: [] for kind in _PARTS}
         self._sweep_at = dict.fromkeys(_PARTS, _SPARE)
         self._kept: list[object] = []
+        self._named: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         _registries.add(self)
 
     def add(self, member: object, *, keep: bool = False) -> None:
@@ -68,9 +70,51 @@ class Registry:
         if self.newcomer is not None:
             self.newcomer(member)
 
+    def enter(self, member: Any, *, replace: bool | None, keep: bool = False) -> None:
+        """Add one of the library's own, whose `name` no other of them has here (ADR 33).
+
+        Where one has it, the newcomer gets the next number that is free ("prices-2"), and a warning
+        says so; without one where `replace` is None. If it is true the earlier one leaves, after it
+        was asked for all it holds. What its listener raises is raised once all is in order.
+        """
+        with self._lock:
+            earlier, name = self._named.get(member.name), member.name
+            if earlier is not None and not replace:
+                member.name = self._free_name(name)
+            self._named[member.name] = member
+        if earlier is not None and replace is False:
+            _warn(
+                f"another one called {name!r} is alive, so the later one gets a number: give it a "
+                "name of its own, or replace=True where it takes the other's place"
+            )
+        self.add(member, keep=keep)
+        if earlier is None or not replace:
+            return
+        if not hasattr(earlier, "held_bytes"):
+            earlier.stop()  # What is watched is the program's own.
+            return
+        self.remove(earlier)
+        earlier.reclaim(earlier.held_bytes(), float("inf"))
+
+    def _free_name(self, name: str) -> str:
+        """A name with a number that nobody has. Names may be many: it asks for few of them."""
+        taken, free = 1, 2
+        while f"{name}-{free}" in self._named:
+            taken, free = free, 2 * free
+        while free - taken > 1:
+            between = (taken + free) // 2
+            if f"{name}-{between}" in self._named:
+                taken = between
+            else:
+                free = between
+        return f"{name}-{free}"
+
     def remove(self, member: object) -> None:
         """Forget a member; nothing happens where it is not known."""
         with self._lock:
+            name = getattr(member, "name", None)
+            if self._named.get(name) is member:  # type: ignore[arg-type]  # any object
+                del self._named[name]  # type: ignore[arg-type]  # the same
             self._kept[:] = [one for one in self._kept if one is not member]
             for members in self._members.values():
                 # By identity: containers are equal by what they hold.
@@ -141,6 +185,16 @@ class Registry:
         for member in members if word == "before_fork" else reversed(members):
             with contextlib.suppress(Exception):  # A fork is the program's own: never stop it.
                 getattr(member, word)(*arguments)
+
+
+def _warn(words: str) -> None:
+    """Warn at the program's own line, whoever of us it called."""
+    import warnings  # most programs are never warned
+
+    frame, depth = sys._getframe(1), 2  # noqa: SLF001  # there is no other way to the caller
+    while frame.f_globals.get("__name__", "").startswith("membudget.") and frame.f_back:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(words, RuntimeWarning, stacklevel=depth)
 
 
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()

@@ -1,5 +1,6 @@
 """The division's law: whatever happens, all caches together keep under the limit."""
 
+from itertools import count
 from typing import Any
 
 from hypothesis import settings
@@ -37,13 +38,14 @@ class Dividing(RuleBasedStateMachine):
         self.registry.division = self.division
         self.registry.meter = Meter()  # A budget runs: no cache lives on a thousand entries.
         self.caches: list[Cache[int, int]] = []
+        self.numbers = count()
         self.is_lowered = False
         self.division.run(FOREVER)
 
     @rule(bound=st.none() | st.integers(1_000, 500_000), policy=st.sampled_from(["s3fifo", "lru"]))
     def make(self, bound: int | None, policy: str) -> None:
         more: dict[str, Any] = {"registry": self.registry, "clock": self.clock, "policy": policy}
-        self.caches.append(Cache("one", max_bytes=bound, **more))
+        self.caches.append(Cache(f"no {next(self.numbers)}", max_bytes=bound, **more))
 
     @precondition(lambda self: self.caches)
     @rule(number=st.integers(0, 99))

@@ -224,7 +224,7 @@ def test_a_bound_that_the_program_gave_is_its_own(budgets: list[Applying]) -> No
     """It is proposed, and left alone."""
     scene = Applying(leaks={"apply_proposals": True})
     budgets.append(scene)
-    scene.budget.watch("book", scene.book, max_items=50_000)
+    scene.budget.watch("book", scene.book, max_items=50_000, replace=True)
     most = part("book", kind="watched deque", items=300, most_items=50_000, most_bytes=None)
     scene.live(parts=(most,))
     proposed = {one.setting: one.now for one in scene.budget.inspection.proposed()}

@@ -139,11 +139,11 @@ class Budget:
         resize: bool | tuple[int, int] = False,
         lock: Any = None,
         every: Duration = 1.0,
+        replace: bool = False,
     ) -> WatchedContainer:
         """Keep an eye on a container of the program's own: told when over its limits.
 
-        Settings under `components.NAME` give the limits that are not given here. The same name
-        takes the place of an earlier watch.
+        Settings under `components.NAME` give the limits that are not given here.
 
         Args:
             name: What it is called in events and settings.
@@ -159,6 +159,7 @@ class Budget:
             lock: A `threading.Lock` or `RLock` that the program holds while it uses the container;
                 None says that none is needed to take items out.
             every: Seconds between two looks, or text such as "5s".
+            replace: Whether whatever had its name is watched no longer; else it gets a number.
 
         Returns:
             What tells `stats()` and `advice()`, and ends with `stop()` or with the budget.
@@ -177,6 +178,7 @@ class Budget:
             resize=resize,
             lock=lock,
             every=every,
+            replace=replace,
         )
 
     def admit(self, size: int | str, timeout: Duration = 0.0) -> Reservation:
@@ -250,13 +252,15 @@ class _Watches:
 
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
-        # What the program gave; a setting gives way to it. The register keeps those watched.
-        self._given: WeakKeyDictionary[WatchedContainer, dict[str, Any]] = WeakKeyDictionary()
+        # What the program gave, its name first; a setting gives way to it. The register keeps those
+        # watched.
+        self._given: WeakKeyDictionary[WatchedContainer, tuple[str, dict[str, Any]]]
+        self._given = WeakKeyDictionary()
 
     def add(
         self, name: str, container: Any, limits: Mapping[str, Any], **options: Any
     ) -> WatchedContainer:
-        """Watch one, and whatever had that name no longer."""
+        """Watch one."""
         from membudget.watched import WatchedContainer  # only for those who watch
 
         governor = self._governor
@@ -274,16 +278,13 @@ class _Watches:
             registry=governor.registry,
             clock=governor.clock,
         )
-        for earlier in [one for one in self._given if one.name == watched.name]:
-            earlier.stop()
-            del self._given[earlier]
-        self._given[watched] = given
+        self._given[watched] = name, given
         return watched
 
     def take_settings(self, settings: Settings) -> None:
         """Give each the limits that hold from now on."""
-        for watched, given in list(self._given.items()):
-            watched.limit(**{**settings.component(watched.name), **given})
+        for watched, (name, given) in list(self._given.items()):
+            watched.limit(**{**settings.component(name), **given})
 
     def leave(self) -> None:
         """Watch none of them any longer."""

@@ -187,6 +187,8 @@ class Cache(GovernedTable[K, V]):
             "expired".
         registry: Where it registers and finds the budget; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
+        replace: Whether it takes the place of an earlier one of its name, which lets all go and is
+            governed no more; else the later one gets a number ("prices-2"), with a warning.
         spill: A folder, or a `Spill`, that takes evicted values and gives them back on a hit: then
             it is a `SpilledCache`.
 
@@ -221,6 +223,7 @@ class Cache(GovernedTable[K, V]):
         on_evict: Callable[[K, V, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
         spill: Spill | str | PathLike[str] | None = None,
     ) -> None:
         del spill  # Where it is given, this is a SpilledCache, which has taken it.
@@ -244,7 +247,7 @@ class Cache(GovernedTable[K, V]):
         self._time = time.monotonic if clock is None else clock.now
         self._on_evict = on_evict
         self._flights: dict[Any, Any] = {}  # Loads under way, by key; see `loading`.
-        registry.add(self)
+        registry.enter(self, replace=replace)
 
     def __repr__(self) -> str:
         held = human_bytes(self.held_bytes())

@@ -74,7 +74,7 @@ class Bounded:
 
     name: str
     _given: dict[str, Any]
-    """The constructor's arguments beside name, items and bounds: a copy is made with them."""
+    """The constructor's arguments beside items and bounds: a copy is made with them."""
 
     _items_name = "max_items"
 
@@ -104,7 +104,7 @@ class Bounded:
         return part_of(self, self._count(), *self._bounds())
 
     def copy(self) -> Self:
-        """A container of the same kind, name and bounds with the same items in the same order."""
+        """The same items in order in one more of its kind and bounds, with a number to its name."""
         made = self._like()
         made._take_in(self._whole())  # noqa: SLF001  # one of our own
         return made
@@ -119,9 +119,9 @@ class Bounded:
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = {**self._settings(), "registry": Registry()}
-        attributes = _attributes_of(self, _remade(type(self), self.name, settings))
+        attributes = _attributes_of(self, _remade(type(self), settings))
         del settings["registry"], settings["clock"]  # Those of the process that reads it.
-        return _remade, (type(self), self.name, settings), (self._whole(), attributes)
+        return _remade, (type(self), settings), (self._whole(), attributes)
 
     def __setstate__(self, state: tuple[list[Any], dict[str, Any]]) -> None:
         items, attributes = state
@@ -147,11 +147,11 @@ class Bounded:
 
     def _settings(self) -> dict[str, Any]:
         items, size = self._bounds()
-        return {**self._given, self._items_name: items, "max_bytes": size}
+        return {**self._given, self._items_name: items, "max_bytes": size, "replace": None}
 
     def _like(self) -> Self:
         """An empty one of the same kind, name, bounds and attributes."""
-        made: Self = _remade(type(self), self.name, self._settings())
+        made: Self = _remade(type(self), self._settings())
         vars(made).update(_attributes_of(self, made))
         return made
 
@@ -175,11 +175,11 @@ def part_of(
     )
 
 
-def _remade(kind: Any, name: str, settings: dict[str, Any]) -> Any:
+def _remade(kind: Any, settings: dict[str, Any]) -> Any:
     """An empty container; as with the builtins, a subclass's own constructor is not called."""
     made: Any = kind.__new__(kind)
     ours: Any = next(one for one in kind.__mro__ if one.__module__.startswith(f"{__package__}."))
-    ours.__init__(made, name, **settings)
+    ours.__init__(made, **settings)
     return made
 
 

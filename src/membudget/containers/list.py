@@ -128,9 +128,10 @@ class BoundedDeque(BoundedSequence[T]):
         on_drop: Callable[[T, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         more: dict[str, Any] = {"size": size, "on_drop": on_drop}
-        more |= {"registry": registry, "clock": clock}
+        more |= {"registry": registry, "clock": clock, "replace": replace}
         super().__init__(name, iterable, max_items=maxlen, max_bytes=max_bytes, **more)
 
     @property

@@ -99,6 +99,7 @@ class MetricsCollector(Holding):
         max_bytes: int | str | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         super().__init__(name, registry, clock)
         self._ttl = None if ttl is None else as_seconds(ttl, name="ttl")
@@ -109,7 +110,7 @@ class MetricsCollector(Holding):
         self._bytes = self._added = self._refused = 0
         self._dropped = dict.fromkeys(("samples", "series", "bytes", "expired", "pressure"), 0)
         self.resize(max_samples=max_samples, max_series=max_series, max_bytes=max_bytes)
-        self._registry.add(self)
+        self._registry.enter(self, replace=replace)
 
     def __len__(self) -> int:
         return len(self._series)

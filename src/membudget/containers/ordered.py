@@ -36,16 +36,16 @@ class OrderedTable(Bounded, GovernedTable[K, V]):
 
     def __init__(
         self,
-        name: str,
         max_items: int | None,
         max_bytes: int | str | None,
         given: dict[str, Any],
         *,
         weigh: Callable[[Any], int] | None,
         tell: Callable[[Any, Any, Cause], object] | None,
+        replace: bool,
     ) -> None:
         registry, clock = given["registry"], given["clock"]
-        self.name = container_name(name)
+        self.name = container_name(given["name"])
         self._given = given
         self._register = REGISTRY if registry is None else registry
         self._time = time.monotonic if clock is None else clock.now
@@ -64,7 +64,7 @@ class OrderedTable(Bounded, GovernedTable[K, V]):
             now=None if clock is None else clock.now,
         )
         self.free_entries = DEFAULT_ITEMS
-        self._register.add(self)
+        self._register.enter(self, replace=replace)
 
     def stats(self) -> ContainerStats:
         """The figures; reading them changes nothing."""
@@ -90,8 +90,8 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
     newest; `in`, iterating and `peek` change nothing. At its bounds the oldest item goes. Any
     thread may call any method; iterating goes over a copy. A value that weighs more than
     `max_bytes`, its key included, is refused without an exception, and counted; what stood under
-    its key is gone. `|` gives a plain OrderedDict; `copy` gives another of its kind, with the same
-    name and bounds.
+    its key is gone. `|` gives a plain OrderedDict; `copy` gives another of its kind, with its
+    bounds and a number after its name.
 
     `dict(d.pairs())` makes a plain dict of it in one step; `dict(d)` and `{**d}` use each value,
     with a KeyError where it went meanwhile. Values are weighed when they come in; while a budget
@@ -114,6 +114,8 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         on_drop: Called with key, value and the cause: "items", "bytes" or "pressure".
         registry: Where it registers and finds the budget; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
+        replace: Whether it takes the place of an earlier one of its name, which lets all go and is
+            governed no more; else the later one gets a number ("prices-2"), with a warning.
 
     Raises:
         ConfigError: An argument that cannot be used as given.
@@ -130,14 +132,15 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         on_drop: Callable[[K, V, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         super().__init__(
-            name,
             max_items,
             max_bytes,
-            {"size": size, "on_drop": on_drop, "registry": registry, "clock": clock},
+            {"name": name, "size": size, "on_drop": on_drop, "registry": registry, "clock": clock},
             weigh=size,
             tell=on_drop,
+            replace=replace,
         )
         self.update(items)
 
@@ -296,7 +299,7 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
     At its bounds the item added first goes; adding one that is there changes nothing. Any thread
     may call any method; one that changes many items does so one after the other. Iterating goes
     over a copy, in the order of adding. `&`, `|`, `-`, `^` and their methods give plain sets;
-    `copy` gives another of its kind, with the same name and bounds. An item heavier than
+    `copy` gives another of its kind, with its bounds and a number. An item heavier than
     `max_bytes` is refused as by a `BoundedDict`, and `on_drop(item, cause)` is called likewise.
 
     Cost: 0.6 µs for `add`, and what weighing the item takes; to iterate copies all: 0.01 µs each.
@@ -321,6 +324,7 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
         on_drop: Callable[[T, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         def weigh(item: T) -> int:
             if size is None:
@@ -332,12 +336,12 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
             on_drop(item, cause)  # type: ignore[misc]  # there is one
 
         super().__init__(
-            name,
             max_items,
             max_bytes,
-            {"size": size, "on_drop": on_drop, "registry": registry, "clock": clock},
+            {"name": name, "size": size, "on_drop": on_drop, "registry": registry, "clock": clock},
             weigh=weigh,
             tell=None if on_drop is None else tell,
+            replace=replace,
         )
         self.update(iterable)
 

@@ -76,9 +76,16 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
         on_drop: Callable[[T, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         super().__init__(name, registry, clock)
-        self._given = {"size": size, "on_drop": on_drop, "registry": registry, "clock": clock}
+        self._given = {
+            "name": name,
+            "size": size,
+            "on_drop": on_drop,
+            "registry": registry,
+            "clock": clock,
+        }
         self._size, self._on_drop = size, on_drop
         self._items, self._weights = self._builtin(), self._builtin()
         self._first = 0  # So many places at the front are empty.
@@ -86,7 +93,7 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
         self._bytes = self._added = self._refused = self._unclaimed = 0
         self._dropped: dict[str, int] = {"items": 0, "bytes": 0, "pressure": 0}
         self._set_bounds(entries_bound(max_items, self._items_name), bytes_bound(max_bytes))
-        self._registry.add(self)
+        self._registry.enter(self, replace=replace)
         self.extend(iterable)
 
     def held_bytes(self) -> int:

@@ -34,7 +34,16 @@ _REF_BYTES = 180  # Bytes of the weak reference, its number and its weight.
 ENTRY_BYTES = BoundedDict.ENTRY_BYTES + _REF_BYTES  # Bytes of an entry beside its key and value.
 _SWEPT = 64  # Entries of dead values that one operation sweeps at most.
 _SLICE = 1 << 20  # Bytes let go between two looks at the clock.
-_PARTS = Registry()  # Where the tables of weak caches register: no budget asks them, the caches do.
+
+
+class _Parts(Registry):
+    """Where the tables of weak caches register, by any name: no budget asks them, the caches do."""
+
+    def enter(self, member: Any, **_: object) -> None:
+        self.add(member)
+
+
+_PARTS = _Parts()
 
 
 class WeakCacheStats(Record):
@@ -112,6 +121,7 @@ class WeakCache(Holding, Generic[K, V]):
         size: Callable[[V], int] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         super().__init__(name, registry, clock)
         self._size = size
@@ -132,7 +142,7 @@ class WeakCache(Holding, Generic[K, V]):
         self._strong: BoundedDict[int, Any]
         self._strong = BoundedDict(self.name, on_drop=release, registry=_PARTS)
         self.resize(strong=strong, max_bytes=max_bytes)
-        self._registry.add(self)
+        self._registry.enter(self, replace=replace)
 
     def __len__(self) -> int:
         with self._lock:

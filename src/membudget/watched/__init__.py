@@ -93,6 +93,7 @@ class WatchedContainer:
         tell: Takes `LimitExceeded`; None tells nothing.
         registry: Where it registers; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
+        replace: Whether whatever had its name is watched no longer; else it gets a number.
 
     Raises:
         ConfigError: An argument that cannot be used as given.
@@ -114,6 +115,7 @@ class WatchedContainer:
         tell: Callable[[Event], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         self.name = checked_name(name, "it after what it holds")
         self.trimmed = self.exceeded = 0
@@ -145,7 +147,7 @@ class WatchedContainer:
                 f"{name} is a {type(there).__name__}, whose oldest items cannot be taken out: "
                 "leave trim=False, or watch a dict, list, deque, set or what has popitem()"
             )
-        self._registry.add(self, keep=True)
+        self._registry.enter(self, replace=replace, keep=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self._length() or 0} items)"

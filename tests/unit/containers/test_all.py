@@ -292,7 +292,7 @@ def test_the_end_of_a_budget_drops_nothing(kind: Any) -> None:
     [copy.copy, copy.deepcopy, lambda one: one.copy(), lambda one: pickle.loads(pickle.dumps(one))],  # noqa: S301  # our own
     ids=["copy", "deepcopy", "method", "pickle"],
 )
-def test_a_copy_has_the_same_name_bounds_and_items(kind: Any, again: Callable[[Any], Any]) -> None:
+def test_a_copy_has_the_same_bounds_and_items(kind: Any, again: Callable[[Any], Any]) -> None:
     one = made(kind, max_items=5, max_bytes="8KiB", size=len)
     put_many(one, ["a", "b", "c"])
     other = again(one)
@@ -300,7 +300,12 @@ def test_a_copy_has_the_same_name_bounds_and_items(kind: Any, again: Callable[[A
     assert other == one
     assert list(other) == list(one)
     assert other.held_bytes() == one.held_bytes()
-    assert (other.name, other.stats().max_items, other.stats().max_bytes) == ("some", 5, 8192)
+    third = again(other)
+    # What is read from a pickle is in the register of its process, where none of them was.
+    is_pickled = other._given.get("registry") is None
+    names = ["some", "some-2"] if is_pickled else ["some-2", "some-3"]
+    assert [other.name, third.name] == names
+    assert (other.stats().max_items, other.stats().max_bytes) == (5, 8192)
     put_many(other, ["d", "e", "f"])
     assert (len(one), len(other)) == (3, 5)
 
@@ -398,7 +403,7 @@ def test_a_subclass_is_copied_with_what_it_has_of_its_own(
     assert type(made_again) is type(one)
     assert made_again == one
     assert (made_again.topic, made_again.later) == ("trades", "noted")
-    assert (made_again.name, made_again.stats().max_bytes) == ("own trades", 1 << 20)
+    assert (made_again.name, made_again.stats().max_bytes) == ("own trades-2", 1 << 20)
     assert weights(made_again) == made_again.held_bytes() == one.held_bytes()
     put(made_again, 4)
     assert len(one) == 3

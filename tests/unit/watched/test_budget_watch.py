@@ -67,7 +67,7 @@ def test_readers_go_on_when_the_budget_has_stopped() -> None:
         watched.observed()
 
 
-def test_a_name_watches_what_was_given_last() -> None:
+def test_a_name_watches_what_was_given_last_to_take_its_place() -> None:
     """A program that makes its book anew, and watches it again, leaves no old one behind."""
 
     class Book(dict[int, int]):
@@ -81,7 +81,7 @@ def test_a_name_watches_what_was_given_last() -> None:
         books = [[Book()] for _ in range(3)]
         gone = [weakref.ref(book[0]) for book in books]
         for book in books:
-            latest = budget.watch("book", book, max_items=10)
+            latest = budget.watch("book", book, max_items=10, replace=True)
         books.clear()
         del book
         assert [one() is None for one in gone] == [True, True, False]
@@ -92,6 +92,17 @@ def test_a_name_watches_what_was_given_last() -> None:
         assert latest.stats().items == 1
         budget.watch("another", [1])
         assert latest.stats().items == 1
+
+
+def test_two_of_one_name_are_both_watched_under_the_limits_of_that_name() -> None:
+    told = Recorder()
+    with start(told, components={"book": {"max_items": 2}}) as budget:
+        budget.watch("book", [1, 2, 3])
+        with pytest.warns(RuntimeWarning, match="another one called 'book'"):
+            second = budget.watch("book", [1, 2, 3, 4])
+        budget.step()
+        assert second.stats().max_items == 2
+    assert {(one.name, one.used) for one in told.of(LimitExceeded)} == {("book", 3), ("book-2", 4)}
 
 
 def test_nothing_is_watched_for_a_budget_that_has_stopped() -> None:

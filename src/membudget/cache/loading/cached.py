@@ -123,6 +123,7 @@ def cached(
     spill: Spill | str | PathLike[str] | None = None,
     registry: Registry | None = None,
     clock: Clock | None = None,
+    replace: bool = False,
 ) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
 def cached(
     function: Callable[..., Any] | None = None,
@@ -141,6 +142,7 @@ def cached(
     spill: Spill | str | PathLike[str] | None = None,
     registry: Registry | None = None,
     clock: Clock | None = None,
+    replace: bool = False,
 ) -> Any:
     """Let a function remember what it gave; for functions, methods and coroutine functions.
 
@@ -173,6 +175,7 @@ def cached(
             for methods without `key`, nor with `stale` or `keep_errors`.
         registry: Where it registers; None is the process's own.
         clock: Where time comes from; None is the monotonic clock.
+        replace: Whether it takes the place of an earlier one of its name, as for `Cache`.
 
     Raises:
         ConfigError: An argument that cannot be used as given; a generator function; a classmethod
@@ -194,6 +197,7 @@ def cached(
         name=name,
         registry=REGISTRY if registry is None else registry,
         clock=clock,
+        replace=replace,
     )
     return make if function is None else make(function)
 
@@ -208,6 +212,7 @@ def _decorated(
     name: str | None,
     registry: Registry,
     clock: Clock | None,
+    replace: bool,
 ) -> Any:
     _check(function)
     is_coroutine = calls.is_coroutine_function(function)
@@ -226,6 +231,7 @@ def _decorated(
         on_evict=None if owners is None else owners.forget,
         registry=registry,
         clock=clock,
+        replace=replace,
         **bounds,
     )
     shelf = None if is_plain else Shelf(name, cache, lifetime, clock)
@@ -233,6 +239,7 @@ def _decorated(
         registry.add(shelf)
     if isinstance(cache, MethodCache) and owners is not None:
         owners.cache, cache.owners = cache, ref(owners)
+        owners.name = f"cached {cache.name}"
         registry.add(owners)
     loading = _loading(function, cache, lifetime, shelf, owners)
     parts = calls.parts_by(function, is_typed=is_typed)

@@ -74,6 +74,7 @@ class SpilledCache(Cache[K, V]):
         on_evict: Callable[[K, V, Cause], object] | None = None,
         registry: Registry | None = None,
         clock: Clock | None = None,
+        replace: bool = False,
     ) -> None:
         if hasattr(self, "_disk"):
             raise ConfigError("this cache was made already: make a new one")
@@ -98,6 +99,7 @@ class SpilledCache(Cache[K, V]):
                 on_evict=lambda *_: None,  # So that the table tells; the listener is told below.
                 registry=registry,
                 clock=clock,
+                replace=replace,
             )
         except BaseException:
             self._disk.close()

@@ -211,7 +211,7 @@ def test_an_unhashable_argument_is_named(counting: Counting) -> None:
     with pytest.raises(TypeError, match="unhashable type: 'set': argument c of"):
         many(1, c=set())
     with pytest.raises(TypeError, match=r"key="):
-        cached(registry=registry, stale=1, ttl=1)(f)([])
+        cached(registry=registry, stale=1, ttl=1, name="stale")(f)([])
 
 
 def test_a_type_error_of_an_argument_itself_passes() -> None:
