@@ -146,7 +146,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = ""
+        if not name.startswith("_"):
+            from membudget.synonyms import here_it_is  # only an error needs it
+
+            hint = here_it_is(name, _HOMES)
+        words = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(f"{words}: {hint}" if hint else words, name=name)
     from importlib import import_module  # nothing is loaded before it is used
 
     value = getattr(import_module(f"{__name__}.{home}"), name)

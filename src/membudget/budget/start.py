@@ -10,7 +10,7 @@ from membudget.budget import process_name, program_name
 from membudget.budget.plugins import GiveWay, LastResort, Reclaiming, Sources
 from membudget.core import Rung, Shortcoming
 from membudget.core.nouns import Status
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, hinted, missing
 from membudget.governor import Governor
 from membudget.governor.status import status_of
 from membudget.inspection import Inspection
@@ -57,6 +57,9 @@ class Budget:
     Any thread may use it. Ends with `stop()`, at the end of a `with` or `async with` block, or with
     the process.
     """
+
+    if not TYPE_CHECKING:  # They would take it that there is every attribute.
+        __getattr__ = missing
 
     def __init__(self, governor: Governor) -> None:
         self.governor = governor
@@ -128,6 +131,7 @@ class Budget:
 
         return BoundedSet(name, iterable, registry=self.governor.registry, **options)
 
+    @hinted
     def watch(
         self,
         name: str,

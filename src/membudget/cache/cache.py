@@ -17,7 +17,7 @@ from membudget.cache.table import (
     entries_bound,
 )
 from membudget.core import PartSample, Rung
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, hinted, missing
 from membudget.registry import REGISTRY
 from membudget.units import as_bytes, as_seconds, human_bytes, one_line
 
@@ -210,6 +210,10 @@ class Cache(GovernedTable[K, V]):
                 return super().__new__(SpilledCache)
         return super().__new__(cls)
 
+    if not TYPE_CHECKING:  # They would take it that there is every attribute.
+        __getattr__ = missing
+
+    @hinted
     def __init__(
         self,
         name: str,

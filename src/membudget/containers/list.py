@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from membudget.containers import KEEP
 from membudget.containers.sequence import BoundedSequence, T
+from membudget.errors import hinted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,6 +118,7 @@ class BoundedDeque(BoundedSequence[T]):
     _items: deque[T]
     _weights: deque[int]
 
+    @hinted
     def __init__(
         self,
         name: str,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from membudget.cache.table import bytes_bound, entries_bound
 from membudget.containers import INFINITE, KEEP, Holding, part_of
 from membudget.core import Record
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, hinted, missing
 from membudget.sizing import size_of
 from membudget.units import as_seconds, human_bytes
 
@@ -89,6 +89,10 @@ class MetricsCollector(Holding):
     _max_series: int | None
     _max_bytes: int | None
 
+    if not TYPE_CHECKING:  # They would take it that there is every attribute.
+        __getattr__ = missing
+
+    @hinted
     def __init__(
         self,
         name: str,

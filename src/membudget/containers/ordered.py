@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from membudget.cache.cache import GovernedTable
 from membudget.cache.table import K, V, bytes_bound, container_name, entries_bound
 from membudget.containers import DEFAULT_ITEMS, Bounded, ContainerStats
+from membudget.errors import hinted, missing
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of
 
@@ -121,6 +122,10 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         ConfigError: An argument that cannot be used as given.
     """
 
+    if not TYPE_CHECKING:  # They would take it that there is every attribute.
+        __getattr__ = missing
+
+    @hinted
     def __init__(
         self,
         name: str,
@@ -313,6 +318,7 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
     keys = values = items = _Absent()
     __getitem__ = __setitem__ = __delitem__ = None  # type: ignore[assignment]
 
+    @hinted
     def __init__(
         self,
         name: str,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
 
 from membudget.cache.table import bytes_bound, entries_bound
 from membudget.containers import DEFAULT_ITEMS, INFINITE, Bounded, ContainerStats, Holding
+from membudget.errors import hinted, missing
 from membudget.sizing import checked, size_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
     _items: Any
     _weights: Any
 
+    if not TYPE_CHECKING:  # They would take it that there is every attribute.
+        __getattr__ = missing
+
+    @hinted
     def __init__(
         self,
         name: str,

@@ -16,7 +16,7 @@ from membudget.cache.table import bytes_bound
 from membudget.containers import INFINITE, KEEP, Holding, part_of
 from membudget.containers.ordered import BoundedDict
 from membudget.core import Record
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, hinted, missing
 from membudget.registry import Registry
 from membudget.sizing import checked, size_of
 from membudget.units import human_bytes
@@ -112,6 +112,10 @@ class WeakCache(Holding, Generic[K, V]):
 
     _most_bytes: int | None = None
 
+    if not TYPE_CHECKING:  # They would take it that there is every attribute.
+        __getattr__ = missing
+
+    @hinted
     def __init__(
         self,
         name: str,

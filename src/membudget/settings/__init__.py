@@ -122,8 +122,11 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[Setting, str
         if (setting := by_variable.get(variable)) is not None:
             yield setting, environ[variable]
         elif variable not in (CONFIG_VARIABLE, PURE_VARIABLE):
+            from membudget.synonyms import setting_here  # only an error needs it
+
             known = [one.removeprefix(PREFIX) for one in (*by_variable, CONFIG_VARIABLE)]
-            advice = nearest(variable.removeprefix(PREFIX), known, PREFIX)
+            word = variable.removeprefix(PREFIX)
+            advice = setting_here(word.replace("_", ".", 1)) or nearest(word, known, PREFIX)
             if variable.startswith(f"{PREFIX}COMPONENTS"):
                 advice = (
                     "a variable cannot tell a component's name, so set it in a file or in "

@@ -404,4 +404,6 @@ def advice_for(key: str, known: Iterable[str] = ()) -> str:
     """What would be right in the place of a key that `setting_of` does not know."""
     if f"{key}.".startswith(COMPONENTS):
         return f"write {COMPONENTS}NAME with {' and '.join(OF_COMPONENTS)} under it"
-    return nearest(key, [*SETTINGS, *known])
+    from membudget.synonyms import setting_here  # only an error needs it
+
+    return setting_here(key) or nearest(key, [*SETTINGS, *known])

@@ -15,7 +15,7 @@ from membudget.cache.loading import calls
 from membudget.cache.loading.load import MISSING, Loading
 from membudget.cache.loading.owners import MethodCache, Owners
 from membudget.cache.table import LastFailure
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, hinted
 from membudget.registry import REGISTRY
 from membudget.units import as_seconds, found_name, parse_fraction
 
@@ -125,6 +125,7 @@ def cached(
     clock: Clock | None = None,
     replace: bool = False,
 ) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
+@hinted
 def cached(
     function: Callable[..., Any] | None = None,
     /,

@@ -18,7 +18,7 @@ from membudget.cache.spilling.disk import SpillDisk
 from membudget.cache.spilling.spill import Ledger, Note, checked_spill
 from membudget.cache.table import K, V, container_name
 from membudget.core import Level
-from membudget.errors import ConfigError
+from membudget.errors import ConfigError, hinted
 from membudget.sizing import checked
 from membudget.units import as_bytes, as_seconds
 
@@ -60,6 +60,7 @@ class SpilledCache(Cache[K, V]):
 
     __slots__ = ("_disk", "_idles", "_ledger", "_notes", "_weigh")
 
+    @hinted
     def __init__(
         self,
         name: str,
