@@ -95,7 +95,7 @@ OF_SETTINGS = _by_word(
             "max_rss max_rss_mb memory_budget budget_mb budget memory"
         ),
         'thresholds.warning, a share or a size: "80%", "400MiB"': (
-            "memory_threshold memory_threshold_mb memory_threshold_percent threshold "
+            "memory_threshold memory_threshold_mb memory_threshold_percent "
             "threshold_mb warning_mb warning_threshold warning_percent warn_mb warn_threshold "
             "high_water_mark"
         ),

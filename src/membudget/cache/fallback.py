@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from membudget.cache.table import Cause, Gone
     from membudget.registry import Registry
-    from membudget.units import Duration
 
     _Step = tuple[int, list[Gone[Any, Any]]]
 
@@ -135,9 +134,7 @@ class Table(ForkLock, Generic[K, V]):
             entry = self._live(key)
             return default if entry is None else entry.value
 
-    def set(
-        self, key: K, value: V, *, ttl: Duration | None = None, size: int | str | None = None
-    ) -> bool:
+    def set(self, key: K, value: V, *, ttl: Any = None, size: Any = None) -> bool:
         """Keep a value under a key, and make room for it; whether it was taken in."""
         return self._set(key, value, ttl, size)
 
@@ -179,9 +176,7 @@ class Table(ForkLock, Generic[K, V]):
             self._settle(gone)
         return True
 
-    def set_many(
-        self, pairs: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: Duration | None = None
-    ) -> int:
+    def set_many(self, pairs: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: Any = None) -> int:
         """Keep many values, as one `set` after the other; returns how many were taken in."""
         given: Any = pairs
         found = given.items() if hasattr(given, "items") else given
