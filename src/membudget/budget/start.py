@@ -25,10 +25,14 @@ from membudget.units import as_bytes, as_seconds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Any, Self, TypeAlias
+    from typing import Any, Self, TypeAlias, Unpack, overload
 
     from membudget.brake.brake import Brake
     from membudget.cache.cache import Cache
+    from membudget.cache.spilling.spill import Spill
+    from membudget.cache.spilling.spilled import SpilledCache
+    from membudget.cache.table import CacheOptions, K, V
+    from membudget.containers import DequeOptions, DictOptions, ItemOptions, T
     from membudget.containers.list import BoundedDeque, BoundedList
     from membudget.containers.ordered import BoundedDict, BoundedSet
     from membudget.core import Plugin, Pressure, Reclaimer, Sample, Sink
@@ -37,10 +41,13 @@ if TYPE_CHECKING:
     from membudget.registry import Registry
     from membudget.report import Report
     from membudget.settings import Settings
+    from membudget.settings.types import SettingsGiven
     from membudget.units import Duration
     from membudget.watched import WatchedContainer
 
 WARM_UP = 10.0  # Seconds: most requests of a service have been made once by then.
+
+_NO_ITEMS: Any = ()  # Yet; pyright takes a bare () to mean that there never are any.
 
 _Samples: TypeAlias = "list[Sample]"  # Within the class, list is the maker of one.
 
@@ -94,7 +101,22 @@ class Budget:
         """Whether memory leaks, how fast, since when and of what kind; from two hours on."""
         return self.inspection.verdict()
 
-    def cache(self, name: str, **options: Any) -> Cache[Any, Any]:
+    if TYPE_CHECKING:
+
+        @overload
+        def cache(
+            self, name: str, *, spill: None = None, **options: Unpack[CacheOptions[K, V]]
+        ) -> Cache[K, V]: ...
+        @overload
+        def cache(
+            self,
+            name: str,
+            *,
+            spill: Spill | str | os.PathLike[str],
+            **options: Unpack[CacheOptions[K, V]],
+        ) -> SpilledCache[K, V]: ...
+
+    def cache(self, name: str, **options: Any) -> Any:
         """A `Cache` under this budget; options are those of `membudget.Cache`.
 
         Settings give what options leave open: `caches.max_entries` where there is no bound,
@@ -107,25 +129,36 @@ class Budget:
         options.setdefault("ttl", self.settings["caches.ttl"])
         return Cache(name, registry=self.governor.registry, **options)
 
-    def deque(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedDeque[Any]:
+    def deque(
+        self, name: str, iterable: Iterable[T] = _NO_ITEMS, **options: Unpack[DequeOptions[T]]
+    ) -> BoundedDeque[T]:
         """A `BoundedDeque` under this budget; `maxlen`, `max_bytes` and its other options."""
         from membudget.containers.list import BoundedDeque  # only for those who have one
 
         return BoundedDeque(name, iterable, registry=self.governor.registry, **options)
 
-    def list(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedList[Any]:
+    def list(
+        self, name: str, iterable: Iterable[T] = _NO_ITEMS, **options: Unpack[ItemOptions[T]]
+    ) -> BoundedList[T]:
         """A `BoundedList` under this budget; `max_items`, `max_bytes` and its other options."""
         from membudget.containers.list import BoundedList  # only for those who have one
 
         return BoundedList(name, iterable, registry=self.governor.registry, **options)
 
-    def dict(self, name: str, items: Any = (), **options: Any) -> BoundedDict[Any, Any]:
+    def dict(
+        self,
+        name: str,
+        items: Mapping[K, V] | Iterable[tuple[K, V]] = _NO_ITEMS,
+        **options: Unpack[DictOptions[K, V]],
+    ) -> BoundedDict[K, V]:
         """A `BoundedDict` under this budget; `max_items`, `max_bytes` and its other options."""
         from membudget.containers.ordered import BoundedDict  # only for those who have one
 
         return BoundedDict(name, items, registry=self.governor.registry, **options)
 
-    def set(self, name: str, iterable: Iterable[Any] = (), **options: Any) -> BoundedSet[Any]:
+    def set(
+        self, name: str, iterable: Iterable[T] = _NO_ITEMS, **options: Unpack[ItemOptions[T]]
+    ) -> BoundedSet[T]:
         """A `BoundedSet` under this budget; `max_items`, `max_bytes` and its other options."""
         from membudget.containers.ordered import BoundedSet  # only for those who have one
 
@@ -316,7 +349,7 @@ def start(
     registry: Registry | None = None,
     is_launched: bool = False,
     redact: Callable[[str], object] | None = None,
-    **settings: Any,
+    **settings: Unpack[SettingsGiven],
 ) -> Budget:
     """Put this process under a budget.
 

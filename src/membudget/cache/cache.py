@@ -199,16 +199,19 @@ class Cache(GovernedTable[K, V]):
 
     __slots__ = ("__weakref__", "_flights", "policy", "ttl")
 
-    def __new__(cls, *_: object, spill: object = None, **__: object) -> Any:
-        """A cache of this class, or with `spill` a `SpilledCache`."""
-        if spill is not None:
-            from membudget.cache.spilling.spilled import SpilledCache  # only for those who spill
+    if not TYPE_CHECKING:  # They would take its result for no cache of these keys and values.
 
-            if not issubclass(cls, SpilledCache):
-                if cls is not Cache:
-                    raise ConfigError(f"{cls.__name__} takes no spill: derive it from SpilledCache")
-                return super().__new__(SpilledCache)
-        return super().__new__(cls)
+        def __new__(cls, *_: object, spill: object = None, **__: object) -> Any:
+            """A cache of this class, or with `spill` a `SpilledCache`."""
+            if spill is not None:
+                from membudget.cache.spilling.spilled import SpilledCache  # only who spill
+
+                if not issubclass(cls, SpilledCache):
+                    if cls is not Cache:
+                        told = f"{cls.__name__} takes no spill: derive it from SpilledCache"
+                        raise ConfigError(told)
+                    return super().__new__(SpilledCache)
+            return super().__new__(cls)
 
     if not TYPE_CHECKING:  # They would take it that there is every attribute.
         __getattr__ = missing

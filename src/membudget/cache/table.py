@@ -16,21 +16,38 @@ IS_COMPILED = core is not None  # Whether tables are compiled; else `fallback` h
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, Generic, Literal, TypeAlias, TypedDict
 
-if TYPE_CHECKING or not IS_COMPILED:
-    from typing import Literal, TypeAlias, TypeVar
+    from typing_extensions import TypeVar
 
-    K = TypeVar("K")
-    V = TypeVar("V")
+    from membudget.core import Clock
+
+    K = TypeVar("K", default=Any)
+    V = TypeVar("V", default=Any)
 
     # Why an entry was let go: its own bounds, its share of the budget, the budget, its time.
     Cause: TypeAlias = Literal["bytes", "entries", "share", "pressure", "expired"]
     Gone: TypeAlias = tuple[K, V, int, Cause]  # Key, value, weight and why.
     # What one step let go: bytes, and each entry where somebody listens.
     Step: TypeAlias = tuple[int, list[Gone[K, V]] | None]
-else:
+
+    class CacheOptions(TypedDict, Generic[K, V], total=False):
+        """What every cache takes besides its name, its register and where it spills."""
+
+        max_bytes: int | str | None
+        max_entries: int | None
+        ttl: float | str | None
+        idle: float | str | None
+        policy: str | None
+        size: Callable[[V], int] | None
+        on_evict: Callable[[K, V, Cause], object] | None
+        clock: Clock | None
+elif IS_COMPILED:
     K = V = object  # The compiled table takes whatever stands between the brackets.
+else:
+    from typing import TypeVar
+
+    K, V = TypeVar("K"), TypeVar("V")
 
 POLICIES = ("gdsf", "s3fifo", "lru")
 """What goes first; the first is that of a cache that names none, the last that of plain Python."""

@@ -14,15 +14,56 @@ from membudget.units import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
+    from typing import Generic, Self, TypedDict
+
+    from typing_extensions import TypeVar
 
     from membudget.core import Clock, Holder
+
+    K = TypeVar("K", default=Any)
+    V = TypeVar("V", default=Any)
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    K, V, T = TypeVar("K"), TypeVar("V"), TypeVar("T")
 
 Cause: TypeAlias = Literal["items", "bytes", "pressure"]
 """Why an item was dropped: the container's own bounds, or the budget."""
 
+if TYPE_CHECKING:
+
+    class ItemOptions(TypedDict, Generic[T], total=False):
+        """What a list and a set take besides name, items and register."""
+
+        max_items: int | None
+        max_bytes: int | str | None
+        size: Callable[[T], int] | None
+        on_drop: Callable[[T, Cause], object] | None
+        clock: Clock | None
+
+    class DequeOptions(TypedDict, Generic[T], total=False):
+        """The same of a deque."""
+
+        maxlen: int | None
+        max_bytes: int | str | None
+        size: Callable[[T], int] | None
+        on_drop: Callable[[T, Cause], object] | None
+        clock: Clock | None
+
+    class DictOptions(TypedDict, Generic[K, V], total=False):
+        """The same of a dict."""
+
+        max_items: int | None
+        max_bytes: int | str | None
+        size: Callable[[V], int] | None
+        on_drop: Callable[[K, V, Cause], object] | None
+        clock: Clock | None
+
+
 DEFAULT_ITEMS = 10_000  # The bound of a container that was given none, where no budget runs.
 KEEP: Any = object()  # For a bound that stays as it is.
+NO_ITEMS: Any = ()  # Yet; pyright takes a bare () to mean that there never are any.
 INFINITE = float("inf")
 
 

@@ -6,8 +6,8 @@ from collections import deque
 from operator import is_
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from membudget.containers import KEEP
-from membudget.containers.sequence import BoundedSequence, T
+from membudget.containers import KEEP, NO_ITEMS, T
+from membudget.containers.sequence import BoundedSequence
 from membudget.errors import hinted
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class BoundedDeque(BoundedSequence[T]):
     def __init__(
         self,
         name: str,
-        iterable: Iterable[T] = (),
+        iterable: Iterable[T] = NO_ITEMS,
         *,
         maxlen: int | None = None,
         max_bytes: int | str | None = None,

@@ -6,11 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, MutableSet, ValuesView
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from membudget.cache.cache import GovernedTable
 from membudget.cache.table import K, V, bytes_bound, container_name, entries_bound
-from membudget.containers import DEFAULT_ITEMS, Bounded, ContainerStats
+from membudget.containers import DEFAULT_ITEMS, NO_ITEMS, Bounded, ContainerStats, T
 from membudget.errors import hinted, missing
 from membudget.registry import REGISTRY
 from membudget.sizing import checked, size_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from membudget.containers import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
-
-T = TypeVar("T")
 
 _MISSING: Any = object()
 
@@ -129,7 +127,7 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
     def __init__(
         self,
         name: str,
-        items: Mapping[K, V] | Iterable[tuple[K, V]] = (),
+        items: Mapping[K, V] | Iterable[tuple[K, V]] = NO_ITEMS,
         *,
         max_items: int | None = None,
         max_bytes: int | str | None = None,
@@ -165,7 +163,8 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         return iter(GovernedTable.keys(self))
 
     def __reversed__(self) -> Iterator[K]:
-        return reversed(list(self))
+        backwards: Iterator[K] = reversed(list(self))
+        return backwards
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, BoundedDict):
@@ -224,7 +223,7 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
         """The value under a key; where there is none, the default, which is then put there."""
         return self._setdefault(key, default)
 
-    def update(self, items: Any = (), /, **more: Any) -> None:
+    def update(self, items: Any = NO_ITEMS, /, **more: Any) -> None:
         """Put in a mapping or pairs, one by one: where an iterator raises, what came is in."""
         if hasattr(items, "keys") and not hasattr(items, "items"):
             items = ((key, items[key]) for key in items.keys())  # noqa: SIM118  # no mapping
@@ -322,7 +321,7 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
     def __init__(
         self,
         name: str,
-        iterable: Iterable[T] = (),
+        iterable: Iterable[T] = NO_ITEMS,
         *,
         max_items: int | None = None,
         max_bytes: int | str | None = None,

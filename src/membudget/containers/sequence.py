@@ -12,10 +12,18 @@ from itertools import compress
 from operator import eq, ge, gt, le, lt, ne
 from operator import index as as_index
 from sys import maxsize
-from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex
 
 from membudget.cache.table import bytes_bound, entries_bound
-from membudget.containers import DEFAULT_ITEMS, INFINITE, Bounded, ContainerStats, Holding
+from membudget.containers import (
+    DEFAULT_ITEMS,
+    INFINITE,
+    NO_ITEMS,
+    Bounded,
+    ContainerStats,
+    Holding,
+    T,
+)
 from membudget.errors import hinted, missing
 from membudget.sizing import checked, size_of
 
@@ -29,8 +37,6 @@ if TYPE_CHECKING:
 
     Put: TypeAlias = Callable[[list[Any], list[int]], object]
     """Puts weighed items in, under the lock; returns what they replace."""
-
-T = TypeVar("T")
 
 SLOT_BYTES, INT_BYTES, SMALL = 16, 32, 256
 """Bytes that a place costs, for pointers to the item and its weight; of the weight itself, which is
@@ -73,7 +79,7 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
     def __init__(
         self,
         name: str,
-        iterable: Iterable[T] = (),
+        iterable: Iterable[T] = NO_ITEMS,
         *,
         max_items: int | None = None,
         max_bytes: int | str | None = None,
@@ -146,7 +152,8 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
         return iter(self._whole())
 
     def __reversed__(self) -> Iterator[T]:
-        return reversed(self._whole())
+        backwards: Iterator[T] = reversed(self._whole())
+        return backwards
 
     __eq__, __ne__ = _operation(eq), _operation(ne)
     __lt__, __le__ = _operation(lt), _operation(le)

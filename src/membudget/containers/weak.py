@@ -13,7 +13,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from membudget.cache.table import bytes_bound
-from membudget.containers import INFINITE, KEEP, Holding, part_of
+from membudget.containers import INFINITE, KEEP, Holding, K, V, part_of
 from membudget.containers.ordered import BoundedDict
 from membudget.core import Record
 from membudget.errors import ConfigError, hinted, missing
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from membudget.core import Clock, PartSample
 
-K = TypeVar("K")
-V = TypeVar("V")
 D = TypeVar("D")
 MISSING: Any = object()  # Instead of a value that is not there.
 _REF_BYTES = 180  # Bytes of the weak reference, its number and its weight.

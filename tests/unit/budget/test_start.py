@@ -12,8 +12,9 @@ from fakes import MIB, Recorder
 from membudget.core import Shortcoming, Started
 from membudget.errors import ConfigError
 from membudget.registry import Registry
+from membudget.settings.types import Thresholds
 
-FAR = {"warning": "900TiB", "critical": "901TiB"}
+FAR: Thresholds = {"warning": "900TiB", "critical": "901TiB"}
 """Marks above whatever limit is found."""
 
 SHORT: dict[str, tuple[dict[str, Any], str]] = {

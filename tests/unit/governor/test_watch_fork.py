@@ -42,8 +42,9 @@ class AtTheFork:
 def child_steps(do: Callable[[Watch, threading.Event, threading.Event], None]) -> bool:
     """Whether a child forked meanwhile takes readings of its own."""
     registry = Registry()
-    settings = {"check_interval": 0.01}
-    with membudget.start("4GiB", sinks=[], monitoring=settings, registry=registry) as own:
+    with membudget.start(
+        "4GiB", sinks=[], monitoring={"check_interval": 0.01}, registry=registry
+    ) as own:
         governor = own.governor
         at_fork = AtTheFork(lambda begun, over: do(governor.watch, begun, over))
         registry.add(at_fork)
@@ -143,9 +144,12 @@ def test_a_thread_that_rests_is_ended_at_once_and_does_nothing() -> None:
 
 def test_a_program_that_forks_without_end_is_watched_all_the_same() -> None:
     """Each fork ends the thread, and the next one takes over what is due."""
-    settings = {"check_interval": 0.1}
     with membudget.start(
-        "4GiB", sinks=[], monitoring=settings, registry=Registry(), agent={"directory": "none"}
+        "4GiB",
+        sinks=[],
+        monitoring={"check_interval": 0.1},
+        registry=Registry(),
+        agent={"directory": "none"},
     ) as own:
         first = own.governor.reading
 
@@ -162,9 +166,12 @@ def test_a_program_that_forks_without_end_is_watched_all_the_same() -> None:
 
 def test_what_is_parked_has_no_thread_but_its_children_do() -> None:
     """A server of forks holds nothing; those that it forks do."""
-    settings = {"check_interval": 0.01}
     with membudget.start(
-        "4GiB", sinks=[], monitoring=settings, registry=Registry(), agent={"directory": "none"}
+        "4GiB",
+        sinks=[],
+        monitoring={"check_interval": 0.01},
+        registry=Registry(),
+        agent={"directory": "none"},
     ) as own:
         watch = own.governor.watch
         watch.park()

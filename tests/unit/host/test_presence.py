@@ -200,8 +200,10 @@ def test_a_plugin_that_joins_a_running_budget_is_asked_too(folder: Path) -> None
         def commands(self) -> dict[str, Any]:
             return {"greet": lambda arguments: {"greeted": arguments["whom"]}}
 
-    agent = {"directory": str(folder)}
-    with membudget.start("4GiB", sinks=[], agent=agent, registry=Registry()) as budget:
+    agent = str(folder)
+    with membudget.start(
+        "4GiB", sinks=[], agent={"directory": agent}, registry=Registry()
+    ) as budget:
         eventually(lambda: folder.exists() and any(folder.glob(f"*{SOCKET}")))
         budget.governor.join(Greeter())
         assert ask(OWN, "greet", {"whom": "us"}, folder=str(folder)) == {"greeted": "us"}

@@ -153,9 +153,9 @@ def test_asking_for_all_chores_makes_no_report_before_its_time(tmp_path: Path) -
 
 def test_a_setting_asks_for_it_and_nobody_else_pays(tmp_path: Path) -> None:
     """The chore is there, makes the budget's own report, and is absent by default."""
-    where = {"directory": str(tmp_path / "reports")}
+    where = str(tmp_path / "reports")
     with membudget.start(
-        "2GiB", thread=False, registry=Registry(), sinks=[], report=where
+        "2GiB", thread=False, registry=Registry(), sinks=[], report={"directory": where}
     ) as budget:
         budget.step()
         (daily,) = [one for one in budget.governor.chores if isinstance(one, DailyReport)]

@@ -20,9 +20,10 @@ from membudget.registry import REGISTRY
 from membudget.units import as_seconds, found_name, parse_fraction
 
 if TYPE_CHECKING:
+    from abc import abstractmethod
     from collections.abc import Callable, Hashable
     from os import PathLike
-    from typing import Concatenate, Protocol, Self
+    from typing import Concatenate, Generic, Protocol, Self
 
     from membudget.cache.loading.owners import KeyOf
     from membudget.cache.spilling.spill import Spill
@@ -47,8 +48,6 @@ class CacheInfo(NamedTuple):
 
 if TYPE_CHECKING:
     # What type checkers know of a cached function: its own signature, and what it can do besides.
-    # Known limit: a static method called through an object, `Client().double(1)`, is taken for a
-    # method by mypy; called through its class it is right.
     Q = ParamSpec("Q")
     R_co = TypeVar("R_co", covariant=True)
     S = TypeVar("S")
@@ -71,13 +70,15 @@ if TYPE_CHECKING:
         def cache_parameters(self) -> dict[str, Any]:
             """What the decorator was given."""
 
-    class CachedFunction(Remembering, Protocol[P, R_co]):
+    class CachedFunction(Remembering, Generic[P, R_co]):  # In pyright a protocol would not bind.
         """A function under `cached`. As a method it binds to its object like any function."""
 
         @property
+        @abstractmethod
         def __wrapped__(self) -> Callable[P, R_co]:
             """The function itself."""
 
+        @abstractmethod
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
             """What it gives, remembered or new."""
 
@@ -85,10 +86,15 @@ if TYPE_CHECKING:
         def __get__(self, instance: None, owner: type[O], /) -> CachedAttribute[O, P, R_co]: ...
         @overload
         def __get__(
-            self: CachedFunction[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+            self: Callable[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+        ) -> CachedFunction[Q, R]: ...
+        @overload  # Of a class method.
+        def __get__(  # type: ignore[misc]  # it is such a callable, though not each one
+            self: Callable[Concatenate[type[S], Q], R], instance: S, owner: type | None = None, /
         ) -> CachedFunction[Q, R]: ...
         @overload
         def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+        def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
 
     class CachedAttribute(Remembering, Protocol[O_co, P, R_co]):
         """A cached function as an attribute of its class: a class method, or anything else."""

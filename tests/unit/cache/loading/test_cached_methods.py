@@ -226,7 +226,7 @@ def test_what_is_noted_of_objects_is_counted_as_memory() -> None:
 def test_class_methods_count_by_class_and_static_methods_by_arguments() -> None:
     assert Robot.kind(1) == Robot("x").kind(1) == "Robot 1"
     assert Dog.kind(1) == "Dog 1" == Dog("x").kind(1)
-    assert Robot.twice(2) == Robot("x").twice(2) == 4  # type: ignore[call-arg]
+    assert Robot.twice(2) == Robot("x").twice(2) == 4
     assert Robot.twice.cache_info()[:2] == (1, 1)
 
 
