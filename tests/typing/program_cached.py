@@ -53,9 +53,6 @@ class Client:
 
 one: list[float] = features("EURUSD", depth=2)
 plain: Callable[[str], list[float]] = features
-features("EURUSD", depth="deep")  # type: ignore[arg-type]
-features(5)  # type: ignore[arg-type]
-wrong: int = features("EURUSD")  # type: ignore[assignment]
 hits: int = features.cache_info().hits
 features.cache_clear()
 weight: int = features.cache.held_bytes()
@@ -64,11 +61,12 @@ inner: list[float] = features.__wrapped__("EURUSD")
 client = Client()
 two: float = client.price("EURUSD", digits=1)
 three: float = Client.price(client, "EURUSD")
-client.price(5)  # type: ignore[arg-type]
 client.price.cache_clear()
 four: str = Client.named("x")
 five: str = client.named("x")
 six: int = Client.double(1)
+seven: int = client.double(1)
+bound: Callable[[str], float] = client.price
 figures: tuple[int, int, int | None, int] = Client.named.cache_info()
 
 
@@ -79,5 +77,4 @@ async def main(cache: Cache[str, float]) -> None:
     words: list[str] = await client.news("EURUSD")
     loaded: float = cache.get_or_load("EURUSD", lambda symbol: float(len(symbol)), ttl="5m")
     awaited: float = await cache.get_or_load_async("EURUSD", quote)
-    cache.get_or_load("EURUSD", lambda symbol: symbol)  # type: ignore[arg-type, return-value]
     print(price, words, loaded, awaited)  # noqa: T201  # so that none is unused

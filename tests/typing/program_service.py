@@ -7,6 +7,13 @@ from membudget import Budget, Cache, Level, Pressure
 
 budget: Budget = membudget.start("400MiB", thresholds={"warning": "85%"}, cleanup={"settle": 2})
 prices: Cache[str, float] = membudget.Cache("prices", max_bytes="50MiB", ttl="1h")
+named = Cache[str, float]("named", idle="5m")
+half: float = named["EURUSD"] / 2
+loose = Cache("loose")
+loose[1] = loose["a"] = object()
+books: Cache[str, bytes] = budget.cache("books", max_bytes="50MiB", ttl="1h")
+book: bytes | None = books.get("EURUSD")
+on_disk: int = budget.cache("spilled", spill="/var/cache/app").spill_stats().entries
 prices.set("EURUSD", 1.08, ttl="5m")
 price: float | None = prices.get("EURUSD")
 sure: float = prices.get("EURUSD", 0.0)

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 
 import membudget
+from membudget import BoundedDeque
 
 budget = membudget.start("400MiB", components={"book": {"max_items": 5000, "max_bytes": "20MiB"}})
 LOCK = threading.Lock()
@@ -41,3 +42,9 @@ names = budget.list("names", ["a"], max_items=10)
 prices = budget.dict("prices", max_bytes="1MiB")
 prices["EURUSD"] = 1.08
 known = budget.set("known", max_items=10)
+known.add(1)
+ticks: BoundedDeque[float] = budget.deque("ticks", max_bytes="1MiB")
+lengths = budget.list("lengths", [1], on_drop=lambda one, cause: print(one + 1, cause))  # noqa: T201
+length: int = lengths[0]
+by_name = budget.dict("by name", {"a": 1}, size=lambda value: value.bit_length())
+total: int = by_name["a"]

@@ -1,10 +1,12 @@
 """Records: frozen values that compare, print, copy and travel."""
 
 import pickle
+from typing import get_type_hints
 
 import pytest
 
-from membudget.core import Level, Pressure, Reading, Record
+from membudget.core import Level, Marks, Pressure, PressureChanged, Reading, Record
+from membudget.profiling import MemoryProfile
 
 
 class Point(Record):
@@ -75,3 +77,8 @@ def test_a_subclass_has_its_own_fields() -> None:
         z: int = 3
 
     assert Place(x=1).as_dict() == {"x": 1, "y": 2, "z": 3}
+
+
+@pytest.mark.parametrize("kind", [Reading, Marks, Pressure, MemoryProfile, PressureChanged])
+def test_the_types_of_its_fields_can_be_asked_for(kind: type[Record]) -> None:
+    assert get_type_hints(kind).keys() == set(kind.field_names())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping  # noqa: TC003  # `get_type_hints` asks for it
 
 from membudget._native import core
 from membudget.core import Record
@@ -15,7 +16,7 @@ from membudget.units import as_bytes, checked_name
 IS_COMPILED = core is not None  # Whether tables are compiled; else `fallback` has them.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any, Generic, Literal, TypeAlias, TypedDict
 
     from typing_extensions import TypeVar

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping  # noqa: TC003  # `get_type_hints` asks for it
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from membudget.registry import REGISTRY, Registry
 from membudget.units import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Generic, Self, TypedDict
 
     from typing_extensions import TypeVar

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from membudget.core.nouns import Level
+from membudget.core.nouns import Level, Pressure, Reading, Rung, Sample
 from membudget.core.wire import Record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from membudget.core.nouns import Pressure, Reading, Rung, Sample
 
 
 class Severity(IntEnum):

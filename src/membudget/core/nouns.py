@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  # as Size: `get_type_hints` asks for both
 from enum import IntEnum
 from types import MappingProxyType
 
-from membudget.core.wire import Record, plain
+from membudget.core.wire import Amount, Record, Size, plain
 from membudget.errors import ConfigError, ProbeError
 from membudget.units import LONGEST_NAME, format_bytes, format_mark, human_bytes, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
-
-    from membudget.core.wire import Amount, Size
 
 OWN = "own"  # The part of a reading that is the process's own judged figure, as the meter reads it.
 NOTHING: Mapping[str, int] = MappingProxyType({})

@@ -38,11 +38,7 @@ _OFTEN = 64  # More than there are settings.
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class _RecordType(type):
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _RecordType:
-        own = [
-            field
-            for field, kind in namespace.get("__annotations__", {}).items()
-            if not str(kind).startswith("ClassVar")
-        ]
+        own = list(namespace.get("__annotations__", {}))
         defaults = {field: namespace.pop(field) for field in own if field in namespace}
         namespace["__slots__"] = tuple(own)
         if bases:  # A subclass must not inherit the constructor written out for its parent.
@@ -62,9 +58,10 @@ class _RecordType(type):
 class Record(metaclass=_RecordType):
     """A frozen, slotted record with keyword-only fields, equal by value."""
 
-    _made: ClassVar[int]
-    _setters: ClassVar[dict[str, Any]]
-    _defaults: ClassVar[dict[str, Any]]
+    if TYPE_CHECKING:  # Read at run time, `get_type_hints` would ask for `typing`.
+        _made: ClassVar[int]
+        _setters: ClassVar[dict[str, Any]]
+        _defaults: ClassVar[dict[str, Any]]
 
     def __init__(self, **values: Any) -> None:
         cls = type(self)
