@@ -52,9 +52,12 @@ class Judgement:
     def __init__(
         self, pressure: Pressure, gates: tuple[_Gate, ...], hits: int, window: tuple[_Point, ...]
     ) -> None:
-        self.pressure, self.gates = pressure, gates  # The three, WARNING first.
-        self.shutdown_hits = hits  # Readings in a row at or above the shutdown mark.
-        self.window = window  # When the last were taken, oldest first, and what they told.
+        self.pressure: Pressure = pressure  # The three, WARNING first.
+        self.gates: tuple[_Gate, ...] = gates
+        self.shutdown_hits: int = hits  # Readings in a row at or above the shutdown mark.
+        self.window: tuple[_Point, ...] = (
+            window  # When the last were taken, oldest first, and what they told.
+        )
 
 
 def judge(

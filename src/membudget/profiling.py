@@ -60,7 +60,8 @@ class Profiling:
         self.name = name
         self.result: MemoryProfile | None = None
         self._tell = tell
-        self._start = self.highest = 0
+        self.highest: int = 0
+        self._start = 0
 
     @property
     def held(self) -> int:

@@ -51,11 +51,12 @@ class Slot:
     def __init__(self, name: str, *, ignores: bool) -> None:
         self.name = name
         self.ignores = ignores
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.builder: int | None = None
         self.instance: Any = ABSENT
         self.arguments: Arguments = ((), {})
-        self.made = self.asked = self.refused = self.failed = 0
+        self.refused: int = 0
+        self.made = self.asked = self.failed = 0
 
     def make(self, construct: Callable[..., Any], given: Arguments) -> tuple[Any, bool]:
         """The instance, and whether it was made here: another thread may have done so meanwhile."""

@@ -21,7 +21,8 @@ def test_each_kind_is_made_with_its_content_its_bound_and_this_register() -> Non
         prices = budget.dict("prices", {"a": 1}, max_bytes="1MiB")
         seen = budget.set("seen", {1, 2}, max_items=5)
         kinds: tuple[type[Any], ...] = (BoundedDeque, BoundedList, BoundedDict, BoundedSet)
-        for made, kind in zip((trades, names, prices, seen), kinds, strict=True):
+        containers: tuple[Any, ...] = (trades, names, prices, seen)
+        for made, kind in zip(containers, kinds, strict=True):
             assert type(made) is kind
             assert made in registry.holders()
         assert list(trades) == [2, 3]

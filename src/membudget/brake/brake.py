@@ -49,15 +49,17 @@ class Hits:
     """Counts refusals, seen where one came near the limit; knows whether the reserve is let go."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self.last: float | None = None
         self._told = float("-inf")
         self.begin()
 
     def begin(self, mapped: int = 0, reserve: int = 0) -> None:
         """Begin anew with what is mapped, and what is to be held back; the count goes on."""
-        self.is_reserve_released = self._is_near = False
-        self._untold, self._mapped, self.reserve = 0, mapped, reserve
+        self.is_reserve_released: bool = False
+        self._is_near = False
+        self.reserve: int = reserve
+        self._untold, self._mapped = 0, mapped
 
     def note(self, now: float) -> int:
         """Count one and let the reserve go; returns the bytes that this frees."""
@@ -138,7 +140,7 @@ class Brake:
         self._lock = RLock()
         self._hits.begin()
         self._base = self._free = 0
-        self.is_scarce = False
+        self.is_scarce: bool = False
         self._eased_until = self._granted_until = self._give_back_at = float("-inf")
         self._settles_at: float | None = None
 

@@ -60,7 +60,8 @@ class Room:
         code: Callable[[], int] = lambda: status_bytes(b"VmLib"),
         modules: Callable[[], int] = sys.modules.__len__,
     ) -> None:
-        self.slack = self.never_touched = 0
+        self.slack: int = 0
+        self.never_touched: int = 0
         self.stacks = stacks
         self._given_back = given_back
         self._code = code

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from membudget.core import Hint, Pressure, Probe, Reading, Reclaimer
     from membudget.governor import Governor
+    from membudget.probes.process import PortableProcessProbe, ProcessProbe
     from membudget.reclaimers.program import PlannedExit
     from membudget.settings import Settings
 
@@ -64,12 +65,12 @@ class Sources:
         self.failures: list[tuple[str, Exception]] = []  # What could not be read at first, and why.
         # Tells a soft limit of the process's from one that the brake has set: what to judge by.
         self.original_limit: Callable[[int], int | None] = lambda soft: soft
-        self.process = process_probe()
+        self.process: ProcessProbe | PortableProcessProbe = process_probe()
         try:
             self.process.own_bytes()
         except ProbeError as error:
             self.failures.append(("process", error))
-        self.allocators = Allocators(self.process.own_bytes, allocator.purgeable())
+        self.allocators: Allocators = Allocators(self.process.own_bytes, allocator.purgeable())
         self.process.limit = settings["limit"]
         self._used = self._looked_at = 0
         sources: list[Probe] = [self._read_own]

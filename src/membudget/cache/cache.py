@@ -235,7 +235,7 @@ class Cache(GovernedTable[K, V]):
     ) -> None:
         del spill  # Where it is given, this is a SpilledCache, which has taken it.
         name, policy = container_name(name), checked_policy(policy)
-        self.ttl = None if ttl is None else as_seconds(ttl, name="ttl")
+        self.ttl: float | None = None if ttl is None else as_seconds(ttl, name="ttl")
         registry = REGISTRY if registry is None else registry
         super().__init__(
             max_bytes=bytes_bound(max_bytes),
@@ -249,7 +249,7 @@ class Cache(GovernedTable[K, V]):
             now=None if clock is None else clock.now,
         )
         self.name = name
-        self.policy = policy
+        self.policy: str = policy
         self._register = registry
         self._time = time.monotonic if clock is None else clock.now
         self._on_evict = on_evict

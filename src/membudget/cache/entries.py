@@ -15,10 +15,17 @@ class Entry:
 
     __slots__ = ("due", "expires", "is_loose", "key", "since", "value", "weight")
 
+    key: Any
+    value: Any
+    weight: int
+    is_loose: bool
+
     def __init__(self, key: Any, value: Any, weighed: tuple[int, bool]) -> None:
         self.key, self.value, (self.weight, self.is_loose) = key, value, weighed
         # When it was set, or last used where `idle` counts; at `due` its mark says to look at it.
-        self.since, self.expires, self.due = 0.0, NEVER, NEVER
+        self.since: float = 0.0
+        self.expires: float = NEVER
+        self.due: float = NEVER
 
 
 class Mark(float):
@@ -37,7 +44,9 @@ class Ghost:
     """
 
     def __init__(self) -> None:
-        self._slots, self.added, self.ages = array("Q"), 0, 0
+        self.added: int = 0
+        self.ages: int = 0
+        self._slots = array("Q")
 
     def add(self, hashed: int, entries: int) -> None:
         """Remember a key just evicted, where so many entries are left."""

@@ -69,13 +69,17 @@ class Table(ForkLock, Generic[K, V]):
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.share: int | None = None
         self.free_entries = self._kept_entries = -1
-        self.claim_quantum, self._claimed = _CLAIM_QUANTUM, 0
+        self.claim_quantum: int = _CLAIM_QUANTUM
+        self._claimed = 0
         self._ttl, self._idle, self._size = ttl, idle, size
         self._registry = registry
         self._now = time.monotonic if now is None else now
         self._counted = {"sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
-        self.hits = self.misses = self.forgotten_hits = self.ghost_hits = 0
+        self.hits: int = 0
+        self.misses: int = 0
+        self.forgotten_hits: int = 0
+        self.ghost_hits: int = 0
         self._mend()
         super().__init__()  # Last: what has a lock is complete.
 
@@ -88,8 +92,9 @@ class Table(ForkLock, Generic[K, V]):
         self._round: list[Entry] = []
         self._bytes, self._loose = 0, 0
 
-    ghost_added = property(lambda self: self._ghost.added)  # As the compiled table tells them.
-    ghost_ages = property(lambda self: self._ghost.ages)
+    # As the compiled table tells them.
+    ghost_added: property = property(lambda self: self._ghost.added)
+    ghost_ages: property = property(lambda self: self._ghost.ages)
 
     def __len__(self) -> int:
         return len(self._order)

@@ -96,7 +96,7 @@ class Holding(ForkLock):
 
     def __init__(self, name: str, registry: Registry | None, clock: Clock | None) -> None:
         super().__init__()
-        self.name = container_name(name)
+        self.name: str = container_name(name)
         self._registry = REGISTRY if registry is None else registry
         self._now = time.monotonic if clock is None else clock.now
 

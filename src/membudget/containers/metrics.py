@@ -381,11 +381,14 @@ class Series:
     __slots__ = ("at", "capacity", "count", "last", "own", "times", "total", "values")
 
     def __init__(self, own: int, capacity: int) -> None:
-        self.own = own
-        self.capacity = capacity
-        self.count = self.total = self.at = 0
-        self.last = -INFINITE
-        self.values, self.times = array("d", bytes(8 * capacity)), array("d", bytes(8 * capacity))
+        self.own: int = own
+        self.capacity: int = capacity
+        self.count: int = 0
+        self.total: int = 0
+        self.at: int = 0
+        self.last: float = -INFINITE
+        self.values: array[float] = array("d", bytes(8 * capacity))
+        self.times: array[float] = array("d", bytes(8 * capacity))
 
     @property
     def bytes(self) -> int:

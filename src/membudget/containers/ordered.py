@@ -17,7 +17,7 @@ from membudget.sizing import checked, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Self
+    from typing import ClassVar, Self
 
     from membudget.cache.table import Cause as TableCause
     from membudget.containers import Cause
@@ -44,7 +44,7 @@ class OrderedTable(Bounded, GovernedTable[K, V]):
         replace: bool,
     ) -> None:
         registry, clock = given["registry"], given["clock"]
-        self.name = container_name(given["name"])
+        self.name: str = container_name(given["name"])
         self._given = given
         self._register = REGISTRY if registry is None else registry
         self._time = time.monotonic if clock is None else clock.now
@@ -150,7 +150,7 @@ class BoundedDict(OrderedTable[K, V], MutableMapping[K, V]):
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         if hasattr(cls, "__missing__") and cls.__getitem__ is BoundedDict.__getitem__:
-            cls.__getitem__ = _get_or_make  # type: ignore[method-assign]  # as dict has it
+            type.__setattr__(cls, "__getitem__", _get_or_make)  # As dict has it.
 
     @classmethod
     def fromkeys(
@@ -314,8 +314,12 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
 
     # An item stands under itself, so that whoever walks a table's values finds it. But it is no
     # mapping, and must not be taken for one.
-    keys = values = items = _Absent()
-    __getitem__ = __setitem__ = __delitem__ = None  # type: ignore[assignment]
+    keys: ClassVar[Any] = _Absent()
+    values: ClassVar[Any] = keys
+    items: ClassVar[Any] = keys
+    __getitem__: ClassVar[None] = None  # type: ignore[assignment]
+    __setitem__: ClassVar[None] = None  # type: ignore[assignment]
+    __delitem__: ClassVar[None] = None  # type: ignore[assignment]
 
     @hinted
     def __init__(
@@ -443,17 +447,19 @@ class BoundedSet(OrderedTable[T, T], MutableSet[T]):
     def __xor__(self, other: Any) -> Any:
         return set(self) ^ set(other) if isinstance(other, AbstractSet) else NotImplemented
 
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+    __rand__: ClassVar[Callable[[Any, Any], Any]] = __and__
+    __ror__: ClassVar[Callable[[Any, Any], Any]] = __or__
+    __rxor__: ClassVar[Callable[[Any, Any], Any]] = __xor__
 
     def __rsub__(self, other: Any) -> Any:
         if not isinstance(other, AbstractSet):
             return NotImplemented
         return set(other) - self._common(set(other))
 
-    __ior__ = _in_place("update")
-    __iand__ = _in_place("intersection_update")
-    __isub__ = _in_place("difference_update")
-    __ixor__ = _in_place("symmetric_difference_update")
+    __ior__: ClassVar[Any] = _in_place("update")
+    __iand__: ClassVar[Any] = _in_place("intersection_update")
+    __isub__: ClassVar[Any] = _in_place("difference_update")
+    __ixor__: ClassVar[Any] = _in_place("symmetric_difference_update")
 
     def _common(self, items: set[Any]) -> set[Any]:
         """Those that are here, by looking up the smaller of both in the other."""

@@ -29,12 +29,13 @@ from membudget.sizing import checked, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Self, TypeAlias
+    from typing import ClassVar, Self, TypeAlias
 
     from membudget.containers import Cause
     from membudget.core import Clock
     from membudget.registry import Registry
 
+    Operation: TypeAlias = Callable[[Any, Any], Any]
     Put: TypeAlias = Callable[[list[Any], list[int]], object]
     """Puts weighed items in, under the lock; returns what they replace."""
 
@@ -51,7 +52,7 @@ _SPARE = 64  # Empty places at the front that are left for a while.
 _IN_MEMORY = (list, tuple, deque, set, frozenset, dict, Bounded)
 
 
-def _operation(operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _operation(operate: Operation) -> Operation:
     """Does with the items what the builtin does, with another of its kind."""
 
     def method(self: BoundedSequence[Any], other: Any) -> Any:
@@ -155,13 +156,16 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
         backwards: Iterator[T] = reversed(self._whole())
         return backwards
 
-    __eq__, __ne__ = _operation(eq), _operation(ne)
-    __lt__, __le__ = _operation(lt), _operation(le)
-    __gt__, __ge__ = _operation(gt), _operation(ge)
-    __hash__ = None  # type: ignore[assignment]  # as any list
+    __eq__: ClassVar[Operation] = _operation(eq)
+    __ne__: ClassVar[Operation] = _operation(ne)
+    __lt__: ClassVar[Operation] = _operation(lt)
+    __le__: ClassVar[Operation] = _operation(le)
+    __gt__: ClassVar[Operation] = _operation(gt)
+    __ge__: ClassVar[Operation] = _operation(ge)
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # as any list
 
-    __add__ = _operation(lambda mine, theirs: mine + theirs)
-    __radd__ = _operation(lambda mine, theirs: theirs + mine)
+    __add__: ClassVar[Operation] = _operation(lambda mine, theirs: mine + theirs)
+    __radd__: ClassVar[Operation] = _operation(lambda mine, theirs: theirs + mine)
 
     def __mul__(self, times: int) -> Any:
         return self._plain() * times

@@ -75,15 +75,26 @@ class Meter:
         self, own: Callable[[], int] | None = None, held: Callable[[], int] | None = None
     ) -> None:
         self._own, self._held = own, held
-        self.base = self.used = self.peak = self.claimed = self.taken_in = self.at_once = 0
+        self.base: int = 0
+        self.used: int = 0
+        self.peak: int = 0
+        self.claimed: int = 0
+        self.taken_in: int = 0
+        self.at_once: int = 0
         self.limit: int | None = None
         self.share: int | None = None
-        self.peers = Peers()
-        self.mark = self.brim = self.ceiling = self.door = self.allowance = _INFINITE
-        self.quantum = QUANTUM
+        self.peers: Peers = Peers()
+        self.mark: float = _INFINITE
+        self.brim: float = _INFINITE
+        self.ceiling: float = _INFINITE
+        self.door: float = _INFINITE
+        self.allowance: float = _INFINITE
+        self.quantum: int = QUANTUM
         self._since = self._last = 0
-        self.kept = self.resting = 0
-        self.reserved = self._apart_then = self._arrived = self._held_then = 0
+        self.kept: int = 0
+        self.resting: int = 0
+        self.reserved: int = 0
+        self._apart_then = self._arrived = self._held_then = 0
 
     def rebase(
         self,

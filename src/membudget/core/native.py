@@ -30,13 +30,13 @@ def _original(module: Any, name: str) -> Any:
     return getattr(module, name, None)
 
 
-start_new_thread = _original(_thread, "start_new_thread")
-Lock = _original(_thread, "allocate_lock")
-RLock = _original(_thread, "RLock")
-get_ident = _original(_thread, "get_ident")
-get_native_id = getattr(_thread, "get_native_id", get_ident)
-sleep = _original(time, "sleep")
-poll = _original(select, "poll")  # None where the system has none.
+start_new_thread: Any = _original(_thread, "start_new_thread")
+Lock: Any = _original(_thread, "allocate_lock")
+RLock: Any = _original(_thread, "RLock")
+get_ident: Any = _original(_thread, "get_ident")
+get_native_id: Any = getattr(_thread, "get_native_id", get_ident)
+sleep: Any = _original(time, "sleep")
+poll: Any = _original(select, "poll")  # None where the system has none.
 
 
 class Imports:
@@ -49,7 +49,8 @@ class Imports:
     __slots__ = ("_is_under_way", "is_closed")
 
     def __init__(self) -> None:
-        self._is_under_way = self.is_closed = False
+        self.is_closed: bool = False
+        self._is_under_way = False
 
     def __enter__(self) -> None:
         self._is_under_way = True
@@ -143,8 +144,8 @@ class NativeThread:
 class SystemClock:
     """Monotonic time and real waiting."""
 
-    now = staticmethod(time.monotonic)
-    sleep = staticmethod(sleep)
+    now: staticmethod[[], float] = staticmethod(time.monotonic)
+    sleep: staticmethod[[float], Any] = staticmethod(sleep)
 
 
 def in_one_go(steps: Generator[Any, None, T], breath: float = 0.0) -> T:

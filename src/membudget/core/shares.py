@@ -77,10 +77,21 @@ class Claim:
 
     def __init__(self) -> None:
         self.groups: tuple[tuple[int, int], ...] = ()
-        self.own = self.held = self.share = self.fixed = self.taken_in = 0
-        self.passing = self.kept = self.reserved = 0
+        self.own: int = 0
+        self.held: int = 0
+        self.share: int = 0
+        self.fixed: int = 0
+        self.taken_in: int = 0
+        self.passing: int = 0
+        self.kept: int = 0
+        self.reserved: int = 0
         self.most: float = 0
-        self.at = self.since = self.hits = self.space = self.asked = self.missed = 0.0
+        self.at: float = 0.0
+        self.since: float = 0.0
+        self.hits: float = 0.0
+        self.space: float = 0.0
+        self.asked: float = 0.0
+        self.missed: float = 0.0
 
     def reason(self, now: float) -> str:
         """Why its share is what it is, in words."""

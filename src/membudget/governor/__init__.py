@@ -92,10 +92,11 @@ class Governor:
         explain: Callable[[Reading], str] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.settings, self.marks = settings, marks
-        self.clock = clock or SystemClock()
-        self.registry = registry if registry is not None else REGISTRY
-        self.imports = Imports()  # Marks what is imported late on this governor's thread.
+        self.settings: Any = settings
+        self.marks: Marks = marks
+        self.clock: Clock = clock or SystemClock()
+        self.registry: Registry = registry if registry is not None else REGISTRY
+        self.imports: Imports = Imports()  # Marks what is imported late on this governor's thread.
         self.collector: Any = None  # Collects and trims once, to show what is garbage, or None.
         self.protection: Protection | None = None  # The last resort.
         self.budget: Any = None  # What `start()` gave the program.
@@ -103,33 +104,35 @@ class Governor:
         # Whether a step only looks: nothing is told then, and nobody asked to let go.
         self.rests: Callable[[Pressure], bool] = lambda _pressure: False
         self.reading: Reading | None = None
-        self.full_at = float("inf")  # Bytes used at which caches are full.
+        self.full_at: float = float("inf")  # Bytes used at which caches are full.
         self.gives_way = self._has_rung = self._is_starting = self._is_inherited = False
         self._own, self._probe, self._hints = own, probe, hints
         self._window, self._warm_up, self._is_active = window, warm_up, is_active
-        self.meter = Meter(None if own is None else self._seen_by_inserts, self.registry.held_bytes)
-        self.tell = Teller(sinks, self.clock)
-        self.plugins = Plugins(self.tell)
-        self.news = News(self.tell, self.clock, explain)
-        self.floor = Floor(settle)
-        self.transients = Transients()  # What comes and goes, and the room kept for it.
-        self.ladder = Ladder(
+        self.meter: Meter = Meter(
+            None if own is None else self._seen_by_inserts, self.registry.held_bytes
+        )
+        self.tell: Teller = Teller(sinks, self.clock)
+        self.plugins: Plugins = Plugins(self.tell)
+        self.news: News = News(self.tell, self.clock, explain)
+        self.floor: Floor = Floor(settle)
+        self.transients: Transients = Transients()  # What comes and goes, and the room kept for it.
+        self.ladder: Ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
         )
-        self.admission = Admission(self.meter, self.tell, self._make_room, self.clock)
-        self.chores = list(chores)
-        self.followers = list(followers)
-        self.watch = Watch(self, self._all_hints, interval)
-        self.snapshots = Snapshots(self.tell, self.registry, snapshot_interval)
+        self.admission: Admission = Admission(self.meter, self.tell, self._make_room, self.clock)
+        self.chores: list[Chore] = list(chores)
+        self.followers: list[Follower] = list(followers)
+        self.watch: Watch = Watch(self, self._all_hints, interval)
+        self.snapshots: Snapshots = Snapshots(self.tell, self.registry, snapshot_interval)
         self._stepping = Lock()
         self._stepper: int | None = None
         self._begin()
 
     def _begin(self) -> None:
         """Know nothing yet: at first, and in a forked child."""
-        self.is_resting = False  # Whether the latest step only looked.
+        self.is_resting: bool = False  # Whether the latest step only looked.
         self._judgement: Judgement | None = None
-        self.pressure = Pressure()
+        self.pressure: Pressure = Pressure()
         self._level = Level.NORMAL  # What was told last.
         self._draw_lines(None)
         self.floor.forget()
@@ -137,7 +140,7 @@ class Governor:
         self.news.begin()
         self.foretold: float | None = None  # When a day of samples meets the limit, by the clock.
         self._peak = self.meter.peak = 0
-        self.seconds_at = dict.fromkeys(Level, 0.0)
+        self.seconds_at: dict[Level, float] = dict.fromkeys(Level, 0.0)
         self._began = self._last_step = self.clock.now()
         self.snapshots.begin()
         self._eager_at = float("-inf")

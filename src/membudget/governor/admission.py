@@ -18,7 +18,7 @@ from membudget.units import human_bytes, human_seconds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Self
+    from typing import Self
 
     from membudget.core import Clock, Meter
     from membudget.governor.telling import Teller
@@ -42,11 +42,11 @@ class Admission:
     def __init__(
         self, meter: Meter, tell: Teller, make_room: Callable[[int], bool], clock: Clock
     ) -> None:
-        self.is_shut = False
+        self.is_shut: bool = False
         # Tells others under the same limit what is granted here; returns what all use by now (None
         # where nobody shares it), and what is granted there.
         self.beside: Callable[[int], tuple[int | None, int]] | None = None
-        self.wanted = 0
+        self.wanted: int = 0
         self._meter, self._tell, self._make_room, self._clock = meter, tell, make_room, clock
         self._told, self._untold = float("-inf"), 0
         self.after_fork_in_child()
@@ -171,10 +171,13 @@ class Admission:
         return of_all is None or of_all + own + granted <= meter.door
 
 
-_Native: Any = object if core is None else core.Reservation  # Takes what is small, in C.
+if TYPE_CHECKING or core is None:  # noqa: SIM108  # checkers read no condition there
+    _Native = object
+else:
+    _Native = core.Reservation  # Takes what is small, in C.
 
 
-class Reservation(_Native):  # type: ignore[misc]  # as typed here
+class Reservation(_Native):
     """A reservation of bytes at a door as a context manager, sync and async.
 
     Reserved on entry, waiting so many seconds for room at most, and ended on exit.

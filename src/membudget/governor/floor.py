@@ -58,9 +58,11 @@ class Floor:
 
     def forget(self, held: int = 0) -> None:
         """Know nothing: at first, in a forked child, and when it is gone."""
-        self.bytes = 0  # What use stands at without the working set; 0 where no floor is known.
-        self.line = 0.0  # Use up to which holders are left alone.
-        self.is_elsewhere = False  # Whether what is too much lies outside this process.
+        self.bytes: int = (
+            0  # What use stands at without the working set; 0 where no floor is known.
+        )
+        self.line: float = 0.0  # Use up to which holders are left alone.
+        self.is_elsewhere: bool = False  # Whether what is too much lies outside this process.
         self._apart_before = self._peak = self._kept = 0
         self._top = self._working_set = self._found = self._highest_since = 0.0
         self._held = self._held_before = held
@@ -205,8 +207,9 @@ class Protection:
         dump: Callable[[], object] | None = None,
         leave: Callable[[], object] | None = None,
     ) -> None:
-        self.attempts = 0
-        self.is_shut = self.began_over = False
+        self.attempts: int = 0
+        self.is_shut: bool = False
+        self.began_over: bool = False
         self._attempt, self._dump, self._leave, self._tell = attempt, dump, leave, tell
         self._most, self._cooldown, self._restart_after = most, cooldown, restart_after
         self._tried_at = float("-inf")

@@ -35,7 +35,7 @@ _RISE, _RISE_SHARE = 1 << 20, 0.01
 _DEBT = 4 << 20  # Bytes owed from which the loop collects what inserting threads have not paid.
 _MOST_GUESTS = 1024
 
-RUNGS = {
+RUNGS: dict[Level, tuple[Rung, ...]] = {
     Level.NORMAL: (),
     Level.WARNING: (Rung.GENTLE,),
     Level.CRITICAL: (Rung.GENTLE, Rung.MODERATE),
@@ -54,7 +54,7 @@ class Pause:
     """
 
     def __init__(self) -> None:
-        self.ends = float("-inf")
+        self.ends: float = float("-inf")
         self.count = 0  # What it said it could let go, when it was asked last.
         self._has_failed = False
         self._next = FIRST_PAUSE
@@ -95,9 +95,12 @@ class Ladder:
         floor: Floor,
         clock: Clock,
     ) -> None:
-        self.reclaimed = self._highest = 0  # Bytes claimed so far.
-        self.credit = 0  # Bytes let go that the meter has not shown yet: the allocator holds them.
-        self.is_giving_back = False  # Whether what gives back to the kernel is amid it.
+        self.reclaimed: int = 0  # Bytes claimed so far.
+        self._highest = 0
+        self.credit: int = (
+            0  # Bytes let go that the meter has not shown yet: the allocator holds them.
+        )
+        self.is_giving_back: bool = False  # Whether what gives back to the kernel is amid it.
         self._seats: list[_Seat] = []
         self._guests: dict[int, Pause] = {}
         self._registry, self._meter, self._tell = registry, meter, tell

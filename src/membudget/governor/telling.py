@@ -28,9 +28,9 @@ class Teller:
     """Passes each event to every sink and turns what they raise into `Failed` events."""
 
     def __init__(self, sinks: Iterable[Sink], clock: Clock) -> None:
-        self.sinks = list(sinks)
-        self.untold = 0
-        self.suspect = ""  # What a leak was last said to be in, or "".
+        self.sinks: list[Sink] = list(sinks)
+        self.untold: int = 0
+        self.suspect: str = ""  # What a leak was last said to be in, or "".
         self._clock = clock
         self._failures: dict[tuple[str, str], tuple[float, int]] = {}
 

@@ -35,7 +35,10 @@ class Transients:
 
     def forget(self) -> None:
         """Know nothing: at first, and in a forked child."""
-        self.kept = self.passing = self.resting = self._highest = self._counted = self._latest = 0
+        self.kept: int = 0
+        self.passing: int = 0
+        self.resting: int = 0
+        self._highest = self._counted = self._latest = 0
         self._own = self._held = self._holes = self._peak = self._most = 0
         self._lowest: tuple[int, int] | None = None  # Of this half of the window, and that before.
         self._since = self._due = float("-inf")

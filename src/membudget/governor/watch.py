@@ -169,8 +169,8 @@ class Watch:
     def __init__(
         self, governor: Any, hints: Callable[[bool], Sequence[Hint]], interval: float | None
     ) -> None:
-        self.late = 0
-        self.latest = 0.0
+        self.late: int = 0
+        self.latest: float = 0.0
         self._late_told = float("-inf")
         self._late_needed = False
         self._governor, self._make_hints = governor, hints
@@ -181,7 +181,7 @@ class Watch:
         self._late_bell: Doorbell | None = None
         self._inherited: list[Doorbell] = []
         self._is_paused = self._is_rung = self._is_parked = False
-        self.is_bell_stale = False  # Whether to make all hints anew: one was lost.
+        self.is_bell_stale: bool = False  # Whether to make all hints anew: one was lost.
         self._ends_at_exit = False
         self._missing: list[float] = []  # When a thread was sought in vain, where there is none.
         self._is_new = True  # No thread has begun yet in this process.

@@ -48,7 +48,7 @@ class Cursor:
         self._builtin = builtin
         self._done = self._part = 0
         self._items: Iterator[Any] | None = None
-        self.unread = 0  # Items left out, since the container kept changing.
+        self.unread: int = 0  # Items left out, since the container kept changing.
 
     def read(self, chunk: int = CHUNK) -> list[Any] | None:
         """The next items, or None when all were read. Cost: 10 ns an item, and as much to skip."""
@@ -170,19 +170,19 @@ class Kind:
     def __init__(self, kind: type, before: Mapping[str, int]) -> None:
         self.type = kind
         # Whether its objects are neither counted nor entered.
-        self.leaf = not raw.refers(kind) or raw.is_ours(kind)
-        self.builtin = None if self.leaf else raw.container_of(kind)
+        self.leaf: bool = not raw.refers(kind) or raw.is_ours(kind)
+        self.builtin: type | None = None if self.leaf else raw.container_of(kind)
         self.length: Callable[[object], int] | None = None
         if self.builtin is not None:
             # The built-in len() is quicker, and safe where nothing overrides it.
             self.length = len if kind is self.builtin else raw.LENGTHS[self.builtin]  # type: ignore[assignment]
-        self.is_module = issubclass(kind, ModuleType)
-        self.grows = self.builtin not in (None, tuple, frozenset)
-        self.name = "" if self.leaf else raw.type_name(kind)
-        self.special = self.name in SPECIAL
+        self.is_module: bool = issubclass(kind, ModuleType)
+        self.grows: bool = self.builtin not in (None, tuple, frozenset)
+        self.name: str = "" if self.leaf else raw.type_name(kind)
+        self.special: bool = self.name in SPECIAL
         self.count = 0
         # The count at which one is met, to be shown as an example; 0 for never.
-        self.notice = before[self.name] + 1 if self.name in before else 0
+        self.notice: int = before[self.name] + 1 if self.name in before else 0
 
 
 class Kinds:
@@ -250,8 +250,9 @@ class Walk:
         most: int = MOST,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.objects = self.unread = 0
-        self.paths = Paths()  # Leads from roots to what is met.
+        self.objects: int = 0
+        self.unread: int = 0
+        self.paths: Paths = Paths()  # Leads from roots to what is met.
         self._roots, self._late = iter(roots), iter(late)
         self._has_roots = True
         self._kinds = kinds

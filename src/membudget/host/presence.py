@@ -206,7 +206,7 @@ class ControlSocket:
     """A hint that is ready when somebody asks, and answers in `clear`; many may wait for it."""
 
     name = "control socket"
-    events = select.POLLIN
+    events: int = select.POLLIN
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class ControlSocket:
         answers: Callable[[], Mapping[str, Command]],
         imports: Imports | None = None,
     ) -> None:
-        self.path = f"{folder}/{identity.stem}{SOCKET}"
+        self.path: str = f"{folder}/{identity.stem}{SOCKET}"
         self._answers = answers
         self._imports = imports or Imports()
         if (length := len(os.fsencode(self.path))) > LONGEST_PATH:

@@ -58,7 +58,7 @@ class Slot:
     """This process's slot, in a folder that `claim_folder` approved. For one thread at a time."""
 
     def __init__(self, folder: str, identity: Identity, name: str) -> None:
-        self.path = f"{folder}/{identity.stem}{SLOT}"
+        self.path: str = f"{folder}/{identity.stem}{SLOT}"
         self.rename(name)
         try:
             descriptor = _locked(self.path)

@@ -418,7 +418,8 @@ class CollectAndTrim:
         may_stop: Callable[[], bool] = lambda: True,
         learn: Callable[[float, int], object] | None = None,
     ) -> None:
-        self.may_stop, self.learn = may_stop, learn
+        self.may_stop: Callable[[], bool] = may_stop
+        self.learn: Callable[[float, int], object] | None = learn
         self.garbage: Garbage | None = None  # What the last collection freed, by type.
         self._governor, self._clock = governor, governor.clock
         self._collect, self._trim, self._own = collect, trim, own

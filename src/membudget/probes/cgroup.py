@@ -65,6 +65,8 @@ class CgroupProbe:
         "group", "levels", "source",
     )  # fmt: skip
 
+    group: Group
+
     def __init__(
         self,
         pid: int | None = None,
@@ -170,7 +172,7 @@ class CgroupProbe:
             key=lambda one: (used[id(one[0])] / one[1], -one[1]),
             default=(own, None, ""),
         )
-        self.source = f"cgroup v{self.group.version} {self.group.name}{whose}"
+        self.source: str = f"cgroup v{self.group.version} {self.group.name}{whose}"
         for group in self._groups:
             if group is not self.group:
                 group.close()
@@ -201,7 +203,9 @@ class Group:
     __slots__ = ("_files", "_ram", "folder", "identity", "name", "version")
 
     def __init__(self, version: int, folder: str, name: str, ram: int | None) -> None:
-        self.version, self.folder, self.name = version, folder, name
+        self.version: int = version
+        self.folder: str = folder
+        self.name: str = name
         self.identity = identity(folder)  # None where it is gone by now.
         self._ram = ram if ram is not None else _ENDLESS
         self._files: tuple[KernelFile, KernelFile | None] | None = None

@@ -52,7 +52,8 @@ class KernelHint:
     def __init__(
         self, name: str, descriptor: int, events: int, came: Callable[[], object] = lambda: None
     ) -> None:
-        self.name, self.events = name, events
+        self.name: str = name
+        self.events: int = events
         self._came, self._descriptor = came, descriptor
         self._identity = _mark_of(descriptor)
 

@@ -46,7 +46,7 @@ class KernelFile:
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self._identity: Identity = None
-        self.path = path
+        self.path: str = path
         try:
             self._descriptor = kept(os.open(path, os.O_RDONLY))
             self._identity = identity(self._descriptor)

@@ -178,11 +178,11 @@ class Throttled:
         lock: Callable[[], AbstractContextManager[bool]] = lambda: contextlib.nullcontext(True),
         clock: Clock | None = None,
     ) -> None:
-        self.name = inner.name
+        self.name: str = inner.name
         self._lock = lock
-        self.rung = inner.rung if rung is None else rung
-        self.paces_itself = getattr(inner, "paces_itself", False)
-        self.forgive = getattr(inner, "forgive", bool)
+        self.rung: Rung = inner.rung if rung is None else rung
+        self.paces_itself: bool = getattr(inner, "paces_itself", False)
+        self.forgive: Callable[[], object] = getattr(inner, "forgive", bool)
         self._inner = inner
         self._every = every
         self._clock = clock or SystemClock()
@@ -286,7 +286,7 @@ class SharedPages:
     def __init__(
         self, own: Callable[[], int], shared: Callable[[], int | None] = lambda: None
     ) -> None:
-        self.is_frozen = False
+        self.is_frozen: bool = False
         self._own = own
         self._shared = shared
         self._pid, self._parent = os.getpid(), 0

@@ -62,7 +62,7 @@ class AdoptedCache:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.dropped = 0
+        self.dropped: int = 0
         self._bounds = max_items, max_bytes
         self._find = find
         self._lock = lock

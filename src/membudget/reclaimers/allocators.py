@@ -51,7 +51,7 @@ class Trim:
         clock: Clock | None = None,
     ) -> None:
         self.name = name
-        self.given_back = 0
+        self.given_back: int = 0
         self._release = release
         self._own = own
         self._ask_free = free
@@ -132,8 +132,10 @@ class Later:
     paces_itself = True
 
     def __init__(self, trim: Trim, rung: Rung) -> None:
-        self.name, self.rung = trim.name, rung
-        self._trim, self.reclaim = trim, trim.reclaim
+        self.name: str = trim.name
+        self.rung: Rung = rung
+        self.reclaim: Callable[[int, float], int] = trim.reclaim
+        self._trim = trim
 
     def reclaimable(self) -> int | None:
         """As the trim says."""
@@ -148,6 +150,8 @@ class Allocators:
 
     One thread. `is_pressed` tells whether a long stall is better than what else comes.
     """
+
+    malloc: Trim
 
     def __init__(
         self, own: Callable[[], int], native: Iterable[Purgeable], *, clock: Clock | None = None

@@ -267,7 +267,9 @@ class Search:
         names_only: bool = False,
     ) -> None:
         self.untouched: list[Untouched] = []
-        self.named = [AdoptedCache(name, partial(_lookup, name), now=clock.now) for name in named]
+        self.named: list[AdoptedCache] = [
+            AdoptedCache(name, partial(_lookup, name), now=clock.now) for name in named
+        ]
         self._found = found
         self._registry = registry
         self._clock = clock
@@ -344,7 +346,7 @@ class ForeignCaches:
         self._is_launched = is_launched
         self._named: tuple[str, ...] = settings["caches.adopt"]
         self._is_spared = _matcher(settings["caches.spare"])
-        self.found = FoundCaches(lambda: registry.meter, self._is_spared)
+        self.found: FoundCaches = FoundCaches(lambda: registry.meter, self._is_spared)
         self.search: Search | None = None
         self._unfollow: Callable[[], object] = bool
 

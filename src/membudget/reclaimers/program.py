@@ -42,7 +42,7 @@ class Callback:
     ) -> None:
         if not callable(function):
             raise ConfigError(f"callback {name!r}: {function!r} is not callable: give a function")
-        self.name = checked_name(name, "it after what it lets go")
+        self.name: str = checked_name(name, "it after what it lets go")
         self.rung = rung
         self._function = function
         asyncio: Any = sys.modules.get("asyncio")
@@ -98,7 +98,7 @@ class PlannedExit:
 
     def __init__(self, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
-        self.has_begun = False
+        self.has_begun: bool = False
 
     def begin(self) -> None:
         """Raise SIGTERM where the program handles it, else KeyboardInterrupt in the main thread.

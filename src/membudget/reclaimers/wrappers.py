@@ -68,7 +68,8 @@ class Kept:
 
     def __init__(self) -> None:
         self.wrapper: Callable[[], Wrapper | None] = lambda: None
-        self.dropped = self.counted = 0
+        self.dropped: int = 0
+        self.counted: int = 0
         self.weight: int | None = None
 
     def recount(self) -> int:

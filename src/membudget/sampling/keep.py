@@ -169,7 +169,7 @@ class Place:
         if os.name == "nt":
             raise MembudgetError(f"{path} is not kept: this system has no flock")
         for number in range(1, MOST_PLACES + 1):
-            self.path = path if number == 1 else f"{path}.{number}"
+            self.path: str = path if number == 1 else f"{path}.{number}"
             with contextlib.suppress(FileNotFoundError):  # Before a lock is made beside it.
                 os.close(open_own(self.path, begins=BEGINS))
             if (descriptor := open_locked(f"{self.path}.lock")) is not None:

@@ -41,7 +41,8 @@ Kind: TypeAlias = "tuple[int, Callable[[Any], int] | None, MethodDescriptorType 
 
 SHARED, OBJECT, DICT, ARRAY, VIEW, ASKED, FOREIGN, LIST, TUPLE, SET, DEQUE = range(11)
 
-CONTAINERS = {dict: DICT, list: LIST, tuple: TUPLE, set: SET, frozenset: SET, deque: DEQUE}
+Codes: TypeAlias = dict[type, int]
+CONTAINERS: Codes = {dict: DICT, list: LIST, tuple: TUPLE, set: SET, frozenset: SET, deque: DEQUE}
 """The exact types of built-in containers."""
 
 ATOMS = frozenset({str, int, float, bytes, complex, bytearray})

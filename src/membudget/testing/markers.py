@@ -197,8 +197,9 @@ class HighMark:
     """
 
     def __init__(self) -> None:
-        self.peak = self.end = 0  # Bytes above the start, at most and at the end.
-        self.means = "the kernel's high-water mark"  # How it was measured.
+        self.peak: int = 0  # Bytes above the start, at most and at the end.
+        self.end: int = 0
+        self.means: str = "the kernel's high-water mark"  # How it was measured.
         self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> Self:

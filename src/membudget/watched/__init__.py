@@ -117,8 +117,9 @@ class WatchedContainer:
         clock: Clock | None = None,
         replace: bool = False,
     ) -> None:
-        self.name = checked_name(name, "it after what it holds")
-        self.trimmed = self.exceeded = 0
+        self.name: str = checked_name(name, "it after what it holds")
+        self.trimmed: int = 0
+        self.exceeded: int = 0
         self._find = _finder(container, self.stop)
         self._is_exchanged = not _has_length(container)
         self._trims = trim

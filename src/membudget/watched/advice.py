@@ -37,7 +37,9 @@ class History:
     """
 
     def __init__(self, every: float) -> None:
-        self.peak = self.looks = self.last = 0
+        self.peak: int = 0
+        self.looks: int = 0
+        self.last: int = 0
         self._every = every
         self._samples: list[_Sample] = []
         self._dropped = 0

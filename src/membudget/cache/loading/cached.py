@@ -336,6 +336,10 @@ def _check(function: Any) -> None:
 class Lifetime:
     """How long a value lasts (seconds), from what the decorator was given; else a ConfigError."""
 
+    ttl: float | None
+    stale: float | None
+    keep_errors: float | None
+
     def __init__(
         self,
         ttl: Duration | None,
@@ -350,11 +354,11 @@ class Lifetime:
         share: object = parse_fraction(jitter, name="jitter") if isinstance(jitter, str) else jitter
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
             raise ConfigError(f'jitter {jitter!r} is not a share below 1: write 0.1 or "10%"')
-        self.jitter = float(share)
+        self.jitter: float = float(share)
         if ttl is None and (self.jitter or stale is not None):
             what = f"stale={stale!r}" if stale is not None else f"jitter={jitter!r}"
             raise ConfigError(f'{what} needs a ttl to count from: give one too, such as ttl="5m"')
-        self.is_plain = stale is None and keep_errors is None  # Values are kept as they are.
+        self.is_plain: bool = stale is None and keep_errors is None  # Values are kept as they are.
 
     def of(self, key: Any) -> float | None:
         """How long a key's value is fresh: the same for a key each time, unlike its neighbours'."""
@@ -371,7 +375,9 @@ class Kept:
     __slots__ = ("error", "fresh_until", "value")
 
     def __init__(self, value: Any, error: Exception | None, fresh_until: float) -> None:
-        self.value, self.error, self.fresh_until = value, error, fresh_until
+        self.value: Any = value
+        self.error: Exception | None = error
+        self.fresh_until: float = fresh_until
 
     def give(self) -> Any:
         """The value; else raise a copy of the exception: what is raised grows by its traceback."""
@@ -386,9 +392,9 @@ class Shelf(LastFailure):
     def __init__(
         self, name: str, cache: Cache[Any, Any], lifetime: Lifetime, clock: Clock | None
     ) -> None:
-        self.name = f"cached {name}"
+        self.name: str = f"cached {name}"
         self._cache, self._lifetime = cache, lifetime
-        self.now = time.monotonic if clock is None else clock.now
+        self.now: Callable[[], float] = time.monotonic if clock is None else clock.now
 
     def look(self, key: Any, default: Any) -> Any:
         """The fresh value under a key, else the default; raises the exception kept there."""

@@ -59,7 +59,9 @@ class Loading:
     def __init__(
         self, function: Callable[..., Any], cache: Cache[Any, Any], ttl: Duration | None = None
     ) -> None:
-        self.function, self.get, self.drop = function, cache.get, cache.delete
+        self.function: Callable[..., Any] = function
+        self.get: Callable[..., Any] = cache.get
+        self.drop: Callable[..., Any] = cache.delete
         self.look: Callable[[Any, Any], Any] = cache.peek  # Does not count the lookup.
         self.keep: Callable[[Any, Any], object] = cache.set  # Given a key and a value to keep.
         if ttl is not None:
@@ -71,10 +73,10 @@ class Flight:
     """One load of one key, led by the caller that made this; in an event loop, or by a thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self.process = os.getpid()
-        self.thread = threading.get_ident()
+        self.process: int = os.getpid()
+        self.thread: int = threading.get_ident()
         self.loop = loop
-        self.is_over = False  # Whether it has landed.
+        self.is_over: bool = False  # Whether it has landed.
         self.is_void = False  # Whether the key was forgotten meanwhile: the value is not kept.
         self.followers: dict[ThreadFollower | TaskFollower, None] = {}
         self.waits: dict[object, Flight] = {}

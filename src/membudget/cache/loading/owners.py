@@ -44,7 +44,7 @@ class Owners:
     """The living objects that have entries in a cache; a holder of what is noted of them."""
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:
-        self.name = f"cached {name}"
+        self.name: str = f"cached {name}"
         self._now = time.monotonic if clock is None else clock.now
         self.cache: Cache[Any, Any] | None = None
         self.by_identity: dict[int, Owner] = {}
@@ -68,7 +68,8 @@ class Owners:
             if known.cache.peek(key, known) is known:  # Else it is there again.
                 owner.keys.discard(key)
 
-        self._bury, self.forget = bury, forget
+        self.forget: Callable[..., None] = forget
+        self._bury = bury
 
     def join(self, one: object) -> Owner:
         """The owner for an object, or a ConfigError: no weak reference to it can be made."""

@@ -65,8 +65,8 @@ class SpillDisk(LastFailure):
         from membudget.cache.spilling.store import Store
 
         self._make_store = Store
-        self.name = f"spill of {name}"
-        self.state = "on"  # "on", or "off: " and why.
+        self.name: str = f"spill of {name}"
+        self.state: str = "on"  # "on", or "off: " and why.
         self._cache_name, self._spill, self._ledger = name, spill, ledger
         self._now, self._noted = now, noted
         self._hits_before = 0

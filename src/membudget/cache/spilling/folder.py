@@ -62,7 +62,7 @@ class Seal:
     """The seal of one cache's values by a key, in one generation: no other set of them has that."""
 
     def __init__(self, key: bytes, name: str, generation: bytes | None = None) -> None:
-        self.generation = os.urandom(_GENERATION_BYTES) if generation is None else generation
+        self.generation: bytes = os.urandom(_GENERATION_BYTES) if generation is None else generation
         space = name.encode("utf-8", "surrogatepass")
         begin = b"membudget spill 1\0" + _FRAME.pack(len(space)) + space + self.generation
         self._mac = hmac.new(key, begin, "sha256")
@@ -120,7 +120,7 @@ class SpillFolder:
             readable = "".join(letter if letter.isalnum() else "_" for letter in name[:40])
             base = os.path.join(directory, f"{readable}-{zlib.crc32(name.encode()):08x}")
             self._descriptor, self._lock_path = _locked(base)
-            self.path = self._lock_path.removesuffix(".lock")
+            self.path: str = self._lock_path.removesuffix(".lock")
             try:
                 if self._keep:
                     _make(self.path)

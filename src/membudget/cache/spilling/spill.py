@@ -72,15 +72,15 @@ class Spill:
         key: str | PathLike[str] | None = None,
         waiting: int | str = WAITING_BYTES,
     ) -> None:
-        self.directory = _path(directory, "directory", "/var/cache/app")
-        self.max_bytes = as_bytes(max_bytes, name="max_bytes of the spill")
-        self.waiting = as_bytes(waiting, name="waiting")
+        self.directory: str = _path(directory, "directory", "/var/cache/app")
+        self.max_bytes: int = as_bytes(max_bytes, name="max_bytes of the spill")
+        self.waiting: int = as_bytes(waiting, name="waiting")
         if not isinstance(keep, bool):
             raise ConfigError(f"keep {keep!r} is not a bool: write keep=True to keep what stands")
         if key is not None and not keep:
             raise ConfigError("a key is for values that are kept: leave it out, or say keep=True")
-        self.keep = keep
-        self.key = None if key is None else _path(key, "key", "/var/lib/app/spill.key")
+        self.keep: bool = keep
+        self.key: str | None = None if key is None else _path(key, "key", "/var/lib/app/spill.key")
         if self.max_bytes < LEAST_BYTES:
             raise ConfigError(
                 f"max_bytes of the spill {human_bytes(self.max_bytes)} is below "
@@ -152,8 +152,12 @@ class Note:
     def __init__(
         self, value: Any, ends: float, dies: float, size: Any, *, weight: int = 0, number: int = 0
     ) -> None:
-        self.value, self.ends, self.dies, self.size = value, ends, dies, size
-        self.bytes, self.number = weight, number
+        self.value: Any = value
+        self.ends: float = ends
+        self.dies: float = dies
+        self.size: int | None = size
+        self.bytes: int = weight
+        self.number: int = number
 
 
 class Ledger:
@@ -161,17 +165,19 @@ class Ledger:
 
     def __init__(self, most_waiting: int) -> None:
         self._most_waiting = most_waiting
-        self.counts = dict.fromkeys(("spilled", "hits", "dropped", "unpicklable", "failed"), 0)
-        self.numbers = itertools.count(1)
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("spilled", "hits", "dropped", "unpicklable", "failed"), 0
+        )
+        self.numbers: itertools.count[int] = itertools.count(1)
         self.renew()
 
     def renew(self) -> None:
         """Begin anew, also in a forked child, with nothing on the disk and nothing under way."""
-        self.lock = RLock()
+        self.lock: Any = RLock()
         self.waiting: dict[Hashable, Note] = {}
         self.rows: OrderedDict[Hashable, Note] = OrderedDict()  # On the disk, the oldest first.
         self.doomed: deque[int] = deque()  # Numbers to be deleted from the disk.
-        self.waiting_bytes = 0
+        self.waiting_bytes: int = 0
 
     def count(self, what: str) -> None:
         """Count something more."""

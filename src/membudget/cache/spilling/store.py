@@ -40,10 +40,10 @@ _SETTINGS = {
 }
 
 
-class ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
+class _ByteDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
     """Whole numbers as keys, bytes as values; a changed database can only make a value unknown."""
 
-    file_bytes = 0  # What the files take up.
+    file_bytes: int = 0  # What the files take up.
 
     def put(self, key: Any) -> tuple[int, bool]:
         """A key for the database."""
@@ -95,8 +95,8 @@ class Store:
             is_ours = name == "cache.db" or _FILE.fullmatch(name)
             if not is_kept or not is_ours:  # SQLite believes journals, for one.
                 raise MembudgetError(f"{os.path.join(path, name)} was put there by somebody else")
-        self._disk = diskcache.Cache(path, timeout=1, disk=ByteDisk, **_SETTINGS)
-        self.is_open = True  # Whether the database is open.
+        self._disk = diskcache.Cache(path, timeout=1, disk=_ByteDisk, **_SETTINGS)
+        self.is_open: bool = True  # Whether the database is open.
         status = os.stat(self._database)
         self._identity = status.st_dev, status.st_ino
         files = [os.lstat(one.path) for one in os.scandir(path) if _FILE.fullmatch(one.name)]
@@ -152,7 +152,7 @@ class Store:
         status = os.stat(self._database)
         if (status.st_dev, status.st_ino) != self._identity:
             raise FileNotFoundError(2, "the folder was replaced while in use", self._path)
-        self.bytes = status.st_size + self._disk.disk.file_bytes
+        self.bytes: int = status.st_size + self._disk.disk.file_bytes
 
 
 def _stored(length: int) -> int:

@@ -5,12 +5,12 @@ import sys
 
 if __name__ == "__main__":
     # Behind the standard library: a file beside this one must not hide one of its modules.
-    here = sys.path.pop(0)
+    here: str = sys.path.pop(0)
     sys.path.append(os.path.abspath(os.path.join(here, "..", "..", "..")))
     from membudget.cli.restart import main
 
     try:
-        code = main(sys.argv[1:])
+        code: int = main(sys.argv[1:])
     except KeyboardInterrupt:  # Before it takes signals there is no program to pass them on to.
         code = 130
     sys.exit(code)
