@@ -66,13 +66,11 @@ class Table(ForkLock, Generic[K, V]):
         del policy, listens  # It always tells.
         if hasattr(self, "_lock"):
             raise ConfigError("this table was made already: make a new one")
-        self.max_bytes, self.max_entries = max_bytes, max_entries
+        self.max_bytes, self.max_entries, self._claimed = max_bytes, max_entries, 0
         self.share: int | None = None
         self.free_entries = self._kept_entries = -1
         self.claim_quantum: int = _CLAIM_QUANTUM
-        self._claimed = 0
-        self._ttl, self._idle, self._size = ttl, idle, size
-        self._registry = registry
+        self._ttl, self._idle, self._size, self._registry = ttl, idle, size, registry
         self._now = time.monotonic if now is None else now
         self._counted = {"sets": 0, "refused": 0, "bytes_evicted": 0, "expirations": 0}
         self._evictions = {"bytes": 0, "entries": 0, "pressure": 0, "share": 0}
@@ -92,8 +90,7 @@ class Table(ForkLock, Generic[K, V]):
         self._round: list[Entry] = []
         self._bytes, self._loose = 0, 0
 
-    # As the compiled table tells them.
-    ghost_added: property = property(lambda self: self._ghost.added)
+    ghost_added: property = property(lambda self: self._ghost.added)  # As the compiled one has it.
     ghost_ages: property = property(lambda self: self._ghost.ages)
 
     def __len__(self) -> int:

@@ -189,8 +189,8 @@ class Reservation(_Native):
     _is_held: bool
     _was_asked: bool
 
-    if core is not None:
-        __slots__: tuple[str, ...] = ("__weakref__",)
+    if not TYPE_CHECKING and core is not None:
+        __slots__ = ("__weakref__",)
     else:
         __slots__ = ("__weakref__", "_admission", "_is_held", "_size", "_timeout", "_was_asked")
 

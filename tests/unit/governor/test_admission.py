@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -289,19 +290,20 @@ def test_a_reservation_counts_the_same_in_c_and_in_python(steps: list[tuple[str,
     twins = Scene(), Scene()
     holders = [FakeHolder(scene.governor.registry) for scene in twins]
     reservations: tuple[list[Reservation], list[Reservation]] = [], []
+    entering: tuple[Any, ...] = (Reservation.__enter__, Reservation.acquire)
     for do, size in steps:
         for scene, holder, held, enter, leave in zip(
             twins,
             holders,
             reservations,
-            (Reservation.__enter__, Reservation.acquire),
+            entering,
             (_leave, Reservation.release),
             strict=True,
         ):
             if do == "take":
                 reservation = scene.governor.admit(size)
                 with contextlib.suppress(OverBudgetError):
-                    enter(reservation)  # type: ignore[arg-type]  # mypy takes Self for a class
+                    enter(reservation)
                     held.append(reservation)
             elif do == "end" and held:
                 leave(held.pop())
