@@ -1,6 +1,7 @@
 """pyright and ty say of the programs in `tests/typing` what mypy says, where it checks all."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -33,3 +34,14 @@ def test_errors_are_seen_where_they_are_and_nowhere_else(checker: str, tmp_path:
         if "# type: ignore[" in line and f"# not {checker}" not in line
     }
     assert {(page, int(number)) for page, number in errors} == wrong, ran.stdout
+
+
+def test_what_is_public_has_types_that_all_checkers_read_alike(tmp_path: Path) -> None:
+    pytest.importorskip("pyright")
+    # It looks for packages where the first `python` of the path does.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    command = [sys.executable, "-m", "pyright", "--verifytypes", "membudget", "--ignoreexternal"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, check=False
+    )
+    assert not ran.returncode, ran.stdout.decode()

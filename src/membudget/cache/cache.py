@@ -190,7 +190,7 @@ class Cache(GovernedTable[K, V]):
         replace: Whether it takes the place of an earlier one of its name, which lets all go and is
             governed no more; else the later one gets a number ("prices-2"), with a warning.
         spill: A folder, or a `Spill`, that takes evicted values and gives them back on a hit: then
-            it is a `SpilledCache`.
+            it is a `SpilledCache`, as type checkers know where that is made by its own name.
 
     Raises:
         ConfigError: An argument that cannot be used as given.
