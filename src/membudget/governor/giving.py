@@ -20,7 +20,7 @@ class Giving:
     def __init__(self, governor: Governor, malloc: Reclaimer, by: str, told: int = 0) -> None:
         self._governor, self._malloc, self._by, self._told = governor, malloc, by, told
         self._giver = GiveBack(governor.registry, governor.clock)
-        self.is_under_way = False
+        self.is_under_way: bool = False
         self._freed, self._before, self._began = 0, 0, 0.0
 
     def run(self, over: int, until: float) -> int:

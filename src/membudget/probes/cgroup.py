@@ -26,7 +26,7 @@ from contextlib import suppress
 
 from membudget.core import OWN, Reading
 from membudget.errors import ProbeError
-from membudget.ownership import identity
+from membudget.ownership import Identity, identity
 from membudget.probes.kernel_files import KernelFile, figure, read_whole, unexpected
 
 TYPE_CHECKING = False
@@ -206,7 +206,7 @@ class Group:
         self.version: int = version
         self.folder: str = folder
         self.name: str = name
-        self.identity = identity(folder)  # None where it is gone by now.
+        self.identity: Identity = identity(folder)  # None where it is gone by now.
         self._ram = ram if ram is not None else _ENDLESS
         self._files: tuple[KernelFile, KernelFile | None] | None = None
 
