@@ -34,9 +34,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 _BATCH, _BATCH_BYTES = 64, 1 << 20  # Let go at a stretch: well below a millisecond.
 _CLAIM_QUANTUM = 1 << 14  # Bytes taken in between two claims: none for each small value.
-_FORGET_EVERY = 1024  # Sets after which the hits before count half.
 _PATIENCE = 1.0  # Seconds that a step waits for the lock: a key's `__eq__` may take for ever.
-_SWEPT_AT_A_SET, _WEIGHED_AT_A_TIME = 2, 16
+_SWEPT_AT_A_SET, _WEIGHED_AT_A_TIME, _FORGET_EVERY = 2, 16, 1024  # Sets; then hits count half.
 _LOOKED_AT, _SPARE_MARKS = 1024, 64  # Times looked at in one search; and held beside 2 an entry.
 _LOOSE_TABLE, _LOOSE_SLOT = 1 << 16, 512  # Bytes a dict may take, and for each entry: of 20 to 45.
 _MISSING: Any = object()
@@ -86,9 +85,8 @@ class Table(ForkLock, Generic[K, V]):
         self._index: dict[Any, Entry] = {}  # Finds them, and may lead to one that was taken out.
         self._order, self._ghost = order, ghost
         self._marks: list[Mark] = []  # A heap; the soonest is the first.
-        self._is_behind = False  # Whether the last search in it ended before its end.
         self._round: list[Entry] = []
-        self._bytes, self._loose = 0, 0
+        self._bytes, self._loose, self._is_behind = 0, 0, False  # Whether a search stopped early.
 
     ghost_added: property = property(lambda self: self._ghost.added)  # As the compiled one has it.
     ghost_ages: property = property(lambda self: self._ghost.ages)
