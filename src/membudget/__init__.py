@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from membudget.cache.cache import Cache, get_cache
     from membudget.cache.loading.cached import cached
     from membudget.cache.spilling.spill import Spill
+    from membudget.cache.spilling.spilled import SpilledCache
     from membudget.cache.table import CacheStats
     from membudget.containers import ContainerStats
     from membudget.containers.list import BoundedDeque, BoundedList
@@ -96,6 +97,7 @@ _HOMES = {
         "cache.cache": "Cache get_cache",
         "cache.loading.cached": "cached",
         "cache.spilling.spill": "Spill",
+        "cache.spilling.spilled": "SpilledCache",
         "cache.table": "CacheStats",
         "containers": "ContainerStats",
         "containers.list": "BoundedDeque BoundedList",
@@ -137,27 +139,29 @@ __all__ = [
     "Pressure", "PressureChanged", "ProbeError", "ProposalApplied", "ProtectionTried", "Reading",
     "Reclaimed", "Reclaimer", "Registry", "Report", "ReportMade", "Reservation", "Rung", "Sample",
     "Sampled", "Settings", "SettingsReloaded", "Severity", "Shortcoming", "Singleton",
-    "SingletonABC", "Sink", "Spill", "Started", "Status", "Stopped", "Verdict", "WatchedContainer",
-    "WeakCache", "adopt", "cached", "current", "get_cache", "log_sink", "merged", "profile_memory",
-    "size_of", "start", "stderr_sink",
+    "SingletonABC", "Sink", "Spill", "SpilledCache", "Started", "Status", "Stopped", "Verdict",
+    "WatchedContainer", "WeakCache", "adopt", "cached", "current", "get_cache", "log_sink", "merged",
+    "profile_memory", "size_of", "start", "stderr_sink",
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        hint = ""
-        if not name.startswith("_"):
-            from membudget.synonyms import here_it_is  # only an error needs it
+if not TYPE_CHECKING:  # Else every name would be there for type checkers.
 
-            hint = here_it_is(name, _HOMES)
-        words = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(f"{words}: {hint}" if hint else words, name=name)
-    from importlib import import_module  # nothing is loaded before it is used
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is None:
+            hint = ""
+            if not name.startswith("_"):
+                from membudget.synonyms import here_it_is  # only an error needs it
 
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+                hint = here_it_is(name, _HOMES)
+            words = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(f"{words}: {hint}" if hint else words, name=name)
+        from importlib import import_module  # nothing is loaded before it is used
+
+        value = getattr(import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from membudget.core import Clock
+    from membudget.units import Duration
 
     K = TypeVar("K", default=Any)
     V = TypeVar("V", default=Any)
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 
         max_bytes: int | str | None
         max_entries: int | None
-        ttl: float | str | None
-        idle: float | str | None
+        ttl: Duration | None
+        idle: Duration | None
         policy: str | None
         size: Callable[[V], int] | None
         on_evict: Callable[[K, V, Cause], object] | None
+        replace: bool
         clock: Clock | None
 elif IS_COMPILED:
     K = V = object  # The compiled table takes whatever stands between the brackets.

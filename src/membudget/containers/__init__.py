@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         max_bytes: int | str | None
         size: Callable[[T], int] | None
         on_drop: Callable[[T, Cause], object] | None
+        replace: bool
         clock: Clock | None
 
     class DequeOptions(TypedDict, Generic[T], total=False):
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         max_bytes: int | str | None
         size: Callable[[T], int] | None
         on_drop: Callable[[T, Cause], object] | None
+        replace: bool
         clock: Clock | None
 
     class DictOptions(TypedDict, Generic[K, V], total=False):
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         max_bytes: int | str | None
         size: Callable[[V], int] | None
         on_drop: Callable[[K, V, Cause], object] | None
+        replace: bool
         clock: Clock | None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta  # only type checkers come here
 from typing import TypeAlias, TypedDict
 
 Count: TypeAlias = int | str | None
@@ -12,7 +13,7 @@ Share: TypeAlias = float | str | None
 Size: TypeAlias = int | str | None
 Switch: TypeAlias = bool | str | None
 Text: TypeAlias = str | None
-Time: TypeAlias = float | str | None
+Time: TypeAlias = float | str | timedelta | None
 
 
 class PartMarks(TypedDict, total=False):
