@@ -140,8 +140,8 @@ __all__ = [
     "Reclaimed", "Reclaimer", "Registry", "Report", "ReportMade", "Reservation", "Rung", "Sample",
     "Sampled", "Settings", "SettingsReloaded", "Severity", "Shortcoming", "Singleton",
     "SingletonABC", "Sink", "Spill", "SpilledCache", "Started", "Status", "Stopped", "Verdict",
-    "WatchedContainer", "WeakCache", "adopt", "cached", "current", "get_cache", "log_sink", "merged",
-    "profile_memory", "size_of", "start", "stderr_sink",
+    "WatchedContainer", "WeakCache", "adopt", "cached", "current", "get_cache", "log_sink",
+    "merged", "profile_memory", "size_of", "start", "stderr_sink",
 ]  # fmt: skip
 
 
