@@ -1,7 +1,7 @@
-"""`membudget demo`: two workers that outgrow the same limit, one of them under a budget.
+"""`membudget demo`: two workers under the same limit, only one of them with a budget.
 
-A worker is `python -m membudget.cli.demo budget|plain LIMIT SECONDS`: it fills caches with records
-that grow, and prints one JSON object a second.
+A worker is `python -m membudget.cli.demo plain|budget LIMIT RATE SECONDS`: it keeps answers that it
+makes up, and prints its figures as JSON objects. It ends when nobody reads them.
 """
 
 from __future__ import annotations
@@ -10,176 +10,401 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from membudget.cli import warn
+from membudget.cli.drawing import Screen
 from membudget.errors import ProbeError
+from membudget.probes.cgroup import Group, membership, visible_groups
 from membudget.probes.process import process_probe
-from membudget.units import as_bytes, human_bytes, human_seconds, parse_seconds
+from membudget.units import as_bytes, human_bytes, human_seconds, one_line, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LEAST, _POLL, _BAR = 60 << 20, 0.005, 24
-_KEYS, _BATCH, _GROWS_OVER, _LEAK_A_SECOND = 2_000_000, 500, 0.6, 512 << 10
+KINDS = ("plain", "budget")
+_LEAST, _LOOK, _PATIENCE = 60 << 20, 0.05, 30.0
+_KEYS, _PAYLOAD, _WEIGHT = 2_000_000, 1_000, 1_400  # Questions; bytes of an answer, and all told.
+_HEIGHT, _GAP, _NARROWEST = 8, 3, 60  # Rows of a chart, columns between two, and of both.
+_ENTER = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+_LIMITS = {
+    1: {"memory.limit_in_bytes": 1, "memory.memsw.limit_in_bytes": 1},
+    2: {"memory.max": 1, "memory.swap.max": 0},
+}
 
 
 @click.command()
 @click.option(
     "--for", "lasting", metavar="TIME", default="20s", show_default=True, help="How long."
 )
-@click.option("--limit", metavar="SIZE", default="200MiB", show_default=True, help="The budget.")
+@click.option("--limit", metavar="SIZE", default="200MiB", show_default=True, help="Of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a second and a summary.")
 def command(lasting: str, limit: str, *, as_json: bool) -> int:
-    """Run a worker whose caches would outgrow the limit, and watch it being kept inside.
+    """Run the same program twice under the same memory limit, once with a budget.
 
-    Beside it runs a twin without a budget, which is stopped where a container would kill it.
+    The one without is killed by the kernel. Where no memory group can be made (that takes root, or
+    a group that is yours), the demo itself stops it at the limit, and says so.
+
+    Exits 0 when the one with a budget stayed within the limit, and 1 when not.
     """
     seconds, size = parse_seconds(lasting, name="--for"), as_bytes(limit, name="--limit")
     if size < _LEAST:
         raise click.UsageError(f"--limit {limit} is too small for the demo: give 60MiB or more")
-    say = (lambda _: None) if as_json else click.echo
-    say(
-        f"Two workers fill caches with records that grow tenfold; the limit is {human_bytes(size)}."
-    )
-    twin, took = _twin(size)
-    say(
-        f"without a budget: over the limit after {human_seconds(took)} "
-        f"({human_bytes(twin['peak'])}); a container would have killed it, the demo stopped it."
-    )
-    last = _watch(size, seconds, as_json=as_json)
-    is_kept = last["exit_code"] == 0 and last.get("peak", size + 1) <= size
-    if as_json:
-        click.echo(json.dumps({"summary": {"kept": is_kept, "twin": twin, **last}}))
-    elif "peak" not in last:
-        say(f"with a budget: the worker ended early, exit code {last['exit_code']}.")
-    else:
-        say(
-            f"with a budget: {'kept' if is_kept else 'NOT kept'}; "
-            f"peak {human_bytes(last['peak'])} of {human_bytes(size)}, "
-            f"{human_bytes(last['inserted'])} inserted, {human_bytes(last['evicted'])} evicted, "
-            f"{last['hit_rate']:.0%} hits."
+    with _held_signals() as asked, contextlib.ExitStack() as stack:
+        groups = [stack.enter_context(_group(kind, size)) for kind in KINDS]
+        if None in groups:
+            groups = [None, None]
+        show = (_Json if as_json else _Show)(size, seconds, groups[0])
+        plain, budget = (
+            stack.enter_context(_worker(kind, group, size, seconds))
+            for kind, group in zip(KINDS, groups, strict=True)
         )
-    return 0 if is_kept else 1
-
-
-def _twin(limit: int) -> tuple[dict[str, Any], float]:
-    """Run the worker without a budget until it is over the limit; its figures, and the seconds."""
-    began, used, peak = time.monotonic(), 0, 0
-    # It may end between two looks; what was seen stands.
-    with _worker("plain", limit, 30.0) as worker, contextlib.suppress(ProbeError):
-        probe = process_probe(worker.pid)
-        while worker.poll() is None and used < limit:
-            used = probe().used
-            peak = max(peak, used)
-            time.sleep(_POLL)
-    took = time.monotonic() - began
-    return {"reached_limit": peak >= limit, "peak": peak, "took": round(took, 2)}, took
-
-
-def _watch(limit: int, seconds: float, *, as_json: bool) -> dict[str, Any]:
-    """Run the worker under a budget, one line a second; its last figures."""
-    last: dict[str, Any] = {}
-    with _worker("budget", limit, seconds) as worker:
-        guard = threading.Timer(seconds + 30, worker.kill)
-        guard.daemon = True
-        guard.start()
-        try:
-            for text in worker.stdout or ():
-                last = json.loads(text)
-                click.echo(json.dumps(last) if as_json else _live_line(last, limit))
-            last["exit_code"] = worker.wait()
-        finally:
-            guard.cancel()
-    return last
+        while budget.is_running and not asked:
+            time.sleep(_LOOK)
+            for worker in (plain, budget):
+                worker.look()
+            show.update(plain, budget)
+    if asked:
+        show.stopped()
+        return 128 + asked[0]
+    show.end(plain, budget)
+    return 0 if budget.is_kept else 1
 
 
 @contextlib.contextmanager
-def _worker(kind: str, limit: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMBUDGET_")}
-    with subprocess.Popen(  # noqa: S603  # our own module
-        [sys.executable, "-m", "membudget.cli.demo", kind, str(limit), str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,  # Ctrl-C is for the demo, which then ends its workers.
-    ) as worker:
+def _held_signals() -> Iterator[list[int]]:
+    """Note what would end this process, so that nothing is cut short that must be undone."""
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, lambda number, _frame: asked.append(number))
+        for number in numbers
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _group(kind: str, limit: int) -> Iterator[Group | None]:
+    """A memory group with that limit in or beside ours, as the kernel allows; None where not."""
+    name = f"membudget-demo-{os.getpid()}-{kind}"
+    for above in visible_groups(membership(None, "/"), "/", None):
+        group = Group(above.version, f"{above.folder}/{name}", above.name, None)
         try:
-            yield worker
+            os.mkdir(group.folder)
+        except OSError:
+            continue
+        try:
+            if is_limited := _is_limited(group, limit):
+                yield group
         finally:
-            worker.kill()
+            _remove(group)
+        if is_limited:
+            return
+    yield None
 
 
-def _live_line(figures: dict[str, Any], limit: int) -> str:
-    filled = min(_BAR, round(figures["used"] / limit * _BAR))
-    bar = "█" * filled + "·" * (_BAR - filled)
-    share = figures["used"] / limit
-    return (
-        f"{figures['seconds']:>4.0f} s  {bar} {share:>4.0%} {figures['level']:<9} "
-        f"{human_bytes(figures['used']):>8}  {figures['entries']:>7,} entries "
-        f"{figures['hit_rate']:>4.0%} hits  {human_bytes(figures['evicted']):>8} evicted"
-    )
+def _is_limited(group: Group, limit: int) -> bool:
+    """Whether the group has the limit now, with no swap beyond it, and takes processes."""
+    for name, times in _LIMITS[group.version].items():
+        # Those of swap are missing where it is not accounted for.
+        with contextlib.suppress(OSError), open(f"{group.folder}/{name}", "w") as file:
+            file.write(str(times * limit))
+    enter = ["sh", "-c", _ENTER, group.folder, "true"]
+    entered = subprocess.run(enter, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
+    return entered.returncode == 0 and group.limit() is not None
 
 
-def work(kind: str, limit: int, seconds: float) -> None:
+def _remove(group: Group) -> None:
+    group.close()
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            os.rmdir(group.folder)
+        except OSError as error:  # What was killed leaves it a moment later.
+            if time.monotonic() > until:
+                warn(f"{group.folder} is left behind ({error.strerror}): remove it with rmdir")
+                return
+            time.sleep(0.01)
+        else:
+            return
+
+
+class _Worker:
+    """One of the two: its process, and what was seen of it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], group: Group | None, limit: int, seconds: float
+    ) -> None:
+        self.samples: list[tuple[float, int, str]] = []  # Seconds, bytes, level.
+        self.figures: dict[str, Any] = {"level": "", "entries": 0, "peak": 0}
+        self.lasted, self.killed_by, self.is_running = 0.0, "", True
+        self._process, self._group, self._limit = process, group, limit
+        self._probe, self._text = process_probe(process.pid), b""
+        self._told = process.stdout.fileno() if process.stdout else -1
+        os.set_blocking(self._told, False)
+        self._began, self._seconds = time.monotonic(), seconds
+
+    @property
+    def used(self) -> int:
+        """Bytes at the last look."""
+        return self.samples[-1][1] if self.samples else 0
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that were seen, by itself or from here."""
+        return max(int(self.figures["peak"]), *(used for _, used, _ in self.samples), 0)
+
+    @property
+    def code(self) -> int:
+        """What it ended with."""
+        return self._process.returncode
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it ended well and was never over the limit."""
+        return self.code == 0 and 0 < self.peak <= self._limit
+
+    def look(self) -> None:
+        """See what it uses and tells now, whether it ended, and how."""
+        if not self.is_running:
+            return
+        self.lasted = time.monotonic() - self._began
+        self.is_running = self._process.poll() is None
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._told, 1 << 16):
+                self._text += chunk
+        *lines, self._text = self._text.split(b"\n")
+        if lines:
+            self.figures = json.loads(lines[-1])
+        if self.is_running:
+            with contextlib.suppress(ProbeError):
+                used = self._group.use()["cgroup"] if self._group else self._probe().used
+                self.samples.append((self.lasted, used, self.figures["level"]))
+            if self._group is None and self.used >= self._limit:
+                self.killed_by = "demo"
+            if self.killed_by or self.lasted > self._seconds + _PATIENCE:
+                self._process.kill()
+        elif self.code == -signal.SIGKILL and self._group and self._group.kills() != 0:
+            self.killed_by = "kernel"
+
+
+@contextlib.contextmanager
+def _worker(kind: str, group: Group | None, limit: int, seconds: float) -> Iterator[_Worker]:
+    # Without a budget it is at the limit after a quarter of the time, and five seconds at most.
+    rate = limit / max(1.0, min(5.0, seconds / 4))
+    given = 0 if group else limit  # A real limit is found, as it would be anywhere.
+    words = [sys.executable, "-m", "membudget.cli.demo", kind, *map(str, (given, rate, seconds))]
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(  # noqa: S603  # our own module
+            ["sh", "-c", _ENTER, group.folder, *words] if group else words,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={k: v for k, v in os.environ.items() if not k.startswith("MEMBUDGET_")},
+            start_new_session=True,  # Ctrl-C is for the demo, which then ends its workers.
+        ) as process,
+    ):
+        try:
+            yield _Worker(process, group, limit, seconds)
+        finally:
+            process.kill()
+            process.wait()
+            errors.seek(0)
+            if process.returncode > 0 and (lines := errors.read().splitlines()):
+                warn(f"the worker failed: {one_line(lines[-1].decode(errors='replace'), 500)}")
+
+
+class _Show:
+    """What is seen of it: charts where they can be drawn in place, else a line a second."""
+
+    def __init__(self, limit: int, seconds: float, group: Group | None) -> None:
+        self._limit, self._seconds, self._group = limit, seconds, group
+        self._told, self._screen = 0, Screen()
+        self._begin()
+
+    def update(self, plain: _Worker, budget: _Worker) -> None:
+        """Show how both stand now."""
+        if self._is_drawn:
+            self._screen.redraw(self._drawn(plain, budget))
+        elif budget.lasted >= self._told + 1:
+            self._told = int(budget.lasted)
+            self._tell(plain, budget)
+
+    def stopped(self) -> None:
+        """Say that it was cut short."""
+        click.echo("Stopped: both workers have ended.")
+
+    def end(self, plain: _Worker, budget: _Worker) -> None:
+        """Say what happened, and what to try next."""
+        figures = budget.figures
+        click.echo(f"\nWithout a budget: {self._ending(plain)}.")
+        click.echo(f"With a budget: {self._ending(budget)}.")
+        if "inserted" in figures:
+            taken, let_go = (human_bytes(figures[key]) for key in ("inserted", "evicted"))
+            click.echo(
+                f"It took in {taken}, let go of {let_go}, and found "
+                f"{figures['hit_rate']:.0%} of the answers in memory."
+            )
+        run = "uv run membudget" if "UV" in os.environ else "membudget"
+        click.echo(
+            f"\nNext, your own program, as it is:\n  {run} run --limit 400MiB -- python app.py\n"
+            f"and in another terminal:\n  {run} memory --watch"
+        )
+
+    @property
+    def _is_drawn(self) -> bool:
+        return self._screen.is_live and self._screen.width >= _NARROWEST
+
+    def _begin(self) -> None:
+        most = human_bytes(self._limit)
+        click.echo("Two workers do the same work: one keeps its answers in a dict, the other in a")
+        if self._group:
+            kind = f"cgroup v{self._group.version}"
+            click.echo(
+                f"cache under a budget. Above {most} the kernel kills each of them ({kind})."
+            )
+        else:
+            click.echo(
+                f"cache under a budget, each within {most}. No memory group can be made here"
+            )
+            click.echo(
+                "(root can), so the demo stops what needs more, as the kernel would kill it."
+            )
+        click.echo()
+
+    def _tell(self, plain: _Worker, budget: _Worker) -> None:
+        click.echo(
+            f"{budget.lasted:>4.0f} s   without: {self._fate(plain) or self._use(plain):<17}"
+            f"   with: {self._use(budget)} {budget.figures['level']:<9}"
+        )
+
+    def _use(self, worker: _Worker) -> str:
+        return f"{human_bytes(worker.used):>8} {worker.used / self._limit:>4.0%}"
+
+    def _ending(self, worker: _Worker) -> str:
+        after = f"after {human_seconds(worker.lasted)}"
+        if worker.killed_by:
+            how = "killed by the kernel" if worker.killed_by == "kernel" else "stopped at the limit"
+            return f"{how} {after}, {worker.figures['entries']:,} answers lost"
+        if worker.code:
+            return f"failed {after}, exit code {worker.code}"
+        return f"alive {after}, at most {human_bytes(worker.peak)} of {human_bytes(self._limit)}"
+
+    def _fate(self, worker: _Worker) -> str:
+        if worker.is_running:
+            return ""
+        how = {"kernel": "KILLED", "demo": "STOPPED"}.get(worker.killed_by, "ended")
+        return f"{how} at {worker.lasted:.1f} s"
+
+    def _drawn(self, plain: _Worker, budget: _Worker) -> list[str]:
+        wide = (self._screen.width - _GAP) // 2
+        sides = [self._panel(worker, wide) for worker in (plain, budget)]
+        return [f"{left}{' ' * _GAP}{right}" for left, right in zip(*sides, strict=True)]
+
+    def _panel(self, worker: _Worker, wide: int) -> list[str]:
+        """One worker's half: its title, the limit, the chart, what it uses and what it has."""
+        painted, figures = self._screen.painted, worker.figures
+        columns = [(0.0, "")] * wide
+        last = -1
+        for seconds, used, level in worker.samples:
+            column = min(wide - 1, int(seconds / self._seconds * wide))
+            share = max(columns[column][0] if column == last else 0.0, used / self._limit)
+            # A column that no look fell into is as the next one is.
+            columns[last + 1 : column + 1] = [(share, level)] * (column - last)
+            columns[column], last = (share, level), column
+        fate = self._fate(worker)
+        title = "with a budget" if "inserted" in figures else "without a budget"
+        if fate and worker.killed_by:
+            columns[last] = (columns[last][0], "EMERGENCY")
+            state = painted(fate.ljust(wide), "EMERGENCY")
+            has = f"{figures['entries']:,} answers lost"
+        else:
+            state = f"{self._use(worker)}  {figures['level']}".ljust(wide)
+            state = painted(state, figures["level"])
+            has = f"{figures['entries']:,} answers"
+            if "inserted" in figures:
+                has += f", {human_bytes(figures['evicted'])} let go"
+        limit = f"{human_bytes(self._limit)} "
+        return [
+            title.ljust(wide),
+            limit + "┄" * (wide - len(limit)),
+            *self._screen.chart(columns, _HEIGHT),
+            state,
+            has.ljust(wide),
+        ]
+
+
+class _Json(_Show):
+    """The same for scripts."""
+
+    def stopped(self) -> None:
+        """Say nothing: there is no summary."""
+
+    def end(self, plain: _Worker, budget: _Worker) -> None:
+        """Tell the summary."""
+        twin = {
+            "reached_limit": bool(plain.killed_by),
+            "killed_by": plain.killed_by or None,
+            "peak": plain.peak,
+            "took": round(plain.lasted, 2),
+            "entries": plain.figures["entries"],
+        }
+        group = f"cgroup v{self._group.version}" if self._group else None
+        summary = {"kept": budget.is_kept, "limit": self._limit, "group": group, "twin": twin}
+        click.echo(json.dumps({"summary": {**summary, **budget.figures, "exit_code": budget.code}}))
+
+    @property
+    def _is_drawn(self) -> bool:
+        return False
+
+    def _begin(self) -> None:
+        pass
+
+    def _tell(self, plain: _Worker, budget: _Worker) -> None:
+        click.echo(json.dumps({**budget.figures, "twin_used": plain.used}))
+
+
+def work(kind: str, limit: int, rate: float, seconds: float) -> None:
     """Be a worker until the time is over."""
     from membudget import start  # the demo itself has no budget
-    from membudget.core import Severity
-    from membudget.sinks import merged, stderr_sink
 
-    began = time.monotonic()
-    if kind == "plain":
-        held = {}
-        while time.monotonic() < began + seconds:
-            for _ in range(_BATCH):
-                key = _key()
-                held[key] = _record(key, 0.0)
-        return
-    with start(limit, sinks=[merged(stderr_sink(least=Severity.WARNING))]) as budget:
-        prices = budget.cache("prices", ttl=60.0)
-        next_line, inserted, leaked = began + 1, 0, []
-        while True:
-            now = time.monotonic()
-            is_over = now >= began + seconds
-            if is_over or now >= next_line:
-                leaked.append(bytes(_LEAK_A_SECOND))
-                next_line += 1
-                stats, figures = prices.stats(), budget.stats()
-                line = {
-                    "seconds": seconds if is_over else round(now - began),
+    began, made = time.monotonic(), 0
+    with start(limit or None, sinks=[]) if kind == "budget" else contextlib.nullcontext() as budget:
+        answers: Any = budget.cache("answers") if budget else {}
+        while (now := time.monotonic() - began) < seconds:
+            while made < rate * now:
+                # Skewed as real questions are: few are asked often.
+                key = f"question-{int(_KEYS * random.random() ** 6)}"  # noqa: S311  # no secret
+                if answers.get(key) is None:
+                    answers[key] = {"question": key, "answer": key.ljust(_PAYLOAD, ".")}
+                    made += _WEIGHT
+            told = {"seconds": round(now, 2), "level": "", "entries": len(answers), "peak": 0}
+            if budget:
+                stats, figures = answers.stats(), budget.stats()
+                told |= {
                     "used": figures.used,
                     "level": figures.level,
                     "peak": figures.peak,
-                    "entries": stats.entries,
                     "hit_rate": round(stats.hit_rate, 4),
-                    "inserted": inserted,
+                    # What an entry weighs is more than its answer: both are in the same measure.
+                    "inserted": stats.bytes + stats.bytes_evicted,
                     "evicted": stats.bytes_evicted,
                 }
-                print(json.dumps(line), flush=True)  # noqa: T201  # its one way to speak
-            if is_over:
-                return
-            for _ in range(_BATCH):
-                key = _key()
-                if prices.get(key) is None:
-                    record = _record(key, (now - began) / seconds)
-                    prices.set(key, record)
-                    inserted += len(record["payload"])
-
-
-def _key() -> str:
-    # Skewed as real keys are: few are asked for often.
-    return f"symbol-{int(_KEYS * random.random() ** 6)}"  # noqa: S311  # no secret
-
-
-def _record(key: str, part: float) -> dict[str, Any]:
-    size = 1_000 if part < _GROWS_OVER else 10_000
-    return {"key": key, "price": len(key) * 1.5, "payload": key.ljust(size, ".")}
+            print(json.dumps(told), flush=True)  # noqa: T201  # its one way to speak
+            time.sleep(_LOOK)
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    work(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))

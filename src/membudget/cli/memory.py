@@ -7,16 +7,15 @@ answers what it likes. Fields that are not known here are shown by JSON only.
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import time
-from textwrap import wrap
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from membudget.brake import BrakeState  # noqa: TC001
 from membudget.cache.table import CacheStats  # noqa: TC001  # sections are read by these
+from membudget.cli.drawing import WIDEST, Screen, fitted
 from membudget.cli.lookup import (
     NOBODY,
     UNREACHABLE,
@@ -51,8 +50,8 @@ if TYPE_CHECKING:
 SILENT = 10.0  # Seconds without a new figure that are told: at rest there is one each second.
 RESTING = "a supervisor, not governed while it holds nothing"
 _APART = 0.5  # Seconds between the two readings that give a rate.
-_HANGING, _LEAST_COLUMNS = 15, 40  # Deeper than any line begins.
 _ROWS = 12  # Caches shown of each kind; JSON has more.
+_HEIGHT = 5  # Rows of the chart of a process that is watched alone.
 
 
 @click.command()
@@ -66,8 +65,13 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
     Exits 0 when all is well, 1 at WARNING, 2 at CRITICAL or EMERGENCY, 3 when no process is found
     or one did not answer.
     """
+    drawn = _Drawn() if watch and not as_json else None
+    if drawn and not drawn.screen.is_live:
+        drawn = None
     try:
-        while (code := _look(pid, verbose=verbose, as_json=as_json)) != UNREACHABLE and watch:
+        while (code := _look(pid, drawn, verbose=verbose, as_json=as_json)) != UNREACHABLE:
+            if not watch:
+                break
             time.sleep(1.0)
     except (ConfigError, BrokenPipeError):
         raise
@@ -77,7 +81,24 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
     return code
 
 
-def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
+class _Drawn:
+    """What is redrawn in place, with what each process used at the looks so far."""
+
+    def __init__(self) -> None:
+        self.screen = Screen()
+        self._seen: dict[tuple[Any, ...], deque[tuple[int, str]]] = {}
+
+    def chart(self, row: Mapping[str, Any], height: int) -> list[str]:
+        """A process's use of its limit, or of the most that was seen where it has none."""
+        key = (row["pid"], row.get("namespace"))
+        seen = self._seen.setdefault(key, deque(maxlen=WIDEST))
+        seen.append((row["used"], row["level"]))
+        whole = max(1, row["limit"] or max(used for used, _ in seen))
+        shares = [(used / whole, level) for used, level in seen][2 - self.screen.width :]
+        return [f"  {line}" for line in self.screen.chart(shares, height)]
+
+
+def _look(pid: int | None, drawn: _Drawn | None, *, verbose: bool, as_json: bool) -> int:
     found = find(pid)
     outside: list[dict[str, Any]] = []
     if pid is None or not found:
@@ -98,7 +119,12 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     if not rows:
         complain(NOBODY)
         return UNREACHABLE
-    _show(rows, found, verbose=verbose, as_json=as_json)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+    else:
+        # What was complained of stands below what was drawn before, and stays there.
+        _show(rows, found, drawn if code != UNREACHABLE else None, verbose=verbose)
     if verbose and pid is not None and not found:
         complain(
             f"process {pid} cannot be asked: it has no budget, or was forked less than a second "
@@ -108,16 +134,23 @@ def _look(pid: int | None, *, verbose: bool, as_json: bool) -> int:
     return max(code, *(exit_code(row["level"]) for row in rows))
 
 
-def _show(rows: list[dict[str, Any]], found: list[Found], *, verbose: bool, as_json: bool) -> None:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+def _show(
+    rows: list[dict[str, Any]], found: list[Found], drawn: _Drawn | None, *, verbose: bool
+) -> None:
+    screen = drawn.screen if drawn else Screen()
+    width, shown = screen.width if screen.is_live else 0, []
     for row in rows:
-        if as_json:
-            click.echo(json.dumps(row))
-        else:
-            for told in (line(row), *(details(row) if verbose else ())):
-                click.echo(fitted(told, width))
-    for _group, told in shared_groups(found) if not as_json and not verbose else ():
-        click.echo(fitted(told, width))
+        shown.append(fitted(line(row), width))
+        if drawn:
+            shown += drawn.chart(row, _HEIGHT if len(rows) == 1 else 1)
+        shown += [fitted(told, width) for told in (details(row) if verbose else ())]
+    for _group, told in shared_groups(found) if not verbose else ():
+        shown.append(fitted(told, width))
+    text = "\n".join(shown)
+    if drawn:
+        screen.redraw(text.split("\n"))
+    else:
+        click.echo(text)
 
 
 def _outside(views: list[Callable[[], dict[str, Any]]], named: int | None) -> list[dict[str, Any]]:
@@ -241,21 +274,6 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
             state = f"{room} may still be mapped, {brake['hits']:,} refusals"
         yield f"  brake      {state}"
     yield from _rows("changes", row["changes"][::-1], _change)
-
-
-def fitted(told: str, width: int) -> str:
-    """A line as lines of a terminal's columns; whole where there are 0, for `grep`."""
-    if width < _LEAST_COLUMNS or len(told) <= width:
-        return told
-    return "\n".join(
-        wrap(
-            told,
-            width,
-            subsequent_indent=" " * _HANGING,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-    )
 
 
 def _of_room(row: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import membudget
 from hostile_answers import HOSTILE, one_change, received
-from membudget.cli.memory import details, fitted, line, with_answer
+from membudget.cli.drawing import fitted
+from membudget.cli.memory import details, line, with_answer
 from membudget.errors import ControlError
 from membudget.governor.status import full_status
 from membudget.registry import Registry
