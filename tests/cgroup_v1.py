@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-_MOUNT = Path("/sys/fs/cgroup/memory")
+MOUNT = Path("/sys/fs/cgroup/memory")
 _PATIENCE = 60.0
 """Seconds for killed processes to leave a group."""
 
@@ -80,7 +80,7 @@ def limited_group(
     limit_bytes: int | None, *, parent: LimitedGroup | None = None
 ) -> Iterator[LimitedGroup]:
     """A memory group with a limit, in ours or another; removed at the end with what runs in it."""
-    above = parent.path if parent is not None else _own_folder()
+    above = parent.path if parent is not None else own_folder()
     group = LimitedGroup(above / f"membudget-{os.getpid()}-{next(_numbers)}")
     group.path.mkdir()
     try:
@@ -93,7 +93,7 @@ def limited_group(
 
 def unavailable() -> str | None:
     """Why no such group can be made here, or None where it can."""
-    if not _MOUNT.is_dir():
+    if not MOUNT.is_dir():
         return "no memory controller of cgroup v1 is mounted"
     try:
         with limited_group(1 << 26):
@@ -102,11 +102,11 @@ def unavailable() -> str | None:
         return f"no memory group can be made here: {error}"
 
 
-def _own_folder() -> Path:
+def own_folder() -> Path:
     """The folder of the group that this process is in, or the mount where that is not shown."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
-            folder = _MOUNT / path.lstrip("/")
-            return folder if folder.is_dir() else _MOUNT
-    return _MOUNT
+            folder = MOUNT / path.lstrip("/")
+            return folder if folder.is_dir() else MOUNT
+    return MOUNT

@@ -148,7 +148,7 @@ class _Worker:
         self, process: subprocess.Popen[bytes], group: Group | None, limit: int, seconds: float
     ) -> None:
         self.samples: list[tuple[float, int, str]] = []  # Seconds, bytes, level.
-        self.figures: dict[str, Any] = {"level": "", "entries": 0, "peak": 0}
+        self.figures: dict[str, Any] = {"seconds": 0.0, "level": "", "entries": 0, "peak": 0}
         self.lasted, self.killed_by, self.is_running = 0.0, "", True
         self._process, self._group, self._limit = process, group, limit
         self._probe, self._text = process_probe(process.pid), b""
@@ -188,16 +188,18 @@ class _Worker:
         *lines, self._text = self._text.split(b"\n")
         if lines:
             self.figures = json.loads(lines[-1])
-        if self.is_running:
+        if not self.is_running:
+            if self.code == -signal.SIGKILL and self._group and self._group.kills() != 0:
+                self.killed_by = "kernel"
+            return
+        if self.figures["seconds"] < self._seconds:
             with contextlib.suppress(ProbeError):
                 used = self._group.use()["cgroup"] if self._group else self._probe().used
                 self.samples.append((self.lasted, used, self.figures["level"]))
-            if self._group is None and self.used >= self._limit:
-                self.killed_by = "demo"
-            if self.killed_by or self.lasted > self._seconds + _PATIENCE:
-                self._process.kill()
-        elif self.code == -signal.SIGKILL and self._group and self._group.kills() != 0:
-            self.killed_by = "kernel"
+        if self._group is None and self.used >= self._limit:
+            self.killed_by = "demo"
+        if self.killed_by or self.lasted > self._seconds + _PATIENCE:
+            self._process.kill()
 
 
 @contextlib.contextmanager
@@ -269,25 +271,18 @@ class _Show:
 
     def _begin(self) -> None:
         most = human_bytes(self._limit)
-        click.echo("Two workers do the same work: one keeps its answers in a dict, the other in a")
+        how = "and no memory group can be made here: the\ndemo itself stops what needs more"
         if self._group:
-            kind = f"cgroup v{self._group.version}"
-            click.echo(
-                f"cache under a budget. Above {most} the kernel kills each of them ({kind})."
-            )
-        else:
-            click.echo(
-                f"cache under a budget, each within {most}. No memory group can be made here"
-            )
-            click.echo(
-                "(root can), so the demo stops what needs more, as the kernel would kill it."
-            )
-        click.echo()
+            how = f"and the kernel kills what needs\nmore (cgroup v{self._group.version})"
+        click.echo(
+            "Two workers do the same work: one keeps its answers in a dict, the other in a\n"
+            f"cache under a budget. Each may use {most}, {how}.\n"
+        )
 
     def _tell(self, plain: _Worker, budget: _Worker) -> None:
         click.echo(
             f"{budget.lasted:>4.0f} s   without: {self._fate(plain) or self._use(plain):<17}"
-            f"   with: {self._use(budget)} {budget.figures['level']:<9}"
+            f"   with: {self._use(budget)} {budget.figures['level']}"
         )
 
     def _use(self, worker: _Worker) -> str:
@@ -300,6 +295,7 @@ class _Show:
             return f"{how} {after}, {worker.figures['entries']:,} answers lost"
         if worker.code:
             return f"failed {after}, exit code {worker.code}"
+        after = f"after {human_seconds(worker.figures['seconds'])}"  # By its own clock.
         return f"alive {after}, at most {human_bytes(worker.peak)} of {human_bytes(self._limit)}"
 
     def _fate(self, worker: _Worker) -> str:
@@ -310,10 +306,13 @@ class _Show:
 
     def _drawn(self, plain: _Worker, budget: _Worker) -> list[str]:
         wide = (self._screen.width - _GAP) // 2
-        sides = [self._panel(worker, wide) for worker in (plain, budget)]
+        sides = [
+            self._panel("without a budget", plain, wide),
+            self._panel("with a budget", budget, wide),
+        ]
         return [f"{left}{' ' * _GAP}{right}" for left, right in zip(*sides, strict=True)]
 
-    def _panel(self, worker: _Worker, wide: int) -> list[str]:
+    def _panel(self, title: str, worker: _Worker, wide: int) -> list[str]:
         """One worker's half: its title, the limit, the chart, what it uses and what it has."""
         painted, figures = self._screen.painted, worker.figures
         columns = [(0.0, "")] * wide
@@ -325,13 +324,12 @@ class _Show:
             columns[last + 1 : column + 1] = [(share, level)] * (column - last)
             columns[column], last = (share, level), column
         fate = self._fate(worker)
-        title = "with a budget" if "inserted" in figures else "without a budget"
         if fate and worker.killed_by:
             columns[last] = (columns[last][0], "EMERGENCY")
             state = painted(fate.ljust(wide), "EMERGENCY")
             has = f"{figures['entries']:,} answers lost"
         else:
-            state = f"{self._use(worker)}  {figures['level']}".ljust(wide)
+            state = f"{self._use(worker).lstrip()}  {figures['level']}".ljust(wide)
             state = painted(state, figures["level"])
             has = f"{figures['entries']:,} answers"
             if "inserted" in figures:
@@ -373,7 +371,7 @@ class _Json(_Show):
         pass
 
     def _tell(self, plain: _Worker, budget: _Worker) -> None:
-        click.echo(json.dumps({**budget.figures, "twin_used": plain.used}))
+        click.echo(json.dumps({**budget.figures, "seconds": self._told, "twin_used": plain.used}))
 
 
 def work(kind: str, limit: int, rate: float, seconds: float) -> None:
@@ -383,7 +381,9 @@ def work(kind: str, limit: int, rate: float, seconds: float) -> None:
     began, made = time.monotonic(), 0
     with start(limit or None, sinks=[]) if kind == "budget" else contextlib.nullcontext() as budget:
         answers: Any = budget.cache("answers") if budget else {}
-        while (now := time.monotonic() - began) < seconds:
+        now = 0.0
+        while now < seconds:
+            now = time.monotonic() - began
             while made < rate * now:
                 # Skewed as real questions are: few are asked often.
                 key = f"question-{int(_KEYS * random.random() ** 6)}"  # noqa: S311  # no secret
@@ -403,7 +403,8 @@ def work(kind: str, limit: int, rate: float, seconds: float) -> None:
                     "evicted": stats.bytes_evicted,
                 }
             print(json.dumps(told), flush=True)  # noqa: T201  # its one way to speak
-            time.sleep(_LOOK)
+            # After the last, too: what it uses is seen before it is taken down.
+            time.sleep(2 * _LOOK if now >= seconds else _LOOK)
 
 
 if __name__ == "__main__":
