@@ -15,6 +15,7 @@ import pytest
 
 from commands import Result, ended, line_from, membudget, ready_process, say_to
 from membudget.host.slot import living
+from terminal import on_terminal, plain_lines
 from waiting import eventually
 
 AS_NOBODY = """
@@ -250,3 +251,16 @@ def test_a_program_that_forks_all_the_time_can_be_asked(tmp_path: Path) -> None:
     with running(tmp_path, "--limit", "400MiB", text=text) as program:
         for _ in range(5):
             assert "gc" in program.rows("-v")[0]
+
+
+def test_in_a_terminal_a_watch_redraws_in_place(tmp_path: Path) -> None:
+    """The line and a chart over the last ones, until Ctrl-C; in a pipe there is a line a second."""
+    with running(tmp_path, "--limit", "400MiB") as program:
+        pid = str(program.process.pid)
+        command = [sys.executable, "-m", "membudget", "memory", "--watch", "--pid", pid]
+        again = rf"(?s)\x1b\[6A.*{pid} "
+        written, code = on_terminal(command, environment=program.environment, interrupt_at=again)
+        assert code == 130
+        first, *chart = plain_lines(written.partition("\x1b[6A")[0])[:6]
+        assert first.startswith(f"{pid} python -c: ")
+        assert "▁" in chart[-1] or "▂" in chart[-1] or "▃" in chart[-1]

@@ -57,6 +57,7 @@ with membudget.start(sinks=[]) as budget:
     print("refused", refused, flush=True)
 """
 """Fills a cache for as long as a file is not there, and tells which limit rules."""
+DEMO = ("demo", "--for", "8s", "--limit", "80MiB", "--json")
 HOLDING = """
 import sys
 import membudget
@@ -225,3 +226,14 @@ def test_the_brake_makes_a_memory_error_of_what_would_be_killed() -> None:
     assert said["ended"] == "MemoryError"
     assert "one_call" in said["told"]
     assert said["goes_on"]
+
+
+def test_the_demo_has_one_killed_beside_its_own_group() -> None:
+    """Its own group holds processes, and so none with a limit: it goes beside."""
+    with group_v2(name="all") as above, group_v2(parent=above) as own:
+        result = own.run([sys.executable, "-m", "membudget", *DEMO], timeout=300)
+        assert not list(above.path.glob("membudget-demo-*"))
+    summary = json.loads(result.stdout.splitlines()[-1])["summary"]
+    assert summary["group"] == "cgroup v2"
+    assert summary["twin"]["killed_by"] == "kernel"
+    assert summary["kept"], summary
