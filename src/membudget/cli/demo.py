@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from membudget.cli import warn
-from membudget.cli.drawing import Screen
+from membudget.cli.drawing import WIDEST, Screen
 from membudget.errors import ProbeError
 from membudget.probes.cgroup import Group, membership, visible_groups
 from membudget.probes.process import process_probe
@@ -47,7 +47,7 @@ _LIMITS = {
 @click.option("--limit", metavar="SIZE", default="200MiB", show_default=True, help="Of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a second and a summary.")
 def command(lasting: str, limit: str, *, as_json: bool) -> int:
-    """Run the same program twice under the same memory limit, once with a budget.
+    """Run two workers under the same memory limit, one of them with a budget.
 
     The one without is killed by the kernel. Where no memory group can be made (that takes root, or
     a group that is yours), the demo itself stops it at the limit, and says so.
@@ -147,7 +147,8 @@ class _Worker:
     def __init__(
         self, process: subprocess.Popen[bytes], group: Group | None, limit: int, seconds: float
     ) -> None:
-        self.samples: list[tuple[float, int, str]] = []  # Seconds, bytes, level.
+        self.samples: dict[int, tuple[int, str]] = {}  # By part of the time: most bytes, level.
+        self.used = 0
         self.figures: dict[str, Any] = {"seconds": 0.0, "level": "", "entries": 0, "peak": 0}
         self.lasted, self.killed_by, self.is_running = 0.0, "", True
         self._process, self._group, self._limit = process, group, limit
@@ -157,14 +158,9 @@ class _Worker:
         self._began, self._seconds = time.monotonic(), seconds
 
     @property
-    def used(self) -> int:
-        """Bytes at the last look."""
-        return self.samples[-1][1] if self.samples else 0
-
-    @property
     def peak(self) -> int:
         """The most bytes that were seen, by itself or from here."""
-        return max(int(self.figures["peak"]), *(used for _, used, _ in self.samples), 0)
+        return max(int(self.figures["peak"]), *(used for used, _ in self.samples.values()), 0)
 
     @property
     def code(self) -> int:
@@ -194,8 +190,10 @@ class _Worker:
             return
         if self.figures["seconds"] < self._seconds:
             with contextlib.suppress(ProbeError):
-                used = self._group.use()["cgroup"] if self._group else self._probe().used
-                self.samples.append((self.lasted, used, self.figures["level"]))
+                self.used = self._group.use()["cgroup"] if self._group else self._probe().used
+            part = min(WIDEST - 1, int(self.lasted / self._seconds * WIDEST))
+            most = max(self.used, self.samples.get(part, (0, ""))[0])
+            self.samples[part] = (most, self.figures["level"])
         if self._group is None and self.used >= self._limit:
             self.killed_by = "demo"
         if self.killed_by or self.lasted > self._seconds + _PATIENCE:
@@ -281,7 +279,7 @@ class _Show:
 
     def _tell(self, plain: _Worker, budget: _Worker) -> None:
         click.echo(
-            f"{budget.lasted:>4.0f} s   without: {self._fate(plain) or self._use(plain):<17}"
+            f"{self._told:>4} s   without: {self._fate(plain) or self._use(plain):<17}"
             f"   with: {self._use(budget)} {budget.figures['level']}"
         )
 
@@ -317,8 +315,8 @@ class _Show:
         painted, figures = self._screen.painted, worker.figures
         columns = [(0.0, "")] * wide
         last = -1
-        for seconds, used, level in worker.samples:
-            column = min(wide - 1, int(seconds / self._seconds * wide))
+        for part, (used, level) in worker.samples.items():
+            column = part * wide // WIDEST
             share = max(columns[column][0] if column == last else 0.0, used / self._limit)
             # A column that no look fell into is as the next one is.
             columns[last + 1 : column + 1] = [(share, level)] * (column - last)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 WIDEST = 120  # Columns; what is wider is hard to read.
 _NARROWEST, _HANGING = 40, 15  # Deeper than any line begins.
@@ -68,8 +68,16 @@ class Screen:
         return rows
 
 
-def fitted(told: str, width: int) -> str:
+def fitted(told: str, width: int, *, cuts_words: bool = False) -> str:
     """A line as lines of a terminal's columns; whole where there are 0, for `grep`."""
     if width < _NARROWEST or len(told) <= width:
         return told
-    return "\n".join(wrap(told, width, subsequent_indent=" " * _HANGING, break_on_hyphens=False))
+    return "\n".join(
+        wrap(
+            told,
+            width,
+            subsequent_indent=" " * _HANGING,
+            break_on_hyphens=False,
+            break_long_words=cuts_words,
+        )
+    )

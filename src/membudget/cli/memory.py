@@ -138,14 +138,20 @@ def _show(
     rows: list[dict[str, Any]], found: list[Found], drawn: _Drawn | None, *, verbose: bool
 ) -> None:
     screen = drawn.screen if drawn else Screen()
-    width, shown = screen.width if screen.is_live else 0, []
+    width = screen.width if screen.is_live else 0
+    shown: list[str] = []
+
+    def show(*lines: str) -> None:
+        # A path is not cut: it is copied from here, unless it is drawn over the next moment.
+        shown.extend(fitted(told, width, cuts_words=drawn is not None) for told in lines)
+
     for row in rows:
-        shown.append(fitted(line(row), width))
+        show(line(row))
         if drawn:
             shown += drawn.chart(row, _HEIGHT if len(rows) == 1 else 1)
-        shown += [fitted(told, width) for told in (details(row) if verbose else ())]
+        show(*(details(row) if verbose else ()))
     for _group, told in shared_groups(found) if not verbose else ():
-        shown.append(fitted(told, width))
+        show(told)
     text = "\n".join(shown)
     if drawn:
         screen.redraw(text.split("\n"))

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from membudget.cli.drawing import Screen
+from membudget.cli.drawing import Screen, fitted
 
 
 class Terminal(io.StringIO):
-    """A terminal of 40 columns and 6 lines that keeps what is written to it."""
+    """A terminal of 60 columns and 6 lines that keeps what is written to it."""
 
     def isatty(self) -> bool:
         return True
@@ -19,7 +19,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Standard output, from within a test: pytest has its own until then."""
     written = Terminal()
     monkeypatch.setattr(sys, "stdout", written)
-    for name, text in (("TERM", "xterm"), ("NO_COLOR", ""), ("COLUMNS", "40"), ("LINES", "6")):
+    for name, text in (("TERM", "xterm"), ("NO_COLOR", ""), ("COLUMNS", "60"), ("LINES", "6")):
         monkeypatch.setenv(name, text)
     return written
 
@@ -62,10 +62,12 @@ def test_lines_are_drawn_over_those_before_as_many_as_fit(monkeypatch: pytest.Mo
     )
 
 
-def test_a_long_line_is_wrapped_to_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_are_drawn_over_fit_whatever_their_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Nothing of it is lost, or what is below would be drawn over."""
     terminal(monkeypatch)
-    text = "  a line of many words that is longer than the screen is wide"
-    lines = Screen().wrapped(text)
-    assert max(map(len, lines)) < 40
-    assert " ".join(" ".join(lines).split()) == text.strip()
+    text = f"  a line of words and a path /{'longer than the screen/'.replace(' ', '-') * 4}"
+    lines = fitted(text, Screen().width, cuts_words=True).split("\n")
+    assert max(map(len, lines)) < 60
+    assert "".join("".join(lines).split()) == "".join(text.split())
