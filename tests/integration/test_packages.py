@@ -13,12 +13,16 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 NEEDED = {
     str(path.relative_to(SRC))
-    for path in [SRC / "membudget" / "py.typed", *(SRC / "membudget" / "page").rglob("*")]
+    for path in [
+        SRC / "membudget" / "py.typed",
+        *(SRC / "membudget" / "page").rglob("*"),
+        *(SRC / "membudget" / "help").glob("*/*.md"),  # Through links to `docs/`.
+    ]
     if path.is_file()
 }
 
 
-def test_both_archives_hold_the_page_and_its_licence(tmp_path: Path) -> None:
+def test_both_archives_hold_the_page_its_licence_and_the_topics_of_help(tmp_path: Path) -> None:
     """The source archive is made from the tree, the wheel from the source archive."""
     uv = shutil.which("uv")
     if uv is None:
@@ -28,7 +32,8 @@ def test_both_archives_hold_the_page_and_its_licence(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     away = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
-    shutil.copytree(SRC, tree / "src", ignore=away)
+    shutil.copytree(SRC, tree / "src", ignore=away, symlinks=True)
+    shutil.copytree(ROOT / "docs", tree / "docs")
     done = ended(
         [uv, "build", "--offline", "--out-dir", str(tmp_path / "made"), str(tree)],
         {"MEMBUDGET_NO_NATIVE": "1"},
@@ -36,7 +41,7 @@ def test_both_archives_hold_the_page_and_its_licence(tmp_path: Path) -> None:
     if done.returncode and "offline" in done.stderr + done.stdout:
         pytest.skip("uv has not kept what builds a package, and may not fetch it here")
     assert done.returncode == 0, done.stderr
-    assert len(NEEDED) > 6
+    assert {"membudget/page/page.js", "membudget/help/how-to/check-health.md"} < NEEDED
     (wheel,) = (tmp_path / "made").glob("*.whl")
     (source,) = (tmp_path / "made").glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:

@@ -10,7 +10,16 @@ from io import TextIOWrapper
 
 from membudget.errors import ConfigError, MembudgetError
 
-COMMANDS = ("config", "demo", "doctor", "leaks", "memory", "report", "run", "status", "stress")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import click
+
+COMMANDS = (
+    *("config", "demo", "doctor", "help", "leaks", "memory", "report", "run", "status"),
+    "stress",
+)
 USAGE = 64  # EX_USAGE of sysexits.h: wrong usage or settings.
 NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 126, 127, 130  # As a shell reports them.
 
@@ -48,6 +57,20 @@ def _run(words: list[str]) -> object:
             launch(*found)
             return 0
         gc.enable()
+    import click
+
+    asked = [name for name in COMMANDS if name in words[:1]]
+    try:
+        loaded = group(asked if asked or "--version" in words[:1] else COMMANDS)
+        return loaded.main(standalone_mode=False)
+    except click.ClickException as error:
+        raise ConfigError(error.format_message()) from error
+    except click.Abort:
+        raise KeyboardInterrupt from None
+
+
+def group(names: Iterable[str] = COMMANDS) -> click.Group:
+    """The command line with these of its commands."""
     from importlib import import_module
 
     import click
@@ -59,16 +82,10 @@ def _run(words: list[str]) -> object:
     def commands() -> None:
         """Keep Python processes inside a memory budget."""
 
-    asked = [name for name in COMMANDS if name in words[:1]]
-    for name in asked if asked or "--version" in words[:1] else COMMANDS:
+    for name in names:
         module = import_module(f"membudget.cli.{name}")
         commands.add_command(module.as_command() if name == "run" else module.command, name)
-    try:
-        return commands.main(standalone_mode=False)
-    except click.ClickException as error:
-        raise ConfigError(error.format_message()) from error
-    except click.Abort:
-        raise KeyboardInterrupt from None
+    return commands
 
 
 def _fail(message: str) -> None:

@@ -22,7 +22,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("file", required=False, metavar="[FILE]")
+@click.argument("file", required=False, type=click.Path(), metavar="[FILE]")
 def check(file: str | None) -> int:
     """Tell all that is wrong with FILE, by default the one that MEMBUDGET_CONFIG names.
 
@@ -67,7 +67,9 @@ def schema() -> None:
 
 @command.command()
 @click.argument("key", required=False)
-@click.option("--config", "file", metavar="FILE", help="A settings file, YAML or TOML.")
+@click.option(
+    "--config", "file", type=click.Path(), metavar="FILE", help="A settings file, YAML or TOML."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with all of them.")
 def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
     """Show each setting's value and where it came from, or only KEY's, which may be a section."""

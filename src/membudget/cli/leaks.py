@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--samples", required=True, metavar="FILE", help="History file, JSON lines, CSV, .dat."
+    "--samples",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="History file, JSON lines, CSV, .dat.",
 )
-@click.option("--bounds", metavar="FILE", help="Bounds of its parts, JSON or YAML.")
+@click.option(
+    "--bounds", type=click.Path(), metavar="FILE", help="Bounds of its parts, JSON or YAML."
+)
 @click.option("--every", default="30m", show_default=True, metavar="TIME", help="Between looks.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object: changes and last.")
 def command(*, samples: str, bounds: str | None, every: str, is_json: bool) -> int:

@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--pid", type=click.IntRange(min=1), help="The process; else the only one of yours.")
 @click.option(
-    "--samples", metavar="FILE", help="A recording: history file, JSON lines, CSV, mprof's .dat."
+    "--samples",
+    type=click.Path(),
+    metavar="FILE",
+    help="A recording: history file, JSON lines, CSV, mprof's .dat.",
 )
-@click.option("--bounds", metavar="FILE", help="Bounds of the parts in --samples, JSON or YAML.")
+@click.option(
+    "--bounds",
+    type=click.Path(),
+    metavar="FILE",
+    help="Bounds of the parts in --samples, JSON or YAML.",
+)
 @click.option("--limit", metavar="SIZE", help="What --samples is held against: 400MiB.")
-@click.option("--html", "page", metavar="FILE", help="Write one self-contained page there.")
+@click.option(
+    "--html", "page", type=click.Path(), metavar="FILE", help="Write one self-contained page there."
+)
 @click.option("--json", "is_json", is_flag=True, help="One JSON object instead of text.")
 @click.option(
     "--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True

@@ -83,11 +83,13 @@ def as_command() -> click.Command:
     """The same for click, which explains what there is to be explained."""
     import click
 
+    files = click.Path()  # Completed by shells; what is wrong with one is told later.
     options = [
         click.Option(
             [f"--{name}", name.replace("-", "_")],
             help=text,
             metavar=metavar or None,
+            type=files if metavar == "FILE" else None,
             is_flag=not metavar,
             multiple=absent == (),
             default=absent or (None if metavar else False),
@@ -99,7 +101,7 @@ def as_command() -> click.Command:
     def callback(program: tuple[str, ...], **given: Any) -> None:
         launch({name.replace("_", "-"): value for name, value in given.items()}, program)
 
-    program = click.Argument(["program"], nargs=-1, required=True, type=click.UNPROCESSED)
+    program = click.Argument(["program"], nargs=-1, required=True, type=files)
     context = {"ignore_unknown_options": False, "allow_interspersed_args": False}
     params = [*options, program]
     return click.Command(

@@ -305,14 +305,16 @@ class Setting(Record):
         return self.kind.absent if value is None else self.kind.write(value)
 
 
-def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+def nearest(
+    word: str, known: Iterable[str], prefix: str = "", where: str = "membudget config explain"
+) -> str:
     """Advice for a word that is not known: the nearest of those known, or where all are told."""
     import difflib  # only an error needs it
 
     near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)
     if near:
         return f"did you mean {prefix}{near[0]}?"
-    return "`membudget config explain` shows all there are"
+    return f"`{where}` shows all there are"
 
 
 def _row(key: str, default: Any, kind: Kind, meaning: str) -> tuple[str, Setting]:
