@@ -28,7 +28,6 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(
 nitpicky = True
 # Our own public names are checked: annotations name what is Python's, or shortened, as well.
 nitpick_ignore_regex = [("py:.*", r"(?!membudget\.(\w+|[A-Z]\w*\.\w+)$).*")]
-smartquotes = False  # It makes one dash of the two of an option.
 default_role = "code"  # Docstrings put code between single backticks.
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True

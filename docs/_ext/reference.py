@@ -24,7 +24,7 @@ from membudget.core.protocols import ForkAware, Holder, Reclaimer
 from membudget.settings.table import COMPONENTS, OF_COMPONENTS, SETTINGS, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from docutils import nodes
     from sphinx.application import Sphinx
@@ -33,6 +33,7 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 _PLUMBING = {*vars(ForkAware), *vars(Holder), *vars(Reclaimer), "as_part", "enforce"}
 """What the governor calls and programs do not."""
 
+_OPTION = re.compile(r"(?<![\w-])(?:--?[a-z][\w-]*|--(?=\s))")
 KINDS = ("setting", "command", "event", "exit-code")
 
 
@@ -86,11 +87,11 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=f"membudget {path}")
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"::::{{command}} membudget {path}\n```text\nmembudget {path} {usage}\n```\n"
-    yield f"{inspect.cleandoc(command.help or '')}\n"
+    yield f"{_marked(inspect.cleandoc(command.help or ''))}\n"
     for parameter in command.params:
         record = parameter.get_help_record(context)
         if record is not None and record[1]:
-            yield f"`{record[0]}`\n: {record[1]}\n"
+            yield f"`{record[0]}`\n: {_marked(record[1])}\n"
     yield "::::\n"
 
 
@@ -109,7 +110,8 @@ def exit_codes() -> Iterator[str]:
     for path, command in _all_commands("", cli.group()):
         told = [one for one in _PARAGRAPH.split(command.help or "") if "Exit" in one]
         if told:
-            yield f"{{command}}`membudget {path}`\n: {' '.join(' '.join(told).split())}\n"
+            words = _marked(" ".join(" ".join(told).split()))
+            yield f"{{command}}`membudget {path}`\n: {words}\n"
 
 
 def _all_commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
@@ -122,41 +124,47 @@ def _all_commands(path: str, command: click.Command) -> Iterator[tuple[str, clic
 def all_events() -> Iterator[str]:
     """Each event with its fields and severity, in the order of the code."""
     for event in vars(events).values():
-        if _is_kind(event, Event) and event is not Event:
+        if _is_event(event):
             yield f"::::{{event}} {event.__name__}\n{text_of(event)}\n"
             severity = vars(event).get("severity", Severity.INFO)
             told = severity.name if isinstance(severity, Severity) else text_of(severity)
-            yield f":Severity: {told}"
+            yield f"Severity: {told}\n"
             notes = comments_of(event)
             for field in event.field_names():
                 if field != "at":
                     note = f": {notes[field]}" if notes.get(field) else ""
-                    yield f":`{field}`: `{_annotation(event, field)}`{note}"
+                    yield f"- `{field}`, `{_annotation(event, field)}`{note}"
             yield "::::\n"
 
 
 def api() -> Iterator[str]:
-    """The public names, but for errors and events."""
-    for name in membudget.__all__:
-        value = getattr(membudget, name)
-        if not _is_kind(value, Exception) and not _is_kind(value, Event):
-            yield from _autodoc(name, value)
+    """The public names but for errors and events, which have pages of their own."""
+    values = {name: getattr(membudget, name) for name in membudget.__all__}
+    classes = {name for name, value in values.items() if inspect.isclass(value)}
+    functions = {name for name, value in values.items() if inspect.isroutine(value)}
+    yield "## Functions\n"
+    yield from _autodoc("autofunction", functions)
+    yield "## Classes\n"
+    own = {name for name in classes if _is_kind(values[name], Exception) or _is_event(values[name])}
+    yield from _autodoc("autoclass", classes - own)
+    if others := values.keys() - classes - functions:
+        yield "## Values\n"
+        yield from _autodoc("autodata", others, "   :no-value:\n")
 
 
 def errors() -> Iterator[str]:
     """The public names that are errors."""
-    for name in membudget.__all__:
-        if _is_kind(value := getattr(membudget, name), Exception):
-            yield from _autodoc(name, value)
+    names = {name for name in membudget.__all__ if _is_kind(getattr(membudget, name), Exception)}
+    yield from _autodoc("autoclass", names)
 
 
-def _autodoc(name: str, value: Any) -> Iterator[str]:
-    if inspect.isclass(value):
-        how = "autoclass"
-    else:
-        how = "autofunction" if callable(value) else "autodata"
-    options = "   :no-value:\n" if how == "autodata" else ""
-    yield f"```{{eval-rst}}\n.. {how}:: membudget.{name}\n{options}```\n"
+def _autodoc(how: str, names: Iterable[str], options: str = "") -> Iterator[str]:
+    for name in sorted(names):
+        yield f"```{{eval-rst}}\n.. {how}:: membudget.{name}\n{options}```\n"
+
+
+def _is_event(value: object) -> bool:
+    return _is_kind(value, Event) and value is not Event
 
 
 def _is_kind(value: object, kind: type) -> bool:
@@ -185,6 +193,13 @@ def _annotation(of: type, field: str) -> str:
         if field in (notes := vars(base).get("__annotations__", {})):
             return str(notes[field])
     raise KeyError(field)
+
+
+def _marked(words: str) -> str:
+    """Options that stand in a text as they are, as code."""
+    parts = words.split("`")
+    parts[::2] = [_OPTION.sub(r"`\g<0>`", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _sentence(words: str) -> str:
