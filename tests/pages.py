@@ -24,7 +24,7 @@ from membudget import cli
 from membudget.cli.run import read_options
 from membudget.settings import resolve
 from membudget.settings.file import read_file
-from membudget.settings.table import CONFIG_VARIABLE, PREFIX, PURE_VARIABLE, SETTINGS
+from membudget.settings.table import CONFIG_VARIABLE, PURE_VARIABLE, SETTINGS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -38,10 +38,9 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _DIRECTIVE = re.compile(r"\{code-block\} *")
-_PART = re.compile(r"&&|\|\||[|;&]")
 _JSON_COMMAND = re.compile(r"\[\s*\"?membudget\"?\s*,[^\]]*\]")
 _VARIABLE = re.compile(r"\b(MEMBUDGET_[A-Z_]+)(?:=(\S+))?")
-_OF_BUILDS = {"MEMBUDGET_NO_NATIVE", "MEMBUDGET_REQUIRE_NATIVE"}  # Read by setup.py.
+_OTHERS = {CONFIG_VARIABLE, PURE_VARIABLE, "MEMBUDGET_NO_NATIVE", "MEMBUDGET_REQUIRE_NATIVE"}
 
 
 class Block(NamedTuple):
@@ -96,13 +95,14 @@ def commands(text: str) -> Iterator[list[str]]:
     """The `membudget` commands in lines for a shell, as words after that name."""
     joined = text.replace("\\\n", " ")
     for line in joined.splitlines():
-        words = shlex.split(line.removeprefix("$ "), comments=True)
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=";&|")
+        lexer.whitespace_split = True
         parts: list[list[str]] = [[]]
-        for word in words:
-            if _PART.fullmatch(word):
+        for word in lexer:
+            if set(word) <= set(";&|"):
                 parts.append([])
             else:
-                parts[-1].append(word.rstrip(";"))
+                parts[-1].append(word)
         for part in parts:
             # Variables may stand before it, or another command, as in `uv run membudget`.
             at = next((i for i, word in enumerate(part) if word == "membudget"), None)
@@ -123,16 +123,20 @@ def written_as_list(text: str) -> Iterator[list[str]]:
 
 def check_command(words: list[str]) -> None:
     """Raise where the command line would refuse these words."""
-    if words[:1] == ["run"] and read_options(words[1:]) is not None:
+    found = read_options(words[1:]) if words[:1] == ["run"] else None
+    if found is not None:
+        given = dict(pair.split("=", 1) for pair in found[0]["set"])
+        resolve({"limit": found[0]["limit"], **given}, {})
+    if not words or found is not None:
         return
     command: click.Command = cli.group()
     path = "membudget"
     while isinstance(command, click.Group):
-        if not words or words[0].startswith("-"):
+        if words[:1] == ["--version"]:
             break
-        found = command.commands.get(words[0])
-        assert found is not None, f"{path} has no command {words[0]}"
-        path, command, words = f"{path} {words[0]}", found, words[1:]
+        named = command.commands.get(words[0] if words else "")
+        assert named is not None, f"{path} has no command {words[:1]}"
+        path, command, words = f"{path} {words[0]}", named, words[1:]
     try:
         command.make_context(path, list(words)).close()
     except click.exceptions.Exit:  # --help and --version
@@ -143,13 +147,11 @@ def check_command(words: list[str]) -> None:
 
 def check_variables(text: str) -> None:
     """Raise where a variable of ours is none, or its value would be refused."""
-    known = {setting.variable for setting in SETTINGS.values()} | _OF_BUILDS
+    known = {setting.variable for setting in SETTINGS.values()}
     for name, value in _VARIABLE.findall(text):
         if name in known and value:
             resolve({}, {name: value.strip("'\"")})
-        else:
-            others = {CONFIG_VARIABLE, PURE_VARIABLE, f"{PREFIX}COMPLETE"}
-            assert name in known | others or text.count(f"_{name}"), f"{name} is no variable"
+        assert name in known | _OTHERS, f"{name} is no variable"
 
 
 def check_settings(language: str, text: str, folder: Path) -> None:

@@ -12,6 +12,7 @@ from commands import ended
 from commands import membudget as command_line
 from membudget.cli import help as pages_help
 from membudget.core import Event, events
+from membudget.errors import ConfigError
 from membudget.settings.table import SETTINGS
 from pages import (
     DOCS,
@@ -76,6 +77,23 @@ def test_the_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "membudget run --limt 400MiB -- python app.py",
+        "membudget run --limit 400 -- python app.py",
+        "membudget run --set thresholds.warnin=85% -- python app.py",
+        "uv run membudget memory && uv run membudget memroy  # which is none",
+        "membudget config chek app.yaml | cat",
+        "membudget memory --wach > out.txt",
+        "docker run image membudget status -q --fail-at never; echo $?",
+    ],
+)
+def test_a_command_that_would_be_refused_is_found(text: str) -> None:
+    with pytest.raises((AssertionError, ConfigError)):
+        [*map(check_command, commands(text))]
 
 
 def test_links_within_the_tree_lead_somewhere() -> None:
