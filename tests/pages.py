@@ -1,9 +1,11 @@
 """The pages written for people, and the examples in them: each is run, parsed or checked.
 
+Python is checked by mypy as well.
+
 A fenced block tells by its language what is done with it. An HTML comment before it, which no
 reader sees, may say more:
 
-    <!-- compile -->            the Python block that follows is only compiled
+    <!-- compile -->            the Python block that follows is not run
     <!-- setup                  Python that runs before what follows, and is not shown
     orders = ["EURUSD"]
     -->
@@ -78,15 +80,24 @@ def _dedented(found: re.Match[str]) -> str:
     return "\n".join(lines)
 
 
-def program(page: Path) -> str:
-    """A page's Python as one program, each line where the page has it; what is compiled is so."""
-    lines: list[str] = []
-    for block in blocks(page):
-        if block.language != "python":
-            continue
+def programs(page: Path) -> Iterator[str]:
+    """A page's Python: what is run, as one program; then each block that only is compiled.
+
+    Each line stands where the page has it, below a first one for mypy.
+    """
+    found = [block for block in blocks(page) if block.language == "python"]
+    yield _placed([block for block in found if block.note != COMPILED])
+    for block in found:
         if block.note == COMPILED:
-            compile(block.text, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            continue
+            text = _placed([block])
+            compile(text, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            # A part of a program names what is not there.
+            yield f'# mypy: disable-error-code="name-defined"{text}'
+
+
+def _placed(found: Sequence[Block]) -> str:
+    lines: list[str] = []
+    for block in found:
         lines += [""] * (block.line - 1 - len(lines)) + block.text.split("\n")
     return "\n".join(lines)
 

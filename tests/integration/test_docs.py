@@ -25,7 +25,7 @@ from pages import (
     check_settings,
     check_variables,
     commands,
-    program,
+    programs,
     written_as_list,
 )
 
@@ -69,7 +69,7 @@ def test_what_a_page_shows_is_right(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SHOWING)
 def test_the_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
     """All of a page's blocks in one process, in order, in an empty folder."""
-    text = program(SHOWING[name])
+    text = next(programs(SHOWING[name]))
     done = ended(
         [sys.executable, "-c", RUNNER, str(SHOWING[name])],
         {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path)},
@@ -77,6 +77,25 @@ def test_the_python_of_a_page_runs(name: str, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_python_of_all_pages_has_the_types_it_should(tmp_path: Path) -> None:
+    """As an editor sees it: a name that is not ours any more, an argument that does not fit."""
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed: uv sync --group check")
+    for name, page in SHOWING.items():
+        for number, text in enumerate(programs(page)):
+            stem = re.sub(r"\W", "_", name.removesuffix(".md"))
+            (tmp_path / f"{stem}_{number}.py").write_text(text, encoding="utf-8")
+    # Blocks of a page begin anew what others had; await stands outside of functions.
+    lenient = "no-redef var-annotated top-level-await import-untyped import-not-found"
+    options = [
+        *("--config-file=", "--python-executable", sys.executable, "--cache-dir=/dev/null"),
+        *("--follow-imports=silent", "--check-untyped-defs", "--allow-redefinition"),
+        *(f"--disable-error-code={code}" for code in lenient.split()),
+    ]
+    done = ended([sys.executable, "-m", "mypy", *options, "."], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
