@@ -28,8 +28,8 @@ class Screen:
 
     def __init__(self) -> None:
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        self.is_live = is_terminal and self.width >= _NARROWEST
-        self._is_coloured = is_terminal and not os.environ.get("NO_COLOR")
+        self.is_live: bool = is_terminal and self.width >= _NARROWEST
+        self._is_coloured: bool = is_terminal and not os.environ.get("NO_COLOR")
         self._rows = 0
 
     @property

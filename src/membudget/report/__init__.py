@@ -123,43 +123,9 @@ class Report(Record):
         return page_of(self)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as plain values for JSON; keys are stable, and units are in their names.
+        """The report as plain values for JSON; `docs/reference/files.md` has the keys.
 
-        What is not known is null, never 0.
-
-        schema        "membudget.report/1"; another number where a key changes its meaning
-        made_unix_s   when; with is_dated false, seconds since the recording began, as all times
-        is_dated      whether times are Unix seconds
-        process       {name, pid}
-        hours         hours asked for
-        memory        {samples, span_s, restarts_unix_s: [], limit_bytes, headroom_bytes,
-                      marks_bytes: {}, used_bytes and resident_bytes: {now, average, minimum,
-                      maximum} or null}
-        group         null where nobody else shares the limit; else {source, room_bytes, untold,
-                      rows: [{name, pid, used_bytes, held_bytes, share_bytes, why}]}: room for the
-                      caches of all, how many tell nothing (or null), and who holds what, its share
-                      and why
-        leak          null without samples; else {kind, confidence: none low medium high, score: 0
-                      to 1, rate_bytes_per_hour, rate_low_..., rate_high_..., onset_unix_s,
-                      growth_bytes, growing_share, window_s, reason, is_leak, levels_off_at_bytes,
-                      wants_collection, step: {at_unix_s, size_bytes} or null, filling: [{name,
-                      full_in_s, full_at_bytes, fill_share, rate_bytes_per_hour}], simple:
-                      {rate_mib_per_hour, threshold_mib_per_hour, hours, samples, is_above,
-                      growing_share, growth_per_sample_share, running_samples,
-                      growth_over_window_share}}
-        culprits      [{name, kind, items_per_hour, bytes_per_hour, growth_share, newest, chain: [],
-                      note}]
-        parts         [{name, kind, items, held_bytes, max_items, max_bytes, ttl_s, fill_share,
-                      grew_items, grew_bytes}]
-        models        []: none are told of yet
-        operations    [{name, times, grew_bytes, took_s}]
-        events        [{at_unix_s, kind, severity, text}], oldest first
-        forecast      {seconds_left_s, soonest_s, latest_s, levels_off_at_bytes}
-        anomalies     [{name, value, expected, score, basis}]; the unit is in the name
-        proposals     [{setting, key, proposed, now, reason}]: settings that the history suggests;
-                      key is null where only the program can change it, now where nothing holds;
-                      both values are text as a settings file has them
-        notes         [text]
+        They are stable, and units are in their names. What is not known is null, never 0.
         """
         memory = {
             "samples": len(self.samples),
