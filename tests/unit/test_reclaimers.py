@@ -311,7 +311,7 @@ def test_a_callback_that_returns_no_size_is_told_so(answer: object) -> None:
 
 def test_a_callback_must_be_callable() -> None:
     """Refused when it is registered, not when memory is short."""
-    with pytest.raises(ConfigError, match="not callable"):
+    with pytest.raises(ConfigError, match="cannot be called"):
         Callback("flush", 5)  # type: ignore[arg-type]  # that is the case under test
 
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from membudget.budget import process_name, program_name
 from membudget.budget.plugins import GiveWay, LastResort, Reclaiming, Sources
+from membudget.callables import check_function
 from membudget.core import Rung, Shortcoming
 from membudget.core.nouns import Status
 from membudget.errors import ConfigError, hinted, missing
@@ -242,7 +243,7 @@ class Budget:
 
     def tell(self, sink: Sink) -> None:
         """Have a sink told every event from now on."""
-        self.governor.tell.sinks.append(sink)
+        self.governor.tell.add(sink)
 
     def step(self) -> Pressure:
         """Read, judge and act once, for programs that called `start(thread=False)`."""
@@ -374,8 +375,8 @@ def start(
             with the setting `strict` also where this machine, or what the process holds already,
             does not let the budget be kept as asked. Else that is told, and what can be kept is.
     """
-    if redact is not None and not callable(redact):
-        raise ConfigError(f"redact {redact!r:.80} cannot be called: give a function of a text")
+    if redact is not None:
+        check_function(redact, "redact", ("text",))
     given = {"limit": limit, **settings}
     config = config or os.environ.get(CONFIG_VARIABLE) or None
     resolved = resolve(given, file=config)

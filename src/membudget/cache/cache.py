@@ -12,6 +12,7 @@ from membudget.cache.table import (
     K,
     V,
     bytes_bound,
+    check_functions,
     checked_policy,
     container_name,
     entries_bound,
@@ -236,6 +237,7 @@ class Cache(GovernedTable[K, V]):
         del spill  # Where it is given, this is a SpilledCache, which has taken it.
         name, policy = container_name(name), checked_policy(policy)
         self.ttl: float | None = None if ttl is None else as_seconds(ttl, name="ttl")
+        check_functions(size, on_evict)
         registry = REGISTRY if registry is None else registry
         super().__init__(
             max_bytes=bytes_bound(max_bytes),

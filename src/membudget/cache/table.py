@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping  # noqa: TC003  # `get_type_hints` asks for it
 
 from membudget._native import core
+from membudget.callables import check_function
 from membudget.core import Record
 from membudget.core.native import RLock
 from membudget.errors import ConfigError
@@ -55,6 +56,7 @@ else:
 POLICIES = ("gdsf", "s3fifo", "lru")
 """What goes first; the first is that of a cache that names none, the last that of plain Python."""
 
+_TELLS = ("key", "value", "cause")  # What a listener is told.
 DEFAULT_ENTRIES = 1000  # The bound of a table that was given none, where no budget runs.
 _INFINITE = float("inf")
 
@@ -76,6 +78,16 @@ def entries_bound(bound: object, name: str = "max_entries") -> int | None:
     if isinstance(bound, bool) or not isinstance(bound, int) or bound <= 0:
         raise ConfigError(f"{name} {bound!r} is not a number above zero: give one, or None")
     return bound
+
+
+def check_functions(
+    size: object, tell: object, name: str = "on_evict", tells: tuple[str, ...] = _TELLS
+) -> None:
+    """Raise a ConfigError where what weighs values, or is told of them, could never be called."""
+    if size is not None:
+        check_function(size, "size", ("value",))
+    if tell is not None:
+        check_function(tell, name, tells)
 
 
 def checked_policy(policy: object) -> str:

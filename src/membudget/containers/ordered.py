@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, overload
 
 from membudget.cache.cache import GovernedTable
-from membudget.cache.table import K, V, bytes_bound, container_name, entries_bound
+from membudget.cache.table import K, V, bytes_bound, check_functions, container_name, entries_bound
 from membudget.containers import DEFAULT_ITEMS, NO_ITEMS, Bounded, ContainerStats, T
 from membudget.errors import hinted, missing
 from membudget.registry import REGISTRY
@@ -48,6 +48,7 @@ class OrderedTable(Bounded, GovernedTable[K, V]):
         self._given = given
         self._register = REGISTRY if registry is None else registry
         self._time = time.monotonic if clock is None else clock.now
+        check_functions(weigh, tell, "on_drop")
         self._on_evict = None
         if tell is not None:
             self._on_evict = lambda key, value, cause: tell(key, value, _CAUSES[cause])

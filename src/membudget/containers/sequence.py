@@ -14,7 +14,7 @@ from operator import index as as_index
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex
 
-from membudget.cache.table import bytes_bound, entries_bound
+from membudget.cache.table import bytes_bound, check_functions, entries_bound
 from membudget.containers import (
     DEFAULT_ITEMS,
     INFINITE,
@@ -98,6 +98,7 @@ class BoundedSequence(Bounded, Holding, MutableSequence[T], Generic[T]):
             "registry": registry,
             "clock": clock,
         }
+        check_functions(size, on_drop, "on_drop", ("item", "cause"))
         self._size, self._on_drop = size, on_drop
         self._items, self._weights = self._builtin(), self._builtin()
         self._first = 0  # So many places at the front are empty.

@@ -12,7 +12,7 @@ from itertools import count
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from membudget.cache.table import bytes_bound
+from membudget.cache.table import bytes_bound, check_functions
 from membudget.containers import INFINITE, KEEP, Holding, K, V, part_of
 from membudget.containers.ordered import BoundedDict
 from membudget.core import Record
@@ -126,6 +126,7 @@ class WeakCache(Holding, Generic[K, V]):
         replace: bool = False,
     ) -> None:
         super().__init__(name, registry, clock)
+        check_functions(size, None)
         self._size = size
         self._numbers = count()
         self._hits = self._misses = self._sets = self._died = 0

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections import deque
 
+from membudget.callables import check_function
 from membudget.core import Failed, FloorFound, LeakSuspected, Level, PressureChanged, Sampled
 from membudget.core.nouns import LevelChange
 
@@ -28,11 +29,18 @@ class Teller:
     """Passes each event to every sink and turns what they raise into `Failed` events."""
 
     def __init__(self, sinks: Iterable[Sink], clock: Clock) -> None:
-        self.sinks: list[Sink] = list(sinks)
+        self.sinks: list[Sink] = []
+        for sink in sinks:
+            self.add(sink)
         self.untold: int = 0
         self.suspect: str = ""  # What a leak was last said to be in, or "".
         self._clock = clock
         self._failures: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def add(self, sink: Sink) -> None:
+        """Tell one more from now on; a ConfigError for what could never be called."""
+        check_function(sink, "sink", ("event",))
+        self.sinks.append(sink)
 
     def __call__(self, event: Event) -> None:
         """Tell every sink; a sink that raises is reported to the others."""

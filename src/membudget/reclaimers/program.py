@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from membudget.callables import COROUTINE, called, check_function
 from membudget.core import Rung, SystemClock
 from membudget.core.native import NativeThread, sleep
 from membudget.errors import ConfigError, ProbeError
@@ -40,15 +41,23 @@ class Callback:
         rung: Rung = Rung.MODERATE,
         clock: Clock | None = None,
     ) -> None:
-        if not callable(function):
-            raise ConfigError(f"callback {name!r}: {function!r} is not callable: give a function")
+        check_function(function, f"callback {name!r}:", ("bytes",), may_await=True)
         self.name: str = checked_name(name, "it after what it lets go")
         self.rung = rung
         self._function = function
         asyncio: Any = sys.modules.get("asyncio")
         self._loop = asyncio and asyncio._get_running_loop()  # noqa: SLF001  # documented, no exception
+        runs, _ = called(function)
+        if self._loop is None and runs is not None and runs.__code__.co_flags & COROUTINE:
+            raise self._without_loop()
         self._clock = clock or SystemClock()
         self._started: tuple[Future[Any], float] | None = None
+
+    def _without_loop(self) -> ConfigError:
+        return ConfigError(
+            f"callback {self.name!r} is a coroutine function without a running loop: register it "
+            "while its loop runs"
+        )
 
     def reclaimable(self) -> int | None:
         """Not known; 0 while a coroutine is still at work."""
@@ -84,10 +93,7 @@ class Callback:
     def _start(self, coroutine: Any) -> None:
         if self._loop is None or self._loop.is_closed():
             coroutine.close()
-            raise ConfigError(
-                f"callback {self.name!r} is a coroutine function without a running loop: register "
-                "it while its loop runs"
-            )
+            raise self._without_loop()
         # A running loop means that the program has imported asyncio already.
         future = sys.modules["asyncio"].run_coroutine_threadsafe(coroutine, self._loop)
         self._started = future, self._clock.now()

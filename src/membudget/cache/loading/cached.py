@@ -15,6 +15,7 @@ from membudget.cache.loading import calls
 from membudget.cache.loading.load import MISSING, Loading
 from membudget.cache.loading.owners import MethodCache, Owners
 from membudget.cache.table import LastFailure
+from membudget.callables import check_function
 from membudget.errors import ConfigError, hinted
 from membudget.registry import REGISTRY
 from membudget.units import as_seconds, found_name, parse_fraction
@@ -222,6 +223,8 @@ def _decorated(
     replace: bool,
 ) -> Any:
     _check(function)
+    if key is not None:
+        check_function(key, "key")
     is_coroutine = calls.is_coroutine_function(function)
     name = found_name(calls.name_of(function)) if name is None else name
     owners = Owners(name, clock) if key is None and calls.has_self(function) else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from membudget.cache.loading.keys import _NAMED
 from membudget.cache.loading.load import MISSING, fly, fly_async, running_loop
+from membudget.callables import ASYNC_GENERATOR, COROUTINE, GENERATOR, VARIABLE, called
 from membudget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,27 +27,17 @@ if TYPE_CHECKING:
     Function = Callable[..., Any]
 
 
-_VARIABLE, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04 | 0x08, 0x20, 0x80 | 0x100, 0x200
-"""Bits of `co_flags`, as in `inspect`, which takes 8 ms to import; the first: any arguments."""
-
 _OWN_NAMES = frozenset({"self", "cls", "mcs", "metacls"})
 
 
 def is_coroutine_function(function: Any) -> bool:
     """Whether calling it gives something to await; a ConfigError where that is a generator."""
-    inner = function
-    for _ in range(10):
-        if hasattr(inner, "__code__"):
-            break
-        within = getattr(inner, "func", None) or getattr(inner, "__func__", None)
-        if within is None and not isinstance(inner, type):
-            within = getattr(type(inner), "__call__", None)  # noqa: B004  # the method itself
-        inner = within
-    flags = inner.__code__.co_flags if hasattr(inner, "__code__") else 0
-    if flags & _COROUTINE:
+    inner, _ = called(function)
+    flags = 0 if inner is None else inner.__code__.co_flags
+    if flags & COROUTINE:
         return True
-    if flags & (_GENERATOR | _ASYNC_GENERATOR):
-        kind = "a generator" if flags & _GENERATOR else "an async generator"
+    if flags & (GENERATOR | ASYNC_GENERATOR):
+        kind = "a generator" if flags & GENERATOR else "an async generator"
         raise ConfigError(
             f"{name_of(function)} is {kind} function: what it gives could be used only once, so "
             "cache a function that returns a list or a tuple of the items"
@@ -135,7 +126,7 @@ def of_one_argument(loading: Loading) -> Function | None:
     function, get, load = loading.function, loading.get, partial(fly, loading)
     code = code_written(function)
     is_single = code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount
-    if code is None or not is_single or code.co_flags & _VARIABLE:
+    if code is None or not is_single or code.co_flags & VARIABLE:
         return None
 
     missing = MISSING

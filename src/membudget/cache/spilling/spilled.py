@@ -16,7 +16,7 @@ from membudget.cache.cache import Cache
 from membudget.cache.fallback import Table
 from membudget.cache.spilling.disk import SpillDisk
 from membudget.cache.spilling.spill import Ledger, Note, checked_spill
-from membudget.cache.table import K, V, container_name
+from membudget.cache.table import K, V, check_functions, container_name
 from membudget.core import Level
 from membudget.errors import ConfigError, hinted
 from membudget.sizing import checked
@@ -80,6 +80,7 @@ class SpilledCache(Cache[K, V]):
         if hasattr(self, "_disk"):
             raise ConfigError("this cache was made already: make a new one")
         name, where = container_name(name), checked_spill(spill)
+        check_functions(size, on_evict)
         self._weigh = size
         self._idles = None if idle is None else as_seconds(idle, name="idle")
         # Of what is in memory. The disk's thread keeps the ledger alive: a value may refer to us.
