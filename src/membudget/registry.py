@@ -11,18 +11,20 @@ import os
 import sys
 import time
 import weakref
+from collections import deque
 
 from membudget.core.native import RLock
 from membudget.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
     from typing import Any
 
     from membudget.core import Chore, ForkAware, Holder, Meter, Reclaimer
 
 FORK_PATIENCE = 0.05  # Seconds that a fork may wait for our own locks, all together.
+_MOST_NOTED = 64  # Mistakes of the program that are told.
 _SPARE = 16  # Members of a kind before a sweep is worth its while.
 
 _PARTS = {
@@ -49,6 +51,8 @@ class Registry:
         self._sweep_at = dict.fromkeys(_PARTS, _SPARE)
         self._kept: list[object] = []
         self._named: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self._noted: set[Hashable] = set()
+        self.untold: deque[str] = deque()  # What the program gets wrong, for a governor to tell.
         _registries.add(self)
 
     def add(self, member: object, *, keep: bool = False) -> None:
@@ -122,6 +126,12 @@ class Registry:
                     ref for ref in members if (one := ref()) is not None and one is not member
                 ]
 
+    def note(self, cause: Hashable, what: str) -> None:
+        """Have told once, in a governor's next step, what the program gets wrong. No lock."""
+        if cause not in self._noted and len(self._noted) < _MOST_NOTED:
+            self._noted.add(cause)
+            self.untold.append(what)
+
     def holders(self) -> list[Holder]:
         """Everything whose bytes are counted."""
         return self._alive("Holder")
@@ -182,6 +192,7 @@ class Registry:
         members: list[ForkAware] = [*filter(None, [self.governor]), *self._alive("ForkAware")]
         if word == "after_fork_in_child":
             self._lock = RLock()
+            self.untold.clear()  # The parent's to tell.
         for member in members if word == "before_fork" else reversed(members):
             with contextlib.suppress(Exception):  # A fork is the program's own: never stop it.
                 getattr(member, word)(*arguments)

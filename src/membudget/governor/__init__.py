@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from membudget.core import OWN, RISE, Level, Meter, Pressure, Rung, Started, Stopped, SystemClock
+from membudget.core import (
+    OWN,
+    RISE,
+    Level,
+    Meter,
+    Pressure,
+    Rung,
+    Shortcoming,
+    Started,
+    Stopped,
+    SystemClock,
+)
 from membudget.core.native import Imports, Lock, get_ident
 from membudget.governor.admission import Admission, Reservation
 from membudget.governor.floor import LITTLE, Floor, Lines, top_of
@@ -119,7 +130,9 @@ class Governor:
         self.ladder: Ladder = Ladder(
             ladder, self.registry, self.meter, self.tell, floor=self.floor, clock=self.clock
         )
-        self.admission: Admission = Admission(self.meter, self.tell, self._make_room, self.clock)
+        self.admission: Admission = Admission(
+            self.meter, self.tell, self._make_room, self.clock, self.registry.note
+        )
         self.chores: list[Chore] = list(chores)
         self.followers: list[Follower] = list(followers)
         self.watch: Watch = Watch(self, self._all_hints, interval)
@@ -168,6 +181,7 @@ class Governor:
             if not self.is_resting:
                 self._act(reading)
         self.admission.look_again()
+        self.tell_noted()
         return 0
 
     def _act(self, reading: Reading) -> None:
@@ -190,6 +204,11 @@ class Governor:
             is_high = pressure.used >= self._lines[Level.EMERGENCY]
             is_last = is_high and not self.floor.over(pressure.used)
             self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
+
+    def tell_noted(self) -> None:
+        """Tell what the program gets wrong: noted anywhere, in finalizers too, and told here."""
+        while self.registry.untold and self.registry.governor in (None, self):
+            self.tell(Shortcoming(at=self.clock.now(), what=self.registry.untold.popleft()))
 
     def _seen_by_inserts(self) -> int:
         """The process's own figure, for who inserts; much growth has the next step come soon."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import warnings
 
 from membudget._native import core
 from membudget.core import AdmissionRefused
@@ -36,13 +35,20 @@ class Admission:
 
     __slots__ = (
         "_acquire", "_clock", "_is_held", "_lock", "_make_room", "_meter", "_release", "_stepped",
-        "_tell", "_told", "_untold", "_waiting", "beside", "is_shut", "wanted",
+        "_tell", "_told", "_untold", "_waiting", "beside", "is_shut", "note", "wanted",
     )  # fmt: skip
 
     def __init__(
-        self, meter: Meter, tell: Teller, make_room: Callable[[int], bool], clock: Clock
+        self,
+        meter: Meter,
+        tell: Teller,
+        make_room: Callable[[int], bool],
+        clock: Clock,
+        note: Callable[[str, str], None],
     ) -> None:
         self.is_shut: bool = False
+        # Has told once what the program gets wrong: a cause, and words.
+        self.note: Callable[[str, str], None] = note
         # Tells others under the same limit what is granted here; returns what all use by now (None
         # where nobody shares it), and what is granted there.
         self.beside: Callable[[int], tuple[int | None, int]] | None = None
@@ -235,11 +241,14 @@ class Reservation(_Native):
         if self._is_held:
             self._admission.give_back(self._size)
         elif not self._was_asked:
-            warnings.warn(
-                f"admit({human_bytes(self._size)}) was never entered and reserved nothing: write "
-                "`with budget.admit(…):`, or `async with`, around the load",
-                RuntimeWarning,
-                stacklevel=2 if core is not None else 3,
+            frame = sys._getframe().f_back  # noqa: SLF001  # documented
+            if core is None and frame is not None:
+                frame = frame.f_back
+            place = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}: "
+            self._admission.note(
+                f"admit at {place}",
+                f"{place}admit({human_bytes(self._size)}) was never entered and reserved nothing: "
+                "write `with budget.admit(…):`, or `async with`, around the load",
             )
 
     async def __aenter__(self) -> Self:

@@ -248,6 +248,7 @@ class Watch:
         self._is_paused = False
         self._missing = []
         self._end_thread(patience)
+        self._governor.tell_noted()  # A program may end before the next step.
 
     def park(self) -> None:
         """End the thread for good, but for the children: they start theirs."""

@@ -1,8 +1,7 @@
 """The caches of a program, found: functools' as they are made, others by a search of its modules.
 
 A handful of entries stays: it often is the one engine or settings object of a program. A cachetools
-cache is changed only under the lock that `cachetools.cached` was given. Namespaces are read past
-every `__getattr__` of the program's own: a look must not load a lazy module or wake a proxy.
+cache is changed only under the lock that `cachetools.cached` was given.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ import sys
 import time
 import weakref
 from functools import partial
-from types import ModuleType
 
 from membudget.core import PartSample, Record, Rung
 from membudget.reclaimers.adopted import AdoptedCache
+from membudget.reclaimers.names import FIRST, NamedCaches, attributes_of, lookup, visible_values
 from membudget.reclaimers.wrappers import FEWEST, WRAPPER, Checked, Kept, name_of
 from membudget.sizing.foreign import length_of
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 HANDFUL = "a handful of entries"  # Why most caches are left alone.
 _MANY, _LOOK_EVERY = 1000, 1.0  # More caches than this are looked through once in so many seconds.
 _COUNT_EVERY = 10.0
-FIRST = 5.0  # Seconds to the first search: by then a program has imported what it needs.
 _SEARCH_EVERY = 600.0
 _LOOK_AT_CLOCK = 64
 _MOST_TOLD = 50
@@ -268,7 +266,7 @@ class Search:
     ) -> None:
         self.untouched: list[Untouched] = []
         self.named: list[AdoptedCache] = [
-            AdoptedCache(name, partial(_lookup, name), now=clock.now) for name in named
+            AdoptedCache(name, partial(lookup, name), now=clock.now) for name in named
         ]
         self._found = found
         self._registry = registry
@@ -291,13 +289,13 @@ class Search:
         if not self.due(self._clock.now()):
             return 0
         if self._values is None:
-            self._values, self._bare = _visible_values(), {}
+            self._values, self._bare = visible_values(), {}
         for number, (name, value) in enumerate(self._values):
             if type(value) is WRAPPER:
                 self._found.note(value)
             elif _is_cachetools(value):
                 self._bare[id(value)] = (name, value)
-            elif _is_cachetools(cache := (own := _attributes_of(value)).get("cache")):
+            elif _is_cachetools(cache := (own := attributes_of(value)).get("cache")):
                 self._adopt(name, cache, own.get("cache_lock"))
             if number % _LOOK_AT_CLOCK == 0 and self._clock.now() >= until:
                 return 0
@@ -317,7 +315,7 @@ class Search:
     def _end(self) -> None:
         self._values, self._next = None, self._clock.now() + _SEARCH_EVERY
         self._locked = {key: one for key, one in self._locked.items() if one.entries is not None}
-        known = {*self._locked, *(id(_lookup(one.name)) for one in self.named)}
+        known = {*self._locked, *(id(lookup(one.name)) for one in self.named)}
         self.untouched = [
             Untouched(
                 name=name,
@@ -360,7 +358,10 @@ class ForeignCaches:
             is_spared=self._is_spared,
             names_only=not self._is_launched,
         )
-        governor.chores.append(self.search)
+        governor.chores += [
+            self.search,
+            NamedCaches(self._named, self._registry.note, governor.clock.now),
+        ]
         if self._is_launched:
             # The register keeps it: a budget that the program starts by itself takes it over.
             self.found.foreign = self
@@ -398,42 +399,3 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 def _is_cachetools(value: object) -> bool:
     library = sys.modules.get("cachetools")
     return library is not None and issubclass(type(value), library.Cache)
-
-
-def _visible_values() -> Iterator[tuple[str, Any]]:
-    """Each value with its name as module:NAME or module:Class.NAME. Cost: 0.1 µs a value."""
-    for module in list(sys.modules):
-        for name, value in list(_of_module(module).items()):
-            yield f"{module}:{name}", value
-            if issubclass(type(value), type) and _attributes_of(value).get("__module__") == module:
-                for attribute, member in list(_attributes_of(value).items()):
-                    yield f"{module}:{name}.{attribute}", _unbound(member)
-
-
-def _lookup(name: str) -> Any:
-    """The value that module:NAME or module:A.B names now, or None; imports nothing."""
-    module, _, path = name.partition(":")
-    namespace, value = _of_module(module), None
-    for part in path.split("."):
-        value = _unbound(namespace.get(part))
-        namespace = _attributes_of(value)
-    return value
-
-
-def _of_module(name: str) -> Mapping[str, Any]:
-    # A module that loads itself at first use does so in a __getattribute__ of its own.
-    module = sys.modules.get(name)
-    return _attributes_of(module) if issubclass(type(module), ModuleType) else {}
-
-
-def _attributes_of(value: object) -> Mapping[str, Any]:
-    """The attributes an object or a class has of its own, empty where it has no such dict."""
-    try:
-        namespace: Mapping[str, Any] = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return namespace
-
-
-def _unbound(member: Any) -> Any:
-    return member.__func__ if type(member) in (staticmethod, classmethod) else member

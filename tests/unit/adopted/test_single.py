@@ -15,7 +15,8 @@ import membudget
 from fakes import MIB, FakeClock
 from membudget.errors import ConfigError
 from membudget.reclaimers.adopted import AdoptedCache
-from membudget.reclaimers.found import FIRST, FoundCaches, Search, _matcher
+from membudget.reclaimers.found import FoundCaches, Search, _matcher
+from membudget.reclaimers.names import FIRST, NamedCaches
 from membudget.registry import Registry
 from watched_scene import LONG, VALUE, filled, pairs
 
@@ -250,6 +251,46 @@ def test_a_name_that_is_not_there_yet_waits() -> None:
     search, _, _ = searched(named=("not_yet:CACHE",))
     assert search.named[0].reclaimable() == 0
     assert search.named[0].entries is None
+
+
+def told_of(*names: str, seconds: float = FIRST) -> list[str]:
+    """What was said of these names after so many seconds, looked at as often as is due."""
+    clock, registry = FakeClock(), Registry()
+    named = NamedCaches(names, registry.note, clock.now)
+    assert not named.due(clock.now())
+    for _ in range(int(seconds // FIRST)):
+        clock.advance(FIRST)
+        if named.due(clock.now()):
+            named.run(LONG)
+    return list(registry.untold)
+
+
+def test_names_that_cannot_be_caches_are_told_once(program: types.ModuleType) -> None:
+    """With the reason, and with what is there instead."""
+    program.NUMBER = 5  # type: ignore[attr-defined]
+    names = ("adopted_program:NUMBER", "adopted_program:BAER", "adopted_program:Service.other")
+    number, bare, other = told_of(*names, seconds=10 * FIRST)
+    assert "adopted_program:NUMBER" in number
+    assert "it is of type int: name a dict" in number
+    assert "adopted_program has no BAER so far: it has " in bare
+    assert "BARE" in bare
+    assert "has no Service.other so far" in other
+
+
+def test_of_names_that_are_caches_nothing_is_told(program: types.ModuleType) -> None:
+    names = ("BARE", "PLAIN", "locked", "early", "Service.inside")
+    assert not told_of(*(f"adopted_program:{name}" for name in names), seconds=100.0)
+
+
+def test_names_that_may_yet_come_are_waited_for(program: types.ModuleType) -> None:
+    """What is None so far, in a module that is being loaded, or in none yet; for a minute."""
+    program.LATER = None  # type: ignore[attr-defined]
+    program.__spec__ = types.SimpleNamespace(_initializing=True)  # type: ignore[assignment]
+    names = ("adopted_program:LATER", "adopted_program:NEXT", "not_yet:CACHE", "__main__:none")
+    assert not told_of(*names)
+    late = told_of(*names, seconds=100.0)
+    assert [one.split()[1] for one in late] == list(names[1:])
+    assert "no module not_yet is loaded" in late[1]
 
 
 def test_a_search_goes_on_where_its_slice_ended() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fakes import MIB, FakeClock, FakeMemory, FakeReclaimer, Recorder
 from membudget._native import core
-from membudget.core import AdmissionRefused, Level, Marks, Meter, Rung
+from membudget.core import AdmissionRefused, Event, Level, Marks, Meter, Rung, Shortcoming
 from membudget.errors import LeaseError, OverBudgetError
 from membudget.governor import Governor
 from membudget.governor.admission import Reservation
@@ -261,8 +261,18 @@ def test_a_plain_with_that_would_hold_up_the_event_loop_is_refused_at_once() -> 
 
 def test_a_reservation_never_entered_is_told_when_it_is_collected(scene: Scene) -> None:
     """Whoever forgets `with` has reserved nothing, and hears of it."""
-    with pytest.warns(RuntimeWarning, match=r"admit\(10\.0 MiB\) was never entered"):
+    told: list[Event] = []
+    scene.governor.tell.add(told.append)
+    for _ in range(3):
         scene.governor.admit(10 * MIB)
+    scene.governor.admit(MIB)
+    with scene.governor.admit(MIB):
+        pass
+    scene.governor.step()
+    first, other = (one.what for one in told if isinstance(one, Shortcoming))
+    assert "test_admission.py" in first
+    assert "admit(10.0 MiB) was never entered" in first
+    assert "admit(1.00 MiB)" in other
 
 
 def test_a_lock_that_tells_a_number_is_let_go_of_as_often_as_it_was_taken() -> None:

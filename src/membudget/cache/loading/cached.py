@@ -284,6 +284,8 @@ def _loading(
     owners: Owners | None,
 ) -> Loading:
     loading = Loading(function, cache)
+    loading.advice = "give @cached a key=, a function of the arguments: what tells calls apart"
+    loading.is_by_object = owners is not None
     if shelf is not None:
         loading.look, loading.keep, loading.forgive = shelf.look, shelf.keep, shelf.forgive
         loading.keep_error = shelf.keep_error if owners is None else owners.noting(shelf.keep_error)

@@ -26,7 +26,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from membudget.errors import ConfigError
-from membudget.units import as_seconds
+from membudget.units import as_seconds, one_line
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,11 +40,13 @@ Outcome: TypeAlias = "tuple[Any, Exception | None, TracebackType | None] | None"
 """A value, or an exception with its leader's traceback; None where the leader gave up."""
 
 MISSING: Final[Any] = object()
+UNUSED = 256  # Misses without a hit, this many and each time twice as many, that are looked into.
 PATIENCE = 1.0  # Seconds between two looks at whether a leader in another thread's loop is there.
 
 LEADING: ContextVar[Flight | None] = ContextVar("membudget_leading", default=None)
 """The innermost flight that runs what runs here."""
 
+_BY_IDENTITY: Any = object.__hash__
 _OWN: Outcome = (None, None, None)  # Instead of an outcome: do not wait, run the loader yourself.
 _USED_UP_ONCE = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 _held_up: dict[int | None, Flight] = {}  # By thread, the flight that it stands still for.
@@ -53,6 +55,8 @@ _held_up: dict[int | None, Flight] = {}  # By thread, the flight that it stands 
 class Loading:
     """How values come into a cache: where they are looked up, what gives them, what is kept."""
 
+    advice = "ask with a key that is equal where the value is, such as an id"
+    is_by_object = False  # Whether a key begins with a number for the first argument, an object.
     keep_error: Callable[[Any, Exception], object] | None = None
     forgive: Callable[[Any, Exception], object] | None = None  # While the old value still serves.
 
@@ -62,6 +66,7 @@ class Loading:
         self.function: Callable[..., Any] = function
         self.get: Callable[..., Any] = cache.get
         self.drop: Callable[..., Any] = cache.delete
+        self.cache: Cache[Any, Any] = cache
         self.look: Callable[[Any, Any], Any] = cache.peek  # Does not count the lookup.
         self.keep: Callable[[Any, Any], object] = cache.set  # Given a key and a value to keep.
         if ttl is not None:
@@ -196,7 +201,7 @@ def fly(
                         value = function(*args, **kwargs)
                     finally:
                         LEADING.reset(leading)
-                    _keep(loading, key, mine, checked_result(function, value))
+                    _keep(loading, key, mine, args, checked_result(function, value))
                 return value
         except Exception as error:
             if flight is mine and _serves_old(loading, key, mine, error, old):
@@ -241,7 +246,7 @@ async def fly_async(
                         # A coroutine that was never finished is closed anywhere.
                         with suppress(ValueError):
                             LEADING.reset(leading)
-                    _keep(loading, key, mine, checked_result(function, value))
+                    _keep(loading, key, mine, args, checked_result(function, value))
                 return value
         except Exception as error:
             if flight is mine and _serves_old(loading, key, mine, error, old):
@@ -286,7 +291,9 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _keep(loading: Loading, key: Hashable, flight: Flight, value: Any) -> None:
+def _keep(
+    loading: Loading, key: Hashable, flight: Flight, args: tuple[Any, ...], value: Any
+) -> None:
     """Keep a value, unless the key was set or forgotten meanwhile, and land with it in any case."""
     try:
         try:
@@ -297,8 +304,40 @@ def _keep(loading: Loading, key: Hashable, flight: Flight, value: Any) -> None:
             loading.keep(key, value)
             if flight.is_void:  # Forgotten between the look and the keeping.
                 loading.drop(key)
+        misses = loading.cache.misses
+        if misses >= UNUSED and not loading.cache.hits and not misses & (misses - 1):
+            _note_unused(loading, key, args)
     finally:
         flight.land(loading.flights, key, (value, None, None))
+
+
+def _parts(key: Any) -> tuple[Any, ...]:
+    """What a key is made of; arguments by name stand in pairs."""
+    if type(key) is not tuple:
+        return (key,)
+    return tuple(part for one in key for part in (one if type(one) is tuple else (one,)))
+
+
+def _note_unused(loading: Loading, key: Hashable, args: tuple[Any, ...]) -> None:
+    """Have told once that no value was ever used, where keys are of objects that never repeat."""
+    cache = loading.cache
+    if cache.stats().hits:  # On a disk.
+        return
+    parts, others = (
+        _parts(one) for one in (key, next((one for one in cache if one is not key), ()))
+    )
+    objects = (args[0], *parts[1:]) if loading.is_by_object else parts
+    for part, other, one in zip(parts, others, objects, strict=False):
+        kind = type(one)
+        is_identity = kind.__hash__ is _BY_IDENTITY and type(other) is type(part)
+        named = one_line(f"{kind.__module__}.{kind.__qualname__}", 200)
+        if is_identity and part is not other and (one is part or part != other):
+            cache._register.note(  # noqa: SLF001  # kept there for this room
+                f"unused {cache.name}",
+                f"{cache.name} has given none of {cache.misses:,} values twice: a {named} "
+                f"is equal only to itself, and each call brings another; {loading.advice}",
+            )
+            return
 
 
 def _serves_old(

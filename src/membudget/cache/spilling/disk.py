@@ -21,6 +21,7 @@ from membudget.cache.table import LastFailure
 from membudget.core import Rung
 from membudget.core.native import Lock, NativeThread, get_ident, sleep
 from membudget.errors import ConfigError, MembudgetError
+from membudget.units import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -60,6 +61,8 @@ class SpillDisk(LastFailure):
         ledger: Ledger,
         now: Callable[[], float],
         noted: Callable[[], Callable[[], int] | None],
+        *,
+        tell_once: Callable[[str, str], None],
     ) -> None:
         # Now, when `Spill` saw that it can be: later, memory may be short, or a fork be under way.
         from membudget.cache.spilling.store import Store
@@ -68,7 +71,7 @@ class SpillDisk(LastFailure):
         self.name: str = f"spill of {name}"
         self.state: str = "on"  # "on", or "off: " and why.
         self._cache_name, self._spill, self._ledger = name, spill, ledger
-        self._now, self._noted = now, noted
+        self._now, self._noted, self._note = now, noted, tell_once
         self._hits_before = 0
         self._is_told = False
         self._unpicklable: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
@@ -330,8 +333,14 @@ class SpillDisk(LastFailure):
             pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         except MemoryError:
             return None, "dropped"
-        except BaseException:  # noqa: BLE001  # what a value's own `__reduce__` raises: not ours
+        except BaseException as error:  # noqa: BLE001  # what its own `__reduce__` raises: not ours
             self._unpicklable[kind] = self._unpicklable.get(kind, 0) + 1
+            self._note(
+                self.name,
+                f"cache {self._cache_name!r} loses what it evicts: a {one_line(kind.__qualname__)} "
+                f"cannot be pickled ({one_line(error, 120)}); keep what pickle takes in it, or "
+                "make it without spill=",
+            )
             return None, "unpicklable"
         self._unpicklable.pop(kind, None)
         return pickled, "dropped"

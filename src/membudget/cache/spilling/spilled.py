@@ -19,6 +19,7 @@ from membudget.cache.spilling.spill import Ledger, Note, checked_spill
 from membudget.cache.table import K, V, check_functions, container_name
 from membudget.core import Level
 from membudget.errors import ConfigError, hinted
+from membudget.registry import REGISTRY
 from membudget.sizing import checked
 from membudget.units import as_bytes, as_seconds
 
@@ -88,7 +89,8 @@ class SpilledCache(Cache[K, V]):
         self._ledger = Ledger(where.waiting)
         now = time.monotonic if clock is None else clock.now
         noted = weakref.WeakMethod(self.noted_bytes)
-        self._disk = SpillDisk(name, where, self._ledger, now, noted)
+        tell_once = (REGISTRY if registry is None else registry).note
+        self._disk = SpillDisk(name, where, self._ledger, now, noted, tell_once=tell_once)
         try:
             super().__init__(
                 name,

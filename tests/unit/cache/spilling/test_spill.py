@@ -16,6 +16,7 @@ from membudget.cache.spilling import spill as spill_module
 from membudget.cache.spilling.folder import SpillFolder, check_own
 from membudget.cache.spilling.spill import Spill, checked_spill
 from membudget.errors import ConfigError, MissingExtraError
+from membudget.registry import Registry
 from spill_scene import KIB, MIB, Slow, full, in_memory, make, on_disk
 
 
@@ -273,8 +274,9 @@ def test_values_under_pressure_spill_within_what_may_wait(tmp_path: Path) -> Non
 
 
 def test_a_value_that_cannot_be_pickled_is_counted(tmp_path: Path) -> None:
-    """And of its type few are tried after three of them; of others all."""
-    cache = make(tmp_path, max_entries=1)
+    """And told once; and of its type few are tried after three of them; of others all."""
+    registry = Registry()
+    cache = make(tmp_path, max_entries=1, registry=registry)
     for number in range(6):
         cache.set(number, threading.Lock())
         assert cache.flush_spill()
@@ -285,6 +287,9 @@ def test_a_value_that_cannot_be_pickled_is_counted(tmp_path: Path) -> None:
     assert (told.unpicklable, told.spilled, told.state) == (6, 1, "on")
     assert cache.get(0) is None
     assert cache["fine"] == 1
+    (said,) = registry.untold
+    assert "cache 'spilling' loses what it evicts: a lock cannot be pickled (cannot pickle" in said
+    assert "without spill=" in said
 
 
 def test_a_type_that_could_not_be_pickled_gets_another_chance(tmp_path: Path) -> None:
