@@ -126,3 +126,32 @@ def test_to_explain_nothing_is_loaded_that_keeps_a_budget() -> None:
     assert result.returncode == 0
     assert "membudget.settings.table" in result.stderr
     assert "membudget.budget.plugins" not in result.stderr
+
+
+def test_a_foreign_file_is_converted_and_what_comes_out_is_good(tmp_path: Path) -> None:
+    """To standard output or a new file; 0 where all has a place here, 1 where some has not."""
+    theirs, ours = tmp_path / "monitor.json", tmp_path / "ours.yaml"
+    theirs.write_text('{"monitoring": {"check_interval_ms": 5000}, "max_memory_mb": 4096}')
+    result = membudget("config", "convert", str(theirs), "--out", str(ours))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert membudget("config", "check", str(ours)).stdout == f"{ours}: 2 settings, all good\n"
+    theirs.write_text('{"max_memory_mb": 4096, "alerts": {"cooldown_ms": 60000}}')
+    result = membudget("config", "convert", str(theirs))
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("no equivalent: alerts.cooldown_ms: 60000 -- a sink decides")
+    assert "limit: 4GiB  # max_memory_mb: 4096\n" in result.stdout
+
+
+def test_what_cannot_be_converted_is_an_error_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "monitor.json", tmp_path / "ours.yaml"
+    ours.write_text("precious")
+    theirs.write_text("{}")
+    for given, why in (
+        ((str(theirs), "--out", str(ours)), "is there already"),
+        ((str(theirs), "--out", str(tmp_path / "ours.json")), "name it .yaml"),
+        ((str(tmp_path / "none.yaml"),), "there is no such file"),
+    ):
+        result = membudget("config", "convert", *given)
+        assert (result.returncode, result.stdout) == (64, "")
+        assert why in result.stderr
+    assert ours.read_text() == "precious"

@@ -277,7 +277,9 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path) -> None:
     assert _refusal(large) == "large.yaml: is larger than 256 KiB: give a file of settings only"
     other = tmp_path / "membudget.json"
     other.write_text("{}")
-    assert _refusal(other).startswith("membudget.json: has an unknown suffix: name it .yaml (or .")
+    assert _refusal(other).startswith(
+        "membudget.json: has an unknown suffix: name it as one of .yaml, ."
+    )
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"[memory]\n# caf\xe9\n")
     assert _refusal(latin) == "latin.toml:2: is not UTF-8: save it as UTF-8 text"

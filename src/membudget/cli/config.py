@@ -1,4 +1,7 @@
-"""`membudget config`: what is wrong with a settings file, what may stand there, what holds."""
+"""`membudget config`: what is wrong with a settings file, what may stand there, what holds.
+
+And how the settings of others are told here.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,37 @@ def check(file: str | None) -> int:
     count = len(found.values)
     click.echo(f"{found.name}: {count} setting{'' if count == 1 else 's'}, all good")
     return 0
+
+
+@command.command()
+@click.argument("file", metavar="FILE")
+@click.option("--out", metavar="FILE", help="A new file of YAML; else standard output.")
+def convert(file: str, out: str | None) -> int:
+    """Turn the settings of a hand-written manager, monitor or cache in FILE into a file of ours.
+
+    FILE is YAML, JSON, TOML, or Python with the settings as literals. Exits 0 when all of them have
+    a place here, 1 when some have not (each is told, with what to do instead), 64 when FILE cannot
+    be read.
+    """
+    from membudget.settings.convert import convert as converted
+
+    if out is not None and not out.endswith((".yaml", ".yml")):
+        raise click.UsageError(f"--out {out!r} would hold YAML: name it .yaml")
+    found = converted(file)
+    if out is None:
+        click.echo(found.text, nl=False)
+    else:
+        try:
+            with open(out, "x", encoding="utf-8") as target:
+                target.write(found.text)
+        except FileExistsError:
+            raise click.UsageError(f"--out {out!r} is there already: name another") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise click.UsageError(f"--out {out!r} cannot be written: {reason}") from None
+    for one in found.lost:
+        click.echo(f"no equivalent: {one}", err=True)
+    return 1 if found.lost else 0
 
 
 @command.command()

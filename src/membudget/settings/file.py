@@ -53,7 +53,7 @@ class SettingsFile(Record):
     errors: tuple[ConfigError, ...]  # All that is wrong with it, by line.
 
 
-class _Unreadable(Exception):  # noqa: N818  # leaves the reading, not this module
+class Unreadable(Exception):  # noqa: N818  # leaves the reading, not this module
     """Why nothing can be read of a file, or nothing further."""
 
     def __init__(self, line: int | None, message: str) -> None:
@@ -71,8 +71,8 @@ def read_file(path: str | os.PathLike[str], source: str = "") -> SettingsFile:
     findings: _Findings = []
     found: dict[str, Node] = {}
     try:
-        _gather(given, _text(given, source or "the path"), found, findings)
-    except _Unreadable as error:
+        _gather(given, text_of(given, source or "the path"), found, findings)
+    except Unreadable as error:
         findings.append((error.line, str(error)))
     values, origins, refused = {}, {}, []
     for key, (value, line) in found.items():
@@ -98,38 +98,39 @@ def _place(name: str, line: int | None) -> str:
     return name if line is None else f"{name}:{line}"
 
 
-def _text(given: str, source: str) -> str:
-    """The text of a file that is one, or `_Unreadable`."""
+def text_of(given: str, source: str, suffixes: tuple[str, ...] = _YAML + _TOML) -> str:
+    """The text of a file that is one, by its suffix one of these, or `Unreadable`."""
     try:
         mode = os.stat(given).st_mode  # Before it is opened: opening a device may move it.
         if stat.S_ISDIR(mode):
-            raise _Unreadable(None, "is a directory: give the file in it")
+            raise Unreadable(None, "is a directory: give the file in it")
         if not stat.S_ISREG(mode):
-            raise _Unreadable(None, "is a pipe or a device: give a plain file")
-        if not given.endswith(_YAML + _TOML):
-            raise _Unreadable(None, "has an unknown suffix: name it .yaml (or .yml) or .toml")
+            raise Unreadable(None, "is a pipe or a device: give a plain file")
+        if not given.endswith(suffixes):
+            known = ", ".join(suffixes)
+            raise Unreadable(None, f"has an unknown suffix: name it as one of {known}")
         # Another user's settings are read as well, and a pipe may have come there meanwhile.
         with open(given, "rb", opener=lambda path, flags: os.open(path, flags | _AT_ONCE)) as file:
             raw = file.read(LARGEST + 1) or b""
     except FileNotFoundError:
         looked = "" if os.path.isabs(given) else " from the working directory on"
-        raise _Unreadable(None, f"there is no such file{looked}: check {source}") from None
+        raise Unreadable(None, f"there is no such file{looked}: check {source}") from None
     except (OSError, ValueError) as error:
         reason = one_line(error.strerror if isinstance(error, OSError) else error)
         advice = f"check its rights, or {source}"
-        raise _Unreadable(None, f"cannot be read ({reason}): {advice}") from None
+        raise Unreadable(None, f"cannot be read ({reason}): {advice}") from None
     if len(raw) > LARGEST:
         told = f"is larger than {LARGEST >> 10} KiB: give a file of settings only"
-        raise _Unreadable(None, told)
+        raise Unreadable(None, told)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise _Unreadable(line, "is not UTF-8: save it as UTF-8 text") from None
+        raise Unreadable(line, "is not UTF-8: save it as UTF-8 text") from None
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1
         told = f"has the control character {control[0]!a}: save it as plain text"
-        raise _Unreadable(line, told)
+        raise Unreadable(line, told)
     return text
 
 
@@ -194,10 +195,10 @@ def _yaml_top(text: str, findings: _Findings) -> dict[str, Node]:
         problem = one_line(error.problem or error)
         told = f"is not YAML: {problem}; check indentation, colons and quotes there"
         line = min(mark.line + 1, _last_line(text)) if mark else None
-        raise _Unreadable(line, told) from None
+        raise Unreadable(line, told) from None
     except yaml.YAMLError as error:
         told = f"is not YAML: {one_line(error)}; save it as plain text"
-        raise _Unreadable(None, told) from None
+        raise Unreadable(None, told) from None
 
 
 class _YamlWalk:
@@ -220,10 +221,10 @@ class _YamlWalk:
         value, line = self._node(self._next(), [], 0)
         self._next()  # the document ends
         if value is not None and not isinstance(value, dict):
-            raise _Unreadable(line, f"holds no keys: put settings under {SECTION}:")
+            raise Unreadable(line, f"holds no keys: put settings under {SECTION}:")
         if not isinstance(event := self._next(), yaml.StreamEndEvent):
             another = "begins a second document: keep to one in a file"
-            raise _Unreadable(event.start_mark.line + 1, another)
+            raise Unreadable(event.start_mark.line + 1, another)
         return value or {}
 
     def _node(self, event: Any, told: _Findings, depth: int) -> Node:
@@ -239,7 +240,7 @@ class _YamlWalk:
         if isinstance(event, yaml.ScalarEvent):
             return None if event.implicit[0] and event.value in _NULL else event.value, line
         if depth == _DEEPEST:
-            raise _Unreadable(line, f"is nested more than {_DEEPEST} deep: flatten it")
+            raise Unreadable(line, f"is nested more than {_DEEPEST} deep: flatten it")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(told, depth), line
         items = []
@@ -288,12 +289,12 @@ def _toml_top(text: str) -> dict[str, Node]:
         problem = one_line(_PLACE.sub("", str(error)))
         line = int(place[1]) if place and place[1] else _last_line(text) if place else None
         told = f"is not TOML: {problem}; check quotes, brackets and = there"
-        raise _Unreadable(line, told) from None
+        raise Unreadable(line, told) from None
     except ValueError as error:  # A number of thousands of digits.
         told = f"is not TOML: {one_line(error)}; write a smaller number"
-        raise _Unreadable(None, told) from None
+        raise Unreadable(None, told) from None
     except RecursionError:
-        raise _Unreadable(None, "is nested too deep: flatten it") from None
+        raise Unreadable(None, "is nested too deep: flatten it") from None
 
 
 def _toml_node(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> Node:
