@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from weakref import WeakKeyDictionary
 
 from membudget.budget import process_name, program_name
 from membudget.budget.plugins import GiveWay, LastResort, Reclaiming, Sources
@@ -25,10 +24,11 @@ from membudget.units import as_bytes, as_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Self, TypeAlias, Unpack, overload
 
     from membudget.brake.brake import Brake
+    from membudget.budget.watches import Watches
     from membudget.cache.cache import Cache
     from membudget.cache.spilling.spill import Spill
     from membudget.cache.spilling.spilled import SpilledCache
@@ -74,7 +74,7 @@ class Budget:
         self.inspection: Inspection = next(
             one for one in governor.plugins if isinstance(one, Inspection)
         )
-        self._watches: _Watches | None = None
+        self._watches: Watches | None = None
 
     @property
     def settings(self) -> Settings:
@@ -206,7 +206,9 @@ class Budget:
             ConfigError: An argument that cannot be used as given, or the budget has stopped.
         """
         if self._watches is None:
-            self._watches = _Watches(self.governor)
+            from membudget.budget.watches import Watches  # only for those who watch
+
+            self._watches = Watches(self.governor)
             self.governor.join(self._watches)
         return self._watches.add(
             name,
@@ -281,53 +283,6 @@ class Budget:
 
     async def __aexit__(self, *_error: object) -> None:
         self.stop()
-
-
-class _Watches:
-    """The watched containers of one budget, a plugin: they end with its governor."""
-
-    name = "watched"
-
-    def __init__(self, governor: Governor) -> None:
-        self._governor = governor
-        # What the program gave, its name first; a setting gives way to it. The register keeps those
-        # watched.
-        self._given: WeakKeyDictionary[WatchedContainer, tuple[str, dict[str, Any]]]
-        self._given = WeakKeyDictionary()
-
-    def add(
-        self, name: str, container: Any, limits: Mapping[str, Any], **options: Any
-    ) -> WatchedContainer:
-        """Watch one."""
-        from membudget.watched import WatchedContainer  # only for those who watch
-
-        governor = self._governor
-        if governor.registry.governor is not governor:
-            raise ConfigError(
-                f"{name!r:.80} cannot be watched, since this budget has stopped: call start() again"
-            )
-        given = {word: value for word, value in limits.items() if value is not None}
-        watched = WatchedContainer(
-            name,
-            container,
-            **{**governor.settings.component(name), **given},
-            **options,
-            tell=governor.tell,
-            registry=governor.registry,
-            clock=governor.clock,
-        )
-        self._given[watched] = name, given
-        return watched
-
-    def take_settings(self, settings: Settings) -> None:
-        """Give each the limits that hold from now on."""
-        for watched, (name, given) in list(self._given.items()):
-            watched.limit(**{**settings.component(name), **given})
-
-    def leave(self) -> None:
-        """Watch none of them any longer."""
-        for watched in list(self._given):
-            watched.stop()
 
 
 def _as_rung(rung: Rung | str) -> Rung:
