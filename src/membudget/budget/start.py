@@ -24,7 +24,7 @@ from membudget.units import as_bytes, as_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Self, TypeAlias, Unpack, overload
 
     from membudget.brake.brake import Brake
