@@ -19,9 +19,11 @@ NATIVE = os.path.join("src", "membudget", "_native")
 
 def core() -> Extension:
     """The extension. No flag ties it to the machine it is built on."""
-    flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden"]
+    # Most Pythons ask for what a debugger reads: five sixths of the file.
+    flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-g0", "-fvisibility=hidden"]
     # A set passes through ten of the files: as one unit, one that evicts is 8 % faster.
-    unit = ["-flto"] if "gcc" in (sysconfig.get_config_var("CC") or "") else []
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or ""
+    unit = ["-flto"] if "gcc" in compiler else []
     return Extension(
         "membudget._native._core",
         sources=sorted(glob(os.path.join(NATIVE, "*.c"))),

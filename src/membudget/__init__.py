@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from membudget.sizing import size_of
     from membudget.watched import WatchedContainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     name: module

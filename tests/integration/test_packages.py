@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 
+import membudget
 from commands import ended
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
-NEEDED = {
+WRITTEN = {
     str(path.relative_to(SRC))
     for path in [
-        SRC / "membudget" / "py.typed",
-        *(SRC / "membudget" / "page").rglob("*"),
+        *(SRC / "membudget").rglob("*"),
         *(SRC / "membudget" / "help").glob("*/*.md"),  # Through links to `docs/`.
     ]
-    if path.is_file()
+    if path.is_file() and path.suffix not in {".pyc", ".so"}
 }
+"""What people wrote, with the page, its licence and `py.typed`."""
+SOURCES = {name for name in WRITTEN if name.endswith((".c", ".h"))}
 
 
-def test_both_archives_hold_the_page_its_licence_and_the_topics_of_help(tmp_path: Path) -> None:
+def test_the_archives_hold_what_is_written_and_nothing_else(tmp_path: Path) -> None:
     """The source archive is made from the tree, the wheel from the source archive."""
     uv = shutil.which("uv")
     if uv is None:
@@ -41,11 +43,14 @@ def test_both_archives_hold_the_page_its_licence_and_the_topics_of_help(tmp_path
     if done.returncode and "offline" in done.stderr + done.stdout:
         pytest.skip("uv has not kept what builds a package, and may not fetch it here")
     assert done.returncode == 0, done.stderr
-    assert {"membudget/page/page.js", "membudget/help/how-to/check-health.md"} < NEEDED
+    assert "membudget/help/how-to/check-health.md" in WRITTEN - SOURCES
+    assert "membudget/_native/module.c" in SOURCES
     (wheel,) = (tmp_path / "made").glob("*.whl")
     (source,) = (tmp_path / "made").glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
-        assert set(archive.namelist()) >= NEEDED
+        files = {name for name in archive.namelist() if not name.endswith("/")}
+        assert {name for name in files if ".dist-info/" not in name} == WRITTEN - SOURCES
+        assert f"membudget-{membudget.__version__}.dist-info/METADATA" in files
     with tarfile.open(source) as packed:
-        names = {name.partition("/src/")[2] for name in packed.getnames()}
-        assert names >= NEEDED
+        sources = [member.name.partition("/src/")[2] for member in packed if member.isfile()]
+        assert {name for name in sources if name.startswith("membudget/")} == WRITTEN
