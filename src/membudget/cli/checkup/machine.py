@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from membudget._native import core
 from membudget.cli.checkup import Finding, note, ok, warning
 from membudget.probes.allocator import allocator
 from membudget.probes.kernel_files import read_whole
@@ -238,6 +239,11 @@ def check_python(around: Surroundings) -> Iterator[Finding]:
         return
     name, version = platform.python_implementation(), platform.python_version()
     yield ok(f"{name} {version} ({sys.executable})")
+    if core is None:
+        yield note(
+            "without the compiled core: caches are plain Python, slower, and LRU by whatever policy",
+            "unset MEMBUDGET_PURE, or install a wheel: pip install --only-binary=membudget membudget",
+        )
     if "free-threading" in sys.version:
         if getattr(sys, "_is_gil_enabled", lambda: True)():
             yield note("a free-threaded build, with the GIL switched on")
