@@ -34,4 +34,9 @@ def core() -> Extension:
     )
 
 
+if sys.implementation.name != "cpython":
+    sys.exit(
+        f"membudget needs CPython, and this is {sys.implementation.name}: "
+        "it weighs objects as CPython lays them out, and counts references to them"
+    )
 setup(ext_modules=[] if os.environ.get("MEMBUDGET_NO_NATIVE") == "1" else [core()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,11 @@ def find(pid: int | None = None) -> list[Found]:
 
     Raises ProbeError for none, or another user's; ControlError where the folder may be anybody's.
     """
+    if sys.platform != "linux":
+        raise ProbeError(
+            f"processes are found and asked on Linux only, and this is {sys.platform}: "
+            "in the program, budget.stats() and budget.leaks() tell the same"
+        )
     if pid is None:
         return _find_in(resolve({})["agent.directory"])
     environ = environ_of(pid)

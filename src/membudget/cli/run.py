@@ -140,6 +140,11 @@ def launch(options: Mapping[str, Any], program: tuple[str, ...]) -> None:
 
     Raises ConfigError where the options do not fit, or no budget gets there that must.
     """
+    if sys.platform == "win32":
+        raise ConfigError(
+            "`membudget run` puts a program in its own place, which Windows cannot: "
+            "call membudget.start() in the program"
+        )
     given, settings = _settled(options)
     delay = parse_seconds(options["restart-delay"], name="--restart-delay")
     variables = _variables(given, settings, options)

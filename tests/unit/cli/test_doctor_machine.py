@@ -259,10 +259,10 @@ def test_findings_stand_in_columns_with_their_advice_below() -> None:
 def test_a_python_without_the_compiled_core_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pip says nothing of an extension that could not be built: caches would only be slower."""
+    """Installers say nothing of an extension that could not be built; caches would be slower."""
     monkeypatch.setattr("membudget.cli.checkup.machine.core", object())
     assert "compiled" not in "".join(row.found for row in check_python(around(tmp_path)))
     monkeypatch.setattr("membudget.cli.checkup.machine.core", None)
     (row,) = (row for row in check_python(around(tmp_path)) if "compiled core" in row.found)
     assert row.grade is Grade.NOTE
-    assert "install a wheel" in row.advice
+    assert "--only-binary" in row.advice

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membudget.cli.run import OPTIONS, as_command, read_options
+from membudget.cli.lookup import find
+from membudget.cli.run import OPTIONS, as_command, launch, read_options
+from membudget.errors import ConfigError, ProbeError
 
 WORDS = st.lists(
     st.sampled_from(
@@ -47,3 +49,14 @@ def test_what_follows_the_program_is_its_own(words: list[str], program: tuple[st
     found = read_options(words)
     assert found is not None
     assert found[1] == program
+
+
+def test_what_a_system_cannot_do_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere calls are missing that these begin with: a traceback would tell nobody why."""
+    monkeypatch.setattr("sys.platform", "win32")
+    found = read_options(["--limit", "1GiB", "python"])
+    assert found is not None
+    with pytest.raises(ConfigError, match=r"Windows cannot: call membudget\.start\(\)"):
+        launch(*found)
+    with pytest.raises(ProbeError, match="on Linux only, and this is win32"):
+        find()

@@ -241,8 +241,8 @@ def check_python(around: Surroundings) -> Iterator[Finding]:
     yield ok(f"{name} {version} ({sys.executable})")
     if core is None:
         yield note(
-            "without the compiled core: caches are plain Python, slower, and LRU by whatever policy",
-            "unset MEMBUDGET_PURE, or install a wheel: pip install --only-binary=membudget membudget",
+            "no compiled core: caches are plain Python, slower, and LRU whatever their policy",
+            "unset MEMBUDGET_PURE; pip install --only-binary=membudget membudget",
         )
     if "free-threading" in sys.version:
         if getattr(sys, "_is_gil_enabled", lambda: True)():
