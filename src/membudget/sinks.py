@@ -28,7 +28,7 @@ from membudget.core import (
 )
 from membudget.core.native import Lock, poll
 from membudget.ownership import identity
-from membudget.units import human_bytes, human_seconds, one_line
+from membudget.units import human_bytes, human_seconds, one_line, signed, until_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,10 +60,13 @@ def _started(event: Started) -> str:
     reading = event.reading
     note = f"; {event.note}" if event.note else ""
     if reading.limit is None:
-        return f"no limit found, only watching; now {human_bytes(reading.used)}{note}"
+        return (
+            f"no limit found, only watching: {human_bytes(reading.used)} used now; "
+            f"set one by MEMBUDGET_LIMIT or limit={note}"
+        )
     return (
-        f"keeping {human_bytes(reading.limit)} ({reading.source}); "
-        f"now {human_bytes(reading.used)}, {reading.fraction * 100:.0f} %{note}"
+        f"limit {human_bytes(reading.limit)} ({reading.source}); "
+        f"{human_bytes(reading.used)} used now ({reading.fraction * 100:.0f} %){note}"
     )
 
 
@@ -71,7 +74,7 @@ def _stopped(event: Stopped) -> str:
     limit = f" of {human_bytes(event.limit)}" if event.limit is not None else ""
     levels = ", ".join(f"{name} {human_seconds(spent)}" for name, spent in event.levels.items())
     return (
-        f"peak {human_bytes(event.peak)}{limit}; reclaimed {human_bytes(event.reclaimed)}; "
+        f"stopped: peak {human_bytes(event.peak)}{limit}; freed {human_bytes(event.reclaimed)}; "
         f"levels {levels or 'NORMAL'}"
     )
 
@@ -81,67 +84,76 @@ def _pressure_changed(event: PressureChanged) -> str:
     parts = [f"{event.before.name} → {pressure.level.name}: {describe(pressure)}"]
     if pressure.level > event.before:
         if pressure.cause and pressure.cause != pressure.level.name.lower():
-            parts.append(f"by {pressure.cause}")
+            parts.append(why_raised(pressure.cause))
         if pressure.growth > 0:
-            parts.append(f"+{human_bytes(pressure.growth)}/s")
+            parts.append(f"{signed(pressure.growth)}/s")
         if pressure.seconds_left is not None:
-            parts.append(f"limit in {human_seconds(pressure.seconds_left)}")
+            parts.append(until_limit(pressure.seconds_left))
         if pressure.elsewhere:
-            parts.append(f"{human_bytes(pressure.elsewhere)} of it not this process's")
+            parts.append(f"{human_bytes(pressure.elsewhere)} of it used by other processes")
         elif pressure.floor:
-            parts.append(f"{human_bytes(pressure.floor)} of it beyond shrinking")
-    return ", ".join(parts)
+            parts.append(f"{human_bytes(pressure.floor)} of it cannot be freed")
+    more = "; `membudget memory -v` shows who holds it"
+    return ", ".join(parts) + (more if event.severity >= Severity.ERROR else "")
+
+
+def why_raised(cause: str) -> str:
+    """Why a level began, in words: "by thresholds.rss.warning"."""
+    return "the limit is near" if cause == "time" else f"by thresholds.{cause.replace(' ', '.')}"
 
 
 def _floor(event: FloorFound) -> str:
     pressure = event.pressure
     why = f": {event.held_by}" if event.held_by else ""
+    more = "or less memory used there"
     if not event.is_last:
+        limit = f" of {human_bytes(pressure.limit)}" if pressure.limit else ""
         return (
-            f"shrinking does not bring it below {human_bytes(pressure.floor)} of "
-            f"{human_bytes(pressure.limit or 0)}{why}; caches keep {human_bytes(event.kept)} and "
-            "are left alone meanwhile"
+            f"{human_bytes(pressure.floor)}{limit} cannot be freed{why}; caches keep "
+            f"{human_bytes(event.kept)} and are left alone; what helps: a higher limit, {more}"
         )
     grew = f"; look at what grew: {event.culprit}" if event.culprit else ""
-    more = "or less held there"
     if not pressure.elsewhere:
         more = "`membudget run --brake` (what cannot fit raises MemoryError), `--restart`"
     return (
-        f"nothing is left to let go at {describe(pressure)}{why}; what helps: a higher limit, "
+        f"nothing is left to free at {describe(pressure)}{why}; what helps: a higher limit, "
         f"{more}{grew}"
     )
 
 
 def _reclaimed(event: Reclaimed) -> str:
     rung = f" at {event.rung.name}" if event.rung is not None else ""
-    objects = f", {event.objects:,} objects" if event.objects is not None else ""
-    moved = f"{'fell' if event.measured >= 0 else 'rose'} {human_bytes(abs(event.measured))}"
+    objects = f" ({event.objects:,} objects)" if event.objects is not None else ""
+    moved = f"{'fell' if event.measured >= 0 else 'rose'} by {human_bytes(abs(event.measured))}"
     return (
-        f"{event.by}{rung}: asked {human_bytes(event.asked)}, let go {human_bytes(event.claimed)}"
-        f"{objects}; the meter {moved} in {human_seconds(event.took)}"
+        f"{event.by}{rung}: asked to free {human_bytes(event.asked)}, freed "
+        f"{human_bytes(event.claimed)}{objects} in {human_seconds(event.took)}; memory use {moved}"
     )
 
 
 def _refused(event: AdmissionRefused) -> str:
-    waited = f" after {human_seconds(event.waited)}" if event.waited else ""
+    waited = f" after {human_seconds(event.waited)}" if event.waited >= 0.001 else ""  # noqa: PLR2004  # a wait
     times = f" ({event.times:,} requests since)" if event.times > 1 else ""
-    return f"refused {human_bytes(event.asked)}{waited}: {human_bytes(event.room)} of room{times}"
+    return (
+        f"a request for {human_bytes(event.asked)} was refused{waited}{times}: "
+        f"{human_bytes(event.room)} is free; load less at a time, or raise the limit"
+    )
 
 
 def _braked(event: BrakeHit) -> str:
     times = f", {event.times:,} times so far" if event.times > 1 else ""
     return (
-        f"the brake refused memory{times}: {human_bytes(event.mapped)} mapped, "
-        f"{human_bytes(event.limit)} allowed"
+        f"the brake refused memory{times}: {human_bytes(event.mapped)} is mapped, "
+        f"{human_bytes(event.limit)} is allowed; load less at a time, or raise the limit"
     )
 
 
 def _exceeded(event: LimitExceeded) -> str:
     if event.unit == "bytes":
-        return f"{event.name} holds {human_bytes(event.used)}, over {human_bytes(event.limit)}"
+        return f"{event.name} holds {human_bytes(event.used)}, over its {human_bytes(event.limit)}"
     if event.unit == "maxlen":  # A deque that has none; the limit is what would do.
-        return f"{event.name} holds {event.used:,} items without a maxlen: {event.limit:,} would do"
-    return f"{event.name} holds {event.used:,} {event.unit}, over {event.limit:,}"
+        return f"{event.name} holds {event.used:,} items without a maxlen: give it {event.limit:,}"
+    return f"{event.name} holds {event.used:,} {event.unit}, over its {event.limit:,}"
 
 
 def _leak(event: LeakSuspected) -> str:
@@ -149,15 +161,20 @@ def _leak(event: LeakSuspected) -> str:
         return f"no leak any more: {event.reason}"
     culprit = f", in {event.culprit}" if event.culprit else ""
     kind = f", {event.kind}" if event.kind else ""
-    grown = event.reason or f"+{human_bytes(event.rate)}/h"
-    return f"a leak is suspected ({event.confidence}{kind}{culprit}): {grown}"
+    grown = event.reason or f"{signed(event.rate)}/h"
+    if event.severity >= Severity.WARNING:
+        grown = f"{grown.rstrip('.')}; `membudget report` tells more"
+    return f"a leak is suspected ({event.confidence} confidence{kind}{culprit}): {grown}"
 
 
 def _foreseen(event: LimitForeseen) -> str:
     limit = f" of {human_bytes(event.limit)}" if event.limit is not None else ""
     if event.seconds_left is None:
-        return f"the limit{limit} is near no more, at {human_bytes(event.used)}"
-    growth = f"{human_bytes(event.used)}, +{human_bytes(event.rate)}/h"
+        return f"the limit{limit} is no longer near: {human_bytes(event.used)} used"
+    growth = (
+        f"{human_bytes(event.used)} used, {signed(event.rate)}/h; "
+        "`membudget report` tells what grows"
+    )
     if not event.seconds_left:
         return f"the limit{limit} is reached: {growth}"
     near = event.soonest if event.soonest is not None else event.seconds_left
@@ -170,14 +187,16 @@ def _foreseen(event: LimitForeseen) -> str:
 
 def _late(event: Late) -> str:
     times = f", {event.times} times so far" if event.times > 1 else ""
-    late = human_seconds(event.by)
-    return f"woke {late} late{times}: nobody watched meanwhile (a held GIL, a busy machine?)"
+    return (
+        f"memory was not watched for {human_seconds(event.by)}{times}: code that holds the GIL, "
+        "or a busy machine"
+    )
 
 
 def _reloaded(event: SettingsReloaded) -> str:
     applied = ", ".join(event.applied) or "nothing changed"
-    waiting = f"; only a restart applies {', '.join(event.waiting)}" if event.waiting else ""
-    return f"settings read anew: {applied}{waiting}"
+    waiting = f"; restart the process for {', '.join(event.waiting)}" if event.waiting else ""
+    return f"settings reloaded: {applied}{waiting}"
 
 
 def _applied(event: ProposalApplied) -> str:
@@ -191,6 +210,16 @@ def _failed(event: Failed) -> str:
     return f"{event.where} failed{times}: {type(event.error).__name__}: {words}"
 
 
+_OUTCOMES = {
+    "recovered": "memory use is below the shutdown threshold again",
+    "not enough": "what could be freed is not enough",
+    "exit": "the process ends in good order (emergency.exit)",
+    "admission shut": (
+        "requests for memory are refused until the level is NORMAL; raise the limit, or restart "
+        "the process"
+    ),
+}
+
 _TELLERS: dict[type, Callable[..., str]] = {
     Started: _started,
     Shortcoming: lambda event: event.what,
@@ -199,7 +228,8 @@ _TELLERS: dict[type, Callable[..., str]] = {
     FloorFound: _floor,
     Reclaimed: _reclaimed,
     ProtectionTried: lambda event: (
-        f"protection attempt {event.attempt} of {event.most}: {event.outcome}"
+        f"protection attempt {event.attempt} of {event.most}: "
+        f"{_OUTCOMES.get(event.outcome, event.outcome)}"
     ),
     AdmissionRefused: _refused,
     BrakeHit: _braked,

@@ -13,7 +13,7 @@ from membudget.errors import ConfigError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import timedelta
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     Duration: TypeAlias = float | str | timedelta  # Seconds, or text such as "30s".
 
@@ -28,6 +28,7 @@ _LONGEST_TEXT = 100
 _LONGEST_SHOWN = 60
 
 _BINARY = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1 << 40}
+_SHOWN = {**_BINARY, "PiB": 1 << 50, "EiB": 1 << 60}  # What a figure for people may come to.
 _DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 # Kubernetes writes Ki, Mi, Gi; a lone M is decimal there and binary in Docker, hence refused.
 _SHORT = {name.removesuffix("B"): size for name, size in _BINARY.items()}
@@ -82,7 +83,7 @@ def parse_fraction(text: str, *, name: str = "share") -> float:
     return number / 100
 
 
-def parse_mark(text: str, *, name: str = "mark") -> float | int:
+def parse_mark(text: str, *, name: str = "threshold") -> float | int:
     """A mark from text: a share ("80%", a float) or a size ("500MiB", an int)."""
     return parse_fraction(text, name=name) if "%" in text else parse_bytes(text, name=name)
 
@@ -126,18 +127,20 @@ def format_bytes(size: int) -> str:
 
 def human_bytes(size: float) -> str:
     """A size for people, rounded to about three figures: "381 MiB", "1.21 GiB"."""
-    size = max(-MOST_BYTES, min(size, MOST_BYTES))
-    for unit, scale in reversed(_BINARY.items()):
+    if not abs(size) <= MOST_BYTES:  # No number, or none that a size can be.
+        return "? B"
+    size = round(size)
+    for unit, scale in reversed(_SHOWN.items()):
         if abs(size) >= scale:
             number = size / scale
             digits = 0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2  # noqa: PLR2004
             return f"{number:.{digits}f} {unit}"
-    return f"{size:.0f} B"
+    return f"{size} B"
 
 
 def signed(size: float) -> str:
     """A change of a size with its sign: "+12.0 MiB"."""
-    return f"{'-' if size < 0 else '+'}{human_bytes(abs(size))}"
+    return f"{'-' if size <= -0.5 else '+'}{human_bytes(abs(size))}"  # noqa: PLR2004  # a byte
 
 
 def format_seconds(seconds: float) -> str:
@@ -155,13 +158,32 @@ def human_span(low: float, high: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """A time for people: "0.4 ms", "12 s", "19 min", "5.2 h", "3.1 d"."""
-    seconds = max(-MOST_SECONDS, min(seconds, MOST_SECONDS))
+    """A time for people: "0.4 ms", "12 s", "19 min", "5.2 h", "3.1 d"; no time is below 0."""
+    if not seconds <= MOST_SECONDS:  # No number, or none that a time can be.
+        return "? s"
     for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
-        if abs(seconds) >= scale:
+        if seconds >= scale:
             number = seconds / scale
-            return f"{number:.{0 if abs(number) >= 10 else 1}f} {unit}"  # noqa: PLR2004
-    return f"{seconds * 1000:.{0 if abs(seconds) >= 0.01 else 1}f} ms"  # noqa: PLR2004
+            return f"{number:.{0 if number >= 10 else 1}f} {unit}"  # noqa: PLR2004
+    if seconds < 0.00005:  # noqa: PLR2004  # what would be shown as 0.0 ms
+        return "0 s"
+    return f"{seconds * 1000:.{0 if seconds >= 0.01 else 1}f} ms"  # noqa: PLR2004
+
+
+def until_limit(seconds: float) -> str:
+    """When the limit is met, in words: "limit in 6.3 s", "at the limit"."""
+    if seconds <= 0:
+        return "at the limit"
+    return f"limit in {human_seconds(seconds)}" if seconds >= 1 else "limit within a second"
+
+
+def wrapped(text: str, width: int, **how: Any) -> list[str]:
+    """What `textwrap.wrap` makes of it, with no figure on another line than its unit."""
+    import re  # only for what people read
+    from textwrap import wrap
+
+    whole = re.sub(r"(?<=\d) (?=(?:[KMGTPE]?i?B|ms|s|min|h|d|%)(?![\w%]))", "\xa0", text)
+    return [line.replace("\xa0", " ") for line in wrap(whole, width, **how)]
 
 
 def printable(line: str) -> str:

@@ -40,7 +40,7 @@ def test_all_that_is_wrong_is_told_a_line_each(tmp_path: Path) -> None:
     assert told[0].startswith("2: limit '400' has no unit")
     assert told[1].startswith("4: thresholds.warnin is not known")
     assert told[2].startswith("6: cleanup.auto 'maybe' is not a switch")
-    assert "marks are out of order: rss.critical=1GiB is below rss.warning=2GiB" in told[3]
+    assert "thresholds are out of order: rss.critical=1GiB is below rss.warning=2GiB" in told[3]
     assert len(told) == 4
 
 
@@ -56,7 +56,10 @@ def test_marks_are_not_said_to_be_out_of_order_where_one_cannot_be_read(tmp_path
 @pytest.mark.parametrize(
     ("setting", "why"),
     [
-        ("thresholds: {warning: 900TiB, critical: 901TiB}", "marks are out of order for a limit"),
+        (
+            "thresholds: {warning: 900TiB, critical: 901TiB}",
+            "thresholds are out of order for a limit",
+        ),
         ("limit: 1MiB", "the limit of 1.00 MiB (configured) is below what is held already"),
     ],
 )

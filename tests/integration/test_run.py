@@ -22,7 +22,7 @@ def test_the_program_runs_under_a_budget_and_its_output_is_its_own() -> None:
     assert result.returncode == 0
     first, last = result.stderr.splitlines()
     stamp = r"membudget: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \d+ python -c: "
-    assert re.match(stamp + r"keeping 400 MiB \(configured\); now ", first)
+    assert re.match(stamp + r"limit 400 MiB \(configured\); [\d.]+ MiB used now ", first)
     assert re.match(stamp + "peak ", last)
 
 
@@ -260,7 +260,7 @@ def test_a_settings_file_is_checked_and_passed_on_by_its_whole_path(tmp_path: Pa
     _, variables = _dry_run("--config", file)
     assert variables["MEMBUDGET_CONFIG"] == str(tmp_path / "budget.toml")
     result = run_python("import os; os.chdir('/')", "--config", file)
-    assert " python -c: keeping 321 MiB (configured)" in result.stderr
+    assert " python -c: limit 321 MiB (configured)" in result.stderr
 
 
 def test_a_bad_settings_file_is_one_line_and_exit_64(tmp_path: Path) -> None:

@@ -68,6 +68,6 @@ def test_each_line_says_whose_it_is_and_a_calm_worker_says_nothing() -> None:
     assert {name for _, name, _ in lines} == {"python -c", "python -c worker 2"}
     assert len({pid for pid, _, _ in lines}) == 2
     (first, *_, last) = lines
-    assert first[2].startswith("keeping 100 MiB (configured)")
+    assert first[2].startswith("limit 100 MiB (configured)")
     assert last[2].startswith("peak ")
     assert first[:2] == last[:2]

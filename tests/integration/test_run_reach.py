@@ -53,7 +53,7 @@ def test_another_environment_gets_a_budget_and_sees_nothing_else_of_us(python: s
     """
     result = run(python, "-c", textwrap.dedent(text))
     assert result.stdout == "[]\n[]\n[]\n[None, None, None, None]\nTrue\n"
-    assert re.search(r" keeping 400 MiB \(configured\)", result.stderr)
+    assert re.search(r" limit 400 MiB \(configured\)", result.stderr)
     assert " peak " in result.stderr
 
 

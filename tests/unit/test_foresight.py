@@ -94,7 +94,7 @@ def test_a_near_limit_is_told_again_only_after_it_was_taken_back() -> None:
     scene.live(day(20, 1, first=62))
     assert [one.seconds_left is None for one in scene.told] == [False, True]
     assert scene.told[1].severity is Severity.INFO
-    assert "near no more" in str(line_of(scene.told[1]))
+    assert "no longer near" in str(line_of(scene.told[1]))
     scene.memory.limit = 550 * MIB
     scene.live(day(20, 2, first=74))
     assert [one.seconds_left is None for one in scene.told] == [False, True, False]

@@ -305,7 +305,7 @@ def test_a_callback_gets_the_bytes_wanted_and_returns_the_bytes_let_go() -> None
 
 @pytest.mark.parametrize("answer", ["much", -5, True, 1.5])
 def test_a_callback_that_returns_no_size_is_told_so(answer: object) -> None:
-    with pytest.raises(ProbeError, match="return the bytes let go"):
+    with pytest.raises(ProbeError, match="return the bytes freed"):
         Callback("flush", lambda _: answer).reclaim(1, 0.0)
 
 

@@ -158,14 +158,16 @@ def test_an_unknown_key_is_refused_with_the_nearest_known() -> None:
 def test_marks_out_of_order_are_refused_whoever_set_them(tmp_path: Path) -> None:
     """Two sources can be right by themselves and wrong together; each is named."""
     environ = {"MEMBUDGET_THRESHOLDS_CRITICAL": "75%"}
-    wrong = r"^environment MEMBUDGET_THRESHOLDS_CRITICAL: marks .*: critical=75% is below warning="
+    wrong = (
+        r"^environment MEMBUDGET_THRESHOLDS_CRITICAL: thresholds .*: critical=75% is below warning="
+    )
     with pytest.raises(ConfigError, match=wrong + "80%"):
         resolve({}, environ)
     file = tmp_path / "one.yaml"
     file.write_text("memory:\n  thresholds:\n    low: 60%\n    warning: 85%\n")
     with pytest.raises(ConfigError, match=r"^\S*one\.yaml:4, environment MEMBUDGET_THRESHOLDS_C"):
         resolve({}, environ, file)
-    with pytest.raises(ConfigError, match=r"^marks are out of order: rss\.critical"):
+    with pytest.raises(ConfigError, match=r"^thresholds are out of order: rss\.critical"):
         resolve({"thresholds": {"rss": {"warning": "2GiB", "critical": "1GiB"}}}, {})
 
 

@@ -61,15 +61,15 @@ def test_the_decisions_a_user_feels_are_one_line_each() -> None:
     )
     changed = PressureChanged(at=1.0, before=Level.NORMAL, pressure=PRESSED)
     assert [line_of(event) for event in (Started(at=0.0, reading=READING), changed)] == [
-        "keeping 400 MiB (configured); now 24.0 MiB, 6 %",
+        "limit 400 MiB (configured); 24.0 MiB used now (6 %)",
         "NORMAL → WARNING: 324 MiB of 400 MiB (81 %), +12.0 MiB/s, limit in 6.3 s",
     ]
     assert line_of(round_of(1.0)) == (
-        "cache prices at MODERATE: asked 2.00 MiB, let go 1.00 MiB; "
-        "the meter fell 1.00 MiB in 12 ms"
+        "cache prices at MODERATE: asked to free 2.00 MiB, freed 1.00 MiB in 12 ms; "
+        "memory use fell by 1.00 MiB"
     )
     assert line_of(stopped) == (
-        "peak 371 MiB of 400 MiB; reclaimed 1.17 GiB; levels NORMAL 18 s, WARNING 2.0 s"
+        "stopped: peak 371 MiB of 400 MiB; freed 1.17 GiB; levels NORMAL 18 s, WARNING 2.0 s"
     )
 
 
@@ -99,9 +99,10 @@ def test_a_suspicion_is_told_with_what_is_known_and_taken_back() -> None:
     full = bare.replace(
         culprit="app.book", confidence="high", kind="native growth", reason="+12 MiB/h over 6 h."
     )
-    assert line_of(bare) == "a leak is suspected (low): +12.0 MiB/h"
+    assert line_of(bare) == "a leak is suspected (low confidence): +12.0 MiB/h"
     assert line_of(full) == (
-        "a leak is suspected (high, native growth, in app.book): +12 MiB/h over 6 h."
+        "a leak is suspected (high confidence, native growth, in app.book): +12 MiB/h over 6 h; "
+        "`membudget report` tells more"
     )
     assert line_of(full.replace(confidence="none")) == "no leak any more: +12 MiB/h over 6 h."
     severities = [bare.replace(confidence=one).severity for one in ("none", "low", "medium")]
@@ -195,7 +196,9 @@ def test_lines_go_to_the_programs_logging_with_the_event(caplog: pytest.LogCaptu
 def test_lines_go_to_standard_error_by_the_descriptor(capfd: pytest.CaptureFixture[str]) -> None:
     """The program may have replaced its stream objects."""
     stderr_sink()(Started(at=0.0, reading=READING))
-    assert capfd.readouterr().err == "membudget: keeping 400 MiB (configured); now 24.0 MiB, 6 %\n"
+    assert (
+        capfd.readouterr().err == "membudget: limit 400 MiB (configured); 24.0 MiB used now (6 %)\n"
+    )
 
 
 def test_a_pipe_that_nobody_reads_holds_up_nobody_and_the_loss_is_told_once() -> None:

@@ -115,12 +115,12 @@ class Sources:
             yield (
                 f"the limit of {human_bytes(first.limit)} ({first.source}) is below what is held "
                 f"already ({human_bytes(first.used)}): about {fits} would leave room to work"
-                f"{_MEANWHILE}what can shrink keeps a working set at most"
+                f"{_MEANWHILE}caches keep next to nothing"
             )
         try:
             marks.check_for(first.limit)
         except ConfigError as error:
-            yield f"{error}{_MEANWHILE}a mark above the next one counts as that one"
+            yield f"{error}{_MEANWHILE}a threshold above the next one counts as that one"
 
     def join(self, governor: Governor) -> None:
         """Tell what could not be read at first; be what this governor reads until it stops."""

@@ -254,7 +254,7 @@ class _Show:
         if "inserted" in figures:
             taken, let_go = (human_bytes(figures[key]) for key in ("inserted", "evicted"))
             click.echo(
-                f"It took in {taken}, let go of {let_go}, and found "
+                f"It took in {taken}, freed {let_go}, and found "
                 f"{figures['hit_rate']:.0%} of the answers in memory."
             )
         run = "uv run membudget" if "UV" in os.environ else "membudget"
@@ -331,7 +331,7 @@ class _Show:
             state = painted(state, figures["level"])
             has = f"{figures['entries']:,} answers"
             if "inserted" in figures:
-                has += f", {human_bytes(figures['evicted'])} let go"
+                has += f", {human_bytes(figures['evicted'])} freed"
         limit = f"{human_bytes(self._limit)} "
         return [
             title.ljust(wide),

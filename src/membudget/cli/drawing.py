@@ -9,10 +9,11 @@ import os
 import shutil
 import sys
 from itertools import groupby
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
+
+from membudget.units import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ def fitted(told: str, width: int, *, cuts_words: bool = False) -> str:
     if width < _NARROWEST or len(told) <= width:
         return told
     return "\n".join(
-        wrap(
+        wrapped(
             told,
             width,
             subsequent_indent=" " * _HANGING,

@@ -86,7 +86,7 @@ def _lines(changes: list[Verdict], last: Verdict | None, found: Recording) -> It
         rows.append(("rate", f"{human_bytes(last.rate)}/h, {span}"))
         if last.onset is not None:
             rows.append(("since", calendar.date(last.onset)))
-    rows.append(("simple rule", simple(last.facts)))
+    rows.append(("growth rate", simple(last.facts)))
     rows += [("note", note) for note in found.notes]
     for name, words in rows:
         yield f"{name:<12}{one_line(words, LONGEST)}"

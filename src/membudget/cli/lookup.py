@@ -133,7 +133,7 @@ def shared_groups(found: Iterable[Found]) -> Iterator[tuple[tuple[int, int], str
             held = sum(claim.held for _one, claim in members)
             share = sum(claim.share for _one, claim in members)
             source = one_line(members[0][0].figures.source, LONGEST_NAME)
-            caches = f"their caches hold {human_bytes(held)} of {human_bytes(share)}"
+            caches = f"their caches hold {human_bytes(held)} of the {human_bytes(share)} they may"
             yield group, f"{source}: {len(members)} processes share it, {caches}"
 
 

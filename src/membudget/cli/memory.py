@@ -41,14 +41,23 @@ from membudget.core.nouns import (
 from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
 from membudget.reclaimers.found import HANDFUL, FoundCache, Untouched
-from membudget.units import LONGEST_NAME, how_many, human_bytes, human_seconds, one_line, signed
+from membudget.sinks import why_raised
+from membudget.units import (
+    LONGEST_NAME,
+    how_many,
+    human_bytes,
+    human_seconds,
+    one_line,
+    signed,
+    until_limit,
+)
 from membudget.watched import WatchedStats  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 SILENT = 10.0  # Seconds without a new figure that are told: at rest there is one each second.
-RESTING = "a supervisor, not governed while it holds nothing"
+RESTING = "a supervisor, only watched while it holds nothing"
 _APART = 0.5  # Seconds between the two readings that give a rate.
 _ROWS = 12  # Caches shown of each kind; JSON has more.
 _HEIGHT = 5  # Rows of the chart of a process that is watched alone.
@@ -225,7 +234,7 @@ def line(row: Mapping[str, Any]) -> str:
     if row.get("is_resting"):
         parts.append(RESTING)
     if row["seconds_left"] is not None:
-        parts.append(f"limit in {human_seconds(row['seconds_left'])}")
+        parts.append(until_limit(row["seconds_left"]))
     silent = time.time() - row["at"] if "at" in row else 0.0
     if silent > SILENT:
         parts.append(f"silent for {human_seconds(silent)}")
@@ -241,15 +250,15 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         return
     yield (
         f"  use        peak {human_bytes(row['peak'])}; caches {human_bytes(row['governed'])}"
-        f"{_of(row.get('share'))}; "
-        f"reclaimed {human_bytes(row['reclaimed'])}, of it not yet given back "
-        f"{human_bytes(row['held_free'])}; reserved {human_bytes(row['reserved'])}"
+        f"{_of_share(row.get('share'))}; freed {human_bytes(row['reclaimed'])}, of which the "
+        f"allocator still holds {human_bytes(row['held_free'])}; reserved "
+        f"{human_bytes(row['reserved'])}"
     )
     yield from _of_room(row)
     spent = ", ".join(
         f"{_plain(name)} {human_seconds(at)}" for name, at in row["seconds_at"].items() if at
     )
-    yield f"  levels     {spent}; late {how_many(row['late'].get('times', 0), 'time')}"
+    yield f"  levels     {spent}; watched late {how_many(row['late'].get('times', 0), 'time')}"
     yield from _rows("cache", row["caches"], _cache)
     large = [one for one in row["found"] if one["why"] != HANDFUL]
     yield from _rows("lru_cache", large, _found)
@@ -266,7 +275,7 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
     used, free = allocator.get("malloc_in_use"), allocator.get("malloc_free")
     malloc = ""
     if used is not None and free is not None:
-        malloc = f", malloc {human_bytes(used)} in use, {human_bytes(free)} kept free"
+        malloc = f", malloc {human_bytes(used)} in use, {human_bytes(free)} free in it"
     threads = how_many(row["threads"], "thread")
     yield f"  allocator  {allocator['blocks']:,} live blocks{malloc}; {threads}"
     yield from _rows("allocator", allocator.get("asked", []), _asked)
@@ -286,8 +295,8 @@ def _of_room(row: Mapping[str, Any]) -> Iterator[str]:
     """What is not there for caches, and who shares the rest."""
     if floor := row.get("floor"):
         others = row.get("elsewhere")
-        whose = f"; {human_bytes(others)} of it not this process's" if others else ""
-        yield f"  floor      {human_bytes(floor)} that shrinking does not lower{whose}"
+        whose = f"; {human_bytes(others)} of it used by other processes" if others else ""
+        yield f"  floor      {human_bytes(floor)} that cannot be freed{whose}"
     if (group := row.get("group")) is not None:
         whole, *rows = record_from(GroupState, group).lines()
         yield f"  group      {whole}"
@@ -296,7 +305,7 @@ def _of_room(row: Mapping[str, Any]) -> Iterator[str]:
     if kept := passing.get("kept"):
         peak, often = human_bytes(passing.get("highest", 0)), passing.get("an_hour", 0)
         free = human_bytes(kept)
-        yield f"  transients keeps {free} free for peaks of {peak}, {often:,} an hour"
+        yield f"  peaks      keeps {free} free for peaks of {peak}, {often:,} an hour"
 
 
 def _rows(title: str, rows: list[Any], tell: Any) -> Iterator[str]:
@@ -379,11 +388,16 @@ def _proposed(row: Mapping[str, Any]) -> str:
 
 def _change(row: Mapping[str, Any]) -> str:
     before, level, cause = (_plain(row[key]) for key in ("before", "level", "cause"))
-    return f"{before} → {level} at {human_bytes(row['used'])}{_of(row['limit'])} ({cause})"
+    why = f" ({why_raised(cause)})" if cause else ""
+    return f"{before} → {level} at {human_bytes(row['used'])}{_of(row['limit'])}{why}"
 
 
 def _of(limit: int | None) -> str:
     return f" of {human_bytes(limit)}" if limit is not None else ""
+
+
+def _of_share(share: int | None) -> str:
+    return f" of the {human_bytes(share)} they may hold" if share is not None else ""
 
 
 def _about(held: int | None) -> str:

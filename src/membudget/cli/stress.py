@@ -126,7 +126,7 @@ def _program(what: tuple[str, ...], seconds: float, rounds: int, *, as_json: boo
         else:
             click.echo("  floors    too few samples: let it run longer, or give fewer --rounds")
         if result.code:
-            click.echo(f"  ended     with {result.code}: what it did until then was judged")
+            click.echo(f"  ended     with {result.code}: only what it did until then was looked at")
     if result.verdict == "leak":
         return LEAK
     return UNTOLD if result.code or result.verdict != "no leak" else 0

@@ -86,7 +86,7 @@ class Marks(Record):
             for name in marks:
                 if name not in PART_MARKS:
                     known = ", ".join(PART_MARKS)
-                    raise ConfigError(f"mark {part}.{name} is not known: use one of {known}")
+                    raise ConfigError(f"threshold {part}.{name} is not known: use one of {known}")
             _check_marks({name: marks[name] for name in PART_MARKS if name in marks}, f"{part}.")
 
     def resolved(self, limit: int | None) -> tuple[float, float, float, float, float]:
@@ -148,10 +148,11 @@ def in_bytes(mark: float, limit: int | None) -> float:
 def _check_marks(marks: Mapping[str, float], prefix: str) -> None:
     for name, mark in marks.items():
         if isinstance(mark, bool) or not isinstance(mark, (int, float)):
-            raise ConfigError(f'mark {prefix}{name}={mark!r} is not a share ("80%") or a size')
+            told = f"threshold {prefix}{name}={mark!r}"
+            raise ConfigError(f'{told} is neither a share nor a size: give "80%" or "400MiB"')
         if not mark > 0 or (mark > 1 and not isinstance(mark, int)):
             rule = "goes above 0 and up to 1 as a share (float), or is bytes above 0 (int)"
-            raise ConfigError(f"mark {prefix}{name}={mark!r} is out of range: it {rule}")
+            raise ConfigError(f"threshold {prefix}{name}={mark!r} is out of range: it {rule}")
     _check_order(marks, prefix, None)
 
 
@@ -165,7 +166,7 @@ def _check_order(marks: Mapping[str, float], prefix: str, limit: int | None) -> 
         if size < least:
             where = f" for a limit of {format_bytes(limit)}" if limit is not None else ""
             raise ConfigError(
-                f"marks are out of order{where}: {prefix}{name}={format_mark(mark)} is below "
+                f"thresholds are out of order{where}: {prefix}{name}={format_mark(mark)} is below "
                 f"{prefix}{below}={format_mark(marks[below])}; raise {name} or lower {below}"
             )
         last[kind] = name, size
@@ -347,9 +348,9 @@ class GroupState(Record):
         """It in words: a line, and one for each row."""
         told = f"one process has {human_bytes(self.room)} for caches"
         if (count := len(self.rows)) != 1:
-            told = f"{count} processes share {human_bytes(self.room)} for caches, lent where unused"
+            told = f"{count} processes share {human_bytes(self.room)} for caches, lent while unused"
         if self.untold:
-            told += f"; others that tell nothing and keep what they hold: {self.untold:,}"
+            told += f"; other processes, which tell nothing: {self.untold:,}"
         told += f" ({one_line(self.source, LONGEST_NAME)})"
         return [told, *(one.line() for one in self.rows)]
 

@@ -129,10 +129,12 @@ class Admission:
         if now - self._told >= TOLD_EVERY:
             times, self._untold, self._told = self._untold, 0, now
             self._tell(AdmissionRefused(at=now, asked=size, room=room, waited=waited, times=times))
-        why = "admission is shut" if self.is_shut else f"{human_bytes(room)} of room"
-        waiting = f" after {human_seconds(waited)}" if waited else ""
+        why = f"{human_bytes(room)} is free"
+        if self.is_shut:
+            why = "requests are refused until the level is NORMAL"
+        waiting = f" after {human_seconds(waited)}" if waited >= 0.001 else ""  # noqa: PLR2004  # a wait
         advice = "load less at a time, raise the limit, or wait longer with timeout="
-        return OverBudgetError(f"no room for {human_bytes(size)}: {why}{waiting}; {advice}")
+        return OverBudgetError(f"no memory for {human_bytes(size)}: {why}{waiting}; {advice}")
 
     def before_fork(self, until: float) -> None:
         """Hold the lock while the process forks, if it can be had in time."""

@@ -115,7 +115,7 @@ function memory({t, columns: {rss, used}, limit, marks, trend, restarts, now, en
   // The axis goes on to where the limit is reached, if that is near.
   const isAhead = end > t.at(-1), times = isAhead ? [...t, end] : t;
   const resident = {name: "resident memory", values: rss, colour: differs ? 7 : 1, dash: differs};
-  const lines = differs ? [{name: "judged figure", values: used, colour: 1}, resident] : [resident];
+  const lines = differs ? [{name: "memory used", values: used, colour: 1}, resident] : [resident];
   if (trend) lines.push({
     name: "trend", colour: 5, dash: true,
     values: times.map((at) => (at < trend.begin ? undefined
@@ -137,7 +137,7 @@ function memory({t, columns: {rss, used}, limit, marks, trend, restarts, now, en
 function explained({t, columns: {rss, explained: bounded, governed}}) {
   const isBounded = most(bounded) > 0, parts = isBounded ? bounded : governed;
   if (!rss.some((one, at) => one && parts[at] / one >= 0.05)) return null;
-  const name = isBounded ? "parts with a declared bound" : "what holders count";
+  const name = isBounded ? "parts with a declared bound" : "what caches and containers count";
   const share = Math.round(last(parts) / Math.max(1, last(rss)) * 100);
   const within = rss.map((one, at) => (one === null ? null : Math.min(one, parts[at])));
   return {

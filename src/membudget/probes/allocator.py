@@ -206,9 +206,9 @@ def where_held(reading: Reading) -> str:
         if files > others / 2:
             return (
                 f"{human_bytes(files)} are files in /dev/shm or another tmpfs, or shared memory, "
-                "of the memory group"
+                "of this memory group"
             )
-        return f"{what} are held by other processes of the memory group"
+        return f"{what} are held by other processes of this memory group"
     heap, own = mallinfo(), parts.get(OWN)
     if heap is not None and own is not None:
         outside = own - heap.in_use - heap.free - sys.getallocatedblocks() * _BLOCK
@@ -219,4 +219,4 @@ def where_held(reading: Reading) -> str:
             )
         if heap.free > used * _MUCH:
             return f"{human_bytes(heap.free)} lie free in malloc between blocks that are in use"
-    return "the program itself holds it, where no cache of membudget's counts it"
+    return "the program itself holds it, outside membudget's caches"

@@ -87,7 +87,7 @@ class Callback:
         if result is None:
             return 0
         if isinstance(result, bool) or not isinstance(result, int) or result < 0:
-            raise ProbeError(f"a callback returned {result!r}: return the bytes let go, or None")
+            raise ProbeError(f"a callback returned {result!r}: return the bytes freed, or None")
         return result
 
     def _start(self, coroutine: Any) -> None:

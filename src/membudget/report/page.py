@@ -116,7 +116,7 @@ def _facts(report: Report, calendar: Calendar) -> Iterator[list[str]]:
     if use is None or resident is None:
         return
     if use != resident:
-        yield _use("Judged figure", use)
+        yield _use("Memory used", use)
     yield _use("Resident memory", resident)
     if report.limit is not None:
         left = human_bytes(max(0, report.headroom or 0))
@@ -173,7 +173,7 @@ def _tables(report: Report, calendar: Calendar) -> Iterator[tuple[str, str, list
         full = "no bound" if part.fill is None else [text.whole_percent(part.fill), part.fill]
         held, gained = text.filled(part), text.grown(part) or "nothing"
         rows.append([plain(part.name), plain(part.kind), held, full, gained])
-    yield "Caches and containers", "Name, Kind, Holds, Full, Gained", rows
+    yield "Caches and containers", "Name, Kind, Holds, Full, Grew by", rows
     rows = []
     for span in report.operations:
         left = "not known" if span.grew is None else signed(span.grew)

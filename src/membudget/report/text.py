@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from membudget.core import Record
@@ -17,6 +16,7 @@ from membudget.units import (
     one_line,
     printable,
     signed,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ def is_early(verdict: Verdict) -> bool:
 
 
 def simple(facts: SimpleFacts) -> str:
-    """What the simple rule says, where it has enough to say it."""
+    """The growth beside its threshold, where there is enough to say it."""
     if facts.hours < _SHORT:
         return f"needs {RECORDED.min_duration:g} h, has {human_seconds(facts.hours * _HOUR)}"
     return (
-        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, where the rule is "
+        f"{facts.rate:+.1f} MiB/h over {facts.hours:.1f} h, against a threshold of "
         f"{facts.threshold:g} MiB/h; {facts.growing_share:.0%} of the samples grew"
     )
 
@@ -148,12 +148,12 @@ def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, st
         when = f"full in {human_seconds(part.full_in)}" if part.full_in is not None else "filling"
         size = f" at {human_bytes(part.full_at)}" if part.full_at is not None else ""
         yield "filling", f"{plain(part.name)}: {when}{size}"
-    yield "simple rule", simple(verdict.facts)
+    yield "growth rate", simple(verdict.facts)
 
 
 def outlook(forecast: Forecast, limit: int | None, headroom: int | None) -> str:
     """The forecast in one sentence."""
-    if limit is not None and headroom is not None and headroom <= 0:
+    if limit is not None and headroom is not None and headroom < 0:
         return f"Over the limit of {human_bytes(limit)} by {human_bytes(-headroom)} now."
     if forecast.seconds_left is not None:
         left, far = forecast.seconds_left, forecast.latest
@@ -232,15 +232,15 @@ def as_text(report: Report) -> str:
 def _top(report: Report, calendar: Calendar) -> Iterator[str]:
     pid = f"(pid {report.pid})" if report.pid else ""
     who = " ".join(filter(None, [plain(report.name), pid]))
-    yield from wrap(f"Memory report{f' of {who}' if who else ''}", WIDTH)
+    yield from wrapped(f"Memory report{f' of {who}' if who else ''}", WIDTH)
     if report.samples:
         count = how_many(len(report.samples))
         when = f"{calendar.date(report.made)}, the last {lasting(report.span)}, {count}"
-        yield from wrap(when, WIDTH)
+        yield from wrapped(when, WIDTH)
     yield ""
-    yield from wrap(headline(report), WIDTH)
+    yield from wrapped(headline(report), WIDTH)
     if report.samples:
-        yield from wrap(outlook(report.forecast, report.limit, report.headroom), WIDTH)
+        yield from wrapped(outlook(report.forecast, report.limit, report.headroom), WIDTH)
 
 
 def _memory(report: Report, calendar: Calendar) -> Iterator[str]:
@@ -248,7 +248,7 @@ def _memory(report: Report, calendar: Calendar) -> Iterator[str]:
         return
     yield f"{_INDENT}{'':<12}{'now':>12}{'average':>12}{'minimum':>12}{'maximum':>12}"
     if report.use != report.resident:
-        yield _use("judged", report.use)
+        yield _use("used", report.use)
     yield _use("resident", report.resident)
     if report.limit is not None and report.headroom is not None:
         yield (
@@ -307,4 +307,4 @@ def _rows(rows: list[str], hanging: int = 2) -> Iterator[str]:
 
 def _wrapped(words: str, hanging: int = 2) -> list[str]:
     after = _INDENT + " " * hanging
-    return wrap(words, WIDTH, initial_indent=_INDENT, subsequent_indent=after, expand_tabs=False)
+    return wrapped(words, WIDTH, initial_indent=_INDENT, subsequent_indent=after, expand_tabs=False)

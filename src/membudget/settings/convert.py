@@ -351,7 +351,7 @@ class _Conversion:
             least = max([0, *alike])
             if mark is not None and mark < least:
                 place, _, value = self._notes.pop(prefix + name).partition(": ")
-                advice = f"{prefix}{name} would be below the mark before it: raise it"
+                advice = f"{prefix}{name} would be below the threshold before it: raise it"
                 self._lost.append(Lost(place=place, value=value, advice=advice))
                 del self._values[prefix + name]
             elif mark is not None:

@@ -79,7 +79,7 @@ def _mark(value: Any, *, name: str) -> float | int:
             raise _refused(name, value, 'has no unit: write "80%" of the limit, or "400MiB"')
         return parse_mark(value, name=name)
     if not _is_number(value):
-        raise _refused(name, value, 'is not a mark: give a share (0.8, "80%") or bytes')
+        raise _refused(name, value, 'is neither a share nor a size: give "80%" or "400MiB"')
     if not value > 0 or (isinstance(value, float) and value > 1):
         rule = 'a share goes above 0 and up to 1.0, bytes are an int above 0, or write "80%"'
         raise _refused(name, value, f"is out of range: {rule}")
@@ -329,53 +329,53 @@ _MARKS = Marks()
 
 SETTINGS: dict[str, Setting] = dict(
     (
-        _live("limit", None, LIMIT, "bytes to keep within; auto finds them"),
-        _row("strict", False, SWITCH, "no budget at all where it cannot be kept as asked"),
-        _live("thresholds.low", _MARKS.low, MARK, "where a cleanup is content"),
-        _live("thresholds.warning", _MARKS.warning, MARK, "WARNING begins"),
-        _live("thresholds.critical", _MARKS.critical, MARK, "CRITICAL begins"),
-        _live("thresholds.emergency", _MARKS.emergency, MARK, "EMERGENCY begins"),
-        _live("thresholds.shutdown", _MARKS.shutdown, MARK, "protection attempts begin"),
+        _live("limit", None, LIMIT, "memory the process may use; auto finds the limit"),
+        _row("strict", False, SWITCH, "start no budget where it cannot be kept as asked"),
+        _live("thresholds.low", _MARKS.low, MARK, "where freeing stops and the level is NORMAL"),
+        _live("thresholds.warning", _MARKS.warning, MARK, "use at which WARNING begins"),
+        _live("thresholds.critical", _MARKS.critical, MARK, "use at which CRITICAL begins"),
+        _live("thresholds.emergency", _MARKS.emergency, MARK, "use at which EMERGENCY begins"),
+        _live("thresholds.shutdown", _MARKS.shutdown, MARK, "use at which the last attempts begin"),
         *(
-            _live(f"thresholds.{part}.{mark}", None, MARK, f"{mark.upper()} by {part} alone")
+            _live(f"thresholds.{part}.{mark}", None, MARK, f"{part} at which {mark.upper()} begins")
             for part in ("rss", "native")
             for mark in PART_MARKS
         ),
-        _live("monitoring.check_interval", None, INTERVAL, "between two readings; adaptive"),
-        _row("monitoring.snapshot_interval", 300.0, TIME, "between two samples kept"),
-        _row("monitoring.history_size", 288, count(1, MOST_SAMPLES), "samples kept"),
-        _row("monitoring.pressure_window", 10, count(2), "readings over which growth is taken"),
-        _row("monitoring.history_file", None, FILE, "keeps the samples over a restart"),
+        _live("monitoring.check_interval", None, INTERVAL, "time between two readings"),
+        _row("monitoring.snapshot_interval", 300.0, TIME, "time between two samples that are kept"),
+        _row("monitoring.history_size", 288, count(1, MOST_SAMPLES), "how many samples are kept"),
+        _row("monitoring.pressure_window", 10, count(2), "readings that growth is taken over"),
+        _row("monitoring.history_file", None, FILE, "file that keeps the samples over a restart"),
         _row("leaks.enabled", True, SWITCH, "look for leaks in the samples"),
-        _row("leaks.threshold_mb_per_hour", 10.0, NUMBER, "MiB an hour of the simple rule"),
-        _row("leaks.min_duration", 7200.0, TIME, "watched before anything is said"),
-        _row("leaks.min_samples", 24, count(2), "samples before anything is said"),
-        _row("leaks.minimum_rate", 1 << 20, RATE, "growth not worth a word below it"),
-        _row("leaks.census_every", 3600.0, TIME, "between looks at what grows, if one leaks"),
-        _row("leaks.apply_proposals", False, SWITCH, "put proposals that tighten a bound in force"),
-        _row("leaks.trace", None, SPELL, "traced for the line once a leak is sure; slow"),
-        _row("leaks.gc_efficiency", 0.10, SHARE, "freed by collections: garbage explains growth"),
-        _row("caches.size_limit", None, MARK, "all caches together; else what is left"),
-        _live("caches.share", None, PORTION, "of this process where several are under one limit"),
-        _row("caches.max_entries", None, count(1), "of a budget.cache() that is given no bound"),
-        _row("caches.ttl", None, LIFETIME, "of a budget.cache() that is given none"),
-        _row("caches.cleanup_interval", 600.0, TIME, "between two sweeps of the expired"),
+        _row("leaks.threshold_mb_per_hour", 10.0, NUMBER, "MiB an hour to hold growth against"),
+        _row("leaks.min_duration", 7200.0, TIME, "time watched before a leak is told"),
+        _row("leaks.min_samples", 24, count(2), "samples taken before a leak is told"),
+        _row("leaks.minimum_rate", 1 << 20, RATE, "growth below which no leak is told"),
+        _row("leaks.census_every", 3600.0, TIME, "time between looks at what grows in a leak"),
+        _row("leaks.apply_proposals", False, SWITCH, "apply proposals that tighten a bound"),
+        _row("leaks.trace", None, SPELL, "time traced for the line of a sure leak; slow"),
+        _row("leaks.gc_efficiency", 0.10, SHARE, "share freed by collections that explains growth"),
+        _row("caches.size_limit", None, MARK, "most of all caches together; unset: what is left"),
+        _live("caches.share", None, PORTION, "most of this process's caches under a shared limit"),
+        _row("caches.max_entries", None, count(1), "most entries of an unbounded budget.cache()"),
+        _row("caches.ttl", None, LIFETIME, "lifetime where budget.cache() is given none"),
+        _row("caches.cleanup_interval", 600.0, TIME, "between two removals of expired entries"),
         _row("caches.adopt", (), PLACES, "caches of the program to shrink as well"),
         _row("caches.spare", (), PATTERNS, "caches found in the program never to touch; * is all"),
-        _row("cleanup.auto", True, SWITCH, "reclaim, or only watch and tell"),
-        _live("cleanup.settle", 5.0, TIME, "for freed memory to show"),
-        _row("cleanup.cooldown", 60.0, TIME, "between two full collections"),
-        _row("cleanup.gc_time_share", 0.05, SHARE, "of the time for full collections"),
-        _row("cleanup.gc_above", 500 << 20, SIZE, "to collect unasked from; if set, however long"),
-        _live("emergency.protection", True, SWITCH, "try everything at the shutdown mark"),
+        _row("cleanup.auto", True, SWITCH, "free memory, or only watch and tell"),
+        _live("cleanup.settle", 5.0, TIME, "time in which freed memory has to show"),
+        _row("cleanup.cooldown", 60.0, TIME, "least time between two full collections"),
+        _row("cleanup.gc_time_share", 0.05, SHARE, "most of the time for full collections"),
+        _row("cleanup.gc_above", 500 << 20, SIZE, "use to collect garbage from; set, however long"),
+        _live("emergency.protection", True, SWITCH, "try everything at the shutdown threshold"),
         _live("emergency.max_attempts", 3, count(1), "attempts before the last resort"),
-        _live("emergency.cooldown", 60.0, TIME, "between two attempts"),
-        _live("emergency.restart_after", 300.0, TIME, "at NORMAL until attempts count anew"),
-        _live("emergency.dump", True, SWITCH, "write down the state at the last resort"),
+        _live("emergency.cooldown", 60.0, TIME, "least time between two attempts"),
+        _live("emergency.restart_after", 300.0, TIME, "time at NORMAL until attempts count anew"),
+        _live("emergency.dump", True, SWITCH, "write the state to standard error at last"),
         _live("emergency.exit", False, SWITCH, "end the process in good order at the last resort"),
-        _row("brake", False, SWITCH, "arm the brake: a MemoryError instead of being killed"),
-        _row("report.directory", None, FOLDER, "where a report is written every 24 hours"),
-        _row("agent.directory", "auto", DIRECTORY, "where the processes of one host meet"),
+        _row("brake", False, SWITCH, "refuse memory by a MemoryError before the kernel kills"),
+        _row("report.directory", None, FOLDER, "folder where a report is written every 24 hours"),
+        _row("agent.directory", "auto", DIRECTORY, "folder where a host's processes meet"),
     )
 )
 

@@ -112,7 +112,7 @@ def test_a_quiet_day_is_at_most_twenty_lines_an_hour_and_every_event_is_in_one()
     assert times_of(changes, r"^(\d+) changes") == levels
     failures = sum(isinstance(event, Failed) for event in day)
     assert times_of(reader.about("probe failed"), r"failed \((\d+) times\)") == failures
-    assert reader.lines[-1][1].startswith("peak 371 MiB")
+    assert reader.lines[-1][1].startswith("stopped: peak 371 MiB")
 
 
 def test_what_matters_is_told_at_once_amid_any_noise() -> None:

@@ -78,7 +78,7 @@ def words(answer: Any) -> list[str]:
 
 def test_room_that_is_kept_is_told_with_what_it_is_kept_for() -> None:
     """And nothing of it where none is, or an older process answers."""
-    told = "transients keeps 130 MiB free for peaks of 120 MiB, 41 an hour"
+    told = "peaks      keeps 130 MiB free for peaks of 120 MiB, 41 an hour"
     assert f"  {told}" in words(ANSWER)
     kept = {**ANSWER["transients"], "kept": 0}
     assert "keeps" not in "\n".join(words({**ANSWER, "transients": kept}))

@@ -53,7 +53,7 @@ def test_what_fits_below_critical_is_granted_and_given_back(scene: Scene) -> Non
 
 def test_a_refusal_says_how_much_room_there_is_and_is_told(scene: Scene) -> None:
     """The error names the size, the room and what to do; sinks hear of it."""
-    with pytest.raises(OverBudgetError, match=r"no room for 60\.0 MiB: 40\.0 MiB of room"):
+    with pytest.raises(OverBudgetError, match=r"no memory for 60\.0 MiB: 40\.0 MiB is free"):
         scene.governor.admit(60 * MIB).acquire()
     assert [event.asked for event in scene.recorder.of(AdmissionRefused)] == [60 * MIB]
 
@@ -130,7 +130,7 @@ def test_without_a_limit_everything_is_admitted(scene: Scene) -> None:
 def test_shut_admission_refuses_even_what_fits(scene: Scene) -> None:
     """After the last protection attempt nothing is let in until the level is NORMAL."""
     scene.governor.admission.is_shut = True
-    with pytest.raises(OverBudgetError, match="admission is shut"):
+    with pytest.raises(OverBudgetError, match="requests are refused until"):
         scene.governor.admit(1).acquire()
 
 

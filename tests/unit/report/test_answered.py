@@ -65,7 +65,7 @@ def test_events_of_the_day_are_in_the_report() -> None:
         with pytest.raises(membudget.OverBudgetError), budget.admit("3GiB"):
             pass
         (refused,) = [one for one in budget.report().happenings if one.kind == "refused"]
-        assert refused.text.startswith("refused 3.00 GiB")
+        assert refused.text.startswith("a request for 3.00 GiB was refused: ")
         assert refused.severity == "warning"
 
 

@@ -106,7 +106,7 @@ def test_json_is_whole_stable_and_strict() -> None:
 def test_who_shares_the_limit_is_told_in_each_form() -> None:
     """Who holds what, its share, and why; nothing where nobody shares."""
     row = "7 web: caches 70.0 MiB, share 50.0 MiB, in all 90.0 MiB; so it is"
-    whole = "2 processes share 150 MiB for caches, lent where unused; others"
+    whole = "2 processes share 150 MiB for caches, lent while unused; other"
     told = as_text(rich())
     assert f"SHARED BY A GROUP\n  {whole}" in told
     assert f"\n  {row}\n" in told
@@ -216,11 +216,12 @@ def test_what_a_part_gained_is_told_where_it_gained_anything() -> None:
         sample(place, 90, parts=(part("fills", (5 + place) * MIB), part("still")))
         for place in range(4)
     ]
-    lines = as_text(report(samples)).splitlines()
+    text = as_text(report(samples))
+    lines = text.splitlines()
     fills = next(line for line in lines if "fills" in line)
     still = next(line for line in lines if "still" in line)
     assert "+3,072 items" in fills
-    assert "+3.00" in fills
+    assert "+3.00 MiB" in text
     assert "+" not in still
 
 

@@ -217,7 +217,7 @@ def _make(path: str) -> None:
 def check_in_place(path: str) -> None:
     """Raise ConfigError where a folder was exchanged, or may be; OSError where it is gone."""
     if safe_way(path) != path:
-        raise ConfigError(f"spill directory {path} leads elsewhere now: make the cache anew")
+        raise ConfigError(f"spill directory {path} is another folder now: make the cache anew")
     check_own(path, os.lstat(path))
 
 

@@ -100,7 +100,7 @@ def check_limits(around: Surroundings) -> Iterator[Finding]:
     if smallest is None:
         most = share_of_machine(total, available)
         yield note(
-            "no limit is set: only the whole machine's memory is judged, and caches take "
+            "no limit is set: only the whole machine's memory is watched, and caches take "
             f"{human_bytes(most)} at most",
             "set one: membudget run --limit 400MiB, MEMBUDGET_LIMIT, or the container's",
         )
@@ -263,7 +263,7 @@ def check_order(around: Surroundings) -> Iterator[Finding]:
     elif int(text) >= _FIRST_TO_GO:
         yield note(
             f"{told}: one of the first to be killed when the machine is short",
-            "in Kubernetes set requests.memory, elsewhere OOMScoreAdjust=0",
+            "in Kubernetes set requests.memory, under systemd OOMScoreAdjust=0",
         )
     else:
         yield ok(told)
