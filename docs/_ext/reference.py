@@ -15,6 +15,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import click
+import messages
 from sphinx.util.docutils import SphinxDirective
 
 import membudget
@@ -213,6 +214,8 @@ MAKERS: dict[str, Callable[[], Iterator[str]]] = {
     "api": api,
     "events": all_events,
     "errors": errors,
+    "lines": messages.lines,
+    "texts": messages.texts,
 }
 
 

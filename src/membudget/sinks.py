@@ -158,7 +158,7 @@ def _exceeded(event: LimitExceeded) -> str:
 
 def _leak(event: LeakSuspected) -> str:
     if event.confidence == "none":
-        return f"no leak any more: {event.reason}"
+        return f"a leak is no longer suspected: {event.reason}"
     culprit = f", in {event.culprit}" if event.culprit else ""
     kind = f", {event.kind}" if event.kind else ""
     grown = event.reason or f"{signed(event.rate)}/h"

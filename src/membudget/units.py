@@ -79,7 +79,7 @@ def parse_fraction(text: str, *, name: str = "share") -> float:
     if unit != "%":
         raise ConfigError(f'{name} {_shown(text)} has no percent sign: write it as "80%"')
     if not 0 < number <= 100:  # noqa: PLR2004  # a percentage's own bounds
-        raise ConfigError(f"{name} {_shown(text)} is not a share: it goes above 0% and up to 100%")
+        raise ConfigError(f"{name} {_shown(text)} is not a share: give one above 0% and up to 100%")
     return number / 100
 
 

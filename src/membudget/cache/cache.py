@@ -428,7 +428,7 @@ def get_cache(name: str, registry: Registry | None = None) -> Cache[Any, Any]:
     if name in caches:
         return caches[name]
     there = ", ".join(sorted(caches)[:_MOST_NAMED])
-    advice = f"there are {there}" if caches else "there is none yet: make one with Cache(name)"
+    advice = f"use one of {there}" if caches else "there is none yet: make one with Cache(name)"
     raise ConfigError(f"no cache is called {one_line(name)!r}: {advice}")
 
 

@@ -214,7 +214,7 @@ def _part(path: str, start: int, most: int) -> bytes:
             return file.read(most)
     except OSError as error:
         raise ProbeError(
-            f"{path} may be run and not read ({error.strerror}), so what it is cannot be told"
+            f"{path} may be run and not read ({error.strerror}): let this user read it"
         ) from error
 
 

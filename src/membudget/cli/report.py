@@ -58,7 +58,7 @@ def command(
         if given is not None and samples is None:
             raise click.UsageError(f"{name} goes with --samples: a running process knows its own")
     if not hours > 0:  # NaN is within every range of click's.
-        raise click.UsageError("--hours must be a number above zero, such as 24")
+        raise click.UsageError("--hours is no number above zero: give one, such as 24")
     try:
         if samples is not None:
             made = _recorded(samples, bounds, limit, hours)

@@ -78,7 +78,7 @@ def _function(path: str, seconds: float, *, as_json: bool, **options: Any) -> in
     for part in name.split("."):
         function = getattr(function, part, None)
     if not callable(function):
-        raise ConfigError(f"{path!r} is not a function: {module} has no callable {name!r}")
+        raise ConfigError(f"{path!r} is not a function: {module} has no {name!r} to call; name one")
     try:
         # What the function prints must not stand between a reader and the JSON.
         with contextlib.redirect_stdout(sys.stderr):

@@ -18,7 +18,7 @@ class Severity(IntEnum):
     CRITICAL = 50
 
 
-_WORTH_A_LINE = 1 << 20  # Bytes let go of that people are told of, where as much was asked for.
+_WORTH_A_LINE = 1 << 20  # Bytes freed that people are told of, where as much was asked for.
 
 _OF_LEVEL = {
     Level.NORMAL: Severity.INFO,
@@ -40,7 +40,7 @@ class Event(Record):
 
 
 class Started(Event):
-    """The governor began: which limit it keeps and where that was found."""
+    """A budget began: which limit it keeps and where that was found."""
 
     reading: Reading
     note: str = ""
@@ -59,7 +59,7 @@ class Shortcoming(Event):
 
 
 class Stopped(Event):
-    """The governor ended: what it saw and did (bytes; levels by name with seconds spent)."""
+    """A budget ended: what it saw and did (bytes; levels by name with seconds spent)."""
 
     peak: int
     limit: int | None
@@ -94,13 +94,13 @@ class PressureChanged(Event):
 
 
 class FloorFound(Event):
-    """Shrinking does not lower use: what is too much is held elsewhere, and holders keep the rest.
+    """Emptying caches does not lower use far enough: what is too much is not in them.
 
-    Told once, and once more where EMERGENCY finds nothing left to let go (`is_last`).
+    Told once, and once more where EMERGENCY finds nothing left to free (`is_last`).
     """
 
     pressure: Pressure
-    kept: int  # Bytes that holders may keep above the floor.
+    kept: int  # Bytes that caches may keep above it.
     held_by: str = ""  # Where the memory lies, in words.
     culprit: str = ""  # What a leak was last said to be in.
     is_last: bool = False
@@ -117,25 +117,25 @@ class Reclaimed(Event):
     by: str
     rung: Rung | None
     asked: int
-    claimed: int  # What it says it let go.
-    measured: int  # How far the judged figure fell meanwhile, negative when it rose.
+    claimed: int  # What it says it freed.
+    measured: int  # How far use fell meanwhile, negative when it rose.
     took: float
     objects: int | None = None  # Those that a collection freed, where that is known.
 
     @property
     def severity(self) -> Severity:
-        """INFO when something worth a line was let go, else DEBUG."""
+        """INFO when something worth a line was freed, else DEBUG."""
         least = max(1, min(self.asked, _WORTH_A_LINE))
         return Severity.INFO if max(self.claimed, self.measured) >= least else Severity.DEBUG
 
 
 class ProtectionTried(Event):
-    """The shutdown mark was reached and everything was asked once more."""
+    """The shutdown threshold was reached and everything was asked once more to free memory."""
 
     attempt: int  # From 1; `most` come before the last resort.
     most: int
     outcome: str  # "recovered", "not enough", "exit" or "admission shut".
-    source: str = ""  # Whose figure was judged.
+    source: str = ""  # Whose limit it is.
 
     @property
     def severity(self) -> Severity:
@@ -169,7 +169,7 @@ class LimitForeseen(Event):
     soonest: float | None  # The near end of its interval, or None.
     latest: float | None  # The far end; None where that meets no limit.
     rate: float  # Bytes an hour of growth that no part with a bound explains.
-    used: int  # Bytes judged now: the highest of the newest hour.
+    used: int  # Bytes used now: the highest of the newest hour.
     limit: int | None  # Bytes, or None.
 
     @property
@@ -231,11 +231,11 @@ class BrakeHit(Event):
 
 
 class Late(Event):
-    """The loop woke late: nobody watched, as where the GIL is held. Told once a minute."""
+    """Memory was looked at late: nobody watched, as where the GIL is held. Told once a minute."""
 
     by: float  # Seconds.
     times: int = 1  # How often it happened so far.
-    was_needed: bool = True  # Whether use stood above the low mark before or after.
+    was_needed: bool = True  # Whether use stood above the low threshold before or after.
 
     @property
     def severity(self) -> Severity:

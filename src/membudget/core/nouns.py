@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-OWN = "own"  # The part of a reading that is the process's own judged figure, as the meter reads it.
+OWN = "own"  # The part of a reading that is the process's own use, as the meter reads it.
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -37,14 +37,14 @@ class Rung(IntEnum):
 
 
 class Reading(Record):
-    """What one source knows at one moment: the figure judged and the limit it is held against.
+    """What one source knows at one moment: the memory used and the limit it is held against.
 
     Both come from the same source, so that a cgroup's use is never held against another limit.
     `at` is monotonic seconds, sizes are bytes; `parts` has those of the same moment by name.
     """
 
     at: float  # Monotonic seconds.
-    used: int  # Bytes in use that cannot be reclaimed by the kernel: the one figure judged.
+    used: int  # Bytes in use that the kernel cannot take back.
     limit: int | None = None  # Bytes at which this source ends, or None where it has no limit.
     source: str = ""  # Which source, in words for people: "cgroup v1 /web", "configured".
     parts: Mapping[str, int] = NOTHING  # Bytes of the same tick by name: rss, anon, file, data...
@@ -68,7 +68,7 @@ class Reading(Record):
 class Marks(Record):
     """Where each level begins, as shares of the limit (float, 0 to 1) or as bytes (int).
 
-    The `parts` are marks of single parts of a reading, such as `{"rss": {"warning": 500 * MIB}}`;
+    The `parts` are thresholds of single parts of a reading, such as `{"rss": {"warning": 500 * MIB}}`;
     the highest level reached wins. A ConfigError where one is out of range or out of order.
     """
 
@@ -114,23 +114,23 @@ class Pressure(Record):
     """What a reading means: the `level`, why, and how far it is to the limit.
 
     Sizes are bytes, `growth` is bytes a second, `seconds_left` None where nothing foretells the
-    limit. `excess` is what lies above the low mark; `floor` what shrinking was seen not to lower,
-    `elsewhere` what is not this process's.
+    limit. `excess` is what lies above the low threshold; `floor` what freeing was seen not to lower,
+    `elsewhere` what other processes use.
     """
 
     level: Level = Level.NORMAL  # Hysteresis applied.
     used: int = 0
     limit: int | None = None
-    excess: int = 0  # Above the low mark: what a cleanup aims to free.
+    excess: int = 0  # Above the low threshold: what a cleanup aims to free.
     growth: float = 0.0  # A second, over the last readings; negative when shrinking.
     # Until the limit at the growth that nobody governs: by the last readings, or by a day of
     # samples where those foretell it sooner.
     seconds_left: float | None = None
-    cause: str = ""  # What raised the level: a mark's name, "time", or "" at NORMAL.
-    shutdown: bool = False  # Whether the shutdown mark stands reached for two readings.
-    source: str = ""  # The source judged.
-    floor: int = 0  # What shrinking was seen not to lower, or 0.
-    elsewhere: int = 0  # Of `used`, what is not this process's, where that is most of it.
+    cause: str = ""  # What raised the level: a threshold, "time", or "" at NORMAL.
+    shutdown: bool = False  # Whether use is at the shutdown threshold for two readings.
+    source: str = ""  # Whose figures these are.
+    floor: int = 0  # What freeing was seen not to lower, or 0.
+    elsewhere: int = 0  # Of `used`, what other processes use, where that is most of it.
 
     @property
     def fraction(self) -> float:
@@ -151,8 +151,8 @@ def _check_marks(marks: Mapping[str, float], prefix: str) -> None:
             told = f"threshold {prefix}{name}={mark!r}"
             raise ConfigError(f'{told} is neither a share nor a size: give "80%" or "400MiB"')
         if not mark > 0 or (mark > 1 and not isinstance(mark, int)):
-            rule = "goes above 0 and up to 1 as a share (float), or is bytes above 0 (int)"
-            raise ConfigError(f"threshold {prefix}{name}={mark!r} is out of range: it {rule}")
+            rule = "give a share above 0 and up to 1 (float), or bytes above 0 (int)"
+            raise ConfigError(f"threshold {prefix}{name}={mark!r} is out of range: {rule}")
     _check_order(marks, prefix, None)
 
 
@@ -194,7 +194,7 @@ class Sample(Record):
 
     at: Amount  # Monotonic seconds.
     wall: Amount  # Unix seconds.
-    used: Size  # The judged figure.
+    used: Size  # Bytes in use that the kernel cannot take back.
     rss: Size
     limit: Size | None = None  # What it is held against, or None.
     file: Size | None = None  # Page cache of the memory group, or mapped files.

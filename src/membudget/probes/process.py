@@ -156,7 +156,7 @@ class PortableProcessProbe:
         except psutil.Error as error:
             who = "this process" if self._pid is None else f"process {self._pid}"
             raise ProbeError(
-                f"cannot read the memory of {who} ({error}): has it ended, is it yours?"
+                f"cannot read the memory of {who} ({error}): check that it runs and is yours"
             ) from error
         parts = {OWN: info.rss, "rss": info.rss, "vms": info.vms}
         limit, now = self.limit, time.monotonic()

@@ -81,7 +81,7 @@ def _mark(value: Any, *, name: str) -> float | int:
     if not _is_number(value):
         raise _refused(name, value, 'is neither a share nor a size: give "80%" or "400MiB"')
     if not value > 0 or (isinstance(value, float) and value > 1):
-        rule = 'a share goes above 0 and up to 1.0, bytes are an int above 0, or write "80%"'
+        rule = 'give a share above 0 and up to 1.0, bytes above 0, or write "80%"'
         raise _refused(name, value, f"is out of range: {rule}")
     found: float | int = value
     return found

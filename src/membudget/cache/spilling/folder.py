@@ -112,7 +112,9 @@ class SpillFolder:
 
     def __init__(self, spill: Spill, name: str) -> None:
         if os.name == "nt":
-            raise ConfigError("spilling needs locks on files (flock), which this system lacks")
+            raise ConfigError(
+                "spilling needs locks on files (flock), which this system lacks: leave it out"
+            )
         self._keep = spill.keep
         try:
             directory = safe_way(spill.directory)
