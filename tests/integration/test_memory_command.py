@@ -171,8 +171,8 @@ def test_settings_are_read_anew_at_a_hangup(tmp_path: Path) -> None:
         program.process.send_signal(signal.SIGHUP)
         assert program.process.stderr is not None
         lines = iter(program.process.stderr.readline, "")
-        told = next(line for line in lines if "settings read anew" in line)
-        assert "limit; only a restart applies caches.cleanup_interval" in told
+        told = next(line for line in lines if "settings reloaded" in line)
+        assert "limit; restart the process for caches.cleanup_interval" in told
         failed = next(line for line in lines if "reload failed" in line)
         assert "membudget.yaml:2: limit 'lots'" in failed
         assert program.rows()[0]["limit"] == 500 << 20

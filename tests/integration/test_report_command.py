@@ -137,7 +137,7 @@ def test_a_recording_of_another_program_is_reported_on(tmp_path: Path) -> None:
         (("--limit", "1MiB"), "--limit goes with --samples"),
         (("--samples", __file__), "begins no kind of file that is known"),
         (("--hours", "0"), "--hours"),
-        (("--hours", "nan"), "--hours must be a number above zero"),
+        (("--hours", "nan"), "--hours is no number above zero: give one"),
     ],
 )
 def test_wrong_usage_is_64(words: tuple[str, ...], says: str) -> None:

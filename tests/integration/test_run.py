@@ -23,7 +23,7 @@ def test_the_program_runs_under_a_budget_and_its_output_is_its_own() -> None:
     first, last = result.stderr.splitlines()
     stamp = r"membudget: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \d+ python -c: "
     assert re.match(stamp + r"limit 400 MiB \(configured\); [\d.]+ MiB used now ", first)
-    assert re.match(stamp + "peak ", last)
+    assert re.match(stamp + "stopped: peak ", last)
 
 
 def test_quiet_says_nothing_when_all_is_well() -> None:

@@ -42,7 +42,7 @@ def test_one_process_tells_what_becomes_of_the_limit_that_all_share() -> None:
         result = group.run(command, env=clean_environment())
     lines = said(result.stderr)
     assert result.returncode == 0
-    assert sum(words.startswith("keeping") for _, _, words in lines) == 1
+    assert sum(words.startswith("limit ") for _, _, words in lines) == 1
     tellers: dict[str, set[str]] = {}
     for pid, _, words in lines:
         if (change := re.match(r"\w+ → (\w+): ", words)) is not None:
@@ -69,5 +69,5 @@ def test_each_line_says_whose_it_is_and_a_calm_worker_says_nothing() -> None:
     assert len({pid for pid, _, _ in lines}) == 2
     (first, *_, last) = lines
     assert first[2].startswith("limit 100 MiB (configured)")
-    assert last[2].startswith("peak ")
+    assert last[2].startswith("stopped: peak ")
     assert first[:2] == last[:2]

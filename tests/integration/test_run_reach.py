@@ -189,7 +189,7 @@ def test_a_program_that_starts_anew_without_pythonpath_keeps_its_budget(
     result = run(python, script(tmp_path, text), options=("--require",))
     assert result.stdout == "True []\nTrue []\n"
     assert result.returncode == 0
-    assert result.stderr.count("keeping") == 1  # One process, one line.
+    assert result.stderr.count(" limit 400 MiB (") == 1  # One process, one line.
 
 
 def test_one_that_starts_anew_until_pythonpath_is_gone_comes_to_an_end(tmp_path: Path) -> None:

@@ -181,4 +181,4 @@ def test_under_pressure_workers_tell_and_let_go_and_the_supervisor_does_not() ->
     assert str(pressed.pid) not in tellers
     own = [line for line in ended.errors.splitlines() if f" {pressed.pid} " in line]
     assert len(own) == 2, own  # What is kept, and the summary.
-    assert "; reclaimed 0 B" in own[1]
+    assert "; freed 0 B" in own[1]

@@ -68,7 +68,7 @@ class Reading(Record):
 class Marks(Record):
     """Where each level begins, as shares of the limit (float, 0 to 1) or as bytes (int).
 
-    The `parts` are thresholds of single parts of a reading, such as `{"rss": {"warning": 500 * MIB}}`;
+    The `parts` are thresholds of parts of a reading, as in `{"rss": {"warning": 500 * MIB}}`;
     the highest level reached wins. A ConfigError where one is out of range or out of order.
     """
 
@@ -114,7 +114,7 @@ class Pressure(Record):
     """What a reading means: the `level`, why, and how far it is to the limit.
 
     Sizes are bytes, `growth` is bytes a second, `seconds_left` None where nothing foretells the
-    limit. `excess` is what lies above the low threshold; `floor` what freeing was seen not to lower,
+    limit. `excess` is what lies above the low threshold; `floor` what cannot be freed,
     `elsewhere` what other processes use.
     """
 
