@@ -65,9 +65,7 @@ def test_one_is_killed_by_the_kernel_and_the_other_lives() -> None:
     assert re.search(
         r"^With a budget: alive after 4\.\d s, at most .* of 100 MiB\.$", out, re.MULTILINE
     )
-    assert re.search(
-        r"^It took in .*, freed .*, and found \d+% of the answers", out, re.MULTILINE
-    )
+    assert re.search(r"^It took in .*, freed .*, and found \d+% of the answers", out, re.MULTILINE)
     assert "membudget run --limit 400MiB -- python app.py" in out
     lines = out.splitlines()
     assert [line for line in lines if re.match(r" +[34] s   without: KILLED at .* with: ", line)]

@@ -248,11 +248,12 @@ def details(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"  parts      {', '.join(sizes)}"
     if "caches" not in row:
         return
+    unshown = row["held_free"]
+    kept = f" ({human_bytes(unshown)} still with the allocator)" if unshown else ""
     yield (
         f"  use        peak {human_bytes(row['peak'])}; caches {human_bytes(row['governed'])}"
-        f"{_of_share(row.get('share'))}; freed {human_bytes(row['reclaimed'])}, of which the "
-        f"allocator still holds {human_bytes(row['held_free'])}; reserved "
-        f"{human_bytes(row['reserved'])}"
+        f"{_of_share(row.get('share'))}; freed {human_bytes(row['reclaimed'])}{kept}; "
+        f"reserved {human_bytes(row['reserved'])}"
     )
     yield from _of_room(row)
     spent = ", ".join(
