@@ -222,7 +222,7 @@ def test_marks_out_of_order_or_range_are_refused_by_name(marks: dict[str, object
     """The error names the mark, its value and what to do."""
     with pytest.raises(ConfigError) as caught:
         Marks(**marks)  # type: ignore[arg-type]  # that is the case under test
-    assert "mark" in str(caught.value)
+    assert "threshold" in str(caught.value)
 
 
 def test_time_brings_a_level_forward_by_one_mark_and_no_more() -> None:

@@ -54,10 +54,10 @@ def test_a_cache_is_found_by_its_name() -> None:
 
     assert membudget.get_cache("prices", registry) is prices
     assert membudget.get_cache("squares", registry) is square.cache
-    with pytest.raises(ConfigError, match=r"'names': there are prices, squares$"):
+    with pytest.raises(ConfigError, match=r"'names': use one of prices, squares$"):
         membudget.get_cache(names.name, registry)
     del prices
-    with pytest.raises(ConfigError, match="there are squares"):
+    with pytest.raises(ConfigError, match="use one of squares"):
         membudget.get_cache("prices", registry)
 
 

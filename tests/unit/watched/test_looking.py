@@ -123,7 +123,7 @@ def test_a_deque_without_any_bound_is_told_once_with_the_maxlen_it_needs() -> No
     scene.look(400)
     assert scene.exceeded == [("maxlen", 1203, 1900)]
     (event,) = scene.told.of(LimitExceeded)
-    assert line_of(event) == "trades holds 1,203 items without a maxlen: 1,900 would do"
+    assert line_of(event) == "trades holds 1,203 items without a maxlen: give it 1,900"
 
 
 @pytest.mark.parametrize(
