@@ -1,6 +1,5 @@
 """How the documentation is built: `uv run --group docs sphinx-build -W docs build/docs`."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -21,9 +20,6 @@ exclude_patterns = ["_ext"]
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 # A chapter may have no pages yet; `suppress_warnings` does not know of this one.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: getattr(record, "subtype", "") != "empty_glob"
-)
 
 nitpicky = True
 # Our own public names are checked: annotations name what is Python's, or shortened, as well.

@@ -140,7 +140,7 @@ def human_bytes(size: float) -> str:
 
 def signed(size: float) -> str:
     """A change of a size with its sign: "+12.0 MiB"."""
-    return f"{'-' if size <= -0.5 else '+'}{human_bytes(abs(size))}"  # noqa: PLR2004  # a byte
+    return f"{'-' if size < -0.5 else '+'}{human_bytes(abs(size))}"  # noqa: PLR2004  # a byte
 
 
 def format_seconds(seconds: float) -> str:

@@ -51,7 +51,7 @@ FAR = (
     1e308,
     float("nan"),
 )
-SIZES = st.sampled_from(FAR) | st.floats() | st.integers()
+SIZES = st.sampled_from(FAR) | st.sampled_from((-0.5, 0.5)) | st.floats() | st.integers()
 COUNTS = st.sampled_from([0, 1, 2**40, 2**63 - 1, 2**64]) | st.integers(0, 2**63)
 RATES = st.sampled_from([0.0, -0.0, -0.3, 0.4, 1e308]) | st.floats(allow_nan=False)
 TIMES = st.sampled_from([0.0, 5e-324, 1e-5, 1e-4, 0.3, 1e9, 1e308, float("inf")])
