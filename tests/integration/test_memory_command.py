@@ -135,6 +135,17 @@ def test_a_stopped_process_is_seen_and_does_not_answer(tmp_path: Path) -> None:
         assert len(result.stderr.splitlines()) == 1
 
 
+def test_who_meets_in_another_folder_is_not_listed(tmp_path: Path) -> None:
+    """Launched or not: each folder shows its own."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    with running(folders[0], "--limit", "400MiB") as first, running(folders[1]) as second:
+        for program in (first, second):
+            told = program.ask("memory", "--json").stdout
+            assert [json.loads(line)["pid"] for line in told.splitlines()] == [program.process.pid]
+
+
 def test_nobody_to_be_found_is_told(tmp_path: Path) -> None:
     """One line and exit 3; a number that is nobody's as well."""
     where = {"MEMBUDGET_AGENT_DIRECTORY": str(tmp_path)}

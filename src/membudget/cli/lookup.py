@@ -173,7 +173,11 @@ def outside_view(pid: int) -> Callable[[], dict[str, Any]]:
 
 
 def without_slot(known: list[Found]) -> list[Callable[[], dict[str, Any]]]:
-    """What this user has started by `membudget run` and nobody has a slot of, seen from outside."""
+    """What this user has started by `membudget run` and nobody has a slot of, seen from outside.
+
+    Of those with another `agent.directory` than ours, the slots are not ours to know.
+    """
+    directory = resolve({})["agent.directory"]
     numbers = {one.identity.pid for one in known if one.identity.namespace == _own_namespace()}
     views = []
     for pid in sorted(int(entry.name) for entry in Path("/proc").glob("[0-9]*")):
@@ -183,7 +187,10 @@ def without_slot(known: list[Found]) -> list[Callable[[], dict[str, Any]]]:
             if not is_python or os.stat(folder).st_uid != os.getuid() or pid in numbers:
                 continue
             is_supervisor = _SUPERVISOR in Path(f"{folder}/cmdline").read_bytes()
-            if LAUNCHED in environ_of(pid) and not is_supervisor:
+            environ = environ_of(pid)
+            if LAUNCHED not in environ or is_supervisor:
+                continue
+            if resolve({}, environ)["agent.directory"] == directory:
                 views.append(outside_view(pid))
         except (MembudgetError, OSError):  # It ended meanwhile, or is not what it seemed.
             continue
