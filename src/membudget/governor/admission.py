@@ -85,7 +85,7 @@ class Admission:
         if self.try_take(size, reservation):
             return
         began = self._clock.now()
-        may_wait = timeout > 0 and self._make_room(size)
+        may_wait = timeout > 0 and self.may_ever_fit(size) and self._make_room(size)
         while not self.try_take(size, reservation):
             left = began + timeout - self._clock.now()
             if left <= 0 or not may_wait:
@@ -97,6 +97,10 @@ class Admission:
                     self._stepped.wait(min(left, threading.TIMEOUT_MAX))
                 finally:
                     self._waiting -= 1
+
+    def may_ever_fit(self, size: int) -> bool:
+        """Whether there would be room for it with nothing else in memory: else waiting is vain."""
+        return size <= self._meter.door
 
     def want(self, size: int) -> bool:
         """Ask the loop to make room; for those who wait in their own way."""
@@ -134,6 +138,9 @@ class Admission:
             why = "requests are refused until the level is NORMAL"
         waiting = f" after {human_seconds(waited)}" if waited >= 0.001 else ""  # noqa: PLR2004  # a wait
         advice = "load less at a time, raise the limit, or wait longer with timeout="
+        if not self.may_ever_fit(size):
+            why = f"{human_bytes(int(self._meter.door))} is the most that is ever granted"
+            advice = "load less at a time, or raise the limit"
         return OverBudgetError(f"no memory for {human_bytes(size)}: {why}{waiting}; {advice}")
 
     def before_fork(self, until: float) -> None:
@@ -261,7 +268,7 @@ class Reservation(_Native):
         began = clock()
         while not admission.try_take(self._size, self):
             waited = clock() - began
-            if waited >= self._timeout:
+            if waited >= self._timeout or not admission.may_ever_fit(self._size):
                 raise admission.refusal(self._size, waited)
             admission.want(self._size)
             await asyncio.sleep(min(POLL, self._timeout - waited))

@@ -217,6 +217,30 @@ def test_room_is_made_only_where_that_suffices() -> None:
     assert cache.reclaimable() == 20 * MIB
 
 
+def test_what_could_never_fit_is_refused_at_once_and_says_so() -> None:
+    """Not with everything else gone: nobody waits for it, and nobody is asked to let go."""
+    scene = Scene(40)
+    never = r"no memory for 95\.0 MiB: 90\.0 MiB is the most that is ever granted; load less"
+    began = scene.clock.now()
+    with pytest.raises(OverBudgetError, match=f"{never}.*, or raise the limit$"):
+        scene.governor.admit(95 * MIB, timeout=3600.0).acquire()
+
+    async def load() -> None:
+        async with scene.governor.admit(95 * MIB, timeout=3600.0):
+            pass
+
+    with pytest.raises(OverBudgetError, match=never):
+        asyncio.run(asyncio.wait_for(load(), 60.0))
+    assert scene.clock.now() == began
+    assert scene.governor.admission.wanted == 0
+    assert scene.memory.used == 50 * MIB
+
+
+def test_who_did_not_wait_is_told_no_time(scene: Scene) -> None:
+    with pytest.raises(OverBudgetError, match=r"40\.0 MiB is free; load less"):
+        scene.governor.admit(60 * MIB).acquire()
+
+
 def test_what_cannot_be_counted_is_asked_first() -> None:
     """It may have what is missing; what can be counted is left alone where it does not suffice."""
     scene = Scene(20)
