@@ -81,6 +81,7 @@ def test_no_file_to_check_is_told_in_one_line() -> None:
         membudget("config", "check", "nowhere.yaml"),
         membudget("config", "explain", "--config", "nowhere.yaml"),
         membudget("config", "explain", "limi"),
+        membudget("config", "explain", "limit", "limi"),
     ):
         assert (result.returncode, result.stdout) == (64, "")
         assert result.stderr.count("\n") == 1
@@ -116,6 +117,18 @@ def test_explain_shows_one_setting_or_a_section() -> None:
     told = json.loads(membudget("config", "explain", "caches", "--json").stdout)
     assert told["caches.adopt"]["value"] == []
     assert told["caches.adopt"]["origin"] == "default"
+
+
+def test_explain_takes_any_number_of_keys() -> None:
+    """Each once, in the order given; each one's own line of meaning says whose it is."""
+    keys = ("thresholds.warning", "limit", "thresholds.rss", "thresholds.warning")
+    lines = membudget("config", "explain", *keys[:3]).stdout.splitlines()
+    names = [line.split()[0] for line in lines]
+    rss = [f"thresholds.rss.{mark}" for mark in ("warning", "critical", "emergency")]
+    assert names == ["thresholds.warning", "limit", *rss, "thresholds.warning:", "limit:"]
+    assert lines[-1].endswith("MEMBUDGET_LIMIT")
+    told = json.loads(membudget("config", "explain", *keys, "--json").stdout)
+    assert list(told) == ["thresholds.warning", "limit", *rss]
 
 
 def test_the_schema_is_printed_as_json() -> None:

@@ -100,18 +100,21 @@ def schema() -> None:
 
 
 @command.command()
-@click.argument("key", required=False)
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option(
     "--config", "file", type=click.Path(), metavar="FILE", help="A settings file, YAML or TOML."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with all of them.")
-def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
-    """Show each setting's value and where it came from, or only KEY's, which may be a section."""
+def explain(keys: tuple[str, ...], file: str | None, *, as_json: bool) -> None:
+    """Show each setting's value and where it came from, or only each KEY's, or a section's."""
     settings = resolve({}, None, file)
     known = [*SETTINGS, *(one for one in settings.values if one not in SETTINGS)]
-    keys = [one for one in known if key is None or f"{one}.".startswith(f"{key}.")]
-    if not keys:
-        raise click.UsageError(f"setting {key!r} is not known: {advice_for(str(key))}")
+    shown = known if not keys else []
+    for key in keys:
+        found = [one for one in known if f"{one}.".startswith(f"{key}.")]
+        if not found:
+            raise click.UsageError(f"setting {key!r} is not known: {advice_for(key)}")
+        shown = [*shown, *(one for one in found if one not in shown)]
     if as_json:
         explained = {
             one: {
@@ -122,18 +125,21 @@ def explain(key: str | None, file: str | None, *, as_json: bool) -> None:
                 "variable": setting.variable,
                 "live": setting.is_live,
             }
-            for one, setting in ((one, known_setting(one)) for one in keys)
+            for one, setting in ((one, known_setting(one)) for one in shown)
         }
         click.echo(json.dumps(explained, indent=2))
         return
-    rows = [(one, in_words(settings, one), settings.origins[one]) for one in keys]
+    rows = [(one, in_words(settings, one), settings.origins[one]) for one in shown]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         click.echo(printable(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}"))
-    if key in keys:
-        setting = known_setting(keys[0])
+    for key in keys:
+        if key not in shown:  # A section.
+            continue
+        setting = known_setting(key)
         also = f", here or as {setting.variable}" if setting.variable else ""
-        click.echo(f"{setting.meaning}; give {setting.kind.form}{also}")
+        name = f"{key}: " if len(keys) > 1 else ""
+        click.echo(f"{name}{setting.meaning}; give {setting.kind.form}{also}")
 
 
 def in_words(settings: Settings, key: str) -> str:
