@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from membudget.report import Report
     from membudget.settings import Settings
     from membudget.singletons import Singleton, SingletonABC
-    from membudget.sinks import log_sink, merged, stderr_sink
+    from membudget.sinks import line_of, log_sink, merged, stderr_sink
     from membudget.sizing import size_of
     from membudget.watched import WatchedContainer
 
@@ -121,7 +121,7 @@ _HOMES = {
         "report": "Report",
         "settings": "Settings",
         "singletons": "Singleton SingletonABC",
-        "sinks": "log_sink merged stderr_sink",
+        "sinks": "line_of log_sink merged stderr_sink",
         "sizing": "size_of",
         "watched": "WatchedContainer",
     }.items()
@@ -140,8 +140,8 @@ __all__ = [
     "Reclaimed", "Reclaimer", "Registry", "Report", "ReportMade", "Reservation", "Rung", "Sample",
     "Sampled", "Settings", "SettingsReloaded", "Severity", "Shortcoming", "Singleton",
     "SingletonABC", "Sink", "Spill", "SpilledCache", "Started", "Status", "Stopped", "Verdict",
-    "WatchedContainer", "WeakCache", "adopt", "cached", "current", "get_cache", "log_sink",
-    "merged", "profile_memory", "size_of", "start", "stderr_sink",
+    "WatchedContainer", "WeakCache", "adopt", "cached", "current", "get_cache", "line_of",
+    "log_sink", "merged", "profile_memory", "size_of", "start", "stderr_sink",
 ]  # fmt: skip
 
 
