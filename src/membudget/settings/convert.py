@@ -266,9 +266,16 @@ class _Conversion:
         self._lost: list[Lost] = []
         # A file has one habit: where one time can only be in milliseconds, all are.
         self._is_ms = any(
-            word.unit == _UNITS["ms"] or (_is_time(key) and _is_too_long(word, key))
+            word.unit == _UNITS["ms"]
+            or (_measure(key) == "time" and _is_beyond(word, _LONGEST.get(key, _LONGEST_OTHER)))
             for word, key in self._words
         )
+        # So has a table of marks: where one can be no percent, none is.
+        self._sized = {
+            _table_of(word, key)
+            for word, key in self._words
+            if _measure(key) == "mark" and _is_beyond(word, _MOST_PERCENT)
+        }
 
     def all(self) -> Converted:
         """The file, once every word was taken."""
@@ -326,7 +333,9 @@ class _Conversion:
             said = "milliseconds" if self._is_ms else "seconds"
             return value * (0.001 if self._is_ms else 1.0), f", read as {said}"
         if measure == "" and wanted in ("size", "mark"):
-            return _sized(value) if wanted == "size" else _marked(value)
+            if wanted == "size":
+                return _sized(value)
+            return _marked(value, may_be_percent=_table_of(word, key) not in self._sized)
         if key == "monitoring.history_size" and measure == "time":
             apart = self._values.get(_APART, SETTINGS[_APART].default)
             return round(value * factor / apart), f", with a sample each {format_seconds(apart)}"
@@ -409,14 +418,19 @@ def _part_mark(key: str) -> Setting:
     return setting
 
 
-def _is_time(key: str) -> bool:
+def _measure(key: str) -> str:
     setting = setting_of(key)
-    return setting is not None and _measure_of(setting) == "time"
+    return "" if setting is None else _measure_of(setting)
 
 
-def _is_too_long(word: Word, key: str) -> bool:
-    is_bare = word.unit is None and word.is_number
-    return is_bare and word.value > _LONGEST.get(key, _LONGEST_OTHER)
+def _table_of(word: Word, key: str) -> tuple[str, ...]:
+    """Where a mark stands, and of what it is one."""
+    return (*word.path[:-1], key.rpartition(".")[0])
+
+
+def _is_beyond(word: Word, most: float) -> bool:
+    """Whether it is a number without a unit above this."""
+    return word.unit is None and word.is_number and word.value > most
 
 
 def _measure_of(setting: Setting) -> str:
@@ -434,11 +448,11 @@ def _sized(value: float) -> tuple[int, str]:
     return int(value * unit), f", read as {name}"
 
 
-def _marked(value: float) -> tuple[float, str]:
+def _marked(value: float, *, may_be_percent: bool) -> tuple[float, str]:
     """A mark without a unit by its range: a share, percent, MiB, or bytes."""
     if value <= 1:
         return float(value), ""
-    if value <= _MOST_PERCENT:
+    if value <= _MOST_PERCENT and may_be_percent:
         return value / 100, ", read as percent"
     unit, name = (1, "bytes") if value >= MIB else (MIB, "MiB")
     return int(value * unit), f", read as {name}"

@@ -198,6 +198,17 @@ def test_one_time_in_milliseconds_tells_of_the_others(tmp_path: Path) -> None:
     assert values["monitoring.check_interval"] == 0.5
 
 
+def test_the_bare_marks_of_one_table_have_one_unit(tmp_path: Path) -> None:
+    """100 beside 150 is no percent; another table may be in percent all the same."""
+    tables = {"external": {"warning": 100, "critical": 150}, "warning": 80, "critical": 90}
+    found = converted(tmp_path, "a.json", json.dumps({"thresholds": tables}))
+    values = values_of(tmp_path, found)
+    assert values["thresholds.native.warning"] == 100 << 20
+    assert values["thresholds.native.critical"] == 150 << 20
+    assert (values["thresholds.warning"], values["thresholds.critical"]) == (0.8, 0.9)
+    assert found.lost == ()
+
+
 def test_marks_that_were_never_set_make_way(tmp_path: Path) -> None:
     """A warning at 60 % is below where a cleanup is content by default; 97 % above EMERGENCY."""
     text = json.dumps({"thresholds": {"warning": 60, "critical": 97}})
