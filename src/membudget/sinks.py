@@ -114,11 +114,11 @@ def _floor(event: FloorFound) -> str:
         )
     grew = f"; look at what grew: {event.culprit}" if event.culprit else ""
     if not pressure.elsewhere:
-        more = "`membudget run --brake` (what cannot fit raises MemoryError), `--restart`"
-    return (
-        f"nothing is left to free at {describe(pressure)}{why}; what helps: a higher limit, "
-        f"{more}{grew}"
-    )
+        brake = "`membudget run --brake` (what cannot fit raises MemoryError)"
+        again = "`membudget run --restart`"
+        more = ", ".join((brake,) * (not event.is_braked) + (again,) * (not event.ends))
+    helps = f"a higher limit, {more}" if more else "a higher limit"
+    return f"nothing is left to free at {describe(pressure)}{why}; what helps: {helps}{grew}"
 
 
 def _reclaimed(event: Reclaimed) -> str:

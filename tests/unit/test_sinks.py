@@ -14,6 +14,7 @@ from membudget.core import (
     AdmissionRefused,
     Event,
     Failed,
+    FloorFound,
     Late,
     LeakSuspected,
     Level,
@@ -110,6 +111,24 @@ def test_a_suspicion_is_told_with_what_is_known_and_taken_back() -> None:
     )
     severities = [bare.replace(confidence=one).severity for one in ("none", "low", "medium")]
     assert severities == [Severity.INFO, Severity.INFO, Severity.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("in_force", "told", "untold"),
+    [
+        ({}, ["a higher limit, `membudget run --brake`", "--restart`"], []),
+        ({"is_braked": True}, ["a higher limit, `membudget run --restart`"], ["--brake"]),
+        ({"ends": True}, ["a higher limit, `membudget run --brake`"], ["--restart"]),
+        ({"is_braked": True, "ends": True}, ["helps: a higher limit; look at"], ["membudget"]),
+    ],
+)
+def test_what_is_in_force_is_not_advised(
+    in_force: dict[str, bool], told: list[str], untold: list[str]
+) -> None:
+    event = FloorFound(at=0.0, pressure=PRESSED, kept=0, is_last=True, culprit="app.book")
+    line = line_of(event.replace(**in_force)) or ""
+    assert all(words in line for words in told)
+    assert not any(words in line for words in untold)
 
 
 def test_samples_are_not_told_in_words() -> None:

@@ -104,6 +104,8 @@ class FloorFound(Event):
     held_by: str = ""  # Where the memory lies, in words.
     culprit: str = ""  # What a leak was last said to be in.
     is_last: bool = False
+    is_braked: bool = False  # Whether the brake is armed, and whether the process would end by
+    ends: bool = False  # itself, to be started again: neither has to be advised.
 
     @property
     def severity(self) -> Severity:

@@ -203,7 +203,14 @@ class Governor:
         if pressure.floor and pressure.level:
             is_high = pressure.used >= self._lines[Level.EMERGENCY]
             is_last = is_high and not self.floor.over(pressure.used)
-            self.news.floor(reading, pressure, self.floor.kept, is_last=is_last)
+            self.news.floor(
+                reading,
+                pressure,
+                self.floor.kept,
+                is_last=is_last,
+                is_braked=self.plugins.member("brake") is not None,
+                ends=self.protection is not None and self.protection.ends,
+            )
 
     def tell_noted(self) -> None:
         """Tell what the program gets wrong: noted anywhere, in finalizers too, and told here."""

@@ -210,6 +210,7 @@ class Protection:
         self.attempts: int = 0
         self.is_shut: bool = False
         self.began_over: bool = False
+        self.ends: bool = leave is not None  # Whether the last resort ends the process.
         self._attempt, self._dump, self._leave, self._tell = attempt, dump, leave, tell
         self._most, self._cooldown, self._restart_after = most, cooldown, restart_after
         self._tried_at = float("-inf")

@@ -227,7 +227,16 @@ class News:
         )
         self._tell(PressureChanged(at=now, before=before, pressure=pressure, again=again))
 
-    def floor(self, reading: Reading, pressure: Pressure, kept: int, *, is_last: bool) -> None:
+    def floor(
+        self,
+        reading: Reading,
+        pressure: Pressure,
+        kept: int,
+        *,
+        is_last: bool,
+        is_braked: bool,
+        ends: bool,
+    ) -> None:
         """Tell that shrinking does not cure it: once, once more at the last, and after hours."""
         now, news = self._clock.now(), 2 if is_last else 1
         if news <= self._floor_told and now - self._floor_told_at < FLOOR_TOLD_EVERY:
@@ -247,5 +256,7 @@ class News:
                 is_last=is_last,
                 held_by=held_by,
                 culprit=self._tell.suspect,
+                is_braked=is_braked,
+                ends=ends,
             )
         )

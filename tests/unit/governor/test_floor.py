@@ -5,7 +5,7 @@ import pytest
 from fakes import MIB
 from floors import LIMIT, Scene
 from membudget.core import OWN, FloorFound, Level, PressureChanged, Reading, Severity
-from membudget.governor.floor import Floor, Lines
+from membudget.governor.floor import Floor, Lines, Protection
 
 LINES = Lines(
     low=0.7 * LIMIT * MIB,
@@ -100,7 +100,24 @@ def test_the_reason_is_told_once(scene: Scene) -> None:
 def test_at_emergency_it_is_told_that_nothing_is_left(scene: Scene) -> None:
     """Over the limit with nothing to let go: once, as an error."""
     scene.run(395, 600, every=1.0)
-    assert [event.severity for event in scene.recorder.of(FloorFound)] == [Severity.ERROR]
+    (event,) = scene.recorder.of(FloorFound)
+    assert (event.severity, event.is_braked, event.ends) == (Severity.ERROR, False, False)
+
+
+class _Braked:
+    """What the plugin of an armed brake has."""
+
+    name = brake = "brake"
+
+
+def test_the_last_word_knows_what_is_in_force_already(scene: Scene) -> None:
+    scene.governor.join(_Braked())
+    scene.governor.protection = Protection(
+        int, scene.governor.tell, most=1, cooldown=1.0, restart_after=1.0, leave=int
+    )
+    scene.run(395, 60, every=1.0)
+    (event,) = scene.recorder.of(FloorFound)
+    assert (event.is_braked, event.ends) == (True, True)
 
 
 def test_what_others_in_the_group_hold_needs_no_trial(scene: Scene) -> None:
