@@ -171,6 +171,9 @@ class Governor:
         reading = self._read()
         if reading is not None:
             self.pressure = self._judge(reading)
+            if self._is_starting:  # Told first: the limit comes before what is over it.
+                note = "; ".join(self.notes)
+                self.tell(Started(at=self.clock.now(), reading=reading, note=note))
             if not self.is_resting:
                 self._tell_news(reading, self.pressure)
             for follower in tuple(self.followers):
@@ -278,11 +281,9 @@ class Governor:
         self._is_starting = True
         try:
             self.step()
+            self._is_starting = False
             if self.protection is not None:
                 self.protection.began_over = self.pressure.used >= self._lines[-1]
-            if self.reading is not None:
-                note = "; ".join(self.notes)
-                self.tell(Started(at=self.clock.now(), reading=self.reading, note=note))
             return self.watch.begin() if thread else ""
         except BaseException:
             self.registry.detach(self)

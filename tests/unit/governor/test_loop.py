@@ -88,6 +88,16 @@ def test_start_tells_the_limit_and_stop_the_summary(scene: Scene) -> None:
     assert set(stopped.levels) == {"NORMAL", "WARNING"}
 
 
+def test_the_limit_is_told_before_what_is_over_it(scene: Scene) -> None:
+    """A process that begins over its limit reads first what that is."""
+    scene.memory.used = 120 * MIB
+    scene.governor.start(thread=False)
+    scene.governor.stop()
+    kinds = [type(event) for event in scene.recorder.events]
+    assert kinds[:2] == [Started, PressureChanged]
+    assert kinds.count(Started) == 1
+
+
 def test_every_change_of_level_is_told_once(scene: Scene) -> None:
     scene.at(85, 4)
     scene.at(50, 6)
