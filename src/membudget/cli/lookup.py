@@ -12,7 +12,7 @@ import click
 
 from membudget.budget import program_name
 from membudget.budget.reexec import LAUNCHED
-from membudget.core import Record
+from membudget.core import OWN, Record
 from membudget.core.nouns import Status  # noqa: TC001  # a field of a record
 from membudget.errors import ConfigError, MembudgetError, ProbeError
 from membudget.host import SLOT, Identity, check_readable, identity_of
@@ -22,7 +22,7 @@ from membudget.ownership import default_folder
 from membudget.pressure import judge
 from membudget.probes import tightest
 from membudget.probes.cgroup import cgroup_probe
-from membudget.probes.process import process_probe
+from membudget.probes.process import SOURCE, process_probe
 from membudget.settings import resolve
 from membudget.settings.table import CONFIG_VARIABLE, SETTINGS
 from membudget.units import LONGEST_NAME, human_bytes, one_line
@@ -70,6 +70,11 @@ class Found(Record):
         """Its figures under the names of the command line's JSON."""
         told = {name: getattr(self.figures, name) for name in _OF_A_SLOT}
         is_here = self.identity.namespace == _own_namespace()
+        if is_here and self.figures.source == SOURCE:
+            with contextlib.suppress(ProbeError):  # It has ended.
+                process = process_probe(self.identity.pid)
+                told["parts"] = {OWN: process.own_bytes()}
+                process.close()
         return {"pid": self.identity.pid, **told, **({} if is_here else {"namespace": "other"})}
 
     def ask(self, command: str) -> dict[str, Any]:

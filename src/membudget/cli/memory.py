@@ -27,7 +27,7 @@ from membudget.cli.lookup import (
     shared_groups,
     without_slot,
 )
-from membudget.core import Record
+from membudget.core import OWN, Record
 from membudget.core.nouns import (
     AdoptedRow,
     AllocatorState,
@@ -40,6 +40,7 @@ from membudget.core.nouns import (
 )
 from membudget.core.wire import Size, plain, record_from
 from membudget.errors import ConfigError, ControlError, MembudgetError, ProbeError
+from membudget.probes.process import SOURCE
 from membudget.reclaimers.found import HANDFUL, FoundCache, Untouched
 from membudget.sinks import why_raised
 from membudget.units import (
@@ -230,6 +231,8 @@ def line(row: Mapping[str, Any]) -> str:
     size = human_bytes(used)
     if limit is not None:
         size += f" of {human_bytes(limit)} ({used / limit:.0%}, {_plain(row['source'])})"
+    if row["source"] == SOURCE and (own := row.get("parts", {}).get(OWN)) is not None:
+        size = f"{human_bytes(own)} of its own; the machine {size}"
     parts = [f"{who}: {size} {_plain(row['level'])} {signed(row['rate'])}/s"]
     if row.get("is_resting"):
         parts.append(RESTING)

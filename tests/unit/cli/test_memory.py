@@ -1,6 +1,8 @@
 """The figures of a process in words: any answer is a clear line, fit for a terminal."""
 
 import json
+import os
+import time
 from typing import Any
 
 import pytest
@@ -10,9 +12,13 @@ from hypothesis import strategies as st
 import membudget
 from hostile_answers import HOSTILE, one_change, received
 from membudget.cli.drawing import fitted
+from membudget.cli.lookup import Found
 from membudget.cli.memory import details, line, with_answer
+from membudget.core.nouns import Status
 from membudget.errors import ControlError
 from membudget.governor.status import full_status
+from membudget.host import identity_of
+from membudget.probes.process import SOURCE
 from membudget.registry import Registry
 
 SLOT: dict[str, Any] = {
@@ -203,6 +209,28 @@ def test_allocators_tell_what_they_gave_back_or_why_they_are_left_alone() -> Non
         "mimalloc: 0 B given back",
         "polars: left alone: cannot be asked",
     ]
+
+
+def test_beside_the_machines_use_stands_what_is_the_processs_own() -> None:
+    """Without a limit the machine's memory is judged, which says nothing of the process."""
+    figures = Status(
+        used=2 << 30,
+        limit=20 << 30,
+        source=SOURCE,
+        level="NORMAL",
+        rate=0.0,
+        seconds_left=None,
+        at=time.time(),
+    )
+    found = Found(identity=identity_of(os.getpid()), folder="", figures=figures)
+    told = line(found.as_row()).partition(": ")[2]
+    own, _, machine = told.partition(" of its own; the machine ")
+    assert machine == "2.00 GiB of 20.0 GiB (10%, system memory) NORMAL +0 B/s"
+    assert own.endswith("MiB")
+    limited = Found(
+        identity=found.identity, folder="", figures=figures.replace(source="configured")
+    )
+    assert "of its own" not in line(limited.as_row())
 
 
 def test_plain_names_are_told_as_they_are() -> None:
