@@ -55,6 +55,22 @@ def test_a_budget_of_the_programs_own_takes_over() -> None:
     assert result.returncode == 0
 
 
+def test_the_lines_go_on_where_the_programs_own_budget_takes_over() -> None:
+    """Nothing ends in between, the new limit is told, and what it came to at the end."""
+    program = "import logging, membudget; logging.basicConfig(); membudget.start('300MiB')"
+    lines = run_python(program, "--limit", "400MiB").stderr.splitlines()
+    told = [line.split(": ", 2)[2] for line in lines]
+    assert [line.partition(" (")[0] for line in told[:2]] == ["limit 400 MiB", "limit 300 MiB"]
+    assert told[2].startswith("stopped: ")
+    assert len(told) == 3
+
+
+def test_sinks_of_the_programs_own_are_told_alone() -> None:
+    program = "import membudget; membudget.start('300MiB', sinks=[])"
+    lines = run_python(program, "--limit", "400MiB").stderr.splitlines()
+    assert [line.split(": ", 2)[2].split()[0] for line in lines] == ["limit", "stopped:"]
+
+
 def test_a_sitecustomize_of_the_programs_own_still_runs(tmp_path: Path) -> None:
     """Ours is first on the path and loads the one it hides."""
     (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.own = 'seen'\n")

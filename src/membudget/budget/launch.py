@@ -87,7 +87,14 @@ def start_launched() -> Budget | None:
             "or write the settings as TOML"
         )
         return None
-    atexit.register(budget.stop)
+
+    def end() -> None:
+        # The program's own budget may have taken over the lines.
+        governor: Any = budget.governor.registry.governor
+        if governor is not None and sink in governor.tell.sinks:
+            governor.stop()
+
+    atexit.register(end)
     keep_through_exec()
     if helper == "forkserver":
         budget.governor.watch.park()

@@ -314,7 +314,7 @@ def start(
             system's memory. A given limit adds to those found: the tightest rules.
         config: A settings file, YAML or TOML; by default the one that MEMBUDGET_CONFIG names.
         thread: Whether a daemon thread keeps the budget; else the program calls `step()`.
-        sinks: Takers of events; by default the logger "membudget".
+        sinks: Takers of events; by default the logger "membudget", under `membudget run` its lines.
         ladder: Reclaimers to ask before the standing ones.
         registry: Whose holders are governed; by default those of the process.
         is_launched: Whether the program knows nothing of it: then a later `start()` in this
@@ -341,12 +341,12 @@ def start(
         holders.check_free()
     sources = Sources(resolved)
     shortcomings = sources.check(resolved)
-    takers = [merged(log_sink())] if sinks is None else list(sinks)
+    takers = _takers(before) if sinks is None else sinks
     governor = governor_of(resolved, sources, holders, ladder=ladder, sinks=takers)
     governor.gives_way = is_launched
     foreign = _foreign(resolved, holders, is_launched=is_launched)
     if isinstance(before, Governor):
-        before.stop()
+        before.stop(is_handed_over=sinks is None)
     try:
         for plugin in _plugins(resolved, sources, redact, thread=thread, is_launched=is_launched):
             governor.join(plugin)
@@ -367,6 +367,11 @@ def start(
         governor.tell(Shortcoming(at=governor.clock.now(), what=what))
     governor.budget = budget = Budget(governor)
     return budget
+
+
+def _takers(before: object) -> Iterable[Sink]:
+    """Who is told by default: the lines of `membudget run` go on where they went."""
+    return before.tell.given if isinstance(before, Governor) else [merged(log_sink())]
 
 
 def current() -> Budget:

@@ -291,8 +291,8 @@ class Governor:
         finally:
             self._is_starting = False
 
-    def stop(self) -> None:
-        """End the thread and tell the summary; a second call does nothing."""
+    def stop(self, *, is_handed_over: bool = False) -> None:
+        """End the thread and tell the summary, but to who goes on; a second call does nothing."""
         self.watch.stop()
         self._begin_in_child()
         self.plugins.leave()
@@ -300,6 +300,8 @@ class Governor:
             now = self.clock.now()
             self.registry.detach(self)
             self._count_time(now)
+            if is_handed_over:
+                return
             self.tell(
                 Stopped(
                     at=now,

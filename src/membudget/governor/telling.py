@@ -32,6 +32,7 @@ class Teller:
         self.sinks: list[Sink] = []
         for sink in sinks:
             self.add(sink)
+        self.given: tuple[Sink, ...] = tuple(self.sinks)  # Before anybody has added one.
         self.untold: int = 0
         self.suspect: str = ""  # What a leak was last said to be in, or "".
         self._clock = clock
