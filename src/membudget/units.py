@@ -119,10 +119,13 @@ def as_seconds(value: Duration, *, name: str = "time") -> float:
 def format_bytes(size: int) -> str:
     """A size as exact text: `parse_bytes(format_bytes(n)) == n` for every n it can read."""
     size = max(-MOST_BYTES, min(size, MOST_BYTES))
-    for unit, scale in reversed(_BINARY.items()):
-        if size and size % scale == 0:
-            return f"{size // scale}{unit}"
-    return f"{size}B"
+    found = f"{size}B"
+    for units in (_BINARY, _DECIMAL):
+        for unit, scale in reversed(units.items()):
+            text = f"{size // scale}{unit}"
+            if size and size % scale == 0 and len(text.strip("iB")) < len(found.strip("iB")):
+                found = text
+    return found
 
 
 def human_bytes(size: float) -> str:

@@ -147,7 +147,7 @@ def test_to_explain_nothing_is_loaded_that_keeps_a_budget() -> None:
 def test_a_foreign_file_is_converted_and_what_comes_out_is_good(tmp_path: Path) -> None:
     """To standard output or a new file; 0 where all has a place here, 1 where some has not."""
     theirs, ours = tmp_path / "monitor.json", tmp_path / "ours.yaml"
-    theirs.write_text('{"monitoring": {"check_interval_ms": 5000}, "max_memory_mb": 4096}')
+    theirs.write_text('{"monitoring": {"snapshot_interval_ms": 5000}, "max_memory_mb": 4096}')
     result = membudget("config", "convert", str(theirs), "--out", str(ours))
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert membudget("config", "check", str(ours)).stdout == f"{ours}: 2 settings, all good\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from membudget.core import MARK_NAMES, PART_MARKS, Record
@@ -29,7 +30,7 @@ from membudget.settings.table import (
     setting_of,
 )
 from membudget.synonyms import OF_SETTINGS
-from membudget.units import GIB, KIB, MIB, format_bytes, format_seconds, one_line
+from membudget.units import GIB, KIB, MIB, format_bytes, format_seconds, one_line, parse_bytes
 
 if TYPE_CHECKING:
     from membudget.settings.table import Setting
@@ -45,6 +46,7 @@ def _words(text: str) -> frozenset[str]:
 _SINK = "a sink decides what is told, whom and how often: start(sinks=[...])"
 _RESTART = "`membudget run --restart -- CMD` starts it again, --restart-delay says after what time"
 _ALWAYS = "a running budget does so anyway: leave out start() where it should not"
+_LOOKED = "a budget looks 1 to 50 times a second, as the situation asks"
 _WATCH = 'budget.watch("NAME", it, max_items=N) tells of it, a BoundedDict or BoundedDeque keeps it'
 _NONE = "no setting is like it; `membudget config explain` shows all there are"
 _LEVEL = r"( (threshold|level|limit|memory|usage|mark|ratio))*$"
@@ -101,7 +103,7 @@ _UNITS: dict[str, Unit] = {
         ("size", 1.0, "b byte bytes"),
         ("size", float(KIB), "k kb kib"),
         ("size", float(MIB), "mb mib megabytes"),
-        ("size", float(GIB), "gb gib gigabytes"),
+        ("size", float(GIB), "g gb gib gigabytes"),
         ("time", 0.001, "ms msec millis milliseconds"),
         ("time", 1.0, "s sec secs second seconds"),
         ("time", 60.0, "m min mins minute minutes"),
@@ -111,9 +113,10 @@ _UNITS: dict[str, Unit] = {
     )
     for unit in units.split()
 }
-_NO_SUFFIX = _words("b byte k m min h d %")  # In a name they stand for other things.
+_NO_SUFFIX = _words("b byte k m g min h d %")  # In a name they stand for other things.
 _PER_HOUR = {"hour": 1.0, "h": 1.0, "minute": 60.0, "min": 60.0, "day": 1 / 24}
 _RATE = re.compile(rf"(.*?)_?mb_per_({'|'.join(_PER_HOUR)})")
+_DOCKERS = {"k": (KIB, "KiB"), "m": (MIB, "MiB"), "g": (GIB, "GiB")}  # Binary, unlike elsewhere.
 _NUMBER = re.compile(r"\s*(\d[\d_]{0,30}(?:\.\d{0,30})?|\.\d{1,30})\s*([A-Za-z]{0,12}|%)\s*")
 
 _LONGEST = {"monitoring.check_interval": 600.0, "caches.ttl": 30 * 86400.0}
@@ -196,7 +199,11 @@ def word_of(path: tuple[str, ...], value: Any) -> Word:
         own = _UNITS.get(number[2].lower())
         if own is not None or not number[2]:
             whole = number[1].replace("_", "")
-            value, unit = (float(whole) if "." in whole else int(whole)), own or unit
+            text, value = value, float(whole) if "." in whole else int(whole)
+            unit = own or unit
+            if own is not None and own[0] == "size" and number[2].lower() not in _DOCKERS:
+                with suppress(ConfigError):  # MB are of 1000, where it is the value that says so.
+                    value, unit = parse_bytes(text), ("size", 1.0)
     return Word(path=path, names=tuple(names), last=last, shown=shown, value=value, unit=unit)
 
 
@@ -292,8 +299,9 @@ class _Conversion:
         self._lost.append(lost)
 
     def _take(self, word: Word, key: str) -> None:
-        if word.value is None or (key == _ALWAYS and word.value is True):
-            why = "not set there" if word.value is None else _ALWAYS
+        is_look = key == "monitoring.check_interval"  # As slow as theirs, it would be too late.
+        if word.value is None or is_look or (key == _ALWAYS and word.value is True):
+            why = "not set there" if word.value is None else _LOOKED if is_look else _ALWAYS
             self._needless.append(f"{one_line(word.place)}: {word.shown} -- {why}")
             return
         setting = setting_of(key)
@@ -329,13 +337,16 @@ class _Conversion:
         value, key = word.value, setting.key
         measure, factor = word.unit or ("", 1.0)
         wanted = _measure_of(setting)
+        docker = _DOCKERS.get(word.shown[-1:].lower())
+        if docker is not None and wanted in ("size", "mark"):
+            return int(value * docker[0]), f", read as {docker[1]}, as Docker does"
         if measure == "" and wanted == "time":
             said = "milliseconds" if self._is_ms else "seconds"
             return value * (0.001 if self._is_ms else 1.0), f", read as {said}"
         if measure == "" and wanted in ("size", "mark"):
-            if wanted == "size":
-                return _sized(value)
-            return _marked(value, may_be_percent=_table_of(word, key) not in self._sized)
+            may_be_percent = _table_of(word, key) not in self._sized
+            is_size = wanted == "size"
+            return _sized(value) if is_size else _marked(value, may_be_percent=may_be_percent)
         if key == "monitoring.history_size" and measure == "time":
             apart = self._values.get(_APART, SETTINGS[_APART].default)
             return round(value * factor / apart), f", with a sample each {format_seconds(apart)}"
@@ -443,6 +454,8 @@ def _measure_of(setting: Setting) -> str:
 def _sized(value: float) -> tuple[int, str]:
     """A size without a unit by its range: a few GiB, MiB, or bytes."""
     unit, name = (1, "bytes") if value >= MIB else (MIB, "MiB")
+    if 0 < value < 1:
+        raise ConfigError("a share is no size: set it by hand")
     if 0 < value <= _MOST_GIB:
         unit, name = GIB, "GiB"
     return int(value * unit), f", read as {name}"

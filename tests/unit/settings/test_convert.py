@@ -79,14 +79,13 @@ FILES: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     "monitor.yaml": (
         MONITOR,
         {
-            "monitoring.check_interval": 5.0,
             "monitoring.snapshot_interval": 60.0,
             "monitoring.history_size": 1440,
             "thresholds.warning": 0.8,
             "thresholds.critical": 0.9,
             "thresholds.rss.warning": 0.7,
             "thresholds.rss.critical": 0.85,
-            "thresholds.native.warning": 200 << 20,
+            "thresholds.native.warning": 200_000_000,
             "cleanup.auto": True,
             "caches.cleanup_interval": 600.0,
             "cleanup.cooldown": 30.0,
@@ -174,9 +173,20 @@ def test_the_usual_kinds_of_files_are_read_rightly(tmp_path: Path, name: str) ->
         ({"max_memory": 512}, "limit", 512 << 20, "read as MiB"),
         ({"max_memory": 536870912}, "limit", 512 << 20, "read as bytes"),
         ({"max_memory_gb": 1.5}, "limit", 1536 << 20, ""),
-        ({"check_interval": 5}, "monitoring.check_interval", 5.0, "read as seconds"),
-        ({"check_interval": 5000}, "monitoring.check_interval", 5.0, "read as milliseconds"),
-        ({"check_interval_minutes": 2}, "monitoring.check_interval", 120.0, ""),
+        ({"max_memory": "400MiB"}, "limit", 400 << 20, ""),
+        ({"max_memory": "400MB"}, "limit", 400_000_000, ""),
+        ({"max_memory": "400M"}, "limit", 400 << 20, "read as MiB, as Docker does"),
+        ({"max_memory": "400m"}, "limit", 400 << 20, "read as MiB, as Docker does"),
+        ({"max_memory": "2g"}, "limit", 2 << 30, "read as GiB, as Docker does"),
+        ({"gc_threshold": 400}, "cleanup.gc_above", 400 << 20, "read as MiB"),
+        ({"snapshot_interval": 5}, "monitoring.snapshot_interval", 5.0, "read as seconds"),
+        (
+            {"snapshot_interval": 50000},
+            "monitoring.snapshot_interval",
+            50.0,
+            "read as milliseconds",
+        ),
+        ({"snapshot_interval_minutes": 2}, "monitoring.snapshot_interval", 120.0, ""),
         ({"cache_ttl": 86400}, "caches.ttl", 86400.0, "read as seconds"),
         ({"cache_ttl": "2 hours"}, "caches.ttl", 7200.0, ""),
     ],
@@ -193,9 +203,26 @@ def test_a_number_is_read_by_its_unit_or_its_range(
 
 def test_one_time_in_milliseconds_tells_of_the_others(tmp_path: Path) -> None:
     """Half a second is no 500 s, in a file whose other times can only be milliseconds."""
-    text = json.dumps({"check_interval": 500, "cleanup": {"interval": 600_000}})
+    text = json.dumps({"snapshot_interval": 500, "cleanup": {"interval": 600_000}})
     values = values_of(tmp_path, converted(tmp_path, "a.json", text))
-    assert values["monitoring.check_interval"] == 0.5
+    assert values["monitoring.snapshot_interval"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["check_interval", "monitor_interval_seconds", "interval_seconds"])
+def test_a_check_interval_of_theirs_does_not_slow_ours(tmp_path: Path, name: str) -> None:
+    found = converted(tmp_path, "a.json", json.dumps({"memory": {name: 30}}))
+    assert values_of(tmp_path, found) == {}
+    assert f"{name}: 30 -- a budget looks 1 to 50 times a second" in found.text
+
+
+def test_a_size_in_mb_stays_one(tmp_path: Path) -> None:
+    found = converted(tmp_path, "a.json", '{"memory_limit": "400MB"}')
+    assert "limit: 400MB" in found.text
+
+
+def test_a_share_is_no_size(tmp_path: Path) -> None:
+    (lost,) = converted(tmp_path, "a.json", '{"gc_threshold": 0.7}').lost
+    assert lost.advice == "a share is no size: set it by hand"
 
 
 def test_the_bare_marks_of_one_table_have_one_unit(tmp_path: Path) -> None:
