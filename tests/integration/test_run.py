@@ -320,3 +320,17 @@ def test_the_launched_budget_survives_a_broken_environment_variable(tmp_path: Pa
     assert result.stdout == "child\n0\n"
     assert "no budget for this process" in result.stderr
     assert os.sep not in result.stdout
+
+
+def test_a_cache_is_adopted_from_the_script_that_runs(tmp_path: Path) -> None:
+    """Its module is known by the name of its file, though Python calls it "__main__"."""
+    program = """
+        import membudget
+        PRICES = {number: str(number) * 100 for number in range(5_000)}
+        membudget.current().reclaim("aggressive")
+        print(len(PRICES) < 5_000)
+    """
+    (tmp_path / "app.py").write_text(textwrap.dedent(program))
+    options = ["--limit", "400MiB", "--quiet", "--adopt", "app:PRICES"]
+    result = membudget("run", *options, "--", sys.executable, str(tmp_path / "app.py"))
+    assert (result.stdout, result.stderr) == ("True\n", "")

@@ -56,7 +56,8 @@ def _wrong_with(name: str, *, is_late: bool) -> str | None:
     """What keeps module:NAME from being a cache: "" for nothing; None where that may yet come."""
     module, _, path = name.partition(":")
     namespace, value = _of_module(module), lookup(name)
-    is_made = not getattr(namespace.get("__spec__"), "_initializing", module == "__main__")
+    is_main = namespace.get("__name__") == "__main__"
+    is_made = not getattr(namespace.get("__spec__"), "_initializing", is_main)
     if value is None and (path in namespace or not ((namespace and is_made) or is_late)):
         return None  # A main module, or a function of any, may make it at any time.
     if not namespace:
@@ -101,6 +102,10 @@ def lookup(name: str) -> Any:
 def _of_module(name: str) -> Mapping[str, Any]:
     # A module that loads itself at first use does so in a __getattribute__ of its own.
     module = sys.modules.get(name)
+    if module is None:  # The script that runs is "__main__", and is known by its file.
+        main = sys.modules.get("__main__")
+        file = f"/{attributes_of(main).get('__file__')}"
+        module = main if file.endswith(f"/{name.replace('.', '/')}.py") else None
     return attributes_of(module) if issubclass(type(module), ModuleType) else {}
 
 
