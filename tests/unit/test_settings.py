@@ -233,3 +233,18 @@ def test_a_components_limit_that_changes_applies_at_once() -> None:
     keys = {"components.a.max_items", "components.b.max_items", "components.c.max_bytes"}
     assert set(applied) == keys
     assert waiting == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "told"),
+    [
+        ({"limit": 400}, {}, 'limit 400 is 400 bytes: write "400MiB"'),
+        ({}, {"MEMBUDGET_LIMIT": "400B"}, "MEMBUDGET_LIMIT '400B' is 400 bytes: write \"400MiB\""),
+        ({"thresholds": 0.8}, {}, 'thresholds is a section: .* thresholds={"warning": "80%"}'),
+    ],
+)
+def test_likely_mistakes_are_told_how_they_are_written(
+    arguments: dict[str, Any], environ: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        resolve(arguments, environ)

@@ -37,6 +37,7 @@ _SECTIONS = st.fixed_dictionaries(
     {},
     optional={key: _values(key) for key in SETTINGS if not key.startswith("thresholds")}
     | {"thresholds.low": st.sampled_from(["60%", "1%"]), "thresholds.rss.warning": _TEXTS["size"]}
+    | {"limit": st.builds("{}MiB".format, st.integers(1, 9999)) | st.just("auto")}
     | {"leaks.trace": st.builds("{}s".format, st.integers(1, 900)) | st.just("off")}
     | {"components.book.max_items": _TEXTS["whole"], "components.5.max_bytes": _TEXTS["size"]},
 )

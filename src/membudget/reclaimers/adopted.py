@@ -27,7 +27,7 @@ from membudget.sizing.foreign import (
     take_oldest,
     under,
 )
-from membudget.units import as_bytes
+from membudget.units import as_bytes, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,6 +177,8 @@ def adopt(
         ConfigError: Something else than a cache, a lock that cannot be acquired with a timeout, or
             a bound that is none or cannot be kept.
     """
+    if isinstance(cache, str) and not isinstance(name, (str, type(None))):
+        raise ConfigError(f"{one_line(cache)} is a text: give the cache, then its name")
     called = name or type(cache).__name__
     check_lock(lock, called)
     holders = registry if registry is not None else REGISTRY

@@ -106,6 +106,11 @@ def resolve(
         origins[setting.key] = f"environment {setting.variable}"
     for key, value in _flat(arguments or {}).items():
         if (known := setting_of(key)) is None:
+            if any(one.startswith(f"{key}.") for one in SETTINGS):
+                raise ConfigError(
+                    f"{key} is a section: give its settings by name, as in "
+                    'thresholds={"warning": "80%"}'
+                )
             raise ConfigError(f"setting {key!r:.120} is not known: {advice_for(key)}")
         values[key] = known.read(value, name=one_line(key))
         origins[key] = "argument"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from membudget.core import PART_MARKS, Marks, Record
 from membudget.errors import ConfigError
 from membudget.units import (
+    MIB,
     as_bytes,
     as_seconds,
     format_bytes,
@@ -85,6 +86,15 @@ def _mark(value: Any, *, name: str) -> float | int:
         raise _refused(name, value, f"is out of range: {rule}")
     found: float | int = value
     return found
+
+
+def _limit(value: Any, *, name: str) -> int:
+    size = as_bytes(value, name=name)
+    if size < MIB:  # No interpreter fits into that: MiB were meant.
+        raise _refused(
+            name, value, f'is {size} bytes: write "{size if isinstance(value, int) else 400}MiB"'
+        )
+    return size
 
 
 def _portion(value: Any, *, name: str) -> float | int | str:
@@ -211,7 +221,10 @@ _LONG_TEXT = 1 << 16
 
 SIZE = _text("a size such as 400MiB", as_bytes, format_bytes, _SIZE_TEXT)
 LIMIT = SIZE.replace(
-    form="a size such as 400MiB, or auto", schema=_text_like("auto", _SIZE_TEXT), absent="auto"
+    read=_limit,
+    form="a size such as 400MiB, or auto",
+    schema=_text_like("auto", _SIZE_TEXT),
+    absent="auto",
 )
 MARK = _text(
     "a share such as 80%, or a size such as 400MiB", _mark, format_mark, _SHARE_TEXT, _SIZE_TEXT

@@ -304,3 +304,8 @@ def test_a_search_goes_on_where_its_slice_ended() -> None:
         search.run(clock.now())
         slices += 1
     assert slices > 10
+
+
+def test_a_name_in_the_caches_place_is_told() -> None:
+    with pytest.raises(ConfigError, match="prices is a text: give the cache, then its name"):
+        membudget.adopt("prices", {})  # type: ignore[arg-type]
