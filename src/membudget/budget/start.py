@@ -238,7 +238,11 @@ class Budget:
     def callback(
         self, name: str, function: Callable[[int], Any], *, rung: Rung | str = Rung.MODERATE
     ) -> Callable[[], None]:
-        """Have a function, sync or async, called with the bytes wanted; returns what removes it."""
+        """Have a function, sync or async, called with the bytes wanted; returns what removes it.
+
+        A sync one runs on the budget's thread, beside the program: what both use needs a lock, or a
+        copy. An async one runs on the loop that runs now, between the program's own steps.
+        """
         from membudget.reclaimers.program import Callback  # only where used
 
         return self.add(Callback(name, function, rung=_as_rung(rung)))
