@@ -122,7 +122,7 @@ def test_a_section_with_nothing_in_it_sets_nothing(tmp_path: Path, text: str) ->
 WRONG_YAML = {
     "": "a.yaml: has no memory section: put settings under memory:",
     "# nothing": "a.yaml: has no memory section",
-    "other: 1": "a.yaml: has no memory section",
+    "other: 1": "a.yaml: has no memory section: put settings under memory:; `membudget",
     "other: 1\nlimit: 400MiB": "a.yaml:2: limit stands at the top: put settings under memory:",
     "thresholds:\n  low: 5%": "a.yaml:1: thresholds stands at the top",
     "- memory": "a.yaml:1: holds no keys: put settings under memory:",

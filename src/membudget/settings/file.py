@@ -145,7 +145,10 @@ def _gather(given: str, text: str, found: dict[str, Node], findings: _Findings) 
         for key in at_top[:1]:
             findings.append((top[key][1], f"{key} stands at the top: put settings under {header}"))
         if not at_top:
-            findings.append((None, f"has no {SECTION} section: put settings under {header}"))
+            advice = f"put settings under {header}"
+            if top:
+                advice += "; `membudget config convert` makes them of other settings"
+            findings.append((None, f"has no {SECTION} section: {advice}"))
         return
     section, line = top[SECTION]
     if isinstance(section, dict):
