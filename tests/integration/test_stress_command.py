@@ -22,6 +22,9 @@ def fine():
 async def fine_too():
     await asyncio.sleep(0)
 
+def needs(what):
+    return what
+
 def raises():
     raise KeyError("no")
 
@@ -84,12 +87,21 @@ def test_a_function_that_raises_cannot_be_judged() -> None:
     assert "raised" in end.stderr
 
 
+def test_a_module_that_raises_cannot_be_judged(here: Path) -> None:
+    """Which is no leak, and told in a line."""
+    (here / "broken.py").write_text("1 / 0")
+    end = membudget("stress", "broken:fine")
+    told = "membudget: broken raised as it was imported (ZeroDivisionError: division by zero)"
+    assert (end.returncode, end.stderr) == (2, f"{told}: mend it\n")
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     "arguments",
     [
         ("service:nothing",),
         ("service:number",),
+        ("service:needs",),
         ("no_such_module:function",),
         ("--", "no-such-command"),
         ("--calls", "5", "--", "true"),

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 
+from membudget.callables import check_function
 from membudget.errors import ConfigError
 from membudget.testing.rounds import ROUNDS, SECONDS
-from membudget.units import how_many, human_bytes, human_seconds, parse_seconds, signed
+from membudget.units import how_many, human_bytes, human_seconds, one_line, parse_seconds, signed
 
 LEAK, UNTOLD = 1, 2
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -75,10 +76,15 @@ def _function(path: str, seconds: float, *, as_json: bool, **options: Any) -> in
             f"{path!r} cannot be imported ({error}): give module:function as Python would import "
             "it from here, or a program after --"
         ) from error
+    except Exception as error:  # noqa: BLE001  # a module's own, as it runs
+        what = f"{type(error).__name__}: {one_line(error)}"
+        click.echo(f"membudget: {module} raised as it was imported ({what}): mend it", err=True)
+        return UNTOLD
     for part in name.split("."):
         function = getattr(function, part, None)
     if not callable(function):
         raise ConfigError(f"{path!r} is not a function: {module} has no {name!r} to call; name one")
+    check_function(function, "function", (), may_await=True)
     try:
         # What the function prints must not stand between a reader and the JSON.
         with contextlib.redirect_stdout(sys.stderr):
