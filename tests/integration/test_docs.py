@@ -182,6 +182,7 @@ def test_help_names_the_nearest_page_and_tells_commands_apart() -> None:
     assert (wrong.returncode, wrong.stdout) == (64, "")
     assert "did you mean watch-for-leaks?" in wrong.stderr
     assert "`membudget run --help`" in command_line("help", "run").stderr
+    assert "`membudget config explain`" in command_line("help", "settings").stderr
     assert "`membudget help` shows all" in command_line("help", "zzz").stderr
 
 

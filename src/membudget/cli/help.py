@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 PAGES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "help")
 KINDS = ("tutorial", "how-to", "explanation")
+_ELSEWHERE = {
+    "settings": "`membudget config explain`",
+    "commands": "`membudget --help`",
+    "api": "`python -m pydoc membudget`",
+    "events": "`python -m pydoc membudget.core`",
+    "messages": "`membudget help troubleshooting`",
+}
 _WIDEST = 100  # Columns: longer lines are hard to read.
 _LEAST = 24  # Columns that the last of a table's needs beside the others.
 _BEGINS = re.compile(r" *(?:(?:[-*]|\d+\.) )?")  # What stands before a paragraph or an item.
@@ -57,6 +64,11 @@ def command(topic: str | None) -> int:
         return 0
     if topic in COMMANDS:
         raise click.UsageError(f"{topic} is a command: `membudget {topic} --help` explains it")
+    if topic in _ELSEWHERE:
+        raise click.UsageError(
+            f"{topic} is in the reference, built from the source by "
+            f"`sphinx-build docs build/docs`: use {_ELSEWHERE[topic]} here"
+        )
     if topic is not None:
         advice = nearest(topic, pages, where="membudget help")
         raise click.UsageError(f"there is no page {topic!r}: {advice}")
