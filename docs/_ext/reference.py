@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+import signal
 import tokenize
 from importlib import import_module
 from io import StringIO
@@ -100,9 +102,11 @@ def exit_codes() -> Iterator[str]:
     """What each command says of its own, and those that all share."""
     shared = {
         cli.USAGE: "wrong usage or settings, told in one line",
+        os.EX_TEMPFAIL: "of `run`: the planned exit (`emergency.exit`), where nothing else helped",
         cli.NOT_EXECUTABLE: "the program of `run` cannot be executed",
         cli.NOT_FOUND: "the program of `run` was not found",
         cli.INTERRUPTED: "interrupted from the keyboard",
+        128 + signal.SIGKILL: "as shells tell it: killed with SIGKILL, by the kernel or a stop",
     }
     yield "## Of all commands\n"
     for code, meaning in {0: "all is well", **shared}.items():

@@ -73,7 +73,7 @@ def command(*, pid: int | None, verbose: bool, watch: bool, as_json: bool) -> in
     """Show use, limit, level, rate and time to the limit.
 
     Exits 0 when all is well, 1 at WARNING, 2 at CRITICAL or EMERGENCY, 3 when no process is found
-    or one did not answer.
+    or, with -v, one did not answer.
     """
     drawn = _Drawn() if watch and not as_json else None
     if drawn and not drawn.screen.is_live:

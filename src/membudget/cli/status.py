@@ -38,8 +38,9 @@ _LEVELS = [level.name.lower() for level in Level if level > Level.NORMAL]
 def command(*, pid: int | None, quiet: bool, fail_at: str | None, as_json: bool) -> int:
     """Tell how the worst of the processes under a budget stands, by their slots.
 
-    Exits 0 when all is well, 1 at WARNING, 2 at CRITICAL or EMERGENCY, 3 when there is none. A
-    process that hangs is seen as well: nobody is asked whose figures are fresh.
+    Exits 0 when all is well, 1 at WARNING, 2 at CRITICAL or EMERGENCY, 3 when there is none; with
+    -q or --fail-at 0, or 1 where all are gone, all hang, or the worst is at that level. These two
+    options ask whose figures are old, and nobody else.
 
     Health checks use -q, which is 0 or 1 and by itself knows no level. Liveness (what restarts the
     process): `membudget status -q`, never with a level, or a full cache gets a healthy process
