@@ -297,7 +297,8 @@ class Day:
     def _told(self) -> dict[str, Any]:
         """What a report and an answer tell alike."""
         self.look_again()
-        offset, limit = self._offset(), self._governor.pressure.limit
+        offset, pressure = self._offset(), self._governor.pressure
+        limit, level = pressure.limit, pressure.level
         resolved = () if limit is None else self._governor.marks.resolved(limit)
         marks = zip(MARK_NAMES, resolved, strict=False)
         plugins, group = self._governor.plugins, None
@@ -309,6 +310,7 @@ class Day:
             "marks": {name: int(at) for name, at in marks if at < float("inf")},
             "peaks": [(at + offset, used, resident) for at, used, resident in self._peaks],
             "group": group,
+            "level": level.name if level else "",
         }
 
     def as_answer(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -109,6 +109,7 @@ class Report(Record):
     proposals: tuple[Proposal, ...]
     notes: tuple[str, ...]
     group: GroupState | None = None  # Where several processes share the limit
+    level: str = ""  # Of a running process, where it is above NORMAL
 
     def __str__(self) -> str:
         """The text of `membudget report`, which `print` shows; no line is over 80 columns."""
@@ -187,6 +188,7 @@ def report(
     peaks: Iterable[tuple[float, int, int]] = (),
     notes: Iterable[str] = (),
     group: GroupState | None = None,
+    level: str = "",
 ) -> Report:
     """The report on these samples, oldest first; those before the newest `hours` are judged alone.
 
@@ -250,6 +252,7 @@ def report(
         proposals=tuple(proposals),
         notes=tuple(notes),
         group=group,
+        level=level,
     )
 
 
@@ -309,6 +312,7 @@ class DayAnswer(Record):
     proposals: tuple[Proposal, ...] = ()
     peaks: tuple[tuple[Amount, Size, Size], ...] = ()  # When, highest judged use and resident set
     group: GroupState | None = None
+    level: str = ""
     left_out: Size = 0  # Older samples that were not told
 
 
@@ -337,6 +341,7 @@ def answered(answer: Mapping[str, Any], hours: float = 24.0) -> Report:
             peaks=told.peaks,
             happenings=events,
             group=told.group,
+            level=told.level,
             notes=[f"{told.left_out:,} older samples were left out."] if told.left_out else [],
         )
     except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as error:

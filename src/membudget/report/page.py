@@ -90,7 +90,7 @@ def page_data(report: Report) -> dict[str, Any]:
         sure, level = text.standing(verdict), verdict.confidence.name.lower()
         told = f"{sure[:1].upper()}{sure[1:]}. "
     if samples:
-        told += text.outlook(report.forecast, report.limit, report.headroom)
+        told += text.outlook(report)
         span = f"{calendar.date(report.made)}, the last {text.lasting(report.span)}"
         pid = f"Process {report.pid}. " if report.pid else ""
         when = f"{pid}{span}, {how_many(len(samples))}."

@@ -22,7 +22,6 @@ from membudget.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from membudget.forecast import Forecast
     from membudget.leaks import SimpleFacts, Verdict
     from membudget.leaks.culprit import Culprit
     from membudget.report import OperationFigure, PartFigure, Report, Use
@@ -77,7 +76,12 @@ def between(low: float, high: float) -> str:
 
 
 def headline(report: Report) -> str:
-    """The verdict in one sentence: what grows, how fast, since when, in what."""
+    """The level where it is above NORMAL, and the verdict: what grows, how fast, since when."""
+    level = f"{plain(report.level)} now. " if report.level else ""
+    return f"{level}{_judged(report)}"
+
+
+def _judged(report: Report) -> str:
     verdict = report.verdict
     if verdict is None:
         return "No samples, so nothing can be said."
@@ -151,8 +155,9 @@ def verdict_rows(verdict: Verdict, calendar: Calendar) -> Iterator[tuple[str, st
     yield "growth rate", simple(verdict.facts)
 
 
-def outlook(forecast: Forecast, limit: int | None, headroom: int | None) -> str:
+def outlook(report: Report) -> str:
     """The forecast in one sentence."""
+    forecast, limit, headroom = report.forecast, report.limit, report.headroom
     if limit is not None and headroom is not None and headroom < 0:
         return f"Over the limit of {human_bytes(limit)} by {human_bytes(-headroom)} now."
     if forecast.seconds_left is not None:
@@ -164,6 +169,8 @@ def outlook(forecast: Forecast, limit: int | None, headroom: int | None) -> str:
         return f"Growth slows down and ends at about {human_bytes(forecast.levels_off_at)}."
     if limit is None:
         return "No limit is known, so there is none to be reached."
+    if report.verdict is not None and is_early(report.verdict):
+        return "Too early to foretell the limit."
     return "The limit is not in sight."
 
 
@@ -240,7 +247,7 @@ def _top(report: Report, calendar: Calendar) -> Iterator[str]:
     yield ""
     yield from wrapped(headline(report), WIDTH)
     if report.samples:
-        yield from wrapped(outlook(report.forecast, report.limit, report.headroom), WIDTH)
+        yield from wrapped(outlook(report), WIDTH)
 
 
 def _memory(report: Report, calendar: Calendar) -> Iterator[str]:

@@ -57,6 +57,8 @@ def test_a_budget_reports_and_answers_the_same() -> None:
                 *("prices", "Cache", 1, 20 << 20),
             )
             assert set(made.marks) == {"low", "warning", "critical", "emergency", "shutdown"}
+            assert made.level == ""
+        assert answered({**answer, "level": "WARNING"}).level == "WARNING"
 
 
 def test_events_of_the_day_are_in_the_report() -> None:

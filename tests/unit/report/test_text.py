@@ -79,6 +79,15 @@ def test_the_headline_of_a_young_process_claims_nothing() -> None:
     assert headline(report(quiet(12))) == "Too early to say whether it leaks."
     assert headline(report(quiet())) == "No leak is seen."
     assert headline(report([])) == "No samples, so nothing can be said."
+    assert "Too early to foretell the limit." in as_text(report(quiet(12)))
+    assert "The limit is not in sight." in as_text(report(quiet()))
+
+
+def test_a_level_above_normal_stands_in_the_headline() -> None:
+    """Nobody is to read "no leak is seen" alone while memory is short."""
+    pressed = report(quiet(), level="CRITICAL")
+    assert headline(pressed) == "CRITICAL now. No leak is seen."
+    assert page_data(pressed)["headline"] == headline(pressed)
 
 
 def test_text_has_the_figures() -> None:
