@@ -108,9 +108,10 @@ def _floor(event: FloorFound) -> str:
     more = "or less memory used there"
     if not event.is_last:
         limit = f" of {human_bytes(pressure.limit)}" if pressure.limit else ""
+        kept = f"; caches keep {human_bytes(event.kept)} and are left alone" if event.kept else ""
         return (
-            f"{human_bytes(pressure.floor)}{limit} cannot be freed{why}; caches keep "
-            f"{human_bytes(event.kept)} and are left alone; what helps: a higher limit, {more}"
+            f"{human_bytes(pressure.floor)}{limit} cannot be freed{why}{kept}; "
+            f"what helps: a higher limit, {more}"
         )
     grew = f"; look at what grew: {event.culprit}" if event.culprit else ""
     if not pressure.elsewhere:

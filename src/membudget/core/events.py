@@ -100,7 +100,7 @@ class FloorFound(Event):
     """
 
     pressure: Pressure
-    kept: int  # Bytes that caches may keep above it.
+    kept: int  # Bytes that caches may keep above it; 0 where they had nothing.
     held_by: str = ""  # Where the memory lies, in words.
     culprit: str = ""  # What a leak was last said to be in.
     is_last: bool = False

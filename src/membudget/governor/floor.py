@@ -115,8 +115,8 @@ class Floor:
 
     @property
     def kept(self) -> int:
-        """Bytes that holders keep above the floor, however high use stands."""
-        return int(self._working_set)
+        """Bytes that holders keep above the floor, however high use stands; 0 where they had 0."""
+        return int(self._working_set) if self._held or self._held_before else 0
 
     def over(self, used: int) -> int:
         """Bytes that holders are to let go of."""

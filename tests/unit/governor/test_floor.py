@@ -6,6 +6,7 @@ from fakes import MIB
 from floors import LIMIT, Scene
 from membudget.core import OWN, FloorFound, Level, PressureChanged, Reading, Severity
 from membudget.governor.floor import Floor, Lines, Protection
+from membudget.sinks import line_of
 
 LINES = Lines(
     low=0.7 * LIMIT * MIB,
@@ -95,6 +96,14 @@ def test_the_reason_is_told_once(scene: Scene) -> None:
     assert told[0].severity is Severity.WARNING
     assert told[0].pressure.floor >= 335 * MIB
     assert abs(told[0].kept - cache.holds) < 2 * MIB, "what is said to be kept is kept"
+
+
+def test_without_anything_in_caches_none_are_told_of(scene: Scene) -> None:
+    """A program that has no caches is not told what they keep."""
+    scene.run(340, 600, every=1.0)
+    (event,) = scene.recorder.of(FloorFound)
+    line = line_of(event) or ""
+    assert "cannot be freed: someone else holds it; what helps: a higher limit" in line
 
 
 def test_at_emergency_it_is_told_that_nothing_is_left(scene: Scene) -> None:
