@@ -59,9 +59,10 @@ def identity_of(pid: int | None = None) -> Identity:
     try:
         namespace = os.stat(f"{folder}/ns/pid").st_ino
     except OSError as error:
-        raise ProbeError(
-            f"process {pid} cannot be identified ({error.strerror}): ask as its user or as root"
-        ) from error
+        ask = "ask as its user or as root"
+        if os.geteuid() == 0:  # A container's own root has not all rights.
+            ask = "root lacks CAP_SYS_PTRACE here: ask from outside the container"
+        raise ProbeError(f"process {pid} cannot be identified ({error.strerror}): {ask}") from error
     boot = (read_whole(_BOOT) or b"").decode("ascii", "replace").strip()[:_BOOT_DIGITS]
     if not _is_boot(boot):
         raise unexpected(_BOOT, boot.encode(), "this is no boot's id")

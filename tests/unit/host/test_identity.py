@@ -53,6 +53,24 @@ def test_a_process_that_has_ended_has_no_identity() -> None:
         identity_of(child.pid)
 
 
+@pytest.mark.parametrize(
+    ("uid", "told"), [(7, "ask as its user or as root"), (0, "ask from outside the container")]
+)
+def test_root_is_not_told_to_ask_as_root(
+    uid: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container root has not all rights, and is not told to become what it is."""
+
+    def refuse(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("membudget.host.os.stat", refuse)
+    monkeypatch.setattr("membudget.host.os.geteuid", lambda: uid)
+    with pytest.raises(ProbeError, match=told) as caught:
+        identity_of(os.getpid())
+    assert ("as root" in str(caught.value)) is (uid != 0)
+
+
 def test_another_life_of_the_same_number_is_gone() -> None:
     """And so is whoever had it before the boot."""
     own = identity_of()
