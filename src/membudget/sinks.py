@@ -88,7 +88,7 @@ def _pressure_changed(event: PressureChanged) -> str:
         if pressure.growth > 0:
             parts.append(f"{signed(pressure.growth)}/s")
         if pressure.seconds_left is not None:
-            parts.append(until_limit(pressure.seconds_left))
+            parts.append(until_limit(pressure.seconds_left, pressure.used - (pressure.limit or 0)))
         if pressure.elsewhere:
             parts.append(f"{human_bytes(pressure.elsewhere)} of it used by other processes")
         elif pressure.floor:

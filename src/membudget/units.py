@@ -173,11 +173,13 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds * 1000:.{0 if seconds >= 0.01 else 1}f} ms"  # noqa: PLR2004
 
 
-def until_limit(seconds: float) -> str:
-    """When the limit is met, in words: "limit in 6.3 s", "at the limit"."""
+def until_limit(seconds: float, over: int = 0) -> str:
+    """When the limit is met, or that use is `over` it: "limit in 6.3 s", "over the limit"."""
     if seconds <= 0:
-        return "at the limit"
-    return f"limit in {human_seconds(seconds)}" if seconds >= 1 else "limit within a second"
+        return "over the limit" if over > 0 else "at the limit"
+    if seconds < 1:
+        return "reaches the limit within a second"
+    return f"limit in {human_seconds(seconds)}"
 
 
 def wrapped(text: str, width: int, **how: Any) -> list[str]:

@@ -29,6 +29,7 @@ from membudget.units import (
     parse_fraction,
     parse_mark,
     parse_seconds,
+    until_limit,
 )
 
 
@@ -152,6 +153,14 @@ def test_no_figure_is_too_large_to_be_written(number: int) -> None:
     """A line that cannot be told would hide the event that it is about."""
     for write in (format_bytes, format_seconds, human_bytes, human_seconds):
         assert 0 < len(write(number)) < 30
+
+
+def test_what_is_over_the_limit_is_not_called_at_it() -> None:
+    told = [until_limit(0, over) for over in (-1, 0, 1)]
+    assert told == ["at the limit", "at the limit", "over the limit"]
+    assert [until_limit(left) for left in (0.2, 6.3)] == [
+        *("reaches the limit within a second", "limit in 6.3 s"),
+    ]
 
 
 def test_people_read_about_three_figures() -> None:

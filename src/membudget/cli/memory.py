@@ -237,7 +237,7 @@ def line(row: Mapping[str, Any]) -> str:
     if row.get("is_resting"):
         parts.append(RESTING)
     if row["seconds_left"] is not None:
-        parts.append(until_limit(row["seconds_left"]))
+        parts.append(until_limit(row["seconds_left"], used - (limit or 0)))
     silent = time.time() - row["at"] if "at" in row else 0.0
     if silent > SILENT:
         parts.append(f"silent for {human_seconds(silent)}")

@@ -233,6 +233,11 @@ def test_beside_the_machines_use_stands_what_is_the_processs_own() -> None:
     assert "of its own" not in line(limited.as_row())
 
 
+def test_use_above_the_limit_is_over_it() -> None:
+    told = line({**SLOT, "used": 3 << 20, "limit": 2 << 20, "seconds_left": 0.0})
+    assert ", over the limit" in told
+
+
 def test_plain_names_are_told_as_they_are() -> None:
     assert "цены цены" in line({**row("цены цены"), "level": "NORMAL"})
 
