@@ -122,6 +122,8 @@ REMEDIES = {
     "… s lies outside the years 1970 to 9999": "correct the clock, or the sample",
     "command … did not start: …": "give an executable, or a command on PATH",
     "program …; starting it again in … (restart …)": "see why it ends: the line says how it ended",
+    "program …; starting it again in … (restart …); raise the limit: `membudget memory -v` shows "
+    "who holds it": "raise the limit, or see who holds the memory while the program runs",
     "no thread can be started here (…): caches give way where they are filled, and the "
     "program may call budget.step(); it is tried again": "allow it more threads (pids.max)",
     "… has given none of … values twice: a … is equal only to itself, and each call brings "

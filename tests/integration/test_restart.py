@@ -42,6 +42,18 @@ def test_every_death_is_told_with_its_reason_and_answered_by_a_start(tmp_path: P
     assert left == ""
 
 
+@needs_group
+def test_from_the_third_kill_in_a_row_on_more_than_a_restart_is_advised(tmp_path: Path) -> None:
+    """A program that does not fit its limit is not mended by starting it again."""
+    ways = ["oom", "oom", "oom", "error", "oom"]
+    command = supervisor_of(*BARE, str(PROGRAM), ",".join(ways), str(tmp_path / "lives"))
+    with limited_group(LIMIT) as group:
+        result = group.run(command, env=clean_environment(), timeout=60)
+    told = [line for line in result.stderr.splitlines() if DEATHS.match(line)]
+    advised = ["raise the limit" in line for line in told]
+    assert advised == [False, False, True, False, False]
+
+
 def test_the_programs_input_output_and_code_are_its_own() -> None:
     """The supervisor reads nothing, writes only to standard error, and says nothing of success."""
     text = "import sys; print(sys.stdin.read().upper(), end='')"

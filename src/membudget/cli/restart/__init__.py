@@ -62,6 +62,9 @@ _WRONG = {USAGE: "wrong usage", NOT_EXECUTABLE: "cannot be executed", NOT_FOUND:
 MOST, SETTLED = 60, 60.0
 """How many first waits the longest is, and seconds of life after which it is the first again."""
 
+_STARVED = "killed by the kernel for want of memory"
+_IN_A_ROW = 3  # Such ends from which on more than a restart is advised.
+
 HEEDED = 10.0  # Seconds of life after a signal which show that the program did not heed it.
 
 
@@ -106,7 +109,7 @@ class Death(Record):
             kills = f"{after[0]} oom_kill {before[1]} → {after[1]}"
         if self.code == -signal.SIGKILL:
             if kills:
-                return f"killed by the kernel for want of memory ({kills})"
+                return f"{_STARVED} ({kills})"
             if after is None:
                 return f"killed by {_named(9)}; nothing tells whether for want of memory"
             return f"killed by somebody with {_named(9)}; {after[0]} oom_kill is no higher"
@@ -275,7 +278,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start the program again and again; the exit code of its last life, as a shell has it."""
-        number = 0
+        number = starved = 0
         while True:
             began = self._now()
             death = self._live()
@@ -285,7 +288,11 @@ class Supervisor:
             number += 1
             wait = self._backoff.after(self._now() - began)
             again = f"starting it again in {human_seconds(wait)} (restart {number})"
-            tell(f"program {death.reason}; {again}")
+            starved = starved + 1 if death.reason.startswith(_STARVED) else 0
+            more = ""
+            if starved >= _IN_A_ROW:
+                more = "; raise the limit: `membudget memory -v` shows who holds it"
+            tell(f"program {death.reason}; {again}{more}")
             until = self._now() + wait
             self._clear()
             self._rest(until)
