@@ -19,6 +19,7 @@ class Severity(IntEnum):
 
 
 _WORTH_A_LINE = 1 << 20  # Bytes freed that people are told of, where as much was asked for.
+_GRAVELY_LATE = 1.0  # Seconds that people are told of: a busy machine is late by less.
 
 _OF_LEVEL = {
     Level.NORMAL: Severity.INFO,
@@ -241,8 +242,9 @@ class Late(Event):
 
     @property
     def severity(self) -> Severity:
-        """WARNING where protection was needed meanwhile, else DEBUG."""
-        return Severity.WARNING if self.was_needed else Severity.DEBUG
+        """WARNING from a second on where protection was needed meanwhile, else DEBUG."""
+        is_grave = self.was_needed and self.by >= _GRAVELY_LATE
+        return Severity.WARNING if is_grave else Severity.DEBUG
 
 
 class ReportMade(Event):

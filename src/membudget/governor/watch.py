@@ -9,7 +9,7 @@ import select
 import sys
 import time
 
-from membudget.core import Late, Level
+from membudget.core import Late, Level, Severity
 from membudget.core.native import Lock, NativeThread, RLock, poll
 from membudget.governor.telling import FOREIGN
 from membudget.ownership import close_own, identity, kept
@@ -172,7 +172,7 @@ class Watch:
         self.late: int = 0
         self.latest: float = 0.0
         self._late_told = float("-inf")
-        self._late_needed = False
+        self._late_severity = Severity.DEBUG
         self._governor, self._make_hints = governor, hints
         self.interval = interval
         self.quick = QUICK  # Seconds between two steps at rest while the process computes.
@@ -390,7 +390,7 @@ class Watch:
         self.latest = by
         now, pressure = self._governor.clock.now(), self._governor.pressure
         was_needed = pressure.excess > 0 or before.excess > 0
-        is_new = was_needed and not self._late_needed
-        if is_new or now - self._late_told >= LATE_TOLD_EVERY:
-            self._late_told, self._late_needed = now, was_needed
-            self._governor.tell(Late(at=now, by=by, times=self.late, was_needed=was_needed))
+        event = Late(at=now, by=by, times=self.late, was_needed=was_needed)
+        if event.severity > self._late_severity or now - self._late_told >= LATE_TOLD_EVERY:
+            self._late_told, self._late_severity = now, event.severity
+            self._governor.tell(event)
