@@ -90,7 +90,7 @@ def test_whether_the_brake_can_be_armed_is_tried_and_leaves_nothing() -> None:
     result = doctor(environment={"MEMBUDGET_LIMIT": "300MiB"})
     (brake,) = rows_of(result, "brake")
     assert brake["level"] == "ok"
-    assert "may still be mapped" in brake["found"]
+    assert "more may be asked for" in brake["found"]
 
 
 def isolated(folder: Path) -> str:

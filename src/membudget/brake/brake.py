@@ -182,8 +182,8 @@ class Brake:
                 raise
             self._is_armed = True
         return (
-            f"brake armed: {human_bytes(self._free)} may still be mapped; "
-            f"{human_bytes(self._room.never_touched)} never touched is left out"
+            f"brake armed: {human_bytes(self._free)} more may be asked for, then a MemoryError is "
+            f"raised; {human_bytes(self._room.never_touched)} asked for and never used do not count"
         )
 
     def disarm(self) -> None:

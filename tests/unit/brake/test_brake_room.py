@@ -38,7 +38,7 @@ def test_armed_it_leaves_what_the_limit_leaves(machine: Machine) -> None:
     """The room is the headroom less margin and reserve; what was untouched by then is left out."""
     line = machine.arm()
     assert machine.room() == LIMIT - machine.used - KEPT_FREE
-    assert "may still be mapped; 10.0 MiB never touched is left out" in line
+    assert "then a MemoryError is raised; 10.0 MiB asked for and never used do not count" in line
 
 
 def test_what_is_mapped_and_not_touched_is_taken_off_the_room(machine: Machine) -> None:
