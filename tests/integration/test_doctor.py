@@ -12,6 +12,7 @@ import pytest
 
 from cgroup_v1 import limited_group, unavailable
 from commands import Result, clean_environment, ended, membudget, ready_process
+from terminal import on_terminal, plain_lines
 from waiting import eventually
 
 MIB = 1 << 20
@@ -82,6 +83,15 @@ def test_a_resource_limit_rules_where_it_is_the_smallest() -> None:
     limited = ["sh", "-c", f'ulimit -S -v {(1 << 30) >> 10} && exec "$@"', "sh", *DOCTOR]
     result = ended(limited)
     assert "RLIMIT_AS rules" in found(rows_of(result), "1.00 GiB by")["found"]
+
+
+@needs_linux
+def test_on_a_terminal_lines_are_as_wide_as_it_is() -> None:
+    """But for what has no blank; a pipe gets whole lines, for `grep`."""
+    written, _code = on_terminal(DOCTOR[:-1], columns=60)
+    wide = [line for line in plain_lines(written) if len(line) > 60]
+    assert all(len(line.split()) == 1 for line in wide)
+    assert max(map(len, membudget("doctor").stdout.splitlines())) > 60
 
 
 @needs_linux

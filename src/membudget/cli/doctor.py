@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from membudget.cli.checkup import Finding, Grade, limits, look_around, machine, reach, warning
+from membudget.cli.drawing import Screen, fitted
 from membudget.cli.lookup import UNREACHABLE, complain
 from membudget.errors import MembudgetError, ProbeError
 from membudget.host import identity_of
@@ -69,7 +70,9 @@ def command(*, pid: int | None, as_json: bool, program: tuple[str, ...]) -> int:
                  "advice": one.advice} for one in findings]  # fmt: skip
         click.echo(json.dumps({"findings": rows, "exit": code}))
     elif findings:
-        click.echo("\n".join(in_words(findings)))
+        screen = Screen()
+        width = screen.width if screen.is_live else 0
+        click.echo("\n".join(fitted(told, width) for told in in_words(findings)))
     return code
 
 
