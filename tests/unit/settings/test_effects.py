@@ -285,10 +285,16 @@ def collects_again(cooldown: str, share: str, *, is_due: bool) -> bool:
 def _gc_above(_: Path) -> None:
     for size, is_asked in (("1MiB", True), ("9TiB", False)):
         with started("1TiB", cleanup={"gc_above": size, "gc_time_share": "100%"}) as (
-            _budget,
+            budget,
             recorder,
         ):
-            assert any(one.by == "gc above" for one in recorder.of(Reclaimed)) is is_asked
+
+            def was_asked(budget: membudget.Budget = budget, recorder: Recorder = recorder) -> bool:
+                budget.step()
+                return any(one.by == "gc above" for one in recorder.of(Reclaimed))
+
+            # Another process of this memory group may be the one that collects just now.
+            assert eventually(was_asked) if is_asked else not was_asked()
 
 
 def attempts(*used: int, **emergency: Any) -> list[tuple[int, str]]:
