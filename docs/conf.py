@@ -21,6 +21,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 # A chapter may have no pages yet; `suppress_warnings` does not know of this one.
 
+smartquotes = False  # What a command prints is copied.
 nitpicky = True
 # Our own public names are checked: annotations name what is Python's, or shortened, as well.
 nitpick_ignore_regex = [("py:.*", r"(?!membudget\.(\w+|[A-Z]\w*\.\w+)$).*")]

@@ -168,7 +168,8 @@ def _step_gates(
         elif marks.parts and (part := _part_reaches(reading, marks, level, 1.0)):
             reason = part
         elif left is not None and used >= beneath:
-            is_near = left <= horizon and watched >= horizon * WATCHED_SHARE
+            # What is told does not end because a shorter window is looked at more often.
+            is_near = left <= horizon and (was[0] or watched >= horizon * WATCHED_SHARE)
             reason = _TIME if is_near else ""
         if reason:
             gate = _raised(was, level, reading.at, reason)

@@ -245,3 +245,13 @@ def test_a_mark_that_was_reached_is_left_by_its_own_rule() -> None:
     raised = judged(80, 85, 91, 92, apart=0.2)
     ended = judged(*[85] * 20, before=raised, start=1.0, apart=0.2)
     assert ended.pressure.level is Level.CRITICAL
+
+
+def test_a_level_that_time_has_raised_stands_while_growth_does_however_often_it_is_looked() -> None:
+    """A window of looks that took a second, and then takes a tenth of one, sees the same growth."""
+    raised = judged(*range(66, 73), apart=0.2)
+    assert raised.pressure.level is Level.WARNING
+    for step in range(200):
+        used = 72 + 0.05 * step
+        raised = judged(used, before=raised, start=1.21 + 0.01 * step)
+        assert raised.pressure.level >= Level.WARNING
