@@ -52,12 +52,11 @@ class Judgement:
     def __init__(
         self, pressure: Pressure, gates: tuple[_Gate, ...], hits: int, window: tuple[_Point, ...]
     ) -> None:
-        self.pressure: Pressure = pressure  # The three, WARNING first.
-        self.gates: tuple[_Gate, ...] = gates
+        self.pressure: Pressure = pressure
+        self.gates: tuple[_Gate, ...] = gates  # The three, WARNING first.
         self.shutdown_hits: int = hits  # Readings in a row at or above the shutdown mark.
-        self.window: tuple[_Point, ...] = (
-            window  # When the last were taken, oldest first, and what they told.
-        )
+        # When the last were taken, oldest first, and what they told.
+        self.window: tuple[_Point, ...] = window
 
 
 def judge(

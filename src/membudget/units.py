@@ -119,13 +119,14 @@ def as_seconds(value: Duration, *, name: str = "time") -> float:
 def format_bytes(size: int) -> str:
     """A size as exact text: `parse_bytes(format_bytes(n)) == n` for every n it can read."""
     size = max(-MOST_BYTES, min(size, MOST_BYTES))
-    found = f"{size}B"
-    for units in (_BINARY, _DECIMAL):
-        for unit, scale in reversed(units.items()):
-            text = f"{size // scale}{unit}"
-            if size and size % scale == 0 and len(text.strip("iB")) < len(found.strip("iB")):
-                found = text
-    return found
+    found = [
+        f"{size // scale}{unit}"
+        for units in (_BINARY, _DECIMAL)
+        for unit, scale in reversed(units.items())
+        if size and size % scale == 0
+    ]
+    # The one of fewest digits; of two alike the larger unit, and a binary one.
+    return min(found, key=lambda text: len(text.rstrip("iB")), default=f"{size}B")
 
 
 def human_bytes(size: float) -> str:

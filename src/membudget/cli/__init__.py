@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     import click
 
 COMMANDS = (
-    *("config", "demo", "doctor", "help", "leaks", "memory", "report", "run", "status"),
-    "stress",
-)
+    "config", "demo", "doctor", "help", "leaks", "memory", "report", "run", "status", "stress",
+)  # fmt: skip
 USAGE = 64  # EX_USAGE of sysexits.h: wrong usage or settings.
 NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 126, 127, 130  # As a shell reports them.
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from membudget.core.shares import Claim
     from membudget.pressure import Judgement
+    from membudget.settings import Settings
 
 UNREACHABLE = 3
 NOBODY = (
@@ -142,9 +143,13 @@ def shared_groups(found: Iterable[Found]) -> Iterator[tuple[tuple[int, int], str
             yield group, f"{source}: {len(members)} processes share it, {caches}"
 
 
-def outside_view(pid: int) -> Callable[[], dict[str, Any]]:
+def settings_of(pid: int) -> Settings:
+    """The settings that a process was started with, or a `MembudgetError`."""
+    return resolve({}, environ_of(pid))
+
+
+def outside_view(pid: int, settings: Settings) -> Callable[[], dict[str, Any]]:
     """A look at a process without a slot: a row as `Found` has it, or a `ProbeError`."""
-    settings = resolve({}, environ_of(pid))
     group, process, marks = cgroup_probe(pid), process_probe(pid), settings.marks()
     process.limit = settings["limit"]
     probe = tightest(process, *([group] if group is not None else []))
@@ -195,8 +200,9 @@ def without_slot(known: list[Found]) -> list[Callable[[], dict[str, Any]]]:
             environ = environ_of(pid)
             if LAUNCHED not in environ or is_supervisor:
                 continue
-            if resolve({}, environ)["agent.directory"] == directory:
-                views.append(outside_view(pid))
+            settings = resolve({}, environ)
+            if settings["agent.directory"] == directory:
+                views.append(outside_view(pid, settings))
         except (MembudgetError, OSError):  # It ended meanwhile, or is not what it seemed.
             continue
     return views

@@ -24,6 +24,7 @@ from membudget.cli.lookup import (
     exit_code,
     find,
     outside_view,
+    settings_of,
     shared_groups,
     without_slot,
 )
@@ -112,7 +113,8 @@ def _look(pid: int | None, drawn: _Drawn | None, *, verbose: bool, as_json: bool
     found = find(pid)
     outside: list[dict[str, Any]] = []
     if pid is None or not found:
-        outside = _outside(without_slot(found) if pid is None else [outside_view(pid)], pid)
+        views = [outside_view(pid, settings_of(pid))] if pid is not None else without_slot(found)
+        outside = _outside(views, pid)
         if pid is not None and outside:
             found = find(pid)  # Its budget may have begun while it was looked at.
     rows, code = [], 0

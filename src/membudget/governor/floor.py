@@ -58,9 +58,8 @@ class Floor:
 
     def forget(self, held: int = 0) -> None:
         """Know nothing: at first, in a forked child, and when it is gone."""
-        self.bytes: int = (
-            0  # What use stands at without the working set; 0 where no floor is known.
-        )
+        # What use stands at without the working set; 0 where no floor is known.
+        self.bytes: int = 0
         self.line: float = 0.0  # Use up to which holders are left alone.
         self.is_elsewhere: bool = False  # Whether what is too much lies outside this process.
         self._apart_before = self._peak = self._kept = 0

@@ -97,9 +97,8 @@ class Ladder:
     ) -> None:
         self.reclaimed: int = 0  # Bytes claimed so far.
         self._highest = 0
-        self.credit: int = (
-            0  # Bytes let go that the meter has not shown yet: the allocator holds them.
-        )
+        # Bytes let go that the meter has not shown yet: the allocator holds them.
+        self.credit: int = 0
         self.is_giving_back: bool = False  # Whether what gives back to the kernel is amid it.
         self._seats: list[_Seat] = []
         self._guests: dict[int, Pause] = {}

@@ -329,24 +329,27 @@ class Sharing:
         return used, sum(granted)
 
     def status(self) -> Mapping[str, Any]:
-        """The group, where it is shared: who holds what, whose share is what and why."""
+        """The group, where it is shared."""
+        group = self.group_state()
+        return {} if group is None else {"group": group}
+
+    def group_state(self) -> GroupState | None:
+        """Who holds what, whose share is what and why; None where nobody shares it."""
         governor, own = self._governor, self._own
         if governor is None or not own.groups:
-            return {}
+            return None
         now = governor.clock.now()
         rows = [_row(self._presence.place, own, now)]
         rows += [_row(path, one, now) for path, one in self._others.items()]
         untold = self._untold(len(rows))
         if not self._others and not untold:
-            return {}
-        return {
-            "group": GroupState(
-                source=self._cgroup.source,
-                room=self._room,
-                rows=tuple(sorted(rows, key=lambda row: -row.used)),
-                untold=untold,
-            )
-        }
+            return None
+        return GroupState(
+            source=self._cgroup.source,
+            room=self._room,
+            rows=tuple(sorted(rows, key=lambda row: -row.used)),
+            untold=untold,
+        )
 
     def _untold(self, known: int) -> int | None:
         """How many processes of the group itself tell nothing here."""

@@ -301,15 +301,12 @@ class Day:
         limit, level = pressure.limit, pressure.level
         resolved = () if limit is None else self._governor.marks.resolved(limit)
         marks = zip(MARK_NAMES, resolved, strict=False)
-        plugins, group = self._governor.plugins, None
-        for one in plugins:
-            if one.name == "sharing":
-                group = (plugins.ask(one, "status") or {}).get("group")
+        group_state = self._governor.plugins.member("group_state")
         return {
             "name": self._program,
             "marks": {name: int(at) for name, at in marks if at < float("inf")},
             "peaks": [(at + offset, used, resident) for at, used, resident in self._peaks],
-            "group": group,
+            "group": group_state() if group_state is not None else None,
             "level": level.name if level else "",
         }
 
