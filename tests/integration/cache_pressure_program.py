@@ -26,6 +26,9 @@ SHARED = 24 * MIB
 OWN = 2 * MIB
 """The bound of the cache that has one of its own."""
 
+NEEDED = 60 * MIB
+"""Bytes for another part, half of the limit: beside full caches a third of it lacks."""
+
 _PATIENCE = 60.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -136,7 +139,7 @@ def divided() -> dict[str, Any]:
 
 
 def pressed() -> dict[str, Any]:
-    """Two caches in use, and memory of another part that grows until caches give theirs back."""
+    """Two caches in use, and another part whose memory fits where caches give theirs back."""
     with budget_telling(cleanup={"settle": 0.5}) as (budget, told):
         caches = [budget.cache("first"), budget.cache("second")]
         with Asking((caches[0], 60_000), (caches[1], 60_000)) as asking:
@@ -144,33 +147,31 @@ def pressed() -> dict[str, Any]:
             is_full = is_soon(lambda: budget.pressure.used > 0.65 * limit)
             # What only looks pays for nothing: it is the governor's to make room.
             asking.sets_too = False
-            before, most, given = [len(cache) for cache in caches], 0, 0
+            before, most = [len(cache) for cache in caches], 0
             ballast: list[bytes] = []
 
-            def has_given_back() -> bool:
-                nonlocal most, given
-                most, given = max(most, private_bytes()), sum(gave_back(told))
-                is_enough = given > MIB or len(ballast) * MIB > limit // 3
+            def has_all() -> bool:
+                nonlocal most
+                most = max(most, private_bytes())
                 # To between the marks of CRITICAL and EMERGENCY, whatever the last step saw.
-                if not is_enough and private_bytes() < 0.92 * limit:
+                if private_bytes() < 0.92 * limit:
                     ballast.append(b"x" * MIB)
-                return given > MIB
+                return len(ballast) * MIB >= NEEDED
 
-            has_given = is_soon(has_given_back)
-            has_fallen = is_soon(lambda: private_bytes() < most - limit // 10)
-            least, entries = private_bytes(), [len(cache) for cache in caches]
+            has_room = is_soon(has_all)
+            has_fallen = is_soon(lambda: private_bytes() < 0.9 * limit)
+            entries = [len(cache) for cache in caches]
             asking.sets_too, hits_then = True, asking.hits
             goes_on = is_soon(lambda: asking.hits > hits_then + 1000)
     return {
         "limit": limit,
         "is_full": is_full,
-        "has_given": has_given,
+        "has_room": has_room,
         "has_fallen": has_fallen,
         "goes_on": goes_on,
         "ballast": sum(map(len, ballast)),
         "most": most,
-        "least": least,
-        "given": given,
+        "given": sum(gave_back(told)),
         "levels": sorted({one.pressure.level.name for one in told if is_change(one)}),
         "before": before,
         "entries": entries,

@@ -57,12 +57,12 @@ def test_caches_of_one_budget_keep_to_its_sum_and_the_busy_one_gets_the_room() -
 
 
 def test_caches_give_memory_back_when_another_part_needs_it_and_go_on() -> None:
-    """The process gets smaller by a clear margin, by nobody's doing but the budget's."""
+    """What it needs goes back to the system, by nobody's doing but the budget's."""
     found = figures("pressed")
     assert found["is_full"], found
-    assert found["has_given"], found
-    assert {"CRITICAL", "EMERGENCY"} & set(found["levels"])
+    assert found["has_room"], found
     assert found["has_fallen"], found
+    assert found["given"] > 0, found
     assert sum(found["entries"]) < sum(found["before"])
     assert found["goes_on"], found
 

@@ -4,6 +4,7 @@
    interpreter alone: before 3.12 the interpreter itself does not refuse it to others. */
 
 #include "kernel_files.h"
+#include "pools.h"
 #include "reservation.h"
 #include "table.h"
 
@@ -79,6 +80,10 @@ static PyMethodDef functions[] = {
     {"read_numbers", read_numbers, METH_O, "The numbers of an open file's first line, the GIL held."},
     {"read_path", read_path, METH_O, "The text of a file by its path, the GIL held."},
 #endif
+    {"pools_free", pools_free, METH_NOARGS, "Bytes that `pools_trim` would give back."},
+    {"pools_trim", pools_trim, METH_NOARGS,
+     "Give back pages of pools without a block, of arenas noted; the bytes."},
+    {"pools_watch", pools_watch, METH_NOARGS, "Note which arenas Python's allocator has from now on."},
     {"trim", trim, METH_NOARGS, "Give back pages that malloc holds free; whether there were any."},
     {NULL, NULL, 0, NULL},
 };

@@ -11,6 +11,8 @@ typedef struct {
     PyObject *items[PARTS];
     int count;
     Reach *reach;
+    PyObject *key;
+    Py_ssize_t of_key; /* references to the key found inside */
 } Walk;
 
 static void
@@ -56,6 +58,7 @@ note_part(PyObject *item, void *arg)
     if (walk->count == PARTS) {
         return 1;
     }
+    walk->of_key += item == walk->key;
     if (Py_REFCNT(item) != 1 || PyType_Check(item)) {
         return 0;
     }
@@ -78,7 +81,7 @@ skip_lent(PyObject *item, void *arg)
 void
 sizer_reach(PyObject *key, PyObject *value, Reach *reach)
 {
-    Walk walk = {.count = 0, .reach = reach};
+    Walk walk = {.count = 0, .reach = reach, .key = key, .of_key = 0};
     reach->count = 0;
     note_part(value, &walk);
     note_part(key, &walk);
@@ -87,6 +90,10 @@ sizer_reach(PyObject *key, PyObject *value, Reach *reach)
         if (type != NULL) {
             expand(walk.items[next], type, note_part, skip_lent, &walk);
         }
+    }
+    Py_ssize_t own = atom_bytes(key); /* A record often has its key within. */
+    if (walk.of_key > 1 && Py_REFCNT(key) == walk.of_key && own >= 0) {
+        note_blocks(reach, key, own);
     }
     if (reach->count == 0) { /* Held by others as well, or large: where it is. */
         note_block(reach, value);

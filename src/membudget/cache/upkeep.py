@@ -179,6 +179,8 @@ class GiveBack:
             if not self._chosen and target > freed and self._now() < until:
                 freed += cache.reclaim(target - freed, until)
         self._is_done = freed >= target
+        if core is not None and freed:
+            core.pools_trim()  # What stays in an arena keeps it, not its free pages.
         return freed
 
     def _has_looked(self, until: float) -> bool:

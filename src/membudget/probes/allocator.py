@@ -88,12 +88,14 @@ def in_use() -> int | None:
 
 
 def trim() -> bool:
-    """Make glibc give free pages back to the kernel; whether any went. False elsewhere.
+    """Make glibc and Python give free pages back to the kernel; whether any went.
 
-    Any thread. Others that allocate wait meanwhile: 55 to 120 ms for each GB to go.
+    Any thread. Others that allocate wait meanwhile: 55 to 120 ms for each GB to go. Of Python's
+    own allocator that is what it took since `purgeable` was asked first.
     """
     if core is not None:
-        return bool(core.trim())
+        pools = core.pools_trim()
+        return bool(core.trim()) or pools > 0
     give_back = getattr(libc(), "malloc_trim", None)
     return bool(give_back(0)) if give_back is not None else False
 
@@ -106,9 +108,13 @@ def purgeable() -> list[Purgeable]:
     """
 
     def malloc_free() -> int | None:
+        pools = core.pools_free() if core is not None else 0
         if (heap := mallinfo()) is not None:
-            return heap.free
-        return None if glibc_version() is not None else 0
+            return heap.free + pools
+        return None if glibc_version() is not None else pools
+
+    if core is not None:
+        core.pools_watch()
 
     found: list[Purgeable] = [("malloc trim", trim, malloc_free)]
     if core is not None and hasattr(core, "has_symbol") and not any(map(core.has_symbol, _PURGES)):

@@ -24,8 +24,11 @@ held.slow = Slow()
 del held
 if sys.argv[1] == "known":
     limit_by(1 << 30)
-brake = sys.argv[1] == "brake"
-budget = membudget.start("2GiB", monitoring={"check_interval": "20ms"}, brake=brake)
+brake, told = sys.argv[1] == "brake", []
+checks = {"check_interval": "20ms"}
+budget = membudget.start("2GiB", monitoring=checks, brake=brake, sinks=[told.append])
+while sys.argv[1] == "late" and not any(isinstance(one, membudget.Sampled) for one in told):
+    time.sleep(0.01)  # What it loads on its own thread is there with the first sample.
 if sys.argv[1] != "late":  # A thread that is amid its work when the interpreter ends.
     import _thread
     _thread.start_new_thread(lambda sleep=time.sleep: [sleep(0.01) for _ in range(100)], ())
