@@ -54,6 +54,7 @@ class Division:
         self._now = time.monotonic if clock is None else clock.now
         self._parts: WeakKeyDictionary[Cache[Any, Any], _Part] = WeakKeyDictionary()
         self._first: list[int] = []
+        self._donor: Callable[[], Any] = lambda: None  # Who had most to spare, if it lives.
         self._is_dividing = self._is_under_way = False
         self._divided_at = float("-inf")
 
@@ -62,18 +63,27 @@ class Division:
         return self._is_under_way or now - self._divided_at >= INTERVAL
 
     def welcome(self, cache: Any) -> None:
-        """Give a new cache a little to start on, so that the sum keeps. Any thread; no lock."""
+        """Give a new cache something to start on, so that the sum keeps. Any thread; no lock.
+
+        Half of what another one does not use, or else a little. A decision is due then.
+        """
         if self._is_dividing and hasattr(cache, "evict_together"):
-            try:
-                cache.share = self._first.pop()
-            except IndexError:  # Many at once: the rest wait for the decision, which is due.
-                cache.share = 0
+            donor = self._donor()
+            if donor is not None and (spare := (donor.share or 0) - donor.held_bytes()) > 1:
+                donor.share -= spare // 2
+                cache.share = spare // 2
+            else:
+                try:
+                    cache.share = self._first.pop()
+                except IndexError:  # Many at once: the rest wait for the decision.
+                    cache.share = 0
             self._is_under_way = True
 
     def run(self, until: float) -> int:
         """Decide, where it is time, and carry out what can be until then; returns bytes let go."""
         # In this order: a newcomer that got of the old pieces is among the holders.
         self._first, was_dividing = [], self._is_dividing
+        self._donor = lambda: None
         caches = self._caches()
         whole = self._whole(caches)
         self._is_dividing = whole is not None
@@ -82,7 +92,8 @@ class Division:
         piece = min(given / _RESERVE, given * FLOOR / (max(1, len(caches)) + _NEWCOMERS))
         first = [int(piece)] * _NEWCOMERS
         if whole is None or not caches:
-            self._first = first
+            # Nobody has any: half of it for the first, and so on.
+            self._first = [given >> at for at in range(_NEWCOMERS, 0, -1)]
             if whole is None:  # Else it would be asked again at each tick.
                 self._divided_at = self._now()
             if was_dividing:
@@ -97,6 +108,7 @@ class Division:
                 error = raised if error is None else error
         self._raise(parts, whole)
         self._first = first
+        self._donor = ref(max(caches, key=lambda one: (one.share or 0) - one.held_bytes()))
         if error is not None:
             raise error
         return freed

@@ -184,12 +184,22 @@ def test_a_newcomer_starts_small_among_full_ones_and_grows() -> None:
     assert share(new) > 0.2 * WHOLE
 
 
+def test_what_is_loaded_before_the_first_decision_finds_room() -> None:
+    scene = Scene()
+    scene.step()
+    first, second = scene.cache("first"), scene.cache("second")
+    assert shares(first, second) == [WHOLE // 2, WHOLE // 4]
+
+
 def test_a_newcomer_gets_what_others_do_not_use() -> None:
+    """Half of it at once, and its part with the next decision."""
     scene = Scene()
     old = scene.cache("old")
     scene.live({old: 100}, 3)
-    held = old.held_bytes()
+    held, before = old.held_bytes(), share(old)
     new = scene.cache("new")
+    assert share(new) > 0.4 * WHOLE
+    assert share(old) + share(new) == before
     scene.step()
     assert share(new) > 0.3 * WHOLE
     assert old.held_bytes() == held
