@@ -27,6 +27,11 @@ def take(size: str) -> bool:
     return cache.set(-1, os.urandom(int(size) << 20)) and -1 in cache
 
 
+def offer(size: str) -> bool:
+    """The same of one that only says that it is so large."""
+    return cache.set(-1, b"", size=int(size) << 20) and -1 in cache
+
+
 def look() -> dict[str, int]:
     """What is held, and resident, in MiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
@@ -53,6 +58,7 @@ def release() -> int:
 DOES: dict[str, Callable[..., Any]] = {
     "fill": fill,
     "take": take,
+    "offer": offer,
     "look": look,
     "admit": admit,
     "release": release,

@@ -89,7 +89,8 @@ def test_one_large_value_takes_no_more_than_its_own_room(team: Team) -> None:
     """One larger than the share is refused, and nothing goes for it."""
     first, *others = (team.starts() for _ in range(4))
     eventually(lambda: first.fills_up_to(25) and all(one.fills_up_to(25) for one in others))
-    assert first.ask("take 36") is False
+    # The others keep some, however little is asked of them while the machine is busy.
+    assert first.ask("offer 120") is False
     assert first.ask("look")["held"] > 10
     eventually(lambda: first.fills_up_to(25))
     assert first.ask("take 12") is True
