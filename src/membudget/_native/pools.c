@@ -6,8 +6,9 @@
    a pool is set up anew where it serves another size than before, and the head is made to say so.
 
    Which memory is an arena's is not guessed: arenas are noted as they come and go, by a function of the
-   C API made for it. What a head looks like is CPython's own affair (Objects/obmalloc.c, the same from
-   3.10 on), so a pool is touched only where all parts of its head fit together. */
+   C API made for it. (Memory for the frames of calls comes the same way, less at a time, and may go without
+   the GIL.) What a head looks like is CPython's own affair (Objects/obmalloc.c, the same from 3.10 on), so
+   a pool is touched only where all parts of its head fit together. */
 
 #include "pools.h"
 #include <stdint.h>
@@ -21,6 +22,8 @@
 
 #ifdef POOLS
 
+#define ARENA ((size_t)1 << 20)
+#define ARENAS (1 << 16) /* Beyond 64 GiB one keeps what it has. */
 #define POOL ((size_t)1 << 14)
 #define HEAD ((uint32_t)sizeof(Head))
 #define SIZES 32
@@ -41,11 +44,12 @@ typedef struct {
     size_t size;
 } Arena;
 
-/* Of the main interpreter, under its GIL. */
+/* Of the main interpreter, under its GIL. Who holds another one may look through them meanwhile, and finds
+   none that is its own: so they never move, and the count is the last to change. */
 static struct {
     PyObjectArenaAllocator under;
-    Arena *arenas;
-    size_t count, room;
+    Arena arenas[ARENAS];
+    size_t count;
     int is_watching;
 } watched;
 
@@ -64,31 +68,22 @@ static void *
 arena_new(void *context, size_t size)
 {
     void *arena = watched.under.alloc(context, size);
-    if (arena == NULL || is_elsewhere()) {
-        return arena;
+    if (arena != NULL && size >= ARENA && !is_elsewhere() && watched.count < ARENAS) {
+        watched.arenas[watched.count] = (Arena){(uintptr_t)arena, size};
+        __atomic_store_n(&watched.count, watched.count + 1, __ATOMIC_RELEASE);
     }
-    if (watched.count == watched.room) {
-        size_t room = watched.room * 2 + 64;
-        Arena *more = PyMem_RawRealloc(watched.arenas, room * sizeof(Arena));
-        if (more == NULL) { /* It is one that keeps what it has. */
-            return arena;
-        }
-        watched.arenas = more;
-        watched.room = room;
-    }
-    watched.arenas[watched.count++] = (Arena){(uintptr_t)arena, size};
     return arena;
 }
 
 static void
 arena_gone(void *context, void *arena, size_t size)
 {
-    if (!is_elsewhere()) {
-        for (size_t at = watched.count; at-- > 0;) { /* The youngest are the first to go. */
-            if (watched.arenas[at].at == (uintptr_t)arena) {
-                watched.arenas[at] = watched.arenas[--watched.count];
-                break;
-            }
+    /* An interpreter without a GIL of its own gives ours back too. The youngest are the first to go. */
+    for (size_t at = size < ARENA ? 0 : __atomic_load_n(&watched.count, __ATOMIC_ACQUIRE); at-- > 0;) {
+        if (watched.arenas[at].at == (uintptr_t)arena) {
+            watched.arenas[at] = watched.arenas[watched.count - 1];
+            __atomic_store_n(&watched.count, watched.count - 1, __ATOMIC_RELEASE);
+            break;
         }
     }
     watched.under.free(context, arena, size);
@@ -147,6 +142,17 @@ visit(Arena arena, size_t page, int goes)
     return found;
 }
 
+/* Forget all where another one allocates by now, since when they may have gone unseen. */
+static void
+doubt(void)
+{
+    PyObjectArenaAllocator now;
+    PyObject_GetArenaAllocator(&now);
+    if (now.free != arena_gone) {
+        watched.count = 0;
+    }
+}
+
 static int64_t
 nanoseconds(void)
 {
@@ -160,12 +166,14 @@ visit_all(int goes)
 {
     size_t found = 0, page = (size_t)sysconf(_SC_PAGESIZE);
     int64_t began = nanoseconds();
+    doubt();
     /* Arenas may come and go in a pause: one may be passed by then, none is visited that has gone. */
     for (size_t at = 0; at < watched.count; at++) {
         found += visit(watched.arenas[at], page, goes);
         if (at % 16 == 15 && nanoseconds() - began > TURN) {
             Py_BEGIN_ALLOW_THREADS
             Py_END_ALLOW_THREADS
+            doubt();
             began = nanoseconds();
         }
     }

@@ -46,10 +46,10 @@ found = {"emptied": held(), "free": core.pools_free()}
 """
 
 
-def found_by(program: str, **environ: str) -> dict[str, Any]:
+def found_by(program: str, before: str = "", **environ: str) -> dict[str, Any]:
     """What a program printed, a line of JSON; it ended well."""
     told = subprocess.run(
-        [sys.executable, "-c", PROGRAM + program],
+        [sys.executable, "-c", before + PROGRAM + program],
         check=True,
         capture_output=True,
         text=True,
@@ -138,11 +138,14 @@ def test_where_python_has_no_such_allocator_nothing_is_done() -> None:
     assert (found["free"], found["trimmed"]) == (0, 0)
 
 
-SUBINTERPRETER = """
+OTHER = """
 try:
     import _interpreters as sub
 except ImportError:
     import _xxsubinterpreters as sub
+"""
+
+SUBINTERPRETER = """
 make = "values = [{'key': str(at) * 9, 'parts': [at, at + 0.5]} for at in range(100_000)]"
 other = sub.create()
 sub.run_string(other, make + "; kept = values[::2500]; del values")
@@ -159,5 +162,44 @@ print(json.dumps(found))
 
 def test_another_interpreter_s_objects_are_let_alone() -> None:
     """From 3.12 on one may have a lock of its own, so its arenas are not ours to look at."""
-    found = found_by(SUBINTERPRETER)
+    found = found_by(OTHER + SUBINTERPRETER)
     assert found["is_right"]
+
+
+def test_an_arena_that_another_interpreter_gives_back_is_not_looked_at() -> None:
+    """Those that share a lock share arenas: the last object in one may be of either."""
+    found = found_by(
+        OTHER
+        + """
+if sys.version_info >= (3, 13):
+    other = sub.create("legacy")
+else:
+    other = sub.create(isolated=False) if sys.version_info >= (3, 12) else sub.create()
+del kept
+mine = [[at] for at in range(200_000)][::50]
+sub.run_string(other, "import gc; theirs = [[at] for at in range(200_000)]")
+del mine
+sub.run_string(other, "del theirs; gc.collect()")
+found["left"] = core.pools_free(), core.pools_trim()
+print(json.dumps(found))
+"""
+    )
+    assert max(found["left"]) < found["free"]
+
+
+def test_arenas_are_forgotten_where_another_allocator_takes_over() -> None:
+    """What was there before ours and is set again sees them go, and ours does not."""
+    found = found_by(
+        """
+found["before"] = core.pools_free()
+ctypes.pythonapi.PyObject_SetArenaAllocator(under)
+del kept
+gc.collect()
+found["after"] = core.pools_free(), core.pools_trim()
+print(json.dumps(found))
+""",
+        "import ctypes; under = (ctypes.c_void_p * 3)()\n"
+        "ctypes.pythonapi.PyObject_GetArenaAllocator(under)\n",
+    )
+    assert found["before"] > 30 * MIB
+    assert found["after"] == [0, 0]
