@@ -65,19 +65,23 @@ class Division:
     def welcome(self, cache: Any) -> None:
         """Give a new cache something to start on, so that the sum keeps. Any thread; no lock.
 
-        Half of what another one does not use, or else a little. A decision is due then.
+        Half of what another one does not use, where that is more than a little. A decision is due.
         """
-        if self._is_dividing and hasattr(cache, "evict_together"):
+        was_dividing = self._is_dividing
+        if was_dividing and hasattr(cache, "evict_together"):
+            try:
+                given = self._first.pop()
+            except IndexError:  # Many at once: the rest wait for the decision.
+                given = 0
             donor = self._donor()
-            if donor is not None and (spare := (donor.share or 0) - donor.held_bytes()) > 1:
-                donor.share -= spare // 2
-                cache.share = spare // 2
-            else:
-                try:
-                    cache.share = self._first.pop()
-                except IndexError:  # Many at once: the rest wait for the decision.
-                    cache.share = 0
-            self._is_under_way = True
+            share = None if donor is None else donor.share
+            if share is not None and (half := (share - donor.held_bytes()) // 2) > given:
+                donor.share, given = share - half, half
+            cache.share, self._is_under_way = given, True
+            if not self._is_dividing:  # Shares were taken from all meanwhile.
+                cache.share = None
+                if donor is not None:
+                    donor.share = None
 
     def run(self, until: float) -> int:
         """Decide, where it is time, and carry out what can be until then; returns bytes let go."""

@@ -7,6 +7,7 @@ import pytest
 
 from division_scene import WHOLE, Scene, meter, share, shares, two
 from fakes import MIB, Ticking
+from membudget.cache.cache import Cache
 from membudget.cache.division import INTERVAL, Division
 from membudget.core import Chore
 from membudget.core.shares import FLOOR, STEP
@@ -189,6 +190,33 @@ def test_what_is_loaded_before_the_first_decision_finds_room() -> None:
     scene.step()
     first, second = scene.cache("first"), scene.cache("second")
     assert shares(first, second) == [WHOLE // 2, WHOLE // 4]
+
+
+def test_a_newcomer_gets_no_less_than_a_little_of_one_that_is_all_but_full() -> None:
+    scene = Scene()
+    old = scene.cache("old")
+    scene.step()
+    old.set(0, 1, size=share(old) - old.held_bytes() - 400)
+    before, new = share(old), scene.cache("new")
+    assert 0 < before - old.held_bytes() < 400
+    assert share(new) >= WHOLE // 1024 - 1
+    assert share(old) == before
+
+
+def test_a_newcomer_amid_the_end_of_the_division_is_bound_to_nothing() -> None:
+    class Last(Cache[int, int]):
+        def held_bytes(self) -> int:
+            if "new" in made:
+                scene.division.lift()
+            return super().held_bytes()
+
+    scene, made = Scene(), ["old"]
+    old = Last("old", registry=scene.registry, clock=scene.clock)
+    scene.step()
+    assert share(old)
+    made.append("new")
+    new = scene.cache("new")
+    assert (old.share, new.share) == (None, None)
 
 
 def test_a_newcomer_gets_what_others_do_not_use() -> None:
