@@ -52,6 +52,7 @@ static struct {
     Arena arenas[ARENAS];
     size_t count;
     int is_watching;
+    pid_t process;
 } watched;
 
 static int
@@ -65,11 +66,25 @@ is_elsewhere(void)
     return state != NULL && PyThreadState_GetInterpreter(state) != PyInterpreterState_Main();
 }
 
+/* In a child, forget its parent's: to mark a head is to copy its page, and what is shared frees nothing. */
+static void
+begin(void)
+{
+    if (watched.process != getpid()) {
+        watched.process = getpid();
+        watched.count = 0;
+    }
+}
+
 static void *
 arena_new(void *context, size_t size)
 {
     void *arena = watched.under.alloc(context, size);
-    if (arena != NULL && size >= ARENA && !is_elsewhere() && watched.count < ARENAS) {
+    if (arena == NULL || size < ARENA || is_elsewhere()) {
+        return arena;
+    }
+    begin();
+    if (watched.count < ARENAS) {
         watched.arenas[watched.count] = (Arena){(uintptr_t)arena, size};
         __atomic_store_n(&watched.count, watched.count + 1, __ATOMIC_RELEASE);
     }
@@ -167,6 +182,7 @@ visit_all(int goes)
 {
     size_t found = 0, page = (size_t)sysconf(_SC_PAGESIZE);
     int64_t began = nanoseconds();
+    begin();
     doubt();
     /* Arenas may come and go in a pause: one may be passed by then, none is visited that has gone. */
     for (size_t at = 0; at < watched.count; at++) {

@@ -85,13 +85,17 @@ print(json.dumps(found))
 
 
 def test_a_child_gives_back_its_own_and_the_parent_keeps_what_it_has() -> None:
-    """Pages are shared until one of them writes; what goes in one is the other's still."""
+    """What they share frees nothing where one lets it go, and would be copied to say so."""
     found = found_by(
         """
 child = os.fork()
 if child == 0:
-    core.pools_trim()
-    os._exit(0 if are_right(kept) and are_right(enumerate(values())) else 1)
+    inherited = core.pools_trim()
+    both = values() + values()
+    own = [(at % MANY, both[at]) for at in range(0, 2 * MANY, EVERY)]
+    del both
+    is_right = inherited == 0 and core.pools_trim() > 1 << 20
+    os._exit(0 if is_right and are_right(kept) and are_right(own) else 1)
 found["status"] = os.waitpid(child, 0)[1]
 found["is_right"], found["free_after"] = are_right(kept), core.pools_free()
 print(json.dumps(found))
