@@ -125,6 +125,7 @@ class GiveBack:
         self._is_done = False
         self._looked_at, self._looked_to = 0, 0
         self._chosen, self._beyond = -1, 0
+        self._gone = 0  # Bytes let go that may have left pools empty.
 
     @property
     def is_under_way(self) -> bool:
@@ -179,7 +180,9 @@ class GiveBack:
             if not self._chosen and target > freed and self._now() < until:
                 freed += cache.reclaim(target - freed, until)
         self._is_done = freed >= target
-        if core is not None and freed:
+        self._gone += freed
+        if core is not None and self._gone >= (1 if self._is_done else _BEYOND):
+            self._gone = 0
             core.pools_trim()  # What stays in an arena keeps it, not its free pages.
         return freed
 
