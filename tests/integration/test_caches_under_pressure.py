@@ -61,6 +61,7 @@ def test_caches_give_memory_back_when_another_part_needs_it_and_go_on() -> None:
     found = figures("pressed")
     assert found["is_full"], found
     assert found["has_room"], found
+    assert {"CRITICAL", "EMERGENCY"} & set(found["levels"])
     assert found["has_fallen"], found
     assert found["given"] > 0, found
     assert sum(found["entries"]) < sum(found["before"])

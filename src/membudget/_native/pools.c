@@ -7,7 +7,7 @@
 
    Which memory is an arena's is not guessed: arenas are noted as they come and go, by a function of the
    C API made for it. (Memory for the frames of calls comes the same way, less at a time, and may go without
-   the GIL.) What a head looks like is CPython's own affair (Objects/obmalloc.c, the same from 3.10 on), so
+   the GIL.) What a head looks like is CPython's own affair (Objects/obmalloc.c, read for 3.11 to 3.13), so
    a pool is touched only where all parts of its head fit together. */
 
 #include "pools.h"
